@@ -1,0 +1,77 @@
+"""See how much of a convolutional network is redundant, and take it away.
+
+The names below are the notebook API; each is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.app.dashboard import build_dashboard
+    from workbench.catalog.datasets import load_data
+    from workbench.catalog.networks import load_network
+    from workbench.compression.data import Accuracy, Data, Split, accuracy
+    from workbench.compression.decompose import decompose
+    from workbench.compression.finetune import Epoch, finetune
+    from workbench.compression.network import Network
+    from workbench.compression.plan import LayerPlan, Plan
+    from workbench.compression.ranks import evbmf_plan
+    from workbench.compression.spectra import Spectra, analyze
+    from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
+    from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+
+_HOME = {
+    "app.dashboard": ("build_dashboard",),
+    "catalog.datasets": ("load_data",),
+    "catalog.networks": ("load_network",),
+    "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
+    "compression.decompose": ("decompose",),
+    "compression.finetune": ("Epoch", "finetune"),
+    "compression.network": ("Network",),
+    "compression.plan": ("LayerPlan", "Plan"),
+    "compression.ranks": ("evbmf_plan",),
+    "compression.spectra": ("Spectra", "analyze"),
+    "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
+    "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+}
+_MODULE_OF = {name: f"workbench.{module}" for module, names in _HOME.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Accuracy",
+    "Data",
+    "Epoch",
+    "Evbmf",
+    "LayerPlan",
+    "Network",
+    "Plan",
+    "Spectra",
+    "Split",
+    "Tucker1",
+    "Tucker2",
+    "accuracy",
+    "analyze",
+    "build_dashboard",
+    "decompose",
+    "evbmf",
+    "evbmf_matrix",
+    "evbmf_plan",
+    "finetune",
+    "load_data",
+    "load_network",
+    "relative_error",
+    "tucker1",
+    "tucker2",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,60 @@
+"""scikit-learn's digits, 1,797 real 8x8 scans of handwriting, and the VGG-like network that is trained on them."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from workbench.compression.data import Data, Split
+
+CLASSES = tuple("0123456789")
+SIZES = {"train": 1000, "validation": 297, "test": 500}
+SEED = 20160226
+
+
+def digits() -> Data:
+    """The digits behind a fixed split: 1000 to train, 297 to choose, 500 to report; every class in proportion.
+
+    Images are (1, 8, 8), float32 in 0 to 1.
+    """
+    images, labels = load_digits(return_X_y=True)
+    pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
+    targets = torch.from_numpy(labels.astype(np.int64))
+    parts = _split(labels)
+    return Data(*(Split(pixels[i], targets[i], name) for name, i in parts.items()), name="digits", classes=CLASSES)
+
+
+def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
+    """Indices of each part. Shuffled by the seed, then dealt out class by class, so that all parts look alike."""
+    shuffled = np.random.default_rng(SEED).permutation(len(labels))
+    ranked = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        ranked[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order = np.argsort(ranked, kind="stable")
+    ends = np.cumsum(list(SIZES.values()))
+    pieces = np.split(order, ends[:-1])
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(SIZES, pieces, strict=True)}
+
+
+def digits_vgg() -> nn.Module:
+    """Six 3x3 convolutions with batch norm in three stages, then two fully connected layers, untrained.
+
+    Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
+    Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
+    ``classifier.2`` is a plain matrix (Tucker-1).
+    """
+    features: list[nn.Module] = []
+    channels = 1
+    for width in (32, 64, "pool", 64, 128, "pool", 128, 128):
+        if isinstance(width, int):
+            features += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+        else:
+            features.append(nn.MaxPool2d(2))
+    model = nn.Sequential()
+    model.add_module("features", nn.Sequential(*features))
+    model.add_module("flatten", nn.Flatten(1))
+    head = nn.Sequential(nn.Linear(channels * 2 * 2, 256), nn.ReLU(inplace=True), nn.Linear(256, len(CLASSES)))
+    model.add_module("classifier", head)
+    return model

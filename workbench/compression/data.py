@@ -1,0 +1,116 @@
+"""Labelled images in three splits, and how many of them a network gets right."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.compression.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and labels that are used together: for training, for choosing, or for the final score.
+
+    Parameters
+    ----------
+    images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later).
+    labels : (n,) class indices.
+    name : "train", "validation" or "test".
+    """
+
+    images: Tensor
+    labels: Tensor
+    name: str = "images"
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"the {self.name} split has {len(self.images)} images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({self.name}: {len(self)} images of shape {tuple(self.images.shape[1:])})"
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """(images, labels) in pieces of `size`: in order, or shuffled by the generator."""
+        order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+        for piece in order.split(size):
+            yield self.images[piece], self.labels[piece]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: `train` to learn from, `validation` to choose by, `test` to report, each never used for another."""
+
+    train: Split
+    validation: Split
+    test: Split
+    name: str = "data"
+    classes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))
+        return f"{self.name}: {sizes} images of shape {tuple(self.test.images.shape[1:])}"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Percentage of `n` images whose true class is the first answer (`top1`), or among the first five (`top5`)."""
+
+    top1: float
+    top5: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} % of {self.n} images"
+
+
+def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accuracy:
+    """Score a network on a split; the model's training mode is left as it was.
+
+    Raises
+    ------
+    ValueError : if the split is empty, or has labels that the network has no output for.
+    """
+    if not len(split):
+        raise ValueError(f"the {split.name} split has no images to score")
+    first = fifth = 0
+    with evaluating(network.model), torch.inference_mode():
+        for images, labels in split.batches(batch_size):
+            outputs = network.model(network.inputs(images))
+            check_labels(outputs, labels, split.name)
+            best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]
+            first += int(best[:, 0].sum())
+            fifth += int(best.any(dim=1).sum())
+    return Accuracy(100 * first / len(split), 100 * fifth / len(split), len(split))
+
+
+def check_labels(outputs: Tensor, labels: Tensor, split_name: str) -> None:
+    """Raise ValueError if a label is not one of the outputs."""
+    if outputs.ndim != 2:
+        raise ValueError(f"a classifier returns (n, classes); this network returned the shape {tuple(outputs.shape)}")
+    worst = int(labels.max())
+    if worst >= outputs.shape[1]:
+        raise ValueError(
+            f"the {split_name} split has class {worst}, but the network has outputs 0 to {outputs.shape[1] - 1} only"
+        )
+
+
+class evaluating:  # noqa: N801 - reads as a verb: `with evaluating(model):`
+    """Context in which a model is in eval mode; every module's mode is put back afterwards."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.modes = [(module, module.training) for module in model.modules()]
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module, training in self.modes:
+            module.training = training

@@ -1,0 +1,197 @@
+"""Which layers a network has, what each costs, and whether it can be factorised: from one traced forward pass."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isqrt, prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.utils.flop_counter import FlopCounterMode
+
+from workbench.compression.data import evaluating
+from workbench.compression.network import Network
+from workbench.kernels.complexity import ConvShape, Cost, dense_cost, total
+
+FEW_CHANNELS = 4
+"""With so few input channels (an image's) there is nothing to reduce on that side: Tucker-1, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or linear layer.
+
+    Attributes
+    ----------
+    name : as in ``model.named_modules()``.
+    kind : "conv" or "linear".
+    shape : its geometry. A linear layer right after a flatten is seen as a convolution with a kernel as large as its
+        input map, and then has a kernel size.
+    method : "tucker2", "tucker1", or "keep" if it cannot be factorised.
+    reason : why not, if it cannot.
+    """
+
+    name: str
+    kind: str
+    shape: ConvShape
+    method: str
+    reason: str = ""
+
+    @property
+    def cost(self) -> Cost:
+        """Dense cost: weights (biases included) and MACs of one input."""
+        return dense_cost(self.shape)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a 1x1 convolution."""
+        return self.kind == "conv" and prod(self.shape.kernel_size) == 1
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """(out_channels, in_channels per group, *kernel_size)."""
+        s = self.shape
+        return (s.out_channels, s.in_channels // s.groups, *s.kernel_size)
+
+    def describe(self) -> str:
+        """Like "64 -> 128, 3x3" or "512 -> 10"."""
+        size = "x".join(map(str, self.shape.kernel_size))
+        return f"{self.shape.in_channels} -> {self.shape.out_channels}" + (f", {size}" if size else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Layer":
+        """Inverse of :meth:`to_dict`, after a trip through JSON."""
+        shape = dict(values["shape"])
+        shape["kernel_size"] = tuple(shape["kernel_size"])
+        shape["positions"] = tuple((int(i), int(o)) for i, o in shape["positions"])
+        return cls(**{**values, "shape": ConvShape(**shape)})
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a forward pass showed: the `layers` in the order of their first call, and the cost of all `other` parts."""
+
+    layers: tuple[Layer, ...]
+    other: Cost
+
+
+def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
+    """The layer's weight as a kernel (out_channels, in_channels, ...); a linear layer's is reshaped to its map."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().reshape(layer.kernel_shape)
+
+
+def find_layers(network: Network) -> Traced:
+    """Run the model once on zeros and write down every convolution and linear layer that was called.
+
+    Returns
+    -------
+    Traced, with each call of a layer counted. The model and its training mode are left as they were.
+
+    Raises
+    ------
+    ValueError : if the model does not run on its input shape, saying what it said.
+    """
+    model = network.model
+    watched = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    found: dict[str, Layer] = {}
+    last_map: Sequence[int] = ()
+
+    def see(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        nonlocal last_map
+        name = watched.get(module)
+        if name is not None and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            seen = _describe(name, module, args[0], output, last_map)
+            known = found.get(name)
+            if known is not None:
+                positions = known.shape.positions + seen.shape.positions
+                seen = replace(known, shape=replace(known.shape, positions=positions))
+            found[name] = seen
+        if isinstance(output, Tensor) and output.ndim == 4:
+            last_map = output.shape[1:]
+
+    parameter = next(model.parameters(), None)
+    zeros = torch.zeros(1, *network.input_shape)
+    if parameter is not None:
+        zeros = zeros.to(parameter)
+    hooks = [m.register_forward_hook(see) for m in model.modules()]
+    counter = FlopCounterMode(display=False)
+    try:
+        with evaluating(model), torch.no_grad(), counter:
+            model(zeros)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{network.name} does not run on an input of shape {network.input_shape}: {first}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    layers = _refuse_shared(model, list(found.values()))
+    inside = total([layer.cost for layer in layers])
+    other = Cost(network.weights - inside.weights, counter.get_total_flops() // 2 - inside.macs)
+    return Traced(tuple(layers), other)
+
+
+def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_map: Sequence[int]) -> Layer:
+    if isinstance(module, nn.Conv2d):
+        shape = ConvShape(
+            module.in_channels,
+            module.out_channels,
+            tuple(module.kernel_size),
+            ((prod(given.shape[2:]), prod(output.shape[2:])),),
+            module.groups,
+            module.bias is not None,
+        )
+        reason = ""
+        if module.groups > 1:
+            depthwise = module.groups == module.in_channels
+            reason = "a depthwise convolution has no channels to merge" if depthwise else "a grouped convolution"
+        one_sided = prod(module.kernel_size) == 1 or module.in_channels <= FEW_CHANNELS
+        return _refuse(Layer(name, "conv", shape, "tucker1" if one_sided else "tucker2"), module, reason)
+    assert isinstance(module, nn.Linear)
+    seen_map = _flattened_map(module.in_features, last_map) if given.ndim == 2 else None
+    positions = prod(given.shape[1:-1])
+    channels, size = (module.in_features, ()) if seen_map is None else (seen_map[0], seen_map[1:])
+    calls = ((positions * prod(size), positions),)
+    shape = ConvShape(channels, module.out_features, tuple(size), calls, 1, module.bias is not None)
+    return _refuse(Layer(name, "linear", shape, "tucker2" if size else "tucker1"), module, "")
+
+
+def _flattened_map(features: int, last_map: Sequence[int]) -> tuple[int, int, int] | None:
+    """(channels, height, width) whose flattening has that many features, judging by the last map seen."""
+    if not last_map:
+        return None
+    channels, height, width = last_map
+    if channels * height * width == features and height * width > 1:
+        return channels, height, width
+    side = isqrt(features // channels)  # a pooling that is a function, not a module, came in between
+    if side > 1 and channels * side * side == features:
+        return channels, side, side
+    return None
+
+
+def _refuse(layer: Layer, module: nn.Module, reason: str) -> Layer:
+    if parametrize.is_parametrized(module):
+        reason = "its weight is computed by a parametrization; remove that first"
+    return replace(layer, method="keep", reason=reason) if reason else layer
+
+
+def _refuse_shared(model: nn.Module, layers: list[Layer]) -> list[Layer]:
+    """Layers whose weight tensor belongs to several modules cannot be replaced one by one."""
+    owners: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    shared = "its weights are shared with another layer"
+    return [
+        replace(layer, method="keep", reason=shared)
+        if owners.get(id(model.get_submodule(layer.name).weight), 1) > 1
+        else layer
+        for layer in layers
+    ]

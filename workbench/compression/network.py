@@ -1,0 +1,72 @@
+"""A network: a model, what goes in, what comes out and where it came from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from workbench.compression.table import count, html_table, text_table
+
+if TYPE_CHECKING:
+    from workbench.compression.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Any image classifier, with what is needed to run it.
+
+    Parameters
+    ----------
+    model : an ``nn.Module`` that takes a batch (n, *input_shape) and returns (n, classes).
+    input_shape : shape of one input, e.g. (3, 224, 224).
+    name : how it is called in tables and files.
+    preprocessing : from a batch of images as the data hold them to a batch of inputs; None if they are the same.
+    classes : class names, in the order of the outputs.
+    source : where the weights came from, in words.
+    plan : the plan that made it, if it is a decomposed network.
+    """
+
+    model: nn.Module
+    input_shape: tuple[int, ...]
+    name: str = "network"
+    preprocessing: Callable[[Tensor], Tensor] | None = None
+    classes: tuple[str, ...] = ()
+    source: str = "given in code"
+    plan: "Plan | None" = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"a Network wraps a torch.nn.Module, not a {type(self.model).__name__}")
+        shape = tuple(self.input_shape)
+        if not shape or not all(isinstance(d, int) and d > 0 for d in shape):
+            raise ValueError(f"input_shape is the shape of one input, like (3, 224, 224), not {self.input_shape!r}")
+        object.__setattr__(self, "input_shape", shape)
+
+    @property
+    def weights(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """A batch of images as the data hold them -> what the model takes."""
+        return images if self.preprocessing is None else self.preprocessing(images)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows: list[tuple[str, Any]] = [
+            ("name", self.name),
+            ("model", type(self.model).__name__),
+            ("input", " x ".join(map(str, self.input_shape))),
+            ("weights", count(self.weights)),
+            ("classes", len(self.classes) or "not named"),
+            ("source", self.source),
+        ]
+        if self.plan is not None:
+            rows.append(("decomposed", f"MACs x{self.plan.macs_ratio:.2f} fewer, {self.plan.policy}"))
+        return [(key, str(value)) for key, value in rows]
+
+    def __str__(self) -> str:
+        return text_table(["Network", ""], self._rows(), left=(0, 1))
+
+    def _repr_html_(self) -> str:
+        return html_table(["Network", ""], self._rows(), left=(0, 1))

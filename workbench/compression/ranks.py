@@ -1,0 +1,87 @@
+"""Policies that make a Plan out of spectra. They decide, and they write down why."""
+
+from collections.abc import Sequence
+
+from workbench.compression.plan import LayerPlan, Plan, ratio
+from workbench.compression.spectra import Spectra, Spectrum
+
+CHOICES = ("spatial", "all")
+
+
+def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "spatial") -> Plan:
+    """The paper's plan: every layer at the ranks that EVBMF finds, where that makes it smaller.
+
+    Parameters
+    ----------
+    spectra : from :func:`~workbench.compression.spectra.analyze`.
+    layers : "spatial" (all but 1x1 convolutions, which are factors already), "all", or the names of layers.
+
+    Returns
+    -------
+    Plan in which no layer has more weights or MACs than before: one that would, or in which EVBMF finds nothing but
+    noise (rank 0), is kept, with the reason.
+
+    Raises
+    ------
+    ValueError : if a name is no layer of the network.
+
+    References: Kim et al., ICLR 2016, sec. 3.1.
+    """
+    chosen = _choose(spectra, layers)
+    parts = []
+    for layer in spectra.layers:
+        if layer.method == "keep":
+            parts.append(LayerPlan(layer, "keep", reason=f"kept: {layer.reason}", error=0.0))
+        elif layer.name not in chosen:
+            why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
+            parts.append(LayerPlan(layer, "keep", reason=f"kept: {why}", error=0.0))
+        else:
+            parts.append(_at_evbmf_ranks(spectra[layer.name]))
+    names = layers if isinstance(layers, str) else f"{len(chosen)} chosen layers"
+    return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, f"EVBMF ({names})", spectra)
+
+
+def _choose(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
+    known = {layer.name for layer in spectra.layers}
+    if isinstance(layers, str):
+        if layers not in CHOICES:
+            raise ValueError(f"layers is 'spatial', 'all' or a list of names, not {layers!r}")
+        return {layer.name for layer in spectra.layers if layers == "all" or not layer.pointwise}
+    unknown = sorted(set(layers) - known)
+    if unknown:
+        raise ValueError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))}")
+    return set(layers)
+
+
+def _at_evbmf_ranks(spectrum: Spectrum) -> LayerPlan:
+    layer = spectrum.layer
+    rank_out = spectrum.out.rank
+    rank_in = spectrum.in_.rank if spectrum.in_ is not None else None
+    empty = [mode for mode, rank in (("input", rank_in), ("output", rank_out)) if rank == 0]
+    if empty:
+        where = " and ".join(empty)
+        reason = f"kept: EVBMF finds nothing above the noise in its {where} channels (rank 0)"
+        return LayerPlan(layer, "keep", reason=reason, error=0.0)
+    if rank_in == layer.shape.in_channels:
+        rank_in = None  # nothing to reduce on that side
+    decision = "tucker1" if rank_in is None else "tucker2"
+    error = spectrum.error(rank_out=rank_out, rank_in=rank_in)
+    part = LayerPlan(layer, decision, rank_in, rank_out, "EVBMF ranks", error)
+    return part if _smaller(part) else _kept_for_cost(part)
+
+
+def _smaller(part: LayerPlan) -> bool:
+    new, old = part.cost, part.layer.cost
+    return new.macs <= old.macs and new.weights <= old.weights and new != old
+
+
+def _kept_for_cost(part: LayerPlan) -> LayerPlan:
+    method = {"tucker1": "Tucker-1", "tucker2": "Tucker-2"}[part.decision]
+    macs = ratio(part.cost.macs, part.layer.cost.macs)
+    weights = ratio(part.cost.weights, part.layer.cost.weights)
+    ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
+    cost = f"{macs:.2f}x the MACs" if macs >= weights else f"{weights:.2f}x the weights"
+    reason = f"kept: {method} at EVBMF ranks ({ranks}) would cost {cost}"
+    return LayerPlan(part.layer, "keep", reason=reason, error=0.0)
+
+

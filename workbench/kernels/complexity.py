@@ -1,0 +1,91 @@
+"""What a layer costs, as pure functions of shapes: weights and multiply-adds (MACs), dense and factorised.
+
+A cost counts every parameter (biases too), so that a network's weights equal ``sum(p.numel())``; a MAC is one
+multiply-add, biases are free, so that MACs equal half of what torch's flop counter says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`weights` (parameters) and `macs` (multiply-adds for one input) of a layer or a network; costs add up."""
+
+    weights: int
+    macs: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.weights + other.weights, self.macs + other.macs)
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """All that the cost of a convolution (or a linear layer: a 1x1 one on one position) depends on.
+
+    Attributes
+    ----------
+    in_channels, out_channels : paper's S and T.
+    kernel_size : one number a spatial dimension; empty for a linear layer.
+    positions : (input, output) positions H*W and H'*W' for each call of the layer on one input.
+    groups : channel groups, each with in_channels/groups inputs.
+    bias : whether there is one.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    positions: tuple[tuple[int, int], ...]
+    groups: int = 1
+    bias: bool = True
+
+    @property
+    def _taps(self) -> int:
+        return prod(self.kernel_size)
+
+
+def dense_cost(shape: ConvShape) -> Cost:
+    """D*D*S*T/groups weights (and a bias); times H'*W' MACs. Kim et al. 2016, eq. 1 and below."""
+    weights = shape._taps * shape.in_channels * shape.out_channels // shape.groups
+    return Cost(weights + _bias(shape), weights * sum(out for _, out in shape.positions))
+
+
+def tucker2_cost(shape: ConvShape, *, rank_in: int, rank_out: int) -> Cost:
+    """Cost of the three factors: S*R3*H*W + D*D*R3*R4*H'*W' + R4*T*H'*W' MACs (Kim et al. 2016, sec. 3).
+
+    For a grouped convolution the ranks are those of each group.
+    """
+    return sum(tucker2_parts(shape, rank_in=rank_in, rank_out=rank_out), Cost(0, 0))
+
+
+def tucker2_parts(shape: ConvShape, *, rank_in: int, rank_out: int) -> tuple[Cost, Cost, Cost]:
+    """Cost of each of the three factors: 1x1 (S -> R3), DxD (R3 -> R4), 1x1 (R4 -> T)."""
+    first, core, last = (
+        shape.in_channels * rank_in,
+        shape._taps * rank_in * rank_out * shape.groups,
+        rank_out * shape.out_channels,
+    )
+    inputs, outputs = (sum(p[i] for p in shape.positions) for i in (0, 1))
+    return Cost(first, first * inputs), Cost(core, core * outputs), Cost(last + _bias(shape), last * outputs)
+
+
+def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
+    """Cost of the two factors: D*D*S*R4*H'*W' + R4*T*H'*W' MACs."""
+    return sum(tucker1_parts(shape, rank_out=rank_out), Cost(0, 0))
+
+
+def tucker1_parts(shape: ConvShape, *, rank_out: int) -> tuple[Cost, Cost]:
+    """Cost of each of the two factors: DxD (S -> R4), 1x1 (R4 -> T)."""
+    core, last = shape._taps * shape.in_channels * rank_out, rank_out * shape.out_channels
+    outputs = sum(out for _, out in shape.positions)
+    return Cost(core, core * outputs), Cost(last + _bias(shape), last * outputs)
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """The sum of costs."""
+    return sum(costs, Cost(0, 0))
+
+
+def _bias(shape: ConvShape) -> int:
+    return shape.out_channels if shape.bias else 0
