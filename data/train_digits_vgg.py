@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--learning-rate", type=float, default=0.05)
-    parser.add_argument("--weight-decay", type=float, default=3e-3)
+    parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--out", type=Path, default=HERE / "digits_vgg.safetensors")
     args = parser.parse_args()
 
@@ -76,7 +76,7 @@ def main() -> None:
     content = save({k: v.contiguous() for k, v in model.state_dict().items()})
     card = {
         "name": "digits_vgg",
-        "what": "six 3x3 convolutions with batch norm, two fully connected layers; see workbench/catalog/digits.py",
+        "what": "six convolutions with batch norm, two fully connected layers; see workbench/catalog/digits.py",
         "trained_on": "scikit-learn digits: 1,000 of 1,797 scans (297 validation, 500 test), jittered",
         "script": f"data/{Path(__file__).name}",
         "settings": {k: v for k, v in vars(args).items() if k != "out"},

@@ -10,6 +10,7 @@ from workbench.compression.data import Data, Split
 CLASSES = tuple("0123456789")
 SIZES = {"train": 1000, "validation": 297, "test": 500}
 SEED = 20160226
+POOL = (0, 2)
 
 
 def digits() -> Data:
@@ -38,7 +39,7 @@ def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
 
 
 def digits_vgg() -> nn.Module:
-    """Six 3x3 convolutions with batch norm in three stages, then two fully connected layers, untrained.
+    """Six convolutions (5x5, then 3x3) with batch norm in three stages, then two fully connected layers, untrained.
 
     Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
     Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
@@ -46,12 +47,13 @@ def digits_vgg() -> nn.Module:
     """
     features: list[nn.Module] = []
     channels = 1
-    for width in (32, 64, "pool", 64, 128, "pool", 128, 128):
-        if isinstance(width, int):
-            features += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            channels = width
-        else:
+    for width, size in ((32, 5), (64, 3), POOL, (64, 3), (128, 3), POOL, (128, 3), (128, 3)):
+        if (width, size) == POOL:
             features.append(nn.MaxPool2d(2))
+        else:
+            conv = nn.Conv2d(channels, width, size, padding=size // 2)
+            features += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
     model = nn.Sequential()
     model.add_module("features", nn.Sequential(*features))
     model.add_module("flatten", nn.Flatten(1))
