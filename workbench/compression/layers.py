@@ -138,6 +138,12 @@ def find_layers(network: Network) -> Traced:
     return Traced(tuple(layers), other)
 
 
+def measured_cost(network: Network) -> Cost:
+    """Weights and MACs of a network as it is, counted on the model and on a traced forward pass."""
+    traced = find_layers(network)
+    return total([layer.cost for layer in traced.layers]) + traced.other
+
+
 def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_map: Sequence[int]) -> Layer:
     if isinstance(module, nn.Conv2d):
         shape = ConvShape(

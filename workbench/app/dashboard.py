@@ -1,0 +1,108 @@
+"""The dashboard: panels on one page, linked by one state. The same in JupyterLab and in Voila."""
+
+import logging
+import os
+from pathlib import Path
+
+import ipywidgets as w
+import torch
+
+from workbench.app.glossary import term
+from workbench.app.panels.layer_table import layer_table
+from workbench.app.panels.overview import cards, chooser
+from workbench.app.panels.recover import progress_bar, recover_panel
+from workbench.app.panels.spectrum import spectrum_panel
+from workbench.app.panels.tradeoff import tradeoff_panel
+from workbench.app.state import State
+from workbench.compression.data import Data
+from workbench.compression.network import Network
+
+
+def build_dashboard(network: Network | None = None, data: Data | None = None, *, state: State | None = None) -> w.Widget:
+    """The whole dashboard as one widget; opening the network goes on in the background.
+
+    Parameters
+    ----------
+    network, data : yours, or None for the bundled ones.
+    state : one of your own making, to look at from other cells.
+    """
+    torch.set_num_threads(threads())
+    state = state or State(network, data)
+    page = w.VBox(
+        [
+            w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
+            _card(
+                w.HTML(
+                    "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "
+                    f"take it away: ranks by {term('EVBMF')}, factors by {term('Tucker-2')}, recovery by "
+                    f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
+                ),
+                chooser(state),
+                progress_bar(state),
+            ),
+            cards(state),
+            _card(
+                _heading(
+                    1,
+                    "Look: the layers",
+                    f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to "
+                    "each layer. Pick one to see it below.",
+                ),
+                layer_table(state),
+            ),
+            _card(
+                _heading(
+                    2,
+                    "Plan: the picked layer",
+                    f"Each bar is a direction of its channels ({term('singular values')}). Move a rank and watch what "
+                    "is kept, what it costs and how far the weights move.",
+                ),
+                spectrum_panel(state),
+            ),
+            w.HBox(
+                [
+                    _card(
+                        _heading(3, "Compress and fine-tune", "Make the planned network, then let it recover."),
+                        recover_panel(state),
+                        flex="1 1 0%",
+                    ),
+                    _card(
+                        _heading(
+                            4,
+                            "Compare: accuracy against FLOPs",
+                            f"Every network of this session is a point; up and to the left is better. Choose by these "
+                            f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for "
+                            "reporting.",
+                        ),
+                        tradeoff_panel(state),
+                        flex="1 1 0%",
+                    ),
+                ],
+                layout={"flex_flow": "row wrap", "grid_gap": "12px"},
+            ),
+        ],
+        layout={"grid_gap": "12px", "width": "100%"},
+    )
+    page.add_class("wb")
+    state.open()
+    return page
+
+
+def threads() -> int:
+    """Threads for torch: $WORKBENCH_THREADS, or one, because kernels that share a machine get in each other's way."""
+    text = os.environ.get("WORKBENCH_THREADS", "1")
+    if not (text.isdigit() and int(text) > 0):
+        logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1", text)
+        return 1
+    return int(text)
+
+
+def _heading(step: int, title: str, text: str) -> w.HTML:
+    return w.HTML(f"<h2><span class='wb-step'>{step}</span>{title}</h2><p class='wb-soft'>{text}</p>")
+
+
+def _card(*children: w.Widget, flex: str = "") -> w.VBox:
+    layout = {"grid_gap": "8px"} | ({"flex": flex, "min_width": "540px"} if flex else {})
+    box = w.VBox(list(children), layout=layout)
+    box.add_class("wb-card")
+    return box

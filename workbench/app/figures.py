@@ -1,0 +1,223 @@
+"""Results -> plotly figures. Each figure is made once and then filled; nothing here shows anything.
+
+A `fill_...` function takes the figure (a ``FigureWidget`` in the app, a ``Figure`` in scripts) and puts a result into
+its traces, in one batch. Colours are Okabe and Ito's, which colour-blind people can tell apart; what matters is told
+by shape or position too.
+"""
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.basedatatypes import BaseFigure
+from plotly.subplots import make_subplots
+
+from workbench.compression.data import Accuracy
+from workbench.compression.finetune import Epoch
+from workbench.compression.plan import LayerPlan
+from workbench.compression.spectra import Spectrum
+from workbench.kernels.complexity import Cost
+
+BLUE, ORANGE, GREEN, VERMILLION, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#C3CAD3", "#1F2933"
+FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
+GRID = "#E4E9F0"
+MODES = (("Input channels", "in"), ("Output channels", "out"))
+
+
+class Point(Protocol):
+    """What the trade-off plot needs of a result."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def cost(self) -> Cost: ...
+    @property
+    def validation(self) -> Accuracy: ...
+    @property
+    def test(self) -> Accuracy: ...
+    @property
+    def about(self) -> str: ...
+
+
+def _layout(height: int, **more: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "height": height,
+        "autosize": True,
+        "template": "none",
+        "font": FONT,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 58, "r": 16, "t": 34, "b": 46},
+        "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
+        "hoverlabel": {"font": FONT, "bgcolor": "white", "align": "left"},
+    }
+    for key, value in more.items():
+        known = base.get(key)
+        base[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    return base
+
+
+def _axis(title: str, **more: object) -> dict[str, object]:
+    return {
+        "title": {"text": title, "standoff": 8},
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": GREY,
+        "ticks": "outside",
+        "tickcolor": GREY,
+        **more,
+    }
+
+
+def spectrum_figure() -> go.Figure:
+    """Empty figure for :func:`fill_spectrum`: the two unfoldings side by side, three traces each."""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=[title for title, _ in MODES], horizontal_spacing=0.09)
+    for column in (1, 2):
+        bars = {"row": 1, "col": column}
+        hover = "direction %{x}<br>singular value %{y:.3g}<extra>%{fullData.name}</extra>"
+        legend = {"showlegend": column == 1}
+        figure.add_trace(go.Bar(name="kept", marker={"color": BLUE}, hovertemplate=hover, **legend), **bars)
+        left_out = {"color": GREY, "pattern": {"shape": "/", "fgcolor": "#8A94A2", "size": 5}}
+        figure.add_trace(go.Bar(name="left out", marker=left_out, hovertemplate=hover, **legend), **bars)
+        line = go.Scatter(
+            name="EVBMF threshold: below it is noise",
+            mode="lines",
+            line={"color": VERMILLION, "dash": "dash", "width": 2},
+            hovertemplate="EVBMF threshold %{y:.3g}<extra></extra>",
+            **legend,
+        )
+        figure.add_trace(line, **bars)
+    figure.update_layout(_layout(310, bargap=0.12, barmode="overlay", margin={"b": 76}))
+    figure.update_xaxes(_axis("direction, strongest first", showgrid=False))
+    figure.update_yaxes(_axis("singular value", rangemode="tozero"))
+    figure.update_yaxes(title=None, col=2)
+    return figure
+
+
+def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan | None) -> None:
+    """Singular values of both unfoldings: those that the plan keeps, those it leaves out, and EVBMF's threshold."""
+    modes: list[tuple[np.ndarray | None, float, int, int | None]] = []
+    if spectrum is None or part is None:
+        modes = [(None, 0.0, 0, None)] * 2
+    else:
+        threshold = spectrum.in_.threshold if spectrum.in_ else 0.0
+        rank = spectrum.in_.rank if spectrum.in_ else 0
+        modes.append((spectrum.singular_in, threshold, rank, part.rank_in))
+        modes.append((spectrum.singular_out, spectrum.out.threshold, spectrum.out.rank, part.rank_out))
+    with figure.batch_update():
+        for i, (values, threshold, found, rank) in enumerate(modes):
+            kept, left_out, line = figure.data[3 * i : 3 * i + 3]
+            title = MODES[i][0]
+            if values is None:
+                kept.x = kept.y = left_out.x = left_out.y = line.x = line.y = ()
+                note = "" if spectrum is None else ": not reduced in this layer"
+                figure.layout.annotations[i].text = title + note
+                continue
+            n = len(values)
+            shown = n if rank is None else min(rank, n)
+            index = np.arange(1, n + 1)
+            kept.x, kept.y = index[:shown], values[:shown]
+            left_out.x, left_out.y = index[shown:], values[shown:]
+            line.x, line.y = (0.5, n + 0.5), (threshold, threshold)
+            chosen = "all kept" if rank is None else f"rank {rank} kept"
+            figure.layout.annotations[i].text = f"{title}: {chosen} of {n}, EVBMF finds {found}"
+
+
+def curve_figure() -> go.Figure:
+    """Empty figure for :func:`fill_curve`."""
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    accuracy = go.Scatter(
+        name="validation accuracy",
+        mode="lines+markers",
+        line={"color": BLUE, "width": 2.5},
+        marker={"size": 7},
+        hovertemplate="epoch %{x}<br>validation accuracy %{y:.2f} %<extra></extra>",
+    )
+    loss = go.Scatter(
+        name="training loss (right axis)",
+        mode="lines+markers",
+        line={"color": ORANGE, "width": 1.5, "dash": "dot"},
+        marker={"size": 6, "symbol": "diamond"},
+        hovertemplate="epoch %{x}<br>training loss %{y:.4f}<extra></extra>",
+    )
+    figure.add_trace(accuracy, secondary_y=False)
+    figure.add_trace(loss, secondary_y=True)
+    figure.update_layout(_layout(330, margin={"r": 64, "t": 12}, legend={"y": -0.2}))
+    figure.update_xaxes(_axis("epoch", rangemode="tozero", dtick=1, showgrid=False))
+    figure.update_yaxes(_axis("validation accuracy (%)"), secondary_y=False)
+    figure.update_yaxes(_axis("training loss", showgrid=False, rangemode="tozero", tickmode="auto", nticks=6), secondary_y=True)
+    return figure
+
+
+def fill_curve(figure: BaseFigure, epochs: Sequence[Epoch], before: float | None = None) -> None:
+    """Validation accuracy and training loss by epoch; `before` is the accuracy that fine-tuning began with."""
+    start = [(0, before)] if before is not None and epochs else []
+    points = start + [(e.epoch, e.validation.top1) for e in epochs]
+    with figure.batch_update():
+        figure.data[0].x = [x for x, _ in points]
+        figure.data[0].y = [y for _, y in points]
+        figure.data[1].x = [e.epoch for e in epochs]
+        figure.data[1].y = [e.loss for e in epochs]
+        figure.layout.xaxis.dtick = 1 if len(epochs) <= 12 else None
+
+
+STAGES = (
+    ("original", "star", INK, 15),
+    ("decomposed", "circle-open", VERMILLION, 12),
+    ("fine-tuned", "circle", BLUE, 12),
+)
+
+
+def tradeoff_figure() -> go.Figure:
+    """Empty figure for :func:`fill_tradeoff`: one trace for the paths of runs, one for each stage."""
+    figure = go.Figure()
+    path = {"color": GREY, "width": 1.5, "dash": "dot"}
+    figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
+    for stage, symbol, color, size in STAGES:
+        marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
+        hover = "%{customdata}<extra></extra>"
+        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover))
+    figure.update_layout(_layout(400, margin={"l": 64, "t": 14}, legend={"y": -0.17}))
+    figure.update_xaxes(_axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
+    figure.update_yaxes(_axis("validation accuracy (%)"))
+    return figure
+
+
+def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
+    """Accuracy against MACs, every result a point; a dotted path joins the stages of a run."""
+    original = results[0].cost if results else Cost(0, 0)
+    path_x: list[float | None] = []
+    path_y: list[float | None] = []
+    for number in sorted({r.number for r in results if r.number}):
+        for r in (r for r in results if r.number == number):
+            path_x.append(r.cost.macs / 1e6)
+            path_y.append(r.validation.top1)
+        path_x.append(None)
+        path_y.append(None)
+    with figure.batch_update():
+        figure.data[0].x, figure.data[0].y = path_x, path_y
+        for trace, (stage, *_) in zip(figure.data[1:], STAGES, strict=True):
+            points = [r for r in results if r.stage == stage]
+            trace.x = [r.cost.macs / 1e6 for r in points]
+            trace.y = [r.validation.top1 for r in points]
+            trace.customdata = [_hover(r, original) for r in points]
+
+
+def _hover(result: Point, original: Cost) -> str:
+    r = result
+    macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
+    lines = [
+        f"<b>{r.label}</b>",
+        f"validation {r.validation.top1:.2f} % of {r.validation.n} images",
+        f"test {r.test.top1:.2f} % of {r.test.n} images",
+        f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
+        f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
+        *wrap(r.about, 60),
+    ]
+    return "<br>".join(lines)

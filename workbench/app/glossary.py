@@ -1,0 +1,29 @@
+"""Plain words for the terms a non-coder meets, and how they are offered: a dotted underline with the text on hover."""
+
+from html import escape
+
+TERMS = {
+    "weights": "The numbers a network has learned. Fewer weights: a smaller file and less memory.",
+    "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
+    "accuracy": "Share of images whose class the network names right at the first try.",
+    "validation": "Images used to choose between networks; never trained on.",
+    "test": "Images used only to report how good a network is; never to train or to choose.",
+    "EVBMF": "Empirical variational Bayesian matrix factorization: a statistical method that tells signal from noise "
+    "in a layer's weights and so finds how many directions (the rank) it really uses.",
+    "rank": "How many independent directions of a layer's channels are kept. Fewer: smaller and faster, less exact.",
+    "singular values": "How strongly the layer uses each direction of its channels, strongest first.",
+    "threshold": "EVBMF takes what lies below this line for noise.",
+    "Tucker-2": "One convolution becomes three small ones: mix the input channels down, convolve, mix up again.",
+    "Tucker-1": "One layer becomes two small ones: only the output channels are reduced.",
+    "kernel error": "How far the factorised layer's weights are from the original's: 0 % is the same, 100 % is nothing "
+    "left. An upper limit, exact for Tucker-1.",
+    "fine-tune": "Train the compressed network for a short while, so that its layers get used to each other again.",
+    "learning rate": "The size of a training step. Too large and training jumps about, too small and nothing happens.",
+    "epoch": "One pass over all training images.",
+}
+
+
+def term(name: str, text: str | None = None) -> str:
+    """HTML of a term, with its explanation on hover and on keyboard focus."""
+    explanation = escape(TERMS[name], quote=True)
+    return f'<abbr class="wb-term" tabindex="0" title="{explanation}">{escape(text or name)}</abbr>'

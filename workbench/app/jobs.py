@@ -1,0 +1,129 @@
+"""Work in the background: progress, cancel, and errors as values. No widgets.
+
+The work runs in a thread, but traits change in the thread that made the Job only (in a notebook the kernel's main
+loop, which also handles what the page sends): two threads that change one widget lose updates now and then.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from traitlets import Bool, Float, HasTraits, Unicode
+
+log = logging.getLogger(__name__)
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """Raised inside the work when the user has asked to stop."""
+
+
+PAUSE = 0.1
+"""Seconds between two reports of progress that are passed on."""
+
+
+class Job(HasTraits):
+    """One piece of work at a time, in a thread of its own.
+
+    Traits
+    ------
+    title : what is going on, in words; stays after the end.
+    running : whether it is.
+    progress : share done, 0 to 1.
+    note : what it is doing just now, or how it ended.
+    error : one sentence if it failed, else "".
+    """
+
+    title = Unicode()
+    running = Bool(False)
+    progress = Float(0.0)
+    note = Unicode()
+    error = Unicode()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._told = 0.0
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:  # a script or a test: nobody else changes the traits
+            self._loop = None
+
+    def start(self, title: str, work: Callable[["Job"], None]) -> bool:
+        """Run ``work(self)`` in a thread; False if something else is still running."""
+        if self.running:
+            return False
+        self._cancel.clear()
+        self.title, self.note, self.error, self.progress = title, "", "", 0.0
+        self.running = True
+        self._thread = threading.Thread(target=self._run, args=(work,), name=title, daemon=True)
+        self._thread.start()
+        return True
+
+    def _run(self, work: Callable[["Job"], None]) -> None:
+        started = time.perf_counter()
+        end = {"error": ""}
+        try:
+            work(self)
+            end |= {"note": f"done in {time.perf_counter() - started:.1f} s"}
+        except Cancelled:
+            end |= {"note": f"cancelled after {time.perf_counter() - started:.1f} s"}
+        except (ValueError, OSError, LookupError) as error:
+            log.exception("%s failed", self.title)
+            end |= {"note": "stopped", "error": sentence(error)}
+        except Exception as error:
+            log.exception("%s failed", self.title)
+            fault = f"{self.title} stopped because of a fault in the workbench ({type(error).__name__})"
+            end |= {"note": "stopped", "error": f"{fault}; the log has the details."}
+        self.post(lambda: self._set(**end, running=False))
+
+    def _set(self, **traits: object) -> None:
+        for name, value in traits.items():
+            self.set_trait(name, value)
+
+    def post(self, change: Callable[[], None]) -> None:
+        """Have `change` called in the thread that may change traits; calls keep their order."""
+        if self._loop is None or self._loop.is_closed():
+            change()
+        else:
+            self._loop.call_soon_threadsafe(change)
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it does at its next step."""
+        if self.running:
+            self.note = "stopping ..."
+            self._cancel.set()
+
+    def cancelled(self) -> bool:
+        """Whether somebody has asked to stop."""
+        return self._cancel.is_set()
+
+    def tell(self, share: float, note: str = "") -> None:
+        """Say how far the work is; too many reports without a note are thinned out."""
+        now = time.perf_counter()
+        if not note and now - self._told < PAUSE:
+            return
+        self._told = now
+        said = {"note": note} if note and not self.cancelled() else {}
+        progress = min(1.0, max(0.0, float(share)))
+        self.post(lambda: self._set(progress=progress, **said))
+
+    def report(self, share: float, note: str = "") -> None:
+        """The same, and raise Cancelled if the work is to stop."""
+        if self.cancelled():
+            raise Cancelled
+        self.tell(share, note)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until the work has ended: for scripts and tests. In a cell, what it found appears after the cell."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+
+def sentence(error: BaseException) -> str:
+    """The message of an error as one sentence for people."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,98 @@
+// The layer table: click a row, or focus one and use the arrow keys, to pick a layer.
+function render({ model, el }) {
+  const root = document.createElement("div");
+  root.className = "wb-table";
+  root.setAttribute("role", "region");
+  root.setAttribute("aria-label", "Layers");
+  const table = document.createElement("table");
+  const head = document.createElement("thead");
+  const body = document.createElement("tbody");
+  table.append(head, body);
+  root.append(table);
+  el.append(root);
+
+  function drawHead() {
+    const row = document.createElement("tr");
+    for (const column of model.get("columns")) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = column.title;
+      cell.className = column.kind;
+      if (column.hint) {
+        cell.title = column.hint;
+        cell.classList.add("hint");
+      }
+      row.append(cell);
+    }
+    head.replaceChildren(row);
+  }
+
+  function fill(cell, column, value, line) {
+    if (column.kind === "share") {
+      const bar = document.createElement("i");
+      bar.style.width = `${Math.max(1, 60 * Number(value))}px`;
+      const text = document.createElement("span");
+      text.textContent = `${(100 * Number(value)).toFixed(1)} %`;
+      cell.replaceChildren(text, bar);
+    } else if (column.kind === "decision") {
+      const tag = document.createElement("em");
+      tag.textContent = value;
+      tag.className = line.tag;
+      cell.replaceChildren(tag);
+    } else if (cell.textContent !== String(value)) {
+      cell.textContent = value;
+    }
+    if (column.kind === "reason") cell.title = value;
+  }
+
+  function drawBody() {
+    const columns = model.get("columns");
+    const rows = model.get("rows");
+    while (body.rows.length > rows.length) body.deleteRow(-1);
+    rows.forEach((line, i) => {
+      let row = body.rows[i];
+      if (!row) {
+        row = body.insertRow();
+        for (let k = 0; k < columns.length; k++) row.insertCell();
+        row.addEventListener("click", () => pick(row.dataset.name));
+        row.addEventListener("keydown", (event) => {
+          const next = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
+          if (event.key === "Enter" || event.key === " ") pick(row.dataset.name);
+          else if (next) { pick(next.dataset.name); next.focus(); }
+          else return;
+          event.preventDefault();
+        });
+      }
+      row.dataset.name = line.name;
+      columns.forEach((column, k) => {
+        row.cells[k].className = column.kind;
+        fill(row.cells[k], column, line[column.key], line);
+      });
+    });
+    drawSelection();
+  }
+
+  function drawSelection() {
+    for (const row of body.rows) {
+      const on = row.dataset.name === model.get("selected");
+      row.classList.toggle("selected", on);
+      row.setAttribute("aria-selected", String(on));
+      row.tabIndex = on ? 0 : -1;
+    }
+    const anyOn = [...body.rows].some((row) => row.tabIndex === 0);
+    if (!anyOn && body.rows.length) body.rows[0].tabIndex = 0;
+  }
+
+  function pick(name) {
+    model.set("selected", name);
+    model.save_changes();
+    drawSelection();
+  }
+
+  drawHead();
+  drawBody();
+  model.on("change:columns", drawHead);
+  model.on("change:rows", drawBody);
+  model.on("change:selected", drawSelection);
+}
+export default { render };

@@ -1,0 +1,86 @@
+"""Compress, then fine-tune: buttons, settings, progress, a live curve, and Cancel."""
+
+import ipywidgets as w
+import plotly.graph_objects as go
+
+from workbench.app.figures import curve_figure, fill_curve
+from workbench.app.glossary import term
+from workbench.app.state import State
+
+
+def recover_panel(state: State) -> w.Widget:
+    """Buttons and settings above the live curve."""
+    compress = w.Button(description="Compress", button_style="primary", layout={"width": "130px"})
+    tune = w.Button(description="Fine-tune", button_style="primary", layout={"width": "130px"})
+    wide = {"description_width": "92px"}
+    epochs = w.BoundedIntText(value=10, min=1, max=500, description="epochs", style={"description_width": "54px"})
+    rate = w.BoundedFloatText(value=1e-3, min=1e-7, max=10.0, step=1e-3, description="learning rate", style=wide)
+    epochs.layout.width, rate.layout.width = "130px", "190px"
+    advice = w.HTML()
+    figure = go.FigureWidget(curve_figure())
+
+    def refresh(_: object = None) -> None:
+        busy = state.job.running
+        compress.disabled = busy or state.plan is None
+        for box in (tune, epochs, rate):
+            box.disabled = busy or state.smaller is None
+        advice.value = f"<div class='wb-soft' style='min-height:38px'>{advice_text(state)}</div>"
+
+    def draw(_: object = None) -> None:
+        start = state.latest
+        before = None
+        if state.curve and start is not None:
+            earlier = [r for r in state.results if r.number == start.number]
+            before = earlier[-2].validation.top1 if len(earlier) > 1 and not state.job.running else start.validation.top1
+        fill_curve(figure, state.curve, before)
+
+    compress.on_click(lambda _: state.compress())
+    tune.on_click(lambda _: state.finetune(epochs=epochs.value, learning_rate=rate.value))
+    state.observe(refresh, ["plan", "smaller", "results"])
+    state.observe(draw, ["curve"])
+    state.job.observe(refresh, ["running"])
+    refresh()
+    row = {"grid_gap": "8px", "flex_flow": "row wrap"}
+    return w.VBox([w.HBox([compress, tune, epochs, rate], layout=row), advice, figure], layout={"grid_gap": "4px"})
+
+
+def advice_text(state: State) -> str:
+    """What to do next, in a sentence or two."""
+    if state.plan is None:
+        return "The network is being opened."
+    if state.latest is None:
+        return (
+            "<b>Next: Compress.</b> Every planned layer is replaced by its small factors. "
+            f"Accuracy falls at first; {term('fine-tune', 'fine-tuning')} brings it back."
+        )
+    if not state.compressed_as_planned:
+        return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
+    if state.latest.stage == "decomposed":
+        return (
+            f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}. "
+            f"The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
+        )
+    return "Change ranks above and <b>Compress</b> again for another point, or <b>Fine-tune</b> on."
+
+
+def progress_bar(state: State) -> w.Widget:
+    """What is going on in the background, how far it is, and Cancel."""
+    bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
+    text = w.HTML(layout={"flex": "0 1 auto", "min_width": "330px"})
+    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop what is going on")
+    error = w.HTML()
+    job = state.job
+
+    def refresh(_: object = None) -> None:
+        cancel.disabled = not job.running
+        note = f": {job.note}" if job.note else ""
+        text.value = f"<div class='wb-status' role='status'><b>{job.title or 'Ready'}</b>{note}</div>"
+        error.value = f"<div class='wb-error' role='alert'>{job.error}</div>" if job.error else ""
+        bar.layout.visibility = "visible" if job.running else "hidden"
+
+    job.observe(refresh, ["running", "note", "error", "title"])
+    job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
+    cancel.on_click(lambda _: job.cancel())
+    refresh()
+    row = w.HBox([text, bar, cancel], layout={"align_items": "center", "grid_gap": "10px", "width": "100%"})
+    return w.VBox([row, error])

@@ -1,0 +1,121 @@
+"""The picked layer: its singular values, EVBMF's threshold, and the ranks under one's hand."""
+
+import ipywidgets as w
+import plotly.graph_objects as go
+
+from workbench.app.figures import fill_spectrum, spectrum_figure
+from workbench.app.glossary import term
+from workbench.app.state import State
+from workbench.compression.plan import LayerPlan
+from workbench.compression.spectra import Spectrum
+from workbench.compression.table import count
+
+NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
+
+
+def spectrum_panel(state: State) -> w.Widget:
+    """Figure on the left, ranks and their predicted cost and error on the right."""
+    figure = go.FigureWidget(spectrum_figure())
+    heading = w.HTML()
+    readout = w.HTML()
+    sliders = {
+        which: w.IntSlider(
+            min=1, max=2, description=label, continuous_update=True, style={"description_width": "92px"}
+        )
+        for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
+    }
+    for slider in sliders.values():
+        slider.layout.width = "100%"
+    evbmf = w.Button(description="EVBMF ranks", tooltip="Set this layer back to what EVBMF says")
+    keep = w.Button(description="Keep layer as it is", tooltip="Do not factorise this layer")
+    filling = False
+
+    def fill(_: object = None) -> None:
+        nonlocal filling
+        part = current(state)
+        spectrum = state.spectra[part.name] if part and state.spectra and part.name in state.spectra else None
+        fill_spectrum(figure, spectrum, part)
+        heading.value = heading_text(part)
+        readout.value = readout_text(part, state.notice)
+        filling = True
+        try:
+            for which, slider in sliders.items():
+                slider.disabled = not _usable(which, spectrum)
+                if part is not None and spectrum is not None:
+                    slider.max, slider.value = _range(which, spectrum, part)
+        finally:
+            filling = False
+        for button in (evbmf, keep):
+            button.disabled = spectrum is None
+
+    def moved(which: str) -> None:
+        if filling:
+            return
+        part = current(state)
+        if part is None or state.spectra is None or part.name not in state.spectra:
+            return
+        ranks = {which: sliders[which].value}
+        if part.decision == "keep" and state.spectra[part.name].in_ is not None:
+            ranks = {name: slider.value for name, slider in sliders.items()}  # both are needed to begin with
+        state.choose_ranks(**ranks)
+
+    for which, slider in sliders.items():
+        slider.observe(lambda _, which=which: moved(which), "value")
+    evbmf.on_click(lambda _: state.reset_layer())
+    keep.on_click(lambda _: state.keep_layer())
+    state.observe(fill, ["plan", "selected", "notice"])
+
+    buttons = w.HBox([evbmf, keep], layout={"grid_gap": "6px", "flex_flow": "row wrap"})
+    right = w.VBox([heading, *sliders.values(), buttons, readout], layout={"flex": "0 0 372px", "grid_gap": "4px"})
+    left = w.VBox([figure], layout={"flex": "1 1 0%", "min_width": "480px"})
+    fill()
+    return w.HBox([left, right], layout={"grid_gap": "18px", "flex_flow": "row wrap"})
+
+
+def _usable(which: str, spectrum: Spectrum | None) -> bool:
+    return spectrum is not None and (which == "rank_out" or spectrum.in_ is not None)
+
+
+def _range(which: str, spectrum: Spectrum, part: LayerPlan) -> tuple[int, int]:
+    """(largest rank, rank to show): the chosen one, or else what EVBMF finds, or else all channels."""
+    shape = part.layer.shape
+    channels, found = (shape.in_channels, spectrum.in_) if which == "rank_in" else (shape.out_channels, spectrum.out)
+    chosen = getattr(part, which) or (max(1, found.rank) if found is not None else channels)
+    return max(2, channels), chosen
+
+
+def current(state: State) -> LayerPlan | None:
+    """The selected layer's part of the plan."""
+    if state.plan is None or not state.selected:
+        return None
+    return next((part for part in state.plan if part.name == state.selected), None)
+
+
+def heading_text(part: LayerPlan | None) -> str:
+    """Name and shape of the layer."""
+    if part is None:
+        return "<h2>Pick a layer in the table</h2>"
+    kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
+    return f"<h2>{part.name}</h2><div class='wb-soft'>{kind}, {part.layer.describe()}</div>"
+
+
+def readout_text(part: LayerPlan | None, notice: str) -> str:
+    """Predicted cost and error of the layer, and why it is decided as it is."""
+    if part is None:
+        return ""
+    old, new = part.layer.cost, part.cost
+    error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
+
+    def change(before: int, after: int) -> str:
+        times = f" (x{before / after:.2f} fewer)" if after < before else f" (x{after / before:.2f} more)"
+        return f"{count(before)} &rarr; {count(after)}{times if after != before else ' (the same)'}"
+
+    decision = NAMES[part.decision]
+    return (
+        "<div class='wb-read'>"
+        f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}</b>"
+        f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
+        f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
+        f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
+        f"<div class='wb-reason'>{part.reason}</div><div class='wb-notice'>{notice}</div>"
+    )
