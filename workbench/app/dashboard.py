@@ -18,7 +18,9 @@ from workbench.compression.data import Data
 from workbench.compression.network import Network
 
 
-def build_dashboard(network: Network | None = None, data: Data | None = None, *, state: State | None = None) -> w.Widget:
+def build_dashboard(
+    network: Network | None = None, data: Data | None = None, *, state: State | None = None
+) -> w.Widget:
     """The whole dashboard as one widget; opening the network goes on in the background.
 
     Parameters

@@ -1,8 +1,7 @@
 """Results -> plotly figures. Each figure is made once and then filled; nothing here shows anything.
 
-A `fill_...` function takes the figure (a ``FigureWidget`` in the app, a ``Figure`` in scripts) and puts a result into
-its traces, in one batch. Colours are Okabe and Ito's, which colour-blind people can tell apart; what matters is told
-by shape or position too.
+A `fill_...` function takes the figure and puts a result into its traces. Colours are Okabe and Ito's,
+which colour-blind people can tell apart; what matters is told by shape or position too.
 """
 
 from collections.abc import Sequence
@@ -30,19 +29,19 @@ class Point(Protocol):
     """What the trade-off plot needs of a result."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int: ...  # noqa: D102
     @property
-    def stage(self) -> str: ...
+    def stage(self) -> str: ...  # noqa: D102
     @property
-    def label(self) -> str: ...
+    def label(self) -> str: ...  # noqa: D102
     @property
-    def cost(self) -> Cost: ...
+    def cost(self) -> Cost: ...  # noqa: D102
     @property
-    def validation(self) -> Accuracy: ...
+    def validation(self) -> Accuracy: ...  # noqa: D102
     @property
-    def test(self) -> Accuracy: ...
+    def test(self) -> Accuracy: ...  # noqa: D102
     @property
-    def about(self) -> str: ...
+    def about(self) -> str: ...  # noqa: D102
 
 
 def _layout(height: int, **more: object) -> dict[str, object]:
@@ -107,8 +106,8 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
         modes = [(None, 0.0, 0, None)] * 2
     else:
         threshold = spectrum.in_.threshold if spectrum.in_ else 0.0
-        rank = spectrum.in_.rank if spectrum.in_ else 0
-        modes.append((spectrum.singular_in, threshold, rank, part.rank_in))
+        found_in = spectrum.in_.rank if spectrum.in_ else 0
+        modes.append((spectrum.singular_in, threshold, found_in, part.rank_in))
         modes.append((spectrum.singular_out, spectrum.out.threshold, spectrum.out.rank, part.rank_out))
     with figure.batch_update():
         for i, (values, threshold, found, rank) in enumerate(modes):
@@ -151,7 +150,9 @@ def curve_figure() -> go.Figure:
     figure.update_layout(_layout(330, margin={"r": 64, "t": 12}, legend={"y": -0.2}))
     figure.update_xaxes(_axis("epoch", rangemode="tozero", dtick=1, showgrid=False))
     figure.update_yaxes(_axis("validation accuracy (%)"), secondary_y=False)
-    figure.update_yaxes(_axis("training loss", showgrid=False, rangemode="tozero", tickmode="auto", nticks=6), secondary_y=True)
+    figure.update_yaxes(
+        _axis("training loss", showgrid=False, rangemode="tozero", tickmode="auto", nticks=6), secondary_y=True
+    )
     return figure
 
 

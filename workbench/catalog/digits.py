@@ -21,8 +21,8 @@ def digits() -> Data:
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     targets = torch.from_numpy(labels.astype(np.int64))
-    parts = _split(labels)
-    return Data(*(Split(pixels[i], targets[i], name) for name, i in parts.items()), name="digits", classes=CLASSES)
+    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in _split(labels).items())
+    return Data(train, validation, test, name="digits", classes=CLASSES)
 
 
 def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:

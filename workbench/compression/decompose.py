@@ -18,9 +18,7 @@ from workbench.kernels.tucker import relative_error, tucker1, tucker2
 M = TypeVar("M", nn.Conv2d, nn.Linear)
 
 
-def decompose(
-    network: Network, plan: Plan, *, progress: Callable[[float, str], None] | None = None
-) -> Network:
+def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], None] | None = None) -> Network:
     """A new network in which every planned layer is replaced by its factors; the given one is never changed.
 
     A Tucker-2 convolution becomes ``factor_in`` (1x1), ``core`` (with the stride, padding and dilation) and
@@ -71,7 +69,8 @@ def check_fit(network: Network, plan: Plan) -> None:
             raise PlanError(f"the plan has a layer {part.name}, which {network.name} has not")
         if not isinstance(module, wanted):
             raise PlanError(
-                f"layer {part.name}: the plan expects {wanted.__name__}, {network.name} has {type(module).__name__} there"
+                f"layer {part.name}: the plan expects {wanted.__name__}, "
+                f"{network.name} has {type(module).__name__} there"
             )
         s = part.layer.shape
         if isinstance(module, nn.Linear):
@@ -81,7 +80,8 @@ def check_fit(network: Network, plan: Plan) -> None:
         weight = module.weight
         if tuple(weight.shape) != planned:
             raise PlanError(
-                f"layer {part.name}: the plan expects weights of shape {planned}, {network.name} has {tuple(weight.shape)}"
+                f"layer {part.name}: the plan expects weights of shape {planned}, "
+                f"{network.name} has {tuple(weight.shape)}"
             )
 
 
@@ -112,7 +112,7 @@ def factorise(module: nn.Module, part: LayerPlan) -> tuple[nn.Sequential, float]
     if flat:
         parts["flat"] = nn.Flatten(1)
     factors = nn.Sequential(parts)
-    if not module.weight.requires_grad:  # type: ignore[union-attr]
+    if not module.weight.requires_grad:
         factors.requires_grad_(False)
     return factors, error
 
@@ -121,7 +121,7 @@ def _core(core: Tensor, module: nn.Module) -> nn.Conv2d:
     """The DxD convolution between the ranks; it alone carries stride, padding and dilation."""
     rank_out, rank_in, height, width = core.shape
     like = module if isinstance(module, nn.Conv2d) else None
-    conv = nn.utils.skip_init(
+    conv: nn.Conv2d = nn.utils.skip_init(
         nn.Conv2d,
         rank_in,
         rank_out,
@@ -138,14 +138,14 @@ def _core(core: Tensor, module: nn.Module) -> nn.Conv2d:
 
 
 def _pointwise(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    conv = nn.utils.skip_init(
+    conv: nn.Conv2d = nn.utils.skip_init(
         nn.Conv2d, matrix.shape[1], matrix.shape[0], 1, bias=bias is not None, device=matrix.device, dtype=matrix.dtype
     )
     return _filled(conv, matrix[:, :, None, None], bias)
 
 
 def _linear(matrix: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.utils.skip_init(
+    layer: nn.Linear = nn.utils.skip_init(
         nn.Linear, matrix.shape[1], matrix.shape[0], bias=bias is not None, device=matrix.device, dtype=matrix.dtype
     )
     return _filled(layer, matrix, bias)

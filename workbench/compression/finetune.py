@@ -86,7 +86,8 @@ def finetune(
         data,
         epochs,
         lambda epoch: learning_rate * 0.1 ** (epoch // drop_every),
-        {"momentum": momentum, "weight_decay": weight_decay},
+        momentum,
+        weight_decay,
         batch_size,
         torch.Generator().manual_seed(seed),
         cancelled,
@@ -99,14 +100,16 @@ def _epochs(
     data: Data,
     epochs: int,
     rate: Callable[[int], float],
-    settings: dict[str, float],
+    momentum: float,
+    weight_decay: float,
     batch_size: int,
     order: torch.Generator,
     cancelled: Callable[[], bool],
     progress: Callable[[float], None] | None,
 ) -> Iterator[Epoch]:
     model = network.model
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=rate(0), **settings)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=rate(0), momentum=momentum, weight_decay=weight_decay)
     loss_of = nn.CrossEntropyLoss()
     steps = epochs * -(-len(data.train) // batch_size)
     step = 0

@@ -99,7 +99,9 @@ def find_layers(network: Network) -> Traced:
     ValueError : if the model does not run on its input shape, saying what it said.
     """
     model = network.model
-    watched = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    watched: dict[nn.Module, str] = {
+        m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)
+    }
     found: dict[str, Layer] = {}
     last_map: Sequence[int] = ()
 

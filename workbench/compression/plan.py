@@ -69,7 +69,8 @@ class LayerPlan:
     def cost(self) -> Cost:
         """Predicted weights and MACs, exact."""
         if self.decision == "tucker2":
-            assert self.rank_in is not None and self.rank_out is not None
+            assert self.rank_in is not None
+            assert self.rank_out is not None
             return tucker2_cost(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
         if self.decision == "tucker1":
             assert self.rank_out is not None
@@ -267,5 +268,5 @@ class Plan:
 
 
 def ratio(original: float, compressed: float) -> float:
-    """original / compressed; 1 if both are zero."""
+    """Original / compressed; 1 if both are zero."""
     return original / compressed if compressed else (1.0 if original == compressed else float("inf"))

@@ -83,5 +83,3 @@ def _kept_for_cost(part: LayerPlan) -> LayerPlan:
     cost = f"{macs:.2f}x the MACs" if macs >= weights else f"{weights:.2f}x the weights"
     reason = f"kept: {method} at EVBMF ranks ({ranks}) would cost {cost}"
     return LayerPlan(part.layer, "keep", reason=reason, error=0.0)
-
-

@@ -18,7 +18,7 @@ from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 Vector = NDArray[np.float64]
 
 DEAD = float(torch.finfo(torch.float32).eps)
-"""A channel whose norm is below this share of the largest is dead: float32 cannot tell it from zero beside the others."""
+"""A channel whose norm is below this share of the largest is dead: beside it, float32 cannot tell it from zero."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ def html_table(
 
     def cells(row: Sequence[str], tag: str) -> str:
         align = ("left" if i in left else "right" for i in range(len(row)))
-        return "".join(
-            f'<{tag} style="text-align:{a}">{escape(c)}</{tag}>' for c, a in zip(row, align, strict=True)
-        )
+        return "".join(f'<{tag} style="text-align:{a}">{escape(c)}</{tag}>' for c, a in zip(row, align, strict=True))
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     head = f"<caption>{escape(caption)}</caption>" if caption else ""

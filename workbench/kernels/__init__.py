@@ -1,0 +1,1 @@
+"""The mathematics: numpy, scipy and torch tensors, no modules."""

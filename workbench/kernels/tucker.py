@@ -153,7 +153,8 @@ def signed(basis: Tensor) -> Tensor:
 
 def _times(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
     """Mode product with the factor's transpose: channels of `mode` become ranks."""
-    return torch.tensordot(kernel, factor, dims=([mode], [0])).movedim(-1, mode)
+    product: Tensor = torch.tensordot(kernel, factor, dims=([mode], [0]))
+    return product.movedim(-1, mode)
 
 
 def _check(kernel: Tensor, **ranks: int) -> None:

@@ -1,0 +1,1 @@
+"""One file a panel: widgets linked to the state, nothing else."""

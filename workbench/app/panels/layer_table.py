@@ -44,7 +44,7 @@ class LayerTable(anywidget.AnyWidget):
     _esm = HERE / "layer_table.js"
     _css = HERE / "layer_table.css"
     columns = traitlets.List(COLUMNS).tag(sync=True)
-    rows = traitlets.List().tag(sync=True)
+    rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
 
 

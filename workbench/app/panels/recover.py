@@ -1,10 +1,10 @@
 """Compress, then fine-tune: buttons, settings, progress, a live curve, and Cancel."""
 
 import ipywidgets as w
-import plotly.graph_objects as go
 
 from workbench.app.figures import curve_figure, fill_curve
 from workbench.app.glossary import term
+from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 
 
@@ -17,7 +17,7 @@ def recover_panel(state: State) -> w.Widget:
     rate = w.BoundedFloatText(value=1e-3, min=1e-7, max=10.0, step=1e-3, description="learning rate", style=wide)
     epochs.layout.width, rate.layout.width = "130px", "190px"
     advice = w.HTML()
-    figure = go.FigureWidget(curve_figure())
+    figure = FigureView(curve_figure(), "Fine-tuning")
 
     def refresh(_: object = None) -> None:
         busy = state.job.running
@@ -31,8 +31,10 @@ def recover_panel(state: State) -> w.Widget:
         before = None
         if state.curve and start is not None:
             earlier = [r for r in state.results if r.number == start.number]
-            before = earlier[-2].validation.top1 if len(earlier) > 1 and not state.job.running else start.validation.top1
-        fill_curve(figure, state.curve, before)
+            before = (
+                earlier[-2].validation.top1 if len(earlier) > 1 and not state.job.running else start.validation.top1
+            )
+        figure.show(fill_curve, state.curve, before)
 
     compress.on_click(lambda _: state.compress())
     tune.on_click(lambda _: state.finetune(epochs=epochs.value, learning_rate=rate.value))

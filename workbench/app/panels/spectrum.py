@@ -1,10 +1,10 @@
 """The picked layer: its singular values, EVBMF's threshold, and the ranks under one's hand."""
 
 import ipywidgets as w
-import plotly.graph_objects as go
 
 from workbench.app.figures import fill_spectrum, spectrum_figure
 from workbench.app.glossary import term
+from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectrum
@@ -15,13 +15,11 @@ NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
 
 def spectrum_panel(state: State) -> w.Widget:
     """Figure on the left, ranks and their predicted cost and error on the right."""
-    figure = go.FigureWidget(spectrum_figure())
+    figure = FigureView(spectrum_figure(), "Singular values")
     heading = w.HTML()
     readout = w.HTML()
     sliders = {
-        which: w.IntSlider(
-            min=1, max=2, description=label, continuous_update=True, style={"description_width": "92px"}
-        )
+        which: w.IntSlider(min=1, max=2, description=label, continuous_update=True, style={"description_width": "92px"})
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
     }
     for slider in sliders.values():
@@ -34,7 +32,7 @@ def spectrum_panel(state: State) -> w.Widget:
         nonlocal filling
         part = current(state)
         spectrum = state.spectra[part.name] if part and state.spectra and part.name in state.spectra else None
-        fill_spectrum(figure, spectrum, part)
+        figure.show(fill_spectrum, spectrum, part)
         heading.value = heading_text(part)
         readout.value = readout_text(part, state.notice)
         filling = True

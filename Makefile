@@ -1,0 +1,43 @@
+# The two commands: make dashboard, make test. All others are parts of them or for developers.
+PYTHON ?= python3
+PORT ?= 8866
+BROWSER ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MARK :=# arguments for pytest, like MARK="-m 'not browser'"
+
+.PHONY: venv dashboard lab test lint notebooks bench clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/venv.sh
+	@touch $@
+
+dashboard: $(STAMP)
+	@$(BIN)/python -m workbench.app.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
+
+lab: $(STAMP)
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter none,$(BROWSER)),--no-browser)
+
+test: lint
+	$(BIN)/python -m pytest $(MARK)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every notebook, executed, as HTML with its pictures, in build/notebooks.
+notebooks: $(STAMP)
+	$(BIN)/jupyter nbconvert --to html --execute --output-dir build/notebooks notebooks/*.ipynb
+
+# Every benchmark; the results as JSON in build/benchmarks.
+bench: $(STAMP)
+	@mkdir -p build/benchmarks
+	@for name in $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))); do \
+		$(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || exit 1; done
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,44 @@
+// Shows the figure in `spec`, whole, whenever it changes: no update can be lost, and a burst of them is drawn once.
+async function library() {
+  while (!window.Plotly) await new Promise((done) => setTimeout(done, 20));
+  return window.Plotly;
+}
+
+async function render({ model, el }) {
+  const box = document.createElement("div");
+  box.className = "wb-figure";
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", model.get("label"));
+  box.style.minHeight = `${JSON.parse(model.get("spec")).layout.height || 300}px`;
+  el.append(box);
+  const plotly = await library();
+  const settings = {
+    displaylogo: false,
+    responsive: true,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    toImageButtonOptions: { filename: model.get("label"), scale: 2 },
+  };
+  let drawing = Promise.resolve();
+  let waiting = false;
+
+  function draw() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      const figure = JSON.parse(model.get("spec"));
+      drawing = drawing.then(() => plotly.react(box, figure.data, figure.layout, settings)).catch(console.error);
+    });
+  }
+  draw();
+  model.on("change:spec", draw);
+  const resize = new ResizeObserver(() => {
+    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box);
+  });
+  resize.observe(el);
+  return () => {
+    resize.disconnect();
+    plotly.purge(box);
+  };
+}
+export default { render };
