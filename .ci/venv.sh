@@ -23,7 +23,7 @@ echo "Installing the packages into $venv (about 2 GB, some minutes the first tim
 if ! "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check \
     --constraint constraints.txt --editable '.[dev]' >"$log" 2>&1; then
     cp "$log" "$venv/install.log"
-    if grep -qE 'NewConnectionError|NameResolutionError|Temporary failure|ProxyError|Connection refused|ConnectTimeout|Network is unreachable|ReadTimeout' "$log"; then
+    if grep -qE 'from versions: none|NewConnectionError|NameResolutionError|Temporary failure|ProxyError|Connection refused|ConnectTimeout|Network is unreachable|ReadTimeout' "$log"; then
         echo "The package index cannot be reached: check the network or the proxy, then run the command again (details: $venv/install.log)." >&2
     else
         echo "pip could not install the packages: $(grep -m 1 '^ERROR' "$log" || tail -n 1 "$log") (details: $venv/install.log)." >&2

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workbench.compression.plan import Plan
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """Any image classifier, with what is needed to run it.
 
@@ -64,6 +64,9 @@ class Network:
         if self.plan is not None:
             rows.append(("decomposed", f"MACs x{self.plan.macs_ratio:.2f} fewer, {self.plan.policy}"))
         return [(key, str(value)) for key, value in rows]
+
+    def __repr__(self) -> str:
+        return f"Network({self.name}: {type(self.model).__name__}, input {self.input_shape}, {count(self.weights)})"
 
     def __str__(self) -> str:
         return text_table(["Network", ""], self._rows(), left=(0, 1))

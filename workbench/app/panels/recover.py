@@ -1,5 +1,7 @@
 """Compress, then fine-tune: buttons, settings, progress, a live curve, and Cancel."""
 
+from html import escape
+
 import ipywidgets as w
 
 from workbench.app.figures import curve_figure, fill_curve
@@ -75,9 +77,9 @@ def progress_bar(state: State) -> w.Widget:
 
     def refresh(_: object = None) -> None:
         cancel.disabled = not job.running
-        note = f": {job.note}" if job.note else ""
-        text.value = f"<div class='wb-status' role='status'><b>{job.title or 'Ready'}</b>{note}</div>"
-        error.value = f"<div class='wb-error' role='alert'>{job.error}</div>" if job.error else ""
+        note = f": {escape(job.note)}" if job.note else ""
+        text.value = f"<div class='wb-status' role='status'><b>{escape(job.title or 'Ready')}</b>{note}</div>"
+        error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         bar.layout.visibility = "visible" if job.running else "hidden"
 
     job.observe(refresh, ["running", "note", "error", "title"])

@@ -1,5 +1,7 @@
 """The picked layer: its singular values, EVBMF's threshold, and the ranks under one's hand."""
 
+from html import escape
+
 import ipywidgets as w
 
 from workbench.app.figures import fill_spectrum, spectrum_figure
@@ -94,7 +96,7 @@ def heading_text(part: LayerPlan | None) -> str:
     if part is None:
         return "<h2>Pick a layer in the table</h2>"
     kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
-    return f"<h2>{part.name}</h2><div class='wb-soft'>{kind}, {part.layer.describe()}</div>"
+    return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {part.layer.describe()}</div>"
 
 
 def readout_text(part: LayerPlan | None, notice: str) -> str:
@@ -115,5 +117,5 @@ def readout_text(part: LayerPlan | None, notice: str) -> str:
         f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
         f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
         f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
-        f"<div class='wb-reason'>{part.reason}</div><div class='wb-notice'>{notice}</div>"
+        f"<div class='wb-reason'>{escape(part.reason)}</div><div class='wb-notice'>{escape(notice)}</div>"
     )

@@ -1,0 +1,29 @@
+import ipywidgets as w
+import pytest
+
+import workbench as wb
+from tests.app.test_panels import find, html
+from workbench.app.dashboard import threads
+from workbench.app.glossary import TERMS, term
+from workbench.app.state import State
+
+
+def test_it_opens_by_itself():
+    state = State()
+    page = wb.build_dashboard(state=state)
+    state.job.wait(60)
+    assert state.original is not None
+    assert "560 k" in html(page)
+    assert {b.description for b in find(page, w.Button)} >= {"Compress", "Fine-tune", "Cancel", "Back to EVBMF"}
+
+
+@pytest.mark.parametrize(("text", "number"), [("3", 3), ("0", 1), ("many", 1), ("", 1)])
+def test_threads_are_a_setting(monkeypatch, text, number):
+    monkeypatch.setenv("WORKBENCH_THREADS", text)
+    assert threads() == number
+
+
+def test_terms_are_explained():
+    assert 'title="How many independent directions' in term("rank")
+    assert 'tabindex="0"' in term("MACs", "work")
+    assert all(text.endswith(".") for text in TERMS.values())

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+import workbench as wb
+from workbench.app.figures import (
+    curve_figure,
+    fill_curve,
+    fill_spectrum,
+    fill_tradeoff,
+    spectrum_figure,
+    tradeoff_figure,
+)
+from workbench.app.state import Result
+from workbench.kernels.complexity import Cost
+
+
+def test_spectrum_shows_what_is_kept_and_what_is_noise(spectra, plan):
+    figure = spectrum_figure()
+    fill_spectrum(figure, spectra["features.3"], plan.with_ranks("features.3", rank_in=5, rank_out=7)["features.3"])
+    kept_in, left_in, line_in, kept_out, left_out, line_out = figure.data
+    assert (len(kept_in.y), len(left_in.y)) == (5, 27)
+    assert (len(kept_out.y), len(left_out.y)) == (7, 57)
+    assert np.allclose([*kept_in.y, *left_in.y], spectra["features.3"].singular_in)
+    assert set(line_in.y) == {spectra["features.3"].in_.threshold}
+    assert set(line_out.y) == {spectra["features.3"].out.threshold}
+    assert figure.layout.annotations[0].text == "Input channels: rank 5 kept of 32, EVBMF finds 14"
+
+
+def test_tucker1_has_no_input_mode(spectra, plan):
+    figure = spectrum_figure()
+    fill_spectrum(figure, spectra["classifier.2"], plan["classifier.2"])
+    assert len(figure.data[0].x) == 0
+    assert figure.layout.annotations[0].text == "Input channels: not reduced in this layer"
+    fill_spectrum(figure, None, None)
+    assert all(len(trace.x) == 0 for trace in figure.data)
+
+
+def test_a_kept_layer_keeps_all(spectra, plan):
+    figure = spectrum_figure()
+    fill_spectrum(figure, spectra["features.3"], plan.keep("features.3")["features.3"])
+    assert len(figure.data[0].x) == 32
+    assert len(figure.data[1].x) == 0
+    assert "all kept of 32" in figure.layout.annotations[0].text
+
+
+def test_curve():
+    score = wb.Accuracy(90.0, 99.0, 100)
+    figure = curve_figure()
+    fill_curve(figure, [wb.Epoch(1, 0.5, score, 1e-3, 1.0), wb.Epoch(2, 0.4, score, 1e-3, 1.0)], before=50.0)
+    assert list(figure.data[0].x) == [0, 1, 2]
+    assert list(figure.data[0].y) == [50.0, 90.0, 90.0]
+    assert list(figure.data[1].y) == [0.5, 0.4]
+    fill_curve(figure, [])
+    assert list(figure.data[0].x) == []
+
+
+def result(number, stage, macs, top1):
+    score = wb.Accuracy(top1, 100.0, 50)
+    return Result(number, stage, Cost(macs // 2, macs), score, score, "about it")
+
+
+def test_tradeoff_has_every_run_as_a_point():
+    results = [
+        result(0, "original", 4_000_000, 99.0),
+        result(1, "decomposed", 1_000_000, 60.0),
+        result(1, "fine-tuned", 1_000_000, 98.0),
+        result(2, "decomposed", 500_000, 30.0),
+    ]
+    figure = tradeoff_figure()
+    fill_tradeoff(figure, results)
+    path, original, decomposed, finetuned = figure.data
+    assert list(original.x) == [4.0]
+    assert list(decomposed.x) == [1.0, 0.5]
+    assert list(finetuned.y) == [98.0]
+    assert list(path.x) == [1.0, 1.0, None, 0.5, None]
+    assert "x4.00 fewer" in finetuned.customdata[0]
+    assert "run 1, fine-tuned" in finetuned.customdata[0]
+    assert "about it" in finetuned.customdata[0]
+
+
+@pytest.mark.parametrize("figure", [spectrum_figure(), curve_figure(), tradeoff_figure()])
+def test_axes_have_names_and_units(figure):
+    titles = [a.title.text for a in figure.select_xaxes()] + [figure.layout.yaxis.title.text]
+    assert all(titles)
+    assert figure.layout.title.text is None

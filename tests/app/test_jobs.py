@@ -1,0 +1,127 @@
+import asyncio
+import threading
+import time
+
+import pytest
+
+from workbench.app.jobs import Cancelled, Job, sentence
+
+
+def finished(job, title, work):
+    assert job.start(title, work)
+    job.wait(10)
+    return job
+
+
+def test_progress_notes_and_the_end():
+    job, seen = Job(), []
+    job.observe(lambda change: seen.append((change["name"], change["new"])), ["progress", "note", "running"])
+
+    def work(job):
+        job.report(0.5, "half")
+        job.report(7, "more than all")
+
+    finished(job, "Working", work)
+    assert ("progress", 0.5) in seen
+    assert ("note", "half") in seen
+    assert job.progress == 1
+    assert not job.running
+    assert job.note.startswith("done in")
+    assert job.error == ""
+
+
+def test_one_at_a_time():
+    job, gate = Job(), threading.Event()
+    assert job.start("first", lambda _: gate.wait(10))
+    assert job.running
+    assert not job.start("second", lambda _: None)
+    assert job.title == "first"
+    gate.set()
+    job.wait(10)
+    assert finished(job, "second", lambda _: None).title == "second"
+
+
+def test_cancel_reaches_the_work_within_a_second():
+    job, started = Job(), threading.Event()
+
+    def work(job):
+        while True:
+            job.report(0.1)
+            started.set()
+            time.sleep(0.005)
+
+    job.start("Endless", work)
+    assert started.wait(5)
+    asked = time.perf_counter()
+    job.cancel()
+    job.wait(5)
+    assert time.perf_counter() - asked < 1
+    assert not job.running
+    assert job.note.startswith("cancelled after")
+    assert job.error == ""
+
+
+def test_cancel_without_work_does_nothing():
+    job = Job()
+    job.cancel()
+    assert not job.cancelled()
+
+
+def test_errors_are_one_sentence_and_the_log_has_the_rest(caplog):
+    def bad_input(_):
+        raise ValueError("the file is empty")
+
+    def fault(_):
+        raise ZeroDivisionError("division by zero")
+
+    job = finished(Job(), "Reading", bad_input)
+    assert job.error == "The file is empty."
+    assert not job.running
+    assert "Traceback" in caplog.text
+    job = finished(job, "Dividing", fault)
+    assert job.error == (
+        "Dividing stopped because of a fault in the workbench (ZeroDivisionError); the log has the details."
+    )
+    assert finished(job, "Again", lambda _: None).error == ""
+
+
+def test_traits_change_in_the_thread_that_made_the_job():
+    """Under an event loop, as in a kernel, the worker only posts."""
+    threads = set()
+
+    async def session():
+        job, ended = Job(), asyncio.Event()
+
+        def seen(change):
+            threads.add(threading.current_thread())
+            if change["name"] == "running" and not change["new"]:
+                ended.set()
+
+        job.observe(seen, ["progress", "note", "running"])
+        job.start("Working", lambda j: [j.report(i / 9, f"step {i}") for i in range(9)])
+        await asyncio.wait_for(ended.wait(), 10)
+        return job
+
+    job = asyncio.run(session())
+    assert threads == {threading.main_thread()}
+    assert job.note.startswith("done in")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("a b\n c"), "A b c."),
+        (KeyError("no layer 'x'"), "No layer 'x'."),
+        (OSError("Disk full!"), "Disk full!"),
+        (ValueError(), "ValueError."),
+    ],
+)
+def test_sentences(error, text):
+    assert sentence(error) == text
+
+
+def test_cancelled_is_no_error():
+    def work(job):
+        raise Cancelled
+
+    assert finished(Job(), "Stopping", work).error == ""

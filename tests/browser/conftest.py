@@ -1,0 +1,90 @@
+"""A real Voila server and a real browser."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from workbench.app.serve import ADDRESS, free_port
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread
+def browser():
+    path = os.environ.get("WORKBENCH_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        if os.environ.get("WORKBENCH_REQUIRE_BROWSER"):
+            pytest.fail(HOW)
+        pytest.skip(HOW)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="package")
+def voila(tmp_path_factory):
+    """Address of a dashboard served as `make dashboard` serves it."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("voila") / "log"
+    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    with log.open("w") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    address = f"http://{ADDRESS}:{port}/"
+    try:
+        _wait_for(address + "voila/static/voila.js", server, log)
+        assert f"Workbench dashboard: {address}" in log.read_text()
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(address, server, log):
+    for _ in range(300):
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended: {log.read_text()}")
+        try:
+            urllib.request.urlopen(address, timeout=5)  # noqa: S310 - our own server
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"the server did not answer in 30 s: {log.read_text()}")
+
+
+@pytest.fixture
+def page(browser):
+    """A page that notes every request and every error."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.problems, page.elsewhere = [], []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.on("request", lambda r: page.elsewhere.append(r.url) if not _local(r.url) else None)
+    yield page
+    context.close()
+
+
+def _local(url):
+    return url.startswith((f"http://{ADDRESS}:", f"ws://{ADDRESS}:", "data:", "blob:"))

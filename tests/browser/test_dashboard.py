@@ -1,0 +1,140 @@
+"""The whole journey, as a user takes it, in Voila. With WORKBENCH_SCREENSHOTS=folder the pictures are kept."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def picture(page, name):
+    folder = os.environ.get("WORKBENCH_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def card(page, number):
+    return page.locator(".wb-figures").nth(number).inner_text()
+
+
+def plot(page, label):
+    """Number of points of each trace of the figure with that label."""
+    script = """label => {
+      const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
+      const number = trace => trace.filter(point => point.x !== undefined).length;
+      return JSON.stringify((box && box.calcdata || []).map(t => [t[0].trace.name, number(t)]));
+    }"""
+    return dict(json.loads(page.evaluate(script, label)))
+
+
+def wait_for_points(page, label, name, number):
+    deadline = time.time() + 60
+    while plot(page, label).get(name, 0) < number:
+        assert time.time() < deadline, f"{label}: {plot(page, label)}"
+        page.wait_for_timeout(50)
+
+
+def button(page, name):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def wait_for_text(page, text, seconds=60):
+    page.wait_for_function("t => document.body.innerText.includes(t)", arg=text, timeout=1000 * seconds)
+
+
+def move(page, label, keys):
+    handle = page.locator(".widget-slider", has_text=label).locator(".noUi-handle")
+    handle.focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def bars(page):
+    script = """() => JSON.stringify([...document.querySelector('.wb-figure[aria-label="Singular values"]')
+      .querySelectorAll('.trace.bars')].map(t => t.querySelectorAll('.point').length))"""
+    return json.loads(page.evaluate(script))
+
+
+def test_the_whole_journey(page, voila):
+    # Page to figure.
+    page.goto(voila)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector('.wb-figure[aria-label="Singular values"] .bars .point', timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    assert page.locator(".wb-table tbody tr").count() == 8
+    assert "x5.25 fewer" in card(page, 1)
+    picture(page, "opened")
+
+    # A rank slider: cost, error and spectrum follow.
+    row = page.locator(".wb-table tbody tr.selected")
+    assert "features.3" in row.inner_text()
+    before = (row.inner_text(), card(page, 1), page.locator(".wb-read").inner_text(), bars(page))
+    assert before[3] == [14, 18, 16, 48]
+    move(page, "input rank", ["ArrowLeft"] * 4)
+    page.wait_for_function("() => document.querySelector('.wb-table tr.selected').innerText.includes('10 x 16')")
+    page.wait_for_function("t => document.querySelectorAll('.wb-figures')[1].innerText !== t", arg=before[1])
+    page.wait_for_function("t => document.querySelector('.wb-read').innerText !== t", arg=before[2])
+    deadline = time.time() + 10
+    while bars(page) != [10, 22, 16, 48]:
+        assert time.time() < deadline, bars(page)
+        page.wait_for_timeout(50)
+    assert "chosen by hand" in row.inner_text()
+    error = [
+        float(re.search(r"([\d.]+) %", text.split("kernel error")[1])[1])
+        for text in (before[2], page.locator(".wb-read").inner_text())
+    ]
+    assert error[1] > error[0]
+    picture(page, "slider")
+
+    # Another layer, by mouse and by keyboard, and back.
+    page.locator(".wb-table tbody tr", has_text="features.10").click()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(
+        "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
+    )
+    button(page, "Back to EVBMF").click()
+    wait_for_text(page, "x5.25 fewer")
+
+    # Compress.
+    button(page, "Compress").click()
+    wait_for_text(page, "Next: Fine-tune")
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    assert "decomposed" in card(page, 2)
+    picture(page, "compressed")
+
+    # Fine-tune with visible progress, to the end.
+    page.get_by_label("epochs").fill("8")
+    page.get_by_label("epochs").press("Tab")
+    button(page, "Fine-tune").click()
+    wait_for_text(page, "Fine-tuning: epoch 3 of 8")
+    assert page.locator(".progress-bar").evaluate("bar => bar.getBoundingClientRect().width") > 20
+    assert plot(page, "Fine-tuning")["validation accuracy"] >= 2
+    picture(page, "finetuning")
+    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
+    wait_for_text(page, "Fine-tuning: done in")
+    picture(page, "finetuned")
+    page.mouse.wheel(0, 2000)
+    page.wait_for_timeout(300)
+    picture(page, "finetuned-below")
+
+    # Cancel stops within a second.
+    page.get_by_label("epochs").fill("400")
+    page.get_by_label("epochs").press("Tab")
+    button(page, "Fine-tune").click()
+    wait_for_text(page, "epoch 2 of 400")
+    asked = time.perf_counter()
+    button(page, "Cancel").click()
+    wait_for_text(page, "cancelled after", seconds=10)
+    stopped = time.perf_counter() - asked
+    assert stopped < 1.0
+    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 2)
+
+    points = plot(page, "Accuracy against FLOPs")
+    assert points["original"] + points["decomposed"] + points["fine-tuned"] >= 4
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.problems == []
+    assert page.elsewhere == []

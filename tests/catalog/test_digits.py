@@ -1,0 +1,44 @@
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import workbench as wb
+
+
+def test_the_split_is_fixed_and_covers_everything(data):
+    again = wb.load_data("digits")
+    splits = [data.train, data.validation, data.test]
+    assert [len(s) for s in splits] == [1000, 297, 500]
+    for one, two in zip(splits, [again.train, again.validation, again.test], strict=True):
+        assert torch.equal(one.images, two.images)
+    everything = torch.cat([s.images for s in splits]).flatten(1)
+    raw = torch.from_numpy(load_digits().data / 16).float()
+    assert torch.equal(everything.sum(0), raw.sum(0))
+    assert everything.unique(dim=0).shape == raw.unique(dim=0).shape
+
+
+def test_no_scan_is_in_two_splits(data):
+    rows = [{tuple(image) for image in s.images.flatten(1).tolist()} for s in (data.train, data.validation, data.test)]
+    assert not rows[0] & rows[1]
+    assert not rows[0] & rows[2]
+    assert not rows[1] & rows[2]
+
+
+def test_every_class_in_proportion(data):
+    whole = torch.cat([s.labels for s in (data.train, data.validation, data.test)]).bincount() / 1797
+    for split in (data.train, data.validation, data.test):
+        share = split.labels.bincount(minlength=10) / len(split)
+        assert (share - whole).abs().max() < 0.01
+
+
+def test_images_are_pictures(data):
+    assert data.train.images.shape[1:] == (1, 8, 8)
+    assert data.train.images.dtype == torch.float32
+    assert (data.train.images.min(), data.train.images.max()) == (0, 1)
+    assert data.classes == tuple("0123456789")
+    assert str(data) == "digits: train 1000, validation 297, test 500 images of shape (1, 8, 8)"
+
+
+def test_an_unknown_name():
+    with pytest.raises(KeyError, match="no data set is called 'imagenet'; there are: digits"):
+        wb.load_data("imagenet")

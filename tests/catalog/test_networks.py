@@ -1,0 +1,76 @@
+import hashlib
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import workbench as wb
+from workbench.catalog.networks import DamagedFileError, data_folder, network_names
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The data folder, copied to where it may be damaged."""
+    for name in ("digits_vgg.safetensors", "digits_vgg.json"):
+        shutil.copy(data_folder() / name, tmp_path)
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_the_bundled_network_is_what_its_card_says(network, data):
+    card = json.loads((data_folder() / "digits_vgg.json").read_text())
+    weights = data_folder() / "digits_vgg.safetensors"
+    assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert weights.stat().st_size < 4e6
+    assert card["weights"] == network.weights
+    assert wb.accuracy(network, data.test).top1 == pytest.approx(card["top1_percent"]["test"], abs=0.01)
+    assert wb.accuracy(network, data.validation).top1 == pytest.approx(card["top1_percent"]["validation"], abs=0.01)
+    assert card["top1_percent"]["test"] >= 98
+    assert (data_folder().parent / card["script"]).is_file()
+    assert not network.model.training
+
+
+def test_each_load_is_a_network_of_its_own(network):
+    other = wb.load_network("digits_vgg")
+    pairs = zip(other.model.parameters(), network.model.parameters(), strict=True)
+    assert all(a.data_ptr() != b.data_ptr() for a, b in pairs)
+
+
+def test_a_damaged_file_says_so(copied):
+    path = copied / "digits_vgg.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"digits_vgg.safetensors is damaged: its sha256 begins with \w{12}"):
+        wb.load_network("digits_vgg")
+
+
+def test_a_truncated_file_says_so(copied):
+    path = copied / "digits_vgg.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        wb.load_network("digits_vgg")
+
+
+def test_the_wrong_weights_say_so(copied):
+    path = copied / "digits_vgg.safetensors"
+    save_file({"other": torch.zeros(3)}, path)
+    card = json.loads((copied / "digits_vgg.json").read_text())
+    card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (copied / "digits_vgg.json").write_text(json.dumps(card))
+    with pytest.raises(DamagedFileError, match="does not hold the weights of digits_vgg"):
+        wb.load_network("digits_vgg")
+
+
+def test_a_missing_file_says_so(copied):
+    (copied / "digits_vgg.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"digits_vgg.safetensors is not in .*: restore it with git"):
+        wb.load_network("digits_vgg")
+
+
+def test_an_unknown_name():
+    with pytest.raises(KeyError, match="no network is called 'lenet'; there are: digits_vgg"):
+        wb.load_network("lenet")
+    assert "digits_vgg" in network_names()

@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.compression.data import evaluating
+
+
+def fixed(outputs):
+    """A network that always gives the same outputs."""
+
+    class Fixed(nn.Module):
+        def forward(self, x):
+            return outputs[: len(x)]
+
+    return wb.Network(Fixed(), (1, 1, 1), name="fixed")
+
+
+def test_accuracy_counts_first_and_first_five():
+    outputs = torch.eye(10)[:4] * 2 - torch.arange(10) * 0.1  # row i: class i first, then 0, 1, 2, ...
+    split = wb.Split(torch.zeros(4, 1, 1, 1), torch.tensor([0, 1, 3, 9]), "test")
+    score = wb.accuracy(fixed(outputs), split)
+    assert (score.top1, score.top5, score.n) == (50.0, 75.0, 4)
+    assert str(score) == "top-1 50.00 %, top-5 75.00 % of 4 images"
+
+
+def test_fewer_than_five_classes():
+    split = wb.Split(torch.zeros(2, 1, 1, 1), torch.tensor([0, 1]))
+    assert wb.accuracy(fixed(torch.eye(3)[[1, 1]]), split).top5 == 100.0
+
+
+def test_batches_cover_every_image_once(data, generator):
+    seen = torch.cat([labels for _, labels in data.train.batches(64, generator)])
+    assert len(seen) == len(data.train)
+    assert torch.equal(seen.bincount(), data.train.labels.bincount())
+    assert not torch.equal(seen, data.train.labels)
+
+
+def test_bad_splits():
+    with pytest.raises(ValueError, match="3 images but 2 labels"):
+        wb.Split(torch.zeros(3, 1, 1, 1), torch.zeros(2))
+    with pytest.raises(ValueError, match="no images to score"):
+        wb.accuracy(fixed(torch.eye(3)), wb.Split(torch.zeros(0, 1, 1, 1), torch.zeros(0)))
+    with pytest.raises(ValueError, match="class 7, but the network has outputs 0 to 2 only"):
+        wb.accuracy(fixed(torch.eye(3)), wb.Split(torch.zeros(1, 1, 1, 1), torch.tensor([7]), "test"))
+
+
+def test_modes_are_put_back():
+    model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    with evaluating(model):
+        assert not any(m.training for m in model.modules())
+    assert [m.training for m in model] == [True, False]

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from workbench.kernels.complexity import ConvShape, Cost, dense_cost, total, tucker1_cost, tucker2_cost, tucker2_parts
+
+
+def counted(module, size):
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        module(torch.zeros(1, *size))
+    return Cost(sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2)
+
+
+@given(
+    s=st.integers(1, 9),
+    t=st.integers(1, 9),
+    d=st.sampled_from([1, 3, (1, 5)]),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 2),
+    bias=st.booleans(),
+    ranks=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+@settings(max_examples=40, deadline=None)
+def test_costs_are_torchs(s, t, d, stride, padding, bias, ranks):
+    height, width = 9, 7
+    conv = nn.Conv2d(s, t, d, stride=stride, padding=padding, bias=bias)
+    out = conv(torch.zeros(1, s, height, width)).shape[2:]
+    shape = ConvShape(s, t, tuple(conv.kernel_size), ((height * width, out.numel()),), 1, bias)
+    assert dense_cost(shape) == counted(conv, (s, height, width))
+    r3, r4 = ranks
+    factors = nn.Sequential(
+        nn.Conv2d(s, r3, 1, bias=False),
+        nn.Conv2d(r3, r4, d, stride=stride, padding=padding, bias=False),
+        nn.Conv2d(r4, t, 1, bias=bias),
+    )
+    assert tucker2_cost(shape, rank_in=r3, rank_out=r4) == counted(factors, (s, height, width))
+    one_sided = nn.Sequential(
+        nn.Conv2d(s, r4, d, stride=stride, padding=padding, bias=False), nn.Conv2d(r4, t, 1, bias=bias)
+    )
+    assert tucker1_cost(shape, rank_out=r4) == counted(one_sided, (s, height, width))
+
+
+def test_grouped_costs():
+    conv = nn.Conv2d(12, 8, 3, groups=4, padding=1)
+    shape = ConvShape(12, 8, (3, 3), ((25, 25),), 4, True)
+    assert dense_cost(shape) == counted(conv, (12, 5, 5))
+    factors = nn.Sequential(
+        nn.Conv2d(12, 8, 1, groups=4, bias=False),
+        nn.Conv2d(8, 4, 3, groups=4, padding=1, bias=False),
+        nn.Conv2d(4, 8, 1, groups=4),
+    )
+    assert tucker2_cost(shape, rank_in=2, rank_out=1) == counted(factors, (12, 5, 5))
+
+
+def test_the_papers_formula():
+    """AlexNet's conv3 as one tower: S=256, T=384, 3x3 on 13x13, at ranks 128 and 160."""
+    shape = ConvShape(256, 384, (3, 3), ((169, 169),), 1, False)
+    macs = 256 * 128 * 169 + 9 * 128 * 160 * 169 + 160 * 384 * 169
+    assert tucker2_cost(shape, rank_in=128, rank_out=160) == Cost(256 * 128 + 9 * 128 * 160 + 160 * 384, macs)
+    assert total(tucker2_parts(shape, rank_in=128, rank_out=160)).macs == macs
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_every_call_costs(calls):
+    shape = ConvShape(4, 6, (3, 3), ((10, 8),) * calls, 1, True)
+    assert dense_cost(shape) == Cost(9 * 24 + 6, calls * 9 * 24 * 8)
