@@ -142,7 +142,7 @@ def test_every_result_is_a_point(state):
 
 
 def test_progress_error_and_cancel(state):
-    panel = progress_bar(state)
+    panel = progress_bar(state, "Opening")
     cancel = find(panel, w.Button, "Cancel")
     assert cancel.disabled
     state.job.set_trait("running", True)
@@ -157,7 +157,7 @@ def test_progress_error_and_cancel(state):
 
 
 def test_what_was_said_is_escaped(state):
-    panel = progress_bar(state)
+    panel = progress_bar(state, "Opening")
     state.job.error = "<script>alert(1)</script>"
     assert "<script>" not in html(panel)
 
@@ -177,3 +177,11 @@ def test_choosing_opens(state):
     find(panel, w.Button, "Back to EVBMF").click()
     assert state.plan["features.3"].decision == "tucker2"
     assert find(panel, w.Dropdown, "Network").value == "digits_vgg"
+
+
+def test_progress_is_shown_where_the_work_was_started(state):
+    top, below = progress_bar(state, "Opening"), progress_bar(state, "Compressing", "Fine-tuning")
+    assert (top.layout.display, below.layout.display) == (None, "none")
+    state.compress()
+    assert (top.layout.display, below.layout.display) == ("none", None)
+    state.job.wait(60)

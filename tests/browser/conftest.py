@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from workbench.app.serve import ADDRESS, free_port
+from workbench.app.serve import ADDRESS, NOTEBOOK, free_port
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
@@ -46,12 +46,29 @@ def voila(tmp_path_factory):
     port = free_port()
     log = tmp_path_factory.mktemp("voila") / "log"
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    yield from _served(command, f"http://{ADDRESS}:{port}/", "voila/static/voila.js", log)
+    assert f"Workbench dashboard: http://{ADDRESS}:{port}/" in log.read_text()
+
+
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory):
+    """Address of JupyterLab on a copy of the dashboard's notebook; no settings of the user's, no news."""
+    port = free_port()
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copy(NOTEBOOK, home)
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += [f"--ServerApp.root_dir={home}", "--IdentityProvider.token=", "--LabApp.news_url=None"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.ip={ADDRESS}"]
+    own = {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    yield from _served(command, f"http://{ADDRESS}:{port}/", "api", home / "log", own)
+
+
+def _served(command, address, probe, log, environment=None):
     with log.open("w") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    address = f"http://{ADDRESS}:{port}/"
+        own = {**os.environ, **(environment or {})}
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=own)
     try:
-        _wait_for(address + "voila/static/voila.js", server, log)
-        assert f"Workbench dashboard: {address}" in log.read_text()
+        _wait_for(address + probe, server, log)
         yield address
     finally:
         server.terminate()

@@ -111,7 +111,7 @@ def test_the_whole_journey(page, voila):
     page.get_by_label("epochs").press("Tab")
     button(page, "Fine-tune").click()
     wait_for_text(page, "Fine-tuning: epoch 3 of 8")
-    assert page.locator(".progress-bar").evaluate("bar => bar.getBoundingClientRect().width") > 20
+    assert page.locator(".progress-bar").last.evaluate("bar => bar.getBoundingClientRect().width") > 20
     assert plot(page, "Fine-tuning")["validation accuracy"] >= 2
     picture(page, "finetuning")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
@@ -137,4 +137,19 @@ def test_the_whole_journey(page, voila):
     assert points["original"] + points["decomposed"] + points["fine-tuned"] >= 4
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
+    assert page.elsewhere == []
+
+
+def test_jupyterlab_shows_the_same(page, lab):
+    page.goto(lab + "lab/tree/dashboard.ipynb?reset")
+    page.wait_for_selector(".jp-NotebookPanel", timeout=60_000)
+    page.wait_for_selector(".jp-CodeCell", timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    assert "x5.25 fewer" in card(page, 1)
+    button(page, "Compress").click()
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    picture(page, "jupyterlab")
     assert page.elsewhere == []

@@ -40,7 +40,7 @@ def build_dashboard(
                     f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
                 ),
                 chooser(state),
-                progress_bar(state),
+                progress_bar(state, "Opening"),
             ),
             cards(state),
             _card(

@@ -78,7 +78,7 @@ def _row(part: LayerPlan, share: float, state: State) -> dict[str, Any]:
     return {
         "name": part.name,
         "kind": KINDS[part.layer.kind],
-        "shape": part.layer.describe(),
+        "shape": part.layer.describe().replace("->", "→"),
         "share": share,
         "evbmf": evbmf,
         "decision": DECISIONS[part.decision],

@@ -66,14 +66,18 @@ def card_texts(state: State) -> list[str]:
         measured = getattr(latest.cost, what) if latest else None
         texts.append(
             _card(
-                term("weights") if what == "weights" else f"{term('MACs')} per image",
+                term("weights", "Weights") if what == "weights" else f"{term('MACs')} per image",
                 _figure("original", count(dense) if dense else None),
                 _figure("planned", count(planned) if planned else None, _fewer(dense, planned)),
                 _figure(_measured(latest), count(measured) if measured else None, _fewer(dense, measured)),
             )
         )
     score = original.test if original else None
-    title = f"{term('accuracy')} on {score.n} {term('test', 'test images')}" if score else term("accuracy")
+    title = (
+        f"{term('accuracy', 'Accuracy')} on {score.n} {term('test', 'test images')}"
+        if score
+        else term("accuracy", "Accuracy")
+    )
     change = latest.test.top1 - original.test.top1 if latest and original else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
     texts.append(

@@ -45,13 +45,17 @@ def recover_panel(state: State) -> w.Widget:
     state.job.observe(refresh, ["running"])
     refresh()
     row = {"grid_gap": "8px", "flex_flow": "row wrap"}
-    return w.VBox([w.HBox([compress, tune, epochs, rate], layout=row), advice, figure], layout={"grid_gap": "4px"})
+    settings = w.HBox([compress, tune, epochs, rate], layout=row)
+    progress = progress_bar(state, "Compressing", "Fine-tuning")
+    return w.VBox([settings, advice, progress, figure], layout={"grid_gap": "4px"})
 
 
 def advice_text(state: State) -> str:
     """What to do next, in a sentence or two."""
     if state.plan is None:
         return "The network is being opened."
+    if state.job.running:
+        return "The network is being worked on; you can go on looking and planning."
     if state.latest is None:
         return (
             "<b>Next: Compress.</b> Every planned layer is replaced by its small factors. "
@@ -67,10 +71,10 @@ def advice_text(state: State) -> str:
     return "Change ranks above and <b>Compress</b> again for another point, or <b>Fine-tune</b> on."
 
 
-def progress_bar(state: State) -> w.Widget:
-    """What is going on in the background, how far it is, and Cancel."""
+def progress_bar(state: State, *titles: str) -> w.Widget:
+    """What is going on in the background, how far it is, and Cancel; shown while the job's title begins like that."""
     bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
-    text = w.HTML(layout={"flex": "0 1 auto", "min_width": "330px"})
+    text = w.HTML(layout={"flex": "0 1 auto", "min_width": "240px"})
     cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop what is going on")
     error = w.HTML()
     job = state.job
@@ -81,10 +85,12 @@ def progress_bar(state: State) -> w.Widget:
         text.value = f"<div class='wb-status' role='status'><b>{escape(job.title or 'Ready')}</b>{note}</div>"
         error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         bar.layout.visibility = "visible" if job.running else "hidden"
+        box.layout.display = None if job.title.startswith(titles) else "none"
 
     job.observe(refresh, ["running", "note", "error", "title"])
     job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
     cancel.on_click(lambda _: job.cancel())
-    refresh()
     row = w.HBox([text, bar, cancel], layout={"align_items": "center", "grid_gap": "10px", "width": "100%"})
-    return w.VBox([row, error])
+    box = w.VBox([row, error])
+    refresh()
+    return box

@@ -96,7 +96,8 @@ def heading_text(part: LayerPlan | None) -> str:
     if part is None:
         return "<h2>Pick a layer in the table</h2>"
     kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
-    return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {part.layer.describe()}</div>"
+    shape = part.layer.describe().replace("->", "&rarr;")
+    return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {shape}</div>"
 
 
 def readout_text(part: LayerPlan | None, notice: str) -> str:
