@@ -50,8 +50,11 @@ def test_curve():
     assert list(figure.data[0].x) == [0, 1, 2]
     assert list(figure.data[0].y) == [50.0, 90.0, 90.0]
     assert list(figure.data[1].y) == [0.5, 0.4]
+    assert figure.layout.yaxis.visible
     fill_curve(figure, [])
     assert list(figure.data[0].x) == []
+    assert figure.layout.annotations[0].text == "The curve appears here while the network is fine-tuned."
+    assert not figure.layout.yaxis.visible
 
 
 def result(number, stage, macs, top1):

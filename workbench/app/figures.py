@@ -166,6 +166,15 @@ def fill_curve(figure: BaseFigure, epochs: Sequence[Epoch], before: float | None
         figure.data[1].x = [e.epoch for e in epochs]
         figure.data[1].y = [e.loss for e in epochs]
         figure.layout.xaxis.dtick = 1 if len(epochs) <= 12 else None
+        _say_if_empty(figure, not epochs, "The curve appears here while the network is fine-tuned.")
+
+
+def _say_if_empty(figure: BaseFigure, empty: bool, text: str) -> None:
+    """A sentence instead of axes with made-up numbers, as long as there is nothing to show."""
+    note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+    figure.layout.annotations = [note] if empty else []
+    figure.update_xaxes(visible=not empty)
+    figure.update_yaxes(visible=not empty)
 
 
 STAGES = (
@@ -208,6 +217,7 @@ def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
             trace.x = [r.cost.macs / 1e6 for r in points]
             trace.y = [r.validation.top1 for r in points]
             trace.customdata = [_hover(r, original) for r in points]
+        _say_if_empty(figure, not results, "The network is being opened and scored.")
 
 
 def _hover(result: Point, original: Cost) -> str:

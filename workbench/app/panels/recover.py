@@ -42,6 +42,7 @@ def recover_panel(state: State) -> w.Widget:
     tune.on_click(lambda _: state.finetune(epochs=epochs.value, learning_rate=rate.value))
     state.observe(refresh, ["plan", "smaller", "results"])
     state.observe(draw, ["curve"])
+    draw()
     state.job.observe(refresh, ["running"])
     refresh()
     row = {"grid_gap": "8px", "flex_flow": "row wrap"}
