@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.compression.data import Accuracy, Data, Split, accuracy
-    from workbench.compression.decompose import decompose
+    from workbench.compression.decompose import decompose, rebuild
     from workbench.compression.finetune import Epoch, finetune
     from workbench.compression.network import Network
     from workbench.compression.plan import LayerPlan, Plan
@@ -25,7 +25,7 @@ _HOME = {
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
-    "compression.decompose": ("decompose",),
+    "compression.decompose": ("decompose", "rebuild"),
     "compression.finetune": ("Epoch", "finetune"),
     "compression.network": ("Network",),
     "compression.plan": ("LayerPlan", "Plan"),
@@ -59,6 +59,7 @@ __all__ = [
     "finetune",
     "load_data",
     "load_network",
+    "rebuild",
     "relative_error",
     "tucker1",
     "tucker2",

@@ -39,8 +39,10 @@ def test_geometry(mixed):
     assert layers["hidden"].shape.kernel_size == (4, 4)  # found by shape: the pooling is no module
     assert layers["hidden"].describe() == "32 -> 40, 4x4"
     assert layers["pointwise"].pointwise
-    assert layers["grouped"].method == layers["depthwise"].method == "keep"
-    assert "grouped" in layers["grouped"].reason
+    assert layers["grouped"].method == "tucker2"
+    assert layers["grouped"].max_ranks == (8, 8)
+    assert layers["grouped"].describe() == "32 -> 32, 3x3, 4 groups"
+    assert layers["depthwise"].method == "keep"
     assert "depthwise" in layers["depthwise"].reason
 
 

@@ -53,7 +53,7 @@ def voila_command(port: int, *, browser: bool) -> tuple[list[str], dict[str, str
     """Command line and environment of the Voila server."""
     settings = HERE / "jupyter"
     command = [sys.executable, "-m", "voila", str(NOTEBOOK), f"--port={port}"]
-    command.append(f"--Voila.config_file_paths={[str(settings)]!r}")
+    command.append(f"--Voila.config_file_paths={settings}")
     if not browser:
         command.append("--no-browser")
     threads = os.environ.get("WORKBENCH_THREADS", "1")

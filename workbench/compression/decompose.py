@@ -2,20 +2,19 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import prod
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from workbench.compression.layers import kernel_of
+from workbench.compression.layers import CONVOLUTIONS, KINDS, kernel_of, weight_shape
 from workbench.compression.network import Network
 from workbench.compression.plan import LayerPlan, Plan, PlanError
-from workbench.kernels.tucker import relative_error, tucker1, tucker2
+from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
 
-M = TypeVar("M", nn.Conv2d, nn.Linear)
+GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
+"""What the core takes over from the layer; the 1x1 factors around it have none of it but the groups."""
 
 
 def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], None] | None = None) -> Network:
@@ -51,7 +50,7 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
         module = model.get_submodule(part.name)
         factors, error = factorise(module, part)
         factors.train(module.training)
-        model = _replace(model, part.name, factors)
+        model = replace_module(model, part.name, factors)
         done[part.name] = replace(part, measured_error=error)
     if progress:
         progress(1.0, "")
@@ -59,108 +58,129 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
     return replace(network, model=model, plan=made, source=f"{network.source}; decomposed ({plan.policy})")
 
 
+def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Network:
+    """The decomposed network again, from its plan, its weights and the original architecture; nothing is unpickled.
+
+    Parameters
+    ----------
+    network : of the original architecture; its own weights do not matter and are not changed.
+    plan : the decomposed network's plan, for instance from JSON.
+    state : the decomposed network's ``model.state_dict()``, for instance from a safetensors file.
+
+    Raises
+    ------
+    PlanError : if the plan does not fit the architecture, naming the layer, or the weights do not fit the plan,
+        naming the first key.
+    """
+    check_fit(network, plan)
+    model = copy.deepcopy(network.model)
+    for part in plan:
+        if part.decision != "keep":
+            module = model.get_submodule(part.name)
+            model = replace_module(model, part.name, factors_for(module, part).train(module.training))
+    expected = model.state_dict()
+    for key in sorted(expected.keys() | state.keys()):
+        if key not in state or key not in expected:
+            raise PlanError(f"the weights do not fit the plan: {key} is {'missing' if key in expected else 'unknown'}")
+        if state[key].shape != expected[key].shape:
+            have, want = tuple(state[key].shape), tuple(expected[key].shape)
+            raise PlanError(f"the weights do not fit the plan: {key} has the shape {have}, not {want}")
+    model.load_state_dict(dict(state))
+    return replace(network, model=model, plan=plan, source=f"rebuilt from weights and a plan ({plan.policy})")
+
+
 def check_fit(network: Network, plan: Plan) -> None:
     """Raise PlanError, naming the layer and the mismatch, unless the plan fits the network."""
     modules = dict(network.model.named_modules())
     for part in plan:
         module = modules.get(part.name)
-        wanted = nn.Conv2d if part.layer.kind == "conv" else nn.Linear
         if module is None:
             raise PlanError(f"the plan has a layer {part.name}, which {network.name} has not")
-        if not isinstance(module, wanted):
+        if not isinstance(module, KINDS) or part.layer.kind != ("linear" if isinstance(module, nn.Linear) else "conv"):
+            kind = {"conv": "a convolution", "linear": "a linear layer"}.get(part.layer.kind, part.layer.kind)
             raise PlanError(
-                f"layer {part.name}: the plan expects {wanted.__name__}, "
-                f"{network.name} has {type(module).__name__} there"
+                f"layer {part.name}: the plan expects {kind}, {network.name} has a {type(module).__name__} there"
             )
-        s = part.layer.shape
-        if isinstance(module, nn.Linear):
-            planned: tuple[int, ...] = (s.out_channels, s.in_channels * prod(s.kernel_size))
-        else:
-            planned = part.layer.kernel_shape
-        weight = module.weight
-        if tuple(weight.shape) != planned:
+        wanted, found = weight_shape(part.layer), tuple(module.weight.shape)
+        if found != wanted:
             raise PlanError(
-                f"layer {part.name}: the plan expects weights of shape {planned}, "
-                f"{network.name} has {tuple(weight.shape)}"
+                f"layer {part.name}: the plan expects weights of shape {wanted}, {network.name} has {found}"
             )
 
 
 def factorise(module: nn.Module, part: LayerPlan) -> tuple[nn.Sequential, float]:
     """The factors that replace one layer, and the relative error of the kernel they stand for."""
     kernel = kernel_of(module, part.layer)
-    assert part.rank_out is not None
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    flat = isinstance(module, nn.Linear) and bool(part.layer.shape.kernel_size)
-    if flat:
-        s = part.layer.shape
-        parts["map"] = nn.Unflatten(1, (s.in_channels, *s.kernel_size))
-    if part.decision == "tucker2":
-        assert part.rank_in is not None
-        two = tucker2(kernel, rank_in=part.rank_in, rank_out=part.rank_out)
-        core, factor_out, error = two.core, two.factor_out, relative_error(kernel, two)
-        parts["factor_in"] = _pointwise(two.factor_in.mT, None)
-    else:
-        one = tucker1(kernel, rank_out=part.rank_out)
-        core, factor_out, error = one.core, one.factor_out, relative_error(kernel, one)
-    bias = getattr(module, "bias", None)
-    if core.ndim == 2:
-        parts["core"] = _linear(core, None)
-        parts["factor_out"] = _linear(factor_out, bias)
-    else:
-        parts["core"] = _core(core, module)
-        parts["factor_out"] = _pointwise(factor_out, bias)
-    if flat:
-        parts["flat"] = nn.Flatten(1)
-    factors = nn.Sequential(parts)
-    if not module.weight.requires_grad:
-        factors.requires_grad_(False)
-    return factors, error
-
-
-def _core(core: Tensor, module: nn.Module) -> nn.Conv2d:
-    """The DxD convolution between the ranks; it alone carries stride, padding and dilation."""
-    rank_out, rank_in, height, width = core.shape
-    like = module if isinstance(module, nn.Conv2d) else None
-    conv: nn.Conv2d = nn.utils.skip_init(
-        nn.Conv2d,
-        rank_in,
-        rank_out,
-        (height, width),
-        stride=like.stride if like else 1,
-        padding=like.padding if like else 0,
-        dilation=like.dilation if like else 1,
-        padding_mode=like.padding_mode if like else "zeros",
-        bias=False,
-        device=core.device,
-        dtype=core.dtype,
-    )
-    return _filled(conv, core, None)
-
-
-def _pointwise(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    conv: nn.Conv2d = nn.utils.skip_init(
-        nn.Conv2d, matrix.shape[1], matrix.shape[0], 1, bias=bias is not None, device=matrix.device, dtype=matrix.dtype
-    )
-    return _filled(conv, matrix[:, :, None, None], bias)
-
-
-def _linear(matrix: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer: nn.Linear = nn.utils.skip_init(
-        nn.Linear, matrix.shape[1], matrix.shape[0], bias=bias is not None, device=matrix.device, dtype=matrix.dtype
-    )
-    return _filled(layer, matrix, bias)
-
-
-def _filled(module: M, weight: Tensor, bias: Tensor | None) -> M:
+    factors = factors_for(module, part)
+    pieces: dict[str, list[Tensor]] = {"factor_in": [], "core": [], "factor_out": []}
+    missed = 0.0
+    for group in kernel.chunk(part.layer.shape.groups):
+        assert part.rank_out is not None
+        if part.rank_in is None:
+            found: Tucker1 | Tucker2 = tucker1(group, rank_out=part.rank_out)
+        else:
+            found = tucker2(group, rank_in=part.rank_in, rank_out=part.rank_out)
+        if isinstance(found, Tucker2):
+            pieces["factor_in"].append(found.factor_in.mT)
+        pieces["core"].append(found.core.transpose(0, 1) if part.layer.shape.transposed else found.core)
+        pieces["factor_out"].append(found.factor_out)
+        missed += (relative_error(group, found) * float(torch.linalg.vector_norm(group.double()))) ** 2
     with torch.no_grad():
-        module.weight.copy_(weight)
-        if bias is not None:
-            assert module.bias is not None
-            module.bias.copy_(bias)
-    return module
+        for name, tensors in pieces.items():
+            if tensors:
+                weight = factors.get_parameter(f"{name}.weight")
+                weight.copy_(torch.cat(tensors).reshape(weight.shape))
+        if isinstance(module.bias, Tensor):
+            factors.get_parameter("factor_out.bias").copy_(module.bias)
+    norm = float(torch.linalg.vector_norm(kernel.double()))
+    return factors, missed**0.5 / norm if norm else 0.0
 
 
-def _replace(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
+def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
+    """The modules that replace one layer, with the right shapes and weights still to come."""
+    shape, bias = part.layer.shape, module.bias is not None
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    assert part.rank_out is not None
+    like = {"device": weight.device, "dtype": weight.dtype}
+    rank_in = shape.in_channels if part.rank_in is None else part.rank_in * shape.groups
+    rank_out = part.rank_out * shape.groups
+
+    def make(kind: type[nn.Module], *sizes: int, **options: object) -> nn.Module:
+        made: nn.Module = nn.utils.skip_init(kind, *sizes, **options, **like)
+        return made
+
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if not shape.kernel_size:
+        parts["core"] = make(nn.Linear, rank_in, rank_out, bias=False)
+        parts["factor_out"] = make(nn.Linear, rank_out, shape.out_channels, bias=bias)
+    else:
+        flat = isinstance(module, nn.Linear)
+        pointwise = CONVOLUTIONS[len(shape.kernel_size) - 1]
+        options: dict[str, object] = {"kernel_size": shape.kernel_size}
+        if not flat:
+            names = (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
+            options |= {name: getattr(module, name) for name in names}
+        if flat:
+            parts["map"] = nn.Unflatten(1, (shape.in_channels, *shape.kernel_size))
+        if part.rank_in is not None:
+            parts["factor_in"] = make(
+                pointwise, shape.in_channels, rank_in, kernel_size=1, groups=shape.groups, bias=False
+            )
+        parts["core"] = make(pointwise if flat else _kind(module), rank_in, rank_out, bias=False, **options)
+        parts["factor_out"] = make(
+            pointwise, rank_out, shape.out_channels, kernel_size=1, groups=shape.groups, bias=bias
+        )
+        if flat:
+            parts["flat"] = nn.Flatten(1)
+    return nn.Sequential(parts).requires_grad_(weight.requires_grad)
+
+
+def _kind(module: nn.Module) -> type[nn.Module]:
+    return next(kind for kind in KINDS if isinstance(module, kind))
+
+
+def replace_module(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
     """Put `new` in the place of the module called `name`; the model itself has the empty name."""
     if not name:
         return new

@@ -1,5 +1,6 @@
 """Which layers a network has, what each costs, and whether it can be factorised: from one traced forward pass."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isqrt, prod
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -54,10 +56,19 @@ class Layer:
         s = self.shape
         return (s.out_channels, s.in_channels // s.groups, *s.kernel_size)
 
+    @property
+    def max_ranks(self) -> tuple[int, int]:
+        """(largest rank_in, largest rank_out), those of each group if there are groups."""
+        return self.shape.in_channels // self.shape.groups, self.shape.out_channels // self.shape.groups
+
     def describe(self) -> str:
-        """Like "64 -> 128, 3x3" or "512 -> 10"."""
-        size = "x".join(map(str, self.shape.kernel_size))
-        return f"{self.shape.in_channels} -> {self.shape.out_channels}" + (f", {size}" if size else "")
+        """Like "64 -> 128, 3x3", "64 -> 64, 3x3, 2 groups" or "512 -> 10"."""
+        parts = [f"{self.shape.in_channels} -> {self.shape.out_channels}"]
+        if self.shape.kernel_size:
+            parts.append("x".join(map(str, self.shape.kernel_size)) + ("T" if self.shape.transposed else ""))
+        if self.shape.groups > 1:
+            parts.append(f"{self.shape.groups} groups")
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -80,15 +91,40 @@ class Traced:
     other: Cost
 
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+KINDS = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
+
+
+def weight_shape(layer: Layer) -> tuple[int, ...]:
+    """Shape of the module's weight tensor, as PyTorch stores it."""
+    shape = layer.shape
+    if layer.kind == "linear":
+        return shape.out_channels, shape.in_channels * prod(shape.kernel_size)
+    if shape.transposed:
+        return shape.in_channels, shape.out_channels // shape.groups, *shape.kernel_size
+    return layer.kernel_shape
+
+
 def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
-    """The layer's weight as a kernel (out_channels, in_channels, ...); a linear layer's is reshaped to its map."""
+    """The layer's weight as a kernel (out_channels, in_channels per group, ...).
+
+    A linear layer's is reshaped to its map; a transposed convolution keeps (in, out), which is turned round within
+    each group.
+    """
     weight = module.weight
     assert isinstance(weight, Tensor)
+    if layer.shape.transposed:
+        parts = [part.transpose(0, 1) for part in weight.detach().chunk(layer.shape.groups)]
+        return torch.cat(parts)
     return weight.detach().reshape(layer.kernel_shape)
 
 
 def find_layers(network: Network) -> Traced:
-    """Run the model once on zeros and write down every convolution and linear layer that was called.
+    """Run the model once and write down every convolution and linear layer that was called.
+
+    Only shapes are needed, so the run is on fake tensors, without arithmetic, and on real ones if the model looks
+    into its values.
 
     Returns
     -------
@@ -98,10 +134,17 @@ def find_layers(network: Network) -> Traced:
     ------
     ValueError : if the model does not run on its input shape, saying what it said.
     """
+    try:
+        with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            warnings.simplefilter("ignore")
+            return _run(network, fake)
+    except Exception:  # whatever it was: real tensors show whether the model runs
+        return _run(network, None)
+
+
+def _run(network: Network, fake: FakeTensorMode | None) -> Traced:
     model = network.model
-    watched: dict[nn.Module, str] = {
-        m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)
-    }
+    watched: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
     found: dict[str, Layer] = {}
     last_map: Sequence[int] = ()
 
@@ -109,7 +152,7 @@ def find_layers(network: Network) -> Traced:
         nonlocal last_map
         name = watched.get(module)
         if name is not None and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
-            seen = _describe(name, module, args[0], output, last_map)
+            seen = _describe(name, module, args[0], output, network.maps.get(name, last_map))
             known = found.get(name)
             if known is not None:
                 positions = known.shape.positions + seen.shape.positions
@@ -118,15 +161,12 @@ def find_layers(network: Network) -> Traced:
         if isinstance(output, Tensor) and output.ndim == 4:
             last_map = output.shape[1:]
 
-    parameter = next(model.parameters(), None)
-    zeros = torch.zeros(1, *network.input_shape)
-    if parameter is not None:
-        zeros = zeros.to(parameter)
     hooks = [m.register_forward_hook(see) for m in model.modules()]
     counter = FlopCounterMode(display=False)
     try:
         with evaluating(model), torch.no_grad(), counter:
-            model(zeros)
+            inputs = _inputs(network)
+            model(*(fake.from_tensor(x) if fake and isinstance(x, Tensor) else x for x in inputs))
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{network.name} does not run on an input of shape {network.input_shape}: {first}") from error
@@ -140,35 +180,46 @@ def find_layers(network: Network) -> Traced:
     return Traced(tuple(layers), other)
 
 
+def _inputs(network: Network) -> tuple[Any, ...]:
+    if network.example is not None:
+        return network.example
+    like = next((p for p in network.model.parameters() if p.is_floating_point()), torch.zeros(()))
+    return (torch.zeros(1, *network.input_shape, dtype=like.dtype, device=like.device),)
+
+
 def measured_cost(network: Network) -> Cost:
     """Weights and MACs of a network as it is, counted on the model and on a traced forward pass."""
     traced = find_layers(network)
     return total([layer.cost for layer in traced.layers]) + traced.other
 
 
-def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_map: Sequence[int]) -> Layer:
-    if isinstance(module, nn.Conv2d):
-        shape = ConvShape(
-            module.in_channels,
-            module.out_channels,
-            tuple(module.kernel_size),
-            ((prod(given.shape[2:]), prod(output.shape[2:])),),
-            module.groups,
-            module.bias is not None,
-        )
-        reason = ""
-        if module.groups > 1:
-            depthwise = module.groups == module.in_channels
-            reason = "a depthwise convolution has no channels to merge" if depthwise else "a grouped convolution"
-        one_sided = prod(module.kernel_size) == 1 or module.in_channels <= FEW_CHANNELS
-        return _refuse(Layer(name, "conv", shape, "tucker1" if one_sided else "tucker2"), module, reason)
-    assert isinstance(module, nn.Linear)
-    seen_map = _flattened_map(module.in_features, last_map) if given.ndim == 2 else None
-    positions = prod(given.shape[1:-1])
-    channels, size = (module.in_features, ()) if seen_map is None else (seen_map[0], seen_map[1:])
-    calls = ((positions * prod(size), positions),)
-    shape = ConvShape(channels, module.out_features, tuple(size), calls, 1, module.bias is not None)
-    return _refuse(Layer(name, "linear", shape, "tucker2" if size else "tucker1"), module, "")
+def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_map: Sequence[int] | None) -> Layer:
+    if isinstance(module, nn.Linear):
+        guess = last_map if given.ndim == 2 else None
+        seen_map = _flattened_map(module.in_features, guess) if guess else None
+        positions = prod(given.shape[1:-1])
+        channels, size = (module.in_features, ()) if seen_map is None else (seen_map[0], seen_map[1:])
+        calls = ((positions * prod(size), positions),)
+        shape = ConvShape(channels, module.out_features, tuple(size), calls, 1, module.bias is not None)
+        return _refuse(Layer(name, "linear", shape, "tucker2" if size else "tucker1"), module, "")
+    assert isinstance(module, CONVOLUTIONS + TRANSPOSED)
+    shape = ConvShape(
+        module.in_channels,
+        module.out_channels,
+        tuple(module.kernel_size),
+        ((prod(given.shape[2:]), prod(output.shape[2:])),),
+        module.groups,
+        module.bias is not None,
+        isinstance(module, TRANSPOSED),
+    )
+    in_each, out_each = module.in_channels // module.groups, module.out_channels // module.groups
+    reason = ""
+    if module.groups > 1 and 1 in (in_each, out_each):
+        reason = "a depthwise convolution has no channels to merge"
+    elif shape.transposed and prod(module.kernel_size) == 1:
+        reason = "a transposed 1x1 convolution is a factor already"
+    one_sided = prod(module.kernel_size) == 1 or in_each <= FEW_CHANNELS
+    return _refuse(Layer(name, "conv", shape, "tucker1" if one_sided else "tucker2"), module, reason)
 
 
 def _flattened_map(features: int, last_map: Sequence[int]) -> tuple[int, int, int] | None:
@@ -185,8 +236,11 @@ def _flattened_map(features: int, last_map: Sequence[int]) -> tuple[int, int, in
 
 
 def _refuse(layer: Layer, module: nn.Module, reason: str) -> Layer:
-    if parametrize.is_parametrized(module):
+    own = next(kind for kind in KINDS if isinstance(module, kind))
+    if parametrize.is_parametrized(module) or not isinstance(module.weight, nn.Parameter):
         reason = "its weight is computed by a parametrization; remove that first"
+    elif type(module).forward is not own.forward:
+        reason = f"{type(module).__name__} has a forward of its own"
     return replace(layer, method="keep", reason=reason) if reason else layer
 
 

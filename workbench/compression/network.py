@@ -1,6 +1,6 @@
 """A network: a model, what goes in, what comes out and where it came from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,10 @@ class Network:
     preprocessing : from a batch of images as the data hold them to a batch of inputs; None if they are the same.
     classes : class names, in the order of the outputs.
     source : where the weights came from, in words.
+    example : positional inputs to run it with, for models that take several or other than float images; None for
+        one batch of zeros of `input_shape`.
+    maps : names of linear layers -> (channels, height, width) of the map that was flattened before them, or None for
+        a plain matrix, where the guess by shape is not what you want.
     plan : the plan that made it, if it is a decomposed network.
     """
 
@@ -33,7 +37,9 @@ class Network:
     preprocessing: Callable[[Tensor], Tensor] | None = None
     classes: tuple[str, ...] = ()
     source: str = "given in code"
-    plan: "Plan | None" = field(default=None, repr=False)
+    example: tuple[Any, ...] | None = None
+    maps: Mapping[str, tuple[int, int, int] | None] = field(default_factory=dict)
+    plan: "Plan | None" = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):

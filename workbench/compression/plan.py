@@ -54,7 +54,7 @@ class LayerPlan:
             wanted = {"rank_in": self.decision == "tucker2", "rank_out": True}
         for which, needed in wanted.items():
             rank = getattr(self, which)
-            channels = shape.in_channels if which == "rank_in" else shape.out_channels
+            channels = self.layer.max_ranks[which == "rank_out"]
             if needed != (rank is not None):
                 raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
             if needed and not (isinstance(rank, int) and not isinstance(rank, bool) and 1 <= rank <= channels):

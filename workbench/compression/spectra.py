@@ -1,6 +1,6 @@
 """The one analysis of a network: everything that planning needs, so that all that follows is arithmetic."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +12,11 @@ from workbench.compression.layers import Layer, find_layers, kernel_of
 from workbench.compression.network import Network
 from workbench.compression.table import count, html_table, text_table
 from workbench.kernels.complexity import Cost, total
-from workbench.kernels.evbmf import Evbmf, evbmf
-from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
+from workbench.kernels.evbmf import Evbmf
+from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured, captured_out
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 
 Vector = NDArray[np.float64]
-
-DEAD = float(torch.finfo(torch.float32).eps)
-"""A channel whose norm is below this share of the largest is dead: beside it, float32 cannot tell it from zero."""
 
 
 @dataclass(frozen=True)
@@ -132,43 +130,32 @@ def analyze(network: Network, *, progress: Callable[[float, str], None] | None =
         kernel = kernel_of(network.model.get_submodule(layer.name), layer)
         if not bool(torch.isfinite(kernel).all()):
             raise ValueError(f"layer {layer.name} of {network.name} has weights that are NaN or infinite")
-        by_name[layer.name] = spectrum(layer, kernel)
+        by_name[layer.name] = spectrum(layer, kernel.cuda() if torch.cuda.is_available() else kernel)
     if progress:
         progress(1.0, "")
     return Spectra(network.name, network.input_shape, traced.layers, traced.other, by_name)
 
 
 def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
-    """Analyse one kernel (out_channels, in_channels, ...) of a layer whose method is tucker1 or tucker2."""
-    k = kernel.detach().double()
-    out, singular_out, basis_out = _mode(k, OUT_MODE)
+    """Analyse one kernel (out_channels, in_channels per group, ...) of a layer whose method is tucker1 or tucker2.
+
+    A grouped convolution is analysed group by group: its ranks are the largest that any group asks for, its singular
+    values the root mean squares over the groups, its errors those of all groups together.
+    """
+    groups = kernel.chunk(layer.shape.groups)
+    outs = [analyze_mode(group, OUT_MODE) for group in groups]
+    out, singular_out = _most([mode.evbmf() for mode in outs]), _mean_square(outs)
     if layer.method == "tucker1":
-        squares = singular_out**2
-        captured = np.concatenate([[0.0], np.cumsum(squares)])[:, None]
-        return Spectrum(layer, out, None, singular_out, None, _share(captured))
-    in_, singular_in, basis_in = _mode(k, IN_MODE)
-    rotated = torch.tensordot(basis_out, k, dims=([0], [0]))
-    rotated = torch.tensordot(rotated, basis_in, dims=([1], [0]))  # (out, height, width, in)
-    energy = (rotated * rotated).flatten(1, -2).sum(dim=1).numpy(force=True)
-    captured = np.zeros((energy.shape[0] + 1, energy.shape[1] + 1))
-    captured[1:, 1:] = energy.cumsum(axis=0).cumsum(axis=1)
-    return Spectrum(layer, out, in_, singular_out, singular_in, _share(captured))
+        return Spectrum(layer, out, None, singular_out, None, captured_out(singular_out))
+    ins = [analyze_mode(group, IN_MODE) for group in groups]
+    in_, singular_in = _most([mode.evbmf() for mode in ins]), _mean_square(ins)
+    tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
+    return Spectrum(layer, out, in_, singular_out, singular_in, as_share(np.sum(tables, axis=0)))
 
 
-def _share(captured: Vector) -> Vector:
-    whole = captured[-1, -1]
-    return captured / whole if whole > 0 else np.ones_like(captured)
+def _most(found: Sequence[Evbmf]) -> Evbmf:
+    return max(found, key=lambda evbmf: evbmf.rank)
 
 
-def _mode(kernel: Tensor, mode: int) -> tuple[Evbmf, Vector, Tensor]:
-    """EVBMF of an unfolding without its dead channels, all its singular values, and its left singular vectors."""
-    matrix = unfold(kernel, mode)
-    squares, vectors = torch.linalg.eigh(matrix @ matrix.mT)
-    singular = np.sqrt(np.maximum(squares.flip(0).numpy(force=True), 0.0))
-    singular = singular[: min(matrix.shape)] if len(singular) > min(matrix.shape) else singular
-    rows = torch.linalg.vector_norm(matrix, dim=1)
-    columns = torch.linalg.vector_norm(matrix, dim=0)
-    live = tuple(int((norms > DEAD * norms.max()).sum()) if float(norms.max()) > 0 else 0 for norms in (rows, columns))
-    found = evbmf(singular[: min(live)], (live[0], live[1]))
-    dead = {"dead_rows": matrix.shape[0] - live[0], "dead_columns": matrix.shape[1] - live[1]}
-    return Evbmf(**{**vars(found), **dead}), singular, vectors.flip(1)
+def _mean_square(modes: Sequence[Mode]) -> Vector:
+    return np.asarray(np.sqrt(np.mean([mode.singular_values**2 for mode in modes], axis=0)))

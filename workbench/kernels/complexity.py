@@ -31,6 +31,7 @@ class ConvShape:
     positions : (input, output) positions H*W and H'*W' for each call of the layer on one input.
     groups : channel groups, each with in_channels/groups inputs.
     bias : whether there is one.
+    transposed : a transposed convolution works at its input positions.
     """
 
     in_channels: int
@@ -39,16 +40,22 @@ class ConvShape:
     positions: tuple[tuple[int, int], ...]
     groups: int = 1
     bias: bool = True
+    transposed: bool = False
 
     @property
     def _taps(self) -> int:
         return prod(self.kernel_size)
 
+    def _positions(self, *, core: bool = False, inputs: bool = False) -> int:
+        """Positions of all calls: where the input is, the output is, or where the kernel itself works."""
+        which = 0 if inputs or (core and self.transposed) else 1
+        return sum(pair[which] for pair in self.positions)
+
 
 def dense_cost(shape: ConvShape) -> Cost:
     """D*D*S*T/groups weights (and a bias); times H'*W' MACs. Kim et al. 2016, eq. 1 and below."""
     weights = shape._taps * shape.in_channels * shape.out_channels // shape.groups
-    return Cost(weights + _bias(shape), weights * sum(out for _, out in shape.positions))
+    return Cost(weights + _bias(shape), weights * shape._positions(core=True))
 
 
 def tucker2_cost(shape: ConvShape, *, rank_in: int, rank_out: int) -> Cost:
@@ -66,8 +73,11 @@ def tucker2_parts(shape: ConvShape, *, rank_in: int, rank_out: int) -> tuple[Cos
         shape._taps * rank_in * rank_out * shape.groups,
         rank_out * shape.out_channels,
     )
-    inputs, outputs = (sum(p[i] for p in shape.positions) for i in (0, 1))
-    return Cost(first, first * inputs), Cost(core, core * outputs), Cost(last + _bias(shape), last * outputs)
+    return (
+        Cost(first, first * shape._positions(inputs=True)),
+        Cost(core, core * shape._positions(core=True)),
+        Cost(last + _bias(shape), last * shape._positions()),
+    )
 
 
 def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
@@ -78,8 +88,7 @@ def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
 def tucker1_parts(shape: ConvShape, *, rank_out: int) -> tuple[Cost, Cost]:
     """Cost of each of the two factors: DxD (S -> R4), 1x1 (R4 -> T)."""
     core, last = shape._taps * shape.in_channels * rank_out, rank_out * shape.out_channels
-    outputs = sum(out for _, out in shape.positions)
-    return Cost(core, core * outputs), Cost(last + _bias(shape), last * outputs)
+    return Cost(core, core * shape._positions(core=True)), Cost(last + _bias(shape), last * shape._positions())
 
 
 def total(costs: Sequence[Cost]) -> Cost:

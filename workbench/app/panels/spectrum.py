@@ -78,8 +78,8 @@ def _usable(which: str, spectrum: Spectrum | None) -> bool:
 
 def _range(which: str, spectrum: Spectrum, part: LayerPlan) -> tuple[int, int]:
     """(largest rank, rank to show): the chosen one, or else what EVBMF finds, or else all channels."""
-    shape = part.layer.shape
-    channels, found = (shape.in_channels, spectrum.in_) if which == "rank_in" else (shape.out_channels, spectrum.out)
+    channels = part.layer.max_ranks[which == "rank_out"]
+    found = spectrum.in_ if which == "rank_in" else spectrum.out
     chosen = getattr(part, which) or (max(1, found.rank) if found is not None else channels)
     return max(2, channels), chosen
 

@@ -1,0 +1,138 @@
+"""Both unfoldings of a kernel at once: singular values, left singular vectors, and what any ranks would keep.
+
+The rule
+--------
+Singular values are square roots of the eigenvalues of the Gram matrix, summed in float64 whatever the dtype. An
+eigenvalue then carries an absolute error of about eps * s_1^2, so a singular value a relative one of about
+eps (s_1 / s_h)^2: below 1e-6 as long as s_h > 1e-5 s_1. If any live singular value of an unfolding lies below that
+(``RESOLVED``), that unfolding goes through a full float64 SVD instead. Channels that are dead, all zero or below what
+float32 can tell from zero beside the largest, are taken out first, and counted.
+
+Gram matrices and projections are summed over blocks of channels, so that beside the kernel only a block and
+(channels x channels) matrices are held: well below three times the kernel, even for VGG-16's 25088 -> 4096.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.kernels.evbmf import Evbmf, evbmf
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
+
+Vector = NDArray[np.float64]
+
+RESOLVED = 1e-5
+"""Smallest s_h / s_1 that is taken from a Gram matrix."""
+
+DEAD = float(torch.finfo(torch.float32).eps)
+"""A channel whose norm is below this share of the largest is dead: beside it, float32 cannot tell it from zero."""
+
+BLOCK = 8_000_000
+"""Entries of a kernel that are held in float64 at a time."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One unfolding (channels x the rest).
+
+    Attributes
+    ----------
+    singular_values : (min(channels, rest),) descending, dead channels included as zeros.
+    basis : (channels, channels) left singular vectors, strongest first.
+    shape : of the unfolding.
+    live : (rows, columns) without dead ones.
+    """
+
+    singular_values: Vector
+    basis: Tensor
+    shape: tuple[int, int]
+    live: tuple[int, int]
+
+    def evbmf(self) -> Evbmf:
+        """EVBMF of the unfolding without its dead rows and columns."""
+        found = evbmf(self.singular_values[: min(self.live)], self.live)
+        dead = {"dead_rows": self.shape[0] - self.live[0], "dead_columns": self.shape[1] - self.live[1]}
+        return Evbmf(**{**vars(found), **dead})
+
+
+def analyze_mode(kernel: Tensor, mode: int) -> Mode:
+    """Singular values and left singular vectors of one unfolding, by the rule above.
+
+    Parameters
+    ----------
+    kernel : (out_channels, in_channels, ...), any floating dtype, any device.
+    mode : ``OUT_MODE`` or ``IN_MODE``.
+    """
+    channels = kernel.shape[mode]
+    rest = kernel.numel() // max(1, channels)
+    g = gram(kernel, mode)
+    norms = g.diagonal().clamp(min=0).sqrt()
+    squares, vectors = torch.linalg.eigh(g)
+    del g
+    largest = float(norms.max()) if channels else 0.0
+    rows = int((norms > DEAD * largest).sum())
+    live = (rows, _live_columns(kernel, mode)) if largest > 0 else (0, 0)
+    s = squares.flip(0).clamp(min=0).sqrt().numpy(force=True)[: min(channels, rest)]
+    basis = vectors.flip(1)
+    kept = min(live)
+    if kept and s[kept - 1] <= RESOLVED * s[0]:
+        u, exact, _ = torch.linalg.svd(unfold(kernel.detach().double(), mode), full_matrices=False)
+        s = exact.numpy(force=True)
+        basis = u if u.shape[1] == channels else basis
+    return Mode(s, basis, (channels, rest), live)
+
+
+def gram(kernel: Tensor, mode: int) -> Tensor:
+    """Unfolding times its transpose, (channels, channels), summed in float64 over blocks of the other channels."""
+    channels = kernel.shape[mode]
+    result = torch.zeros(channels, channels, dtype=torch.float64, device=kernel.device)
+    for block in _blocks(kernel, IN_MODE if mode == OUT_MODE else OUT_MODE):
+        matrix = unfold(block, mode)
+        result.addmm_(matrix, matrix.mT)
+    return result
+
+
+def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
+    """Mode product with the factor's transpose, in float64: the channels of `mode` become ranks."""
+    other = IN_MODE if mode == OUT_MODE else OUT_MODE
+    blocks = [torch.tensordot(b, factor, dims=([mode], [0])).movedim(-1, mode) for b in _blocks(kernel, other)]
+    return torch.cat(blocks, dim=other)
+
+
+def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
+    """Squared norm that truncated HOSVD keeps, (out + 1, in + 1): one number for each pair of ranks."""
+    energy = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
+    for tap in kernel.detach().flatten(2).unbind(2) if kernel.ndim > 2 else [kernel.detach()]:
+        energy += (basis_out.mT @ tap.double() @ basis_in).square_()
+    table = np.zeros((energy.shape[0] + 1, energy.shape[1] + 1))
+    table[1:, 1:] = energy.cumsum(0).cumsum(1).numpy(force=True)
+    return table
+
+
+def captured_out(singular_values: Vector) -> Vector:
+    """Share of the squared norm that Tucker-1 keeps, (singular values + 1, 1)."""
+    return as_share(np.concatenate([[0.0], np.cumsum(singular_values**2)])[:, None])
+
+
+def as_share(table: Vector) -> Vector:
+    """Cumulative squares divided by the last; all ones if everything is zero."""
+    whole = table[-1, -1]
+    return table / whole if whole > 0 else np.ones_like(table)
+
+
+def _live_columns(kernel: Tensor, mode: int) -> int:
+    squares = torch.zeros(kernel.numel() // kernel.shape[mode], dtype=torch.float64, device=kernel.device)
+    for block in _blocks(kernel, mode):
+        squares += unfold(block, mode).square_().sum(dim=0)
+    return int((squares > DEAD**2 * squares.max()).sum())
+
+
+def _blocks(kernel: Tensor, mode: int) -> Iterator[Tensor]:
+    """Pieces of the kernel along a mode, each a float64 copy of at most ``BLOCK`` entries (or one channel)."""
+    per_channel = kernel.numel() // max(1, kernel.shape[mode])
+    for piece in kernel.detach().split(max(1, BLOCK // max(1, per_channel)), dim=mode):
+        yield piece.double().clone() if piece.dtype == torch.float64 else piece.double()
