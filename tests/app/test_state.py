@@ -74,6 +74,8 @@ def test_the_policy_plans_again(state):
     state.keep_layer()
     state.policy = "all"
     assert state.plan.policy == "EVBMF (all)"
+    assert state.plan["features.3"].decision == "keep"  # what was chosen by hand stays
+    state.reset_plan()
     assert state.plan["features.3"].decision == "tucker2"
 
 
@@ -103,10 +105,12 @@ def test_cancelling_at_once_leaves_everything_as_it_was(state):
 
 def test_divergence_is_a_sentence_and_nothing_is_lost(state):
     done(state, state.compress())
-    before = state.results
+    done(state, state.finetune(epochs=1, learning_rate=1e-3))
+    before, curve = state.results, state.curve
     done(state, state.finetune(epochs=2, learning_rate=1e30))
     assert "diverged" in state.job.error
     assert state.results == before
+    assert state.curve == curve
     assert not state.job.running
 
 
@@ -134,5 +138,5 @@ def test_a_network_of_ones_own(data):
 def test_a_network_that_does_not_run_is_a_sentence(data):
     state = State(wb.Network(nn.Conv2d(3, 4, 3), (1, 8, 8), name="broken"), data)
     done(state, state.open())
-    assert state.job.error.startswith("Broken does not run on an input of shape (1, 8, 8)")
+    assert state.job.error.startswith("Broken does not run on one input of shape (1, 8, 8)")
     assert state.plan is None

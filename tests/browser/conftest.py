@@ -7,7 +7,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from workbench.app.serve import ADDRESS, NOTEBOOK, free_port
@@ -46,8 +49,10 @@ def voila(tmp_path_factory):
     port = free_port()
     log = tmp_path_factory.mktemp("voila") / "log"
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
-    yield from _served(command, f"http://{ADDRESS}:{port}/", "voila/static/voila.js", log)
-    assert f"Workbench dashboard: http://{ADDRESS}:{port}/" in log.read_text()
+    address = f"http://{ADDRESS}:{port}/"
+    with _served(command, address, "voila/static/voila.js", log) as server:
+        assert f"Workbench dashboard: {address}" in log.read_text()
+        yield Served(address, psutil.Process(server.pid))
 
 
 @pytest.fixture(scope="package")
@@ -60,16 +65,31 @@ def lab(tmp_path_factory):
     command += [f"--ServerApp.root_dir={home}", "--IdentityProvider.token=", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.ip={ADDRESS}"]
     own = {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
-    yield from _served(command, f"http://{ADDRESS}:{port}/", "api", home / "log", own)
+    address = f"http://{ADDRESS}:{port}/"
+    with _served(command, address, "api", home / "log", own) as server:
+        yield Served(address, psutil.Process(server.pid))
 
 
+@dataclass
+class Served:
+    """A server that answers at an address."""
+
+    address: str
+    process: psutil.Process
+
+    def kernels(self):
+        """Number of kernels that it runs."""
+        return sum("ipykernel_launcher" in child.cmdline() for child in self.process.children(recursive=True))
+
+
+@contextmanager
 def _served(command, address, probe, log, environment=None):
     with log.open("w") as output:
         own = {**os.environ, **(environment or {})}
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=own)
     try:
         _wait_for(address + probe, server, log)
-        yield address
+        yield server
     finally:
         server.terminate()
         server.wait(30)

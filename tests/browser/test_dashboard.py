@@ -66,7 +66,7 @@ def bars(page):
 
 def test_the_whole_journey(page, voila):
     # Page to figure.
-    page.goto(voila)
+    page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
     page.wait_for_selector('.wb-figure[aria-label="Singular values"] .bars .point', timeout=60_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
@@ -147,8 +147,19 @@ def test_the_whole_journey(page, voila):
     assert page.elsewhere == []
 
 
+def test_a_page_takes_its_kernel_with_it(page, voila):
+    page.goto(voila.address)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    assert voila.kernels() >= 1
+    page.goto("about:blank")
+    deadline = time.time() + 30
+    while voila.kernels():
+        assert time.time() < deadline, f"{voila.kernels()} kernels are still there"
+        page.wait_for_timeout(100)
+
+
 def test_jupyterlab_shows_the_same(page, lab):
-    page.goto(lab + "lab/tree/dashboard.ipynb?reset")
+    page.goto(lab.address + "lab/tree/dashboard.ipynb?reset")
     page.wait_for_selector(".jp-NotebookPanel", timeout=60_000)
     page.wait_for_selector(".jp-CodeCell", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()

@@ -38,9 +38,9 @@ def test_batches_cover_every_image_once(data, generator):
 
 def test_bad_splits():
     with pytest.raises(ValueError, match="3 images but 2 labels"):
-        wb.Split(torch.zeros(3, 1, 1, 1), torch.zeros(2))
+        wb.Split(torch.zeros(3, 1, 1, 1), torch.zeros(2).long())
     with pytest.raises(ValueError, match="no images to score"):
-        wb.accuracy(fixed(torch.eye(3)), wb.Split(torch.zeros(0, 1, 1, 1), torch.zeros(0)))
+        wb.accuracy(fixed(torch.eye(3)), wb.Split(torch.zeros(0, 1, 1, 1), torch.zeros(0).long()))
     with pytest.raises(ValueError, match="class 7, but the network has outputs 0 to 2 only"):
         wb.accuracy(fixed(torch.eye(3)), wb.Split(torch.zeros(1, 1, 1, 1), torch.tensor([7]), "test"))
 
@@ -50,3 +50,20 @@ def test_modes_are_put_back():
     with evaluating(model):
         assert not any(m.training for m in model.modules())
     assert [m.training for m in model] == [True, False]
+
+
+def test_arguments_in_the_wrong_place(network, data):
+    with pytest.raises(TypeError, match=r"is a Split, not a Data: say which, like data.test"):
+        wb.accuracy(network, data)
+    with pytest.raises(TypeError, match=r"takes a Network, not a Flatten: wrap it first"):
+        wb.accuracy(nn.Flatten(), data.test)
+    with pytest.raises(TypeError, match="train of a Data is a Split, not a str"):
+        wb.Data("train", data.validation, data.test)
+    with pytest.raises(ValueError, match=r"class indices, one whole number an image, not torch.float32"):
+        wb.Split(torch.zeros(2, 1, 1, 1), torch.zeros(2))
+
+
+def test_images_that_the_network_does_not_take(data):
+    network = wb.Network(nn.Flatten(), (3, 32, 32), name="mine")
+    with pytest.raises(ValueError, match=r"mine takes inputs of shape \(3, 32, 32\), these images have \(1, 8, 8\)"):
+        wb.accuracy(network, data.test)

@@ -96,5 +96,5 @@ def test_through_a_dictionary(mixed):
 
 def test_a_network_that_does_not_run():
     network = wb.Network(nn.Sequential(nn.Conv2d(3, 4, 3)), (1, 8, 8), name="broken")
-    with pytest.raises(ValueError, match=r"broken does not run on an input of shape \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
         find_layers(network)

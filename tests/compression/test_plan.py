@@ -60,8 +60,10 @@ def test_keep(plan):
     [
         ("features.3", {"rank_in": 33, "rank_out": 2}, "layer features.3: rank_in=33 does not fit, it can be 1 to 32"),
         ("features.3", {"rank_in": 3, "rank_out": 0}, "layer features.3: rank_out=0 does not fit"),
-        ("features.3", {"rank_in": 3, "rank_out": 2.5}, "layer features.3: rank_out=2.5 does not fit"),
+        ("features.3", {"rank_in": 3, "rank_out": 2.5}, "layer features.3: rank_out=2.5 is not a whole number"),
         ("features.3", {}, "layer features.3: give rank_in, rank_out or both"),
+        ("features.3", {"rank_in": "3", "rank_out": 2}, "layer features.3: rank_in='3' is not a whole number"),
+        ("features.0", {"rank_in": 1}, "layer features.0 is reduced in its output channels only"),
         ("classifier.2", {"rank_in": 3, "rank_out": 3}, "layer classifier.2 is a matrix"),
     ],
 )

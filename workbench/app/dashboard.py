@@ -15,7 +15,7 @@ from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
 from workbench.app.state import State
 from workbench.compression.data import Data
-from workbench.compression.network import Network
+from workbench.compression.network import Network, expect_network
 
 
 def build_dashboard(
@@ -28,6 +28,10 @@ def build_dashboard(
     network, data : yours, or None for the bundled ones.
     state : one of your own making, to look at from other cells.
     """
+    if network is not None:
+        expect_network(network)
+    if not isinstance(data, Data | None):
+        raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     torch.set_num_threads(threads())
     state = state or State(network, data)
     page = w.VBox(

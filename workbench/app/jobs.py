@@ -5,6 +5,7 @@ loop, which also handles what the page sends): two threads that change one widge
 """
 
 import asyncio
+import atexit
 import logging
 import threading
 import time
@@ -59,8 +60,14 @@ class Job(HasTraits):
         self.title, self.note, self.error, self.progress = title, "", "", 0.0
         self.running = True
         self._thread = threading.Thread(target=self._run, args=(work,), name=title, daemon=True)
+        atexit.register(self._leave)
         self._thread.start()
         return True
+
+    def _leave(self) -> None:
+        """Let the work end before the interpreter does: torch does not like to be cut off."""
+        self._cancel.set()
+        self.wait(5)
 
     def _run(self, work: Callable[["Job"], None]) -> None:
         started = time.perf_counter()
@@ -77,6 +84,7 @@ class Job(HasTraits):
             log.exception("%s failed", self.title)
             fault = f"{self.title} stopped because of a fault in the workbench ({type(error).__name__})"
             end |= {"note": "stopped", "error": f"{fault}; the log has the details."}
+        atexit.unregister(self._leave)
         self.post(lambda: self._set(**end, running=False))
 
     def _set(self, **traits: object) -> None:

@@ -139,13 +139,16 @@ class State(HasTraits):
 
     @observe("policy")
     def _replan(self, _: object) -> None:
-        if self.spectra is not None:
-            self.plan = evbmf_plan(self.spectra, self.policy)
-            self.notice = ""
+        if self.spectra is not None and self.plan is not None:
+            plan = evbmf_plan(self.spectra, self.policy)
+            for part in self.plan:
+                plan = plan.with_layer(part) if part.by_hand else plan  # what somebody chose stays chosen
+            self.plan, self.notice = plan, ""
 
     def reset_plan(self) -> None:
         """Back to what EVBMF says of every layer."""
-        self._replan(None)
+        if self.spectra is not None:
+            self.plan, self.notice = evbmf_plan(self.spectra, self.policy), ""
 
     def reset_layer(self) -> None:
         """Back to what EVBMF says of the selected layer."""
@@ -180,12 +183,13 @@ class State(HasTraits):
         smaller = decompose(self.network, plan, progress=lambda s, name: job.report(0.7 * s, f"factorising {name}"))
         job.report(0.75, "scoring")
         number = max(result.number for result in self.results) + 1
-        result = Result(number, "decomposed", *self._measure(smaller, self.data), about=_describe(plan))
+        result = Result(number, "decomposed", *self._measure(smaller, self.data), about=plan.describe())
         self._later(smaller=smaller, curve=(), results=(*self.results, result))
 
     def finetune(self, *, epochs: int, learning_rate: float) -> bool:
         """Fine-tune the newest compressed network in the background; what was there stays until it ends."""
-        return self.job.start("Fine-tuning", lambda job: self._finetune(job, epochs, learning_rate))
+        run = f" run {self.latest.number}" if self.latest else ""
+        return self.job.start(f"Fine-tuning{run}", lambda job: self._finetune(job, epochs, learning_rate))
 
     def _finetune(self, job: Job, epochs: int, learning_rate: float) -> None:
         start = self.latest
@@ -193,31 +197,30 @@ class State(HasTraits):
             raise ValueError("compress the network first: there is nothing to fine-tune yet")
         trained = replace(self.smaller, model=copy.deepcopy(self.smaller.model))
         curve: tuple[Epoch, ...] = ()
+        earlier = self.curve
         self._later(curve=curve)
         job.report(0.0, f"epoch 1 of {epochs}")
-        for epoch in finetune(
-            trained,
-            self.data,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            cancelled=job.cancelled,
-            progress=lambda share: job.tell(0.98 * share),
-        ):
-            curve = (*curve, epoch)
-            self._later(curve=curve)
-            if epoch.epoch < epochs:
-                job.tell(0.98 * epoch.epoch / epochs, f"epoch {epoch.epoch + 1} of {epochs}")
-        if not curve:
-            raise Cancelled  # not one whole epoch: the network stays what it was
+        try:
+            for epoch in finetune(
+                trained,
+                self.data,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                cancelled=job.cancelled,
+                progress=lambda share: job.tell(0.98 * share),
+            ):
+                curve = (*curve, epoch)
+                self._later(curve=curve)
+                if epoch.epoch < epochs:
+                    job.tell(0.98 * epoch.epoch / epochs, f"epoch {epoch.epoch + 1} of {epochs}")
+            if not curve:
+                raise Cancelled  # not one whole epoch
+        except (ValueError, Cancelled):
+            self._later(curve=earlier)  # the network stays what it was, and so does what is shown of it
+            raise
         stopped = f", cancelled after epoch {len(curve)} of {epochs}" if len(curve) < epochs else ""
         about = f"{start.about}; {len(curve)} epochs of fine-tuning from learning rate {learning_rate:g}{stopped}"
         result = Result(start.number, "fine-tuned", *self._measure(trained, self.data), about=about)
         self._later(smaller=trained, results=(*self.results, result))
         if stopped:
             raise Cancelled
-
-
-def _describe(plan: Plan) -> str:
-    by_hand = sum(part.reason.startswith(("chosen by hand", "kept by hand")) for part in plan)
-    edits = f", {by_hand} layer{'s' if by_hand > 1 else ''} by hand" if by_hand else ""
-    return f"{plan.policy}{edits}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.compression.network import Network
+from workbench.compression.network import Network, expect_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,11 @@ class Split:
     name: str = "images"
 
     def __post_init__(self) -> None:
+        if self.labels.is_floating_point() or self.labels.ndim != 1:
+            raise ValueError(
+                f"labels of the {self.name} split are class indices, one whole number an image, "
+                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
+            )
         if len(self.images) != len(self.labels):
             raise ValueError(f"the {self.name} split has {len(self.images)} images but {len(self.labels)} labels")
 
@@ -50,6 +55,10 @@ class Data:
     test: Split
     name: str = "data"
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            expect_split(getattr(self, name), f"{name} of a Data")
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))
@@ -77,6 +86,8 @@ def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accura
     ------
     ValueError : if the split is empty, or has labels that the network has no output for.
     """
+    expect_network(network)
+    expect_split(split, "the data to score on")
     if not len(split):
         raise ValueError(f"the {split.name} split has no images to score")
     first = fifth = 0
@@ -88,6 +99,13 @@ def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accura
             first += int(best[:, 0].sum())
             fifth += int(best.any(dim=1).sum())
     return Accuracy(100 * first / len(split), 100 * fifth / len(split), len(split))
+
+
+def expect_split(value: object, what: str) -> None:
+    """Raise TypeError with a hint unless it is a Split."""
+    if not isinstance(value, Split):
+        hint = ": say which, like data.test" if isinstance(value, Data) else ""
+        raise TypeError(f"{what} is a Split, not a {type(value).__name__}{hint}")
 
 
 def check_labels(outputs: Tensor, labels: Tensor, split_name: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.compression.layers import CONVOLUTIONS, KINDS, kernel_of, weight_shape
-from workbench.compression.network import Network
+from workbench.compression.network import Network, expect_network
 from workbench.compression.plan import LayerPlan, Plan, PlanError
 from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
 
@@ -40,6 +40,7 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
 
     References: Kim et al., ICLR 2016, sec. 3.2.
     """
+    expect_network(network)
     check_fit(network, plan)
     model = copy.deepcopy(network.model)
     work = [part for part in plan if part.decision != "keep"]

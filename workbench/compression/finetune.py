@@ -129,8 +129,8 @@ def _epochs(
                 loss = loss_of(outputs, labels)
                 if not bool(torch.isfinite(loss)):
                     raise ValueError(
-                        f"training diverged in epoch {epoch + 1}: the loss is no longer finite; "
-                        "decompose again and use a smaller learning rate"
+                        f"training diverged in epoch {epoch + 1} (the loss is no longer finite): "
+                        "begin again from the network before it, with a smaller learning rate"
                     )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -169,7 +169,10 @@ def _run(network: Network, fake: FakeTensorMode | None) -> Traced:
             model(*(fake.from_tensor(x) if fake and isinstance(x, Tensor) else x for x in inputs))
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{network.name} does not run on an input of shape {network.input_shape}: {first}") from error
+        raise ValueError(
+            f"{network.name} does not run on one input of shape {network.input_shape} "
+            f"(without the batch, channels first): {first}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

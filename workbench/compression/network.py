@@ -1,6 +1,6 @@
 """A network: a model, what goes in, what comes out and where it came from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class Network:
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"a Network wraps a torch.nn.Module, not a {type(self.model).__name__}")
-        shape = tuple(self.input_shape)
+        shape = tuple(self.input_shape) if isinstance(self.input_shape, Iterable) else ()
         if not shape or not all(isinstance(d, int) and d > 0 for d in shape):
             raise ValueError(f"input_shape is the shape of one input, like (3, 224, 224), not {self.input_shape!r}")
         object.__setattr__(self, "input_shape", shape)
@@ -55,8 +55,18 @@ class Network:
         return sum(p.numel() for p in self.model.parameters())
 
     def inputs(self, images: Tensor) -> Tensor:
-        """A batch of images as the data hold them -> what the model takes."""
-        return images if self.preprocessing is None else self.preprocessing(images)
+        """A batch of images as the data hold them -> what the model takes.
+
+        Raises
+        ------
+        ValueError : if the images have another shape than the network's input.
+        """
+        ready = images if self.preprocessing is None else self.preprocessing(images)
+        if tuple(ready.shape[1:]) != self.input_shape:
+            raise ValueError(
+                f"{self.name} takes inputs of shape {self.input_shape}, these images have {tuple(ready.shape[1:])}"
+            )
+        return ready
 
     def _rows(self) -> list[tuple[str, str]]:
         rows: list[tuple[str, Any]] = [
@@ -79,3 +89,10 @@ class Network:
 
     def _repr_html_(self) -> str:
         return html_table(["Network", ""], self._rows(), left=(0, 1))
+
+
+def expect_network(value: object) -> None:
+    """Raise TypeError with a hint unless it is a Network."""
+    if not isinstance(value, Network):
+        hint = ": wrap it first, wb.Network(model, input_shape=(3, 224, 224))" if isinstance(value, nn.Module) else ""
+        raise TypeError(f"this takes a Network, not a {type(value).__name__}{hint}")

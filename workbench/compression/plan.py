@@ -11,6 +11,7 @@ from workbench.compression.table import count, html_table, text_table
 from workbench.kernels.complexity import Cost, total, tucker1_cost, tucker2_cost
 
 SCHEMA = 1
+BY_HAND = ("chosen by hand", "kept by hand")
 DECISIONS = ("tucker2", "tucker1", "keep")
 
 
@@ -49,15 +50,18 @@ class LayerPlan:
         else:
             if self.layer.method == "keep":
                 raise PlanError(f"layer {name} cannot be factorised: {self.layer.reason}")
-            if self.decision == "tucker2" and not shape.kernel_size:
-                raise PlanError(f"layer {name} is a matrix: it has no Tucker-2, only tucker1 with a rank_out")
+            if self.decision == "tucker2" and self.layer.method == "tucker1":
+                what = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
+                raise PlanError(f"layer {name} {what}: it has no Tucker-2, only tucker1 with a rank_out")
             wanted = {"rank_in": self.decision == "tucker2", "rank_out": True}
         for which, needed in wanted.items():
             rank = getattr(self, which)
             channels = self.layer.max_ranks[which == "rank_out"]
             if needed != (rank is not None):
                 raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
-            if needed and not (isinstance(rank, int) and not isinstance(rank, bool) and 1 <= rank <= channels):
+            if needed and (not isinstance(rank, int) or isinstance(rank, bool)):
+                raise PlanError(f"layer {name}: {which}={rank!r} is not a whole number")
+            if needed and not 1 <= rank <= channels:
                 raise PlanError(f"layer {name}: {which}={rank} does not fit, it can be 1 to {channels}")
 
     @property
@@ -76,6 +80,11 @@ class LayerPlan:
             assert self.rank_out is not None
             return tucker1_cost(self.layer.shape, rank_out=self.rank_out)
         return self.layer.cost
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody chose this, rather than a policy."""
+        return self.reason.startswith(BY_HAND)
 
     @property
     def macs_ratio(self) -> float:
@@ -137,7 +146,7 @@ class Plan:
         for part in self.layers:
             if part.name == name:
                 return part
-        raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(p.name for p in self.layers)}")
+        raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(repr(p.name) for p in self.layers)}")
 
     def __iter__(self) -> Iterator[LayerPlan]:
         return iter(self.layers)
@@ -188,6 +197,11 @@ class Plan:
         for name in names:
             plan = plan.with_layer(LayerPlan(plan[name].layer, "keep", reason=reason, error=0.0))
         return plan
+
+    def describe(self) -> str:
+        """The policy, and how many layers were edited by hand."""
+        edited = sum(part.by_hand for part in self.layers)
+        return self.policy + (f", {edited} layer{'s' if edited > 1 else ''} by hand" if edited else "")
 
     def _predict(self, part: LayerPlan) -> float | None:
         if self.spectra is None or part.name not in self.spectra or part.rank_out is None:
@@ -260,10 +274,12 @@ class Plan:
         return rows
 
     def __str__(self) -> str:
-        return f"Plan for {self.network}: {self.policy}\n" + text_table(self._headers, self._rows(), left=self._left)
+        return f"Plan for {self.network}: {self.describe()}\n" + text_table(
+            self._headers, self._rows(), left=self._left
+        )
 
     def _repr_html_(self) -> str:
-        caption = f"Plan for {self.network}: {self.policy}"
+        caption = f"Plan for {self.network}: {self.describe()}"
         return html_table(self._headers, self._rows(), caption=caption, left=self._left)
 
 

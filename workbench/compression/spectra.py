@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.compression.layers import Layer, find_layers, kernel_of
-from workbench.compression.network import Network
+from workbench.compression.network import Network, expect_network
 from workbench.compression.table import count, html_table, text_table
 from workbench.kernels.complexity import Cost, total
 from workbench.kernels.evbmf import Evbmf
@@ -120,6 +120,7 @@ def analyze(network: Network, *, progress: Callable[[float, str], None] | None =
     ------
     ValueError : naming the layer whose weights contain NaN or infinity.
     """
+    expect_network(network)
     traced = find_layers(network)
     work = [layer for layer in traced.layers if layer.method != "keep"]
     sizes = np.cumsum([0.0] + [float(layer.cost.weights) * max(layer.kernel_shape[:2]) for layer in work])
