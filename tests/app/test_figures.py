@@ -23,14 +23,15 @@ def test_spectrum_shows_what_is_kept_and_what_is_noise(spectra, plan):
     assert np.allclose([*kept_in.y, *left_in.y], spectra["features.3"].singular_in)
     assert set(line_in.y) == {spectra["features.3"].in_.threshold}
     assert set(line_out.y) == {spectra["features.3"].out.threshold}
-    assert figure.layout.annotations[0].text == "Input channels: rank 5 kept of 32, EVBMF finds 14"
+    assert figure.layout.annotations[0].text.endswith("5 of 32 directions kept; EVBMF finds 14</span>")
 
 
 def test_tucker1_has_no_input_mode(spectra, plan):
     figure = spectrum_figure()
     fill_spectrum(figure, spectra["classifier.2"], plan["classifier.2"])
     assert len(figure.data[0].x) == 0
-    assert figure.layout.annotations[0].text == "Input channels: not reduced in this layer"
+    assert figure.layout.annotations[0].text.endswith("not reduced in this layer</span>")
+    assert not figure.layout.xaxis.visible
     fill_spectrum(figure, None, None)
     assert all(len(trace.x) == 0 for trace in figure.data)
 
@@ -40,7 +41,7 @@ def test_a_kept_layer_keeps_all(spectra, plan):
     fill_spectrum(figure, spectra["features.3"], plan.keep("features.3")["features.3"])
     assert len(figure.data[0].x) == 32
     assert len(figure.data[1].x) == 0
-    assert "all kept of 32" in figure.layout.annotations[0].text
+    assert "all 32 directions kept" in figure.layout.annotations[0].text
 
 
 def test_curve():

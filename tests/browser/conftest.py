@@ -79,7 +79,8 @@ class Served:
 
     def kernels(self):
         """Number of kernels that it runs."""
-        return sum("ipykernel_launcher" in child.cmdline() for child in self.process.children(recursive=True))
+        alive = [p for p in self.process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        return sum("ipykernel_launcher" in p.cmdline() for p in alive)
 
 
 @contextmanager

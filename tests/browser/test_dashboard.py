@@ -115,12 +115,12 @@ def test_the_whole_journey(page, voila):
     page.get_by_label("epochs").fill("8")
     page.get_by_label("epochs").press("Tab")
     button(page, "Fine-tune").click()
-    wait_for_text(page, "Fine-tuning: epoch 3 of 8")
+    wait_for_text(page, "Fine-tuning run 1: epoch 3 of 8")
     assert page.locator(".progress-bar").last.evaluate("bar => bar.getBoundingClientRect().width") > 20
     assert plot(page, "Fine-tuning")["validation accuracy"] >= 2
     picture(page, "finetuning")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
-    wait_for_text(page, "Fine-tuning: done in")
+    wait_for_text(page, "Fine-tuning run 1: done in")
     picture(page, "finetuned")
     page.mouse.wheel(0, 2000)
     page.wait_for_timeout(300)

@@ -1,6 +1,6 @@
 import pytest
 
-from workbench.compression.table import count, html_table, text_table
+from workbench.compression.table import count, html_table, text_table, times
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,10 @@ from workbench.compression.table import count, html_table, text_table
 )
 def test_three_digits_and_a_unit(number, text):
     assert count(number) == text
+
+
+def test_ratios():
+    assert [times(r) for r in (1, 5.248, 17.61, 175.54)] == ["x1.00", "x5.25", "x17.6", "x176"]
 
 
 def test_columns_are_aligned():

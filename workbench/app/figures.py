@@ -54,6 +54,7 @@ def _layout(height: int, **more: object) -> dict[str, object]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 58, "r": 16, "t": 34, "b": 46},
         "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
+        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},
         "hoverlabel": {"font": FONT, "bgcolor": "white", "align": "left"},
     }
     for key, value in more.items():
@@ -80,7 +81,7 @@ def spectrum_figure() -> go.Figure:
     for column in (1, 2):
         bars = {"row": 1, "col": column}
         hover = "direction %{x}<br>singular value %{y:.3g}<extra>%{fullData.name}</extra>"
-        legend = {"showlegend": column == 1}
+        legend = {"showlegend": column == 2}  # the output mode is always there
         figure.add_trace(go.Bar(name="kept", marker={"color": BLUE}, hovertemplate=hover, **legend), **bars)
         left_out = {"color": GREY, "pattern": {"shape": "/", "fgcolor": "#8A94A2", "size": 5}}
         figure.add_trace(go.Bar(name="left out", marker=left_out, hovertemplate=hover, **legend), **bars)
@@ -92,7 +93,8 @@ def spectrum_figure() -> go.Figure:
             **legend,
         )
         figure.add_trace(line, **bars)
-    figure.update_layout(_layout(310, bargap=0.12, barmode="overlay", margin={"b": 76}))
+    figure.update_layout(_layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}))
+    figure.update_annotations(font_size=13, yanchor="bottom")
     figure.update_xaxes(_axis("direction, strongest first", showgrid=False))
     figure.update_yaxes(_axis("singular value", rangemode="tozero"))
     figure.update_yaxes(title=None, col=2)
@@ -115,17 +117,28 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
             title = MODES[i][0]
             if values is None:
                 kept.x = kept.y = left_out.x = left_out.y = line.x = line.y = ()
-                note = "" if spectrum is None else ": not reduced in this layer"
+                note = "" if spectrum is None else _two_lines("not reduced in this layer")
                 figure.layout.annotations[i].text = title + note
+                _show_axes(figure, i, shown=False)
                 continue
+            _show_axes(figure, i, shown=True)
             n = len(values)
             shown = n if rank is None else min(rank, n)
             index = np.arange(1, n + 1)
             kept.x, kept.y = index[:shown], values[:shown]
             left_out.x, left_out.y = index[shown:], values[shown:]
             line.x, line.y = (0.5, n + 0.5), (threshold, threshold)
-            chosen = "all kept" if rank is None else f"rank {rank} kept"
-            figure.layout.annotations[i].text = f"{title}: {chosen} of {n}, EVBMF finds {found}"
+            chosen = f"all {n} directions kept" if rank is None else f"{shown} of {n} directions kept"
+            figure.layout.annotations[i].text = title + _two_lines(f"{chosen}; EVBMF finds {found}")
+
+
+def _two_lines(text: str) -> str:
+    return f'<br><span style="font-size:12px">{text}</span>'
+
+
+def _show_axes(figure: BaseFigure, column: int, *, shown: bool) -> None:
+    for axis in ("xaxis", "yaxis"):
+        figure.layout[axis + ("2" if column else "")].visible = shown
 
 
 def curve_figure() -> go.Figure:

@@ -14,6 +14,12 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def times(ratio: float) -> str:
+    """A ratio in three significant digits: x5.25, x17.6, x176."""
+    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
+    return f"x{ratio:.{digits}f}"
+
+
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
     """Columns padded to their widest cell; those numbered in `left` start at the left, the others end at the right."""
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]

@@ -30,7 +30,7 @@ function render({ model, el }) {
   function fill(cell, column, value, line) {
     if (column.kind === "share") {
       const bar = document.createElement("i");
-      bar.style.width = `${Math.max(1, 60 * Number(value))}px`;
+      bar.style.width = `${Math.max(1, 48 * Number(line.bar))}px`;
       const text = document.createElement("span");
       text.textContent = `${(100 * Number(value)).toFixed(1)} %`;
       cell.replaceChildren(text, bar);

@@ -9,7 +9,7 @@ import traitlets
 from workbench.app.glossary import TERMS
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
-from workbench.compression.table import count
+from workbench.compression.table import count, times
 
 HERE = Path(__file__).parent
 DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
@@ -66,7 +66,9 @@ def rows(state: State) -> list[dict[str, Any]]:
     if state.plan is None or state.spectra is None:
         return []
     macs = max(1, state.spectra.total.macs)
-    return [_row(part, part.layer.cost.macs / macs, state) for part in state.plan]
+    most = max(part.layer.cost.macs for part in state.plan) / macs or 1.0
+    shares = [part.layer.cost.macs / macs for part in state.plan]
+    return [{**_row(part, share, state), "bar": share / most} for part, share in zip(state.plan, shares, strict=True)]
 
 
 def _row(part: LayerPlan, share: float, state: State) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def _row(part: LayerPlan, share: float, state: State) -> dict[str, Any]:
         "decision": DECISIONS[part.decision],
         "tag": part.decision,
         "ranks": "-" if part.rank_out is None else _ranks(part.rank_in, part.rank_out),
-        "ratio": f"x{part.macs_ratio:.2f}",
+        "ratio": times(part.macs_ratio),
         "error": "-" if part.error is None else f"{100 * part.error:.1f} %",
         "reason": part.reason,
         "macs": count(part.cost.macs),

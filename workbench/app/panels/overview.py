@@ -6,7 +6,7 @@ from workbench.app.glossary import term
 from workbench.app.state import Result, State
 from workbench.catalog.datasets import data_names
 from workbench.catalog.networks import network_names
-from workbench.compression.table import count
+from workbench.compression.table import count, times
 
 POLICIES = (("EVBMF, all but 1x1 convolutions", "spatial"), ("EVBMF, all layers", "all"))
 
@@ -92,7 +92,7 @@ def card_texts(state: State) -> list[str]:
 
 
 def _foreseen(state: State) -> str:
-    return "as measured" if state.compressed_as_planned else "not known yet"
+    return "" if state.compressed_as_planned else "after Compress"
 
 
 def _measured(latest: Result | None) -> str:
@@ -102,7 +102,7 @@ def _measured(latest: Result | None) -> str:
 def _fewer(original: int | None, new: int | None) -> str:
     if not original or not new:
         return ""
-    return f"x{original / new:.2f} fewer" if new < original else "the same" if new == original else "more"
+    return f"{times(original / new)} fewer" if new < original else "the same" if new == original else "more"
 
 
 def _figure(label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False) -> str:

@@ -15,8 +15,12 @@ def recover_panel(state: State) -> w.Widget:
     compress = w.Button(description="Compress", button_style="primary", layout={"width": "130px"})
     tune = w.Button(description="Fine-tune", button_style="primary", layout={"width": "130px"})
     wide = {"description_width": "92px"}
-    epochs = w.BoundedIntText(value=10, min=1, max=500, description="epochs", style={"description_width": "54px"})
-    rate = w.BoundedFloatText(value=1e-3, min=1e-7, max=10.0, step=1e-3, description="learning rate", style=wide)
+    epochs = w.BoundedIntText(
+        value=10, min=1, max=500, description="epochs", tooltip="1 to 500", style={"description_width": "54px"}
+    )
+    rate = w.BoundedFloatText(
+        value=1e-3, min=1e-7, max=1.0, step=1e-3, description="learning rate", tooltip="above 0, at most 1", style=wide
+    )
     epochs.layout.width, rate.layout.width = "130px", "190px"
     advice = w.HTML()
     figure = FigureView(curve_figure(), "Fine-tuning")
@@ -73,7 +77,7 @@ def advice_text(state: State) -> str:
 
 
 def progress_bar(state: State, *titles: str) -> w.Widget:
-    """What is going on in the background, how far it is, and Cancel; shown while the job's title begins like that."""
+    """What is going on in the background, how far it is, and Cancel, for jobs whose title begins like that."""
     bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
     text = w.HTML(layout={"flex": "0 1 auto", "min_width": "240px"})
     cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop what is going on")
@@ -81,17 +85,23 @@ def progress_bar(state: State, *titles: str) -> w.Widget:
     job = state.job
 
     def refresh(_: object = None) -> None:
+        if job.title and not job.title.startswith(titles):
+            return  # shown elsewhere; what stands here stays, so that nothing jumps
         cancel.disabled = not job.running
+        cancel.layout.visibility = "visible" if job.running else "hidden"
         note = f": {escape(job.note)}" if job.note else ""
         text.value = f"<div class='wb-status' role='status'><b>{escape(job.title or 'Ready')}</b>{note}</div>"
         error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         bar.layout.visibility = "visible" if job.running else "hidden"
-        box.layout.display = None if job.title.startswith(titles) else "none"
 
     job.observe(refresh, ["running", "note", "error", "title"])
-    job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
+
+    def advance(_: object = None) -> None:
+        if job.title.startswith(titles):
+            bar.value = job.progress
+
+    job.observe(advance, ["progress"])
     cancel.on_click(lambda _: job.cancel())
     row = w.HBox([text, bar, cancel], layout={"align_items": "center", "grid_gap": "10px", "width": "100%"})
-    box = w.VBox([row, error])
     refresh()
-    return box
+    return w.VBox([row, error])

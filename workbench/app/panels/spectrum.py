@@ -10,7 +10,7 @@ from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectrum
-from workbench.compression.table import count
+from workbench.compression.table import count, times
 
 NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
 
@@ -42,7 +42,7 @@ def spectrum_panel(state: State) -> w.Widget:
             for which, slider in sliders.items():
                 slider.disabled = not _usable(which, spectrum)
                 if part is not None and spectrum is not None:
-                    slider.max, slider.value = _range(which, spectrum, part)
+                    slider.max, slider.value = _range(which, part)
         finally:
             filling = False
         for button in (evbmf, keep):
@@ -55,8 +55,10 @@ def spectrum_panel(state: State) -> w.Widget:
         if part is None or state.spectra is None or part.name not in state.spectra:
             return
         ranks = {which: sliders[which].value}
-        if part.decision == "keep" and state.spectra[part.name].in_ is not None:
-            ranks = {name: slider.value for name, slider in sliders.items()}  # both are needed to begin with
+        in_ = state.spectra[part.name].in_
+        if part.decision == "keep" and in_ is not None:  # both are needed to begin with: EVBMF gives the other
+            found = {"rank_in": in_.rank, "rank_out": state.spectra[part.name].out.rank}
+            ranks = {name: max(1, rank) for name, rank in found.items()} | ranks
         state.choose_ranks(**ranks)
 
     for which, slider in sliders.items():
@@ -76,12 +78,10 @@ def _usable(which: str, spectrum: Spectrum | None) -> bool:
     return spectrum is not None and (which == "rank_out" or spectrum.in_ is not None)
 
 
-def _range(which: str, spectrum: Spectrum, part: LayerPlan) -> tuple[int, int]:
-    """(largest rank, rank to show): the chosen one, or else what EVBMF finds, or else all channels."""
+def _range(which: str, part: LayerPlan) -> tuple[int, int]:
+    """(largest rank, rank to show): the chosen one, or all channels where none are left out."""
     channels = part.layer.max_ranks[which == "rank_out"]
-    found = spectrum.in_ if which == "rank_in" else spectrum.out
-    chosen = getattr(part, which) or (max(1, found.rank) if found is not None else channels)
-    return max(2, channels), chosen
+    return max(2, channels), getattr(part, which) or channels
 
 
 def current(state: State) -> LayerPlan | None:
@@ -108,8 +108,10 @@ def readout_text(part: LayerPlan | None, notice: str) -> str:
     error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
 
     def change(before: int, after: int) -> str:
-        times = f" (x{before / after:.2f} fewer)" if after < before else f" (x{after / before:.2f} more)"
-        return f"{count(before)} &rarr; {count(after)}{times if after != before else ' (the same)'}"
+        if after == before:
+            return f"{count(before)} &rarr; {count(after)} (the same)"
+        note = f"{times(before / after)} fewer" if after < before else f"{times(after / before)} more"
+        return f"{count(before)} &rarr; {count(after)} ({note})"
 
     decision = NAMES[part.decision]
     return (
