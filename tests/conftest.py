@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread():
+def _one_thread_and_a_cache_of_its_own(tmp_path_factory):
     torch.set_num_threads(1)
+    os.environ["WORKBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

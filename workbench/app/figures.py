@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from workbench.compression.data import Accuracy
 from workbench.compression.finetune import Epoch
 from workbench.compression.plan import LayerPlan
-from workbench.compression.spectra import Spectrum
+from workbench.compression.spectrum import Spectrum
 from workbench.kernels.complexity import Cost
 
 BLUE, ORANGE, GREEN, VERMILLION, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#C3CAD3", "#1F2933"

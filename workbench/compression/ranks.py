@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from workbench.compression.plan import LayerPlan, Plan, ratio
-from workbench.compression.spectra import Spectra, Spectrum
+from workbench.compression.spectra import Spectra
+from workbench.compression.spectrum import Spectrum
 
 CHOICES = ("spatial", "all")
 

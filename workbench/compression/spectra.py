@@ -1,52 +1,18 @@
 """The one analysis of a network: everything that planning needs, so that all that follows is arithmetic."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from workbench.compression import cache
 from workbench.compression.layers import Layer, find_layers, kernel_of
 from workbench.compression.network import Network, expect_network
+from workbench.compression.spectrum import Spectrum, spectrum
 from workbench.compression.table import count, html_table, text_table
 from workbench.kernels.complexity import Cost, total
-from workbench.kernels.evbmf import Evbmf
-from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured, captured_out
-from workbench.kernels.unfolding import IN_MODE, OUT_MODE
-
-Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Singular values, EVBMF and predicted errors of one layer.
-
-    Attributes
-    ----------
-    layer : which.
-    out, in_ : EVBMF of the output and input unfolding (`in_` is None where only the output mode is reduced).
-    singular_out, singular_in : all singular values, dead channels included, descending.
-    captured : (out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in).
-        With Tucker-1 its last column is what counts.
-    """
-
-    layer: Layer
-    out: Evbmf
-    in_: Evbmf | None
-    singular_out: Vector = field(repr=False)
-    singular_in: Vector | None = field(repr=False)
-    captured: Vector = field(repr=False)
-
-    def error(self, *, rank_out: int, rank_in: int | None = None) -> float:
-        """Relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, which `decompose` uses, is never worse.
-
-        Exact for Tucker-1 (`rank_in` None).
-        """
-        column = -1 if rank_in is None else rank_in
-        row = min(rank_out, self.captured.shape[0] - 1)  # more than the unfolding's columns add nothing
-        return float(np.sqrt(max(0.0, 1.0 - self.captured[row, column])))
 
 
 @dataclass(frozen=True)
@@ -108,13 +74,17 @@ class Spectra:
         return html_table(self._headers, self._rows(), caption=f"Spectra of {self.network}", left=(0, 1))
 
 
-def analyze(network: Network, *, progress: Callable[[float, str], None] | None = None) -> Spectra:
+def analyze(network: Network, *, progress: Callable[[float, str], None] | None = None, cached: bool = True) -> Spectra:
     """Singular values, EVBMF ranks and the error at any ranks, for every layer that can be factorised.
+
+    On the GPU if there is one. The result is kept on disk by a hash of the weights
+    (:mod:`workbench.compression.cache`), so that the same network opens at once the next time.
 
     Parameters
     ----------
     network : is not changed.
     progress : called with (share done, layer name) before each layer.
+    cached : False neither reads nor writes the cache.
 
     Raises
     ------
@@ -122,41 +92,32 @@ def analyze(network: Network, *, progress: Callable[[float, str], None] | None =
     """
     expect_network(network)
     traced = find_layers(network)
-    work = [layer for layer in traced.layers if layer.method != "keep"]
-    sizes = np.cumsum([0.0] + [float(layer.cost.weights) * max(layer.kernel_shape[:2]) for layer in work])
-    by_name = {}
-    for i, layer in enumerate(work):
-        if progress:
-            progress(float(sizes[i] / sizes[-1]), layer.name)
-        kernel = kernel_of(network.model.get_submodule(layer.name), layer)
-        if not bool(torch.isfinite(kernel).all()):
-            raise ValueError(f"layer {layer.name} of {network.name} has weights that are NaN or infinite")
-        by_name[layer.name] = spectrum(layer, kernel.cuda() if torch.cuda.is_available() else kernel)
+    work = {layer.name: layer for layer in traced.layers if layer.method != "keep"}
+    kernels = {name: kernel_of(network.model.get_submodule(name), layer) for name, layer in work.items()}
+    name = cache.key(kernels, work) if cached else ""
+    found = cache.load(name, work) if cached else None
+    if found is None:
+        found = _analyze(network.name, work, kernels, progress)
+        if cached:
+            cache.save(name, found)
     if progress:
         progress(1.0, "")
-    return Spectra(network.name, network.input_shape, traced.layers, traced.other, by_name)
+    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found)
 
 
-def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
-    """Analyse one kernel (out_channels, in_channels per group, ...) of a layer whose method is tucker1 or tucker2.
-
-    A grouped convolution is analysed group by group: its ranks are the largest that any group asks for, its singular
-    values the root mean squares over the groups, its errors those of all groups together.
-    """
-    groups = kernel.chunk(layer.shape.groups)
-    outs = [analyze_mode(group, OUT_MODE) for group in groups]
-    out, singular_out = _most([mode.evbmf() for mode in outs]), _mean_square(outs)
-    if layer.method == "tucker1":
-        return Spectrum(layer, out, None, singular_out, None, captured_out(singular_out))
-    ins = [analyze_mode(group, IN_MODE) for group in groups]
-    in_, singular_in = _most([mode.evbmf() for mode in ins]), _mean_square(ins)
-    tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
-    return Spectrum(layer, out, in_, singular_out, singular_in, as_share(np.sum(tables, axis=0)))
-
-
-def _most(found: Sequence[Evbmf]) -> Evbmf:
-    return max(found, key=lambda evbmf: evbmf.rank)
-
-
-def _mean_square(modes: Sequence[Mode]) -> Vector:
-    return np.asarray(np.sqrt(np.mean([mode.singular_values**2 for mode in modes], axis=0)))
+def _analyze(
+    network: str,
+    layers: Mapping[str, Layer],
+    kernels: Mapping[str, Tensor],
+    progress: Callable[[float, str], None] | None,
+) -> dict[str, Spectrum]:
+    gpu = torch.cuda.is_available()
+    sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])
+    found = {}
+    for size, (name, kernel) in zip(sizes, kernels.items(), strict=False):
+        if progress:
+            progress(float(size / sizes[-1]), name)
+        if not bool(torch.isfinite(kernel).all()):
+            raise ValueError(f"layer {name} of {network} has weights that are NaN or infinite")
+        found[name] = spectrum(layers[name], kernel.cuda() if gpu else kernel)
+    return found

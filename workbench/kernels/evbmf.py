@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, log, log1p, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,6 +69,22 @@ class Evbmf:
     approximate: bool = False
     dead_rows: int = 0
     dead_columns: int = 0
+
+    @classmethod
+    def of(
+        cls, *, rank: int, noise_variance: float, shape: tuple[int, int], singular_values: Vector, **more: Any
+    ) -> "Evbmf":
+        """Make one from its facts; the shrunk singular values follow from them."""
+        rows, columns = sorted(shape)
+        shrunk = _shrink(singular_values[:rank], rows, columns, noise_variance)
+        return cls(
+            rank=rank,
+            noise_variance=noise_variance,
+            shape=shape,
+            singular_values=singular_values,
+            shrunk=shrunk,
+            **more,
+        )
 
     def free_energy(self, noise_variance: ArrayLike) -> Vector:
         """Free energy per singular value, up to a constant, at any noise variances > 0: the curve to plot."""
@@ -145,8 +162,15 @@ def evbmf(
     s = np.concatenate([s, np.zeros(rows - s.size)])
 
     def result(rank: int, variance: float, threshold: float, exact: bool) -> Evbmf:
-        shrunk = _shrink(s[:rank], rows, columns, variance)
-        return Evbmf(rank, variance, threshold, (shape[0], shape[1]), s, shrunk, exact, approximate)
+        return Evbmf.of(
+            rank=rank,
+            noise_variance=variance,
+            threshold=threshold,
+            shape=(shape[0], shape[1]),
+            singular_values=s,
+            exact=exact,
+            approximate=approximate,
+        )
 
     if rows == 0 or s[0] == 0:
         return result(0, noise_variance or 0.0, 0.0, exact=noise_variance is None)

@@ -9,7 +9,7 @@ from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
-from workbench.compression.spectra import Spectrum
+from workbench.compression.spectrum import Spectrum
 from workbench.compression.table import count, times
 
 NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
