@@ -15,6 +15,13 @@ def test_totals_are_sums(plan):
     assert plan.weights_ratio == plan.dense.weights / plan.weights
 
 
+def test_one_error_for_the_whole_network(plan):
+    assert plan.error == pytest.approx((sum(part.error**2 for part in plan) / 8) ** 0.5)
+    assert plan.keep(*(part.name for part in plan)).error == 0
+    blind = wb.Plan.from_json(plan.to_json()).with_ranks("features.3", rank_in=3)
+    assert blind.error is None
+
+
 def test_ranks_by_hand(plan):
     edited = plan.with_ranks("features.3", rank_in=12, rank_out=20)
     part = edited["features.3"]

@@ -1,6 +1,7 @@
 """The Plan: what is to be done to each layer, why, and what it will cost. Notebooks, app, runs and exports share it."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -141,6 +142,14 @@ class Plan:
     def macs_ratio(self) -> float:
         """Original / planned MACs, the paper's E."""
         return ratio(self.dense.macs, self.macs)
+
+    @property
+    def error(self) -> float | None:
+        """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
+        errors = [part.error for part in self.layers]
+        if not errors or None in errors:
+            return None
+        return math.sqrt(sum(e * e for e in errors if e is not None) / len(errors))
 
     def __getitem__(self, name: str) -> LayerPlan:
         for part in self.layers:

@@ -1,0 +1,208 @@
+"""EVBMF ranks and Tucker-2 of VGG-16's thirteen convolutions, three ways, interleaved layer by layer in one run.
+
+(a) public code that a user would pick: musco-pytorch's EVBMF and ``tensorly.decomposition.partial_tucker``, in an
+environment of their own; (b) ours: ``analyze_mode``, ``evbmf``, ``tucker2``; (c) the floor: the Gram products and the
+symmetric eigenvalue problems (with vectors, which Tucker needs) of both unfoldings, and nothing else. The weights are
+low-rank plus noise, float32, from a seed. Both decompositions are at our ranks, so that their errors compare.
+
+Then the whole of VGG-16, fully connected layers included, analysed and planned in one process (seconds, peak memory),
+opened again from the cache in another, and the time to change a rank and predict a network of 100 layers again.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import workbench as wb
+from benchmarks._report import parser, report
+from workbench.kernels.hosvd import analyze_mode
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
+
+ROOT = Path(__file__).resolve().parents[1]
+CHANNELS = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 512)] + [(512, 512)] * 5
+PUBLIC = ["musco-pytorch", "numpy", "scipy", "tensorly", "packaging"]
+
+
+def kernel(in_channels: int, out_channels: int, generator: torch.Generator) -> Tensor:
+    """A 3x3 kernel of a quarter of its channels' rank, with a tenth of noise."""
+    rank_in, rank_out = max(1, in_channels // 4), max(1, out_channels // 4)
+    core = torch.randn(rank_out, rank_in, 3, 3, generator=generator)
+    out = torch.linalg.qr(torch.randn(out_channels, rank_out, generator=generator))[0]
+    in_ = torch.linalg.qr(torch.randn(in_channels, rank_in, generator=generator))[0]
+    signal = torch.einsum("abij,ta,sb->tsij", core, out, in_)
+    return 0.01 * (signal / signal.std() + 0.1 * torch.randn(signal.shape, generator=generator))
+
+
+def ours(k: Tensor) -> tuple[list[int], wb.Tucker2]:
+    """Ranks and factors by this package."""
+    out, in_ = analyze_mode(k, OUT_MODE), analyze_mode(k, IN_MODE)
+    ranks = [out.evbmf().rank, in_.evbmf().rank]
+    return ranks, wb.tucker2(k, rank_out=ranks[0], rank_in=ranks[1], bases=(out.basis, in_.basis))
+
+
+def floor(k: Tensor) -> None:
+    """What cannot be left out."""
+    for mode in (OUT_MODE, IN_MODE):
+        matrix = unfold(k.double(), mode)
+        torch.linalg.eigh(matrix @ matrix.mT)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds and result."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+class Public:
+    """The worker process in the public code's own environment."""
+
+    def __init__(self, folder: Path) -> None:
+        python = folder / "bin" / "python"
+        if not (folder / "ready").exists():
+            venv.create(folder, with_pip=True)
+            pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+            # Of musco's own requirements ranks need numpy and scipy only; the others pin versions of long ago.
+            subprocess.run([*pip, "--no-deps", PUBLIC[0]], check=True)
+            subprocess.run([*pip, "-c", ROOT / "constraints.txt", *PUBLIC[1:]], check=True)
+            (folder / "ready").touch()
+        self.process = subprocess.Popen(
+            [python, ROOT / "benchmarks" / "_public_worker.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._read()
+
+    def _read(self) -> str:
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        if not line:
+            raise SystemExit("the public code's process has ended: see above")
+        return line
+
+    def __call__(self, k: Tensor, ranks: list[int], folder: Path) -> tuple[float, list[int], float]:
+        """(seconds, its ranks, its relative error at the given ranks)."""
+        path = folder / "kernel.npy"
+        np.save(path, k.numpy())
+        self.process.stdin.write(json.dumps({"kernel": str(path), "ranks": ranks}) + "\n")  # type: ignore[union-attr]
+        self.process.stdin.flush()  # type: ignore[union-attr]
+        answer = json.loads(self._read())
+        core, out, in_ = (torch.from_numpy(np.load(p)).double() for p in (answer["core"], *answer["factors"]))
+        error = wb.relative_error(k, torch.einsum("abij,ta,sb->tsij", core, out, in_))
+        return answer["seconds"], answer["ranks"], error
+
+
+def layers(public: Public, count: int, repeats: int, seed: int) -> list[dict[str, Any]]:
+    """One dictionary a layer."""
+    generator = torch.Generator().manual_seed(seed)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (in_channels, out_channels) in enumerate(CHANNELS[:count]):
+            k = kernel(in_channels, out_channels, generator)
+            mine, base = [], []
+            for _ in range(repeats):
+                base.append(timed(lambda k=k: floor(k))[0])
+                seconds, (ranks, factors) = timed(lambda k=k: ours(k))
+                mine.append(seconds)
+            theirs, their_ranks, their_error = public(k, ranks, Path(folder))
+            error = wb.relative_error(k, factors)
+            results.append(
+                {
+                    "layer": i + 1,
+                    "in_channels": in_channels,
+                    "out_channels": out_channels,
+                    "ranks": ranks,
+                    "public_ranks": their_ranks,
+                    "seconds": statistics.median(mine),
+                    "public_seconds": theirs,
+                    "floor_seconds": statistics.median(base),
+                    "error": error,
+                    "public_error": their_error,
+                    "error_excess": error / their_error - 1,
+                }
+            )
+            print(json.dumps(results[-1]), flush=True)
+    return results
+
+
+WHOLE = """
+import json, resource, sys, time
+import torch
+import workbench as wb
+from workbench.catalog.vision import torchvision
+torch.manual_seed(0)
+network = wb.Network(torchvision("models").vgg16(weights=None).eval(), (3, 224, 224), name="vgg16")
+started = time.perf_counter()
+plan = wb.evbmf_plan(wb.analyze(network))
+seconds = time.perf_counter() - started
+unit = 1 if sys.platform == "darwin" else 1024
+print(json.dumps({"seconds": seconds, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}))
+"""
+
+
+def whole_vgg16() -> dict[str, float]:
+    """VGG-16 analysed and planned cold in one process, and from the cache in a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = []
+        for _ in range(2):
+            environment = {**os.environ, "WORKBENCH_CACHE": folder}
+            output = subprocess.run(
+                [sys.executable, "-c", WHOLE], env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+            ).stdout
+            runs.append(json.loads(output.splitlines()[-1]))
+    return {"seconds_cold": runs[0]["seconds"], "seconds_cached": runs[1]["seconds"], "peak_gb": runs[0]["peak_gb"]}
+
+
+def replan_ms(edits: int = 200) -> float:
+    """Median milliseconds to change one rank and predict weights, MACs and error of a network of 100 layers."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(100)))
+    plan = wb.evbmf_plan(wb.analyze(wb.Network(model, (32, 16, 16), name="hundred"), cached=False))
+    for part in plan:
+        plan = plan.with_ranks(part.name, rank_in=8, rank_out=8)
+    seconds = []
+    for i in range(edits):
+        started = time.perf_counter()
+        plan = plan.with_ranks(str(i % 100), rank_in=1 + i % 32, rank_out=1 + (7 * i) % 32)
+        _ = plan.macs, plan.weights, plan.macs_ratio, plan.error
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds)
+
+
+def main() -> None:
+    """Run it."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--layers", type=int, default=len(CHANNELS), help="only the first so many")
+    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--no-vgg16", action="store_true", help="leave out the whole network")
+    options = arguments.parse_args()
+    found = layers(Public(ROOT / "build" / "public"), options.layers, options.repeats, options.seed)
+    total = {key: sum(layer[key] for layer in found) for key in ("seconds", "public_seconds", "floor_seconds")}
+    results: dict[str, Any] = {
+        "ratio_to_public": total["public_seconds"] / total["seconds"],
+        "ratio_to_floor": total["seconds"] / total["floor_seconds"],
+        "error_excess": max(layer["error_excess"] for layer in found),
+        "replan_ms": replan_ms(),
+        "threads": torch.get_num_threads(),
+        "layers": found,
+    }
+    if not options.no_vgg16:
+        results["vgg16"] = whole_vgg16()
+    report(results, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""torchvision, also beside a PyTorch for which its compiled extension was not built.
+
+Such a pair (a CPU build of PyTorch with a CUDA build of torchvision, say) fails at ``import torchvision`` because two
+operators of the extension are missing. Nothing here uses them: declaring their names is enough.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+import torch
+
+SCHEMAS = {
+    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+
+
+def torchvision(submodule: str = "") -> ModuleType:
+    """The package, or one of its submodules ("models", "datasets", ...).
+
+    Raises
+    ------
+    ImportError : if it is not installed, or fails for another reason.
+    """
+    name = "torchvision" + (f".{submodule}" if submodule else "")
+    try:
+        return import_module(name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise ImportError(f"torchvision does not fit this PyTorch {torch.__version__}: {error}") from error
+    for operator, schema in SCHEMAS.items():
+        if not hasattr(torch.ops.torchvision, operator):
+            torch.library.define(f"torchvision::{operator}", schema)
+    return import_module(name)
