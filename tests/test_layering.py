@@ -13,7 +13,7 @@ LEVELS = {"kernels": 0, "compression": 1, "catalog": 2, "measure": 2, "app": 3}
 LEAVES = {"workbench.files"}
 """Modules that stand on nothing of ours, so that anything may use them."""
 BELOW_APP = ("ipywidgets", "traitlets", "IPython", "plotly", "anywidget")
-APP = {"figures": 0, "jobs": 0, "glossary": 0, "state": 1, "panels": 2, "dashboard": 3, "serve": 3}
+APP = {"figures": 0, "prints": 1, "jobs": 0, "glossary": 0, "state": 1, "panels": 2, "dashboard": 3, "serve": 3}
 
 
 def imports(source):
@@ -107,7 +107,10 @@ def test_importing_the_package_loads_no_torch():
 
 
 def test_state_and_figures_load_no_widgets():
-    assert loaded("import workbench.app.state, workbench.app.figures", ["ipywidgets", "anywidget"]) == []
+    assert (
+        loaded("import workbench.app.state, workbench.app.figures, workbench.app.prints", ["ipywidgets", "anywidget"])
+        == []
+    )
 
 
 def test_the_probe_sees_a_widget():

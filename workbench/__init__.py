@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
+    from workbench.app.prints import plot_free_energy, plot_spectrum
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.compression.data import Accuracy, Data, Split, accuracy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
+    "app.prints": ("plot_free_energy", "plot_spectrum"),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
@@ -59,6 +61,8 @@ __all__ = [
     "finetune",
     "load_data",
     "load_network",
+    "plot_free_energy",
+    "plot_spectrum",
     "rebuild",
     "relative_error",
     "tucker1",
