@@ -12,6 +12,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,19 @@ def folder() -> Path:
 
 def key(kernels: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str:
     """Hash of the version, every layer's geometry and every weight."""
-    digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"spectra {VERSION}".encode())
-    for name, kernel in kernels.items():
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the interpreter's lock
+        weights = list(pool.map(_hash, kernels.values()))
+    digest = hashlib.blake2b(f"spectra {VERSION}".encode(), digest_size=20)
+    for (name, kernel), hashed in zip(kernels.items(), weights, strict=True):
         about = {"name": name, "method": layers[name].method, "groups": layers[name].shape.groups}
-        digest.update(json.dumps({**about, "shape": list(kernel.shape), "dtype": str(kernel.dtype)}).encode())
-        flat = kernel.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(flat.numpy().data)
+        more = {"shape": list(kernel.shape), "dtype": str(kernel.dtype), "weights": hashed}
+        digest.update(json.dumps({**about, **more}).encode())
     return digest.hexdigest()
+
+
+def _hash(kernel: Tensor) -> str:
+    flat = kernel.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().data, digest_size=20).hexdigest()
 
 
 def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:

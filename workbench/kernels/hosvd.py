@@ -98,9 +98,11 @@ def gram(kernel: Tensor, mode: int) -> Tensor:
 
 def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
     """Mode product with the factor's transpose, in float64: the channels of `mode` become ranks."""
-    other = IN_MODE if mode == OUT_MODE else OUT_MODE
-    blocks = [torch.tensordot(b, factor, dims=([mode], [0])).movedim(-1, mode) for b in _blocks(kernel, other)]
-    return torch.cat(blocks, dim=other)
+    if mode == OUT_MODE:  # rows of one matrix product, where tensordot would copy the kernel
+        parts = [(factor.mT @ b.flatten(1)).reshape(-1, *b.shape[1:]) for b in _blocks(kernel, IN_MODE)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=IN_MODE)
+    parts = [torch.tensordot(b, factor, dims=([IN_MODE], [0])).movedim(-1, IN_MODE) for b in _blocks(kernel, OUT_MODE)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
@@ -127,12 +129,12 @@ def as_share(table: Vector) -> Vector:
 def _live_columns(kernel: Tensor, mode: int) -> int:
     squares = torch.zeros(kernel.numel() // kernel.shape[mode], dtype=torch.float64, device=kernel.device)
     for block in _blocks(kernel, mode):
-        squares += unfold(block, mode).square_().sum(dim=0)
+        squares += torch.linalg.vector_norm(unfold(block, mode), dim=0).square()
     return int((squares > DEAD**2 * squares.max()).sum())
 
 
 def _blocks(kernel: Tensor, mode: int) -> Iterator[Tensor]:
-    """Pieces of the kernel along a mode, each a float64 copy of at most ``BLOCK`` entries (or one channel)."""
+    """Pieces of the kernel along a mode in float64, each of at most ``BLOCK`` entries (or one channel)."""
     per_channel = kernel.numel() // max(1, kernel.shape[mode])
     for piece in kernel.detach().split(max(1, BLOCK // max(1, per_channel)), dim=mode):
-        yield piece.double().clone() if piece.dtype == torch.float64 else piece.double()
+        yield piece.double()

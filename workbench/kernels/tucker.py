@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.kernels.hosvd import gram, project
+from workbench.kernels.hosvd import BLOCK, gram, project
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 MAX_SWEEPS = 50
 TOLERANCE = 1e-5
-"""HOOI stops when a sweep lowers the squared error by less than this share of it."""
+"""HOOI stops when turning one factor lowers the squared error by less than this share of it."""
 
 EPS = 4 * torch.finfo(torch.float64).eps
 
@@ -72,8 +72,8 @@ def tucker2(
     .. math:: K_{tsij} \approx \sum_{a,b} C_{abij} U^{(4)}_{ta} U^{(3)}_{sb}
 
     Truncated HOSVD, then alternating sweeps (HOOI), each of which can only lower the error; a sweep turns each factor
-    by one step of subspace iteration. Stops when a sweep lowers the squared error by less than `tolerance` of itself,
-    or after `max_sweeps`.
+    by one step of subspace iteration. Stops when turning one factor lowers the squared error by less than `tolerance`
+    of itself, or after `max_sweeps`.
 
     Parameters
     ----------
@@ -100,33 +100,35 @@ def tucker2(
     References: Kim et al., ICLR 2016, sec. 3; De Lathauwer et al., SIAM J. Matrix Anal. 2000 (HOOI).
     """
     _check(kernel, rank_in=rank_in, rank_out=rank_out)
-    out_channels, in_channels = kernel.shape[:2]
-    basis_out, basis_in = bases or (leading_basis(kernel, OUT_MODE), leading_basis(kernel, IN_MODE))
-    factor_out, factor_in = basis_out[:, :rank_out], basis_in[:, :rank_in]
-    projected = project(kernel, factor_out, OUT_MODE)
-    core = project(projected, factor_in, IN_MODE)
-    # Where one mode keeps all its channels the other's HOSVD factor is already the best there is.
-    if rank_in < in_channels and rank_out < out_channels:
-        total = float(torch.linalg.vector_norm(kernel.detach(), dtype=torch.float64)) ** 2
-        kept = float(core.square().sum())
-        for _ in range(max_sweeps):
-            factor_out = _turn(unfold(project(kernel, factor_in, IN_MODE), OUT_MODE), factor_out)
-            projected = project(kernel, factor_out, OUT_MODE)
-            factor_in = _turn(unfold(projected, IN_MODE), factor_in)
-            core = project(projected, factor_in, IN_MODE)
-            gain, kept = float(core.square().sum()) - kept, float(core.square().sum())
-            if gain <= tolerance * (total - kept) + EPS * total:
-                break
-    for mode in (OUT_MODE, IN_MODE):  # principal axes, strongest first, with their sign: the answer is reproducible
-        turn = leading_basis(core, mode)
-        core = project(core, turn, mode)
-        if mode == OUT_MODE:
-            factor_out, flip = _signed(factor_out @ turn)
-            core = core * flip.reshape(-1, *[1] * (core.ndim - 1))
-        else:
-            factor_in, flip = _signed(factor_in @ turn)
-            core = core * flip.reshape(-1, *[1] * (core.ndim - 2))
+    k = kernel.detach().double() if kernel.numel() <= BLOCK else kernel.detach()
+    basis_out, basis_in = bases or (leading_basis(k, OUT_MODE), leading_basis(k, IN_MODE))
+    core, factor_out, factor_in = _hooi(k, basis_out[:, :rank_out], basis_in[:, :rank_in], max_sweeps, tolerance)
+    # Principal axes, strongest first, with their sign: the answer is reproducible.
+    turn_out, turn_in = leading_basis(core, OUT_MODE), leading_basis(core, IN_MODE)
+    factor_out, signs_out = _signed(factor_out @ turn_out)
+    factor_in, signs_in = _signed(factor_in @ turn_in)
+    core = project(project(core, turn_out * signs_out, OUT_MODE), turn_in * signs_in, IN_MODE)
     return Tucker2(core.to(kernel), factor_in.to(kernel), factor_out.to(kernel))
+
+
+def _hooi(
+    kernel: Tensor, factor_out: Tensor, factor_in: Tensor, max_sweeps: int, tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Core and factors after alternating turns, from the factors of truncated HOSVD."""
+    factors = {OUT_MODE: factor_out, IN_MODE: factor_in}
+    other, projected = OUT_MODE, project(kernel, factor_in, IN_MODE)
+    # Where one mode keeps all its channels the other's HOSVD factor is already the best there is.
+    if factor_in.shape[0] > factor_in.shape[1] and factor_out.shape[0] > factor_out.shape[1]:
+        total = float(torch.linalg.vector_norm(kernel, dtype=torch.float64)) ** 2
+        kept = float(project(projected, factor_out, OUT_MODE).square().sum())
+        for half in range(2 * max_sweeps):
+            mode, other = ((OUT_MODE, IN_MODE), (IN_MODE, OUT_MODE))[half % 2]
+            factors[mode], now = _turn(unfold(projected, mode), factors[mode])
+            projected = project(kernel, factors[mode], mode)
+            gain, kept = now - kept, now
+            if half and gain <= tolerance * (total - kept) + EPS * total:
+                break
+    return project(projected, factors[other], other), factors[OUT_MODE], factors[IN_MODE]
 
 
 def tucker1(kernel: Tensor, *, rank_out: int, bases: tuple[Tensor, Tensor] | None = None) -> Tucker1:
@@ -166,20 +168,20 @@ def leading_basis(kernel: Tensor, mode: int) -> Tensor:
     return vectors.flip(1)
 
 
-def _turn(matrix: Tensor, basis: Tensor) -> Tensor:
-    """The matrix's best (rows, rank) basis within the span of the present one and its image, span [U, A A^T U].
+def _turn(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
+    """The matrix's best (rows, rank) basis within span [U, A A^T U], and the energy tr(U^T A A^T U) it captures.
 
-    The captured energy never falls, because U itself is in that space; two such steps do what one full eigenvalue
+    That energy never falls, because the present U itself is in that space; two such steps do what one full eigenvalue
     problem does, at a fraction of its cost. Where the space would be all, the eigenvalue problem is solved.
     """
     rows, rank = basis.shape
     if 2 * rank >= rows:
-        vectors: Tensor = torch.linalg.eigh(matrix @ matrix.mT)[1]
-        return vectors.flip(1)[:, :rank]
+        values, vectors = torch.linalg.eigh(matrix @ matrix.mT)
+        return vectors.flip(1)[:, :rank], float(values[-rank:].sum())
     space: Tensor = torch.linalg.qr(torch.cat([basis, matrix @ (matrix.mT @ basis)], dim=1))[0]
     inner = space.mT @ matrix
-    vectors = torch.linalg.eigh(inner @ inner.mT)[1]
-    return space @ vectors.flip(1)[:, :rank]
+    values, vectors = torch.linalg.eigh(inner @ inner.mT)
+    return space @ vectors.flip(1)[:, :rank], float(values[-rank:].sum())
 
 
 def _signed(basis: Tensor) -> tuple[Tensor, Tensor]:
