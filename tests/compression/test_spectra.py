@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -95,3 +98,24 @@ def test_it_shows_itself(spectra):
     assert "14 of 32" in text
     assert len({line.index("EVBMF in") for line in text.splitlines()[:1]}) == 1
     assert "<table>" in spectra._repr_html_()
+
+
+MEMORY = """
+import resource, sys, torch
+import workbench as wb
+from workbench.kernels.evbmf import evbmf
+torch.set_num_threads(1)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(512 * 49, 1024))
+network = wb.Network(model, (512, 7, 7), maps={"1": (512, 7, 7)})
+wb.analyze(wb.Network(torch.nn.Sequential(torch.nn.Conv2d(600, 700, 3)), (600, 4, 4)), cached=False)  # warm up
+unit = 1 if sys.platform == "darwin" else 1024
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+assert wb.analyze(network, cached=False)["1"].layer.method == "tucker2"
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / (4 * model[1].weight.numel()))
+"""
+
+
+def test_memory_stays_below_three_times_the_layer():
+    """A fully connected layer like VGG-16's first, a quarter as wide, in a process of its own."""
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(result.stdout) < 3.0, result.stdout
