@@ -17,7 +17,10 @@ def test_it_runs(path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(FOLDER)}})
     client.execute()
-    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    shown = [set(output.get("data", {})) for cell in code for output in cell.outputs]
+    assert any(kinds & {"image/png", "application/vnd.jupyter.widget-view+json"} for kinds in shown)  # a picture
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)

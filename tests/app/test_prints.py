@@ -30,6 +30,10 @@ def test_free_energy_has_its_minimum_at_the_star():
     assert star.get_ydata()[0] <= min(curve.get_ydata()) + 1e-12
 
 
+def test_a_notebook_shows_it_as_a_picture():
+    assert wb.plot_spectrum(wb.evbmf_matrix(planted()))._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("matrix", [np.ones((6, 9)), np.zeros((3, 4))])
 def test_without_noise(matrix):
     found = wb.evbmf_matrix(matrix)

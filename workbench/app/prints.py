@@ -1,10 +1,21 @@
 """Results -> matplotlib figures, for notebooks that are read, reports and print. They are returned, never shown."""
 
+from io import BytesIO
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, VERMILLION
 from workbench.kernels.evbmf import Evbmf
+
+
+class Print(Figure):
+    """A figure that a notebook shows as it is, whatever the plotting backend."""
+
+    def _repr_png_(self) -> bytes:
+        content = BytesIO()
+        self.savefig(content, format="png", dpi=110)
+        return content.getvalue()
 
 
 def plot_spectrum(found: Evbmf, title: str = "") -> Figure:
@@ -41,7 +52,7 @@ def plot_free_energy(found: Evbmf, title: str = "") -> Figure:
 
 
 def _axes(x: str, y: str, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = Print(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y, title=title)
     axes.spines[["top", "right"]].set_visible(False)
