@@ -73,7 +73,7 @@ def test_an_edit_that_cannot_be_is_said(state):
 def test_the_policy_plans_again(state):
     state.keep_layer()
     state.policy = "all"
-    assert state.plan.policy == "EVBMF (all)"
+    assert state.plan.policy == "EVBMF, all layers"
     assert state.plan["features.3"].decision == "keep"  # what was chosen by hand stays
     state.reset_plan()
     assert state.plan["features.3"].decision == "tucker2"

@@ -1,13 +1,15 @@
 import hashlib
 import json
 import shutil
+import urllib.error
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import workbench as wb
-from workbench.catalog.networks import DamagedFileError, data_folder, network_names
+from workbench.catalog.networks import DamagedFileError, bundled_names, data_folder, network_names
+from workbench.catalog.weights import WeightsError
 
 
 @pytest.fixture
@@ -71,6 +73,39 @@ def test_a_missing_file_says_so(copied):
 
 
 def test_an_unknown_name():
-    with pytest.raises(KeyError, match="no network is called 'lenet'; there are: digits_vgg"):
-        wb.load_network("lenet")
-    assert "digits_vgg" in network_names()
+    with pytest.raises(KeyError, match="no network is called 'resnet19'; there are: resnet101"):
+        wb.load_network("resnet19")
+    assert {"digits_vgg", "alexnet_caffe", "resnet20", "squeezenet1_1", "vgg16"} <= set(network_names())
+    assert bundled_names() == ["digits_vgg"]
+
+
+def test_random_weights_say_so_and_are_always_the_same():
+    one, two = wb.load_network("resnet20"), wb.load_network("resnet20", weights=None)
+    assert one.source == two.source == "random weights (seed 0): accuracies mean nothing"
+    pairs = zip(one.model.parameters(), two.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    bundled = wb.load_network("digits_vgg", weights=None)
+    assert "random" in bundled.source
+
+
+def test_torchvisions_networks_by_their_own_names(tmp_path):
+    network = wb.load_network("squeezenet1_1")
+    assert network.input_shape == (3, 224, 224)
+    path = tmp_path / "file.pth"
+    torch.save({"state_dict": {f"module.{k}": v + 1 for k, v in network.model.state_dict().items()}}, path)
+    loaded = wb.load_network("squeezenet1_1", weights=path)
+    assert loaded.source.startswith("file.pth, sha256 ")
+    assert all(torch.equal(v, network.model.state_dict()[k] + 1) for k, v in loaded.model.state_dict().items())
+
+
+def test_pretrained_weights_that_cannot_be_had(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(WeightsError, match=r"cannot be downloaded now; on a machine with a network get squeezenet1_1"):
+        wb.load_network("squeezenet1_1", weights="pretrained")
+    with pytest.raises(WeightsError, match="googlenet_bvlc has no weights to download"):
+        wb.load_network("googlenet_bvlc", weights="pretrained")

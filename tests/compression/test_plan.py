@@ -137,7 +137,7 @@ def test_a_layer_that_cannot_be_factorised(mixed):
 
 def test_it_shows_itself(plan):
     lines = str(plan).splitlines()
-    assert lines[0] == "Plan for digits_vgg: EVBMF (spatial)"
+    assert lines[0] == "Plan for digits_vgg: EVBMF, all but 1x1 convolutions"
     assert lines[-1].startswith("total")
     assert "x5.25" in lines[-1]
     assert plan._repr_html_().count("<tr>") == len(plan) + 2

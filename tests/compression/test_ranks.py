@@ -68,6 +68,12 @@ def test_pointwise_convolutions_only_on_request():
     assert (part.decision, part.rank_out) == ("tucker1", 5)
 
 
+def test_spatial_convolutions_only(spectra):
+    plan = wb.evbmf_plan(spectra, layers="spatial")
+    assert plan.policy == "EVBMF, spatial convolutions only"
+    assert {p.name for p in plan if p.decision == "keep"} == {"classifier.0", "classifier.2"}
+
+
 def test_chosen_layers_only(spectra):
     plan = wb.evbmf_plan(spectra, layers=["features.7"])
     assert [part.name for part in plan if part.decision != "keep"] == ["features.7"]

@@ -4,6 +4,7 @@ from io import BytesIO
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, VERMILLION
 from workbench.kernels.evbmf import Evbmf
@@ -31,6 +32,7 @@ def plot_spectrum(found: Evbmf, title: str = "") -> Figure:
             index[: found.rank], found.shrunk, "o", color=ORANGE, markeredgecolor=INK, label="without the noise's part"
         )
     if found.threshold > 0:
+        axes.set_ylim(top=1.3 * max(found.threshold, found.singular_values[0]))  # room for the legend
         axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
     axes.legend(frameon=False)
     return figure
@@ -44,6 +46,7 @@ def plot_free_energy(found: Evbmf, title: str = "") -> Figure:
         axes.text(0.5, 0.5, "no noise: the matrix is of exactly low rank", ha="center", transform=axes.transAxes)
         return figure
     axes.semilogx(variances, energies, color=BLUE, linewidth=2)
+    axes.xaxis.set_minor_formatter(NullFormatter())
     lowest = found.free_energy(found.noise_variance)[0]
     label = f"minimum: noise variance {found.noise_variance:.3g}, rank {found.rank}"
     axes.plot([found.noise_variance], [lowest], "*", color=VERMILLION, markersize=15, label=label)

@@ -7,7 +7,7 @@ from traitlets import HasTraits, Instance, Tuple, Unicode, observe
 
 from workbench.app.jobs import Cancelled, Job
 from workbench.catalog.datasets import data_names, load_data
-from workbench.catalog.networks import load_network, network_names
+from workbench.catalog.networks import bundled_names, load_network
 from workbench.compression.data import Accuracy, Data, accuracy
 from workbench.compression.decompose import decompose
 from workbench.compression.finetune import Epoch, finetune
@@ -52,7 +52,7 @@ class State(HasTraits):
     Traits
     ------
     network, data, spectra, plan : what is open; None until it is.
-    policy : which layers EVBMF plans, "spatial" or "all".
+    policy : which layers EVBMF plans: "default", "spatial" or "all".
     selected : name of the layer that is looked at.
     smaller : the newest compressed network, None before the first.
     results : every measured network of this session, the original first.
@@ -67,7 +67,7 @@ class State(HasTraits):
     data = Instance(Data, allow_none=True)
     spectra = Instance(Spectra, allow_none=True)
     plan = Instance(Plan, allow_none=True)
-    policy = Unicode("spatial")
+    policy = Unicode("default")
     selected = Unicode()
     smaller = Instance(Network, allow_none=True)
     results = Tuple()
@@ -78,7 +78,7 @@ class State(HasTraits):
     def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         super().__init__(job=Job())
         self._given = (network, data)
-        self.network_name = network.name if network else network_names()[0]
+        self.network_name = network.name if network else bundled_names()[0]
         self.data_name = data.name if data else data_names()[0]
 
     @property

@@ -1,27 +1,43 @@
 """Data sets by name."""
 
+import logging
+from pathlib import Path
+
 from workbench.catalog.digits import digits
+from workbench.catalog.images import load_images
 from workbench.compression.data import Data
 
-LOADERS = {"digits": digits}
+log = logging.getLogger(__name__)
+
+BUNDLED = {"digits": digits}
 
 
 def data_names() -> list[str]:
-    """Names that :func:`load_data` knows."""
-    return sorted(LOADERS)
+    """Names that :func:`load_data` knows without being told a folder."""
+    return sorted(BUNDLED)
 
 
-def load_data(name: str) -> Data:
+def load_data(name: str, *, root: str | Path | None = None, labels: str | Path | None = None, size: int = 256) -> Data:
     """A data set with its `train`, `validation` and `test` splits.
 
     Parameters
     ----------
-    name : "digits".
+    name : "digits", or "images" for a folder of images, which become the `test` split.
+    root, labels, size : for "images", see :func:`~workbench.catalog.images.load_images`; images that are not sound are
+        left out and named in the log.
 
     Raises
     ------
     KeyError : if there is no such data set, with the names there are.
+    ValueError : if the folder or its labels cannot be used.
     """
-    if name not in LOADERS:
-        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(data_names())}")
-    return LOADERS[name]()
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    if name != "images":
+        raise KeyError(f"no data set is called {name!r}; there are: {', '.join([*data_names(), 'images'])}")
+    if root is None:
+        raise ValueError("say in which folder the images are: load_data('images', root='folder')")
+    data, skipped = load_images(root, labels, size=size)
+    if skipped:
+        log.warning("%d images were left out: %s", len(skipped), "; ".join(skipped[:5]))
+    return data

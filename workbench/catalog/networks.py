@@ -1,44 +1,169 @@
-"""Networks by name, with their weights checked."""
+"""Networks by name: the bundled one, the paper's, CIFAR's, and torchvision's by their own names."""
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor, nn
 
+from workbench.catalog import cifar, classics
 from workbench.catalog.digits import CLASSES, digits_vgg
+from workbench.catalog.vision import torchvision
+from workbench.catalog.weights import WeightsError, load_weights, read_weights
 from workbench.compression.network import Network
 
-BUNDLED = {"digits_vgg": (digits_vgg, (1, 8, 8), CLASSES)}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 class DamagedFileError(ValueError):
     """A file is not what its card says; the sentence names both."""
 
 
+@dataclass(frozen=True)
+class Centred:
+    """Preprocessing of a batch of images: the centre of `size` pixels, scaled to 0..1 if integers, normalised."""
+
+    size: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(n, channels, height, width) uint8, or floats in 0..1 -> (n, channels, size, size)."""
+        top, left = ((d - self.size) // 2 for d in images.shape[-2:])
+        if top < 0 or left < 0:
+            raise ValueError(f"the images have {tuple(images.shape[-2:])} pixels, the network takes {self.size}")
+        middle = images[..., top : top + self.size, left : left + self.size]
+        scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
+        mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
+        return (scaled - mean) / std
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to build a network of the catalog, and what it takes."""
+
+    build: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    preprocessing: Callable[[Tensor], Tensor] | None = None
+    classes: tuple[str, ...] = ()
+    bundled: bool = False
+
+
+def _image(build: Callable[[], nn.Module], size: int) -> Entry:
+    return Entry(build, (3, size, size), Centred(size))
+
+
+def _torchvision(name: str) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        model: nn.Module = torchvision("models").get_model(name, weights=None, **options)
+        return model
+
+    return build
+
+
+OWN = {
+    "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
+    "alexnet_caffe": _image(classics.alexnet_caffe, 227),
+    "vgg_s": _image(classics.vgg_s, 224),
+    "googlenet_bvlc": _image(classics.googlenet_bvlc, 224),
+    **{
+        f"resnet{6 * depth + 2}": Entry(partial(cifar.ResNet, depth), (3, 32, 32), Centred(32), CIFAR_CLASSES)
+        for depth in (3, 5, 7, 9)
+    },
+    "vgg16_cifar": Entry(cifar.vgg16_cifar, (3, 32, 32), Centred(32), CIFAR_CLASSES),
+}
+
+
+@lru_cache(maxsize=1)
+def catalog() -> dict[str, Entry]:
+    """All networks by name; ours come first where torchvision has the same name."""
+    models = torchvision("models")
+    theirs = {
+        name: _image(_torchvision(name), 299 if name == "inception_v3" else 224) for name in models.list_models(models)
+    }
+    return {**theirs, **OWN}
+
+
+def bundled_names() -> list[str]:
+    """Names of the networks whose weights come with the project."""
+    return sorted(name for name, entry in OWN.items() if entry.bundled)
+
+
 def network_names() -> list[str]:
     """Names that :func:`load_network` knows."""
-    return sorted(BUNDLED)
+    return sorted(catalog())
 
 
-def load_network(name: str) -> Network:
-    """A network of the catalog with its bundled weights, in eval mode.
+def load_network(name: str, weights: str | Path | None = "default") -> Network:
+    """A network of the catalog, in eval mode.
 
     Parameters
     ----------
-    name : "digits_vgg".
+    name : "digits_vgg", the paper's "alexnet_caffe", "vgg_s", "googlenet_bvlc" and "vgg16", CIFAR's "resnet20" (32, 44,
+        56) and "vgg16_cifar", or a classification network of torchvision by its own name.
+    weights : "default" (the bundled ones, or random ones where none are bundled), None (random, from seed 0),
+        "pretrained" (torchvision's, downloaded once), or the path of a safetensors file or a tensor-only state_dict.
 
     Raises
     ------
-    KeyError : if the catalog has no such network, with the names it has.
-    FileNotFoundError : if the bundled file is missing.
-    DamagedFileError : if its checksum is not that of its card.
+    KeyError : if the catalog has no such network, with names that are like it.
+    WeightsError : naming the file and what is wrong with it.
+    FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
     """
-    if name not in BUNDLED:
-        raise KeyError(f"no network is called {name!r}; there are: {', '.join(network_names())}")
-    build, input_shape, classes = BUNDLED[name]
+    # The bundled network needs no torchvision, which takes a second to import.
+    entry = OWN[name] if name in OWN else catalog().get(name)
+    if entry is None:
+        raise KeyError(f"no network is called {name!r}; there are: {', '.join(_like(name))}")
+    torch_state = torch.random.get_rng_state()
+    try:
+        torch.manual_seed(0)
+        model = entry.build()
+    finally:
+        torch.random.set_rng_state(torch_state)
+    source = "random weights (seed 0): accuracies mean nothing"
+    if weights == "pretrained":
+        source = _pretrained(model, name)
+    elif weights == "default" and entry.bundled:
+        source = _bundled(model, name)
+    elif weights is not None and weights != "default":
+        path = Path(weights)
+        load_weights(model, read_weights(path), path.name)
+        source = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    return Network(model.eval(), entry.input_shape, name, entry.preprocessing, entry.classes, source)
+
+
+def _like(name: str) -> list[str]:
+    first = [known for known in network_names() if known[:3] == name[:3]]
+    return (first or sorted(OWN))[:12]
+
+
+def _pretrained(model: nn.Module, name: str) -> str:
+    if name in OWN:
+        raise WeightsError(f"{name} has no weights to download; give the path of a file")
+    found = torchvision("models").get_model_weights(name).DEFAULT
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = Path(found.url).name
+    try:
+        state = torch.hub.load_state_dict_from_url(found.url, weights_only=True)
+    except OSError:
+        raise WeightsError(
+            f"the weights of {name} cannot be downloaded now; on a machine with a network get {file} "
+            f"from the torchvision model zoo and put it into {folder}, or take weights=None"
+        ) from None
+    load_weights(model, state, file)
+    return f"torchvision {found}"
+
+
+def _bundled(model: nn.Module, name: str) -> str:
     weights = data_folder() / f"{name}.safetensors"
     card = json.loads(_read(weights.with_suffix(".json")))
     content = _read(weights)
@@ -48,13 +173,11 @@ def load_network(name: str) -> Network:
             f"{weights.name} is damaged: its sha256 begins with {found[:12]}, its card says {card['sha256'][:12]}. "
             f"Restore it (git checkout -- data) or make it again with {card['script']}"
         )
-    model = build()
     try:
-        model.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
+        load_weights(model, load(content), weights.name)
+    except (SafetensorError, WeightsError) as error:
         raise DamagedFileError(f"{weights.name} does not hold the weights of {name}: {error}") from None
-    source = f"{weights.name}, {card['trained_on']}"
-    return Network(model.eval(), input_shape, name=name, classes=classes, source=source)
+    return f"{weights.name}, {card['trained_on']}"
 
 
 def data_folder() -> Path:

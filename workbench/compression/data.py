@@ -1,12 +1,24 @@
 """Labelled images in three splits, and how many of them a network gets right."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from workbench.compression.network import Network, expect_network
+
+
+class Images(Protocol):
+    """What a split needs of its images: a length, a shape and batches by index."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(n, channels, height, width)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +27,13 @@ class Split:
 
     Parameters
     ----------
-    images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later).
+    images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
+        or files that behave like one.
     labels : (n,) class indices.
     name : "train", "validation" or "test".
     """
 
-    images: Tensor
+    images: Tensor | Images
     labels: Tensor
     name: str = "images"
 

@@ -2,20 +2,27 @@
 
 from collections.abc import Sequence
 
+from workbench.compression.layers import Layer
 from workbench.compression.plan import LayerPlan, Plan, ratio
 from workbench.compression.spectra import Spectra
 from workbench.compression.spectrum import Spectrum
 
-CHOICES = ("spatial", "all")
+CHOICES = {
+    "default": "EVBMF, all but 1x1 convolutions",
+    "spatial": "EVBMF, spatial convolutions only",
+    "all": "EVBMF, all layers",
+}
+"""Choices of layers, and how a plan made by them is called."""
 
 
-def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "spatial") -> Plan:
+def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default") -> Plan:
     """The paper's plan: every layer at the ranks that EVBMF finds, where that makes it smaller.
 
     Parameters
     ----------
     spectra : from :func:`~workbench.compression.spectra.analyze`.
-    layers : "spatial" (all but 1x1 convolutions, which are factors already), "all", or the names of layers.
+    layers : "default" (all but 1x1 convolutions, which are factors already), "spatial" (only convolutions larger than
+        1x1, no fully connected layers), "all", or the names of layers.
 
     Returns
     -------
@@ -38,20 +45,26 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "spatial") -> Pla
             parts.append(LayerPlan(layer, "keep", reason=f"kept: {why}", error=0.0))
         else:
             parts.append(_at_evbmf_ranks(spectra[layer.name]))
-    names = layers if isinstance(layers, str) else f"{len(chosen)} chosen layers"
-    return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, f"EVBMF ({names})", spectra)
+    policy = CHOICES[layers] if isinstance(layers, str) else f"EVBMF, {len(chosen)} chosen layers"
+    return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
 
 
 def _choose(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
     known = {layer.name for layer in spectra.layers}
     if isinstance(layers, str):
         if layers not in CHOICES:
-            raise ValueError(f"layers is 'spatial', 'all' or a list of names, not {layers!r}")
-        return {layer.name for layer in spectra.layers if layers == "all" or not layer.pointwise}
+            raise ValueError(f"layers is one of {', '.join(map(repr, CHOICES))} or a list of names, not {layers!r}")
+        return {layer.name for layer in spectra.layers if _in_choice(layer, layers)}
     unknown = sorted(set(layers) - known)
     if unknown:
         raise ValueError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))}")
     return set(layers)
+
+
+def _in_choice(layer: Layer, choice: str) -> bool:
+    if choice == "spatial":
+        return layer.kind == "conv" and not layer.pointwise
+    return choice == "all" or not layer.pointwise
 
 
 def _at_evbmf_ranks(spectrum: Spectrum) -> LayerPlan:

@@ -5,15 +5,16 @@ import ipywidgets as w
 from workbench.app.glossary import term
 from workbench.app.state import Result, State
 from workbench.catalog.datasets import data_names
-from workbench.catalog.networks import network_names
+from workbench.catalog.networks import bundled_names
+from workbench.compression.ranks import CHOICES
 from workbench.compression.table import count, times
 
-POLICIES = (("EVBMF, all but 1x1 convolutions", "spatial"), ("EVBMF, all layers", "all"))
+POLICIES = tuple((text, choice) for choice, text in CHOICES.items())
 
 
 def chooser(state: State) -> w.Widget:
     """Network, data set and policy."""
-    networks = sorted({*network_names(), state.network_name})
+    networks = sorted({*bundled_names(), state.network_name})
     data_sets = sorted({*data_names(), state.data_name})
     network = w.Dropdown(options=networks, value=state.network_name, description="Network", layout={"width": "230px"})
     data = w.Dropdown(options=data_sets, value=state.data_name, description="Data", layout={"width": "200px"})

@@ -1,0 +1,109 @@
+"""Weights from files that anybody may have made: read without running any code in them, and compared key by key."""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+PICKLED = (".pth", ".pt", ".th")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+LARGEST = 4 * 2**30
+"""Bytes of weights, unpacked, that are accepted; a small file that claims more is a bomb."""
+
+
+class WeightsError(ValueError):
+    """A file whose weights cannot be used; the sentence names it and says why."""
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors by name from a safetensors file or a tensor-only state_dict (.pth, .pt, .th).
+
+    A state_dict may be wrapped ({"state_dict": ...}), and its keys may begin with ``module.``.
+
+    Raises
+    ------
+    WeightsError : one sentence that names the file, for a file that is absent, damaged, of an unknown kind, too large,
+        holds other things than tensors, or would run code if it were unpickled (it does not run).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(f"{path.name} is no sound safetensors file: {error}") from None
+    if path.suffix not in PICKLED:
+        raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
+    _refuse_bombs(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickle protocols
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise WeightsError(
+                f"{path.name} holds more than tensors and would run code when loaded; save model.state_dict() instead"
+            ) from None
+        raise WeightsError(f"{path.name} is damaged or no file of weights") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError):
+        raise WeightsError(f"{path.name} is damaged or no file of weights") from None
+    return _tensors(content, path.name)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Put weights into a model, strictly.
+
+    Raises
+    ------
+    WeightsError : naming the first keys that are missing, unknown or of another shape; the model is then unchanged.
+    """
+    own = model.state_dict()
+    missing = sorted(own.keys() - weights.keys())
+    unknown = sorted(weights.keys() - own.keys())
+    other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
+    problems = [f"{what} {_few(keys)}" for what, keys in (("lacks", missing), ("has the unknown", unknown)) if keys]
+    if other:
+        key = other[0]
+        shapes = f"{tuple(weights[key].shape)}, not {tuple(own[key].shape)}"
+        problems.append(
+            f"has {key} in the shape {shapes}" + (f" (and {len(other) - 1} more)" if len(other) > 1 else "")
+        )
+    if problems:
+        raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}")
+    model.load_state_dict(dict(weights))
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def _refuse_bombs(path: Path) -> None:
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST:
+        raise WeightsError(
+            f"{path.name} would unpack to {size / 2**30:.0f} GiB; at most {LARGEST / 2**30:.0f} are read"
+        )
+
+
+def _tensors(content: Any, name: str) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{name} holds no state_dict: names with a tensor each")
+    bad = next((k for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))), None)
+    if bad is not None:
+        raise WeightsError(f"{name} holds something else than a tensor under {bad!r}; save model.state_dict() alone")
+    prefix = "module." if all(k.startswith("module.") for k in content) else ""
+    return {k.removeprefix(prefix): v for k, v in content.items()}
