@@ -40,5 +40,5 @@ def test_images_are_pictures(data):
 
 
 def test_an_unknown_name():
-    with pytest.raises(KeyError, match="no data set is called 'imagenet'; there are: digits, images"):
+    with pytest.raises(KeyError, match="no data set is called 'imagenet'; there are: digits, images, cifar10"):
         wb.load_data("imagenet")

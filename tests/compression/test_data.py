@@ -21,7 +21,15 @@ def test_accuracy_counts_first_and_first_five():
     split = wb.Split(torch.zeros(4, 1, 1, 1), torch.tensor([0, 1, 3, 9]), "test")
     score = wb.accuracy(fixed(outputs), split)
     assert (score.top1, score.top5, score.n) == (50.0, 75.0, 4)
-    assert str(score) == "top-1 50.00 %, top-5 75.00 % of 4 images"
+    assert str(score) == "top-1 50.00 % (15.0 to 85.0), top-5 75.00 % of 4 images"
+
+
+def test_the_interval_is_wilsons():
+    z, n, k = 1.959964, 500, 497
+    middle = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * (k * (n - k) / n + z * z / 4) ** 0.5
+    assert wb.Accuracy(99.4, 100.0, 500).interval == pytest.approx((100 * (middle - half), 100 * (middle + half)))
+    assert wb.Accuracy(100.0, 100.0, 50).interval[1] == 100
 
 
 def test_fewer_than_five_classes():

@@ -205,7 +205,8 @@ def tradeoff_figure() -> go.Figure:
     for stage, symbol, color, size in STAGES:
         marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
         hover = "%{customdata}<extra></extra>"
-        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover))
+        bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}
+        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
     figure.update_layout(_layout(400, margin={"l": 64, "t": 14}, legend={"y": -0.17}))
     figure.update_xaxes(_axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
     figure.update_yaxes(_axis("validation accuracy (%)"))
@@ -230,7 +231,15 @@ def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
             trace.x = [r.cost.macs / 1e6 for r in points]
             trace.y = [r.validation.top1 for r in points]
             trace.customdata = [_hover(r, original) for r in points]
+            intervals = [r.validation.interval for r in points]
+            trace.error_y.array = [high - r.validation.top1 for r, (_, high) in zip(points, intervals, strict=True)]
+            trace.error_y.arrayminus = [r.validation.top1 - low for r, (low, _) in zip(points, intervals, strict=True)]
         _say_if_empty(figure, not results, "The network is being opened and scored.")
+
+
+def _scored(score: Accuracy) -> str:
+    low, high = score.interval
+    return f"{score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images"
 
 
 def _hover(result: Point, original: Cost) -> str:
@@ -238,8 +247,7 @@ def _hover(result: Point, original: Cost) -> str:
     macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
     lines = [
         f"<b>{r.label}</b>",
-        f"validation {r.validation.top1:.2f} % of {r.validation.n} images",
-        f"test {r.test.top1:.2f} % of {r.test.n} images",
+        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test))),
         f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
         f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
         *wrap(r.about, 60),

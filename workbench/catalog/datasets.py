@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workbench.catalog.digits import digits
 from workbench.catalog.images import load_images
+from workbench.catalog.torch_datasets import TORCH_DATASETS, load_torch_dataset
 from workbench.compression.data import Data
 
 log = logging.getLogger(__name__)
@@ -17,12 +18,21 @@ def data_names() -> list[str]:
     return sorted(BUNDLED)
 
 
-def load_data(name: str, *, root: str | Path | None = None, labels: str | Path | None = None, size: int = 256) -> Data:
+def load_data(
+    name: str,
+    *,
+    root: str | Path | None = None,
+    labels: str | Path | None = None,
+    size: int = 256,
+    download: bool = False,
+) -> Data:
     """A data set with its `train`, `validation` and `test` splits.
 
     Parameters
     ----------
-    name : "digits", or "images" for a folder of images, which become the `test` split.
+    name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
+        a folder of images, which become the `test` split.
+    download : fetch a data set of torchvision's into `root` if it is not there.
     root, labels, size : for "images", see :func:`~workbench.catalog.images.load_images`; images that are not sound are
         left out and named in the log.
 
@@ -33,10 +43,13 @@ def load_data(name: str, *, root: str | Path | None = None, labels: str | Path |
     """
     if name in BUNDLED:
         return BUNDLED[name]()
-    if name != "images":
-        raise KeyError(f"no data set is called {name!r}; there are: {', '.join([*data_names(), 'images'])}")
+    if name != "images" and name not in TORCH_DATASETS:
+        known = [*data_names(), "images", *TORCH_DATASETS]
+        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(known)}")
     if root is None:
-        raise ValueError("say in which folder the images are: load_data('images', root='folder')")
+        raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
+    if name in TORCH_DATASETS:
+        return load_torch_dataset(name, root, download=download)
     data, skipped = load_images(root, labels, size=size)
     if skipped:
         log.warning("%d images were left out: %s", len(skipped), "; ".join(skipped[:5]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 
 from workbench.compression.network import Network, expect_network
@@ -88,8 +89,15 @@ class Accuracy:
     top5: float
     n: int
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `top1` (Wilson's): where it would lie on as many other images of the kind."""
+        found = binomtest(round(self.top1 * self.n / 100), self.n).proportion_ci(0.95, method="wilson")
+        return 100 * found.low, 100 * found.high
+
     def __str__(self) -> str:
-        return f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} % of {self.n} images"
+        low, high = self.interval
+        return f"top-1 {self.top1:.2f} % ({low:.1f} to {high:.1f}), top-5 {self.top5:.2f} % of {self.n} images"
 
 
 def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accuracy:

@@ -6,6 +6,7 @@ from workbench.app.glossary import term
 from workbench.app.state import Result, State
 from workbench.catalog.datasets import data_names
 from workbench.catalog.networks import bundled_names
+from workbench.compression.data import Accuracy
 from workbench.compression.ranks import CHOICES
 from workbench.compression.table import count, times
 
@@ -81,12 +82,19 @@ def card_texts(state: State) -> list[str]:
     )
     change = latest.test.top1 - original.test.top1 if latest and original else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
+    measured = latest.test if latest else None
     texts.append(
         _card(
             title,
-            _figure("original", f"{score.top1:.1f} %" if score else None),
+            _figure("original", f"{score.top1:.1f} %" if score else None, aside=_interval(score)),
             _figure("planned", None, _foreseen(state) if score else "", soft=True),
-            _figure(_measured(latest), f"{latest.test.top1:.1f} %" if latest else None, note, loss=(change or 0) < -1),
+            _figure(
+                _measured(latest),
+                f"{measured.top1:.1f} %" if measured else None,
+                note,
+                loss=(change or 0) < -1,
+                aside=_interval(measured),
+            ),
         )
     )
     return texts
@@ -106,11 +114,21 @@ def _fewer(original: int | None, new: int | None) -> str:
     return f"{times(original / new)} fewer" if new < original else "the same" if new == original else "more"
 
 
-def _figure(label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False) -> str:
+def _interval(score: Accuracy | None) -> str:
+    if score is None:
+        return ""
+    low, high = score.interval
+    return f"{low:.1f} to {high:.1f} %"
+
+
+def _figure(
+    label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False, aside: str = ""
+) -> str:
     style = ' style="color:#52606d;font-weight:400"' if soft else ""
+    spread = f'<small title="95 % confidence interval for this many images">{aside}</small>' if aside else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
-        f'<span class="{"wb-loss" if loss else ""}"{style}>{note}</span></div>'
+        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span></div>'
     )
 
 
