@@ -53,12 +53,10 @@ def test_rank_zero_is_a_visible_decision():
     assert part.reason == "kept: EVBMF finds nothing above the noise in its input and output channels (rank 0)"
 
 
-def test_a_full_input_rank_is_tucker1():
-    part = one_layer_plan(low_rank_conv(5, 200, 5, 4))
-    assert part.decision in ("tucker1", "tucker2")
-    if part.rank_in is None:
-        assert part.decision == "tucker1"
-    assert part.cost.macs < part.layer.cost.macs
+def test_what_was_planted_in_a_layer_is_planned():
+    part = one_layer_plan(low_rank_conv(24, 40, 5, 7))
+    assert (part.decision, part.rank_in, part.rank_out) == ("tucker2", 5, 7)
+    assert part.error < 0.02
 
 
 def test_pointwise_convolutions_only_on_request():

@@ -76,8 +76,8 @@ def build_dashboard(
                         _heading(
                             4,
                             "Compare: accuracy against FLOPs",
-                            f"Every network of this session is a point, with its 95 % interval; up and to the left is better. Choose by "
-                            f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for "
+                            "Every network of this session is a point, with its 95 % interval; up and to the left is "
+                            f"better. Choose by {term('validation', 'validation images')}; the {term('test', 'test score')} above is for "
                             "reporting.",
                         ),
                         tradeoff_panel(state),

@@ -76,8 +76,6 @@ def _at_evbmf_ranks(spectrum: Spectrum) -> LayerPlan:
         where = " and ".join(empty)
         reason = f"kept: EVBMF finds nothing above the noise in its {where} channels (rank 0)"
         return LayerPlan(layer, "keep", reason=reason, error=0.0)
-    if rank_in == layer.max_ranks[0]:
-        rank_in = None  # nothing to reduce on that side
     decision = "tucker1" if rank_in is None else "tucker2"
     error = spectrum.error(rank_out=rank_out, rank_in=rank_in)
     part = LayerPlan(layer, decision, rank_in, rank_out, "EVBMF ranks", error)
