@@ -77,8 +77,8 @@ def build_dashboard(
                             4,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
-                            f"better. Choose by {term('validation', 'validation images')}; the {term('test', 'test score')} above is for "
-                            "reporting.",
+                            f"better. Choose by {term('validation', 'validation images')}; "
+                            f"the {term('test', 'test score')} above is for reporting.",
                         ),
                         tradeoff_panel(state),
                         flex="1 1 0%",
