@@ -9,7 +9,7 @@ import traitlets
 from workbench.app.glossary import TERMS
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
-from workbench.compression.table import count, times
+from workbench.compression.table import times
 
 HERE = Path(__file__).parent
 DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
@@ -89,7 +89,6 @@ def _row(part: LayerPlan, share: float, state: State) -> dict[str, Any]:
         "ratio": times(part.macs_ratio),
         "error": "-" if part.error is None else f"{100 * part.error:.1f} %",
         "reason": part.reason,
-        "macs": count(part.cost.macs),
     }
 
 
