@@ -12,8 +12,8 @@ from workbench.app.state import State
 
 def recover_panel(state: State) -> w.Widget:
     """Buttons and settings above the live curve."""
-    compress = w.Button(description="Compress", button_style="primary", layout={"width": "130px"})
-    tune = w.Button(description="Fine-tune", button_style="primary", layout={"width": "130px"})
+    compress = w.Button(description="Compress", button_style="primary", layout={"width": "108px"})
+    tune = w.Button(description="Fine-tune", button_style="primary", layout={"width": "108px"})
     wide = {"description_width": "92px"}
     epochs = w.BoundedIntText(
         value=10, min=1, max=500, description="epochs", tooltip="1 to 500", style={"description_width": "54px"}
@@ -21,7 +21,7 @@ def recover_panel(state: State) -> w.Widget:
     rate = w.BoundedFloatText(
         value=1e-3, min=1e-7, max=1.0, step=1e-3, description="learning rate", tooltip="above 0, at most 1", style=wide
     )
-    epochs.layout.width, rate.layout.width = "130px", "190px"
+    epochs.layout.width, rate.layout.width = "118px", "178px"
     advice = w.HTML()
     figure = FigureView(curve_figure(), "Fine-tuning")
 
