@@ -13,7 +13,18 @@ LEVELS = {"kernels": 0, "compression": 1, "catalog": 2, "measure": 2, "app": 3}
 LEAVES = {"workbench.files"}
 """Modules that stand on nothing of ours, so that anything may use them."""
 BELOW_APP = ("ipywidgets", "traitlets", "IPython", "plotly", "anywidget")
-APP = {"figures": 0, "prints": 1, "jobs": 0, "glossary": 0, "state": 1, "panels": 2, "dashboard": 3, "serve": 3}
+APP = {
+    "results": 0,
+    "opening": 0,
+    "figures": 0,
+    "prints": 1,
+    "jobs": 0,
+    "glossary": 0,
+    "state": 1,
+    "panels": 2,
+    "dashboard": 3,
+    "serve": 3,
+}
 
 
 def imports(source):

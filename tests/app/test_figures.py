@@ -10,7 +10,7 @@ from workbench.app.figures import (
     spectrum_figure,
     tradeoff_figure,
 )
-from workbench.app.state import Result
+from workbench.app.results import Result
 from workbench.kernels.complexity import Cost
 
 

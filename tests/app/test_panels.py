@@ -5,9 +5,10 @@ import json
 import ipywidgets as w
 import pytest
 
+from workbench.app.panels.chooser import chooser
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.panels.layer_table import layer_table, rows
-from workbench.app.panels.overview import card_texts, chooser
+from workbench.app.panels.overview import card_texts
 from workbench.app.panels.recover import advice_text, progress_bar, recover_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel

@@ -8,8 +8,9 @@ import ipywidgets as w
 import torch
 
 from workbench.app.glossary import term
+from workbench.app.panels.chooser import chooser
 from workbench.app.panels.layer_table import layer_table
-from workbench.app.panels.overview import cards, chooser
+from workbench.app.panels.overview import cards
 from workbench.app.panels.recover import progress_bar, recover_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel

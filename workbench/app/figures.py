@@ -37,9 +37,13 @@ class Point(Protocol):
     @property
     def cost(self) -> Cost: ...  # noqa: D102
     @property
-    def validation(self) -> Accuracy: ...  # noqa: D102
+    def validation(self) -> Accuracy | None: ...  # noqa: D102
     @property
-    def test(self) -> Accuracy: ...  # noqa: D102
+    def test(self) -> Accuracy | None: ...  # noqa: D102
+    @property
+    def score(self) -> Accuracy | None: ...  # noqa: D102
+    @property
+    def random_weights(self) -> bool: ...  # noqa: D102
     @property
     def about(self) -> str: ...  # noqa: D102
 
@@ -214,27 +218,30 @@ def tradeoff_figure() -> go.Figure:
 
 
 def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
-    """Accuracy against MACs, every result a point; a dotted path joins the stages of a run."""
+    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run."""
     original = results[0].cost if results else Cost(0, 0)
+    scored = [(r, r.score) for r in results if r.score is not None]
     path_x: list[float | None] = []
     path_y: list[float | None] = []
-    for number in sorted({r.number for r in results if r.number}):
-        for r in (r for r in results if r.number == number):
-            path_x.append(r.cost.macs / 1e6)
-            path_y.append(r.validation.top1)
-        path_x.append(None)
-        path_y.append(None)
+    for number in sorted({r.number for r, _ in scored if r.number}):
+        path_x += [*(r.cost.macs / 1e6 for r, _ in scored if r.number == number), None]
+        path_y += [*(score.top1 for r, score in scored if r.number == number), None]
     with figure.batch_update():
         figure.data[0].x, figure.data[0].y = path_x, path_y
         for trace, (stage, *_) in zip(figure.data[1:], STAGES, strict=True):
-            points = [r for r in results if r.stage == stage]
-            trace.x = [r.cost.macs / 1e6 for r in points]
-            trace.y = [r.validation.top1 for r in points]
-            trace.customdata = [_hover(r, original) for r in points]
-            intervals = [r.validation.interval for r in points]
-            trace.error_y.array = [high - r.validation.top1 for r, (_, high) in zip(points, intervals, strict=True)]
-            trace.error_y.arrayminus = [r.validation.top1 - low for r, (low, _) in zip(points, intervals, strict=True)]
-        _say_if_empty(figure, not results, "The network is being opened and scored.")
+            points = [(r, score) for r, score in scored if r.stage == stage]
+            trace.x = [r.cost.macs / 1e6 for r, _ in points]
+            trace.y = [score.top1 for _, score in points]
+            trace.customdata = [_hover(r, original) for r, _ in points]
+            trace.error_y.array = [score.interval[1] - score.top1 for _, score in points]
+            trace.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
+        kind = "test" if scored and scored[0][0].validation is None else "validation"
+        doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
+        figure.layout.yaxis.title.text = f"{kind} accuracy (%){doubt}"
+        text = (
+            "No accuracy without data that fit the network." if results else "The network is being opened and scored."
+        )
+        _say_if_empty(figure, not scored, text)
 
 
 def _scored(score: Accuracy) -> str:
@@ -247,7 +254,7 @@ def _hover(result: Point, original: Cost) -> str:
     macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
     lines = [
         f"<b>{r.label}</b>",
-        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test))),
+        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test)) if score),
         f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
         f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
         *wrap(r.about, 60),

@@ -1,49 +1,27 @@
 """What is chosen and what is known: the one object behind all panels. No widgets."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from traitlets import HasTraits, Instance, Tuple, Unicode, observe
 
 from workbench.app.jobs import Cancelled, Job
-from workbench.catalog.datasets import data_names, load_data
-from workbench.catalog.networks import bundled_names, load_network
-from workbench.compression.data import Accuracy, Data, accuracy
+from workbench.app.opening import Choice, Opened, open_choice
+from workbench.app.results import Result, measure
+from workbench.catalog.datasets import data_names
+from workbench.catalog.networks import OWN, bundled_names, network_names
+from workbench.compression.data import Data
 from workbench.compression.decompose import decompose
 from workbench.compression.finetune import Epoch, finetune
-from workbench.compression.layers import measured_cost
 from workbench.compression.network import Network
 from workbench.compression.plan import Plan, PlanError
 from workbench.compression.ranks import evbmf_plan
-from workbench.compression.spectra import Spectra, analyze
-from workbench.kernels.complexity import Cost
+from workbench.compression.spectra import Spectra
 
-
-@dataclass(frozen=True)
-class Result:
-    """A network that exists, measured: a point on the trade-off plot.
-
-    Attributes
-    ----------
-    number : which run it belongs to; 0 is the original network.
-    stage : "original", "decomposed" or "fine-tuned".
-    cost : weights and MACs, counted on the model itself.
-    validation : score to choose by.
-    test : score to report.
-    about : how it came about, in words.
-    """
-
-    number: int
-    stage: str
-    cost: Cost
-    validation: Accuracy
-    test: Accuracy
-    about: str
-
-    @property
-    def label(self) -> str:
-        """Like "run 2, fine-tuned"."""
-        return self.stage if self.number == 0 else f"run {self.number}, {self.stage}"
+OPENING = "Opening"
 
 
 class State(HasTraits):
@@ -51,7 +29,11 @@ class State(HasTraits):
 
     Traits
     ------
+    choice : what is open, or is to be, by name.
+    networks : names of the networks to choose from; torchvision's join once it has been imported.
     network, data, spectra, plan : what is open; None until it is.
+    misfit : why the network cannot be scored on the data, in a sentence, or "".
+    warning : what one must know of how the network was opened, or "".
     policy : which layers EVBMF plans: "default", "spatial" or "all".
     selected : name of the layer that is looked at.
     smaller : the newest compressed network, None before the first.
@@ -61,8 +43,8 @@ class State(HasTraits):
     job : the work in the background.
     """
 
-    network_name = Unicode()
-    data_name = Unicode()
+    choice = Instance(Choice)
+    networks = Tuple()
     network = Instance(Network, allow_none=True)
     data = Instance(Data, allow_none=True)
     spectra = Instance(Spectra, allow_none=True)
@@ -73,13 +55,28 @@ class State(HasTraits):
     results = Tuple()
     curve = Tuple()
     notice = Unicode()
+    misfit = Unicode()
+    warning = Unicode()
     job = Instance(Job)
 
     def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
-        super().__init__(job=Job())
-        self._given = (network, data)
-        self.network_name = network.name if network else bundled_names()[0]
-        self.data_name = data.name if data else data_names()[0]
+        names = network.name if network else bundled_names()[0], data.name if data else data_names()[0]
+        own = {"vgg16", *OWN, names[0]}
+        super().__init__(job=Job(), choice=Choice(*names), networks=tuple(sorted(own)))
+        self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
+        self._opened: Opened | None = None
+        self._next: Choice | None = None
+        self.job.observe(self._go_on, ["running"])
+
+    def given(self, what: str, name: str) -> Network | Data | None:
+        """The network or the data of that name, if they were given in code."""
+        found = self._given[what]
+        return found if found is not None and found.name == name else None
+
+    @property
+    def opening(self) -> bool:
+        """Whether something is being opened."""
+        return self.job.running and self.job.title.startswith(OPENING)
 
     @property
     def original(self) -> Result | None:
@@ -92,6 +89,11 @@ class State(HasTraits):
         return self.results[-1] if len(self.results) > 1 else None
 
     @property
+    def _scored_data(self) -> Data | None:
+        """The data, unless the network cannot be scored on them."""
+        return None if self.misfit else self.data
+
+    @property
     def compressed_as_planned(self) -> bool:
         """Whether the newest compressed network is what the present plan describes."""
         if self.smaller is None or self.smaller.plan is None or self.plan is None:
@@ -99,29 +101,63 @@ class State(HasTraits):
         made = [(p.name, p.decision, p.rank_in, p.rank_out) for p in self.smaller.plan]
         return made == [(p.name, p.decision, p.rank_in, p.rank_out) for p in self.plan]
 
-    def open(self) -> bool:
-        """Load, analyse and score the chosen network, in the background."""
-        return self.job.start(f"Opening {self.network_name}", self._open)
+    def open(self, **changes: str | Path | None) -> bool:
+        """Load, analyse and score a network on data, in the background; what is open stays until that has worked.
+
+        Parameters
+        ----------
+        changes : fields of :class:`Choice`. Another network comes with its default weights. What is being opened
+            at this moment is given up for it; other work is not, and the answer is then False.
+        """
+        if "network" in changes:
+            changes = {"weights": "default", "file": None, **changes}
+        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
+        if self.job.running and not self.opening:
+            return False
+        self.choice = choice
+        if self.job.running:  # somebody has thought better of it
+            self._next = choice
+            self.job.cancel()
+            return True
+        return self.job.start(f"{OPENING} {choice.network}", self._open)
+
+    def _go_on(self, _: object) -> None:
+        """Open what was chosen while something else was being opened."""
+        if not self.job.running and self._next is not None:
+            self.choice, self._next = self._next, None
+            self.open()
 
     def _open(self, job: Job) -> None:
-        given_network, given_data = self._given
-        network = given_network or load_network(self.network_name)
-        data = given_data or load_data(self.data_name)
-        spectra = analyze(network, progress=lambda share, name: job.report(0.8 * share, f"analysing {name}"))
-        job.report(0.85, f"scoring {network.name} on {data.name}")
-        original = Result(0, "original", *self._measure(network, data), about=network.source)
-        busiest = max(spectra, key=lambda s: s.layer.cost.macs, default=None)
-        self._later(
-            network=network,
-            data=data,
-            spectra=spectra,
-            plan=evbmf_plan(spectra, self.policy),
-            smaller=None,
-            curve=(),
-            notice="",
-            results=(original,),
-            selected=busiest.layer.name if busiest else "",
-        )
+        choice, before = self.choice, self._opened
+        same = before is not None and before.choice == replace(choice, data=before.choice.data)
+        known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
+        data: Any = self.given("data", choice.data)
+        if before is not None and before.choice.data == choice.data:
+            data = before.data
+        try:
+            opened = open_choice(job, choice, known, data)
+        except BaseException:
+            if before is not None:
+                self._later(choice=before.choice)  # still what is open
+            raise
+        self._opened = opened
+        new = {} if same else self._fresh(opened)
+        results = (opened.original,)
+        self._later(data=opened.data, results=results, misfit=opened.misfit, smaller=None, curve=(), **new)
+        if before is None:  # only now, and beside everything else: importing torchvision takes a second
+            Thread(target=lambda: self._later(networks=tuple(sorted({*self.networks, *network_names()})))).start()
+
+    def _fresh(self, opened: Opened) -> dict[str, object]:
+        """Traits that change with the network."""
+        busiest = max(opened.spectra, key=lambda s: s.layer.cost.macs, default=None)
+        return {
+            "network": opened.network,
+            "spectra": opened.spectra,
+            "plan": evbmf_plan(opened.spectra, self.policy),
+            "notice": "",
+            "warning": opened.notice,
+            "selected": busiest.layer.name if busiest else "",
+        }
 
     def _later(self, **traits: object) -> None:
         """Set traits from within the work, all before anybody is told."""
@@ -132,10 +168,6 @@ class State(HasTraits):
                     self.set_trait(name, value)
 
         self.job.post(change)
-
-    @staticmethod
-    def _measure(network: Network, data: Data) -> tuple[Cost, Accuracy, Accuracy]:
-        return measured_cost(network), accuracy(network, data.validation), accuracy(network, data.test)
 
     @observe("policy")
     def _replan(self, _: object) -> None:
@@ -181,9 +213,8 @@ class State(HasTraits):
             raise ValueError("Open a network first")
         plan = self.plan
         smaller = decompose(self.network, plan, progress=lambda s, name: job.report(0.7 * s, f"factorising {name}"))
-        job.report(0.75, "scoring")
         number = max(result.number for result in self.results) + 1
-        result = Result(number, "decomposed", *self._measure(smaller, self.data), about=plan.describe())
+        result, _ = measure(job.report, 0.7, smaller, self._scored_data, number, "decomposed", plan.describe())
         self._later(smaller=smaller, curve=(), results=(*self.results, result))
 
     def finetune(self, *, epochs: int, learning_rate: float) -> bool:
@@ -220,7 +251,7 @@ class State(HasTraits):
             raise
         stopped = f", cancelled after epoch {len(curve)} of {epochs}" if len(curve) < epochs else ""
         about = f"{start.about}; {len(curve)} epochs of fine-tuning from learning rate {learning_rate:g}{stopped}"
-        result = Result(start.number, "fine-tuned", *self._measure(trained, self.data), about=about)
+        result, _ = measure(job.tell, 0.98, trained, self._scored_data, start.number, "fine-tuned", about)
         self._later(smaller=trained, results=(*self.results, result))
         if stopped:
             raise Cancelled

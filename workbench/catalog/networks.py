@@ -129,7 +129,7 @@ def load_network(name: str, weights: str | Path | None = "default") -> Network:
         model = entry.build()
     finally:
         torch.random.set_rng_state(torch_state)
-    source = "random weights (seed 0): accuracies mean nothing"
+    source, random = "random weights (seed 0): accuracies mean nothing", False
     if weights == "pretrained":
         source = _pretrained(model, name)
     elif weights == "default" and entry.bundled:
@@ -138,7 +138,11 @@ def load_network(name: str, weights: str | Path | None = "default") -> Network:
         path = Path(weights)
         load_weights(model, read_weights(path), path.name)
         source = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    return Network(model.eval(), entry.input_shape, name, entry.preprocessing, entry.classes, source)
+    else:
+        random = True
+    return Network(
+        model.eval(), entry.input_shape, name, entry.preprocessing, entry.classes, source, random_weights=random
+    )
 
 
 def _like(name: str) -> list[str]:

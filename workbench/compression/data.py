@@ -1,7 +1,8 @@
 """Labelled images in three splits, and how many of them a network gets right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import torch
@@ -100,8 +101,24 @@ class Accuracy:
         return f"top-1 {self.top1:.2f} % ({low:.1f} to {high:.1f}), top-5 {self.top5:.2f} % of {self.n} images"
 
 
-def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accuracy:
+ENTRIES = 4_000_000
+"""Numbers that a batch of inputs holds at most: 27 images of 224 x 224, whose inner maps then fit into memory."""
+
+
+def fitting_batch(input_shape: Sequence[int]) -> int:
+    """How many inputs of that shape to run at a time, 1 to 256."""
+    return max(1, min(256, ENTRIES // prod(input_shape)))
+
+
+def accuracy(
+    network: Network, split: Split, *, batch_size: int | None = None, progress: Callable[[float], None] | None = None
+) -> Accuracy:
     """Score a network on a split; the model's training mode is left as it was.
+
+    Parameters
+    ----------
+    batch_size : images at a time; None for as many as fit.
+    progress : called with the share done before each batch; what it raises ends the scoring.
 
     Raises
     ------
@@ -111,9 +128,12 @@ def accuracy(network: Network, split: Split, *, batch_size: int = 256) -> Accura
     expect_split(split, "the data to score on")
     if not len(split):
         raise ValueError(f"the {split.name} split has no images to score")
-    first = fifth = 0
+    first = fifth = done = 0
     with evaluating(network.model), torch.inference_mode():
-        for images, labels in split.batches(batch_size):
+        for images, labels in split.batches(batch_size or fitting_batch(network.input_shape)):
+            if progress:
+                progress(done / len(split))
+            done += len(labels)
             outputs = network.model(network.inputs(images))
             check_labels(outputs, labels, split.name)
             best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]

@@ -29,6 +29,7 @@ class Network:
     maps : names of linear layers -> (channels, height, width) of the map that was flattened before them, or None for
         a plain matrix, where the guess by shape is not what you want.
     plan : the plan that made it, if it is a decomposed network.
+    random_weights : whether nobody has trained it, so that its ranks and accuracies mean nothing.
     """
 
     model: nn.Module
@@ -40,6 +41,7 @@ class Network:
     example: tuple[Any, ...] | None = None
     maps: Mapping[str, tuple[int, int, int] | None] = field(default_factory=dict)
     plan: "Plan | None" = None
+    random_weights: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):

@@ -1,45 +1,12 @@
-"""Choose a network and data; what it weighs, costs and gets right: original, planned, measured."""
+"""What the network weighs, costs and gets right: original, planned, measured."""
 
 import ipywidgets as w
 
 from workbench.app.glossary import term
-from workbench.app.state import Result, State
-from workbench.catalog.datasets import data_names
-from workbench.catalog.networks import bundled_names
+from workbench.app.results import Result
+from workbench.app.state import State
 from workbench.compression.data import Accuracy
-from workbench.compression.ranks import CHOICES
 from workbench.compression.table import count, times
-
-POLICIES = tuple((text, choice) for choice, text in CHOICES.items())
-
-
-def chooser(state: State) -> w.Widget:
-    """Network, data set and policy."""
-    networks = sorted({*bundled_names(), state.network_name})
-    data_sets = sorted({*data_names(), state.data_name})
-    network = w.Dropdown(options=networks, value=state.network_name, description="Network", layout={"width": "230px"})
-    data = w.Dropdown(options=data_sets, value=state.data_name, description="Data", layout={"width": "200px"})
-    policy = w.Dropdown(options=POLICIES, value=state.policy, description="Plan", layout={"width": "330px"})
-    reset = w.Button(description="Back to EVBMF", tooltip="Undo all edits by hand: every layer as EVBMF says")
-    for box in (network, data, policy):
-        box.style.description_width = "60px"
-    w.link((state, "network_name"), (network, "value"))
-    w.link((state, "data_name"), (data, "value"))
-    w.link((state, "policy"), (policy, "value"))
-    reset.on_click(lambda _: state.reset_plan())
-
-    def reopen(_: object) -> None:
-        state.open()
-
-    state.observe(reopen, ["network_name", "data_name"])
-
-    def enable(_: object = None) -> None:
-        for box in (network, data, policy, reset):
-            box.disabled = state.job.running
-
-    state.job.observe(enable, ["running"])
-    enable()
-    return w.HBox([network, data, policy, reset], layout={"flex_flow": "row wrap", "grid_gap": "6px"})
 
 
 def cards(state: State) -> w.Widget:
@@ -53,7 +20,7 @@ def cards(state: State) -> w.Widget:
             if box.value != html:
                 box.value = html
 
-    state.observe(fill, ["plan", "results", "network"])
+    state.observe(fill, ["plan", "results", "network", "smaller"])
     fill()
     return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
 
@@ -74,30 +41,31 @@ def card_texts(state: State) -> list[str]:
                 _figure(_measured(latest), count(measured) if measured else None, _fewer(dense, measured)),
             )
         )
-    score = original.test if original else None
-    title = (
-        f"{term('accuracy', 'Accuracy')} on {score.n} {term('test', 'test images')}"
-        if score
-        else term("accuracy", "Accuracy")
-    )
-    change = latest.test.top1 - original.test.top1 if latest and original else None
+    before, after = (result.test if result else None for result in (original, latest))
+    title = term("accuracy", "Accuracy")
+    if before:
+        title += f" on {before.n} {term('test', 'test images')}"
+    if original and original.random_weights:
+        title += " <em class='wb-chip'>random weights</em>"
+    change = after.top1 - before.top1 if after and before else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
-    measured = latest.test if latest else None
     texts.append(
         _card(
             title,
-            _figure("original", f"{score.top1:.1f} %" if score else None, aside=_interval(score)),
-            _figure("planned", None, _foreseen(state) if score else "", soft=True),
-            _figure(
-                _measured(latest),
-                f"{measured.top1:.1f} %" if measured else None,
-                note,
-                loss=(change or 0) < -1,
-                aside=_interval(measured),
-            ),
+            _figure("original", _percent(before), _top5(before), aside=_interval(before), soft=True),
+            _figure("planned", None, _foreseen(state) if before else "", soft=True),
+            _figure(_measured(latest), _percent(after), note, loss=(change or 0) < -1, aside=_interval(after)),
         )
     )
     return texts
+
+
+def _percent(score: Accuracy | None) -> str | None:
+    return f"{score.top1:.1f} %" if score else None
+
+
+def _top5(score: Accuracy | None) -> str:
+    return f"top-5 {score.top5:.1f} %" if score and score.top5 < 100 else ""
 
 
 def _foreseen(state: State) -> str:

@@ -37,9 +37,8 @@ def recover_panel(state: State) -> w.Widget:
         before = None
         if state.curve and start is not None:
             earlier = [r for r in state.results if r.number == start.number]
-            before = (
-                earlier[-2].validation.top1 if len(earlier) > 1 and not state.job.running else start.validation.top1
-            )
+            score = (earlier[-2] if len(earlier) > 1 and not state.job.running else start).score
+            before = score.top1 if score else None
         figure.show(fill_curve, state.curve, before)
 
     compress.on_click(lambda _: state.compress())

@@ -1,0 +1,102 @@
+"""A file from the user's machine: sent in pieces, written under a name of ours, handed on when it is whole.
+
+ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
+otherwise, nothing shows how far it is, and the kernel holds it in memory.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__).parent
+LIMIT = 1024
+"""Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
+
+
+class Upload(anywidget.AnyWidget):
+    """A button, a progress bar and a cancel button; problems are said in `problem`.
+
+    Parameters
+    ----------
+    label, hint : the button's text, and what it does in a sentence.
+    suffixes : kinds of files that are taken.
+    received : called with (path of the whole file, its name as the user knows it). The file is removed when another
+        one comes or the kernel ends.
+    """
+
+    _esm = HERE / "upload.js"
+    label = traitlets.Unicode().tag(sync=True)
+    hint = traitlets.Unicode().tag(sync=True)
+    accept = traitlets.Unicode().tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+    problem = traitlets.Unicode()
+
+    def __init__(self, label: str, hint: str, suffixes: tuple[str, ...], received: Callable[[Path, str], None]) -> None:
+        super().__init__(label=label, hint=hint, accept=",".join(suffixes))
+        self._suffixes, self._received = suffixes, received
+        self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
+        self._file: BinaryIO | None = None
+        self._name, self._size, self._count = "", 0, 0
+        self.on_msg(self._heard)
+
+    def _heard(self, _: object, content: Any, buffers: list[Any]) -> None:
+        """One message of the page; whatever it says, the answer is whether to go on."""
+        try:
+            self._act(content, buffers)
+            answer = {"ok": True}
+        except (ValueError, TypeError, OSError) as error:
+            self._close()
+            self.problem = f"The upload was stopped: {error}"
+            answer = {"ok": False}
+        if content.get("kind") != "stop":
+            self.send(answer)
+
+    def _act(self, content: dict[str, Any], buffers: list[Any]) -> None:
+        kind = content.get("kind")
+        if kind == "begin":
+            self._begin(str(content.get("name", ""))[:200], int(content.get("size", 0)))
+        elif kind == "piece" and self._file is not None and len(buffers) == 1:
+            piece = bytes(buffers[0])
+            if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
+                raise ValueError(f"a piece of {self._name} came in the wrong order; upload it again")
+            self._file.write(piece)
+        elif kind == "end" and self._file is not None:
+            path, whole = Path(self._file.name), self._file.tell() == self._size
+            self._close()
+            if not whole:
+                raise ValueError(f"{self._name} did not arrive whole; upload it again")
+            self._received(path, self._name)
+        else:  # "stop", or something that makes no sense without a beginning
+            self._close()
+
+    def _begin(self, name: str, size: int) -> None:
+        self._close()
+        self.problem = ""
+        limit = upload_limit()
+        suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
+        if suffix is None:
+            raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
+        if size <= 0:
+            raise ValueError(f"{name} is empty")
+        if size > limit * 2**20:
+            raise ValueError(f"{name} has {size / 2**20:.0f} MiB, at most {limit} are taken here")
+        for old in Path(self._folder.name).iterdir():
+            old.unlink()
+        self._name, self._size, self._count = name, size, self._count + 1
+        self._file = (Path(self._folder.name) / f"upload{self._count}{suffix}").open("wb")
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def upload_limit() -> int:
+    """Largest file that is taken, in mebibytes."""
+    text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
+    return int(text) if text.isdigit() and int(text) > 0 else LIMIT

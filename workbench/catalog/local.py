@@ -1,0 +1,61 @@
+"""Data sets that are on this machine: those bundled, and what somebody put into one folder. Nobody types a path."""
+
+import os
+from itertools import islice
+from pathlib import Path
+
+from workbench.catalog.datasets import data_names, load_data
+from workbench.catalog.images import SUFFIXES
+from workbench.catalog.networks import data_folder
+from workbench.catalog.torch_datasets import TORCH_DATASETS
+from workbench.compression.data import Data
+
+TABLE = "labels.csv"
+
+
+def datasets_folder() -> Path:
+    """Where one puts folders of images: ``data/datasets`` beside the package, or ``$WORKBENCH_DATASETS``."""
+    return Path(os.environ.get("WORKBENCH_DATASETS", data_folder() / "datasets"))
+
+
+def local_names() -> dict[str, str]:
+    """Data sets to choose from -> where each comes from, in words."""
+    found = dict.fromkeys(data_names(), "bundled")
+    folder = datasets_folder()
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    found |= {entry.name: "your images" for entry in entries if entry.name not in found and _holds_images(entry)}
+    return found | dict.fromkeys(TORCH_DATASETS, "torchvision's")
+
+
+def load_local(name: str) -> Data:
+    """One of :func:`local_names`; torchvision's are downloaded into the folder if they are not there yet.
+
+    Raises
+    ------
+    KeyError : if it is none of them.
+    ValueError : if it cannot be read or downloaded.
+    """
+    if name in data_names():
+        return load_data(name)
+    if name not in local_names():
+        raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
+    if name in TORCH_DATASETS:
+        return load_data(name, root=datasets_folder(), download=True)
+    folder = datasets_folder() / name
+    return load_data("images", root=folder, labels=TABLE if (folder / TABLE).is_file() else None)
+
+
+def _holds_images(entry: Path) -> bool:
+    """Whether it is a folder with a table of labels, or with folders of images."""
+    try:
+        if not entry.is_dir() or entry.name.startswith("."):
+            return False
+        if (entry / TABLE).is_file():
+            return True
+        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
+    except OSError:  # a folder that we may not read is none to choose from
+        return False
+
+
+def _is_class(folder: Path) -> bool:
+    return folder.is_dir() and any(file.suffix.lower() in SUFFIXES for file in islice(folder.iterdir(), 100))
