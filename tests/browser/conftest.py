@@ -56,6 +56,24 @@ def voila(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
+def voila_with_images(tmp_path_factory, shared):
+    """The same, with sixty real images in the folder of data sets."""
+    folder = tmp_path_factory.mktemp("datasets")
+    (folder / "sample").mkdir()
+    lines = (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()
+    (folder / "sample" / "labels.csv").write_text("\n".join([lines[0], *lines[1:601:10]]))
+    for line in lines[1:601:10]:
+        name = line.split(",")[0]
+        (folder / "sample" / name).symlink_to(shared.resolve() / "imagenet_sample" / name)
+    port = free_port()
+    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    address = f"http://{ADDRESS}:{port}/"
+    own = {"WORKBENCH_DATASETS": str(folder)}
+    with _served(command, address, "voila/static/voila.js", folder / "log", own) as server:
+        yield Served(address, psutil.Process(server.pid))
+
+
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory):
     """Address of JupyterLab on a copy of the dashboard's notebook; no settings of the user's, no news."""
     port = free_port()

@@ -131,7 +131,9 @@ class Job(HasTraits):
 
 
 def sentence(error: BaseException) -> str:
-    """The message of an error as one sentence for people."""
+    """The message of an error as one sentence for people; a file's or a network's name keeps its case."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = " ".join(text.split()) or type(error).__name__
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text.split()[0]
+    text = text if set(first[:-1]) & set("._0123456789") else text[0].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?")) else ".")

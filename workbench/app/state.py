@@ -94,6 +94,18 @@ class State(HasTraits):
         return None if self.misfit else self.data
 
     @property
+    def untrainable(self) -> str:
+        """Why nothing can be fine-tuned on these data, in a sentence, or ""."""
+        if self.misfit or self.data is None:
+            return self.misfit or "No data are open."
+        return "" if len(self.data.train) else f"{self.data.name} has none. Choose other data."
+
+    @property
+    def trainable(self) -> bool:
+        """Whether there are images to fine-tune on."""
+        return not self.untrainable
+
+    @property
     def compressed_as_planned(self) -> bool:
         """Whether the newest compressed network is what the present plan describes."""
         if self.smaller is None or self.smaller.plan is None or self.plan is None:

@@ -39,7 +39,8 @@ class Centred:
         """(n, channels, height, width) uint8, or floats in 0..1 -> (n, channels, size, size)."""
         top, left = ((d - self.size) // 2 for d in images.shape[-2:])
         if top < 0 or left < 0:
-            raise ValueError(f"the images have {tuple(images.shape[-2:])} pixels, the network takes {self.size}")
+            height, width = images.shape[-2:]
+            raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.size}")
         middle = images[..., top : top + self.size, left : left + self.size]
         scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
         mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))

@@ -35,12 +35,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
         try:
-            return load_file(path)
+            return _tensors(load_file(path), path.name)
         except SafetensorError as error:
             raise WeightsError(f"{path.name} is no sound safetensors file: {error}") from None
-    if path.suffix not in PICKLED:
+    if suffix not in PICKLED:
         raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
     _refuse_bombs(path)
     try:

@@ -25,7 +25,7 @@ def chooser(state: State) -> w.Widget:
     """Network, weights, upload and data; the plan's policy; a line about what is open."""
     network, weights, data = (
         w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
-        for text, width in (("Network", "320px"), ("Weights", "230px"), ("Data", "300px"))
+        for text, width in (("Network", "330px"), ("Weights", "342px"), ("Data", "330px"))
     )
 
     def received(file: Path, name: str) -> None:
@@ -69,13 +69,18 @@ def chooser(state: State) -> w.Widget:
         if not filling and not state.open(**{field: value}):
             fill()
 
+    def refused(change: dict[str, str]) -> None:
+        if change["new"] and not state.job.running:
+            state.job.error = ""  # that of the file before
+        fill()
+
     for field, box in (("network", network), ("weights", weights), ("data", data)):
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
     w.link((state, "policy"), (policy, "value"))
     reset.on_click(lambda _: state.reset_plan())
     state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
     state.job.observe(fill, ["running"])
-    upload.observe(fill, ["problem"])
+    upload.observe(refused, ["problem"])
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
     return w.VBox(

@@ -88,7 +88,7 @@ def _row(part: LayerPlan, share: float, state: State) -> dict[str, Any]:
         "ranks": "-" if part.rank_out is None else _ranks(part.rank_in, part.rank_out),
         "ratio": times(part.macs_ratio),
         "error": "-" if part.error is None else f"{100 * part.error:.1f} %",
-        "reason": part.reason,
+        "reason": part.reason.removeprefix("kept: "),
     }
 
 

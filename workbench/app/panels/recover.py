@@ -29,7 +29,7 @@ def recover_panel(state: State) -> w.Widget:
         busy = state.job.running
         compress.disabled = busy or state.plan is None
         for box in (tune, epochs, rate):
-            box.disabled = busy or state.smaller is None
+            box.disabled = busy or state.smaller is None or not state.trainable
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{advice_text(state)}</div>"
 
     def draw(_: object = None) -> None:
@@ -43,7 +43,7 @@ def recover_panel(state: State) -> w.Widget:
 
     compress.on_click(lambda _: state.compress())
     tune.on_click(lambda _: state.finetune(epochs=epochs.value, learning_rate=rate.value))
-    state.observe(refresh, ["plan", "smaller", "results"])
+    state.observe(refresh, ["plan", "smaller", "results", "data", "misfit"])
     state.observe(draw, ["curve"])
     draw()
     state.job.observe(refresh, ["running"])
@@ -67,6 +67,8 @@ def advice_text(state: State) -> str:
         )
     if not state.compressed_as_planned:
         return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
+    if not state.trainable:
+        return f"<b>Fine-tuning needs training images</b> that fit the network: {escape(state.untrainable)}"
     if state.latest.stage == "decomposed":
         return (
             f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}. "

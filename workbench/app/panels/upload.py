@@ -47,8 +47,7 @@ class Upload(anywidget.AnyWidget):
     def _heard(self, _: object, content: Any, buffers: list[Any]) -> None:
         """One message of the page; whatever it says, the answer is whether to go on."""
         try:
-            self._act(content, buffers)
-            answer = {"ok": True}
+            answer = {"ok": self._act(content, buffers)}
         except (ValueError, TypeError, OSError) as error:
             self._close()
             self.problem = f"The upload was stopped: {error}"
@@ -56,7 +55,7 @@ class Upload(anywidget.AnyWidget):
         if content.get("kind") != "stop":
             self.send(answer)
 
-    def _act(self, content: dict[str, Any], buffers: list[Any]) -> None:
+    def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
         kind = content.get("kind")
         if kind == "begin":
             self._begin(str(content.get("name", ""))[:200], int(content.get("size", 0)))
@@ -73,6 +72,8 @@ class Upload(anywidget.AnyWidget):
             self._received(path, self._name)
         else:  # "stop", or something that makes no sense without a beginning
             self._close()
+            return False
+        return True
 
     def _begin(self, name: str, size: int) -> None:
         self._close()

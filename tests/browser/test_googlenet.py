@@ -1,0 +1,64 @@
+"""The paper's GoogLeNet in the dashboard: 58 rows, and a bar wherever one waits."""
+
+import pytest
+
+from tests.browser.test_dashboard import button, card, picture, wait_for_points, wait_for_text
+
+pytestmark = pytest.mark.browser
+
+WATCH = """() => {
+  window.waits = [];
+  let since = performance.now();
+  window.watch = setInterval(() => {
+    const now = performance.now();
+    const bar = [...document.querySelectorAll('.progress')].some(b => getComputedStyle(b).visibility === 'visible');
+    if (bar) since = now;
+    window.waits.push([now, bar, now - since, document.querySelectorAll('.wb-table tbody tr').length]);
+  }, 50);
+}"""
+
+
+def choose(page, label, value):
+    page.get_by_label(label, exact=True).select_option(value)
+
+
+def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
+    page.goto(voila.address)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    page.evaluate(WATCH)
+    choose(page, "Network", "googlenet_bvlc (the paper's)")
+    page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
+    waits = page.evaluate("() => { clearInterval(window.watch); return window.waits; }")
+    longest = max(without for _, bar, without, _ in waits)
+    assert any(bar for _, bar, _, _ in waits)
+    assert longest < 1000
+    wait_for_text(page, "Random weights")
+    wait_for_text(page, "No accuracy")
+    picture(page, "googlenet-random")
+    assert page.problems == []
+    assert page.elsewhere == []
+
+
+def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
+    page.goto(voila_with_images.address)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    choose(page, "Network", "googlenet_bvlc (the paper's)")
+    page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
+    page.locator("input[type=file]").set_input_files(shared / "googlenet_bvlc.safetensors")
+    wait_for_text(page, "googlenet_bvlc.safetensors, sha256")
+    choose(page, "Data", "sample (your images)")
+    wait_for_text(page, "scoring,")
+    picture(page, "googlenet-scoring")
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    page.wait_for_function("() => document.querySelectorAll('.wb-figures')[2].innerText.includes('top-5')")
+    assert "top-5" in card(page, 2)
+    choose(page, "Plan", "EVBMF, spatial convolutions only")
+    wait_for_text(page, "x2.33 fewer")
+    picture(page, "googlenet-opened")
+    button(page, "Compress").click()
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    wait_for_text(page, "Fine-tuning needs training images")
+    picture(page, "googlenet-compressed")
+    assert page.problems == []
