@@ -12,36 +12,33 @@ import torch
 
 import workbench as wb
 from benchmarks._report import parser, report
-from workbench.compression.layers import find_layers, measured_cost
+from workbench.catalog.paper_table import PaperRow, paper_table
+from workbench.catalog.published import PUBLISHED
 
-NETWORKS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
+GOOGLENET = "googlenet_bvlc"
 
 
-def original(name: str) -> dict[str, Any]:
+def original(row: PaperRow) -> dict[str, Any]:
     """Weights and MACs of a network, in total and of each layer."""
-    network = wb.load_network(name, weights=None)
-    cost = measured_cost(network)
-    rows = [
+    layers = [
         {"name": layer.name, "shape": layer.describe(), "weights": layer.cost.weights, "macs": layer.cost.macs}
-        for layer in find_layers(network).layers
+        for layer in row.layers
     ]
-    return {"weights": cost.weights, "macs": cost.macs, "layers": rows}
+    return {"weights": row.original.weights, "macs": row.original.macs, "layers": layers}
 
 
-def googlenet(shared: Path) -> dict[str, Any]:
-    """Real GoogLeNet, before and right after Tucker-2 at EVBMF ranks of its spatial convolutions."""
-    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
-    data = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv")
-    before = wb.accuracy(network, data.test, batch_size=50)
-    plan = wb.evbmf_plan(wb.analyze(network), layers="spatial")
-    after = wb.accuracy(wb.decompose(network, plan), data.test, batch_size=50)
+def decomposed(row: PaperRow) -> dict[str, Any]:
+    """A network on real images, before and right after Tucker-2 at EVBMF ranks of its spatial convolutions."""
+    assert row.plan is not None
+    assert row.before is not None
+    assert row.after is not None
     return {
-        "images": before.n,
-        "original": {"top1": before.top1, "top5": before.top5},
+        "images": row.before.n,
+        "original": {"top1": row.before.top1, "top5": row.before.top5},
         "evbmf_spatial": {
-            "macs_ratio": plan.macs_ratio,
-            "weights_ratio": plan.weights_ratio,
-            "top5_decomposed": after.top5,
+            "macs_ratio": row.plan.macs_ratio,
+            "weights_ratio": row.plan.weights_ratio,
+            "top5_decomposed": row.after.top5,
         },
     }
 
@@ -52,11 +49,17 @@ def main() -> None:
     default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
     options = arguments.parse_args()
-    results: dict[str, Any] = {"networks": {name: original(name) for name in NETWORKS}}
-    if (options.shared / "googlenet_bvlc.safetensors").exists():
-        results["googlenet"] = googlenet(options.shared)
+    weights = options.shared / f"{GOOGLENET}.safetensors"
+    if weights.exists():
+        data = wb.load_data("images", root=options.shared / "imagenet_sample", labels="labels.csv")
+        table = paper_table([wb.load_network(GOOGLENET, weights=weights)], data.test, layers="spatial")
     else:
-        print(f"no googlenet_bvlc.safetensors in {options.shared}: its accuracies are left out")
+        table = paper_table()
+        print(f"no {weights.name} in {options.shared}: its accuracies are left out")
+    print(table)
+    results: dict[str, Any] = {"networks": {name: original(table[name]) for name in PUBLISHED}}
+    if weights.exists():
+        results["googlenet"] = decomposed(table[GOOGLENET])
     results["threads"] = torch.get_num_threads()
     report(results, options.json)
 

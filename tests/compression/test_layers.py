@@ -98,3 +98,27 @@ def test_a_network_that_does_not_run():
     network = wb.Network(nn.Sequential(nn.Conv2d(3, 4, 3)), (1, 8, 8), name="broken")
     with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
         find_layers(network)
+
+
+class TwoHeads(nn.Module):
+    """256 channels of 6x6, then two heads; 4096 = 256 * 4 * 4 is no map, but the width of a hidden layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 256, 1)
+        self.one = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.Linear(4096, 7))
+        self.two = nn.Linear(256 * 36, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x)).flatten(1)
+        return torch.cat([self.one(x), self.two(x)], dim=1)
+
+
+def test_only_what_follows_a_flatten_is_seen_as_a_convolution():
+    """AlexNet's fc7 and fc8 have 4096 inputs, which by their number alone could be 256 maps of 4x4."""
+    with torch.device("meta"):
+        model = TwoHeads()
+    layers = by_name(wb.Network(model, (3, 6, 6)))
+    shapes = {name: (layer.shape.kernel_size, layer.method) for name, layer in layers.items() if name != "conv"}
+    assert shapes["one.0"] == shapes["two"] == ((6, 6), "tucker2")
+    assert shapes["one.2"] == shapes["one.3"] == ((), "tucker1")

@@ -147,12 +147,19 @@ def _run(network: Network, fake: FakeTensorMode | None) -> Traced:
     watched: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
     found: dict[str, Layer] = {}
     last_map: Sequence[int] = ()
+    flat: tuple[Tensor | None, Sequence[int]] = (None, ())
 
     def see(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        nonlocal last_map
+        nonlocal last_map, flat
         name = watched.get(module)
         if name is not None and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
-            seen = _describe(name, module, args[0], output, network.maps.get(name, last_map))
+            guess = last_map
+            if isinstance(module, nn.Linear) and args[0].ndim == 2:
+                # What follows a linear layer is no map any more, but another head may take the same flat input.
+                if args[0] is not flat[0] and last_map:
+                    flat = (args[0], last_map)
+                guess, last_map = flat[1] if args[0] is flat[0] else (), ()
+            seen = _describe(name, module, args[0], output, network.maps.get(name, guess))
             known = found.get(name)
             if known is not None:
                 positions = known.shape.positions + seen.shape.positions
