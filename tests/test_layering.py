@@ -21,9 +21,11 @@ APP = {
     "jobs": 0,
     "glossary": 0,
     "state": 1,
-    "panels": 2,
-    "dashboard": 3,
-    "serve": 3,
+    "pictures": 2,
+    "paper": 2,
+    "panels": 3,
+    "dashboard": 4,
+    "serve": 4,
 }
 
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
-    from workbench.app.prints import plot_free_energy, plot_spectrum
+    from workbench.app.prints import plot_filters, plot_free_energy, plot_gallery, plot_spectrum
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
+    from workbench.catalog.paper_table import paper_table
     from workbench.compression.data import Accuracy, Data, Split, accuracy
     from workbench.compression.decompose import decompose, rebuild
     from workbench.compression.finetune import Epoch, finetune
+    from workbench.compression.gallery import first_filters, gallery
+    from workbench.compression.layerwise import layerwise
     from workbench.compression.network import Network
     from workbench.compression.plan import LayerPlan, Plan
     from workbench.compression.ranks import evbmf_plan
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
-    "app.prints": ("plot_free_energy", "plot_spectrum"),
+    "app.prints": ("plot_filters", "plot_free_energy", "plot_gallery", "plot_spectrum"),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
+    "catalog.paper_table": ("paper_table",),
     "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
     "compression.decompose": ("decompose", "rebuild"),
     "compression.finetune": ("Epoch", "finetune"),
+    "compression.gallery": ("first_filters", "gallery"),
+    "compression.layerwise": ("layerwise",),
     "compression.network": ("Network",),
     "compression.plan": ("LayerPlan", "Plan"),
     "compression.ranks": ("evbmf_plan",),
@@ -59,9 +65,15 @@ __all__ = [
     "evbmf_matrix",
     "evbmf_plan",
     "finetune",
+    "first_filters",
+    "gallery",
+    "layerwise",
     "load_data",
     "load_network",
+    "paper_table",
+    "plot_filters",
     "plot_free_energy",
+    "plot_gallery",
     "plot_spectrum",
     "rebuild",
     "relative_error",

@@ -39,3 +39,24 @@ def test_without_noise(matrix):
     found = wb.evbmf_matrix(matrix)
     assert "no noise" in wb.plot_free_energy(found).axes[0].texts[0].get_text()
     wb.plot_spectrum(found)
+
+
+def test_gallery_and_filters(network, data, plan):
+    smaller = wb.decompose(network, plan)
+    found = wb.gallery(network, smaller, data.test, count=7, prefer_changed=True)
+    figure = wb.plot_gallery(found, "digits")
+    shown = [axes for axes in figure.axes if axes.images]
+    assert len(shown) == 7
+    title = shown[0].get_title(loc="left")
+    assert title.startswith(found.pictures[0].name)
+    assert "original: " in title
+    assert "✗ compressed: " in title
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+    filters = wb.first_filters(network, smaller)
+    figure = wb.plot_filters(filters)
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert len(images) == 2 * 32
+    assert np.array_equal(images[0], filters.original[0])
+    assert np.array_equal(images[32], filters.reconstructed[0])
+    assert f"{100 * filters.error:.1f} % off" in figure.get_suptitle()

@@ -21,7 +21,7 @@ def test_accuracy_counts_first_and_first_five():
     split = wb.Split(torch.zeros(4, 1, 1, 1), torch.tensor([0, 1, 3, 9]), "test")
     score = wb.accuracy(fixed(outputs), split)
     assert (score.top1, score.top5, score.n) == (50.0, 75.0, 4)
-    assert str(score) == "top-1 50.00 % (15.0 to 85.0), top-5 75.00 % of 4 images"
+    assert str(score) == "top-1 50.00 % (15.0 to 85.0), top-5 75.00 % (30.1 to 95.4) of 4 images"
 
 
 def test_the_interval_is_wilsons():

@@ -11,6 +11,8 @@ from workbench.app.glossary import term
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
+from workbench.app.panels.paper import layerwise_panel, paper_panel
+from workbench.app.panels.pictures import pictures_panel
 from workbench.app.panels.recover import progress_bar, recover_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
@@ -87,6 +89,18 @@ def build_dashboard(
                 ],
                 layout={"flex_flow": "row wrap", "grid_gap": "12px"},
             ),
+            _card(
+                _heading(
+                    5,
+                    "See: images, factors, and the paper",
+                    "What the networks say of single images, what every layer has become, and the published figures.",
+                ),
+                _tabs(
+                    ("Images and filters", pictures_panel(state)),
+                    ("Layer by layer", layerwise_panel(state)),
+                    ("The paper's table", paper_panel(state)),
+                ),
+            ),
         ],
         layout={"grid_gap": "12px", "width": "100%"},
     )
@@ -106,6 +120,13 @@ def threads() -> int:
 
 def _heading(step: int, title: str, text: str) -> w.HTML:
     return w.HTML(f"<h2><span class='wb-step'>{step}</span>{title}</h2><p class='wb-soft'>{text}</p>")
+
+
+def _tabs(*pages: tuple[str, w.Widget]) -> w.Tab:
+    tabs = w.Tab([page for _, page in pages])
+    for i, (title, _) in enumerate(pages):
+        tabs.set_title(i, title)
+    return tabs
 
 
 def _card(*children: w.Widget, flex: str = "") -> w.VBox:

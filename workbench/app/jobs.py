@@ -59,9 +59,10 @@ class Job(HasTraits):
         self._cancel.clear()
         self.title, self.note, self.error, self.progress = title, "", "", 0.0
         self.running = True
-        self._thread = threading.Thread(target=self._run, args=(work,), name=title, daemon=True)
+        thread = threading.Thread(target=self._run, args=(work,), name=title, daemon=True)
         atexit.register(self._leave)
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # only now: somebody may be waiting for the one before, which can have begun this one
         return True
 
     def _leave(self) -> None:

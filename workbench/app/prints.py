@@ -1,12 +1,14 @@
 """Results -> matplotlib figures, for notebooks that are read, reports and print. They are returned, never shown."""
 
 from io import BytesIO
+from itertools import zip_longest
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, VERMILLION
+from workbench.compression.gallery import Filters, Gallery
 from workbench.kernels.evbmf import Evbmf
 
 
@@ -51,6 +53,43 @@ def plot_free_energy(found: Evbmf, title: str = "") -> Figure:
     label = f"minimum: noise variance {found.noise_variance:.3g}, rank {found.rank}"
     axes.plot([found.noise_variance], [lowest], "*", color=VERMILLION, markersize=15, label=label)
     axes.legend(frameon=False)
+    return figure
+
+
+def plot_gallery(found: Gallery, title: str = "") -> Figure:
+    """Images with their true class, and what each network says of them, right (✓) or wrong (✗)."""
+    columns = min(6, len(found.pictures))
+    rows = -(-len(found.pictures) // columns)
+    figure = Print(figsize=(1.9 * columns, 2.4 * rows), layout="constrained")
+    figure.suptitle(title)
+    for axes, picture in zip_longest(figure.subplots(rows, columns, squeeze=False).flat, found.pictures):
+        axes.axis("off")
+        if picture is None:
+            continue
+        axes.imshow(picture.image, interpolation="nearest")
+        answers = [("original", picture.before), ("compressed", picture.after)]
+        lines = [
+            f"{'✓' if answer.label == picture.label else '✗'} {who}: {answer.name}, {100 * answer.probability:.0f} %"
+            for who, answer in answers
+            if answer is not None
+        ]
+        axes.set_title("\n".join([picture.name, *lines]), fontsize=8, loc="left")
+    return figure
+
+
+def plot_filters(found: Filters, title: str = "") -> Figure:
+    """The first convolution's filters above those that its factors stand for; grey is zero, all on one scale."""
+    columns = min(16, len(found.original))
+    rows = -(-len(found.original) // columns)
+    figure = Print(figsize=(7.2, 1.0 * rows + 0.8), layout="constrained")
+    figure.suptitle(title or f"{found.layer}: {len(found.original)} filters, {100 * found.error:.1f} % off")
+    shown = {"original": found.original, "compressed": found.reconstructed}
+    for half, (name, images) in zip(figure.subfigures(2, 1, squeeze=False).flat, shown.items(), strict=True):
+        half.suptitle(name, fontsize=9, x=0.01, ha="left")
+        for axes, image in zip_longest(half.subplots(rows, columns, squeeze=False).flat, images):
+            axes.axis("off")
+            if image is not None:
+                axes.imshow(image, interpolation="nearest")
     return figure
 
 

@@ -210,7 +210,10 @@ def _part(progress: Progress | None, i: int, n: int, name: str) -> Progress:
 
 
 def _top5(score: Accuracy | None) -> str:
-    return "-" if score is None else f"{score.top5:.2f} % of {score.n}"
+    if score is None:
+        return "-"
+    low, high = score.top5_interval
+    return f"{score.top5:.1f} % ({low:.1f} to {high:.1f}) of {score.n}"
 
 
 def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:

@@ -93,12 +93,22 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % confidence interval of `top1` (Wilson's): where it would lie on as many other images of the kind."""
-        found = binomtest(round(self.top1 * self.n / 100), self.n).proportion_ci(0.95, method="wilson")
-        return 100 * found.low, 100 * found.high
+        return _wilson(self.top1, self.n)
+
+    @property
+    def top5_interval(self) -> tuple[float, float]:
+        """The same of `top5`."""
+        return _wilson(self.top5, self.n)
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"top-1 {self.top1:.2f} % ({low:.1f} to {high:.1f}), top-5 {self.top5:.2f} % of {self.n} images"
+        both = ((name, value, _wilson(value, self.n)) for name, value in (("top-1", self.top1), ("top-5", self.top5)))
+        scores = ", ".join(f"{name} {value:.2f} % ({low:.1f} to {high:.1f})" for name, value, (low, high) in both)
+        return f"{scores} of {self.n} images"
+
+
+def _wilson(percent: float, n: int) -> tuple[float, float]:
+    found = binomtest(round(percent * n / 100), n).proportion_ci(0.95, method="wilson")
+    return 100 * found.low, 100 * found.high
 
 
 ENTRIES = 4_000_000

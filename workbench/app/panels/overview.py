@@ -54,7 +54,14 @@ def card_texts(state: State) -> list[str]:
             title,
             _figure("original", _percent(before), _top5(before), aside=_interval(before), soft=True),
             _figure("planned", None, _foreseen(state) if before else "", soft=True),
-            _figure(_measured(latest), _percent(after), note, loss=(change or 0) < -1, aside=_interval(after)),
+            _figure(
+                _measured(latest),
+                _percent(after),
+                note,
+                loss=(change or 0) < -1,
+                aside=_interval(after),
+                more=_top5(after),
+            ),
         )
     )
     return texts
@@ -65,7 +72,10 @@ def _percent(score: Accuracy | None) -> str | None:
 
 
 def _top5(score: Accuracy | None) -> str:
-    return f"top-5 {score.top5:.1f} %" if score and score.top5 < 100 else ""
+    if score is None or score.top5 == 100:
+        return ""
+    low, high = score.top5_interval
+    return f"<small title='95 % confidence interval: {low:.1f} to {high:.1f} %'>top-5 {score.top5:.1f} %</small>"
 
 
 def _foreseen(state: State) -> str:
@@ -90,13 +100,20 @@ def _interval(score: Accuracy | None) -> str:
 
 
 def _figure(
-    label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False, aside: str = ""
+    label: str,
+    value: str | None,
+    note: str = "",
+    *,
+    loss: bool = False,
+    soft: bool = False,
+    aside: str = "",
+    more: str = "",
 ) -> str:
     style = ' style="color:#52606d;font-weight:400"' if soft else ""
     spread = f'<small title="95 % confidence interval for this many images">{aside}</small>' if aside else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
-        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span></div>'
+        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{more}</div>'
     )
 
 

@@ -1,0 +1,48 @@
+"""Images, filters, the layer-wise table and the paper's table, as one sees them."""
+
+import pytest
+
+from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+
+pytestmark = pytest.mark.browser
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def test_images_factors_and_the_paper(page, voila):
+    page.goto(voila.address)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    page.wait_for_function("() => document.querySelectorAll('.wb-picture img').length === 12", timeout=30_000)
+    button(page, "Compress").click()
+    page.wait_for_function("() => document.querySelectorAll('.wb-picture span').length === 24", timeout=60_000)
+    page.wait_for_selector(".wb-filters img")
+    page.get_by_label("look for changed answers").check()
+    page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)
+    sizes = page.evaluate("() => [...document.querySelectorAll('.wb-picture img')].map(i => i.naturalWidth)")
+    assert set(sizes) == {8}
+    page.locator(".wb-gallery").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 3000)
+    page.wait_for_timeout(300)
+    picture(page, "see-images")
+    first = page.locator(".wb-picture").first.inner_html()
+    button(page, "Other images").click()
+    page.wait_for_function("t => document.querySelector('.wb-picture').innerHTML !== t", arg=first)
+
+    tab(page, "Layer by layer")
+    wait_for_text(page, "of which: 1x1 + core + 1x1")
+    picture(page, "see-layers")
+
+    tab(page, "The paper's table")
+    button(page, "Compute the table").click()
+    wait_for_text(page, "digits_vgg is compressed and scored here on 500 images")
+    text = page.locator(".wb-paper").inner_text()
+    totals = ("61.0 M", "724 M", "103 M", "2.64 G", "7.00 M", "1.58 G", "138 M", "15.5 G")
+    for part in (*totals, "digits_vgg *", "published"):
+        assert part in text
+    picture(page, "see-paper")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.problems == []
+    assert page.elsewhere == []
