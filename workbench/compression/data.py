@@ -11,6 +11,9 @@ from torch import Tensor
 
 from workbench.compression.network import Network, expect_network
 
+UNLABELLED = -1
+"""Label of an image whose class nobody has said."""
+
 
 class Images(Protocol):
     """What a split needs of its images: a length, a shape and batches by index."""
@@ -31,7 +34,7 @@ class Split:
     ----------
     images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
         or files that behave like one.
-    labels : (n,) class indices.
+    labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
     name : "train", "validation" or "test".
     """
 
@@ -47,6 +50,18 @@ class Split:
             )
         if len(self.images) != len(self.labels):
             raise ValueError(f"the {self.name} split has {len(self.images)} images but {len(self.labels)} labels")
+        if len(self.labels) and int(self.labels.min()) < UNLABELLED:
+            raise ValueError(f"the {self.name} split has the class index {int(self.labels.min())}: they begin with 0")
+
+    @classmethod
+    def unlabelled(cls, images: Tensor | Images, name: str = "images") -> "Split":
+        """Images of which nobody has said what they show: to distil from a teacher, or to calibrate with."""
+        return cls(images, torch.full((len(images),), UNLABELLED), name)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the class of every image is known."""
+        return bool((self.labels != UNLABELLED).all())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -132,12 +147,14 @@ def accuracy(
 
     Raises
     ------
-    ValueError : if the split is empty, or has labels that the network has no output for.
+    ValueError : if the split is empty, or has images without a label, or labels that the network has no output for.
     """
     expect_network(network)
     expect_split(split, "the data to score on")
     if not len(split):
         raise ValueError(f"the {split.name} split has no images to score")
+    if not split.labelled:
+        raise ValueError(f"the {split.name} split has images without a label: there is nothing to compare answers with")
     first = fifth = done = 0
     with evaluating(network.model), torch.inference_mode():
         for images, labels in split.batches(batch_size or fitting_batch(network.input_shape)):
@@ -146,7 +163,7 @@ def accuracy(
             done += len(labels)
             outputs = network.model(network.inputs(images))
             check_labels(outputs, labels, split.name)
-            best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]
+            best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
             first += int(best[:, 0].sum())
             fifth += int(best.any(dim=1).sum())
     return Accuracy(100 * first / len(split), 100 * fifth / len(split), len(split))
@@ -163,7 +180,7 @@ def check_labels(outputs: Tensor, labels: Tensor, split_name: str) -> None:
     """Raise ValueError if a label is not one of the outputs."""
     if outputs.ndim != 2:
         raise ValueError(f"a classifier returns (n, classes); this network returned the shape {tuple(outputs.shape)}")
-    worst = int(labels.max())
+    worst = int(labels.max()) if len(labels) else UNLABELLED
     if worst >= outputs.shape[1]:
         raise ValueError(
             f"the {split_name} split has class {worst}, but the network has outputs 0 to {outputs.shape[1] - 1} only"

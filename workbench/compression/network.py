@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from workbench.compression.table import count, html_table, text_table
@@ -56,13 +57,19 @@ class Network:
         """Number of parameters."""
         return sum(p.numel() for p in self.model.parameters())
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; it computes there."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
     def inputs(self, images: Tensor) -> Tensor:
-        """A batch of images as the data hold them -> what the model takes.
+        """A batch of images as the data hold them -> what the model takes, where the model is.
 
         Raises
         ------
         ValueError : if the images have another shape than the network's input.
         """
+        images = images.to(self.device)
         ready = images if self.preprocessing is None else self.preprocessing(images)
         if tuple(ready.shape[1:]) != self.input_shape:
             raise ValueError(

@@ -1,0 +1,123 @@
+"""Several processes that train one network together, each on its share of every batch.
+
+Gradients and the statistics of batch normalisation are summed over all images of a batch, wherever they are, so that
+the result is that of one process with the same batch, but for rounding. Whoever calls starts the processes and their
+group (``accelerate launch``, ``torchrun``); here it is only used.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Processes:
+    """The present process and its companions; alone, every sum is what it was.
+
+    Attributes
+    ----------
+    index : 0 for the one that writes files.
+    count : how many there are.
+    """
+
+    def __init__(self) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.index: int = dist.get_rank() if together else 0
+        self.count: int = dist.get_world_size() if together else 1
+
+    def share(self, piece: Tensor) -> Tensor:
+        """Its part of a batch of indices; it may be empty."""
+        return piece[self.index :: self.count]
+
+    def sum(self, values: list[float], device: torch.device) -> list[float]:
+        """Sums over all processes."""
+        if self.count == 1:
+            return values
+        # gloo and NCCL both sum float64 where the model is, but for Apple's GPUs, which have no process group
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(total)
+        return [float(v) for v in total]
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum gradients in place, all in one message."""
+        if self.count == 1:
+            return
+        by_type: dict[torch.dtype, list[Tensor]] = {}
+        for parameter in parameters:
+            if parameter.grad is not None:
+                by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+        for gradients in by_type.values():
+            flat = torch.cat([g.reshape(-1) for g in gradients])
+            dist.all_reduce(flat)
+            for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
+
+    def begin_alike(self, model: nn.Module) -> None:
+        """Give all processes the weights of the first."""
+        if self.count > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, 0)
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    @contextmanager
+    def one_batch_norm(self, model: nn.Module) -> Iterator[None]:
+        """Batch normalisation in training mode takes its statistics over all processes."""
+        modules = [m for m in model.modules() if isinstance(m, BATCH_NORMS)] if self.count > 1 else []
+        for module in modules:
+            module.forward = partial(_batch_norm, module)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for module in modules:
+                del module.forward
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes; each one's gradient is the sum of all their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum(values: Tensor) -> Tensor:
+    return _Sum.apply(values)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _batch_norm(module: Any, x: Tensor) -> Tensor:
+    if not module.training and module.running_mean is not None:
+        return type(module).forward(module, x)  # type: ignore[no-any-return]
+    dims = [d for d in range(x.ndim) if d != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    n = _sum(x.new_tensor(float(x.numel() // x.shape[1])))
+    # two passes: the mean of squares minus the square of the mean would cancel
+    mean = _sum(x.sum(dims)) / n
+    variance = _sum((x - mean.view(shape)).square().sum(dims)) / n
+    if module.track_running_stats and module.training:
+        with torch.no_grad():
+            module.num_batches_tracked += 1
+            momentum = module.momentum if module.momentum is not None else 1 / float(module.num_batches_tracked)
+            module.running_mean.lerp_(mean, momentum)
+            module.running_var.lerp_(variance * n / (n - 1), momentum)
+    normal: Tensor = (x - mean.view(shape)) * torch.rsqrt(variance + module.eps).view(shape)
+    if module.affine:
+        normal = normal * module.weight.view(shape) + module.bias.view(shape)
+    return normal

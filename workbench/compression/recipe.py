@@ -1,0 +1,133 @@
+"""How a network is trained: the schedule of the paper, or a modern one, as one object that goes into files."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import nn
+
+SCHEDULES = ("step", "cosine")
+OPTIMIZERS = ("sgd", "nesterov", "adamw")
+BATCH_NORMS = ("train", "frozen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of fine-tuning; without changes the paper's.
+
+    Attributes
+    ----------
+    epochs : times that every training image is seen, at least 1.
+    learning_rate : the largest one.
+    schedule : "step" (divided by 10 every `drop_every` epochs) or "cosine" (half a cosine from the largest to zero).
+    warmup : epochs, or a part of one, in which the learning rate first grows from zero.
+    optimizer : "sgd" (with momentum), "nesterov" or "adamw".
+    momentum : of "sgd" and "nesterov"; the first beta of "adamw".
+    weight_decay : on all weights; decoupled from the gradient in "adamw".
+    batch_size : images a step, over all processes together.
+    seed : of the order of the images, the augmentation and dropout.
+    label_weight : with a teacher, the share of the cross-entropy with the labels, 0 to 1; the rest is the divergence
+        from the teacher. Images without a label have the divergence alone.
+    temperature : what the logits of both are divided by before that divergence is taken.
+    batch_norm : "train" (statistics of each batch, as usual) or "frozen" (the network's running ones, which stay).
+    flip : whether images are mirrored left to right at random.
+    shift : pixels by which images are moved at random, at most, in both directions; black comes in.
+    mixed_precision : on a GPU, bfloat16 (float16 on old ones) where that is safe; nothing changes on a CPU.
+    keep_best : whether to end with the weights of the epoch that was best on the validation split (the last of several
+        equally good ones) instead of those of the last step.
+
+    References: Kim et al., ICLR 2016, sec. 4 (step); Hinton et al., 2015, sec. 2 (teacher, temperature); Loshchilov and
+    Hutter, ICLR 2017 (cosine) and 2019 (AdamW).
+    """
+
+    epochs: int
+    learning_rate: float = 1e-3
+    schedule: str = "step"
+    drop_every: int = 5
+    warmup: float = 0.0
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 32
+    seed: int = 0
+    label_weight: float = 0.1
+    temperature: float = 4.0
+    batch_norm: str = "train"
+    flip: bool = False
+    shift: int = 0
+    mixed_precision: bool = False
+    keep_best: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("drop_every", 1), ("shift", 0)):
+            value = getattr(self, name)
+            if int(value) != value or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, not {value}")
+        for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", BATCH_NORMS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {getattr(self, name)!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"the learning rate must be a number above 0, not {self.learning_rate}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"the temperature must be a number above 0, not {self.temperature}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"the weight decay must be a number of at least 0, not {self.weight_decay}")
+        if not 0 <= self.momentum < 1 or (self.optimizer == "nesterov" and not self.momentum):
+            raise ValueError(
+                f"{self.optimizer} cannot have the momentum {self.momentum}: it is below 1, and not below 0"
+            )
+        if not 0 <= self.label_weight <= 1:
+            raise ValueError(f"label_weight is a share from 0 to 1, not {self.label_weight}")
+        if not 0 <= self.warmup < self.epochs:
+            raise ValueError(f"warmup must be shorter than the {self.epochs} epochs, not {self.warmup}")
+
+    @classmethod
+    def of(cls, **settings: Any) -> "Recipe":
+        """A recipe from settings by name.
+
+        Raises
+        ------
+        TypeError : naming a setting that is missing or unknown, and those there are.
+        """
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(settings.keys() - set(known))
+        if unknown:
+            raise TypeError(f"fine-tuning has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+        if "epochs" not in settings:
+            raise TypeError("say for how long: epochs=...")
+        return cls(**settings)
+
+    @classmethod
+    def modern(cls, epochs: int, **changes: Any) -> "Recipe":
+        """Nesterov's momentum from 0.01 down a cosine, after a warm-up of a twentieth, keeping the best epoch."""
+        settings = {"learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs, "optimizer": "nesterov"}
+        return cls.of(**{"epochs": epochs, "batch_size": 128, "keep_best": True, **settings, **changes})
+
+    def rate(self, step: int, steps_an_epoch: int) -> float:
+        """Learning rate of one step, counted from 0."""
+        warm = self.warmup * steps_an_epoch
+        if step < warm:
+            return self.learning_rate * min(1.0, (step + 1) / warm)
+        if self.schedule == "step":
+            return self.learning_rate * float(0.1 ** (step // steps_an_epoch // self.drop_every))
+        share = (step - warm) / (self.epochs * steps_an_epoch - warm)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer over these parameters."""
+        if self.optimizer == "adamw":
+            betas = (self.momentum, 0.999)
+            return torch.optim.AdamW(parameters, self.learning_rate, betas=betas, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            parameters,
+            self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.optimizer == "nesterov",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its settings, for JSON."""
+        return asdict(self)
