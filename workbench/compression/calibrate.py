@@ -83,7 +83,7 @@ def calibrate(
     done = 0
     with evaluating(network.model), evaluating(model), torch.no_grad():
         walk = Walk(model, network.model, batches)
-        for part in _forward_order(parts, walk):
+        for part in sorted(parts, key=lambda part: walk.place(part.name)):
             if progress:
                 progress(done / max(1, len(parts)), part.name)
             if cancelled() or not _fit_layer(walk, part, rounds, cancelled):
@@ -94,10 +94,6 @@ def calibrate(
     if progress:
         progress(1.0, "")
     return replace(smaller, model=model, source=f"{smaller.source}; calibrated")
-
-
-def _forward_order(parts: list[LayerPlan], walk: Walk) -> list[LayerPlan]:
-    return sorted(parts, key=lambda part: walk.calls.get(part.name, [len(walk.nodes)])[0])
 
 
 def _fit_layer(walk: Walk, part: LayerPlan, rounds: int, cancelled: Callable[[], bool]) -> bool:

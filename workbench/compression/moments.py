@@ -14,36 +14,52 @@ ENTRIES = 30_000_000
 """Entries of the matrix of patches that is made at a time."""
 
 
-def patches(module: Any, given: Tensor) -> Tensor:
+def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
     """(positions, in_channels * taps): what each output of a convolution or linear layer sees, in the kernel's order.
 
     Any number of spatial dimensions, stride, padding mode and dilation; of all groups together.
+
+    Parameters
+    ----------
+    module : a convolution (not a transposed one) or a linear layer.
+    given : (n, in_channels, *spatial), or (n, ..., features).
+    places : flat indices of the output positions to look at; None for all.
     """
     if isinstance(module, nn.Linear):
         return given.reshape(-1, given.shape[-1])
-    size, stride, dilation = module.kernel_size, module.stride, module.dilation
-    if prod(size) == 1 and not any(module._reversed_padding_repeated_twice) and set(stride) == {1}:
-        return given.flatten(2).transpose(1, 2).reshape(-1, given.shape[1])
-    mode = "constant" if module.padding_mode == "zeros" else str(module.padding_mode)
-    padded = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
-    spans = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
-    windows = padded
-    for axis, (span, step) in enumerate(zip(spans, stride, strict=True)):
-        windows = windows.unfold(axis + 2, span, step)  # (n, channels, *positions, *spans)
-    for axis, d in enumerate(dilation):
+    size, mode = module.kernel_size, "constant" if module.padding_mode == "zeros" else str(module.padding_mode)
+    windows = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
+    for axis, (k, step, d) in enumerate(zip(size, module.stride, module.dilation, strict=True)):
+        windows = windows.unfold(axis + 2, d * (k - 1) + 1, step)  # (n, channels, *positions, *spans)
         if d > 1:
-            span = windows.ndim - len(size) + axis
-            windows = windows.index_select(span, torch.arange(0, windows.shape[span], d, device=given.device))
-    places = len(size)
-    order = (0, *range(2, 2 + places), 1, *range(2 + places, 2 + 2 * places))
-    return windows.permute(order).reshape(-1, given.shape[1] * prod(size))
+            windows = windows.index_select(-1, torch.arange(0, windows.shape[-1], d, device=given.device))
+    spatial = windows.shape[2 : 2 + len(size)]
+    flat = torch.arange(prod(spatial), device=given.device) if places is None else places.to(given.device)
+    index: Any = (slice(None), slice(None), *torch.unravel_index(flat, spatial))
+    picked = windows[index]  # (n, channels, m, *taps)
+    return picked.transpose(1, 2).reshape(-1, given.shape[1] * prod(size))
 
 
-def rows(module: nn.Module, output: Tensor) -> Tensor:
-    """(positions, out_channels) of a layer's output, in the order of :func:`patches`."""
-    if isinstance(module, nn.Linear):
+def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) -> Tensor:
+    """(positions, out_channels) of a layer's output, in the order of :func:`patches`.
+
+    Parameters
+    ----------
+    output : (n, channels, *spatial), or (n, ..., features) if `flat`.
+    """
+    if flat:
         return output.reshape(-1, output.shape[-1])
-    return output.flatten(2).transpose(1, 2).reshape(-1, output.shape[1])
+    maps = output.flatten(2)
+    if places is not None:
+        maps = maps.index_select(2, places.to(maps.device))
+    return maps.transpose(1, 2).reshape(-1, output.shape[1])
+
+
+def pick_places(positions: int, most: int) -> Tensor | None:
+    """At most that many positions of a map, at random but always the same ones; None for all."""
+    if positions <= most:
+        return None
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:most].sort().values
 
 
 class Moments:

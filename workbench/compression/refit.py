@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from workbench.compression.layers import kernel_of
-from workbench.compression.moments import ENTRIES, Moments, patches, rows
+from workbench.compression.moments import ENTRIES, Moments, patches, pick_places, rows
 from workbench.compression.plan import LayerPlan
 from workbench.kernels.regression import Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
 
 LARGEST = 5200
 """Most inputs of a problem (512 channels in 3x3 have 4608); above it the outer factors stay and the rest is fitted."""
+
+POSITIONS = 400
+"""Most positions of one image's map that are looked at; neighbours say nearly the same."""
 
 
 class Refit:
@@ -61,25 +64,25 @@ class Refit:
             [o @ c for o, c in zip(outer.chunk(self.shape.groups), core.chunk(self.shape.groups), strict=True)]
         )
 
-    def _rows_of(self, given: Tensor) -> Tensor:
+    def _features(self, given: Tensor, places: Tensor | None) -> Tensor:
         seen = self.before(given)
         if self.level == 2:
-            return rows(self.made.get_submodule("factor_out"), seen)
-        if self.level == 1:
-            return patches(self.made.get_submodule("core"), seen)
-        return patches(self.dense, seen)
+            return rows(seen, places, flat=not self.shape.kernel_size)
+        return patches(self.dense if self.level == 0 else self.made.get_submodule("core"), seen, places)
 
     def see(self, given: Tensor, wanted: Tensor, *, again: bool = False) -> None:
         """Add a batch: the first half of its images to one half of the sums, the rest to the other."""
-        outputs = rows(self.dense, wanted)
-        per_image = max(1, len(outputs) // len(given))
+        flat = isinstance(self.dense, nn.Linear)
+        positions = 1 if flat else prod(wanted.shape[2:])
+        places = pick_places(positions, POSITIONS)
+        per_image = min(positions, POSITIONS)
         step = max(1, ENTRIES // max(1, per_image * self.prior.shape[1] * self.shape.groups))
         middle = (len(given) + 1) // 2
         for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
             for start in range(begin, end, step):
                 stop = min(start + step, end)
-                x = self._rows_of(given[start:stop])
-                y = outputs[start * per_image : stop * per_image]
+                x = self._features(given[start:stop], places)
+                y = rows(wanted[start:stop], places, flat=flat)
                 groups = zip(self.moments, x.chunk(len(self.moments), 1), y.chunk(len(self.moments), 1), strict=True)
                 for moments, mine, answer in groups:
                     (moments.add_outputs if again else moments.add)(half, mine, answer)

@@ -28,6 +28,8 @@ class _Held:
 
     done: dict[str, int] = field(default_factory=lambda: {"smaller": 0, "original": 0})
     values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"smaller": {}, "original": {}})
+    given: tuple[int, Any] = (-1, None)
+    answers: Tensor | None = None
 
     @property
     def bytes(self) -> int:
@@ -64,6 +66,7 @@ class Walk:
     ) -> None:
         self.models = {"smaller": smaller, "original": original}
         self.batches, self.memory = batches, memory
+        self.seen = "original" if smaller is original else "smaller"
         self.held: list[_Held | None] = []
         self.nodes = _trace(original, next(iter(batches)))
         self.last_use = {user: i for i, node in enumerate(self.nodes) for user in node.all_input_nodes}
@@ -71,6 +74,10 @@ class Walk:
         for i, node in enumerate(self.nodes):
             if node.op == "call_module":
                 self.calls.setdefault(str(node.target), []).append(i)
+
+    def place(self, name: str) -> int:
+        """Where in the forward order a layer is; those that the graph does not show come last."""
+        return self.calls.get(name, [len(self.nodes)])[0]
 
     def pairs(self, name: str) -> Pairs:
         """(input in the smaller network, output in the original) of every batch; may be asked for again.
@@ -93,9 +100,11 @@ class Walk:
             held = self.held[index]
             before = held.bytes if held else 0
             held = held or _Held()
-            self._advance(held, "smaller", calls[0], batch)
+            self._advance(held, self.seen, calls[0], batch)
+            given = held.given[1] if held.given[0] == calls[0] else held.values[self.seen][node.args[0]]
+            held.given = (calls[0], given)
             self._advance(held, "original", calls[0] + 1, batch)
-            given, wanted = held.values["smaller"][node.args[0]], held.values["original"][node]
+            wanted = held.values["original"][node]
             total += held.bytes - before
             self.held[index] = held
             if total > self.memory:
@@ -103,6 +112,38 @@ class Walk:
                 self.held[index] = None
             index += 1
             yield given, wanted
+
+    def changed(self, name: str, module: nn.Module) -> Pairs:
+        """(answers of the original, its answers with one layer exchanged) of every batch; after :meth:`pairs`."""
+        position = self.calls[name][0] if len(self.calls.get(name, [])) == 1 else -1
+        if position < 0 or None in self.held or any(h and h.given[0] != position for h in self.held):
+            yield from self._exchanged(name, module)
+            return
+        for held in self.held:
+            assert held is not None
+            if held.answers is None:
+                held.answers = self._finish(held.values["original"], position + 1)
+            values = held.values["original"] | {self.nodes[position]: module(held.given[1])}
+            yield held.answers, self._finish(values, position + 1)
+
+    def _finish(self, values: dict[fx.Node, Any], position: int) -> Tensor:
+        values = {n: v.clone() if isinstance(v, Tensor) else v for n, v in values.items()}  # some ReLUs work in place
+        for node in self.nodes[position:]:
+            if node.op == "output":
+                break
+            values[node] = _call(self.models["original"], node, values)
+        answer: Tensor = values[node.args[0]]  # type: ignore[index]
+        return answer
+
+    def _exchanged(self, name: str, module: nn.Module) -> Pairs:
+        model = self.models["original"]
+        for batch in self.batches:
+            answers = model(batch)
+            hook = model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0]))
+            try:
+                yield answers, model(batch)
+            finally:
+                hook.remove()
 
     def _advance(self, held: _Held, side: str, until: int, batch: Tensor | None) -> None:
         model, values = self.models[side], held.values[side]

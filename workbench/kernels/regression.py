@@ -20,7 +20,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from workbench.kernels.tucker import tucker2
+from workbench.kernels.tucker import leading_basis
+from workbench.kernels.unfolding import IN_MODE
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 """What :func:`choose_ridge` tries, in units of the mean variance of an input."""
@@ -106,61 +107,91 @@ def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
     return core, factor_out
 
 
+def explained(problem: Normal) -> Tensor:
+    """(min(t, n) + 1,) how much of the power the best weights of rank 0, 1, 2, ... explain."""
+    lower = torch.linalg.cholesky(problem.inputs)
+    whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
+    gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
+    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
+    return torch.cat([values.new_zeros(1), values.cumsum(0)])
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """A convolution's problem with its input channels made white: then an input factor's system is well conditioned.
+
+    Attributes
+    ----------
+    inputs : (in_channels, taps, in_channels, taps)
+    cross : (out_channels, in_channels, taps)
+    root, inverse : (in_channels, in_channels) square roots of the channels' covariance, and of its inverse.
+    basis : (in_channels, in_channels) input directions of the unconstrained solution, strongest first.
+    """
+
+    inputs: Tensor
+    cross: Tensor
+    power: float
+    root: Tensor
+    inverse: Tensor
+    basis: Tensor
+
+    @classmethod
+    def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
+        """From a problem with a positive definite `inputs`, and the kernel's shape."""
+        out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
+        inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
+        root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
+        white = torch.einsum("as,skul->akul", inverse, inputs)
+        white = torch.einsum("akul,ub->akbl", white, inverse)
+        cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
+        dense = torch.einsum("tsk,su->tuk", full_rank(problem).reshape(out_channels, in_channels, taps), root)
+        return cls(white, cross, problem.power, root, inverse, leading_basis(dense, IN_MODE))
+
+    def behind(self, factor: Tensor) -> Normal:
+        """The problem that is left for core and output factor behind an input factor (rank_in, in_channels)."""
+        rank, taps = len(factor), self.inputs.shape[1]
+        half = torch.einsum("as,skul->akul", factor, self.inputs)
+        inputs = torch.einsum("akul,bu->akbl", half, factor).reshape(rank * taps, rank * taps)
+        cross = torch.einsum("tuk,au->tak", self.cross, factor).reshape(len(self.cross), rank * taps)
+        return Normal(inputs, cross, self.power)
+
+
 def tucker2_regression(
-    problem: Normal,
-    shape: Sequence[int],
-    *,
-    rank_in: int,
-    rank_out: int,
-    factor_in: Tensor | None = None,
-    max_sweeps: int = MAX_SWEEPS,
+    problem: Normal, shape: Sequence[int], *, rank_in: int, rank_out: int, max_sweeps: int = MAX_SWEEPS
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tucker-2 factors that minimise the error in the outputs.
+
+    Begins with the input directions of the unconstrained solution, in the metric of the channels' covariance.
 
     Parameters
     ----------
     problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
     shape : (out_channels, in_channels, *kernel_size).
-    factor_in : (rank_in, in_channels) to begin with; by default that of Tucker-2 in the metric of the channels'
-        covariance.
 
     Returns
     -------
     (factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size), factor_out (out_channels, rank_out)),
     the last with orthonormal columns.
     """
-    out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
-    inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
-    root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
-    # Channels whitened: then the input factor's system is well conditioned, whatever the layer before does.
-    white = torch.einsum("as,skul,ub->akbl", inverse, inputs, inverse)
-    cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
-    if factor_in is None:
-        dense = torch.einsum("tsk,su->tuk", full_rank(problem).reshape(out_channels, in_channels, taps), root)
-        factor = tucker2(dense, rank_in=rank_in, rank_out=rank_out).factor_in.mT
-    else:
-        factor = torch.linalg.qr((factor_in @ root).mT)[0].mT
+    white = Whitened.of(problem, shape)
+    taps = prod(shape[2:])
+    factor = white.basis[:, :rank_in].mT
     best, answer = float("inf"), None
     for _ in range(max_sweeps):
-        half = torch.einsum("as,skul->akul", factor, white)
-        small = Normal(
-            torch.einsum("akul,bu->akbl", half, factor).reshape(rank_in * taps, rank_in * taps),
-            torch.einsum("tuk,au->tak", cross, factor).reshape(out_channels, rank_in * taps),
-            problem.power,
-        )
+        small = white.behind(factor)
         core, factor_out = reduced_rank(small, rank_out)
         loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
         enough = answer is not None and best - loss <= TOLERANCE * abs(best)
-        if answer is None or loss < best:
-            best, answer = loss, (factor, core.reshape(rank_out, rank_in, taps), factor_out)
-        if enough:
-            break
-        wanted = torch.einsum("tuk,tr->ruk", cross, factor_out)
         cube = core.reshape(rank_out, rank_in, taps)
-        factor = torch.linalg.qr(_input_factor(white, wanted, cube, factor).mT)[0].mT
+        if answer is None or loss < best:
+            best, answer = loss, (factor, cube, factor_out)
+        if enough or rank_in == shape[1]:
+            break
+        wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
+        factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
     assert answer is not None
     factor, cube, factor_out = answer
-    return factor @ inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+    return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
 
 
 def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
