@@ -35,21 +35,21 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default") -> Pla
 
     References: Kim et al., ICLR 2016, sec. 3.1.
     """
-    chosen = _choose(spectra, layers)
+    chosen = choose_layers(spectra, layers)
     parts = []
     for layer in spectra.layers:
         if layer.method == "keep":
             parts.append(LayerPlan(layer, "keep", reason=f"kept: {layer.reason}", error=0.0))
         elif layer.name not in chosen:
-            why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
-            parts.append(LayerPlan(layer, "keep", reason=f"kept: {why}", error=0.0))
+            parts.append(LayerPlan(layer, "keep", reason=why_not_chosen(layer), error=0.0))
         else:
             parts.append(_at_evbmf_ranks(spectra[layer.name]))
     policy = CHOICES[layers] if isinstance(layers, str) else f"EVBMF, {len(chosen)} chosen layers"
     return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
 
 
-def _choose(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
+def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
+    """Names of the layers that a choice stands for; ValueError if a name is no layer of the network."""
     known = {layer.name for layer in spectra.layers}
     if isinstance(layers, str):
         if layers not in CHOICES:
@@ -59,6 +59,12 @@ def _choose(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
     if unknown:
         raise ValueError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))}")
     return set(layers)
+
+
+def why_not_chosen(layer: Layer) -> str:
+    """The reason to write beside a layer that a choice leaves out."""
+    why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
+    return f"kept: {why}"
 
 
 def _in_choice(layer: Layer, choice: str) -> bool:
