@@ -31,7 +31,7 @@ Pin = tuple[int | None, int] | str
 MIXTURES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 """Shares of the weights in the cost that is traded against error, where both are limited."""
 
-FINEST = 160
+FINEST = 100
 """Most ranks of one mode that are tried; wider layers go in steps."""
 
 
@@ -237,13 +237,22 @@ def _pinned(layer: Layer, pin: Pin) -> Options:
 
 def _allocate(options: Sequence[Options], limit: tuple[float, float], dense: Cost) -> list[int] | None:
     """Which candidate each layer takes; None if even the cheapest do not fit."""
+
+    def mixture(share: float) -> Vector:
+        return np.array([(1 - share) / max(1, dense.macs), share / max(1, dense.weights)])
+
+    shares = MIXTURES if np.isfinite(limit[1]) else (0.0,)
+    # MACs and weights are nearly proportional within a layer: hulls of a few mixtures hold what any of them needs.
+    few = [
+        np.unique(np.concatenate([o.hull(mixture(s)) for s in shares[:: max(1, len(shares) // 2)]])) for o in options
+    ]
     best: tuple[float, list[int]] | None = None
-    for share in MIXTURES if np.isfinite(limit[1]) else (0.0,):
-        mixture = np.array([(1 - share) / max(1, dense.macs), share / max(1, dense.weights)])
-        found = _walk_hulls(options, mixture, np.array(limit))
+    for share in shares:
+        small = [Options(o.cost[f], o.error[f], o.ranks[f]) for o, f in zip(options, few, strict=True)]
+        found = _walk_hulls(small, mixture(share), np.array(limit))
         if found is not None and (best is None or found[0] < best[0]):
             best = found
-    return None if best is None else best[1]
+    return None if best is None else [int(f[pick]) for f, pick in zip(few, best[1], strict=True)]
 
 
 def _walk_hulls(options: Sequence[Options], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from workbench.compression.data import Split, fitting_batch
 from workbench.compression.network import Network
@@ -55,6 +56,31 @@ class Views:
         height, width = self.network.input_shape[1:]
         piece = images[..., top : top + height, left : left + width]
         return piece.flip(-1) if view >= len(PLACES) else piece
+
+
+SMALLEST = 0.6
+"""Smallest side of a random crop, as a share of the image's."""
+
+
+def random_view(network: Network, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images of a split as a network's inputs, each cut out at random, rescaled and perhaps mirrored.
+
+    Images that are no larger than the input are given as they are.
+    """
+    size = tuple(network.input_shape[1:])
+    if images.ndim != 4 or len(size) != 2 or tuple(images.shape[2:]) == size:
+        return network.inputs(images)
+    cut = []
+    for image in images:
+        share, down, right, mirrored = torch.rand(4, generator=generator).tolist()
+        share = SMALLEST + (1 - SMALLEST) * share
+        height, width = (max(1, round(share * side)) for side in image.shape[1:])
+        top, left = round(down * (image.shape[1] - height)), round(right * (image.shape[2] - width))
+        piece = image[:, top : top + height, left : left + width].float()[None]
+        piece = interpolate(piece, size, mode="bilinear", antialias=True, align_corners=False)
+        cut.append(piece.flip(-1) if mirrored < 0.5 else piece)
+    pieces = torch.cat(cut)
+    return network.inputs((pieces if images.is_floating_point() else pieces.round()).to(images.dtype))
 
 
 def inputs_of(network: Network, images: Inputs, views: int = 1, batch_size: int | None = None) -> Iterable[Tensor]:
