@@ -36,8 +36,9 @@ LARGEST = 5200
 POSITIONS = 200
 """Most positions of one image's map that are looked at."""
 
-NOISE = 1e-4
-"""Added to the variance of every input, as a share of their mean: directions that few images do not show count too."""
+NOISE, UNSEEN = 1e-4, 0.03
+"""Added to the variance of every input, as shares of their mean, the second where positions are few beside inputs:
+directions that the images do not show count too."""
 
 STEPS = 10
 """Input ranks at which a layer's table is computed; between them it is interpolated."""
@@ -140,15 +141,16 @@ def _covariance(walk: Walk, layer: Layer, module: nn.Module) -> Tensor | None:
         places = pick_places(prod(wanted.shape[2:]), POSITIONS)
         x = patches(module, given, places)
         moments.add(0, x, x.new_zeros(len(x), 0))
-    return moments.normal().inputs
+    covariance = moments.normal().inputs
+    seen = float(moments.count[0])
+    covariance.diagonal().add_((NOISE + UNSEEN * n / (n + seen)) * scale(covariance))
+    return covariance
 
 
 def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, Vector | None, Tensor, float]:
     """Shares lost by Tucker-1 and Tucker-2, a kernel (out, n) of middling ranks, and the share that it loses."""
     out_channels, in_channels = layer.kernel_shape[:2]
     dense = kernel.flatten(1).double().cpu()
-    covariance = covariance.clone()
-    covariance.diagonal().add_(NOISE * scale(covariance))
     problem = Normal(covariance, dense @ covariance, float(((dense @ covariance) * dense).sum()))
     one_sided = _lost(problem, out_channels)
     rank_in, rank_out = middling_ranks(layer)
