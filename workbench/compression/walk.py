@@ -141,9 +141,10 @@ class Walk:
             answers = model(batch)
             hook = model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0]))
             try:
-                yield answers, model(batch)
+                others = model(batch)
             finally:
                 hook.remove()
+            yield answers, others
 
     def _advance(self, held: _Held, side: str, until: int, batch: Tensor | None) -> None:
         model, values = self.models[side], held.values[side]
