@@ -1,0 +1,35 @@
+"""Recovery of decomposed networks: right after decomposition, calibrated and distilled without labels, and the like.
+
+Each case is a function in a module of its own, ``benchmarks/_recovery_*.py``, which says what was chosen how; images
+that are scored are never used to calibrate, to plan or to choose.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+from benchmarks._recovery_googlenet import googlenet
+from benchmarks._report import parser, report
+
+CASES = {"googlenet": googlenet}
+"""Name -> function of (folder with the shared data, minutes of distillation) that returns the results."""
+
+
+def main() -> None:
+    """Run one case."""
+    arguments = parser(__doc__)
+    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
+    arguments.add_argument("--case", choices=sorted(CASES), default="googlenet")
+    arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation, for each plan")
+    arguments.add_argument("--threads", type=int, default=2)
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    results = CASES[options.case](options.shared, options.minutes)
+    results["threads"] = options.threads
+    report(results, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+import pytest
+import torch
+
+from workbench.kernels.regression import (
+    Normal,
+    Whitened,
+    choose_ridge,
+    explained,
+    full_rank,
+    reduced_rank,
+    tucker2_regression,
+)
+from workbench.kernels.tucker import relative_error, tucker2
+
+SHAPE = (10, 8, 3, 3)
+
+
+def normal(x, y):
+    return Normal(x.mT @ x / len(x), y.mT @ x / len(x), float(y.square().sum()) / len(x))
+
+
+@pytest.fixture
+def x(generator):
+    """Correlated inputs of a 3x3 kernel over 8 channels."""
+    mix = torch.randn(72, 72, dtype=torch.float64, generator=generator)
+    scales = torch.logspace(0, -2, 72, dtype=torch.float64)
+    return torch.randn(400, 72, dtype=torch.float64, generator=generator) * scales @ mix
+
+
+@pytest.fixture
+def kernel(generator):
+    return torch.randn(SHAPE, dtype=torch.float64, generator=generator)
+
+
+def test_without_a_constraint_it_is_ordinary_least_squares(x, generator):
+    y = torch.randn(400, 10, dtype=torch.float64, generator=generator)
+    expected = torch.linalg.lstsq(x, y).solution.mT
+    problem = normal(x, y)
+    assert torch.allclose(full_rank(problem), expected, rtol=1e-6, atol=1e-8)
+    residual = float((y - x @ expected.mT).square().sum()) / len(x)
+    assert problem.loss(expected) == pytest.approx(residual, rel=1e-9)
+
+
+def test_reduced_rank_with_white_inputs_is_the_truncated_svd(kernel):
+    k = kernel.flatten(1)
+    core, outer = reduced_rank(Normal(torch.eye(72, dtype=torch.float64), k, float(k.square().sum())), 4)
+    u, s, v = torch.linalg.svd(k, full_matrices=False)
+    assert torch.allclose(outer @ core, (u[:, :4] * s[:4]) @ v[:4], atol=1e-10)
+    assert torch.allclose(outer.mT @ outer, torch.eye(4, dtype=torch.float64), atol=1e-12)
+
+
+def test_no_other_weights_of_that_rank_are_better(x, kernel, generator):
+    problem = normal(x, x @ kernel.flatten(1).mT)
+    core, outer = reduced_rank(problem, 3)
+    best = problem.loss(outer @ core)
+    assert best == pytest.approx(problem.power - float(explained(problem)[3]), rel=1e-6)
+    for _ in range(20):
+        nearby = (outer + 0.01 * torch.randn(outer.shape, dtype=torch.float64, generator=generator)) @ core
+        assert problem.loss(nearby) >= best
+
+
+def test_what_each_rank_explains(x, kernel):
+    problem = normal(x, x @ kernel.flatten(1).mT)
+    table = explained(problem)
+    assert len(table) == 11
+    assert float(table[0]) == 0
+    assert (table.diff() >= 0).all()
+    assert float(table[-1]) == pytest.approx(problem.power, rel=1e-9)
+
+
+def test_tucker2_with_white_inputs_is_that_of_the_kernel(kernel):
+    k = kernel.flatten(1)
+    problem = Normal(torch.eye(72, dtype=torch.float64), k, float(k.square().sum()))
+    inner, core, outer = tucker2_regression(problem, SHAPE, rank_in=4, rank_out=5, max_sweeps=100)
+    found = torch.einsum("ab...,ta,bs->ts...", core, outer, inner)
+    expected = relative_error(kernel, tucker2(kernel, rank_in=4, rank_out=5, tolerance=1e-9))
+    assert relative_error(kernel, found) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_planted_tucker2_comes_back_whatever_the_inputs(x, generator):
+    parts = [torch.randn(s, dtype=torch.float64, generator=generator) for s in ((5, 3, 3, 3), (10, 5), (3, 8))]
+    planted = torch.einsum("ab...,ta,bs->ts...", *parts)
+    problem = normal(x, x @ planted.flatten(1).mT)
+    inner, core, outer = tucker2_regression(problem, SHAPE, rank_in=3, rank_out=5)
+    assert relative_error(planted, torch.einsum("ab...,ta,bs->ts...", core, outer, inner)) < 1e-6
+
+
+def test_sweeps_never_raise_the_error_and_beat_the_weights_own_factors(x, kernel):
+    problem = normal(x, x @ kernel.flatten(1).mT)
+
+    def loss(sweeps):
+        inner, core, outer = tucker2_regression(problem, SHAPE, rank_in=3, rank_out=4, max_sweeps=sweeps)
+        return problem.loss(torch.einsum("ab...,ta,bs->ts...", core, outer, inner).flatten(1))
+
+    losses = [loss(n) for n in (1, 2, 4, 8)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.99 * losses[0]
+    assert losses[-1] < problem.loss(tucker2(kernel, rank_in=3, rank_out=4).reconstruct().flatten(1))
+
+
+def test_whitening_changes_no_problem(x, kernel):
+    problem = normal(x, x @ kernel.flatten(1).mT)
+    white = Whitened.of(problem, SHAPE)
+    everything = white.behind(torch.eye(8, dtype=torch.float64))
+    assert torch.allclose(explained(everything), explained(problem), rtol=1e-8)
+
+
+def test_the_ridge_pulls_towards_the_prior(x, kernel):
+    prior = kernel.flatten(1)
+    problem = normal(x, torch.zeros(400, 10, dtype=torch.float64))
+    near, far = (full_rank(problem.ridged(prior, ridge)) for ridge in (1e3, 1e-9))
+    assert relative_error(prior, near) < 0.01
+    assert float(far.abs().max()) < 0.01 * float(prior.abs().max())
+
+
+def test_the_ridge_is_chosen_by_prediction(generator):
+    def halves(n, weight, noise):
+        found = []
+        for _ in range(2):
+            inputs = torch.randn(n, 30, dtype=torch.float64, generator=generator)
+            noises = noise * torch.randn(n, 6, dtype=torch.float64, generator=generator)
+            found.append(normal(inputs, inputs @ weight.mT + noises))
+        return found
+
+    truth = torch.randn(6, 30, dtype=torch.float64, generator=generator)
+    assert choose_ridge(halves(40, truth, 3.0), truth) == 0.5  # the prior is right, the data are noise
+    assert choose_ridge(halves(4000, truth, 0.01), torch.zeros_like(truth)) < 1e-4  # the other way round

@@ -1,0 +1,118 @@
+"""Second moments of a layer's input patches and wanted outputs, summed over a stream of batches."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from workbench.kernels.regression import Normal
+
+ENTRIES = 30_000_000
+"""Entries of the matrix of patches that is made at a time."""
+
+
+def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
+    """(positions, in_channels * taps): what each output of a convolution or linear layer sees, in the kernel's order.
+
+    Any number of spatial dimensions, stride, padding mode and dilation; of all groups together.
+
+    Parameters
+    ----------
+    module : a convolution (not a transposed one) or a linear layer.
+    given : (n, in_channels, *spatial), or (n, ..., features).
+    places : flat indices of the output positions to look at; None for all.
+    """
+    if isinstance(module, nn.Linear):
+        return given.reshape(-1, given.shape[-1])
+    size, mode = module.kernel_size, "constant" if module.padding_mode == "zeros" else str(module.padding_mode)
+    windows = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
+    for axis, (k, step, d) in enumerate(zip(size, module.stride, module.dilation, strict=True)):
+        windows = windows.unfold(axis + 2, d * (k - 1) + 1, step)  # (n, channels, *positions, *spans)
+        if d > 1:
+            windows = windows.index_select(-1, torch.arange(0, windows.shape[-1], d, device=given.device))
+    spatial = windows.shape[2 : 2 + len(size)]
+    flat = torch.arange(prod(spatial), device=given.device) if places is None else places.to(given.device)
+    index: Any = (slice(None), slice(None), *torch.unravel_index(flat, spatial))
+    picked = windows[index]  # (n, channels, m, *taps)
+    return picked.transpose(1, 2).reshape(-1, given.shape[1] * prod(size))
+
+
+def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) -> Tensor:
+    """(positions, out_channels) of a layer's output, in the order of :func:`patches`.
+
+    Parameters
+    ----------
+    output : (n, channels, *spatial), or (n, ..., features) if `flat`.
+    """
+    if flat:
+        return output.reshape(-1, output.shape[-1])
+    maps = output.flatten(2)
+    if places is not None:
+        maps = maps.index_select(2, places.to(maps.device))
+    return maps.transpose(1, 2).reshape(-1, output.shape[1])
+
+
+def pick_places(positions: int, most: int) -> Tensor | None:
+    """At most that many positions of a map, at random but always the same ones; None for all."""
+    if positions <= most:
+        return None
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:most].sort().values
+
+
+class Moments:
+    """Sums over two halves of the images; one group of channels of one layer.
+
+    Parameters
+    ----------
+    n, t : numbers of inputs and of outputs.
+    centred : whether the layer has an intercept (a bias, or a batch norm behind it).
+    """
+
+    def __init__(self, n: int, t: int, *, centred: bool) -> None:
+        def zeros(*shape: int) -> list[Tensor]:
+            return [torch.zeros(*shape, dtype=torch.float64) for _ in range(2)]
+
+        self.count, self.x, self.y, self.yy = zeros(1), zeros(n), zeros(t), zeros(1)
+        self.xx, self.yx = zeros(n, n), zeros(t, n)
+        self.centred = centred
+
+    def add(self, half: int, x: Tensor, y: Tensor) -> None:
+        """Add matching rows of inputs (m, n) and outputs (m, t) of images of one half."""
+        self.xx[half] += (x.mT @ x).double().cpu()
+        self.x[half] += x.sum(0, dtype=torch.float64).cpu()
+        self.count[half] += len(x)
+        self.add_outputs(half, x, y)
+
+    def add_outputs(self, half: int, x: Tensor, y: Tensor) -> None:
+        """Only what depends on the outputs, for inputs that were added before."""
+        self.yx[half] += (y.mT @ x).double().cpu()
+        self.y[half] += y.sum(0, dtype=torch.float64).cpu()
+        self.yy[half] += y.square().sum(dtype=torch.float64).cpu()
+
+    def forget_outputs(self) -> None:
+        """Begin the sums over the outputs again."""
+        for sums in (self.yx, self.y, self.yy):
+            for tensor in sums:
+                tensor.zero_()
+
+    def normal(self, halves: Sequence[int] = (0, 1)) -> Normal:
+        """The least-squares problem of one half, or of both together; per row."""
+        count = max(1.0, sum(float(self.count[h]) for h in halves))
+        x, y = (sum(s[h] for h in halves) / count for s in (self.x, self.y))
+        inputs, cross = (sum(s[h] for h in halves) / count for s in (self.xx, self.yx))
+        power = sum(float(self.yy[h]) for h in halves) / count
+        assert isinstance(x, Tensor)
+        assert isinstance(y, Tensor)
+        assert isinstance(inputs, Tensor)
+        assert isinstance(cross, Tensor)
+        if self.centred:
+            inputs, cross, power = inputs - torch.outer(x, x), cross - torch.outer(y, x), power - float(y @ y)
+        return Normal(inputs, cross, power)
+
+    def intercept(self, weight: Tensor) -> Tensor:
+        """(t,) bias with which the mean output is met."""
+        count = float(self.count[0] + self.count[1])
+        return ((self.y[0] + self.y[1]) - weight @ (self.x[0] + self.x[1])) / count

@@ -1,0 +1,226 @@
+r"""Least squares under a rank constraint: the factors that reproduce given outputs, from second moments alone.
+
+With centred input patches x (n), wanted outputs y (t), P = E[x x^T] and C = E[y x^T], a layer W (t, n) misses by
+
+.. math:: E\|y - W x\|^2 = \mathrm{tr}(W P W^T) - 2\,\mathrm{tr}(W C^T) + E\|y\|^2 .
+
+A ridge that pulls towards a `prior` W0 (the dense kernel, say) adds :math:`\rho \|W - W_0\|^2`, which is the same
+problem with P + rho I and C + rho W0. Of a given rank the minimiser is closed form (reduced-rank regression); with
+both channel modes reduced (Tucker-2) the core and the output factor are closed form given the input factor, and the
+input factor solves a linear system given those: alternating between the two never raises the error.
+
+References: Izenman, J. Multivariate Analysis 5 (1975), reduced-rank regression; Zhang et al., *Accelerating very deep
+convolutional networks*, TPAMI 2016 (responses as the objective).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from workbench.kernels.tucker import leading_basis
+from workbench.kernels.unfolding import IN_MODE
+
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+"""What :func:`choose_ridge` tries, in units of the mean variance of an input."""
+
+MAX_SWEEPS = 12
+CG_STEPS = 12
+TOLERANCE = 1e-3
+"""Alternation stops when a sweep lowers the error by less than this share of it."""
+
+
+@dataclass(frozen=True)
+class Normal:
+    """The normal equations of one least-squares problem, float64.
+
+    Attributes
+    ----------
+    inputs : (n, n), P above.
+    cross : (t, n), C above.
+    power : E||y||^2, centred like the others.
+    """
+
+    inputs: Tensor
+    cross: Tensor
+    power: float
+
+    def loss(self, weight: Tensor) -> float:
+        """E||y - W x||^2 of W (t, n)."""
+        return self.power + float(((weight @ self.inputs - 2 * self.cross) * weight).sum())
+
+    def ridged(self, prior: Tensor, ridge: float) -> "Normal":
+        """The same problem pulled towards a prior (t, n); `ridge` is in units of the mean input variance."""
+        rho = max(ridge, 1e-9) * scale(self.inputs)
+        inputs = self.inputs.clone()
+        inputs.diagonal().add_(rho)
+        return Normal(inputs, self.cross + rho * prior, self.power + rho * float(prior.square().sum()))
+
+
+def scale(inputs: Tensor) -> float:
+    """Mean variance of an input; 1 where all are dead, so that a ridge of it is still one."""
+    mean = float(inputs.diagonal().mean()) if inputs.numel() else 0.0
+    return mean if mean > 0 else 1.0
+
+
+def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float] = RIDGES) -> float:
+    """The ridge that predicts one half of the images best from the other, both ways, in units of the input variance.
+
+    Parameters
+    ----------
+    halves : the problem on two disjoint halves of the images.
+    prior : (t, n), what the ridge pulls towards.
+
+    Returns
+    -------
+    One of `ridges`, the larger of equals. Halved, because the fit that follows has twice the images.
+    """
+    one, other = halves
+    losses = torch.zeros(len(ridges), dtype=torch.float64)
+    for fit, check in ((one, other), (other, one)):
+        values, basis = torch.linalg.eigh(fit.inputs)
+        missing = (fit.cross - prior @ fit.inputs) @ basis
+        turned = basis.mT @ check.inputs @ basis
+        wanted = (check.cross - prior @ check.inputs) @ basis
+        unit = scale(fit.inputs)
+        for i, ridge in enumerate(ridges):
+            change = missing / (values.clamp(min=0) + ridge * unit)
+            losses[i] += ((change @ turned - 2 * wanted) * change).sum()
+    best = max(range(len(ridges)), key=lambda i: (-float(losses[i]), ridges[i]))
+    return ridges[best] / 2
+
+
+def full_rank(problem: Normal) -> Tensor:
+    """The minimiser W (t, n) without any constraint."""
+    lower = torch.linalg.cholesky(problem.inputs)
+    return torch.cholesky_solve(problem.cross.mT, lower).mT
+
+
+def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
+    """The minimiser of a given rank: (core (rank, n), factor_out (t, rank) with orthonormal columns)."""
+    lower = torch.linalg.cholesky(problem.inputs)
+    whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
+    factor_out = torch.linalg.eigh(whitened.mT @ whitened)[1].flip(1)[:, :rank]
+    core = torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT
+    return core, factor_out
+
+
+def explained(problem: Normal) -> Tensor:
+    """(min(t, n) + 1,) how much of the power the best weights of rank 0, 1, 2, ... explain."""
+    lower = torch.linalg.cholesky(problem.inputs)
+    whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
+    gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
+    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
+    return torch.cat([values.new_zeros(1), values.cumsum(0)])
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """A convolution's problem with its input channels made white: then an input factor's system is well conditioned.
+
+    Attributes
+    ----------
+    inputs : (in_channels, taps, in_channels, taps)
+    cross : (out_channels, in_channels, taps)
+    root, inverse : (in_channels, in_channels) square roots of the channels' covariance, and of its inverse.
+    basis : (in_channels, in_channels) input directions of the unconstrained solution, strongest first.
+    """
+
+    inputs: Tensor
+    cross: Tensor
+    power: float
+    root: Tensor
+    inverse: Tensor
+    basis: Tensor
+
+    @classmethod
+    def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
+        """From a problem with a positive definite `inputs`, and the kernel's shape."""
+        out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
+        inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
+        root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
+        white = torch.einsum("as,skul->akul", inverse, inputs)
+        white = torch.einsum("akul,ub->akbl", white, inverse)
+        cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
+        dense = torch.einsum("tsk,su->tuk", full_rank(problem).reshape(out_channels, in_channels, taps), root)
+        return cls(white, cross, problem.power, root, inverse, leading_basis(dense, IN_MODE))
+
+    def behind(self, factor: Tensor) -> Normal:
+        """The problem that is left for core and output factor behind an input factor (rank_in, in_channels)."""
+        rank, taps = len(factor), self.inputs.shape[1]
+        half = torch.einsum("as,skul->akul", factor, self.inputs)
+        inputs = torch.einsum("akul,bu->akbl", half, factor).reshape(rank * taps, rank * taps)
+        cross = torch.einsum("tuk,au->tak", self.cross, factor).reshape(len(self.cross), rank * taps)
+        return Normal(inputs, cross, self.power)
+
+
+def tucker2_regression(
+    problem: Normal, shape: Sequence[int], *, rank_in: int, rank_out: int, max_sweeps: int = MAX_SWEEPS
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tucker-2 factors that minimise the error in the outputs.
+
+    Begins with the input directions of the unconstrained solution, in the metric of the channels' covariance.
+
+    Parameters
+    ----------
+    problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
+    shape : (out_channels, in_channels, *kernel_size).
+
+    Returns
+    -------
+    (factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size), factor_out (out_channels, rank_out)),
+    the last with orthonormal columns.
+    """
+    white = Whitened.of(problem, shape)
+    taps = prod(shape[2:])
+    factor = white.basis[:, :rank_in].mT
+    best, answer = float("inf"), None
+    for _ in range(max_sweeps):
+        small = white.behind(factor)
+        core, factor_out = reduced_rank(small, rank_out)
+        loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
+        enough = answer is not None and best - loss <= TOLERANCE * abs(best)
+        cube = core.reshape(rank_out, rank_in, taps)
+        if answer is None or loss < best:
+            best, answer = loss, (factor, cube, factor_out)
+        if enough or rank_in == shape[1]:
+            break
+        wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
+        factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
+    assert answer is not None
+    factor, cube, factor_out = answer
+    return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+
+
+def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
+    """Conjugate gradients for the input factor (rank_in, in_channels), all else fixed."""
+    in_channels, taps = white.shape[:2]
+    matrix = white.reshape(in_channels * taps, -1)
+
+    def apply(factor: Tensor) -> Tensor:
+        through = torch.einsum("rak,as->rsk", core, factor).reshape(core.shape[0], -1) @ matrix
+        return torch.einsum("rsk,rak->as", through.reshape(core.shape[0], in_channels, taps), core)
+
+    factor = start.clone()
+    residual = torch.einsum("rsk,rak->as", wanted, core) - apply(factor)
+    direction, square = residual.clone(), float(residual.square().sum())
+    first = square
+    for _ in range(CG_STEPS):
+        if square <= 1e-12 * first or square == 0:
+            break
+        image = apply(direction)
+        step = square / float((direction * image).sum())
+        factor += step * direction
+        residual -= step * image
+        new = float(residual.square().sum())
+        direction, square = residual + (new / square) * direction, new
+    return factor
+
+
+def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric square root and inverse square root of a positive semidefinite matrix, held away from zero."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values.clamp(min=max(float(values.max()), 1e-300) * 1e-10).sqrt()
+    return (vectors * values) @ vectors.mT, (vectors / values) @ vectors.mT
