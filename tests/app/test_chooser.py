@@ -13,7 +13,7 @@ from torch import nn
 import workbench as wb
 from tests.app.test_panels import find, html
 from tests.app.test_state import done
-from workbench.app.figures import fill_tradeoff, tradeoff_figure
+from workbench.app.comparison import fill_tradeoff, tradeoff_figure
 from workbench.app.opening import Choice
 from workbench.app.panels.chooser import chooser, data_options, network_options, weights_options
 from workbench.app.panels.overview import card_texts
@@ -84,7 +84,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(state, scans):
     assert not state.trainable
     done(state, state.compress())
     assert state.job.error == ""
-    assert "Fine-tuning needs training images" in advice_text(state)
+    assert "Recovery needs training images" in advice_text(state)
     figure = tradeoff_figure()
     fill_tradeoff(figure, state.results)
     assert "random weights" in json.dumps(figure.to_plotly_json(), default=str)

@@ -14,7 +14,14 @@ def test_it_opens_by_itself():
     state.job.wait(60)
     assert state.original is not None
     assert "560 k" in html(page)
-    assert {b.description for b in find(page, w.Button)} >= {"Compress", "Fine-tune", "Cancel", "Back to EVBMF"}
+    assert {b.description for b in find(page, w.Button)} >= {
+        "Compress",
+        "Fine-tune",
+        "Cancel",
+        "Calibrate",
+        "From scratch",
+        "Undo edits",
+    }
 
 
 @pytest.mark.parametrize(("text", "number"), [("3", 3), ("0", 1), ("many", 1), ("", 1)])

@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from workbench.app.figures import (
-    curve_figure,
-    fill_curve,
-    fill_spectrum,
-    fill_tradeoff,
-    spectrum_figure,
-    tradeoff_figure,
-)
+from workbench.app.comparison import fill_stages, fill_tradeoff, pareto_front, stages_figure, tradeoff_figure
+from workbench.app.figures import curve_figure, fill_curve, fill_spectrum, spectrum_figure
 from workbench.app.results import Result
 from workbench.kernels.complexity import Cost
 
@@ -72,7 +66,7 @@ def test_tradeoff_has_every_run_as_a_point():
     ]
     figure = tradeoff_figure()
     fill_tradeoff(figure, results)
-    path, original, decomposed, finetuned = figure.data
+    path, original, decomposed, finetuned = (figure.data[i] for i in (0, 1, 2, 5))
     assert list(original.x) == [4.0]
     assert list(decomposed.x) == [1.0, 0.5]
     assert list(finetuned.y) == [98.0]
@@ -87,3 +81,51 @@ def test_axes_have_names_and_units(figure):
     titles = [a.title.text for a in figure.select_xaxes()] + [figure.layout.yaxis.title.text]
     assert all(titles)
     assert figure.layout.title.text is None
+
+
+def scored(number, stage, macs, top1):
+    score = wb.Accuracy(top1, 100.0, 200)
+    return Result(number, stage, Cost(1000, macs), score, score, "")
+
+
+def test_the_pareto_front_is_what_no_other_beats():
+    rng = np.random.default_rng(0)
+    results = [
+        scored(i, "decomposed", int(m), float(a))
+        for i, (m, a) in enumerate(zip(rng.integers(1, 50, 60), rng.integers(0, 100, 60), strict=True))
+    ]
+    front = pareto_front(results)
+    for r in results:
+        beaten = any(
+            o.cost.macs <= r.cost.macs and o.score.top1 >= r.score.top1 and (o.cost, o.score) != (r.cost, r.score)
+            for o in results
+        )
+        assert ((r.cost, r.score) in [(f.cost, f.score) for f in front]) == (not beaten)
+    assert [f.cost.macs for f in front] == sorted(f.cost.macs for f in front)
+    figure = tradeoff_figure()
+    fill_tradeoff(figure, results)
+    assert list(figure.data[-1].y) == [f.score.top1 for f in front]
+    assert pareto_front([]) == []
+
+
+def test_stages_of_one_run_are_bars_in_their_order():
+    results = [
+        scored(0, "original", 100, 99.0),
+        scored(1, "decomposed", 50, 20.0),
+        scored(2, "decomposed", 40, 10.0),
+        scored(2, "fine-tuned", 40, 90.0),
+        scored(2, "from scratch", 40, 70.0),
+        scored(2, "fine-tuned", 40, 95.0),
+        scored(2, "calibrated", 40, 80.0),
+    ]
+    figure = stages_figure()
+    fill_stages(figure, results, 2)
+    bars = figure.data[0]
+    assert list(bars.x) == ["original", "decomposed", "calibrated", "fine-tuned", "from scratch"]
+    assert list(bars.y) == [99.0, 10.0, 80.0, 95.0, 70.0]
+    assert len(bars.error_y.array) == 5
+    assert bars.error_y.array[1] == pytest.approx(results[2].score.interval[1] - 10.0)
+    fill_stages(figure, results[:1], None)
+    assert list(bars.x) == ["original"]
+    fill_stages(figure, [], None)
+    assert figure.layout.annotations[0].text.startswith("Each stage")

@@ -72,7 +72,7 @@ def test_an_edit_that_cannot_be_is_said(state):
 
 def test_the_policy_plans_again(state):
     state.keep_layer()
-    state.policy = "all"
+    state.replan(layers="all")
     assert state.plan.policy == "EVBMF, all layers"
     assert state.plan["features.3"].decision == "keep"  # what was chosen by hand stays
     state.reset_plan()
@@ -119,7 +119,7 @@ def test_steps_out_of_order_are_sentences():
     done(state, state.compress())
     assert state.job.error == "Open a network first."
     done(state, state.finetune(epochs=1, learning_rate=1e-3))
-    assert state.job.error == "Compress the network first: there is nothing to fine-tune yet."
+    assert state.job.error == "Open a network first."
     state.choose_ranks(rank_in=3)
     state.keep_layer()
     state.reset_layer()

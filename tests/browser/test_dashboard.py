@@ -101,12 +101,12 @@ def test_the_whole_journey(page, voila):
     page.wait_for_function(
         "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
     )
-    button(page, "Back to EVBMF").click()
+    button(page, "Undo edits").click()
     wait_for_text(page, "x5.25 fewer")
 
     # Compress.
     button(page, "Compress").click()
-    wait_for_text(page, "Next: Fine-tune")
+    wait_for_text(page, "Next: Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     wait_for_card(page, 2, "decomposed")
     picture(page, "compressed")

@@ -13,7 +13,9 @@ from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
 from workbench.app.panels.pictures import pictures_panel
-from workbench.app.panels.recover import progress_bar, recover_panel
+from workbench.app.panels.planner import planner_panel
+from workbench.app.panels.progress import progress_bar
+from workbench.app.panels.recover import recover_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
 from workbench.app.state import State
@@ -62,16 +64,18 @@ def build_dashboard(
             _card(
                 _heading(
                     2,
-                    "Plan: the picked layer",
-                    f"Each bar is a direction of its channels ({term('singular values')}). Move a rank and watch what "
-                    "is kept, what it costs and how far the weights move.",
+                    "Plan: the whole network, then the picked layer",
+                    f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a "
+                    f"direction of its channels ({term('singular values')}). Move a rank and watch what is kept, what "
+                    "it costs and how far the weights move.",
                 ),
+                planner_panel(state),
                 spectrum_panel(state),
             ),
             w.HBox(
                 [
                     _card(
-                        _heading(3, "Compress and fine-tune", "Make the planned network, then let it recover."),
+                        _heading(3, "Compress and recover", "Make the planned network, then bring its accuracy back."),
                         recover_panel(state),
                         flex="1 1 0%",
                     ),
@@ -80,8 +84,9 @@ def build_dashboard(
                             4,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
-                            f"better. Choose by {term('validation', 'validation images')}; "
-                            f"the {term('test', 'test score')} above is for reporting.",
+                            f"better, and the green steps are the {term('Pareto front')}. Choose by "
+                            f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is "
+                            "for reporting.",
                         ),
                         tradeoff_panel(state),
                         flex="1 1 0%",

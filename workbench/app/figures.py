@@ -5,50 +5,25 @@ which colour-blind people can tell apart; what matters is told by shape or posit
 """
 
 from collections.abc import Sequence
-from textwrap import wrap
-from typing import Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 from plotly.subplots import make_subplots
 
-from workbench.compression.data import Accuracy
 from workbench.compression.finetune import Epoch
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectrum import Spectrum
-from workbench.kernels.complexity import Cost
 
-BLUE, ORANGE, GREEN, VERMILLION, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#C3CAD3", "#1F2933"
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
+GREY, INK = "#C3CAD3", "#1F2933"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 GRID = "#E4E9F0"
 MODES = (("Input channels", "in"), ("Output channels", "out"))
 
 
-class Point(Protocol):
-    """What the trade-off plot needs of a result."""
-
-    @property
-    def number(self) -> int: ...  # noqa: D102
-    @property
-    def stage(self) -> str: ...  # noqa: D102
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def cost(self) -> Cost: ...  # noqa: D102
-    @property
-    def validation(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def test(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def score(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def random_weights(self) -> bool: ...  # noqa: D102
-    @property
-    def about(self) -> str: ...  # noqa: D102
-
-
-def _layout(height: int, **more: object) -> dict[str, object]:
+def layout(height: int, **more: object) -> dict[str, object]:
+    """Layout that all figures have in common; `more` goes over it."""
     base: dict[str, object] = {
         "height": height,
         "autosize": True,
@@ -67,7 +42,8 @@ def _layout(height: int, **more: object) -> dict[str, object]:
     return base
 
 
-def _axis(title: str, **more: object) -> dict[str, object]:
+def axis(title: str, **more: object) -> dict[str, object]:
+    """What all axes have in common; `more` goes over it."""
     return {
         "title": {"text": title, "standoff": 8},
         "gridcolor": GRID,
@@ -97,10 +73,10 @@ def spectrum_figure() -> go.Figure:
             **legend,
         )
         figure.add_trace(line, **bars)
-    figure.update_layout(_layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}))
+    figure.update_layout(layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}))
     figure.update_annotations(font_size=13, yanchor="bottom")
-    figure.update_xaxes(_axis("direction, strongest first", showgrid=False))
-    figure.update_yaxes(_axis("singular value", rangemode="tozero"))
+    figure.update_xaxes(axis("direction, strongest first", showgrid=False))
+    figure.update_yaxes(axis("singular value", rangemode="tozero"))
     figure.update_yaxes(title=None, col=2)
     return figure
 
@@ -141,8 +117,8 @@ def _two_lines(text: str) -> str:
 
 
 def _show_axes(figure: BaseFigure, column: int, *, shown: bool) -> None:
-    for axis in ("xaxis", "yaxis"):
-        figure.layout[axis + ("2" if column else "")].visible = shown
+    for name in ("xaxis", "yaxis"):
+        figure.layout[name + ("2" if column else "")].visible = shown
 
 
 def curve_figure() -> go.Figure:
@@ -164,11 +140,11 @@ def curve_figure() -> go.Figure:
     )
     figure.add_trace(accuracy, secondary_y=False)
     figure.add_trace(loss, secondary_y=True)
-    figure.update_layout(_layout(330, margin={"r": 64, "t": 12}, legend={"y": -0.2}))
-    figure.update_xaxes(_axis("epoch", rangemode="tozero", dtick=1, showgrid=False))
-    figure.update_yaxes(_axis("validation accuracy (%)"), secondary_y=False)
+    figure.update_layout(layout(330, margin={"r": 64, "t": 12}, legend={"y": -0.2}))
+    figure.update_xaxes(axis("epoch", rangemode="tozero", dtick=1, showgrid=False))
+    figure.update_yaxes(axis("validation accuracy (%)"), secondary_y=False)
     figure.update_yaxes(
-        _axis("training loss", showgrid=False, rangemode="tozero", tickmode="auto", nticks=6), secondary_y=True
+        axis("training loss", showgrid=False, rangemode="tozero", tickmode="auto", nticks=6), secondary_y=True
     )
     return figure
 
@@ -183,80 +159,12 @@ def fill_curve(figure: BaseFigure, epochs: Sequence[Epoch], before: float | None
         figure.data[1].x = [e.epoch for e in epochs]
         figure.data[1].y = [e.loss for e in epochs]
         figure.layout.xaxis.dtick = 1 if len(epochs) <= 12 else None
-        _say_if_empty(figure, not epochs, "The curve appears here while the network is fine-tuned.")
+        say_if_empty(figure, not epochs, "The curve appears here while the network is fine-tuned.")
 
 
-def _say_if_empty(figure: BaseFigure, empty: bool, text: str) -> None:
+def say_if_empty(figure: BaseFigure, empty: bool, text: str) -> None:
     """A sentence instead of axes with made-up numbers, as long as there is nothing to show."""
     note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     figure.layout.annotations = [note] if empty else []
     figure.update_xaxes(visible=not empty)
     figure.update_yaxes(visible=not empty)
-
-
-STAGES = (
-    ("original", "star", INK, 15),
-    ("decomposed", "circle-open", VERMILLION, 12),
-    ("fine-tuned", "circle", BLUE, 12),
-)
-
-
-def tradeoff_figure() -> go.Figure:
-    """Empty figure for :func:`fill_tradeoff`: one trace for the paths of runs, one for each stage."""
-    figure = go.Figure()
-    path = {"color": GREY, "width": 1.5, "dash": "dot"}
-    figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
-    for stage, symbol, color, size in STAGES:
-        marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
-        hover = "%{customdata}<extra></extra>"
-        bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}
-        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
-    figure.update_layout(_layout(400, margin={"l": 64, "t": 14}, legend={"y": -0.17}))
-    figure.update_xaxes(_axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
-    figure.update_yaxes(_axis("validation accuracy (%)"))
-    return figure
-
-
-def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
-    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run."""
-    original = results[0].cost if results else Cost(0, 0)
-    scored = [(r, r.score) for r in results if r.score is not None]
-    path_x: list[float | None] = []
-    path_y: list[float | None] = []
-    for number in sorted({r.number for r, _ in scored if r.number}):
-        path_x += [*(r.cost.macs / 1e6 for r, _ in scored if r.number == number), None]
-        path_y += [*(score.top1 for r, score in scored if r.number == number), None]
-    with figure.batch_update():
-        figure.data[0].x, figure.data[0].y = path_x, path_y
-        for trace, (stage, *_) in zip(figure.data[1:], STAGES, strict=True):
-            points = [(r, score) for r, score in scored if r.stage == stage]
-            trace.x = [r.cost.macs / 1e6 for r, _ in points]
-            trace.y = [score.top1 for _, score in points]
-            trace.customdata = [_hover(r, original) for r, _ in points]
-            trace.error_y.array = [score.interval[1] - score.top1 for _, score in points]
-            trace.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
-        kind = "test" if scored and scored[0][0].validation is None else "validation"
-        doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
-        figure.layout.yaxis.title.text = f"{kind} accuracy (%){doubt}"
-        text = (
-            "No accuracy without data that fit the network." if results else "The network is being opened and scored."
-        )
-        _say_if_empty(figure, not scored, text)
-
-
-def _scored(score: Accuracy) -> str:
-    low, high = score.interval
-    return f"{score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images"
-
-
-def _hover(result: Point, original: Cost) -> str:
-    r = result
-    macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
-    lines = [
-        f"<b>{r.label}</b>",
-        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test)) if score),
-        f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
-        f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
-        *wrap(r.about, 60),
-    ]
-    return "<br>".join(lines)

@@ -18,6 +18,9 @@ TERMS = {
     "kernel error": "How far the factorised layer's weights are from the original's: 0 % is the same, 100 % is nothing "
     "left. An upper limit, exact for Tucker-1.",
     "fine-tune": "Train the compressed network for a short while, so that its layers get used to each other again.",
+    "calibrate": "Refit each layer so that it gives what the original's layer gives on some images. No labels.",
+    "from scratch": "The same small network, trained from random numbers instead of from the original's weights.",
+    "Pareto front": "The networks that no other one beats in both accuracy and work.",
     "learning rate": "The size of a training step. Too large and training jumps about, too small and nothing happens.",
     "epoch": "One pass over all training images.",
 }

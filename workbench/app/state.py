@@ -1,45 +1,42 @@
 """What is chosen and what is known: the one object behind all panels. No widgets."""
 
-import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from traitlets import HasTraits, Instance, Tuple, Unicode, observe
+from traitlets import Instance, Tuple, Unicode
 
 from workbench.app.jobs import Cancelled, Job
 from workbench.app.opening import Choice, Opened, open_choice
-from workbench.app.results import Result, measure
+from workbench.app.planning import Planned
+from workbench.app.recovery import Bench, Stage, Training, calibration_images
+from workbench.app.results import Result
 from workbench.catalog.datasets import data_names
 from workbench.catalog.networks import OWN, bundled_names, network_names
 from workbench.compression.data import Data
-from workbench.compression.decompose import decompose
-from workbench.compression.finetune import Epoch, finetune
 from workbench.compression.network import Network
-from workbench.compression.plan import Plan, PlanError
-from workbench.compression.ranks import evbmf_plan
-from workbench.compression.spectra import Spectra
+from workbench.compression.sensitivities import sensitivities
 
 OPENING = "Opening"
+SENSED = 48
+"""Images on which the layers are compared."""
 
 
-class State(HasTraits):
-    """Everything a session knows. Panels observe its traits and call its verbs; tests do the same.
+class State(Planned):
+    """Everything a session knows, the plan included. Panels observe its traits and call its verbs; tests do the same.
 
     Traits
     ------
     choice : what is open, or is to be, by name.
     networks : names of the networks to choose from; torchvision's join once it has been imported.
-    network, data, spectra, plan : what is open; None until it is.
+    network, data : what is open; None until it is.
     misfit : why the network cannot be scored on the data, in a sentence, or "".
     warning : what one must know of how the network was opened, or "".
-    policy : which layers EVBMF plans: "default", "spatial" or "all".
-    selected : name of the layer that is looked at.
     smaller : the newest compressed network, None before the first.
     results : every measured network of this session, the original first.
     curve : epochs of the current or last fine-tuning.
-    notice : a sentence about the last edit that could not be made, or "".
     job : the work in the background.
     """
 
@@ -47,14 +44,9 @@ class State(HasTraits):
     networks = Tuple()
     network = Instance(Network, allow_none=True)
     data = Instance(Data, allow_none=True)
-    spectra = Instance(Spectra, allow_none=True)
-    plan = Instance(Plan, allow_none=True)
-    policy = Unicode("default")
-    selected = Unicode()
     smaller = Instance(Network, allow_none=True)
     results = Tuple()
     curve = Tuple()
-    notice = Unicode()
     misfit = Unicode()
     warning = Unicode()
     job = Instance(Job)
@@ -85,8 +77,8 @@ class State(HasTraits):
 
     @property
     def latest(self) -> Result | None:
-        """The newest compressed network's result."""
-        return self.results[-1] if len(self.results) > 1 else None
+        """The newest compressed network's result; the baseline from scratch is another network's."""
+        return next((r for r in reversed(self.results) if r.number and r.stage != "from scratch"), None)
 
     @property
     def _scored_data(self) -> Data | None:
@@ -104,6 +96,12 @@ class State(HasTraits):
     def trainable(self) -> bool:
         """Whether there are images to fine-tune on."""
         return not self.untrainable
+
+    @property
+    def calibratable(self) -> bool:
+        """Whether there are images to calibrate with: not those for the score."""
+        data = self.data
+        return data is not None and not self.misfit and bool(len(data.train) or len(data.validation))
 
     @property
     def compressed_as_planned(self) -> bool:
@@ -165,7 +163,8 @@ class State(HasTraits):
         return {
             "network": opened.network,
             "spectra": opened.spectra,
-            "plan": evbmf_plan(opened.spectra, self.policy),
+            "plan": self.planned(opened.spectra),
+            "measured": None,
             "notice": "",
             "warning": opened.notice,
             "selected": busiest.layer.name if busiest else "",
@@ -181,89 +180,106 @@ class State(HasTraits):
 
         self.job.post(change)
 
-    @observe("policy")
-    def _replan(self, _: object) -> None:
-        if self.spectra is not None and self.plan is not None:
-            plan = evbmf_plan(self.spectra, self.policy)
-            for part in self.plan:
-                plan = plan.with_layer(part) if part.by_hand else plan  # what somebody chose stays chosen
-            self.plan, self.notice = plan, ""
+    def measure_layers(self) -> bool:
+        """Find out, in the background, what each layer's ranks cost in the outputs, for budgets."""
 
-    def reset_plan(self) -> None:
-        """Back to what EVBMF says of every layer."""
-        if self.spectra is not None:
-            self.plan, self.notice = evbmf_plan(self.spectra, self.policy), ""
+        def work(bench: Bench) -> None:
+            if self.spectra is None:
+                raise ValueError("open a network first")
+            images = calibration_images(bench.data, SENSED)
+            report = bench.job.report
+            found = sensitivities(
+                bench.original, images, self.spectra, progress=lambda share, name: report(share, f"measuring {name}")
+            )
+            self._later(measured=found)
 
-    def reset_layer(self) -> None:
-        """Back to what EVBMF says of the selected layer."""
-        if self.plan is not None and self.spectra is not None and self.selected:
-            self.plan = self.plan.with_layer(evbmf_plan(self.spectra, self.policy)[self.selected])
-            self.notice = ""
-
-    def choose_ranks(self, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
-        """Set ranks of the selected layer by hand; what cannot be is said in `notice`."""
-        if self.plan is None:
-            return
-        try:
-            self.plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
-            self.notice = ""
-        except (PlanError, KeyError) as error:
-            self.notice = str(error.args[0])
-
-    def keep_layer(self) -> None:
-        """Leave the selected layer as it is."""
-        if self.plan is not None and self.selected:
-            self.plan = self.plan.keep(self.selected)
-            self.notice = ""
+        return self._start("Measuring layers", work)
 
     def compress(self) -> bool:
         """Decompose by the present plan and score the result, in the background."""
-        return self.job.start("Compressing", self._compress)
-
-    def _compress(self, job: Job) -> None:
-        if self.network is None or self.data is None or self.plan is None:
-            raise ValueError("Open a network first")
         plan = self.plan
-        smaller = decompose(self.network, plan, progress=lambda s, name: job.report(0.7 * s, f"factorising {name}"))
-        number = max(result.number for result in self.results) + 1
-        result, _ = measure(job.report, 0.7, smaller, self._scored_data, number, "decomposed", plan.describe())
-        self._later(smaller=smaller, curve=(), results=(*self.results, result))
 
-    def finetune(self, *, epochs: int, learning_rate: float) -> bool:
-        """Fine-tune the newest compressed network in the background; what was there stays until it ends."""
-        run = f" run {self.latest.number}" if self.latest else ""
-        return self.job.start(f"Fine-tuning{run}", lambda job: self._finetune(job, epochs, learning_rate))
+        def work(bench: Bench) -> None:
+            if plan is None:
+                raise ValueError("open a network first")
+            self._later(curve=(), **self._with(bench.decompose(plan, self._next_number())))
 
-    def _finetune(self, job: Job, epochs: int, learning_rate: float) -> None:
-        start = self.latest
-        if self.smaller is None or self.data is None or start is None:
-            raise ValueError("compress the network first: there is nothing to fine-tune yet")
-        trained = replace(self.smaller, model=copy.deepcopy(self.smaller.model))
-        curve: tuple[Epoch, ...] = ()
-        earlier = self.curve
-        self._later(curve=curve)
-        job.report(0.0, f"epoch 1 of {epochs}")
-        try:
-            for epoch in finetune(
-                trained,
-                self.data,
-                epochs=epochs,
-                learning_rate=learning_rate,
-                cancelled=job.cancelled,
-                progress=lambda share: job.tell(0.98 * share),
-            ):
-                curve = (*curve, epoch)
-                self._later(curve=curve)
-                if epoch.epoch < epochs:
-                    job.tell(0.98 * epoch.epoch / epochs, f"epoch {epoch.epoch + 1} of {epochs}")
-            if not curve:
-                raise Cancelled  # not one whole epoch
-        except (ValueError, Cancelled):
-            self._later(curve=earlier)  # the network stays what it was, and so does what is shown of it
-            raise
-        stopped = f", cancelled after epoch {len(curve)} of {epochs}" if len(curve) < epochs else ""
-        about = f"{start.about}; {len(curve)} epochs of fine-tuning from learning rate {learning_rate:g}{stopped}"
-        result, _ = measure(job.tell, 0.98, trained, self._scored_data, start.number, "fine-tuned", about)
-        self._later(smaller=trained, results=(*self.results, result))
-        if stopped:
-            raise Cancelled
+        return self._start("Compressing", work)
+
+    def calibrate(self) -> bool:
+        """Refit the newest compressed network's layers on images without labels, in the background."""
+        start = self._newest()
+
+        def work(bench: Bench) -> None:
+            if start is None:
+                raise ValueError("compress the network first: there is nothing to calibrate yet")
+            self._later(**self._with(bench.calibrate(start)))
+
+        return self._start(f"Calibrating{self._run}", work)
+
+    def finetune(self, training: Training | None = None, **settings: Any) -> bool:
+        """Train the newest compressed network in the background; what was there stays until it ends.
+
+        Parameters
+        ----------
+        training : all settings, or some of them by name.
+        """
+        training = replace(training or Training(), **settings)
+
+        def work(bench: Bench, start: Stage) -> None:
+            stage, stopped = bench.train(start, training, lambda curve: self._later(curve=curve))
+            self._later(**self._with(stage))
+            if stopped:
+                raise Cancelled
+
+        return self._train(f"Fine-tuning{self._run}", work)
+
+    def from_scratch(self, training: Training | None = None, **settings: Any) -> bool:
+        """Train the same architecture from Gaussian initialisation; the compressed network stays what it is."""
+        training = replace(training or Training(), **settings)
+
+        def work(bench: Bench, start: Stage) -> None:
+            stage, stopped = bench.from_scratch(start, training, lambda curve: self._later(curve=curve))
+            self._later(results=(*self.results, stage.result))
+            if stopped:
+                raise Cancelled
+
+        return self._train(f"Training from scratch{self._run}", work)
+
+    def _train(self, title: str, work: Callable[[Bench, Stage], None]) -> bool:
+        start, earlier = self._newest(), self.curve
+
+        def trained(bench: Bench) -> None:
+            if start is None:
+                raise ValueError("compress the network first: there is nothing to fine-tune yet")
+            count = len(self.results)
+            self._later(curve=())
+            try:
+                work(bench, start)
+            except (ValueError, Cancelled):
+                # the network stays what it was, and so does what is shown of it
+                bench.job.post(lambda: self.set_trait("curve", earlier) if len(self.results) == count else None)
+                raise
+
+        return self._start(title, trained)
+
+    def _start(self, title: str, work: Callable[[Bench], None]) -> bool:
+        def run(job: Job) -> None:
+            if self.network is None or self.data is None:
+                raise ValueError("open a network first")
+            work(Bench(job, self.network, self.data, self._scored_data))
+
+        return self.job.start(title, run)
+
+    @property
+    def _run(self) -> str:
+        return f" run {self.latest.number}" if self.latest else ""
+
+    def _newest(self) -> Stage | None:
+        return Stage(self.smaller, self.latest) if self.smaller is not None and self.latest is not None else None
+
+    def _next_number(self) -> int:
+        return max((result.number for result in self.results), default=0) + 1
+
+    def _with(self, stage: Stage) -> dict[str, object]:
+        return {"smaller": stage.network, "results": (*self.results, stage.result)}

@@ -13,16 +13,14 @@ from workbench.catalog.local import local_names
 from workbench.catalog.networks import OWN
 from workbench.catalog.weights import PICKLED
 from workbench.compression.data import Data
-from workbench.compression.ranks import CHOICES
 from workbench.compression.table import count
 
-POLICIES = tuple((text, choice) for choice, text in CHOICES.items())
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
 
 
 def chooser(state: State) -> w.Widget:
-    """Network, weights, upload and data; the plan's policy; a line about what is open."""
+    """Network, weights, upload and data; a line about what is open."""
     network, weights, data = (
         w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
         for text, width in (("Network", "330px"), ("Weights", "342px"), ("Data", "330px"))
@@ -32,9 +30,6 @@ def chooser(state: State) -> w.Widget:
         if not state.open(network=state.choice.network, weights=name, file=file):
             raise ValueError("other work is going on; upload it again when that has ended")
 
-    policy = w.Dropdown(options=POLICIES, value=state.policy, description="Plan", layout={"width": "342px"})
-    policy.style.description_width = "62px"
-    reset = w.Button(description="Back to EVBMF", tooltip="Undo all edits by hand: every layer as EVBMF says")
     upload = Upload(
         "Upload weights ...",
         f"Weights of the chosen network, at most {upload_limit()} MiB: a safetensors file, or a state_dict saved by "
@@ -62,7 +57,6 @@ def chooser(state: State) -> w.Widget:
         busy = state.job.running and not state.opening
         for box in (network, weights, data, upload):
             box.disabled = busy
-        policy.disabled = reset.disabled = state.job.running
         about.value = about_text(state, upload.problem)
 
     def changed(field: str, value: str) -> None:
@@ -76,15 +70,13 @@ def chooser(state: State) -> w.Widget:
 
     for field, box in (("network", network), ("weights", weights), ("data", data)):
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
-    w.link((state, "policy"), (policy, "value"))
-    reset.on_click(lambda _: state.reset_plan())
     state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
     state.job.observe(fill, ["running"])
     upload.observe(refused, ["problem"])
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
     return w.VBox(
-        [w.HBox([network, weights, upload], layout=row), w.HBox([data, policy, reset], layout=row), about],
+        [w.HBox([network, weights, upload], layout=row), w.HBox([data], layout=row), about],
         layout={"grid_gap": "6px"},
     )
 

@@ -4,7 +4,7 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.panels.chooser import POLICIES
+from workbench.app.panels.planner import POLICIES
 from workbench.app.paper import Paper
 from workbench.app.state import State
 from workbench.catalog.published import SOURCE

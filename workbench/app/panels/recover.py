@@ -1,57 +1,99 @@
-"""Compress, then fine-tune: buttons, settings, progress, a live curve, and Cancel."""
+"""Compress, calibrate, fine-tune: buttons, settings, progress, the stages side by side, and a live curve."""
 
 from html import escape
 
 import ipywidgets as w
 
+from workbench.app.comparison import fill_stages, stages_figure
 from workbench.app.figures import curve_figure, fill_curve
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.progress import progress_bar
+from workbench.app.recovery import LESSONS, SCHEDULES, Training
 from workbench.app.state import State
+
+TITLES = ("Compressing", "Calibrating", "Fine-tuning", "Training from scratch")
 
 
 def recover_panel(state: State) -> w.Widget:
-    """Buttons and settings above the live curve."""
-    compress = w.Button(description="Compress", button_style="primary", layout={"width": "108px"})
-    tune = w.Button(description="Fine-tune", button_style="primary", layout={"width": "108px"})
-    wide = {"description_width": "92px"}
+    """Buttons and settings above the stages of the newest run and the live curve."""
+    compress = _button("Compress", "Replace every planned layer by its factors")
+    calibrate = _button("Calibrate", "Refit every layer to what the original's gives on some images; no labels")
+    tune = _button("Fine-tune", "Train the compressed network for a few epochs")
+    scratch = w.Button(
+        description="From scratch",
+        tooltip="Train the same small network from random numbers instead: what decomposing is worth",
+        layout={"width": "118px"},
+    )
     epochs = w.BoundedIntText(
         value=10, min=1, max=500, description="epochs", tooltip="1 to 500", style={"description_width": "54px"}
     )
     rate = w.BoundedFloatText(
-        value=1e-3, min=1e-7, max=1.0, step=1e-3, description="learning rate", tooltip="above 0, at most 1", style=wide
+        value=1e-3,
+        min=1e-7,
+        max=1.0,
+        step=1e-3,
+        description="learning rate",
+        tooltip="above 0, at most 1",
+        style={"description_width": "86px"},
     )
-    epochs.layout.width, rate.layout.width = "118px", "178px"
+    schedule = w.Dropdown(
+        options=[(text, name) for name, text in SCHEDULES.items()],
+        description="schedule",
+        style={"description_width": "60px"},
+    )
+    lesson = w.Dropdown(
+        options=[(text, name) for name, text in LESSONS.items()],
+        description="learn from",
+        style={"description_width": "70px"},
+    )
+    for box, width in ((epochs, 118), (rate, 172), (schedule, 322), (lesson, 290)):
+        box.layout.width = f"{width}px"
     advice = w.HTML()
-    figure = FigureView(curve_figure(), "Fine-tuning")
+    stages, figure = FigureView(stages_figure(), "Stages"), FigureView(curve_figure(), "Fine-tuning")
 
     def refresh(_: object = None) -> None:
         busy = state.job.running
         compress.disabled = busy or state.plan is None
-        for box in (tune, epochs, rate):
-            box.disabled = busy or state.smaller is None or not state.trainable
+        ready = not busy and state.smaller is not None
+        calibrate.disabled = not (ready and state.calibratable)
+        unlabelled = lesson.value == "original"
+        tune.disabled = not (ready and (state.calibratable if unlabelled else state.trainable))
+        scratch.disabled = not (ready and state.trainable) or unlabelled
+        rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{advice_text(state)}</div>"
 
     def draw(_: object = None) -> None:
         start = state.latest
         before = None
-        if state.curve and start is not None:
+        if state.curve and start is not None and "scratch" not in state.job.title:
             earlier = [r for r in state.results if r.number == start.number]
             score = (earlier[-2] if len(earlier) > 1 and not state.job.running else start).score
             before = score.top1 if score else None
         figure.show(fill_curve, state.curve, before)
 
+    def compare(_: object = None) -> None:
+        stages.show(fill_stages, state.results, state.latest.number if state.latest else None)
+
+    def training() -> Training:
+        return Training(epochs.value, rate.value, schedule.value, lesson.value)
+
     compress.on_click(lambda _: state.compress())
-    tune.on_click(lambda _: state.finetune(epochs=epochs.value, learning_rate=rate.value))
+    calibrate.on_click(lambda _: state.calibrate())
+    tune.on_click(lambda _: state.finetune(training()))
+    scratch.on_click(lambda _: state.from_scratch(training()))
+    lesson.observe(refresh, "value")
     state.observe(refresh, ["plan", "smaller", "results", "data", "misfit"])
     state.observe(draw, ["curve"])
-    draw()
+    state.observe(compare, ["results"])
     state.job.observe(refresh, ["running"])
+    draw()
+    compare()
     refresh()
-    row = {"grid_gap": "8px", "flex_flow": "row wrap"}
-    settings = w.HBox([compress, tune, epochs, rate], layout=row)
-    progress = progress_bar(state, "Compressing", "Fine-tuning")
-    return w.VBox([settings, advice, progress, figure], layout={"grid_gap": "4px"})
+    row = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
+    buttons = w.HBox([compress, calibrate, tune, scratch], layout=row)
+    settings = w.HBox([lesson, epochs, rate, schedule], layout=row)
+    return w.VBox([buttons, settings, advice, progress_bar(state, *TITLES), stages, figure], layout={"grid_gap": "4px"})
 
 
 def advice_text(state: State) -> str:
@@ -63,46 +105,25 @@ def advice_text(state: State) -> str:
     if state.latest is None:
         return (
             "<b>Next: Compress.</b> Every planned layer is replaced by its small factors. "
-            f"Accuracy falls at first; {term('fine-tune', 'fine-tuning')} brings it back."
+            f"Accuracy falls at first; {term('calibrate', 'calibration')} and {term('fine-tune', 'fine-tuning')} "
+            "bring it back."
         )
     if not state.compressed_as_planned:
         return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
-    if not state.trainable:
-        return f"<b>Fine-tuning needs training images</b> that fit the network: {escape(state.untrainable)}"
+    if not state.trainable and not state.calibratable:
+        return f"<b>Recovery needs training images</b> that fit the network: {escape(state.untrainable)}"
     if state.latest.stage == "decomposed":
         return (
-            f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}. "
-            f"The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
+            f"<b>Next: Calibrate</b>, which takes seconds and no labels, then <b>Fine-tune</b> for a few "
+            f"{term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
         )
-    return "Change ranks above and <b>Compress</b> again for another point, or <b>Fine-tune</b> on."
+    if state.latest.stage == "calibrated":
+        return f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
+    return (
+        "Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train the same "
+        f"network {term('from scratch')} to see what decomposing was worth."
+    )
 
 
-def progress_bar(state: State, *titles: str) -> w.Widget:
-    """What is going on in the background, how far it is, and Cancel, for jobs whose title begins like that."""
-    bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
-    text = w.HTML(layout={"flex": "0 1 auto", "min_width": "240px"})
-    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop what is going on")
-    error = w.HTML()
-    job = state.job
-
-    def refresh(_: object = None) -> None:
-        if job.title and not job.title.startswith(titles):
-            return  # shown elsewhere; what stands here stays, so that nothing jumps
-        cancel.disabled = not job.running
-        cancel.layout.visibility = "visible" if job.running else "hidden"
-        note = f": {escape(job.note)}" if job.note else ""
-        text.value = f"<div class='wb-status' role='status'><b>{escape(job.title or 'Ready')}</b>{note}</div>"
-        error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
-        bar.layout.visibility = "visible" if job.running else "hidden"
-
-    job.observe(refresh, ["running", "note", "error", "title"])
-
-    def advance(_: object = None) -> None:
-        if job.title.startswith(titles):
-            bar.value = job.progress
-
-    job.observe(advance, ["progress"])
-    cancel.on_click(lambda _: job.cancel())
-    row = w.HBox([text, bar, cancel], layout={"align_items": "center", "grid_gap": "10px", "width": "100%"})
-    refresh()
-    return w.VBox([row, error])
+def _button(text: str, tooltip: str) -> w.Button:
+    return w.Button(description=text, tooltip=tooltip, button_style="primary", layout={"width": "108px"})

@@ -2,7 +2,7 @@
 
 import ipywidgets as w
 
-from workbench.app.figures import fill_tradeoff, tradeoff_figure
+from workbench.app.comparison import fill_tradeoff, tradeoff_figure
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 

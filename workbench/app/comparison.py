@@ -1,0 +1,163 @@
+"""Networks beside each other: accuracy against FLOPs with the Pareto front, and the stages of a run as bars."""
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import Protocol
+
+import plotly.graph_objects as go
+from plotly.basedatatypes import BaseFigure
+
+from workbench.app.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILLION, axis, layout, say_if_empty
+from workbench.compression.data import Accuracy
+from workbench.kernels.complexity import Cost
+
+
+class Point(Protocol):
+    """What the trade-off plot needs of a result."""
+
+    @property
+    def number(self) -> int: ...  # noqa: D102
+    @property
+    def stage(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def cost(self) -> Cost: ...  # noqa: D102
+    @property
+    def validation(self) -> Accuracy | None: ...  # noqa: D102
+    @property
+    def test(self) -> Accuracy | None: ...  # noqa: D102
+    @property
+    def score(self) -> Accuracy | None: ...  # noqa: D102
+    @property
+    def random_weights(self) -> bool: ...  # noqa: D102
+    @property
+    def about(self) -> str: ...  # noqa: D102
+
+
+STAGES = (
+    ("original", "star", INK, 15),
+    ("decomposed", "circle-open", VERMILLION, 12),
+    ("calibrated", "diamond", ORANGE, 12),
+    ("distilled", "square", GREEN, 11),
+    ("fine-tuned", "circle", BLUE, 12),
+    ("from scratch", "x", PURPLE, 11),
+)
+
+
+def tradeoff_figure() -> go.Figure:
+    """Empty figure for :func:`fill_tradeoff`: the paths of runs, one trace for each stage, and the Pareto front."""
+    figure = go.Figure()
+    path = {"color": GREY, "width": 1.5, "dash": "dot"}
+    figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
+    for stage, symbol, color, size in STAGES:
+        marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
+        hover = "%{customdata}<extra></extra>"
+        bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}
+        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
+    front = {"color": GREEN, "width": 2, "shape": "hv"}
+    figure.add_trace(go.Scatter(name="Pareto front", mode="lines", line=front, hoverinfo="skip"))
+    figure.update_layout(layout(400, margin={"l": 64, "t": 14}, legend={"y": -0.17}))
+    figure.update_xaxes(axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
+    figure.update_yaxes(axis("validation accuracy (%)"))
+    return figure
+
+
+def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
+    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run."""
+    original = results[0].cost if results else Cost(0, 0)
+    scored = [(r, r.score) for r in results if r.score is not None]
+    path_x: list[float | None] = []
+    path_y: list[float | None] = []
+    for number in sorted({r.number for r, _ in scored if r.number}):
+        steps = [(r, score) for r, score in scored if r.number == number and r.stage != "from scratch"]
+        path_x += [*(r.cost.macs / 1e6 for r, _ in steps), None]
+        path_y += [*(score.top1 for _, score in steps), None]
+    front = pareto_front(results)
+    with figure.batch_update():
+        figure.data[0].x, figure.data[0].y = path_x, path_y
+        figure.data[-1].x = [r.cost.macs / 1e6 for r in front]
+        figure.data[-1].y = [r.score.top1 for r in front if r.score]
+        for trace, (stage, *_) in zip(figure.data[1:-1], STAGES, strict=True):
+            points = [(r, score) for r, score in scored if r.stage == stage]
+            trace.x = [r.cost.macs / 1e6 for r, _ in points]
+            trace.y = [score.top1 for _, score in points]
+            trace.customdata = [_hover(r, original) for r, _ in points]
+            trace.error_y.array = [score.interval[1] - score.top1 for _, score in points]
+            trace.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
+        kind = "test" if scored and scored[0][0].validation is None else "validation"
+        doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
+        figure.layout.yaxis.title.text = f"{kind} accuracy (%){doubt}"
+        text = (
+            "No accuracy without data that fit the network." if results else "The network is being opened and scored."
+        )
+        say_if_empty(figure, not scored, text)
+
+
+def pareto_front(results: Sequence[Point]) -> list[Point]:
+    """Scored results that no other beats in both accuracy and MACs, by MACs; of equal ones the first."""
+    front: list[Point] = []
+    for result in sorted((r for r in results if r.score), key=lambda r: (r.cost.macs, -_top1(r))):
+        if not front or _top1(result) > _top1(front[-1]):
+            front.append(result)
+    return front
+
+
+def _top1(result: Point) -> float:
+    return result.score.top1 if result.score else 0.0
+
+
+def stages_figure() -> go.Figure:
+    """Empty figure for :func:`fill_stages`: one bar a stage."""
+    bars = {"type": "data", "symmetric": False, "color": INK, "thickness": 1.2, "width": 5}
+    text = {"textposition": "inside", "insidetextanchor": "start", "hovertemplate": "%{customdata}<extra></extra>"}
+    figure = go.Figure(go.Bar(width=0.62, error_y=bars, **text))
+    figure.update_layout(layout(216, margin={"l": 58, "t": 10, "b": 30}, showlegend=False))
+    figure.update_xaxes({**axis("", showgrid=False), "type": "category", "ticks": "", "title": None})
+    figure.update_yaxes(axis("accuracy (%)", rangemode="tozero"))
+    return figure
+
+
+def fill_stages(figure: BaseFigure, results: Sequence[Point], number: int | None) -> None:
+    """The original, and each stage of one run at its last, with 95 % intervals.
+
+    Parameters
+    ----------
+    number : the run; None where there is none yet.
+    """
+    last = {r.stage: r for r in results if r.score and r.number in (0, number)}
+    shown = [(last[stage], color) for stage, _, color, _ in STAGES if stage in last]
+    original = results[0].cost if results else Cost(0, 0)
+    with figure.batch_update():
+        trace = figure.data[0]
+        scores = [r.score for r, _ in shown if r.score]
+        trace.x = [r.stage for r, _ in shown]
+        trace.y = [score.top1 for score in scores]
+        trace.text = [f"{score.top1:.1f} %" for score in scores]
+        trace.customdata = [_hover(r, original) for r, _ in shown]
+        trace.marker.color = [color for _, color in shown]
+        trace.textfont.color = ["#FFFFFF" if color in (INK, BLUE) else INK for _, color in shown]
+        trace.error_y.array = [score.interval[1] - score.top1 for score in scores]
+        trace.error_y.arrayminus = [score.top1 - score.interval[0] for score in scores]
+        kind = "test" if shown and shown[0][0].validation is None else "validation"
+        figure.layout.yaxis.title.text = f"{kind} accuracy (%)"
+        figure.layout.yaxis.range = [0, 105]
+        say_if_empty(figure, not shown, "Each stage is a bar here: original, decomposed, calibrated, fine-tuned.")
+
+
+def _scored(score: Accuracy) -> str:
+    low, high = score.interval
+    return f"{score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images"
+
+
+def _hover(result: Point, original: Cost) -> str:
+    r = result
+    macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
+    lines = [
+        f"<b>{r.label}</b>",
+        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test)) if score),
+        f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
+        f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
+        *wrap(r.about, 60),
+    ]
+    return "<br>".join(lines)

@@ -1,0 +1,103 @@
+"""The plan of the whole network: EVBMF or a budget, which layers, and how hard."""
+
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+from workbench.app.glossary import term
+from workbench.app.panels.progress import progress_bar
+from workbench.app.planning import EXPLAINED, PLANNERS
+from workbench.app.state import State
+from workbench.compression.ranks import CHOICES
+
+POLICIES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
+MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
+
+
+def planner_panel(state: State) -> w.Widget:
+    """Settings of the planner, a sentence about each way, and a button that measures which layers matter."""
+    settings = state.planning
+    planner = _box(w.Dropdown, "Ranks by", 300, options=[(text, name) for name, text in PLANNERS.items()])
+    layers = _box(w.Dropdown, "Layers", 290, options=POLICIES)
+    strength = _box(w.FloatSlider, "EVBMF strength", 380, min=0.3, max=2.0, step=0.05, readout_format=".2f")
+    budget = _box(w.FloatSlider, "fewer MACs, times", 380, min=1.1, max=10.0, step=0.05, readout_format=".2f")
+    multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
+    reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
+    sense = w.Button(
+        description="Measure layers",
+        tooltip="Compress each layer alone and see how the answers change: budgets then spare the layers that matter",
+    )
+    fields = {
+        "planner": planner,
+        "layers": layers,
+        "strength": strength,
+        "macs_ratio": budget,
+        "rank_multiple": multiple,
+    }
+    for name, box in fields.items():
+        box.value = getattr(settings, name)
+    words, notice = w.HTML(), w.HTML()
+    filling = False
+
+    def fill(_: object = None) -> None:
+        nonlocal filling
+        filling = True
+        try:
+            for name, box in fields.items():
+                if box.value != getattr(state.planning, name):
+                    box.value = getattr(state.planning, name)
+        finally:
+            filling = False
+        by_budget = state.planning.planner == "budget"
+        for box in (budget, multiple, sense):
+            box.layout.display = "" if by_budget else "none"
+        strength.layout.display = "none" if by_budget else ""
+        sense.disabled = state.job.running or state.plan is None or not state.calibratable or state.measured is not None
+        words.value = f"<div class='wb-soft'>{explained(state)}</div>"
+        notice.value = f"<div class='wb-notice'>{escape(state.notice)}</div>"
+
+    def changed(name: str, value: Any) -> None:
+        if filling:
+            return
+        more = {"layers": "all" if value == "budget" else "default"} if name == "planner" else {}
+        state.replan(**{name: value}, **more)
+
+    for name, box in fields.items():
+        box.observe(lambda change, name=name: changed(name, change["new"]), "value")
+    reset.on_click(lambda _: state.reset_plan())
+    sense.on_click(lambda _: state.measure_layers())
+    state.observe(fill, ["planning", "measured", "plan", "notice", "data"])
+    state.job.observe(fill, ["running"])
+    fill()
+    row = {"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "center"}
+    return w.VBox(
+        [
+            w.HBox([planner, layers, reset], layout=row),
+            w.HBox([strength, budget, multiple, sense], layout=row),
+            words,
+            progress_bar(state, "Measuring"),
+            notice,
+        ],
+        layout={"grid_gap": "4px"},
+    )
+
+
+def explained(state: State) -> str:
+    """HTML: the way that is chosen, in a sentence or two."""
+    planning = state.planning
+    text = escape(EXPLAINED[planning.planner]).replace("EVBMF", term("EVBMF"), 1)
+    if planning.planner == "evbmf":
+        if planning.strength != 1:
+            how = "harder" if planning.strength > 1 else "more gently"
+            text += f" At strength {planning.strength:.2f} it cuts {how} than the paper."
+        return text
+    if state.measured is not None:
+        return f"{text} What is lost is measured in the network's answers on {state.measured.images} images."
+    return f"{text} What is lost is judged by the weights; <b>Measure layers</b> goes by the network's answers instead."
+
+
+def _box(kind: Any, text: str, width: int, **more: Any) -> Any:
+    box = kind(description=text, layout={"width": f"{width}px"}, **more)
+    box.style.description_width = "112px" if kind is w.FloatSlider else "62px"
+    return box

@@ -1,0 +1,140 @@
+"""The plan of a session: how the ranks of the whole network are chosen, and edits by hand. No widgets."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from traitlets import HasTraits, Instance, Unicode, observe
+
+from workbench.app.jobs import sentence
+from workbench.compression.budget import budget_plan
+from workbench.compression.plan import Plan, PlanError
+from workbench.compression.ranks import evbmf_plan
+from workbench.compression.sensitivities import Sensitivities
+from workbench.compression.spectra import Spectra
+
+PLANNERS = {"evbmf": "EVBMF: the paper's way", "budget": "a budget for the whole network"}
+EXPLAINED = {
+    "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
+    "budget": "You say how much work to save; the ranks are shared out over all layers so that the least is lost.",
+}
+"""Each way in a sentence."""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Settings of the planner.
+
+    Attributes
+    ----------
+    planner : "evbmf" or "budget".
+    layers : which ones: "default", "spatial" or "all".
+    strength : factor on EVBMF's thresholds.
+    macs_ratio : the budget, original / compressed.
+    rank_multiple : ranks are multiples of it; for budgets only.
+    """
+
+    planner: str = "evbmf"
+    layers: str = "default"
+    strength: float = 1.0
+    macs_ratio: float = 2.0
+    rank_multiple: int = 1
+
+    def plan(self, spectra: Spectra, measured: Sensitivities | None = None, edited: Plan | None = None) -> Plan:
+        """The plan by these settings.
+
+        Parameters
+        ----------
+        measured : what layers matter in the outputs, for budgets; None to go by the weights.
+        edited : a plan whose parts chosen by hand stay as they are.
+
+        Raises
+        ------
+        PlanError : if the budget cannot be met, naming the best that can be reached.
+        """
+        by_hand = [part for part in edited or () if part.by_hand]
+        if self.planner == "evbmf":
+            plan = evbmf_plan(spectra, self.layers, strength=self.strength)
+        else:
+            pinned = {part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in by_hand}
+            plan = budget_plan(
+                spectra,
+                self.macs_ratio,
+                images=measured,
+                pinned=pinned,
+                rank_multiple=self.rank_multiple,
+                layers=self.layers,
+            )
+        for part in by_hand:
+            plan = plan.with_layer(part)
+        return plan
+
+
+class Planned(HasTraits):
+    """A plan that follows its settings and remembers what was chosen by hand.
+
+    Traits
+    ------
+    spectra, plan : of the network that is open; None until it is.
+    planning : how the ranks of the whole network are chosen.
+    measured : what layers matter in the outputs, once that has been measured; None before.
+    selected : name of the layer that is looked at.
+    notice : a sentence about the last edit that could not be made, or "".
+    """
+
+    spectra = Instance(Spectra, allow_none=True)
+    plan = Instance(Plan, allow_none=True)
+    planning = Instance(Planning, ())
+    measured = Instance(Sensitivities, allow_none=True)
+    selected = Unicode()
+    notice = Unicode()
+
+    def planned(self, spectra: Spectra) -> Plan:
+        """The plan of a network just opened; a budget that it cannot meet gives way to EVBMF."""
+        try:
+            return self.planning.plan(spectra)
+        except PlanError:
+            return replace(self.planning, planner="evbmf").plan(spectra)
+
+    @observe("planning", "measured")
+    def _replan(self, _: object) -> None:
+        if self.spectra is not None and self.plan is not None:
+            self._replace_plan(self.plan)  # what somebody chose by hand stays chosen
+
+    def reset_plan(self) -> None:
+        """Back to what the planner says of every layer."""
+        self._replace_plan(None)
+
+    def _replace_plan(self, edited: Plan | None) -> None:
+        if self.spectra is None:
+            return
+        try:
+            self.plan, self.notice = self.planning.plan(self.spectra, self.measured, edited), ""
+        except PlanError as error:
+            self.notice = sentence(error)
+
+    def replan(self, **changes: Any) -> None:
+        """Change settings of the planner."""
+        self.planning = replace(self.planning, **changes)
+
+    def reset_layer(self) -> None:
+        """Back to what EVBMF says of the selected layer."""
+        if self.plan is not None and self.spectra is not None and self.selected:
+            evbmf = replace(self.planning, planner="evbmf").plan(self.spectra)
+            self.plan = self.plan.with_layer(evbmf[self.selected])
+            self.notice = ""
+
+    def choose_ranks(self, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
+        """Set ranks of the selected layer by hand; what cannot be is said in `notice`."""
+        if self.plan is None:
+            return
+        try:
+            self.plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
+            self.notice = ""
+        except (PlanError, KeyError) as error:
+            self.notice = str(error.args[0])
+
+    def keep_layer(self) -> None:
+        """Leave the selected layer as it is."""
+        if self.plan is not None and self.selected:
+            self.plan = self.plan.keep(self.selected)
+            self.notice = ""
