@@ -5,7 +5,8 @@ from PIL import Image
 
 import workbench as wb
 from workbench.catalog import images
-from workbench.catalog.images import decode, load_images
+from workbench.catalog.decoding import decode
+from workbench.catalog.images import load_images
 
 
 def picture(path, width=40, height=30, color=(200, 100, 50)):
@@ -44,9 +45,10 @@ def test_one_folder_a_class(tmp_path):
 def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     (table / "1.png").write_bytes((table / "1.png").read_bytes()[:60])
     (table / "2.png").write_text("no image")
-    data, skipped = load_images(table, "labels.csv", size=16)
+    data = load_images(table, "labels.csv", size=16)
     assert data.test.labels.tolist() == [7, 4]
-    assert [text.split(" ")[0] for text in skipped] == ["1.png", "2.png"]
+    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png"]
+    assert str(data).endswith("test 2 images of shape (3, 16, 16); 2 left out")
     assert len(wb.load_data("images", root=table, labels="labels.csv", size=16).test) == 2
     assert "2 images were left out: 1.png" in caplog.text
 
