@@ -1,6 +1,7 @@
 """One image file of anybody's -> pixels: upright, RGB, square. What is no sound image is a sentence, not a crash."""
 
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
     left, top = (image.width - size) // 2, (image.height - size) // 2
     pixels = np.asarray(image.crop((left, top, left + size, top + size)))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
+    """Context without Pillow's warnings of damaged files and bombs, which are left out and named anyway.
+
+    Warnings are switched for all threads, so it belongs around a pool of them, not into each.
+    """
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _rgb(path: Path) -> Image.Image:

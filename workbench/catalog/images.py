@@ -1,7 +1,6 @@
 """Folders of images as data sets: labelled by a table, by folders, or ImageNet's own validation images."""
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from workbench.catalog.decoding import decode
+from workbench.catalog.decoding import decode, quiet
 from workbench.catalog.labels import read_labels
 from workbench.compression.data import Data, Split
 
@@ -38,7 +36,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
             return torch.stack(list(pool.map(lambda i: decode(self.paths[i], self.size), index.tolist())))
 
 
@@ -120,7 +118,7 @@ def _decode(
         return image if keep else torch.empty(0)
 
     results = []
-    with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for i, result in enumerate(pool.map(check, names)):
                 results.append(result)
@@ -146,11 +144,3 @@ def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[
     pieces = np.split(dealt, ends)
     names = ("train", "validation", "test")
     return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(names, pieces, strict=True)}
-
-
-class _quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with _quiet():`
-    """Context without Pillow's warning of bombs, which are left out and named anyway."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
