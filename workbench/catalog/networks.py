@@ -24,6 +24,9 @@ from workbench.compression.network import Network
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
+"""In the names of torchvision's checkpoints: the beginning of the file's sha256."""
+
 
 class DamagedFileError(ValueError):
     """A file is not what its card says; the sentence names both."""
@@ -190,7 +193,7 @@ def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], No
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
-    digits = re.search(r"-([0-9a-f]{8,})\.", path.name)  # torchvision's names end in the beginning of the sha256
+    digits = CHECKSUM.search(path.name)
     checksum = digits[1] if digits else ""
     if not is_whole(path, checksum):
         try:
