@@ -149,7 +149,7 @@ def load_network(
         source = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
-        load_weights(model, read_weights(path), path.name)
+        load_weights(model, _renamed(name, read_weights(path)), path.name)
         source = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     else:
         random = True
@@ -203,8 +203,15 @@ def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], No
                 f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
                 f"{found.url} and put it into {path.parent}, or take weights=None"
             ) from None
-    load_weights(model, read_weights(path), path.name)
+    load_weights(model, _renamed(name, read_weights(path)), path.name)
     return f"torchvision {found}"
+
+
+def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Torchvision's files of DenseNets still have the names of an old PyTorch (norm.1 for norm1)."""
+    if not name.startswith("densenet"):
+        return weights
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
 
 
 def _bundled(model: nn.Module, name: str) -> str:
