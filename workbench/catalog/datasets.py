@@ -1,6 +1,7 @@
 """Data sets by name."""
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workbench.catalog.digits import digits
@@ -24,7 +25,11 @@ def load_data(
     root: str | Path | None = None,
     labels: str | Path | None = None,
     size: int = 256,
+    classes: Sequence[str] = (),
+    train: float = 0.0,
+    validation: float = 0.0,
     download: bool = False,
+    progress: Callable[[float, str], None] | None = None,
 ) -> Data:
     """A data set with its `train`, `validation` and `test` splits.
 
@@ -33,8 +38,10 @@ def load_data(
     name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
         a folder of images, which become the `test` split.
     download : fetch a data set of torchvision's into `root` if it is not there.
-    root, labels, size : for "images", see :func:`~workbench.catalog.images.load_images`; images that are not sound are
-        left out and named in the log.
+    root, labels, size, classes, train, validation : for "images", see
+        :func:`~workbench.catalog.images.load_images`; images that are not sound are left out and named in
+        ``data.skipped``.
+    progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
 
     Raises
     ------
@@ -49,8 +56,8 @@ def load_data(
     if root is None:
         raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
     if name in TORCH_DATASETS:
-        return load_torch_dataset(name, root, download=download)
-    data, skipped = load_images(root, labels, size=size)
-    if skipped:
-        log.warning("%d images were left out: %s", len(skipped), "; ".join(skipped[:5]))
+        return load_torch_dataset(name, root, download=download, progress=progress)
+    data = load_images(root, labels, size=size, classes=classes, train=train, validation=validation, progress=progress)
+    if data.skipped:
+        log.warning("%d images were left out: %s", len(data.skipped), "; ".join(data.skipped[:5]))
     return data

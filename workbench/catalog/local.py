@@ -1,11 +1,13 @@
 """Data sets that are on this machine: those bundled, and what somebody put into one folder. Nobody types a path."""
 
 import os
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from workbench.catalog.datasets import data_names, load_data
-from workbench.catalog.images import SUFFIXES
+from workbench.catalog.decoding import SUFFIXES
+from workbench.catalog.imagenet import TABLES
 from workbench.catalog.networks import data_folder
 from workbench.catalog.torch_datasets import TORCH_DATASETS
 from workbench.compression.data import Data
@@ -27,8 +29,14 @@ def local_names() -> dict[str, str]:
     return found | dict.fromkeys(TORCH_DATASETS, "torchvision's")
 
 
-def load_local(name: str) -> Data:
+def load_local(name: str, *, classes: Sequence[str] = (), progress: Callable[[float, str], None] | None = None) -> Data:
     """One of :func:`local_names`; torchvision's are downloaded into the folder if they are not there yet.
+
+    Parameters
+    ----------
+    classes : the network's, if folders of images are to be called like them; see
+        :func:`~workbench.catalog.images.load_images`.
+    progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
 
     Raises
     ------
@@ -40,9 +48,10 @@ def load_local(name: str) -> Data:
     if name not in local_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
-        return load_data(name, root=datasets_folder(), download=True)
+        return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
-    return load_data("images", root=folder, labels=TABLE if (folder / TABLE).is_file() else None)
+    table = TABLE if (folder / TABLE).is_file() else None
+    return load_data("images", root=folder, labels=table, classes=classes, progress=progress)
 
 
 def _holds_images(entry: Path) -> bool:
@@ -50,7 +59,7 @@ def _holds_images(entry: Path) -> bool:
     try:
         if not entry.is_dir() or entry.name.startswith("."):
             return False
-        if (entry / TABLE).is_file():
+        if any((entry / table).is_file() for table in (TABLE, *TABLES)):
             return True
         return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
     except OSError:  # a folder that we may not read is none to choose from

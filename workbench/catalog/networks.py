@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,14 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from workbench.catalog import cifar, classics
+from workbench.catalog import cifar, classics, imagenet
 from workbench.catalog.digits import CLASSES, digits_vgg
+from workbench.catalog.download import DownloadError, fetch, is_whole
 from workbench.catalog.vision import torchvision
 from workbench.catalog.weights import WeightsError, load_weights, read_weights
 from workbench.compression.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
+"""In the names of torchvision's checkpoints: the beginning of the file's sha256."""
 
 
 class DamagedFileError(ValueError):
@@ -56,15 +61,23 @@ class Entry:
     preprocessing: Callable[[Tensor], Tensor] | None = None
     classes: tuple[str, ...] = ()
     bundled: bool = False
+    imagenet: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the outputs; ImageNet's are read from torchvision when they are asked for."""
+        return imagenet.class_names() if self.imagenet else self.classes
 
 
 def _image(build: Callable[[], nn.Module], size: int) -> Entry:
-    return Entry(build, (3, size, size), Centred(size))
+    return Entry(build, (3, size, size), Centred(size), imagenet=True)
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        # These two undo the usual normalisation for theirs; torchvision switches that on for its own weights only.
+        odd = name in ("googlenet", "inception_v3")
+        options = {"init_weights": False, "transform_input": True} if odd else {}
         model: nn.Module = torchvision("models").get_model(name, weights=None, **options)
         return model
 
@@ -104,7 +117,9 @@ def network_names() -> list[str]:
     return sorted(catalog())
 
 
-def load_network(name: str, weights: str | Path | None = "default") -> Network:
+def load_network(
+    name: str, weights: str | Path | None = "default", *, progress: Callable[[float, str], None] | None = None
+) -> Network:
     """A network of the catalog, in eval mode.
 
     Parameters
@@ -113,6 +128,7 @@ def load_network(name: str, weights: str | Path | None = "default") -> Network:
         56) and "vgg16_cifar", or a classification network of torchvision by its own name.
     weights : "default" (the bundled ones, or random ones where none are bundled), None (random, from seed 0),
         "pretrained" (torchvision's, downloaded once), or the path of a safetensors file or a tensor-only state_dict.
+    progress : called with (share done, what) while something is downloaded; what it raises ends that.
 
     Raises
     ------
@@ -129,17 +145,17 @@ def load_network(name: str, weights: str | Path | None = "default") -> Network:
         torch.random.set_rng_state(torch_state)
     source, random = "random weights (seed 0): accuracies mean nothing", False
     if weights == "pretrained":
-        source = _pretrained(model, name)
+        source = _pretrained(model, name, progress)
     elif weights == "default" and entry.bundled:
         source = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
-        load_weights(model, read_weights(path), path.name)
+        load_weights(model, _renamed(name, read_weights(path)), path.name)
         source = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     else:
         random = True
     return Network(
-        model.eval(), entry.input_shape, name, entry.preprocessing, entry.classes, source, random_weights=random
+        model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, source, random_weights=random
     )
 
 
@@ -156,7 +172,7 @@ def outline(name: str) -> Network:
     with torch.device("meta"):
         model = entry.build()
     return Network(
-        model.eval(), entry.input_shape, name, entry.preprocessing, entry.classes, "no weights", random_weights=True
+        model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, "no weights", random_weights=True
     )
 
 
@@ -173,21 +189,30 @@ def _like(name: str) -> list[str]:
     return (first or sorted(OWN))[:12]
 
 
-def _pretrained(model: nn.Module, name: str) -> str:
+def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], None] | None) -> str:
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    file = Path(found.url).name
-    try:
-        state = torch.hub.load_state_dict_from_url(found.url, weights_only=True)
-    except OSError:
-        raise WeightsError(
-            f"the weights of {name} cannot be downloaded now; on a machine with a network get {file} "
-            f"from the torchvision model zoo and put it into {folder}, or take weights=None"
-        ) from None
-    load_weights(model, state, file)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
+    digits = CHECKSUM.search(path.name)
+    checksum = digits[1] if digits else ""
+    if not is_whole(path, checksum):
+        try:
+            fetch(found.url, path, checksum=checksum, progress=progress)
+        except DownloadError as error:
+            raise WeightsError(
+                f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
+                f"{found.url} and put it into {path.parent}, or take weights=None"
+            ) from None
+    load_weights(model, _renamed(name, read_weights(path)), path.name)
     return f"torchvision {found}"
+
+
+def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Torchvision's files of DenseNets still have the names of an old PyTorch (norm.1 for norm1)."""
+    if not name.startswith("densenet"):
+        return weights
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
 
 
 def _bundled(model: nn.Module, name: str) -> str:

@@ -1,6 +1,7 @@
 """Weights from files that anybody may have made: read without running any code in them, and compared key by key."""
 
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +19,13 @@ LARGEST = 4 * 2**30
 """Bytes of weights, unpacked, that are accepted; a small file that claims more is a bomb."""
 
 
+DAMAGED = (
+    *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, MemoryError),
+    *(AssertionError, OverflowError, struct.error, zipfile.BadZipFile, NotImplementedError),
+)
+"""What readers raise, one or the other, on files that are damaged or made to do damage."""
+
+
 class WeightsError(ValueError):
     """A file whose weights cannot be used; the sentence names it and says why."""
 
@@ -25,7 +33,8 @@ class WeightsError(ValueError):
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name from a safetensors file or a tensor-only state_dict (.pth, .pt, .th).
 
-    A state_dict may be wrapped ({"state_dict": ...}), and its keys may begin with ``module.``.
+    A state_dict may be wrapped ({"state_dict": ...}), and all its keys may begin with ``module.`` or ``_orig_mod.``,
+    which PyTorch's wrappers leave behind.
 
     Raises
     ------
@@ -33,28 +42,37 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         holds other things than tensors, or would run code if it were unpickled (it does not run).
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise WeightsError(
+            f"{path.name} is {'a folder' if path.is_dir() else 'no ordinary file'}; name the file itself"
+        )
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         try:
             return _tensors(load_file(path), path.name)
-        except SafetensorError as error:
+        except (SafetensorError, *DAMAGED) as error:
+            if isinstance(error, WeightsError):
+                raise
             raise WeightsError(f"{path.name} is no sound safetensors file: {error}") from None
     if suffix not in PICKLED:
         raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
-    _refuse_bombs(path)
     try:
+        _refuse_bombs(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old pickle protocols
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        unreadable = "Unsupported operand" in str(error)  # no pickle of PyTorch's at all
+        if not unreadable and ("weights_only" in str(error) or "Unsupported" in str(error)):
             raise WeightsError(
                 f"{path.name} holds more than tensors and would run code when loaded; save model.state_dict() instead"
             ) from None
         raise WeightsError(f"{path.name} is damaged or no file of weights") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError):
+    except DAMAGED as error:
+        if isinstance(error, WeightsError):
+            raise
         raise WeightsError(f"{path.name} is damaged or no file of weights") from None
     return _tensors(content, path.name)
 
@@ -64,9 +82,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
 
     Raises
     ------
-    WeightsError : naming the first keys that are missing, unknown or of another shape; the model is then unchanged.
+    WeightsError : naming the first keys that are missing, unknown, of another shape or kind of number, or not finite;
+        the model is then unchanged.
     """
     own = model.state_dict()
+    # Batch norms did not count their batches before PyTorch 0.4.1: old files lack the number, and nothing uses it.
+    counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in weights}
+    weights = {**counters, **weights}
     missing = sorted(own.keys() - weights.keys())
     unknown = sorted(weights.keys() - own.keys())
     other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
@@ -79,6 +101,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
         )
     if problems:
         raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}")
+    for key, value in weights.items():
+        if value.is_floating_point() != own[key].is_floating_point():
+            raise WeightsError(f"{name} does not fit this network: {key} is {value.dtype}, not {own[key].dtype}")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{name} cannot be used: {key} has weights that are NaN or infinite")
     model.load_state_dict(dict(weights))
 
 
@@ -103,8 +130,15 @@ def _tensors(content: Any, name: str) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{name} holds no state_dict: names with a tensor each")
-    bad = next((k for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))), None)
-    if bad is not None:
-        raise WeightsError(f"{name} holds something else than a tensor under {bad!r}; save model.state_dict() alone")
-    prefix = "module." if all(k.startswith("module.") for k in content) else ""
-    return {k.removeprefix(prefix): v for k, v in content.items()}
+    for key, value in content.items():
+        if not (isinstance(key, str) and isinstance(value, Tensor)):
+            raise WeightsError(
+                f"{name} holds something else than a tensor under {key!r}; save model.state_dict() alone"
+            )
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise WeightsError(f"{name} holds no plain numbers under {key!r}; save the weights of the usual model")
+    found = dict(content)
+    for prefix in ("module.", "_orig_mod.", "module."):  # either may be outside of the other
+        if all(key.startswith(prefix) for key in found):
+            found = {key.removeprefix(prefix): value for key, value in found.items()}
+    return found

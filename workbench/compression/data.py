@@ -78,13 +78,17 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set: `train` to learn from, `validation` to choose by, `test` to report, each never used for another."""
+    """A data set: `train` to learn from, `validation` to choose by, `test` to report, each never used for another.
+
+    `classes` are the names of the class indices, `skipped` a sentence for each file that had to be left out.
+    """
 
     train: Split
     validation: Split
     test: Split
     name: str = "data"
     classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -92,7 +96,8 @@ class Data:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))
-        return f"{self.name}: {sizes} images of shape {tuple(self.test.images.shape[1:])}"
+        left_out = f"; {len(self.skipped)} left out" if self.skipped else ""
+        return f"{self.name}: {sizes} images of shape {tuple(self.test.images.shape[1:])}{left_out}"
 
     __repr__ = __str__
 

@@ -1,0 +1,108 @@
+"""One image file of anybody's -> pixels: upright, RGB, square. What is no sound image is a sentence, not a crash."""
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
+"""What is read, whatever a file is called: Pillow's other decoders (one starts another program) stay out of it."""
+
+LARGEST = 80_000_000
+"""Pixels of an image that are unpacked at most; a small file that claims more is a bomb."""
+
+BROKEN = (
+    *(OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError),
+    *(OverflowError, ZeroDivisionError, MemoryError, struct.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+"""What Pillow raises, one or the other, on files that are damaged or made to do damage."""
+
+
+def decode(path: Path, size: int, name: str = "") -> Tensor:
+    """(3, size, size) uint8: turned upright as the camera noted, shorter side `size`, centre cropped, RGB.
+
+    What is transparent becomes white; 16 bits and floats are scaled to 8 bits; of several pages the first counts.
+
+    Parameters
+    ----------
+    name : what the file is called in messages; its own name if empty.
+
+    Raises
+    ------
+    ValueError : naming the file, if it is no sound image or a bomb.
+    """
+    try:
+        image = _rgb(path)
+    except BROKEN as error:
+        raise ValueError(f"{name or path.name} is no sound image: {_reason(error, path)}") from None
+    width, height = image.size
+    scale = size / min(width, height)
+    if max(width, height) * scale * size > LARGEST:
+        raise ValueError(f"{name or path.name} is no sound image: it has {width} x {height} pixels, a line")
+    if scale != 1:
+        image = image.resize(
+            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BILINEAR
+        )
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
+    """Context without Pillow's warnings of damaged files and bombs, which are left out and named anyway.
+
+    Warnings are switched for all threads, so it belongs around a pool of them, not into each.
+    """
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _rgb(path: Path) -> Image.Image:
+    if not path.stat().st_size:
+        raise ValueError("it is empty")
+    with Image.open(path, formats=FORMATS) as opened:
+        if opened.width * opened.height > LARGEST:
+            raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
+        opened.load()
+        try:
+            image = ImageOps.exif_transpose(opened)
+        except BROKEN:  # a damaged note of the camera is no reason to lose the picture
+            image = opened.copy()
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Greys of more than 8 bits as uint8: 16-bit ones by their range, floats of 0 to 1 by 255, others stretched."""
+    values = np.nan_to_num(values.astype(np.float64))
+    least, largest = float(values.min()), float(values.max())
+    integers = not np.any(values % 1)
+    if integers and least >= 0 and 1 < largest <= 65535:
+        values = values / 257 if largest > 255 else values
+    elif least >= 0 and largest <= 1:
+        values = 255 * values
+    else:
+        values = 255 * (values - least) / ((largest - least) or 1)
+    return np.round(values).astype(np.uint8)
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """Pillow's reason in one line, without the folders of this machine."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is none of {', '.join(FORMATS)}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(str(path), path.name)
