@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.compression.recipe import Recipe
 
 
 @pytest.fixture
@@ -104,3 +105,122 @@ def test_labels_without_an_output(smaller, data):
     wrong = replace(data, train=wb.Split(data.train.images[:40], torch.full((40,), 10), "train"))
     with pytest.raises(ValueError, match="class 10, but the network has outputs 0 to 9"):
         list(wb.finetune(smaller, wrong, epochs=1))
+
+
+def test_a_teacher_without_any_labels(network, smaller, data):
+    unlabelled = replace(data, train=wb.Split.unlabelled(data.train.images, "train"))
+    fallen = wb.accuracy(smaller, data.validation).top1
+    before = copy.deepcopy(network.model.state_dict())
+    epochs = list(wb.finetune(smaller, unlabelled, epochs=2, teacher=network))
+    assert epochs[1].loss < epochs[0].loss
+    assert epochs[-1].validation.top1 > fallen + 10
+    assert all(torch.equal(v, before[k]) for k, v in network.model.state_dict().items())
+
+
+def test_the_labels_count_where_there_are_some(network, plan, data):
+    results = []
+    for weight in (0.0, 0.9):
+        smaller = wb.decompose(network, plan)
+        settings = {"teacher": network, "label_weight": weight, "seed": 3}
+        results.append([e.loss for e in wb.finetune(smaller, few(data), epochs=1, **settings)])
+    assert results[0] != results[1]
+
+
+def test_a_validation_split_without_labels_is_compared_with_the_teacher(network, smaller, data):
+    unlabelled = replace(few(data), validation=wb.Split.unlabelled(data.validation.images, "validation"))
+    (epoch,) = wb.finetune(smaller, unlabelled, epochs=1, teacher=network)
+    with torch.inference_mode():
+        images = data.validation.images
+        agree = smaller.model(images).argmax(1) == network.model(images).argmax(1)
+    assert epoch.validation.top1 == pytest.approx(100 * float(agree.double().mean()))
+
+
+def test_no_labels_and_no_teacher(smaller, data):
+    with pytest.raises(ValueError, match="images without a label: give a teacher"):
+        wb.finetune(smaller, replace(data, train=wb.Split.unlabelled(data.train.images)), epochs=1)
+    with pytest.raises(ValueError, match="the validation split of digits has no labels: give a teacher"):
+        wb.finetune(smaller, replace(data, validation=wb.Split.unlabelled(data.validation.images)), epochs=1)
+
+
+def test_a_teacher_of_other_classes(smaller, data):
+    other = wb.Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), (1, 8, 8), name="other")
+    with pytest.raises(ValueError, match="the teacher other has 3 classes, digits_vgg has 10"):
+        list(wb.finetune(smaller, few(data), epochs=1, teacher=other))
+
+
+def test_frozen_statistics_stay_while_the_weights_learn(smaller, data):
+    before = copy.deepcopy(smaller.model.state_dict())
+    list(wb.finetune(smaller, few(data), epochs=1, batch_norm="frozen"))
+    after = smaller.model.state_dict()
+    assert all(torch.equal(after[k], before[k]) for k in after if "running" in k or "tracked" in k)
+    assert not torch.equal(after["features.1.weight"], before["features.1.weight"])
+
+
+def test_the_best_epoch_is_kept(smaller, data):
+    # a rate that grows ruins what the first epochs have reached
+    settings = {"epochs": 4, "learning_rate": 0.1, "warmup": 3.9, "keep_best": True}
+    states, scores = [], []
+    for epoch in wb.finetune(smaller, few(data), **settings):
+        scores.append(epoch.validation.top1)
+        states.append(copy.deepcopy(smaller.model.state_dict()))
+    assert max(scores) > scores[-1] + 5
+    assert wb.accuracy(smaller, data.validation).top1 == max(scores)
+
+
+def test_a_cancelled_training_keeps_its_best_epoch_too(smaller, data):
+    steps = []
+    epochs = list(
+        wb.finetune(
+            smaller,
+            few(data),
+            epochs=4,
+            learning_rate=0.1,
+            warmup=3.9,
+            keep_best=True,
+            progress=steps.append,
+            cancelled=lambda: len(steps) == 20,
+        )
+    )
+    assert len(epochs) == 2
+    assert wb.accuracy(smaller, data.validation).top1 == max(e.validation.top1 for e in epochs)
+
+
+def test_dropout_follows_the_seed_and_nothing_else(data):
+    results = []
+    for noise in (1, 2):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10))
+        torch.manual_seed(noise)
+        expected = torch.random.get_rng_state()
+        list(wb.finetune(wb.Network(model, (1, 8, 8)), few(data), epochs=1, learning_rate=0.1))
+        assert torch.equal(torch.random.get_rng_state(), expected)
+        results.append(model.state_dict())
+    assert all(torch.equal(v, results[1][k]) for k, v in results[0].items())
+
+
+def test_augmented_training_and_mixed_precision_on_a_cpu(network, plan, data):
+    states = []
+    for mixed in (False, True):
+        smaller = wb.decompose(network, plan)
+        list(wb.finetune(smaller, few(data), epochs=1, shift=1, flip=True, mixed_precision=mixed))
+        states.append(smaller.model.state_dict())
+    assert all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+
+
+def test_every_optimizer_and_schedule_recovers(network, plan, data):
+    for settings in ({"optimizer": "adamw"}, {"optimizer": "nesterov", "schedule": "cosine", "warmup": 0.5}):
+        smaller = wb.decompose(network, plan)
+        fallen = wb.accuracy(smaller, data.validation).top1
+        list(wb.finetune(smaller, few(data, 500), epochs=1, **settings))
+        assert wb.accuracy(smaller, data.validation).top1 > fallen + 5
+
+
+def test_a_recipe_and_changes_to_it(smaller, data):
+    recipe = Recipe(epochs=3, batch_size=50, learning_rate=2e-3)
+    rates = [e.learning_rate for e in wb.finetune(smaller, few(data, 64), recipe=recipe, epochs=1)]
+    assert rates == [2e-3]
+
+
+def test_settings_that_there_are_not(smaller, data):
+    with pytest.raises(TypeError, match="no setting epoch; it has epochs"):
+        wb.finetune(smaller, data, epoch=2)

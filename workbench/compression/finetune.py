@@ -166,7 +166,8 @@ class _Training:
     def epoch(self) -> bool:
         """Train to the end of the epoch; False if it was cancelled before."""
         started = time.perf_counter()
-        number, first = divmod(self.done.step, self.steps)
+        number = len(self.done.epochs)
+        first = self.done.step - number * self.steps  # all of them, if it was stopped before the score
         order = torch.Generator().manual_seed(self.recipe.seed)
         for _ in range(number):  # the order of an epoch is that epoch's draw
             torch.randperm(len(self.train), generator=order)

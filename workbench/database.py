@@ -1,0 +1,168 @@
+"""An SQLite file that several processes use at once: opened only if it is sound, and every failure said in a sentence.
+
+Write-ahead logging, so that readers never wait; every change is one transaction, on the disk when it ends.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+APPLICATION = 0x57424348
+"""SQLite's application_id of a run store."""
+
+SCHEMA = 1
+"""SQLite's user_version of a run store; goes up when the tables change."""
+
+TABLES = """
+CREATE TABLE run (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    created TEXT NOT NULL,
+    network TEXT NOT NULL,
+    data TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    macs INTEGER NOT NULL,
+    weights INTEGER NOT NULL,
+    dense_macs INTEGER NOT NULL,
+    dense_weights INTEGER NOT NULL,
+    measured TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    versions TEXT NOT NULL,
+    note TEXT NOT NULL,
+    weights_file TEXT NOT NULL,
+    weights_hash TEXT NOT NULL
+);
+CREATE TABLE stage (
+    run INTEGER NOT NULL REFERENCES run (number),
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    split TEXT NOT NULL,
+    top1 REAL NOT NULL,
+    top5 REAL NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (run, name, split)
+);
+"""
+
+
+class StoreError(ValueError):
+    """A store that cannot be used, or a run that it cannot keep; the sentence says what and why."""
+
+
+class Database:
+    """The file. A connection is opened for each piece of work, so that threads and forked processes share none.
+
+    Parameters
+    ----------
+    path : made with its tables and its folder if it is not there.
+    wait : seconds to wait for another process that is writing.
+    """
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self.path, self.wait = path, wait
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            head = _head(path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
+        if head and head != b"SQLite format 3\0":
+            raise StoreError(f"{path.name} is no run store, or damaged: it is left as it is")
+        if not head and any(path.with_name(path.name + ".weights").glob("*")):
+            raise StoreError(f"{path.name} is empty or gone, although weights of its runs are beside it: put it back")
+        if not head or not self._sound():
+            self._create()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One consistent look, whatever others write meanwhile."""
+        with self._said(), closing(self._connect("ro")) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is on the disk when the block ends, or none of it if the block raises."""
+        with self._said(), closing(self._connect("rw")) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # a full disk has ended it already
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
+
+    def _sound(self) -> bool:
+        """Whether it is a whole run store; False if it has no tables yet. Reading changes nothing in the file."""
+        with self.reading() as connection:
+            (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if check != "ok":
+            raise StoreError(f"{self.path.name} is damaged ({check.splitlines()[-1]}): it is left as it is")
+        if not tables and not application:
+            return False
+        if application != APPLICATION:
+            raise StoreError(f"{self.path.name} is an SQLite file of another program: it is left as it is")
+        if schema > SCHEMA:
+            raise StoreError(
+                f"{self.path.name} was written by a newer workbench (schema {schema}, this one knows {SCHEMA}): "
+                "it is left as it is"
+            )
+        if schema != SCHEMA or not {"run", "stage"} <= tables:
+            raise StoreError(f"{self.path.name} is damaged (it lacks tables): it is left as it is")
+        return True
+
+    def _create(self) -> None:
+        with self._said(), closing(self._connect("rwc")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        with self.writing() as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
+                return  # another process was quicker
+            for statement in TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """SQLite's errors as sentences."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            raise StoreError(
+                _SENTENCES.get(code, "{name} cannot be used: {error}").format(
+                    name=self.path.name, folder=self.path.parent, wait=f"{self.wait:g}", error=error
+                )
+            ) from error
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none if it is not there."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except FileNotFoundError:
+        return b""
+
+
+_BUSY = "{name} is being written by another program for more than {wait} s: try again when it is done"
+_SENTENCES = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_READONLY: "{name} is read-only, so nothing was stored: choose a folder that you may write to",
+    sqlite3.SQLITE_CANTOPEN: "{name} cannot be opened: is {folder} there, and may you write to it?",
+    sqlite3.SQLITE_FULL: "the disk of {name} is full, so nothing was stored: make room and try again",
+    sqlite3.SQLITE_IOERR: "the disk of {name} fails ({error}), so nothing was stored",
+    sqlite3.SQLITE_CORRUPT: "{name} is damaged ({error}): it is left as it is",
+    sqlite3.SQLITE_NOTADB: "{name} is no run store, or damaged: it is left as it is",
+}
