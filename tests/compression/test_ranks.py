@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.compression.ranks import scaled_rank
 
 
 def test_the_papers_plan(plan, spectra):
@@ -82,3 +83,41 @@ def test_chosen_layers_only(spectra):
 def test_layers_that_are_not_there(spectra, layers):
     with pytest.raises(ValueError, match=r"'some'|has no layer 'nothing'"):
         wb.evbmf_plan(spectra, layers=layers)
+
+
+def test_strength_scales_the_threshold(spectra):
+    plain = wb.evbmf_plan(spectra)
+    assert wb.evbmf_plan(spectra, strength=1.0) == plain
+    ranks = []
+    for strength in (0, 0.3, 0.8, 1, 1.001, 1.5, 4, 1e6):
+        found = wb.evbmf_plan(spectra, strength=strength)
+        ranks.append(
+            [
+                (scaled_rank(s.out, strength, s.layer.max_ranks[1]), scaled_rank(s.in_, strength, s.layer.max_ranks[0]))
+                for s in spectra
+                if s.in_ is not None
+            ]
+        )
+        assert ("strength" in found.policy) == (strength != 1)
+    table = torch.tensor(ranks)
+    assert (table.diff(dim=0) <= 0).all()
+    assert ranks[0] == [tuple(reversed(s.layer.max_ranks)) for s in spectra if s.in_ is not None]
+    assert set(ranks[-1]) == {(0, 0)}
+
+
+def test_no_strength_reduces_nothing_and_much_finds_nothing(spectra):
+    assert wb.evbmf_plan(spectra, strength=0).macs_ratio == 1
+    hard = wb.evbmf_plan(spectra, strength=1e6)
+    assert {part.decision for part in hard} == {"keep"}
+    assert hard["features.3"].reason.endswith("(rank 0) at strength 1e+06")
+
+
+def test_a_matrix_of_exactly_low_rank_has_it_at_any_strength():
+    conv = low_rank_conv(24, 40, 5, 7, noise=0).double()
+    assert {one_layer_plan(conv, strength=s).rank_out for s in (0.5, 1, 3)} == {7}
+
+
+@pytest.mark.parametrize("strength", [-1, float("inf"), float("nan")])
+def test_strengths_that_make_no_sense(spectra, strength):
+    with pytest.raises(ValueError, match="the strength must be a number of at least 0"):
+        wb.evbmf_plan(spectra, strength=strength)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.nn.functional import unfold as im2col
 
 from workbench.kernels.regression import Normal
 
@@ -28,7 +29,10 @@ def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
     if isinstance(module, nn.Linear):
         return given.reshape(-1, given.shape[-1])
     size, mode = module.kernel_size, "constant" if module.padding_mode == "zeros" else str(module.padding_mode)
-    windows = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
+    windows = padded = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
+    if places is None and len(size) == 2:  # the same as below in one fast copy
+        columns = im2col(padded, size, dilation=module.dilation, stride=module.stride)
+        return columns.transpose(1, 2).reshape(-1, columns.shape[1])
     for axis, (k, step, d) in enumerate(zip(size, module.stride, module.dilation, strict=True)):
         windows = windows.unfold(axis + 2, d * (k - 1) + 1, step)  # (n, channels, *positions, *spans)
         if d > 1:

@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from workbench.compression.layers import kernel_of
 from workbench.compression.moments import ENTRIES, Moments, patches, pick_places, rows
 from workbench.compression.plan import LayerPlan
-from workbench.kernels.regression import Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
+from workbench.kernels.regression import MAX_SWEEPS, Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
 
 LARGEST = 5200
 """Most inputs of a problem (512 channels in 3x3 have 4608); above it the outer factors stay and the rest is fitted."""
+
+AGAIN = 3
+"""Sweeps over the Tucker-2 factors in later fits, which begin where the one before ended."""
 
 POSITIONS = 400
 """Most positions of one image's map that are looked at; neighbours say nearly the same."""
@@ -36,6 +39,7 @@ class Refit:
         sizes = self.prior.shape
         self.moments = [Moments(sizes[1], sizes[0] // groups, centred=centred) for _ in range(groups)]
         self.ridges: list[float] = []
+        self.inner: dict[int, Tensor] = {}
 
     @classmethod
     def of(cls, part: LayerPlan, dense: nn.Module, made: nn.Module, norm_after: bool) -> "Refit | None":
@@ -99,7 +103,7 @@ class Refit:
             if len(self.ridges) == i:
                 self.ridges.append(choose_ridge([moments.normal([0]), moments.normal([1])], prior))
             normal = moments.normal().ridged(prior, self.ridges[i])
-            found, weight = self._solve(normal)
+            found, weight = self._solve(normal, i)
             for name, tensor in found.items():
                 pieces.setdefault(name, []).append(tensor)
             pieces.setdefault("bias", []).append(moments.intercept(weight))
@@ -113,7 +117,7 @@ class Refit:
             target = self.made.get_parameter(name)
             target.copy_(torch.cat(tensors).reshape(target.shape))
 
-    def _solve(self, normal: Normal) -> tuple[dict[str, Tensor], Tensor]:
+    def _solve(self, normal: Normal, group: int) -> tuple[dict[str, Tensor], Tensor]:
         """The new weights of one group by parameter name, and the matrix (out_channels, features) they stand for."""
         part, groups = self.part, self.shape.groups
         if part.decision == "keep" or self.level == 2:
@@ -124,7 +128,16 @@ class Refit:
             core, outer = reduced_rank(normal, part.rank_out)
             return {"core.weight": core, "factor_out.weight": outer}, outer @ core
         shape = (self.shape.out_channels // groups, self.shape.in_channels // groups, *self.shape.kernel_size)
-        inner, cube, outer = tucker2_regression(normal, shape, rank_in=part.rank_in, rank_out=part.rank_out)
+        start = self.inner.get(group)
+        inner, cube, outer = tucker2_regression(
+            normal,
+            shape,
+            rank_in=part.rank_in,
+            rank_out=part.rank_out,
+            start=start,
+            max_sweeps=MAX_SWEEPS if start is None else AGAIN,
+        )
+        self.inner[group] = inner
         weight = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)
         return {"factor_in.weight": inner, "core.weight": cube, "factor_out.weight": outer}, weight
 

@@ -158,8 +158,9 @@ def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, V
         core, outer = reduced_rank(problem, rank_out)
         return one_sided, None, outer @ core, float(one_sided[rank_out])
     white = Whitened.of(problem, layer.kernel_shape)
+    basis = white.basis()
     grid = sorted({max(1, round(in_channels * (i + 1) / STEPS)) for i in range(STEPS)})
-    columns = [np.ones(out_channels + 1), *(_lost(white.behind(white.basis[:, :r].mT), out_channels) for r in grid)]
+    columns = [np.ones(out_channels + 1), *(_lost(white.behind(basis[:, :r].mT), out_channels) for r in grid)]
     between = interp1d([0, *grid], np.stack(columns, axis=1), axis=1)
     inner, cube, outer = tucker2_regression(
         problem, layer.kernel_shape, rank_in=rank_in, rank_out=rank_out, max_sweeps=1

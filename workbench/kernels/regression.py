@@ -125,7 +125,6 @@ class Whitened:
     inputs : (in_channels, taps, in_channels, taps)
     cross : (out_channels, in_channels, taps)
     root, inverse : (in_channels, in_channels) square roots of the channels' covariance, and of its inverse.
-    basis : (in_channels, in_channels) input directions of the unconstrained solution, strongest first.
     """
 
     inputs: Tensor
@@ -133,7 +132,6 @@ class Whitened:
     power: float
     root: Tensor
     inverse: Tensor
-    basis: Tensor
 
     @classmethod
     def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
@@ -144,8 +142,12 @@ class Whitened:
         white = torch.einsum("as,skul->akul", inverse, inputs)
         white = torch.einsum("akul,ub->akbl", white, inverse)
         cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
-        dense = torch.einsum("tsk,su->tuk", full_rank(problem).reshape(out_channels, in_channels, taps), root)
-        return cls(white, cross, problem.power, root, inverse, leading_basis(dense, IN_MODE))
+        return cls(white, cross, problem.power, root, inverse)
+
+    def basis(self) -> Tensor:
+        """(in_channels, in_channels) input directions of the unconstrained solution, strongest first."""
+        everything = self.behind(torch.eye(len(self.inputs), dtype=self.inputs.dtype))
+        return leading_basis(full_rank(everything).reshape(self.cross.shape), IN_MODE)
 
     def behind(self, factor: Tensor) -> Normal:
         """The problem that is left for core and output factor behind an input factor (rank_in, in_channels)."""
@@ -157,16 +159,22 @@ class Whitened:
 
 
 def tucker2_regression(
-    problem: Normal, shape: Sequence[int], *, rank_in: int, rank_out: int, max_sweeps: int = MAX_SWEEPS
+    problem: Normal,
+    shape: Sequence[int],
+    *,
+    rank_in: int,
+    rank_out: int,
+    start: Tensor | None = None,
+    max_sweeps: int = MAX_SWEEPS,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tucker-2 factors that minimise the error in the outputs.
-
-    Begins with the input directions of the unconstrained solution, in the metric of the channels' covariance.
 
     Parameters
     ----------
     problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
     shape : (out_channels, in_channels, *kernel_size).
+    start : (rank_in, in_channels), an input factor to begin with; by default the strongest input directions of the
+        unconstrained solution, in the metric of the channels' covariance.
 
     Returns
     -------
@@ -175,7 +183,7 @@ def tucker2_regression(
     """
     white = Whitened.of(problem, shape)
     taps = prod(shape[2:])
-    factor = white.basis[:, :rank_in].mT
+    factor = white.basis()[:, :rank_in].mT if start is None else torch.linalg.qr((start @ white.root).mT)[0].mT
     best, answer = float("inf"), None
     for _ in range(max_sweeps):
         small = white.behind(factor)
