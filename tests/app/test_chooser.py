@@ -80,11 +80,10 @@ def test_a_network_without_weights_is_marked_random_everywhere(state, scans):
     assert state.original.test is None
     done(state, state.open(data="scans"))
     assert state.misfit == ""
-    assert state.original.test.n == 10
-    assert not state.trainable
+    assert (len(state.data.train), len(state.data.validation), state.original.test.n) == (4, 1, 5)
+    assert state.trainable
     done(state, state.compress())
     assert state.job.error == ""
-    assert "Recovery needs training images" in advice_text(state)
     figure = tradeoff_figure()
     fill_tradeoff(figure, state.results)
     assert "random weights" in json.dumps(figure.to_plotly_json(), default=str)
@@ -144,6 +143,24 @@ def test_other_work_does_not_give_way(state):
     done(state)
     assert state.choice.network == "digits_vgg"
     assert state.latest is not None
+
+
+def test_an_image_alone_is_for_the_score_and_nothing_can_be_recovered(state, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path))
+    (tmp_path / "one" / "cat").mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(tmp_path / "one" / "cat" / "a.png")
+    (tmp_path / "one" / "cat" / "b.png").write_bytes(b"no picture")
+    panel = chooser(state)
+    done(state, state.open(network="resnet20", data="one"))
+    assert state.original.test.n == 1
+    assert "1 left out" in html(panel)
+    assert "b.png" in html(panel)
+    assert not state.trainable
+    done(state, state.compress())
+    assert state.job.error == ""
+    assert "Recovery needs training images" in advice_text(state)
+    done(state, state.calibrate())
+    assert state.job.error == "One has test images only, and those are for the score: choose data with training images."
 
 
 def test_torchvisions_weights_offline_are_a_sentence_and_random(state, monkeypatch):

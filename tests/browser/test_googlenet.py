@@ -59,6 +59,6 @@ def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared)
     picture(page, "googlenet-opened")
     button(page, "Compress").click()
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    wait_for_text(page, "Recovery needs training images")
+    wait_for_text(page, "Next: Calibrate")
     picture(page, "googlenet-compressed")
     assert page.problems == []

@@ -63,16 +63,25 @@ def open_choice(job: Job, choice: Choice, known: Network | Opened | None, data: 
     if isinstance(known, Opened):
         network, spectra = known.network, known.spectra
     else:
-        network, notice = (known, "") if isinstance(known, Network) else _load(choice)
+        network, notice = (known, "") if isinstance(known, Network) else _load(job, choice)
         spectra = analyze(network, progress=lambda share, name: job.report(0.05 + 0.45 * share, f"analysing {name}"))
     job.report(0.5, f"loading {choice.data}")
-    data = data if data is not None else load_local(choice.data)
+    if data is None:
+        data = load_local(
+            choice.data,
+            classes=network.classes,
+            progress=lambda share, what: job.report(0.5 + 0.05 * share, f"reading {what}"),
+        )
     original, misfit = measure(job.report, 0.55, network, data, 0, "original", network.source)
     return Opened(choice, network, data, spectra, original, misfit, notice)
 
 
-def _load(choice: Choice) -> tuple[Network, str]:
+def _load(job: Job, choice: Choice) -> tuple[Network, str]:
     """The network, and a sentence if it is not what one would have hoped for."""
+
+    def fetching(share: float, what: str) -> None:
+        job.report(0.05 * share, f"downloading {what}")
+
     if choice.file is not None:
         try:
             network = load_network(choice.network, weights=choice.file)
@@ -84,6 +93,6 @@ def _load(choice: Choice) -> tuple[Network, str]:
     if choice.network in OWN:
         return load_network(choice.network), ""
     try:
-        return load_network(choice.network, weights="pretrained"), ""
+        return load_network(choice.network, weights="pretrained", progress=fetching), ""
     except WeightsError as error:
         return load_network(choice.network, weights=None), f"Opened with random weights: {sentence(error)}"

@@ -25,7 +25,7 @@ LESSONS = {
     "original": "the original's answers alone",
 }
 """What a network can learn from while it is trained."""
-SCHEDULES = {"step": "the paper's: divided by 10 every 5 epochs", "cosine": "cosine, falling smoothly to zero"}
+SCHEDULES = {"step": "the paper's: a tenth every 5 epochs", "cosine": "cosine: smoothly to zero"}
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,9 @@ class State(Planned):
         same = before is not None and before.choice == replace(choice, data=before.choice.data)
         known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data)
-        if before is not None and before.choice.data == choice.data:
+        # a folder's classes are those of the network, so that another network reads it anew
+        kept = before is not None and (choice.network == before.choice.network or choice.data in data_names())
+        if before is not None and kept and before.choice.data == choice.data:
             data = before.data
         try:
             opened = open_choice(job, choice, known, data)

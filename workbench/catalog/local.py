@@ -13,6 +13,8 @@ from workbench.catalog.torch_datasets import TORCH_DATASETS
 from workbench.compression.data import Data
 
 TABLE = "labels.csv"
+TRAIN, VALIDATION = 0.4, 0.1
+"""Shares of a folder of images to recover with and to choose by; the rest is for the score."""
 
 
 def datasets_folder() -> Path:
@@ -31,6 +33,8 @@ def local_names() -> dict[str, str]:
 
 def load_local(name: str, *, classes: Sequence[str] = (), progress: Callable[[float, str], None] | None = None) -> Data:
     """One of :func:`local_names`; torchvision's are downloaded into the folder if they are not there yet.
+
+    Of a folder of images two in five are for training and calibration, one in ten to choose by, the others to test on.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ def load_local(name: str, *, classes: Sequence[str] = (), progress: Callable[[fl
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
     table = TABLE if (folder / TABLE).is_file() else None
-    return load_data("images", root=folder, labels=table, classes=classes, progress=progress)
+    return load_data(
+        "images", root=folder, labels=table, classes=classes, train=TRAIN, validation=VALIDATION, progress=progress
+    )
 
 
 def _holds_images(entry: Path) -> bool:

@@ -23,7 +23,7 @@ def chooser(state: State) -> w.Widget:
     """Network, weights, upload and data; a line about what is open."""
     network, weights, data = (
         w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
-        for text, width in (("Network", "330px"), ("Weights", "342px"), ("Data", "330px"))
+        for text, width in (("Network", "310px"), ("Weights", "260px"), ("Data", "290px"))
     )
 
     def received(file: Path, name: str) -> None:
@@ -76,7 +76,7 @@ def chooser(state: State) -> w.Widget:
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
     return w.VBox(
-        [w.HBox([network, weights, upload], layout=row), w.HBox([data], layout=row), about],
+        [w.HBox([network, weights, upload, data], layout=row), about],
         layout={"grid_gap": "6px"},
     )
 
@@ -143,4 +143,8 @@ def _images(data: Data) -> str:
     splits = [
         (len(s), name) for s, name in ((data.train, "training"), (data.validation, "validation"), (data.test, "test"))
     ]
-    return ", ".join(f"{n} {name}" for n, name in splits if n) + " images"
+    text = ", ".join(f"{n} {name}" for n, name in splits if n) + " images"
+    if not data.skipped:
+        return text
+    names = escape("; ".join(data.skipped[:20]), quote=True)
+    return f"{text}; <abbr class='wb-term' tabindex='0' title='{names}'>{len(data.skipped)} left out</abbr>"

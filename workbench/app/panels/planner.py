@@ -18,10 +18,10 @@ MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 def planner_panel(state: State) -> w.Widget:
     """Settings of the planner, a sentence about each way, and a button that measures which layers matter."""
     settings = state.planning
-    planner = _box(w.Dropdown, "Ranks by", 300, options=[(text, name) for name, text in PLANNERS.items()])
+    planner = _box(w.Dropdown, "Ranks by", 340, options=[(text, name) for name, text in PLANNERS.items()])
     layers = _box(w.Dropdown, "Layers", 290, options=POLICIES)
-    strength = _box(w.FloatSlider, "EVBMF strength", 380, min=0.3, max=2.0, step=0.05, readout_format=".2f")
-    budget = _box(w.FloatSlider, "fewer MACs, times", 380, min=1.1, max=10.0, step=0.05, readout_format=".2f")
+    strength = _box(w.FloatSlider, "EVBMF strength", 420, min=0.3, max=2.0, step=0.05, readout_format=".2f")
+    budget = _box(w.FloatSlider, "fewer MACs, times", 420, min=1.1, max=10.0, step=0.05, readout_format=".2f")
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
     sense = w.Button(
@@ -70,13 +70,14 @@ def planner_panel(state: State) -> w.Widget:
     state.observe(fill, ["planning", "measured", "plan", "notice", "data"])
     state.job.observe(fill, ["running"])
     fill()
+    progress = progress_bar(state, "Measuring", idle="")
+    progress.layout.flex = "1 1 200px"
     row = {"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "center"}
     return w.VBox(
         [
             w.HBox([planner, layers, reset], layout=row),
-            w.HBox([strength, budget, multiple, sense], layout=row),
+            w.HBox([strength, budget, multiple, sense, progress], layout=row),
             words,
-            progress_bar(state, "Measuring"),
             notice,
         ],
         layout={"grid_gap": "4px"},
@@ -99,5 +100,5 @@ def explained(state: State) -> str:
 
 def _box(kind: Any, text: str, width: int, **more: Any) -> Any:
     box = kind(description=text, layout={"width": f"{width}px"}, **more)
-    box.style.description_width = "112px" if kind is w.FloatSlider else "62px"
+    box.style.description_width = "132px" if kind is w.FloatSlider else "62px"
     return box

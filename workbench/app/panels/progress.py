@@ -7,8 +7,13 @@ import ipywidgets as w
 from workbench.app.state import State
 
 
-def progress_bar(state: State, *titles: str) -> w.Widget:
-    """What is going on in the background, how far it is, and Cancel, for jobs whose title begins like that."""
+def progress_bar(state: State, *titles: str, idle: str = "Ready") -> w.Widget:
+    """What is going on in the background, how far it is, and Cancel, for jobs whose title begins like that.
+
+    Parameters
+    ----------
+    idle : what stands there before the first of them.
+    """
     bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
     text = w.HTML(layout={"flex": "0 1 auto", "min_width": "240px"})
     cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop what is going on")
@@ -16,12 +21,15 @@ def progress_bar(state: State, *titles: str) -> w.Widget:
     job = state.job
 
     def refresh(_: object = None) -> None:
-        if job.title and not job.title.startswith(titles):
+        if not job.title.startswith(titles):
+            if not text.value:
+                text.value = f"<div class='wb-status'><b>{escape(idle)}</b></div>"
+                bar.layout.visibility = cancel.layout.visibility = "hidden"
             return  # shown elsewhere; what stands here stays, so that nothing jumps
         cancel.disabled = not job.running
         cancel.layout.visibility = "visible" if job.running else "hidden"
         note = f": {escape(job.note)}" if job.note else ""
-        text.value = f"<div class='wb-status' role='status'><b>{escape(job.title or 'Ready')}</b>{note}</div>"
+        text.value = f"<div class='wb-status' role='status'><b>{escape(job.title)}</b>{note}</div>"
         error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         bar.layout.visibility = "visible" if job.running else "hidden"
 
