@@ -18,6 +18,11 @@ def _one_thread_and_a_cache_of_its_own(tmp_path_factory):
     os.environ["WORKBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def _no_runs_of_others(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path_factory.mktemp("runs") / "runs.sqlite"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real networks and images that are not part of the project."""

@@ -23,12 +23,14 @@ APP = {
     "planning": 0,
     "comparison": 1,
     "recovery": 0,
-    "state": 1,
-    "pictures": 2,
-    "paper": 2,
-    "panels": 3,
-    "dashboard": 4,
-    "serve": 4,
+    "history": 1,
+    "work": 1,
+    "state": 2,
+    "pictures": 3,
+    "paper": 3,
+    "panels": 4,
+    "dashboard": 5,
+    "serve": 5,
 }
 
 
