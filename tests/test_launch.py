@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import workbench as wb
+from workbench import launch
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ["--epochs", "1", "--threads", "1", "--set", "batch_size=33", "--set", "learning_rate=0.01"]
+"""1000 images in batches of 33: the shares of two processes are not equal, and the last batch is of 10."""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, spectra):
+    """What one process gives."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "plan.json").write_text(wb.evbmf_plan(spectra).to_json())
+    launch.main(
+        ["digits_vgg", "--plan", str(folder / "plan.json"), "--data", "digits", "--out", str(folder), *SETTINGS]
+    )
+    return folder
+
+
+def check_same(found, expected):
+    mine, theirs = (load_file(folder / "weights.safetensors") for folder in (found, expected))
+    assert mine.keys() == theirs.keys()
+    for key, value in mine.items():
+        assert torch.allclose(value, theirs[key], rtol=1e-3, atol=1e-4), key
+    (one,), (other,) = (json.loads((folder / "epochs.json").read_text()) for folder in (found, expected))
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
+    expected = wb.decompose(network, wb.evbmf_plan(spectra))
+    (epoch,) = wb.finetune(expected, data, epochs=1, batch_size=33, learning_rate=0.01)
+    state = load_file(alone / "weights.safetensors")
+    again = wb.rebuild(network, wb.Plan.from_json((alone / "plan.json").read_text()), state)
+    assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in expected.model.state_dict().items())
+    assert json.loads((alone / "epochs.json").read_text())[0]["loss"] == epoch.loss
+
+
+def test_two_processes_give_the_same_as_one(alone, tmp_path):
+    pytest.importorskip("accelerate")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "workbench.compression.finetune", "digits_vgg", "--plan", str(alone / "plan.json")]
+    command += ["--data", "digits", "--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not result.returncode, result.stderr
+    assert result.stdout.count("epoch 1:") == 1
+    check_same(tmp_path, alone)
+
+
+NOTEBOOK = """
+import sys
+from accelerate import notebook_launcher
+from workbench.launch import train
+options = {"epochs": 1, "threads": 1, "batch_size": 33, "learning_rate": 0.01}
+notebook_launcher(train, ("digits_vgg", sys.argv[1], "digits", sys.argv[2], options), num_processes=2, use_port="0")
+"""
+
+
+def test_in_a_notebook_too(alone, tmp_path):
+    pytest.importorskip("accelerate")
+    command = [sys.executable, "-c", NOTEBOOK, str(alone / "plan.json"), str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not result.returncode, result.stderr
+    check_same(tmp_path, alone)
+
+
+def test_from_the_decomposed_weights_with_a_teacher(alone, tmp_path):
+    command = ["digits_vgg", "--plan", str(alone / "plan.json"), "--data", "digits", "--out", str(tmp_path), "--distil"]
+    command += ["--start", str(alone / "weights.safetensors"), *SETTINGS]
+    launch.main(command)
+    first, second = (json.loads((f / "epochs.json").read_text())[0]["validation"] for f in (alone, tmp_path))
+    assert second["top1"] >= first["top1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["nothing_like_it", "--data", "digits"], "no network is called 'nothing_like_it'"),
+        (["digits_vgg", "--data", "digits", "--plan", "nowhere.json"], "nowhere.json"),
+        (["digits_vgg", "--data", "digits", "--set", "speed=1"], "fine-tuning has no setting speed"),
+        (["digits_vgg", "--data", "digits", "--set", "schedule=zigzag"], "schedule is one of 'step', 'cosine'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        launch.main([*changes, "--epochs", "1", "--out", str(tmp_path)])
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_several_processes_need_accelerate(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ImportError, match=r"needs Accelerate: pip install 'workbench\[scale\]'"):
+        launch.train("digits_vgg", None, "digits", tmp_path, {"epochs": 1})

@@ -1,0 +1,140 @@
+"""Fine-tuning from the command line, in one process or several that share every batch.
+
+    python -m workbench.launch digits_vgg --plan plan.json --data digits --epochs 5 --out folder
+    accelerate launch --num_processes 2 -m workbench.launch digits_vgg ...
+
+In a notebook, `train` goes to Accelerate's launcher:
+``notebook_launcher(train, (name, plan, data, out, options), num_processes=2)``.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from workbench.catalog.datasets import load_data
+from workbench.catalog.networks import load_network
+from workbench.catalog.weights import read_weights
+from workbench.compression.decompose import decompose, rebuild
+from workbench.compression.finetune import finetune
+from workbench.compression.plan import Plan
+from workbench.compression.recipe import Recipe
+from workbench.files import write_atomically
+
+FILES = ("weights.safetensors", "plan.json", "epochs.json")
+"""What `train` writes."""
+
+
+def train(
+    network: str, plan: str | Path | Plan | None, data: str, out: str | Path, options: Mapping[str, Any] | None = None
+) -> None:
+    """Fine-tune a network of the catalog by a plan, and write the result to a folder.
+
+    Called by several processes (``accelerate launch``, ``torchrun``, ``notebook_launcher``), each takes its share of
+    every batch, on its own GPU where there are some; the first one writes.
+
+    Parameters
+    ----------
+    network : name in the catalog.
+    plan : what to decompose it by, or the JSON file of it; None for the network as it is.
+    data : name of a data set.
+    out : folder for ``weights.safetensors``, ``plan.json`` (if there is a plan) and ``epochs.json``.
+    options : `weights` (of the original network), `start` (of the decomposed one, instead of decomposing), `root` (of
+        the data), `distil` (the original is the teacher), `checkpoint` (file to go on from), `threads` (of PyTorch in
+        each process), and all settings of :class:`~workbench.compression.recipe.Recipe`.
+
+    Raises
+    ------
+    ImportError : if there are several processes, but no Accelerate.
+    """
+    more = dict(options or {})
+    weights, start, root, distil, checkpoint, threads = (
+        more.pop(key, None) for key in ("weights", "start", "root", "distil", "checkpoint", "threads")
+    )
+    recipe = Recipe.of(**more)
+    if threads:
+        torch.set_num_threads(int(threads))
+    index, device = _place()
+    original = load_network(network, weights=weights or "default")
+    if not isinstance(plan, Plan | None):
+        plan = Plan.from_json(Path(plan).read_text(encoding="utf-8"))
+    if plan is not None and start:
+        smaller = rebuild(original, plan, read_weights(start))
+    else:
+        smaller = decompose(original, plan) if plan is not None else load_network(network, weights=weights or "default")
+    smaller.model.to(device)
+    teacher = original if distil else None
+    original.model.to(device)
+    epochs = []
+    for epoch in finetune(
+        smaller, load_data(data, root=root), recipe=recipe, teacher=teacher, checkpoint=checkpoint or None
+    ):
+        epochs.append(asdict(epoch))
+        if not index:
+            print(epoch, flush=True)  # noqa: T201 - it is a command
+    if not index:
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {key: value.detach().cpu().clone().contiguous() for key, value in smaller.model.state_dict().items()}
+        write_atomically(folder / "weights.safetensors", save(state))
+        if smaller.plan is not None:
+            write_atomically(folder / "plan.json", smaller.plan.to_json().encode())
+        write_atomically(folder / "epochs.json", json.dumps(epochs, indent=2).encode())
+
+
+def _place() -> tuple[int, torch.device]:
+    """Which process this is, and where it computes; joins the others where there are some."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise ImportError("training in several processes needs Accelerate: pip install 'workbench[scale]'") from None
+    state = PartialState(cpu=not torch.cuda.is_available())
+    return state.process_index, state.device
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="workbench.launch", description="Fine-tune a network of the catalog by a plan, in one process or several."
+    )
+    parser.add_argument("network", help="name in the catalog")
+    parser.add_argument("--plan", help="JSON file of the plan; without it the network as it is")
+    parser.add_argument("--data", required=True, help="name of the data set")
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--out", required=True, help=f"folder for {', '.join(FILES)}")
+    parser.add_argument("--weights", help="file of the original network's weights")
+    parser.add_argument("--start", help="file of the decomposed network's weights, instead of decomposing")
+    parser.add_argument("--root", help="folder of the data")
+    parser.add_argument("--distil", action="store_true", help="learn from the original network too")
+    parser.add_argument("--checkpoint", help="file to go on from, written all the time")
+    parser.add_argument("--threads", type=int, help="of PyTorch in each process")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe, like batch_size=64"
+    )
+    found = vars(parser.parse_args(arguments))
+    settings = {}
+    for entry in found.pop("set"):
+        name, equals, value = entry.partition("=")
+        if not equals:
+            parser.error(f"--set takes NAME=VALUE, not {entry!r}")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    network, plan, data, out = (found.pop(key) for key in ("network", "plan", "data", "out"))
+    try:
+        train(network, plan, data, out, {**{k: v for k, v in found.items() if v is not None}, **settings})
+    except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
+        parser.exit(1, f"{error.args[0] if isinstance(error, KeyError) else error}\n")
+
+
+if __name__ == "__main__":
+    main()
