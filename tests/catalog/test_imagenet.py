@@ -44,6 +44,19 @@ def test_names_agree_with_real_labels(shared):
     assert agree > 0.9 * len(lines)  # torchvision disambiguates some names
 
 
+def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
+    """Folders called by our class names, images and network by others: only the right order makes them agree."""
+    rows = [row.split(",") for row in (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()[1::25]]
+    for file, index, _ in rows:
+        folder = tmp_path / class_names()[int(index)].replace(" ", "_")
+        folder.mkdir()
+        (folder / file).symlink_to((shared / "imagenet_sample" / file).resolve())
+    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+    data = wb.load_data("images", root=tmp_path, classes=network.classes)
+    assert sorted(data.test.labels.tolist()) == sorted(int(index) for _, index, _ in rows)
+    assert wb.accuracy(network, data.test).top5 > 70
+
+
 def test_the_bundled_network_needs_no_torchvision():
     code = "import workbench as wb, sys; wb.load_network('digits_vgg'); print('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

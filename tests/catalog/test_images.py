@@ -270,3 +270,12 @@ def test_progress_and_cancelling(many):
 
     with pytest.raises(InterruptedError):
         wb.load_data("images", root=many, size=8, progress=stop)
+
+
+def test_classes_of_a_single_image_go_to_every_split():
+    labels = torch.arange(40)
+    parts = images._shares(labels, 0.5, 0.25, 0)
+    assert {name: len(index) for name, index in parts.items()} == {"train": 20, "validation": 10, "test": 10}
+    assert sorted(torch.cat(list(parts.values())).tolist()) == labels.tolist()
+    assert max(parts["train"].tolist()) > 30  # not simply the first classes
+    assert min(parts["test"].tolist()) < 10

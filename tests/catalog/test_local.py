@@ -47,3 +47,28 @@ def test_no_name_leads_out_of_the_folder(folder, name):
 def test_without_the_folder_there_are_still_the_bundled(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path / "none"))
     assert local_names()["digits"] == "bundled"
+
+
+def labels(data):
+    return sorted(label for split in (data.train, data.validation, data.test) for label in split.labels.tolist())
+
+
+def test_each_is_read_in_its_own_way(folder):
+    for name in ("pets/dog/a.png", "pets/cat/a.png", "flat/ILSVRC2012_val_00000001.JPEG", "no/a.png"):
+        picture(folder / name)
+    (folder / "flat" / "val.txt").write_text("ILSVRC2012_val_00000001.JPEG 2\n")
+    classes = ("ant", "dog", "cat")
+    assert labels(load_local("pets")) == [0, 1]
+    assert labels(load_local("pets", classes=classes)) == [1, 2]
+    said = []
+    assert load_local("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
+    assert said == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
+    with pytest.raises(KeyError, match="there are no data called 'no'"):
+        load_local("no")
+
+
+def test_two_in_five_images_are_to_recover_with(folder):
+    for i in range(20):
+        picture(folder / "pets" / "cat" / f"{i}.png")
+    data = load_local("pets")
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 10]

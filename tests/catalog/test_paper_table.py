@@ -1,5 +1,7 @@
 """The paper's table from our own definitions; what is ours and what was published stays apart."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -61,6 +63,16 @@ def test_a_given_network_is_compressed_and_scored(network, data):
     assert shares == sorted(shares)
     assert said[-1] == (1.0, "")
     assert said[0][1].startswith("digits_vgg: analysing")
+
+
+def test_a_network_called_like_the_papers_fills_its_row(network):
+    table = paper_table([replace(network, name="vgg_s")])
+    assert [row.network for row in table.rows] == list(PUBLISHED)
+    assert table["vgg_s"].published is PUBLISHED["vgg_s"]
+    assert table["vgg_s"].original.weights == network.weights  # what is given is counted
+    line = next(line for line in str(table).splitlines() if line.startswith("VGG-S *"))
+    assert f"(x{table['vgg_s'].plan.macs_ratio:.2f})" in line
+    assert "VGG-S *: EVBMF, spatial convolutions only" in str(table)
 
 
 def test_without_images_there_are_costs_and_no_accuracy(network):

@@ -20,7 +20,7 @@ WNID = re.compile(r"n\d{8}")
 MAPPINGS = ("LOC_synset_mapping.txt", "synset_words.txt", "synsets.txt")
 """Files of ILSVRC with one WordNet id (and words) a line."""
 
-TABLES = ("val.txt", "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.txt", "val_ground_truth.txt")
+TABLES = ("val.txt", "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.txt")
 """Files with the labels of the validation images: Caffe's, Kaggle's and the development kit's."""
 
 
