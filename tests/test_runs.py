@@ -47,7 +47,7 @@ def content(store):
 
 
 def test_what_is_stored_comes_back(store, smaller, original):
-    stages = {("decomposed", "validation"): SCORE, ("finetuned", "test"): wb.Accuracy(91, 98, 50)}
+    stages = {("decomposed", "validation"): SCORE, ("fine-tuned", "test"): wb.Accuracy(91, 98, 50)}
     settings = {"epochs": 3, "flip": True}
     added = store.add(smaller, "digits", stages=stages, settings=settings, measured={"ms": 1.5}, seed=4, note="first")
     (found,) = RunStore(store.path).list()
@@ -55,7 +55,7 @@ def test_what_is_stored_comes_back(store, smaller, original):
     assert (found.number, found.network, found.data, found.seed, found.note) == (1, "small", "digits", 4, "first")
     assert found.stages == (
         Stage("decomposed", "validation", SCORE),
-        Stage("finetuned", "test", wb.Accuracy(91, 98, 50)),
+        Stage("fine-tuned", "test", wb.Accuracy(91, 98, 50)),
     )
     assert (found.settings, found.measured) == (settings, {"ms": 1.5})
     assert found.plan.to_json() == smaller.plan.to_json()
@@ -70,9 +70,9 @@ def test_update_adds_stages_and_newer_weights(store, smaller, original):
     run = store.add(smaller, "digits", stages={("decomposed", "validation"): SCORE}, measured={"ms": 1})
     trained = replace(smaller, model=torch.nn.Sequential(*smaller.model))
     trained = wb.rebuild(original, smaller.plan, {k: v + 1 for k, v in smaller.model.state_dict().items()})
-    new = {("decomposed", "validation"): wb.Accuracy(50, 60, 10), ("finetuned", "validation"): SCORE}
+    new = {("decomposed", "validation"): wb.Accuracy(50, 60, 10), ("fine-tuned", "validation"): SCORE}
     updated = store.update(run, stages=new, measured={"joules": 2}, note="better", network=trained)
-    assert [(s.name, s.accuracy.top1) for s in updated.stages] == [("decomposed", 50), ("finetuned", 90)]
+    assert [(s.name, s.accuracy.top1) for s in updated.stages] == [("decomposed", 50), ("fine-tuned", 90)]
     assert (updated.measured, updated.note) == ({"ms": 1, "joules": 2}, "better")
     assert updated.accuracy() == SCORE
     assert len(list(store.folder.iterdir())) == 1

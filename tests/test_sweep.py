@@ -44,10 +44,10 @@ def check(outcomes, plans, network, data, store=None):
         state = outcome.network.model.state_dict()
         assert all(torch.allclose(v, state[k], rtol=1e-4, atol=1e-5) for k, v in expected.model.state_dict().items())
         scores = {s.name: s.accuracy for s in outcome.run.stages}
-        assert list(scores) == ["original", "decomposed", "finetuned"]
+        assert list(scores) == ["original", "decomposed", "fine-tuned"]
         assert scores["original"] == wb.accuracy(network, data.validation)
         assert scores["decomposed"] == fallen
-        assert scores["finetuned"] == outcome.epochs[-1].validation
+        assert scores["fine-tuned"] == outcome.epochs[-1].validation
         assert outcome.network.plan["features.3"].measured_error is not None
         if store is not None:
             again = store.load(outcome.run, network)

@@ -1,5 +1,8 @@
 """One compression that was tried, and several of them: as a table, side by side, and the ones worth looking at."""
 
+import csv
+import io
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 
 @dataclass(frozen=True)
 class Stage:
-    """Accuracy of a run at one point: "original", "decomposed", "calibrated", "finetuned" or another name.
+    """Accuracy of a run at one point: "original", "decomposed", "calibrated", "fine-tuned" or another name.
 
     Attributes
     ----------
@@ -98,6 +101,22 @@ class Runs(tuple[Run, ...]):
             about = [str(run.number or "-"), run.network, run.data, run.plan.describe()]
             rows.append([*about, *costs, stages, run.created[:16]])
         return rows
+
+    def to_csv(self) -> str:
+        """One line a run, with a column for each stage's top-1, top-5 and number of images."""
+        names = list(dict.fromkeys((s.name, s.split) for run in self for s in run.stages))
+        text = io.StringIO()
+        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
+        head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*head, "seed", "settings", "measured", "note"])
+        for run in self:
+            found = {(s.name, s.split): s.accuracy for s in run.stages}
+            scores = [getattr(found[n], what) if n in found else "" for n in names for what in ("top1", "top5", "n")]
+            about = [run.number, run.created, run.network, run.data, run.plan.describe(), *run.costs.values()]
+            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
+            writer.writerow([*about, *scores, *more])
+        return text.getvalue()
 
     def __str__(self) -> str:
         return text_table(self._headers, self._rows(), left=self._left)

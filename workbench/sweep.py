@@ -254,7 +254,7 @@ def _try(
                 smaller, task.data, recipe=task.recipe, teacher=task.teacher, cancelled=cancelled, progress=progress
             )
             epochs = tuple(tuned)
-            stages.append(Stage("finetuned", task.split, accuracy(smaller, scored)))
+            stages.append(Stage("fine-tuned", task.split, accuracy(smaller, scored)))
         assert smaller.plan is not None
         weights = {key: value.detach().cpu().clone().contiguous() for key, value in smaller.model.state_dict().items()}
         seconds = time.perf_counter() - started

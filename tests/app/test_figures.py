@@ -66,7 +66,7 @@ def test_tradeoff_has_every_run_as_a_point():
     ]
     figure = tradeoff_figure()
     fill_tradeoff(figure, results)
-    path, original, decomposed, finetuned = (figure.data[i] for i in (0, 1, 2, 5))
+    path, original, decomposed, finetuned = (figure.data[i] for i in (0, 2, 3, 6))
     assert list(original.x) == [4.0]
     assert list(decomposed.x) == [1.0, 0.5]
     assert list(finetuned.y) == [98.0]

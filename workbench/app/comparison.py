@@ -50,9 +50,11 @@ def tradeoff_figure() -> go.Figure:
     figure = go.Figure()
     path = {"color": GREY, "width": 1.5, "dash": "dot"}
     figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
+    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": "#7B8794"}}
+    hover = "%{customdata}<extra></extra>"
+    figure.add_trace(go.Scatter(name="earlier sessions", mode="markers", marker=old, hovertemplate=hover))
     for stage, symbol, color, size in STAGES:
         marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
-        hover = "%{customdata}<extra></extra>"
         bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}
         figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
     front = {"color": GREEN, "width": 2, "shape": "hv"}
@@ -63,8 +65,13 @@ def tradeoff_figure() -> go.Figure:
     return figure
 
 
-def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
-    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run."""
+def fill_tradeoff(figure: BaseFigure, results: Sequence[Point], earlier: Sequence[Point] = ()) -> None:
+    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run.
+
+    Parameters
+    ----------
+    earlier : results of earlier sessions, smaller and grey; they count for the Pareto front.
+    """
     original = results[0].cost if results else Cost(0, 0)
     scored = [(r, r.score) for r in results if r.score is not None]
     path_x: list[float | None] = []
@@ -73,12 +80,16 @@ def fill_tradeoff(figure: BaseFigure, results: Sequence[Point]) -> None:
         steps = [(r, score) for r, score in scored if r.number == number and r.stage != "from scratch"]
         path_x += [*(r.cost.macs / 1e6 for r, _ in steps), None]
         path_y += [*(score.top1 for _, score in steps), None]
-    front = pareto_front(results)
+    front = pareto_front([*results, *earlier])
     with figure.batch_update():
         figure.data[0].x, figure.data[0].y = path_x, path_y
         figure.data[-1].x = [r.cost.macs / 1e6 for r in front]
         figure.data[-1].y = [r.score.top1 for r in front if r.score]
-        for trace, (stage, *_) in zip(figure.data[1:-1], STAGES, strict=True):
+        before = [r for r in earlier if r.score]
+        figure.data[1].x = [r.cost.macs / 1e6 for r in before]
+        figure.data[1].y = [_top1(r) for r in before]
+        figure.data[1].customdata = [_hover(r, original) for r in before]
+        for trace, (stage, *_) in zip(figure.data[2:-1], STAGES, strict=True):
             points = [(r, score) for r, score in scored if r.stage == stage]
             trace.x = [r.cost.macs / 1e6 for r, _ in points]
             trace.y = [score.top1 for _, score in points]

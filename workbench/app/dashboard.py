@@ -16,6 +16,7 @@ from workbench.app.panels.pictures import pictures_panel
 from workbench.app.panels.planner import planner_panel
 from workbench.app.panels.progress import progress_bar
 from workbench.app.panels.recover import recover_panel
+from workbench.app.panels.runs import runs_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
 from workbench.app.state import State
@@ -97,6 +98,15 @@ def build_dashboard(
             _card(
                 _heading(
                     5,
+                    "Compare: runs",
+                    "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
+                    f"Accuracies are those on the {term('validation', 'validation images')}, to choose by.",
+                ),
+                runs_panel(state),
+            ),
+            _card(
+                _heading(
+                    6,
                     "See: images, factors, and the paper",
                     "What the networks say of single images, what every layer has become, and the published figures.",
                 ),

@@ -1,7 +1,7 @@
 """The run store as a session uses it: every stage is kept as soon as it is measured, and found again later."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from workbench.kernels.complexity import Cost
 from workbench.run import Run
 from workbench.run import Stage as Scored
 from workbench.runs import RunStore, StoreError
+from workbench.sweep import Outcome
 
 BASELINE = "from scratch"
 
@@ -82,6 +83,15 @@ class History:
                 self.problem = f"Run {fallback} was not stored: {sentence(error)}"
         return Stage(stage.network, replace(stage.result, number=number))
 
+    def keep_all(
+        self, original: Result, results: Sequence[Result], network: Network, settings: Mapping[str, Any]
+    ) -> int:
+        """The same with all stages of a run at once; its number."""
+        first = self.keep(original, Stage(network, results[0]), settings, results[0].number).result.number
+        for result in results[1:]:
+            self.add_stage(Stage(network, replace(result, number=first)), self.runs())
+        return first
+
     def add_stage(self, stage: Stage, known: Iterable[Run]) -> None:
         """Add a stage to a run that is in the store, with its weights unless it is the baseline."""
         store, result = self.store, stage.result
@@ -116,6 +126,13 @@ class History:
             self.store.delete(run)
         except StoreError as error:
             self.problem = sentence(error)
+
+
+def outcome_results(outcome: Outcome, number: int) -> list[Result]:
+    """The stages that a plan of a sweep went through, the original left out."""
+    assert outcome.run is not None
+    note = outcome.plan.describe()
+    return results_of(replace(outcome.run, number=number, note=note))
 
 
 def scored(result: Result) -> list[Scored]:

@@ -1,8 +1,9 @@
 """The stages a compressed network goes through: each takes a network, gives a new one, and measures it. No widgets."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from workbench.compression.finetune import Epoch, finetune
 from workbench.compression.network import Network
 from workbench.compression.plan import Plan
 from workbench.compression.scratch import from_scratch
+from workbench.sweep import Outcome, sweep
 
 CALIBRATION = 200
 """Images to calibrate with, at most: more are slower and hardly better."""
@@ -123,6 +125,29 @@ class Bench:
         trained = replace(stage.network, random_weights=self.original.random_weights)
         return Stage(trained, replace(stage.result, random_weights=False)), stopped
 
+    def sweep(self, plans: list[Plan], recover: str, training: Training) -> Iterator[Outcome]:
+        """Each plan in turn, scored on the images to choose by (or all there are); a failure stops no other."""
+        tuned: dict[str, Any] = {}
+        if recover == "fine-tune":
+            teacher = self.original if training.learn_from != "labels" else None
+            tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
+            tuned["schedule"] = training.schedule
+        self.job.report(0.0, f"budget 1 of {len(plans)}")
+        outcomes = sweep(
+            self.original,
+            plans,
+            self.data,
+            steps={} if recover == "none" else {"calibrated": _calibrated},
+            split="validation" if len(self.data.validation) else "test",
+            cancelled=self.job.cancelled,
+            progress=self.job.tell,
+            **tuned,
+        )
+        for done, outcome in enumerate(outcomes, start=1):
+            if done < len(plans):
+                self.job.tell(done / len(plans), f"budget {done + 1} of {len(plans)}")
+            yield outcome
+
     def _finetuned(
         self,
         network: Network,
@@ -177,6 +202,10 @@ class Bench:
     ) -> Stage:
         result, _ = measure(report, begin, network, self.scored, number, stage, about)
         return Stage(network, result)
+
+
+def _calibrated(smaller: Network, original: Network, data: Data) -> Network:
+    return calibrate(smaller, original, calibration_images(data))
 
 
 def training_images(data: Data) -> Split:

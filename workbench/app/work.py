@@ -1,18 +1,19 @@
 """The compressed networks of a session: made, recovered, compared, and kept in the run store. No widgets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from traitlets import Instance, Int, Tuple, Unicode
 
-from workbench.app.history import BASELINE, History, results_of
+from workbench.app.history import BASELINE, History, outcome_results, results_of
 from workbench.app.jobs import Cancelled, Job
 from workbench.app.planning import Planned
 from workbench.app.recovery import Bench, Stage, Training, calibration_images
 from workbench.app.results import Result
 from workbench.compression.data import Data
 from workbench.compression.network import Network
+from workbench.compression.plan import Plan, PlanError
 from workbench.compression.sensitivities import sensitivities
 from workbench.run import Run
 
@@ -168,6 +169,52 @@ class Worked(Planned):
                 raise Cancelled
 
         return self._train(f"Training from scratch{self._run}", work)
+
+    def sweep(self, ratios: Sequence[float], recover: str = "calibrate", training: Training | None = None) -> bool:
+        """Compress to several budgets, one after the other, and recover each; the points come as they are ready.
+
+        Parameters
+        ----------
+        ratios : original / compressed MACs of each budget; those out of reach are left out, and said so.
+        recover : "none", "calibrate", or "fine-tune" after that.
+        training : settings of the latter.
+        """
+        history = self._history
+
+        def work(bench: Bench) -> None:
+            if self.spectra is None or self.original is None:
+                raise ValueError("open a network first")
+            plans, beyond = self._budgets(ratios)
+            if not plans:
+                raise ValueError(f"none of these budgets can be met: {beyond}")
+            failed = [beyond] if beyond else []
+            found = [*self.results]
+            for outcome in bench.sweep(plans, recover, training or Training()):
+                if outcome.network is None or outcome.run is None:
+                    failed.append(outcome.error)
+                    continue
+                results = outcome_results(outcome, max(r.number for r in found) + 1)
+                number = history.keep_all(self.original, results, outcome.network, {"sweep": recover})
+                found += [replace(r, number=number) for r in results]
+                self._later(results=tuple(found), runs=history.runs(), unkept=history.problem)
+            if bench.job.cancelled():
+                raise Cancelled
+            if failed:
+                raise ValueError("; ".join(failed))
+
+        return self._start(f"Sweeping {len(ratios)} budgets", work)
+
+    def _budgets(self, ratios: Sequence[float]) -> tuple[list[Plan], str]:
+        """Plans for each ratio, and a sentence on those that are out of reach."""
+        assert self.spectra is not None
+        plans, problems = [], []
+        for ratio in ratios:
+            budget = replace(self.planning, planner="budget", layers="all", macs_ratio=ratio)
+            try:
+                plans.append(budget.plan(self.spectra, self.measured))
+            except PlanError as error:
+                problems.append(str(error))
+        return plans, problems[-1] if problems else ""
 
     def _train(self, title: str, work: Callable[[Bench, Stage], None]) -> bool:
         start, earlier = self._newest(), self.curve

@@ -1,9 +1,9 @@
-// The layer table: click a row, or focus one and use the arrow keys, to pick a layer.
+// A table of which one picks a row: click it, or focus one and use the arrow keys.
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "wb-table";
   root.setAttribute("role", "region");
-  root.setAttribute("aria-label", "Layers");
+  root.setAttribute("aria-label", model.get("label"));
   const table = document.createElement("table");
   const head = document.createElement("thead");
   const body = document.createElement("tbody");

@@ -43,6 +43,7 @@ class LayerTable(anywidget.AnyWidget):
 
     _esm = HERE / "layer_table.js"
     _css = HERE / "layer_table.css"
+    label = traitlets.Unicode("Layers").tag(sync=True)
     columns = traitlets.List(COLUMNS).tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

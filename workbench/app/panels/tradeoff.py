@@ -3,6 +3,7 @@
 import ipywidgets as w
 
 from workbench.app.comparison import fill_tradeoff, tradeoff_figure
+from workbench.app.history import results_of
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
 
@@ -12,8 +13,10 @@ def tradeoff_panel(state: State) -> w.Widget:
     figure = FigureView(tradeoff_figure(), "Accuracy against FLOPs")
 
     def fill(_: object = None) -> None:
-        figure.show(fill_tradeoff, state.results)
+        here = {result.number for result in state.results}
+        earlier = [results_of(run)[-1] for run in state.runs if run.number not in here]
+        figure.show(fill_tradeoff, state.results, earlier)
 
-    state.observe(fill, ["results"])
+    state.observe(fill, ["results", "runs"])
     fill()
     return figure
