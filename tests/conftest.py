@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_and_a_cache_of_its_own(tmp_path_factory):
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start: two threads each get in each other's way
     os.environ["WORKBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["WORKBENCH_RUNS"] = str(tmp_path_factory.mktemp("runs") / "runs.sqlite")  # of the browser's servers
 
 
 @pytest.fixture(autouse=True)

@@ -12,17 +12,28 @@ if TYPE_CHECKING:
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.catalog.paper_table import paper_table
+    from workbench.compression.balance import balance
+    from workbench.compression.budget import budget_plan
+    from workbench.compression.calibrate import calibrate
+    from workbench.compression.curves import sensitivity
     from workbench.compression.data import Accuracy, Data, Split, accuracy
     from workbench.compression.decompose import decompose, rebuild
+    from workbench.compression.distill import distill
     from workbench.compression.finetune import Epoch, finetune
     from workbench.compression.gallery import first_filters, gallery
     from workbench.compression.layerwise import layerwise
     from workbench.compression.network import Network
     from workbench.compression.plan import LayerPlan, Plan
     from workbench.compression.ranks import evbmf_plan
+    from workbench.compression.recipe import Recipe
+    from workbench.compression.scratch import from_scratch
+    from workbench.compression.sensitivities import Sensitivities, sensitivities
     from workbench.compression.spectra import Spectra, analyze
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.run import Run
+    from workbench.runs import RunStore
+    from workbench.sweep import sweep
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
@@ -30,17 +41,28 @@ _HOME = {
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "catalog.paper_table": ("paper_table",),
+    "compression.balance": ("balance",),
+    "compression.budget": ("budget_plan",),
+    "compression.calibrate": ("calibrate",),
+    "compression.curves": ("sensitivity",),
     "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
     "compression.decompose": ("decompose", "rebuild"),
+    "compression.distill": ("distill",),
     "compression.finetune": ("Epoch", "finetune"),
     "compression.gallery": ("first_filters", "gallery"),
     "compression.layerwise": ("layerwise",),
     "compression.network": ("Network",),
     "compression.plan": ("LayerPlan", "Plan"),
     "compression.ranks": ("evbmf_plan",),
+    "compression.recipe": ("Recipe",),
+    "compression.scratch": ("from_scratch",),
+    "compression.sensitivities": ("Sensitivities", "sensitivities"),
     "compression.spectra": ("Spectra", "analyze"),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+    "run": ("Run",),
+    "runs": ("RunStore",),
+    "sweep": ("sweep",),
 }
 _MODULE_OF = {name: f"workbench.{module}" for module, names in _HOME.items() for name in names}
 
@@ -53,19 +75,28 @@ __all__ = [
     "LayerPlan",
     "Network",
     "Plan",
+    "Recipe",
+    "Run",
+    "RunStore",
+    "Sensitivities",
     "Spectra",
     "Split",
     "Tucker1",
     "Tucker2",
     "accuracy",
     "analyze",
+    "balance",
+    "budget_plan",
     "build_dashboard",
+    "calibrate",
     "decompose",
+    "distill",
     "evbmf",
     "evbmf_matrix",
     "evbmf_plan",
     "finetune",
     "first_filters",
+    "from_scratch",
     "gallery",
     "layerwise",
     "load_data",
@@ -77,6 +108,9 @@ __all__ = [
     "plot_spectrum",
     "rebuild",
     "relative_error",
+    "sensitivities",
+    "sensitivity",
+    "sweep",
     "tucker1",
     "tucker2",
 ]

@@ -182,6 +182,39 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     assert plot(page, "Stages")["trace 0"] == 5
     picture(page, "recovered")
+
+    # A sweep: points appear as they are ready.
+    page.get_by_label("budgets").fill("3")
+    page.get_by_label("budgets").press("Tab")
+    button(page, "Sweep").click()
+    wait_for_text(page, "budget 2 of 3")
+    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 2)
+    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 4)
+    assert plot(page, "Accuracy against FLOPs")["Pareto front"] >= 1
+    runs = page.get_by_role("region", name="Runs").locator("tbody tr")
+    page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 4")
+    picture(page, "swept")
+
+    # Another one, cancelled.
+    page.get_by_label("budgets").fill("12")
+    page.get_by_label("budgets").press("Tab")
+    button(page, "Sweep").click()
+    wait_for_text(page, "budget 2 of 12")
+    page.locator("button:visible", has_text="Cancel").last.click()
+    wait_for_text(page, "cancelled after")
+    page.wait_for_timeout(500)
+    made = runs.count()
+
+    # Closed and opened again: the runs are there, and one can go on with them.
+    page.goto("about:blank")
+    page.goto(voila.address)
+    page.wait_for_function("n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n", arg=made)
+    wait_for_points(page, "Accuracy against FLOPs", "earlier sessions", made)
+    runs.first.click()
+    button(page, "Go on with this run").click()
+    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
+    runs.first.scroll_into_view_if_needed()
+    picture(page, "reopened")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
     assert page.elsewhere == []

@@ -59,7 +59,7 @@ def tradeoff_figure() -> go.Figure:
         figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
     front = {"color": GREEN, "width": 2, "shape": "hv"}
     figure.add_trace(go.Scatter(name="Pareto front", mode="lines", line=front, hoverinfo="skip"))
-    figure.update_layout(layout(400, margin={"l": 64, "t": 14}, legend={"y": -0.17}))
+    figure.update_layout(layout(560, margin={"l": 64, "t": 14}, legend={"y": -0.12}))
     figure.update_xaxes(axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
     figure.update_yaxes(axis("validation accuracy (%)"))
     return figure

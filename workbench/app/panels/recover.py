@@ -47,7 +47,7 @@ def recover_panel(state: State) -> w.Widget:
         description="learn from",
         style={"description_width": "70px"},
     )
-    for box, width in ((epochs, 118), (rate, 172), (schedule, 322), (lesson, 330)):
+    for box, width in ((epochs, 118), (rate, 172), (schedule, 346), (lesson, 330)):
         box.layout.width = f"{width}px"
     advice = w.HTML()
     stages, figure = FigureView(stages_figure(), "Stages"), FigureView(curve_figure(), "Fine-tuning")
