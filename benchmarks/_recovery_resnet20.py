@@ -2,9 +2,9 @@
 
 Lossless are 2,000 training images and the 1,000 test images that are scored, and used for nothing else. 1,500 of the
 former calibrate, without their labels, and are trained on; 500 are the validation part, by which the settings here were
-chosen. The 50,000 training images are at hand as lossy JPEG only, on which the network itself is right in 86 % of its own training
-images. So the original's softened answers on the same images are learned, not labels, and a small share of what is
-seen is lossless. The JPEG twins of the validation part (found by correlation) are taken out.
+chosen. The 50,000 training images are at hand as lossy JPEG only, on which the network itself is right in 86 % of its
+own training images. So the original's softened answers on the same images are learned, not labels, and a share of what
+is seen is lossless. The JPEG twins of the validation part (found by correlation) are taken out.
 
 Fine-tuning may take `minutes` for each plan, and so may the baseline: the same architecture from Gaussian
 initialisation on the same images, with their labels, as the paper has it. The steps that fit are timed first.
