@@ -19,6 +19,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup=0.5,
     optimizer="nesterov",
+    clip_norm=1.0,
     label_weight=0.1,
     temperature=4.0,
     shift=1,

@@ -46,6 +46,7 @@ RECIPE = Recipe(
     warmup=0.05,
     optimizer="nesterov",
     batch_size=128,
+    clip_norm=1.0,
     label_weight=0.0,
     temperature=4.0,
     flip=True,
