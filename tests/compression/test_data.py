@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.compression.data import UNLABELLED
-from workbench.compression.data import evaluating
+from workbench.compression.data import UNLABELLED, evaluating
 
 
 def fixed(outputs):
