@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_two_processes_give_the_same_as_one(alone, tmp_path):
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command += ["-m", "workbench.compression.finetune", "digits_vgg", "--plan", str(alone / "plan.json")]
     command += ["--data", "digits", "--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr
     assert result.stdout.count("epoch 1:") == 1
     check_same(tmp_path, alone)
@@ -61,14 +62,18 @@ import sys
 from accelerate import notebook_launcher
 from workbench.launch import train
 options = {"epochs": 1, "threads": 1, "batch_size": 33, "learning_rate": 0.01}
-notebook_launcher(train, ("digits_vgg", sys.argv[1], "digits", sys.argv[2], options), num_processes=2, use_port="0")
+call = ("digits_vgg", sys.argv[1], "digits", sys.argv[2], options)
+notebook_launcher(train, call, num_processes=2, use_port=sys.argv[3])
 """
 
 
 def test_in_a_notebook_too(alone, tmp_path):
     pytest.importorskip("accelerate")
-    command = [sys.executable, "-c", NOTEBOOK, str(alone / "plan.json"), str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-c", NOTEBOOK, str(alone / "plan.json"), str(tmp_path), port]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr
     check_same(tmp_path, alone)
 

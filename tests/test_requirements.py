@@ -31,6 +31,11 @@ def test_the_environment_is_the_same():
     assert conda == {r.name: str(r.specifier) for r in REQUIREMENTS}
 
 
+def test_what_scales_is_tested():
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras["scale"]) <= set(extras["dev"])
+
+
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda r: r.name)
 def test_the_tested_version_is_exact_and_in_range(requirement):
     pinned = pins()[requirement.name.lower().replace("_", "-")]

@@ -149,13 +149,15 @@ def _outcomes(
     note: str,
     progress: Callable[[float], None] | None,
 ) -> Iterator[Outcome]:
-    original = Stage("original", task.split, accuracy(task.network, getattr(task.data, task.split)))
+    original: Stage | None = None
     settings = task.recipe.to_dict() if task.recipe else {}
     seed = task.recipe.seed if task.recipe else 0
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
             outcome = Outcome(index, plans[index], error=result)
         else:
+            if original is None:  # once, and while workers work
+                original = Stage("original", task.split, accuracy(task.network, getattr(task.data, task.split)))
             plan = replace(result.plan, spectra=plans[index].spectra)
             smaller = rebuild(task.network, plan, load(result.weights))
             about = f"{task.network.source}; {', '.join(s.name for s in result.stages)} ({plan.policy})"

@@ -188,7 +188,12 @@ print(rounds, kills)
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_killed_twenty_times_it_ends_with_the_same_weights(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert not result.returncode, result.stderr
     rounds, kills = map(int, result.stdout.split())

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.compression.data import evaluating
+from workbench.compression.data import UNLABELLED, evaluating
 
 
 def fixed(outputs):
@@ -75,3 +75,16 @@ def test_images_that_the_network_does_not_take(data):
     network = wb.Network(nn.Flatten(), (3, 32, 32), name="mine")
     with pytest.raises(ValueError, match=r"mine takes inputs of shape \(3, 32, 32\), these images have \(1, 8, 8\)"):
         wb.accuracy(network, data.test)
+
+
+def test_images_without_a_label(network, data):
+    split = wb.Split.unlabelled(data.test.images[:5], "own")
+    assert (len(split), split.labelled, data.test.labelled) == (5, False, True)
+    assert (split.labels == UNLABELLED).all()
+    with pytest.raises(ValueError, match="the own split has images without a label: there is nothing to compare"):
+        wb.accuracy(network, split)
+
+
+def test_negative_labels_are_refused(data):
+    with pytest.raises(ValueError, match="the train split has the class index -2: they begin with 0"):
+        wb.Split(data.test.images[:2], torch.tensor([0, -2]), "train")

@@ -215,6 +215,15 @@ def test_every_optimizer_and_schedule_recovers(network, plan, data):
         assert wb.accuracy(smaller, data.validation).top1 > fallen + 5
 
 
+def test_a_clipped_gradient_moves_the_weights_no_further(smaller, data):
+    before = copy.deepcopy(smaller.model)
+    settings = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.5, "clip_norm": 0.01, "batch_size": 200}
+    list(wb.finetune(smaller, few(data), epochs=1, **settings))
+    moved = [a.detach() - b.detach() for a, b in zip(smaller.model.parameters(), before.parameters(), strict=True)]
+    length = float(torch.cat([m.flatten() for m in moved]).norm())
+    assert length == pytest.approx(0.5 * 0.01, rel=1e-2)
+
+
 def test_a_recipe_and_changes_to_it(smaller, data):
     recipe = Recipe(epochs=3, batch_size=50, learning_rate=2e-3)
     rates = [e.learning_rate for e in wb.finetune(smaller, few(data, 64), recipe=recipe, epochs=1)]

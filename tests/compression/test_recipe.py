@@ -59,6 +59,7 @@ def test_it_goes_through_json():
         ({"optimizer": "nesterov", "momentum": 0}, "nesterov cannot have the momentum 0"),
         ({"label_weight": 1.5}, "label_weight is a share"),
         ({"warmup": 2}, "warmup must be shorter than the 2 epochs"),
+        ({"clip_norm": -1}, "clip_norm must be a number of at least 0"),
         ({"shift": -1}, "shift must be a whole number of at least 0"),
         ({"drop_every": 0}, "drop_every must be"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.compression.augmentation import augmented
 from workbench.compression.checkpoint import Epoch, Progress, load_checkpoint, save_checkpoint
@@ -202,6 +202,9 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss / len(piece)).backward()
         self.processes.sum_gradients(self.parameters)
+        if self.recipe.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.done.loss_sum += value

@@ -26,6 +26,7 @@ class Recipe:
     optimizer : "sgd" (with momentum), "nesterov" or "adamw".
     momentum : of "sgd" and "nesterov"; the first beta of "adamw".
     weight_decay : on all weights; decoupled from the gradient in "adamw".
+    clip_norm : largest length of a step's gradient, over all weights; a longer one is shortened. 0 for no limit.
     batch_size : images a step, over all processes together.
     seed : of the order of the images, the augmentation and dropout.
     label_weight : with a teacher, the share of the cross-entropy with the labels, 0 to 1; the rest is the divergence
@@ -50,6 +51,7 @@ class Recipe:
     optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    clip_norm: float = 0.0
     batch_size: int = 32
     seed: int = 0
     label_weight: float = 0.1
@@ -74,6 +76,8 @@ class Recipe:
             raise ValueError(f"the temperature must be a number above 0, not {self.temperature}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"the weight decay must be a number of at least 0, not {self.weight_decay}")
+        if not 0 <= self.clip_norm < math.inf:
+            raise ValueError(f"clip_norm must be a number of at least 0, not {self.clip_norm}")
         if not 0 <= self.momentum < 1 or (self.optimizer == "nesterov" and not self.momentum):
             raise ValueError(
                 f"{self.optimizer} cannot have the momentum {self.momentum}: it is below 1, and not below 0"
@@ -101,9 +105,13 @@ class Recipe:
 
     @classmethod
     def modern(cls, epochs: int, **changes: Any) -> "Recipe":
-        """Nesterov's momentum from 0.01 down a cosine, after a warm-up of a twentieth, keeping the best epoch."""
+        """Nesterov's momentum from 0.01 down a cosine, after a warm-up of a twentieth, keeping the best epoch.
+
+        Gradients longer than 1 are shortened: the first ones of a decomposed network are.
+        """
         settings = {"learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs, "optimizer": "nesterov"}
-        return cls.of(**{"epochs": epochs, "batch_size": 128, "keep_best": True, **settings, **changes})
+        settings |= {"clip_norm": 1.0, "batch_size": 128, "keep_best": True}
+        return cls.of(**{"epochs": epochs, **settings, **changes})
 
     def rate(self, step: int, steps_an_epoch: int) -> float:
         """Learning rate of one step, counted from 0."""
