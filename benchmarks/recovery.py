@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import _recovery_digits, _recovery_resnet20
 from benchmarks._recovery_googlenet import googlenet
 from benchmarks._report import parser, report
 
-CASES = {"googlenet": googlenet}
-"""Name -> function of (folder with the shared data, minutes of distillation) that returns the results."""
+CASES = {"googlenet": googlenet, "resnet20": _recovery_resnet20.run, "digits": _recovery_digits.run}
+"""Name -> function of (folder with the shared data, minutes of training) that returns the results."""
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
     arguments.add_argument("--case", choices=sorted(CASES), default="googlenet")
-    arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation, for each plan")
+    arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation or fine-tuning, for each plan")
     arguments.add_argument("--threads", type=int, default=2)
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)

@@ -11,7 +11,8 @@ import workbench as wb
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_code_runs(capsys):
+def test_the_readmes_code_runs(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # it makes a run store
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     names = {}
     for block in blocks:
@@ -21,6 +22,9 @@ def test_the_readmes_code_runs(capsys):
     assert (plan["features.3"].rank_in, plan["features.3"].rank_out) == (12, 20)
     assert smaller.weights == plan.weights < names["network"].weights / 3
     assert wb.accuracy(smaller, names["data"].test).top1 > 95
+    assert names["tight"].macs_ratio >= 6
+    assert wb.accuracy(names["mended"], names["data"].test).top1 > 95
+    assert len(names["store"]) == 1
 
 
 def test_the_api_is_whole():
