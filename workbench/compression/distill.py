@@ -31,7 +31,7 @@ FEATURES = 1.0
 AVERAGE = 0.99
 """Decay of the moving average of the weights; less in the first steps."""
 
-WARMING = 0.03
+WARMING = 0.1
 """Share of the training in which the learning rate rises from nothing."""
 
 
@@ -42,7 +42,7 @@ def distill(
     *,
     minutes: float | None = None,
     epochs: int | None = None,
-    learning_rate: float = 2e-4,
+    learning_rate: float = 2e-5,
     batch_size: int = 16,
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
