@@ -20,7 +20,6 @@ from workbench.compression.sensitivities import sensitivities
 SEED = 20160226
 RECOVERY, SENSITIVITIES = 200, 48
 MACS_RATIO = 2.06
-VIEWS = 2
 
 
 def part(split: wb.Split, index: torch.Tensor, name: str) -> wb.Split:
@@ -40,8 +39,8 @@ def googlenet(shared: Path, minutes: float) -> dict[str, Any]:
     measured = sensitivities(network, part(unlabelled, torch.arange(SENSITIVITIES), "sensitivities"), spectra)
     seconds = {"sensitivities": time.perf_counter() - started}
     plans = {
-        "evbmf": wb.evbmf_plan(spectra, layers="spatial"),
         "budget": budget_plan(spectra, MACS_RATIO, images=measured),
+        "evbmf": wb.evbmf_plan(spectra, layers="spatial"),
     }
     results: dict[str, Any] = {
         "images": {
@@ -58,7 +57,7 @@ def googlenet(shared: Path, minutes: float) -> dict[str, Any]:
         results[name] = {"decomposed": wb.accuracy(smaller, scored).top5}
         print(name, results[name], flush=True)
         started = time.perf_counter()
-        smaller = calibrate(smaller, network, unlabelled, views=VIEWS)
+        smaller = calibrate(smaller, network, unlabelled)
         seconds[f"{name} calibrated"] = time.perf_counter() - started
         results[name]["calibrated"] = wb.accuracy(smaller, scored).top5
         print(name, results[name], flush=True)

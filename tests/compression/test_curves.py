@@ -6,7 +6,7 @@ from workbench.compression.plan import PlanError
 
 
 def test_agreement_rises_with_the_rank(network, spectra, data):
-    curve = sensitivity(network, data.validation, "features.7", spectra, shares=(0.02, 0.2, 1.0))
+    curve = sensitivity(network, data.validation, "features.10", spectra, shares=(0.02, 0.2, 1.0))
     assert [(p.rank_in, p.rank_out) for p in curve] == [(1, 3), (13, 26), (64, 128)]
     assert curve[0].agreement < curve[1].agreement <= curve[2].agreement == 100
     assert curve[0].macs_ratio > curve[1].macs_ratio > 1 > curve[2].macs_ratio

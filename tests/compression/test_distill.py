@@ -16,7 +16,7 @@ def smaller(network, plan):
 
 
 def test_it_learns_the_originals_answers_without_labels(network, smaller, data):
-    made = distill(smaller, network, unlabelled(data.train, 256), epochs=6, learning_rate=1e-3)
+    made = distill(smaller, network, unlabelled(data.train, 256), epochs=6)
     held = data.validation.images
     assert divergence(network, made, held) < 0.25 * divergence(network, smaller, held)
     assert made.weights == smaller.weights
@@ -82,7 +82,7 @@ def test_relus_in_place_and_branches(generator):
     plan = wb.evbmf_plan(wb.analyze(network, cached=False)).with_ranks("left", rank_in=5, rank_out=4)
     smaller = wb.decompose(network, plan)
     x = torch.randn(64, 3, 9, 9, generator=generator)
-    made = distill(smaller, network, x, epochs=20, learning_rate=1e-3)
+    made = distill(smaller, network, x, epochs=20)
     assert divergence(network, made, x) < 0.5 * divergence(network, smaller, x)
 
 

@@ -112,9 +112,11 @@ def test_no_strength_reduces_nothing_and_much_finds_nothing(spectra):
     assert hard["features.3"].reason.endswith("(rank 0) at strength 1e+06")
 
 
-def test_a_matrix_of_exactly_low_rank_has_it_at_any_strength():
-    conv = low_rank_conv(24, 40, 5, 7, noise=0).double()
-    assert {one_layer_plan(conv, strength=s).rank_out for s in (0.5, 1, 3)} == {7}
+def test_a_matrix_of_exactly_low_rank_has_it_at_any_strength(generator):
+    left, right = (torch.randn(*size, dtype=torch.float64, generator=generator) for size in ((30, 7), (7, 90)))
+    found = wb.evbmf_matrix((left @ right).numpy())
+    assert found.exact
+    assert [scaled_rank(found, strength, 30) for strength in (0, 0.5, 1, 3)] == [30, 7, 7, 7]
 
 
 @pytest.mark.parametrize("strength", [-1, float("inf"), float("nan")])

@@ -125,3 +125,17 @@ def test_the_ridge_is_chosen_by_prediction(generator):
     truth = torch.randn(6, 30, dtype=torch.float64, generator=generator)
     assert choose_ridge(halves(40, truth, 3.0), truth) == 0.5  # the prior is right, the data are noise
     assert choose_ridge(halves(4000, truth, 0.01), torch.zeros_like(truth)) < 1e-4  # the other way round
+
+
+def test_sums_that_are_indefinite_by_rounding(generator):
+    x = torch.randn(20, 60, generator=generator) + 5  # fewer rows than inputs, in float32
+    y = torch.randn(20, 3, generator=generator)
+    inputs = (x.mT @ x).double() / 20 - torch.outer(*[x.mean(0).double()] * 2)
+    assert float(torch.linalg.eigvalsh(inputs)[0]) < 0
+    problem = Normal(inputs, (y.mT @ x).double() / 20, float(y.square().sum()) / 20)
+    assert torch.isfinite(full_rank(problem)).all()
+
+
+def test_sums_that_are_not_finite():
+    with pytest.raises(ValueError, match="sums over the inputs are not finite"):
+        full_rank(Normal(torch.full((2, 2), torch.nan), torch.zeros(1, 2), 0.0))

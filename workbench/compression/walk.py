@@ -58,14 +58,14 @@ class Walk:
     ----------
     smaller, original : models in eval mode; layers of `smaller` may be exchanged or changed once they were asked for.
     batches : inputs of the models, the same ones at each iteration.
-    memory : bytes of activations to hold.
+    memory : bytes of activations to hold; None for `MEMORY`.
     """
 
     def __init__(
-        self, smaller: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int = MEMORY
+        self, smaller: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int | None = None
     ) -> None:
         self.models = {"smaller": smaller, "original": original}
-        self.batches, self.memory = batches, memory
+        self.batches, self.memory = batches, MEMORY if memory is None else memory
         self.seen = "original" if smaller is original else "smaller"
         self.held: list[_Held | None] = []
         self.nodes = _trace(original, next(iter(batches)))

@@ -23,7 +23,7 @@ from torch import Tensor
 from workbench.kernels.tucker import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 
-RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """What :func:`choose_ridge` tries, in units of the mean variance of an input."""
 
 MAX_SWEEPS = 12
@@ -80,27 +80,26 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float
     one, other = halves
     losses = torch.zeros(len(ridges), dtype=torch.float64)
     for fit, check in ((one, other), (other, one)):
-        values, basis = torch.linalg.eigh(fit.inputs)
-        missing = (fit.cross - prior @ fit.inputs) @ basis
-        turned = basis.mT @ check.inputs @ basis
-        wanted = (check.cross - prior @ check.inputs) @ basis
-        unit = scale(fit.inputs)
+        missing = (fit.cross - prior @ fit.inputs).mT
+        wanted = check.cross - prior @ check.inputs
         for i, ridge in enumerate(ridges):
-            change = missing / (values.clamp(min=0) + ridge * unit)
-            losses[i] += ((change @ turned - 2 * wanted) * change).sum()
+            inputs = fit.inputs.clone()
+            inputs.diagonal().add_(ridge * scale(fit.inputs))
+            change = torch.cholesky_solve(missing, _lower(inputs)).mT
+            losses[i] += ((change @ check.inputs - 2 * wanted) * change).sum()
     best = max(range(len(ridges)), key=lambda i: (-float(losses[i]), ridges[i]))
     return ridges[best] / 2
 
 
 def full_rank(problem: Normal) -> Tensor:
     """The minimiser W (t, n) without any constraint."""
-    lower = torch.linalg.cholesky(problem.inputs)
+    lower = _lower(problem.inputs)
     return torch.cholesky_solve(problem.cross.mT, lower).mT
 
 
 def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
     """The minimiser of a given rank: (core (rank, n), factor_out (t, rank) with orthonormal columns)."""
-    lower = torch.linalg.cholesky(problem.inputs)
+    lower = _lower(problem.inputs)
     whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
     factor_out = torch.linalg.eigh(whitened.mT @ whitened)[1].flip(1)[:, :rank]
     core = torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT
@@ -109,7 +108,7 @@ def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
 
 def explained(problem: Normal) -> Tensor:
     """(min(t, n) + 1,) how much of the power the best weights of rank 0, 1, 2, ... explain."""
-    lower = torch.linalg.cholesky(problem.inputs)
+    lower = _lower(problem.inputs)
     whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
     gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
     values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
@@ -200,6 +199,21 @@ def tucker2_regression(
     assert answer is not None
     factor, cube, factor_out = answer
     return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+
+
+def _lower(inputs: Tensor) -> Tensor:
+    """Cholesky factor; inputs that rounding in their sums made indefinite are first moved by as little as is needed."""
+    move = 1e-6 * scale(inputs)
+    if not bool(torch.isfinite(inputs).all()):
+        raise ValueError("the sums over the inputs are not finite: look for NaN in the images or the layer before")
+    lower: Tensor
+    lower, info = torch.linalg.cholesky_ex(inputs)
+    while int(info):
+        moved = inputs.clone()
+        moved.diagonal().add_(move)
+        lower, info = torch.linalg.cholesky_ex(moved)
+        move *= 4
+    return lower
 
 
 def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
