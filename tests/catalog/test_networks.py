@@ -100,3 +100,16 @@ def test_torchvisions_networks_by_their_own_names(tmp_path):
 def test_networks_without_weights_to_download():
     with pytest.raises(WeightsError, match="googlenet_bvlc has no weights to download"):
         wb.load_network("googlenet_bvlc", weights="pretrained")
+
+
+def test_a_network_knows_the_checksum_of_its_weights(network, plan, tmp_path):
+    card = json.loads((data_folder() / "digits_vgg.json").read_text())
+    assert network.sha256 == card["sha256"]
+    assert card["sha256"] in str(network)
+    path = tmp_path / "mine.pth"
+    torch.save(network.model.state_dict(), path)
+    mine = wb.load_network("digits_vgg", weights=path)
+    assert mine.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert wb.load_network("digits_vgg", weights=None).sha256 == ""
+    assert wb.decompose(network, plan).sha256 == ""
+    assert wb.from_scratch(network).sha256 == ""

@@ -32,7 +32,7 @@ class History:
     Attributes
     ----------
     network, data : their names.
-    source : where the weights came from: runs of other weights are other runs.
+    source : checksum of the weights, or where they came from: runs of other weights are other runs.
     problem : why runs are not kept or not found, in a sentence, or "".
     """
 

@@ -94,7 +94,7 @@ class State(Worked):
                 self._later(choice=before.choice)  # still what is open
             raise
         self._opened = opened
-        self._history = History(opened.network.name, opened.data.name, opened.network.source)
+        self._history = History(opened.network.name, opened.data.name, opened.network.sha256 or opened.network.source)
         runs = self._history.runs()
         new = {} if same else self._fresh(opened)
         results = (opened.original,)

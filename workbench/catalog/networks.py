@@ -143,19 +143,27 @@ def load_network(
         model = entry.build()
     finally:
         torch.random.set_rng_state(torch_state)
-    source, random = "random weights (seed 0): accuracies mean nothing", False
+    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
     if weights == "pretrained":
-        source = _pretrained(model, name, progress)
+        source, sha256 = _pretrained(model, name, progress)
     elif weights == "default" and entry.bundled:
-        source = _bundled(model, name)
+        source, sha256 = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
         load_weights(model, _renamed(name, read_weights(path)), path.name)
-        source = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        sha256 = _checksum(path)
+        source = f"{path.name}, sha256 {sha256[:12]}"
     else:
         random = True
     return Network(
-        model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, source, random_weights=random
+        model.eval(),
+        entry.input_shape,
+        name,
+        entry.preprocessing,
+        entry.class_names,
+        source,
+        random_weights=random,
+        sha256=sha256,
     )
 
 
@@ -189,7 +197,7 @@ def _like(name: str) -> list[str]:
     return (first or sorted(OWN))[:12]
 
 
-def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], None] | None) -> str:
+def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], None] | None) -> tuple[str, str]:
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT
@@ -205,7 +213,7 @@ def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], No
                 f"{found.url} and put it into {path.parent}, or take weights=None"
             ) from None
     load_weights(model, _renamed(name, read_weights(path)), path.name)
-    return f"torchvision {found}"
+    return f"torchvision {found}", _checksum(path)
 
 
 def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -215,7 +223,7 @@ def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
 
 
-def _bundled(model: nn.Module, name: str) -> str:
+def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
     weights = data_folder() / f"{name}.safetensors"
     card = json.loads(_read(weights.with_suffix(".json")))
     content = _read(weights)
@@ -229,7 +237,12 @@ def _bundled(model: nn.Module, name: str) -> str:
         load_weights(model, load(content), weights.name)
     except (SafetensorError, WeightsError) as error:
         raise DamagedFileError(f"{weights.name} does not hold the weights of {name}: {error}") from None
-    return f"{weights.name}, {card['trained_on']}"
+    return f"{weights.name}, {card['trained_on']}", found
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def data_folder() -> Path:

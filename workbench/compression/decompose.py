@@ -56,7 +56,8 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
     if progress:
         progress(1.0, "")
     made = replace(plan, layers=tuple(done.get(part.name, part) for part in plan))
-    return replace(network, model=model, plan=made, source=f"{network.source}; decomposed ({plan.policy})")
+    source = f"{network.source}; decomposed ({plan.policy})"
+    return replace(network, model=model, plan=made, source=source, sha256="")
 
 
 def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Network:
@@ -87,7 +88,8 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Networ
             have, want = tuple(state[key].shape), tuple(expected[key].shape)
             raise PlanError(f"the weights do not fit the plan: {key} has the shape {have}, not {want}")
     model.load_state_dict(dict(state))
-    return replace(network, model=model, plan=plan, source=f"rebuilt from weights and a plan ({plan.policy})")
+    source = f"rebuilt from weights and a plan ({plan.policy})"
+    return replace(network, model=model, plan=plan, sha256="", source=source)
 
 
 def check_fit(network: Network, plan: Plan) -> None:

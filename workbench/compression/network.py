@@ -30,6 +30,7 @@ class Network:
     maps : names of linear layers -> (channels, height, width) of the map that was flattened before them, or None for
         a plain matrix, where the guess by shape is not what you want.
     plan : the plan that made it, if it is a decomposed network.
+    sha256 : checksum of the file that the weights are from; empty if they were given in code or made here.
     random_weights : whether nobody has trained it, so that its ranks and accuracies mean nothing.
     """
 
@@ -43,6 +44,7 @@ class Network:
     maps: Mapping[str, tuple[int, int, int] | None] = field(default_factory=dict)
     plan: "Plan | None" = None
     random_weights: bool = False
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -85,6 +87,7 @@ class Network:
             ("weights", count(self.weights)),
             ("classes", len(self.classes) or "not named"),
             ("source", self.source),
+            *([("sha256", self.sha256)] if self.sha256 else []),
         ]
         if self.plan is not None:
             rows.append(("decomposed", f"MACs x{self.plan.macs_ratio:.2f} fewer, {self.plan.policy}"))

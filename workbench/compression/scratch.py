@@ -50,7 +50,7 @@ def from_scratch(network: Network, *, seed: int = 0) -> Network:
                 f"{name or 'the model'} is a {type(module).__name__}, which has no Gaussian initialisation here"
             )
     source = f"Gaussian initialisation (seed {seed})"
-    return replace(network, model=model, source=source, random_weights=True)
+    return replace(network, model=model, source=source, sha256="", random_weights=True)
 
 
 def _inputs(module: nn.Module, weight: Tensor) -> float:
