@@ -189,6 +189,7 @@ class Slow:
         return smaller
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     distributed = pytest.importorskip("distributed")

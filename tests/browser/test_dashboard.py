@@ -158,6 +158,7 @@ def choose(page, label, value):
     page.get_by_label(label, exact=True).select_option(value)
 
 
+@pytest.mark.slow
 def test_a_budget_and_a_baseline_from_scratch(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)

@@ -40,6 +40,7 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     assert page.elsewhere == []
 
 
+@pytest.mark.slow
 def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
     page.goto(voila_with_images.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)

@@ -47,6 +47,7 @@ def test_grouped_alexnet_is_factorised_group_by_group():
     assert layers["classifier.0"].describe() == "256 -> 4096, 6x6"
 
 
+@pytest.mark.slow
 def test_googlenet_on_real_images(shared):
     """The BVLC weights, loaded strictly; the reference is 92.2 % top-5 on these 500 images."""
     network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")

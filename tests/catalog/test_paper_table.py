@@ -148,6 +148,7 @@ def test_ours_and_theirs_are_told_apart(table):
     assert repr(table) == text
 
 
+@pytest.mark.slow
 def test_googlenet_of_real_weights(shared):
     """The paper's network in its own row; the reference ratios are measured with other code."""
     weights = shared / "googlenet_bvlc.safetensors"

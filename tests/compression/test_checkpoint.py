@@ -185,6 +185,7 @@ print(rounds, kills)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_killed_twenty_times_it_ends_with_the_same_weights(tmp_path):
     result = subprocess.run(
