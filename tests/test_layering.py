@@ -29,6 +29,7 @@ APP = {
     "state": 2,
     "pictures": 3,
     "paper": 3,
+    "curves": 3,
     "panels": 4,
     "dashboard": 5,
     "serve": 5,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
-    from workbench.app.prints import plot_filters, plot_free_energy, plot_gallery, plot_spectrum
+    from workbench.app.prints import plot_filters, plot_free_energy, plot_gallery, plot_sensitivity, plot_spectrum
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.catalog.paper_table import paper_table
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
-    "app.prints": ("plot_filters", "plot_free_energy", "plot_gallery", "plot_spectrum"),
+    "app.prints": ("plot_filters", "plot_free_energy", "plot_gallery", "plot_sensitivity", "plot_spectrum"),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "catalog.paper_table": ("paper_table",),
@@ -105,6 +105,7 @@ __all__ = [
     "plot_filters",
     "plot_free_energy",
     "plot_gallery",
+    "plot_sensitivity",
     "plot_spectrum",
     "rebuild",
     "relative_error",

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 
 from workbench.app.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILLION, axis, layout, say_if_empty
+from workbench.compression.curves import CurvePoint
 from workbench.compression.data import Accuracy
 from workbench.kernels.complexity import Cost
 
@@ -154,6 +155,34 @@ def fill_stages(figure: BaseFigure, results: Sequence[Point], number: int | None
         figure.layout.yaxis.title.text = f"{kind} accuracy (%)"
         figure.layout.yaxis.range = [0, 105]
         say_if_empty(figure, not shown, "Each stage is a bar here: original, decomposed, calibrated, fine-tuned.")
+
+
+def ranks_figure() -> go.Figure:
+    """Empty figure for :func:`fill_ranks`."""
+    hover = "%{customdata}<br>%{y:.1f} %<extra>%{fullData.name}</extra>"
+    traces = [
+        go.Scatter(
+            name=name, mode="lines+markers", line={"color": color, "dash": dash, "width": 2}, hovertemplate=hover
+        )
+        for name, color, dash in (("accuracy", BLUE, "solid"), ("same answer as the original", ORANGE, "dot"))
+    ]
+    figure = go.Figure(traces)
+    figure.update_layout(layout(300, margin={"t": 30}, legend={"y": -0.25}))
+    figure.update_xaxes(axis("output rank", rangemode="tozero"))
+    figure.update_yaxes(axis("share of images (%)", range=[0, 105]))
+    return figure
+
+
+def fill_ranks(figure: BaseFigure, layer: str, points: Sequence[CurvePoint]) -> None:
+    """Top-1, and agreement with the original, against the output rank of one layer."""
+    ranks = [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points]
+    with figure.batch_update():
+        for trace, name in zip(figure.data, ("top1", "agreement"), strict=True):
+            trace.x = [p.rank_out for p in points]
+            trace.y = [getattr(p, name) for p in points]
+            trace.customdata = ranks
+        figure.layout.title = {"text": f"{layer} alone", "font": {"size": 13}} if layer else None
+        say_if_empty(figure, not points, "The curve appears here once a layer has been tried.")
 
 
 def _scored(score: Accuracy) -> str:

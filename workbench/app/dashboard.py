@@ -9,6 +9,7 @@ import torch
 
 from workbench.app.glossary import term
 from workbench.app.panels.chooser import chooser
+from workbench.app.panels.curves import curves_panel
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
@@ -112,6 +113,7 @@ def build_dashboard(
                 ),
                 _tabs(
                     ("Images and filters", pictures_panel(state)),
+                    ("One layer's ranks", curves_panel(state)),
                     ("Layer by layer", layerwise_panel(state)),
                     ("The paper's table", paper_panel(state)),
                 ),

@@ -1,5 +1,6 @@
 """Results -> matplotlib figures, for notebooks that are read, reports and print. They are returned, never shown."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from itertools import zip_longest
 
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, VERMILLION
+from workbench.compression.curves import CurvePoint
 from workbench.compression.gallery import Filters, Gallery
 from workbench.kernels.evbmf import Evbmf
 
@@ -74,6 +76,17 @@ def plot_gallery(found: Gallery, title: str = "") -> Figure:
             if answer is not None
         ]
         axes.set_title("\n".join([picture.name, *lines]), fontsize=8, loc="left")
+    return figure
+
+
+def plot_sensitivity(points: Sequence[CurvePoint], title: str = "") -> Figure:
+    """Top-1 accuracy, and agreement with the original, against the output rank of one layer."""
+    figure, axes = _axes("output rank", "share of images (%)", title)
+    ranks = [point.rank_out for point in points]
+    axes.plot(ranks, [point.top1 for point in points], "o-", color=BLUE, label="accuracy")
+    axes.plot(ranks, [point.agreement for point in points], "s:", color=ORANGE, label="same answer as the original")
+    axes.set_ylim(0, 105)
+    axes.legend(frameon=False)
     return figure
 
 
