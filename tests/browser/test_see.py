@@ -31,6 +31,11 @@ def test_images_factors_and_the_paper(page, voila):
     button(page, "Other images").click()
     page.wait_for_function("t => document.querySelector('.wb-picture').innerHTML !== t", arg=first)
 
+    tab(page, "One layer's ranks")
+    button(page, "Try ranks of features.3").click()
+    wait_for_points(page, "Accuracy against rank", "accuracy", 7)
+    picture(page, "see-ranks")
+
     tab(page, "Layer by layer")
     wait_for_text(page, "of which: 1x1 + core + 1x1")
     picture(page, "see-layers")

@@ -26,8 +26,8 @@ def curves_panel(state: State, curve: RankCurve | None = None) -> w.Widget:
         measure.disabled = model.job.running or not state.calibratable or not state.selected
         error = f"<div class='wb-error' role='alert'>{escape(model.job.error)}</div>" if model.job.error else ""
         words.value = error or (
-            "<p class='wb-soft'>Which rank can this layer bear? It alone is decomposed, at several ranks; the others stay "
-            "as they are. Nothing is recovered.</p>"
+            "<p class='wb-soft'>Which rank can this layer bear? It alone is decomposed, at several ranks; the others "
+            "stay as they are. Nothing is recovered.</p>"
         )
 
     def draw(_: object = None) -> None:
