@@ -5,9 +5,7 @@ folder beside the store, written whole before the row is. So a row without weigh
 said to be stored is on the disk. Nothing is ever unpickled.
 """
 
-import csv
 import hashlib
-import io
 import json
 import sqlite3
 import time
@@ -222,26 +220,14 @@ class RunStore:
         return Comparison(Runs(self[_number(run)] for run in runs))
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """All runs as CSV, one line a run and a column for each stage's top-1 and top-5; also into a file."""
-        runs = self.list()
-        names = list(dict.fromkeys((s.name, s.split) for run in runs for s in run.stages))
-        text = io.StringIO()
-        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
-        head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*head, "seed", "settings", "measured", "note"])
-        for run in runs:
-            found = {(s.name, s.split): s.accuracy for s in run.stages}
-            scores = [getattr(found[n], what) if n in found else "" for n in names for what in ("top1", "top5", "n")]
-            about = [run.number, run.created, run.network, run.data, run.plan.describe(), *run.costs.values()]
-            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
-            writer.writerow([*about, *scores, *more])
+        """All runs as CSV, see :meth:`Runs.to_csv`; also into a file."""
+        text = self.list().to_csv()
         if path is not None:
             try:
-                write_atomically(Path(path), text.getvalue().encode())
+                write_atomically(Path(path), text.encode())
             except OSError as error:
                 raise StoreError(f"{path} cannot be written: {error.strerror}") from None
-        return text.getvalue()
+        return text
 
     def tidy(self) -> int:
         """Delete weights that no run names, left by a process that was killed in `add`; returns how many there were."""
