@@ -13,6 +13,7 @@ from workbench.compression.data import Accuracy
 from workbench.compression.plan import LayerPlan, Plan
 from workbench.compression.table import count, html_table, text_table
 
+SCORES = ("top1", "top5", "n")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 
 
@@ -102,22 +103,6 @@ class Runs(tuple[Run, ...]):
             rows.append([*about, *costs, stages, run.created[:16]])
         return rows
 
-    def to_csv(self) -> str:
-        """One line a run, with a column for each stage's top-1, top-5 and number of images."""
-        names = list(dict.fromkeys((s.name, s.split) for run in self for s in run.stages))
-        text = io.StringIO()
-        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
-        head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*head, "seed", "settings", "measured", "note"])
-        for run in self:
-            found = {(s.name, s.split): s.accuracy for s in run.stages}
-            scores = [getattr(found[n], what) if n in found else "" for n in names for what in ("top1", "top5", "n")]
-            about = [run.number, run.created, run.network, run.data, run.plan.describe(), *run.costs.values()]
-            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
-            writer.writerow([*about, *scores, *more])
-        return text.getvalue()
-
     def __str__(self) -> str:
         return text_table(self._headers, self._rows(), left=self._left)
 
@@ -125,6 +110,22 @@ class Runs(tuple[Run, ...]):
 
     def _repr_html_(self) -> str:
         return html_table(self._headers, self._rows(), left=self._left)
+
+    def to_csv(self) -> str:
+        """One line a run; a column for each cost, and for each stage's top-1, top-5 and number of images."""
+        names = list(dict.fromkeys((s.name, s.split) for run in self for s in run.stages))
+        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
+        head += [f"{name} {split} {what}" for name, split in names for what in SCORES]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*head, "seed", "settings", "measured", "note"])
+        for run in self:
+            found = {(s.name, s.split): s.accuracy for s in run.stages}
+            scores = [getattr(found[name], what) if name in found else "" for name in names for what in SCORES]
+            about = [run.number, run.created, run.network, run.data, run.plan.describe(), *run.costs.values()]
+            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
+            writer.writerow([*about, *scores, *more])
+        return text.getvalue()
 
 
 def pareto(runs: Iterable[Run], *, cost: Literal["macs", "weights"] = "macs", split: str = "validation") -> Runs:

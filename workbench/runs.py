@@ -220,7 +220,7 @@ class RunStore:
         return Comparison(Runs(self[_number(run)] for run in runs))
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """All runs as CSV, one line a run and a column for each stage's top-1 and top-5; also into a file."""
+        """All runs as CSV, see :meth:`Runs.to_csv`; also into a file."""
         text = self.list().to_csv()
         if path is not None:
             try:
