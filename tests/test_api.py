@@ -41,3 +41,8 @@ def test_a_network_of_ones_own():
     network = wb.Network(model, input_shape=(3, 8, 8))
     smaller = wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
     assert smaller.model(torch.zeros(1, 3, 8, 8)).shape == (1, 4)
+
+
+def test_no_name_of_the_api_is_a_module_that_would_take_its_place():
+    for name in wb.__all__:
+        assert not (Path(wb.__file__).parent / f"{name}.py").exists()

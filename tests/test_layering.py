@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"kernels": 0, "compression": 1, "catalog": 2, "measure": 2, "app": 3}
-LEVELS |= dict.fromkeys(("database", "run", "runs", "sweep", "launch"), 2)
+LEVELS |= dict.fromkeys(("database", "run", "runs", "sweeps", "launch"), 2)
 LEAVES = {"workbench.files"}
 """Modules that stand on nothing of ours, so that anything may use them."""
 BELOW_APP = ("ipywidgets", "traitlets", "IPython", "plotly", "anywidget")
@@ -116,7 +116,7 @@ def test_nothing_below_the_app_loads_a_widget():
         for path in sorted((ROOT / "workbench" / folder).glob("*.py"))
         if path.stem != "__init__"
     ]
-    modules += ["workbench.runs", "workbench.sweep", "workbench.launch"]
+    modules += ["workbench.runs", "workbench.sweeps", "workbench.launch"]
     assert len(modules) > 12
     assert loaded("\n".join(f"import {m}" for m in modules), BELOW_APP) == []
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
     from workbench.run import Run
     from workbench.runs import RunStore
-    from workbench.sweep import sweep
+    from workbench.sweeps import sweep
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
@@ -62,7 +62,7 @@ _HOME = {
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
     "run": ("Run",),
     "runs": ("RunStore",),
-    "sweep": ("sweep",),
+    "sweeps": ("sweep",),
 }
 _MODULE_OF = {name: f"workbench.{module}" for module, names in _HOME.items() for name in names}
 

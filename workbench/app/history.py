@@ -15,7 +15,7 @@ from workbench.kernels.complexity import Cost
 from workbench.run import Run
 from workbench.run import Stage as Scored
 from workbench.runs import RunStore, StoreError
-from workbench.sweep import Outcome
+from workbench.sweeps import Outcome
 
 BASELINE = "from scratch"
 

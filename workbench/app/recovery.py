@@ -17,7 +17,7 @@ from workbench.compression.finetune import Epoch, finetune
 from workbench.compression.network import Network
 from workbench.compression.plan import Plan
 from workbench.compression.scratch import from_scratch
-from workbench.sweep import Outcome, sweep
+from workbench.sweeps import Outcome, sweep
 
 CALIBRATION = 200
 """Images to calibrate with, at most: more are slower and hardly better."""

@@ -12,7 +12,7 @@ import torch
 
 import workbench as wb
 from workbench.runs import RunStore
-from workbench.sweep import sweep
+from workbench.sweeps import sweep
 
 
 @pytest.fixture(scope="module")
