@@ -49,8 +49,8 @@ def googlenet(shared: Path, minutes: float) -> dict[str, Any]:
             "scored, used for nothing else": len(scored),
         },
         "original": wb.accuracy(network, scored).top5,
-        "macs_ratio": {name: plan.macs_ratio for name, plan in plans.items()},
-        "weights_ratio": {name: plan.weights_ratio for name, plan in plans.items()},
+        "macs_ratio": plans["budget"].macs_ratio,
+        "ratios": {name: {"macs": plan.macs_ratio, "weights": plan.weights_ratio} for name, plan in plans.items()},
     }
     for name, plan in plans.items():
         smaller = wb.decompose(network, plan)
