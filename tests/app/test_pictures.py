@@ -120,7 +120,7 @@ def test_the_papers_table_is_computed_when_asked_for(state):
     paper = Paper(state)
     panel = paper_panel(state, paper)
     assert "<table" not in html(panel)
-    find(panel, w.Dropdown, "Layers").value = "default"
+    find(panel, w.Dropdown, "Compressed layers").value = "default"
     find(panel, w.Button, "Compute the table").click()
     settled(paper)
     shown = html(panel)
@@ -130,7 +130,7 @@ def test_the_papers_table_is_computed_when_asked_for(state):
     assert row.after.n == 500
     linear = find(panel, w.Checkbox, "with fully connected layers")
     assert linear.value
-    find(panel, w.Dropdown, "Layers").value = "spatial"
+    find(panel, w.Dropdown, "Compressed layers").value = "spatial"
     assert not linear.value
     linear.value = True
     assert paper.fully_connected

@@ -19,7 +19,7 @@ WATCH = """() => {
 
 
 def choose(page, label, value):
-    page.get_by_label(label, exact=True).select_option(value)
+    page.get_by_role("combobox", name=label, exact=True).select_option(value)
 
 
 def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):

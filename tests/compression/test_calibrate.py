@@ -31,7 +31,9 @@ class NoLabels:
 
 
 def unlabelled(split, n):
-    return wb.Split(split.images[:n], NoLabels(n), "unlabelled")
+    made = wb.Split.unlabelled(split.images[:n])
+    object.__setattr__(made, "labels", NoLabels(n))
+    return made
 
 
 def divergence(network, other, images):
