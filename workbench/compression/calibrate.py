@@ -13,8 +13,10 @@ makes up for the errors before it. Sums run over all positions of all images; on
 - ReLU: where y <= 0, any answer <= 0 is as good. Each round takes min(answer, 0) as the wanted output there and fits
   again, which never raises the error (majorisation).
 - rho is chosen for each layer by predicting one half of the images from the other.
-- Batch norms behind a layer: mean and variance move by what those of the same images moved from the original network
-  to the compressed one, which a few images tell well.
+- A batch norm behind a layer without a bias takes over the fitted intercept. Its variance stays: the fitted outputs
+  vary less, by what the factors cannot explain, and scaling that up again made ResNet-20 worse (divergence from the
+  original on held-out training images 0.45 instead of 0.41). Behind a layer that cannot be fitted, mean and variance
+  move by what those of the same images moved, which a few images tell well.
 
 References: Zhang, Zou, He, Sun, *Accelerating very deep convolutional networks for classification and detection*,
 TPAMI 2016, sec. 3 (asymmetric reconstruction; their ReLU relaxation is exact in the limit); Izenman 1975.
@@ -88,8 +90,6 @@ def calibrate(
                 progress(done / max(1, len(parts)), part.name)
             if cancelled() or not _fit_layer(walk, part, rounds, cancelled):
                 break
-            if not _move_norm(walk, part.name, cancelled):
-                break
             done += 1
     if progress:
         progress(1.0, "")
@@ -97,11 +97,11 @@ def calibrate(
 
 
 def _fit_layer(walk: Walk, part: LayerPlan, rounds: int, cancelled: Callable[[], bool]) -> bool:
-    """Fit one layer of the smaller network in place; False if it was cancelled before."""
+    """Fit one layer of the smaller network in place, and the norm behind it; False if it was cancelled before."""
     original, made = (walk.models[side].get_submodule(part.name) for side in ("original", "smaller"))
     problem = Refit.of(part, original, made, walk.norm_after(part.name) is not None)
     if problem is None:
-        return True
+        return _move_norm(walk, part.name, cancelled)
     for given, wanted in walk.pairs(part.name):
         if cancelled():
             return False
@@ -114,11 +114,15 @@ def _fit_layer(walk: Walk, part: LayerPlan, rounds: int, cancelled: Callable[[],
                 return False
             problem.see(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
         problem.solve()
+    norm = walk.norm_after(part.name)
+    if norm is not None and problem.shift is not None:
+        mean = walk.models["smaller"].get_buffer(f"{norm}.running_mean")
+        mean -= problem.shift.to(mean)
     return True
 
 
 def _move_norm(walk: Walk, name: str, cancelled: Callable[[], bool]) -> bool:
-    """Move the statistics of the batch norm behind a layer, if there is one; False if cancelled."""
+    """Move the statistics of the batch norm behind a layer that is not fitted; False if cancelled."""
     behind = walk.norm_after(name)
     norm = walk.models["smaller"].get_submodule(behind) if behind is not None else None
     mean, variance = (getattr(norm, which, None) for which in ("running_mean", "running_var"))

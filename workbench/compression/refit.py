@@ -39,6 +39,7 @@ class Refit:
         sizes = self.prior.shape
         self.moments = [Moments(sizes[1], sizes[0] // groups, centred=centred) for _ in range(groups)]
         self.ridges: list[float] = []
+        self.shift: Tensor | None = None
         self.inner: dict[int, Tensor] = {}
 
     @classmethod
@@ -107,13 +108,13 @@ class Refit:
             for name, tensor in found.items():
                 pieces.setdefault(name, []).append(tensor)
             pieces.setdefault("bias", []).append(moments.intercept(weight))
+        intercept = torch.cat(pieces.pop("bias"))
         where = self.made if self.part.decision == "keep" else self.made.get_submodule("factor_out")
-        bias = where.bias
+        if isinstance(where.bias, Tensor):
+            where.bias.copy_(intercept)
+        elif self.moments[0].centred:
+            self.shift = intercept
         for name, tensors in pieces.items():
-            if name == "bias":
-                if isinstance(bias, Tensor):
-                    bias.copy_(torch.cat(tensors))
-                continue
             target = self.made.get_parameter(name)
             target.copy_(torch.cat(tensors).reshape(target.shape))
 

@@ -176,13 +176,14 @@ class Walk:
             yield from zip(given, wanted, strict=True)
 
     def norm_after(self, name: str) -> str | None:
-        """The batch norm that alone takes this layer's output, if there is one."""
+        """The batch norm with running statistics that alone takes this layer's output, if there is one."""
         calls = self.calls.get(name, [])
         users = list(self.nodes[calls[0]].users) if len(calls) == 1 else []
         if len(users) != 1 or users[0].op != "call_module":
             return None
         found = str(users[0].target)
-        return found if isinstance(self.models["original"].get_submodule(found), BATCH_NORMS) else None
+        norm = self.models["original"].get_submodule(found)
+        return found if isinstance(norm, BATCH_NORMS) and isinstance(norm.running_mean, Tensor) else None
 
     def rectified(self, name: str) -> bool:
         """Whether a ReLU is all that sees this layer's output, directly or behind a concatenation or max-pooling."""
