@@ -128,6 +128,7 @@ def test_the_whole_journey(page, voila):
     picture(page, "finetuning")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_text(page, "Fine-tuning run 1: done in")
+    page.locator(".wb-figure[aria-label='Fine-tuning']").scroll_into_view_if_needed()
     picture(page, "finetuned")
     page.mouse.wheel(0, 2000)
     page.wait_for_timeout(300)

@@ -28,6 +28,7 @@ from dataclasses import replace
 
 import torch
 
+from workbench.compression.balance import balance
 from workbench.compression.data import evaluating
 from workbench.compression.decompose import check_fit
 from workbench.compression.network import Network, expect_network
@@ -67,7 +68,8 @@ def calibrate(
 
     Returns
     -------
-    Network with the same plan and shapes.
+    Network with the same plan and shapes, its factors balanced
+    (:func:`~workbench.compression.balance.balance`), so that training can go on from it.
 
     Raises
     ------
@@ -93,7 +95,8 @@ def calibrate(
             done += 1
     if progress:
         progress(1.0, "")
-    return replace(smaller, model=model, source=f"{smaller.source}; calibrated")
+    # balanced, because the first gradient steps on fitted factors would ruin them
+    return balance(replace(smaller, model=model, source=f"{smaller.source}; calibrated"))
 
 
 def _fit_layer(walk: Walk, part: LayerPlan, rounds: int, cancelled: Callable[[], bool]) -> bool:

@@ -76,7 +76,7 @@ def chooser(state: State) -> w.Widget:
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
     return w.VBox(
-        [w.HBox([network, weights, upload, data], layout=row), about],
+        [w.HBox([network, weights, data, upload], layout=row), about],
         layout={"grid_gap": "6px"},
     )
 
