@@ -8,6 +8,7 @@ import ipywidgets as w
 import torch
 
 from workbench.app.glossary import term
+from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
 from workbench.app.panels.layer_table import layer_table
@@ -41,8 +42,10 @@ def build_dashboard(
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     torch.set_num_threads(threads())
     state = state or State(network, data)
+    arrival = Arrival()
     page = w.VBox(
         [
+            arrival,
             w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
             _card(
                 w.HTML(
@@ -122,6 +125,7 @@ def build_dashboard(
         layout={"grid_gap": "12px", "width": "100%"},
     )
     page.add_class("wb")
+    arrival.page = page
     state.open()
     return page
 
