@@ -1,35 +1,36 @@
-r"""A plan to a budget: ranks of all layers together, so that the predicted error is smallest at the asked cost.
+"""A plan to a budget: ranks of all layers together, so that the predicted error is smallest at the asked cost.
 
 Every layer has candidates, each with a cost and a predicted error: Tucker-2 at any pair of ranks, Tucker-1 at any
-rank, and the layer as it is. Of the sum of errors :math:`\sum_l d_l e_l(r_l)` under :math:`\sum_l c_l(r_l) \le B` the
-Lagrange multiplier gives the optimum over the convex hulls: begin with every layer at its cheapest, and go on along
-the hulls' edges in the order of error saved for each MAC, while they fit. What one step is short of the budget is
-less than one layer's step. Where the weights have a budget too, the same is done for a few fixed mixtures of both
-costs, and the best is taken. On such paths a larger budget never predicts a larger error.
+rank, and the layer as it is. Budgets are of MACs, of weights, or of seconds where the layers' times on this machine
+are known; :mod:`~workbench.compression.allocation` shares them out.
 
-References: Everett, Operations Research 11 (1963) (Lagrange multipliers for allocation); Kim et al., ICLR 2016.
+References: Kim et al., ICLR 2016.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.compression.allocation import Options, allocate
 from workbench.compression.layers import Layer
 from workbench.compression.network import Network
 from workbench.compression.plan import LayerPlan, Plan, PlanError
 from workbench.compression.ranks import choose_layers, why_not_chosen
 from workbench.compression.sensitivities import Sensitivities, sensitivities
 from workbench.compression.spectra import Spectra
+from workbench.compression.times import Times
 from workbench.compression.views import Inputs
 from workbench.kernels.complexity import Cost, tucker1_cost, tucker2_cost
 
 Vector = NDArray[np.float64]
 Pin = tuple[int | None, int] | str
 
-MIXTURES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
-"""Shares of the weights in the cost that is traded against error, where both are limited."""
+USUAL = 2.06
+"""Budget of MACs where none is named: the paper's GoogLeNet."""
+
+UNHELPED = "kept: no ranks make it cheaper here"
+BETTER = "kept: the budget is better saved elsewhere"
 
 FINEST = 100
 """Most ranks of one mode that are tried; wider layers go in steps."""
@@ -37,9 +38,12 @@ FINEST = 100
 
 def budget_plan(
     spectra: Spectra,
-    macs_ratio: float = 2.06,
+    macs_ratio: float | None = None,
     *,
     weights_ratio: float | None = None,
+    time_ratio: float | None = None,
+    times: Times | None = None,
+    min_gain: float = 0.0,
     images: Sensitivities | Inputs | None = None,
     network: Network | None = None,
     pinned: Mapping[str, Pin] | None = None,
@@ -52,8 +56,13 @@ def budget_plan(
     Parameters
     ----------
     spectra : from :func:`~workbench.compression.spectra.analyze`.
-    macs_ratio : at least so many times fewer MACs in the whole network (2.06: the paper's GoogLeNet).
+    macs_ratio : at least so many times fewer MACs in the whole network; 2.06 (the paper's GoogLeNet) if neither this
+        nor a `time_ratio` is named.
     weights_ratio : at least so many times fewer weights; None for no such limit.
+    time_ratio : at least so many times faster, as predicted by `times`.
+    times : seconds of the layers on a machine, from :func:`~workbench.measure.lookup.measure_times`. With them, no
+        layer is reduced that is not faster there, whatever the budget is of.
+    min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
     images : None to measure errors in the weights; a
         :class:`~workbench.compression.sensitivities.Sensitivities` to measure them in the network's outputs; or
         unlabelled images, from which those are measured first (which takes a minute: keep them for a slider).
@@ -72,12 +81,10 @@ def budget_plan(
     PlanError : if the budget cannot be met, naming the best that can be reached, or a pinned rank does not fit.
     ValueError : on settings that make no sense.
     """
-    for name, value in (("rank_multiple", rank_multiple), ("min_rank", min_rank)):
-        if int(value) != value or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
-    for name, wanted in (("macs_ratio", macs_ratio), ("weights_ratio", weights_ratio)):
-        if wanted is not None and not 0 < wanted < float("inf"):
-            raise ValueError(f"{name} must be a number above 0, not {wanted}")
+    if macs_ratio is None and time_ratio is None:
+        macs_ratio = USUAL
+    aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
+    _check(spectra, aims, times, rank_multiple, min_rank, min_gain)
     measured = _measured(spectra, images, network)
     fixed = dict(pinned or {})
     unknown = sorted(set(fixed) - {layer.name for layer in spectra.layers})
@@ -87,68 +94,49 @@ def budget_plan(
     options = []
     for layer in spectra.layers:
         if layer.name in fixed:
-            options.append(_pinned(layer, fixed[layer.name]))
+            options.append(_pinned(layer, fixed[layer.name], times))
         elif layer.method == "keep" or layer.name not in chosen:
-            options.append(Options.kept(layer))
+            options.append(Options.only(_costs(LayerPlan(layer, "keep"), times)))
         else:
-            options.append(_options(layer, spectra, measured, rank_multiple, min_rank))
-    dense = spectra.total
-    limit = (dense.macs / macs_ratio - spectra.other.macs, np.inf)
-    if weights_ratio is not None:
-        limit = (limit[0], dense.weights / weights_ratio - spectra.other.weights)
-    picks = _allocate(options, limit, dense)
+            options.append(_options(layer, spectra, measured, rank_multiple, min_rank, times, min_gain))
+    dense = np.array([spectra.total.macs, spectra.total.weights, times.dense if times else 0.0])
+    rest = np.array([spectra.other.macs, spectra.other.weights, times.rest if times else 0.0])
+    limit = np.array([np.inf if r is None else d / r - o for r, d, o in zip(aims.values(), dense, rest, strict=True)])
+    picks = allocate(options, limit, dense)
     if picks is None:
-        raise PlanError(_out_of_reach(spectra, options, macs_ratio, weights_ratio))
-    aims = f"MACs x{macs_ratio:g}" + (f", weights x{weights_ratio:g}" if weights_ratio is not None else "")
-    by = "in weights" if measured is None else f"in outputs over {measured.images} images"
+        raise PlanError(_out_of_reach(spectra.network, options, aims, dense, rest))
     parts = [
         _part(spectra, layer, option, pick, layer.name in fixed, layer.name in chosen)
         for layer, option, pick in zip(spectra.layers, options, picks, strict=True)
     ]
-    policy = f"budget {aims}, errors {by}"
+    asked = ", ".join(f"{name} x{ratio:g}" for name, ratio in aims.items() if ratio is not None)
+    by = "in weights" if measured is None else f"in outputs over {measured.images} images"
+    where = f" on {times.where}" if times is not None else ""
+    policy = f"budget {asked}{where}, errors {by}"
     return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What can be done with one layer: cost (MACs, weights), error and ranks of each candidate (rank_in 0: Tucker-1;
-    both 0: as it is).
-    """
-
-    cost: NDArray[np.float64]  # (candidates, 2)
-    error: Vector
-    ranks: NDArray[np.int64]  # (candidates, 2)
-
-    @classmethod
-    def kept(cls, layer: Layer) -> "Options":
-        """Only the layer as it is."""
-        cost = np.array([[layer.cost.macs, layer.cost.weights]], dtype=np.float64)
-        return cls(cost, np.zeros(1), np.zeros((1, 2), dtype=np.int64))
-
-    def hull(self, mixture: Vector) -> NDArray[np.intp]:
-        """Candidates on the lower convex hull of error over mixed cost, the cheapest first."""
-        cost = self.cost @ mixture
-        order = np.lexsort((self.error, cost))
-        order = order[np.flatnonzero(_falls(self.error[order]))]
-        corners: list[int] = []
-        for i in order:
-            while len(corners) > 1 and _above(corners[-2], corners[-1], i, cost, self.error):
-                corners.pop()
-            corners.append(int(i))
-        return np.array(corners, dtype=np.intp)
-
-
-def _falls(error: Vector) -> NDArray[np.bool_]:
-    """Where an error is below all before it."""
-    before = np.concatenate([[np.inf], np.minimum.accumulate(error)[:-1]])
-    return np.asarray(error < before)
-
-
-def _above(a: int, b: int, c: int, cost: Vector, error: Vector) -> bool:
-    """Whether b lies on or above the line from a to c."""
-    left = (error[b] - error[a]) * (cost[c] - cost[a])
-    right = (error[c] - error[a]) * (cost[b] - cost[a])
-    return bool(left >= right)
+def _check(
+    spectra: Spectra,
+    aims: Mapping[str, float | None],
+    times: Times | None,
+    rank_multiple: int,
+    min_rank: int,
+    min_gain: float,
+) -> None:
+    """Raise on settings that make no sense, naming the one."""
+    for name, value in (("rank_multiple", rank_multiple), ("min_rank", min_rank)):
+        if int(value) != value or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
+    if not 0 <= min_gain < 1:
+        raise ValueError(f"min_gain is a share of a layer's time, from 0 to below 1, not {min_gain}")
+    for name, wanted in zip(("macs_ratio", "weights_ratio", "time_ratio"), aims.values(), strict=True):
+        if wanted is not None and not 0 < wanted < float("inf"):
+            raise ValueError(f"{name} must be a number above 0, not {wanted}")
+    if aims["time"] is not None and times is None:
+        raise ValueError("a budget of time needs the layers' times on this machine: times=wb.measure_times(network)")
+    if times is not None and times.network != spectra.network:
+        raise PlanError(f"these times are of {times.network}, the spectra of {spectra.network}")
 
 
 def _measured(spectra: Spectra, images: Sensitivities | Inputs | None, network: Network | None) -> Sensitivities | None:
@@ -169,26 +157,50 @@ def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:
     return np.asarray(numbers[::step] * multiple, dtype=np.int64)
 
 
-def _options(layer: Layer, spectra: Spectra, measured: Sensitivities | None, multiple: int, least: int) -> Options:
-    """All candidates of a layer that are no larger than it is."""
+def _costs(part: LayerPlan, times: Times | None) -> tuple[float, float, float]:
+    """MACs, weights and seconds (0 where they are not known)."""
+    return part.cost.macs, part.cost.weights, times.layer(part) if times else 0.0
+
+
+def _options(
+    layer: Layer,
+    spectra: Spectra,
+    measured: Sensitivities | None,
+    multiple: int,
+    least: int,
+    times: Times | None,
+    min_gain: float,
+) -> Options:
+    """All candidates of a layer that are no larger than it is, and faster where times are known."""
     most_in, most_out = layer.max_ranks
     outs = _ranks(most_out, multiple, least)
     one_sided, table, damage = _errors(layer, spectra, measured)
+    known = times.layers.get(layer.name) if times else None
     ranks = [np.stack([np.zeros_like(outs), outs], axis=1)]
     errors = [one_sided[outs]]
     costs = [_linear(lambda r: tucker1_cost(layer.shape, rank_out=r), outs)]
+    seconds = [known.tucker1(outs) if known else np.zeros(len(outs))]
     if table is not None:
         ins = _ranks(most_in, multiple, least)
         pair_in, pair_out = (m.ravel() for m in np.meshgrid(ins, outs, indexing="ij"))
         ranks.append(np.stack([pair_in, pair_out], axis=1))
         errors.append(table[pair_out, pair_in])
         costs.append(_bilinear(layer, pair_in, pair_out))
-    kept = Options.kept(layer)
-    cost, error = np.concatenate([kept.cost, *costs]), np.concatenate([kept.error, *[damage * e for e in errors]])
-    rank = np.concatenate([kept.ranks, *ranks])
-    fits = (cost <= kept.cost[0]).all(axis=1)
-    fits[1:] &= (cost[1:] < kept.cost[0]).any(axis=1)
-    return Options(cost[fits], np.maximum(error[fits], 0.0), rank[fits])
+        seconds.append(known.tucker2(pair_in, pair_out) if known else np.zeros(len(pair_in)))
+    kept = Options.only(_costs(LayerPlan(layer, "keep"), times))
+    new = np.column_stack([np.concatenate(costs), np.concatenate(seconds)])
+    everything = Options(
+        np.concatenate([kept.cost, new]),
+        np.maximum(np.concatenate([kept.error, *[damage * e for e in errors]]), 0.0),
+        np.concatenate([kept.ranks, *ranks]),
+    )
+    fits = (everything.cost <= kept.cost[0]).all(axis=1)
+    fits[1:] &= (new[:, :2] < kept.cost[0, :2]).any(axis=1)
+    if known is not None:
+        fits[1:] &= new[:, 2] < (1 - min_gain) * known.dense
+    elif times is not None:
+        fits[1:] = False  # nobody knows whether it would be faster
+    return everything.among(fits)
 
 
 def _linear(cost_of: object, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -224,71 +236,29 @@ def _errors(layer: Layer, spectra: Spectra, measured: Sensitivities | None) -> t
     return one_sided, table, measured.damage.get(layer.name, middle)
 
 
-def _pinned(layer: Layer, pin: Pin) -> Options:
+def _pinned(layer: Layer, pin: Pin, times: Times | None) -> Options:
     if pin == "keep":
-        return Options.kept(layer)
+        return Options.only(_costs(LayerPlan(layer, "keep"), times))
     if isinstance(pin, str):
         raise PlanError(f'layer {layer.name}: it is pinned to (rank_in, rank_out) or to "keep", not to {pin!r}')
     rank_in, rank_out = pin
     part = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
-    cost = np.array([[part.cost.macs, part.cost.weights]], dtype=np.float64)
-    return Options(cost, np.zeros(1), np.array([[rank_in or 0, rank_out]], dtype=np.int64))
+    return Options.only(_costs(part, times), (rank_in or 0, rank_out))
 
 
-def _allocate(options: Sequence[Options], limit: tuple[float, float], dense: Cost) -> list[int] | None:
-    """Which candidate each layer takes; None if even the cheapest do not fit."""
-
-    def mixture(share: float) -> Vector:
-        return np.array([(1 - share) / max(1, dense.macs), share / max(1, dense.weights)])
-
-    shares = MIXTURES if np.isfinite(limit[1]) else (0.0,)
-    # MACs and weights are nearly proportional within a layer: hulls of a few mixtures hold what any of them needs.
-    few = [
-        np.unique(np.concatenate([o.hull(mixture(s)) for s in shares[:: max(1, len(shares) // 2)]])) for o in options
-    ]
-    best: tuple[float, list[int]] | None = None
-    for share in shares:
-        small = [Options(o.cost[f], o.error[f], o.ranks[f]) for o, f in zip(options, few, strict=True)]
-        found = _walk_hulls(small, mixture(share), np.array(limit))
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
-    return None if best is None else [int(f[pick]) for f, pick in zip(few, best[1], strict=True)]
-
-
-def _walk_hulls(options: Sequence[Options], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
-    hulls = [option.hull(mixture) for option in options]
-    picks = [int(hull[0]) for hull in hulls]
-    cost = np.sum([option.cost[pick] for option, pick in zip(options, picks, strict=True)], axis=0)
-    if (cost > limit).any():
-        return None
-    edges = []
-    for i, (option, hull) in enumerate(zip(options, hulls, strict=True)):
-        mixed = option.cost[hull] @ mixture
-        slopes = np.diff(option.error[hull]) / np.maximum(np.diff(mixed), 1e-300)
-        edges += [(float(slope), i, step) for step, slope in enumerate(slopes)]
-    for _, i, step in sorted(edges):
-        now = int(hulls[i][step + 1])
-        new = cost + options[i].cost[now] - options[i].cost[picks[i]]
-        if (new > limit).any():
-            break
-        cost, picks[i] = new, now
-    return float(sum(option.error[pick] for option, pick in zip(options, picks, strict=True))), picks
-
-
-def _out_of_reach(spectra: Spectra, options: Sequence[Options], macs_ratio: float, weights_ratio: float | None) -> str:
+def _out_of_reach(
+    network: str, options: Sequence[Options], aims: Mapping[str, float | None], dense: Vector, rest: Vector
+) -> str:
     least = np.sum([option.cost.min(axis=0) for option in options], axis=0)
-    dense, other = spectra.total, spectra.other
-    macs, weights = dense.macs / (least[0] + other.macs), dense.weights / (least[1] + other.weights)
-    if macs < macs_ratio:
-        best = f"MACs x{macs_ratio:g} is out of reach: the most with these settings is x{macs:.2f}"
-    elif weights_ratio is not None and weights < weights_ratio:
-        best = f"weights x{weights_ratio:g} is out of reach: the most with these settings is x{weights:.2f}"
-    else:
-        best = (
-            f"MACs x{macs_ratio:g} together with weights x{weights_ratio:g} is out of reach: "
-            f"alone they reach x{macs:.2f} and x{weights:.2f}"
-        )
-    return f"{spectra.network}: {best}"
+    most = dict(zip(aims, dense / np.maximum(least + rest, 1e-300), strict=True))
+    asked = {name: ratio for name, ratio in aims.items() if ratio is not None}
+    for name, ratio in asked.items():
+        if most[name] < ratio:
+            known = " on this machine" if name == "time" else " with these settings"
+            return f"{network}: {name} x{ratio:g} is out of reach: the most{known} is x{most[name]:.2f}"
+    together = " together with ".join(f"{name} x{ratio:g}" for name, ratio in asked.items())
+    alone = " and ".join(f"x{most[name]:.2f}" for name in asked)
+    return f"{network}: {together} is out of reach: alone they reach {alone}"
 
 
 def _part(spectra: Spectra, layer: Layer, option: Options, pick: int, pinned: bool, chosen: bool) -> LayerPlan:
@@ -299,7 +269,7 @@ def _part(spectra: Spectra, layer: Layer, option: Options, pick: int, pinned: bo
         elif layer.method == "keep":
             reason = f"kept: {layer.reason}"
         else:
-            reason = "kept: the budget is better saved elsewhere" if chosen else why_not_chosen(layer)
+            reason = (UNHELPED if len(option.error) == 1 else BETTER) if chosen else why_not_chosen(layer)
         return LayerPlan(layer, "keep", reason=reason, error=0.0)
     error = spectra[layer.name].error(rank_out=rank_out, rank_in=rank_in or None)
     reason = "chosen by hand" if pinned else "its share of the budget"

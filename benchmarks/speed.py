@@ -1,0 +1,160 @@
+"""Measured speed beside counted work: a dense and a compressed network in every runtime that is here, interleaved.
+
+The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
+the plans whose MACs are in the asked range the one with the largest predicted realised share is taken. All timings are
+of one thread and one image. `realised` is speed-up / MAC ratio; `best_realised` compares the fastest dense with the
+fastest compressed network of all runtimes, so that a slow dense one flatters nobody.
+
+`planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
+interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
+those of trained ones (see `fading`), from a seed: with pure noise no plan is better than another.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import workbench as wb
+from benchmarks._report import parser, report
+from workbench.compression.budget import budget_plan
+from workbench.compression.plan import PlanError
+from workbench.measure.latency import latency, speed
+from workbench.measure.lookup import measure_times
+from workbench.measure.runtimes import RUNTIMES, available, missing
+from workbench.measure.time_plan import hollow, time_plan
+
+RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
+"""Network -> the MAC ratios that its plan may have."""
+
+COMPARED = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2": 1.3}
+"""Network -> MAC ratio of the plan by MACs, in the comparison of planners."""
+
+MULTIPLE = 16
+
+
+def fading(network: wb.Network) -> wb.Network:
+    """Scale a random network's kernels in place: direction i of either channel mode by 1 / sqrt(1 + i).
+
+    Their singular values then fall about as those of trained networks do.
+    """
+    with torch.no_grad():
+        for module in network.model.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, torch.Tensor) and weight.ndim > 1:
+                for mode in (0, 1):
+                    scale = torch.arange(1.0, weight.shape[mode] + 1).rsqrt()
+                    weight.mul_(scale.reshape([-1 if i == mode else 1 for i in range(weight.ndim)]))
+    return network
+
+
+def load(name: str, shared: Path) -> wb.Network:
+    """With real weights where they are at hand."""
+    weights = shared / f"{name}.safetensors"
+    if weights.exists():
+        return wb.load_network(name, weights=weights)
+    torch.manual_seed(0)
+    return fading(wb.load_network(name, weights=None))
+
+
+def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> wb.Plan:
+    """Of the time-aware plans in a range of MAC ratios the one that promises the largest realised share."""
+    found = []
+    for step in range(80):
+        try:
+            ratio = 1.0 + 0.1 * step
+            plan = budget_plan(spectra, least, time_ratio=ratio, times=times, rank_multiple=MULTIPLE)
+        except PlanError:
+            continue
+        if least <= plan.macs_ratio <= most:
+            found.append(plan)
+    return max(found, key=lambda plan: times.speedup(plan) / plan.macs_ratio)
+
+
+def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
+    """Every runtime's times, and what is realised."""
+    measured = speed(network, hollow(network, plan), names, seconds=seconds, progress=lambda _, note: print(note))
+    print(measured, flush=True)
+    rows = {
+        row["runtime"]: {k: row[k] for k in ("dense_ms", "compressed_ms", "speedup", "realised")}
+        for row in measured.rows()
+    }
+    return {"runtimes": rows, "best_realised": measured.best_realised, "absent": dict(measured.absent)}
+
+
+def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str, Any]:
+    """A plan by MACs and a plan by time of no larger predicted error, against the original, in one run."""
+    network = load(name, shared)
+    spectra = wb.analyze(network)
+    times = measure_times(network, spectra, runtime=runtime)
+    by_macs = budget_plan(spectra, COMPARED[name], rank_multiple=1)
+    low, high = 1.0, 8.0
+    by_time = None
+    for _ in range(12):  # the largest speed-up with no larger error
+        middle = (low * high) ** 0.5
+        try:
+            plan = budget_plan(spectra, time_ratio=middle, times=times, rank_multiple=8)
+        except PlanError:
+            high = middle
+            continue
+        if (plan.error or 0.0) <= (by_macs.error or 0.0):
+            low, by_time = middle, plan
+        else:
+            high = middle
+    checked = time_plan(network, spectra, low, times=times, runtime=runtime, seconds=seconds)
+    networks = {
+        "original": network,
+        "by_macs": hollow(network, by_macs),
+        "by_time": hollow(network, checked),
+    }
+    run = latency(networks, runtime, seconds=seconds)
+    print(name, run, sep="\n", flush=True)
+    plans = {"by_macs": by_macs, "by_time": checked}
+    found: dict[str, Any] = {"original": {"ms": run.ms("original")}, "table_seconds": times.seconds}
+    for key, plan in plans.items():
+        figures = {"ms": run.ms(key), "speedup": run.speedup("original", key)}
+        found[key] = figures | {"macs_ratio": plan.macs_ratio, "error": plan.error, "predicted": times.speedup(plan)}
+    found["searched"] = by_time is not None
+    return found
+
+
+def main() -> None:
+    """Run it."""
+    arguments = parser(__doc__)
+    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
+    arguments.add_argument("--network", choices=sorted(RANGES), default="vgg16")
+    arguments.add_argument(
+        "--runtimes", nargs="*", choices=list(RUNTIMES), default=[n for n in RUNTIMES if n != "cuda"]
+    )
+    arguments.add_argument("--times", choices=list(RUNTIMES), default="eager", help="runtime that is planned for")
+    arguments.add_argument("--planner", nargs="*", choices=sorted(COMPARED), default=list(COMPARED))
+    arguments.add_argument("--seconds", type=float, default=20.0, help="of timing, for each runtime")
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ.setdefault("WORKBENCH_CACHE", cache)
+        network = load(options.network, options.shared)
+        spectra = wb.analyze(network)
+        times = measure_times(network, spectra, runtime=options.times)
+        print(times, flush=True)
+        plan = planned(spectra, times, *RANGES[options.network])
+        results: dict[str, Any] = {
+            "network": options.network,
+            "macs_ratio": plan.macs_ratio,
+            "weights_ratio": plan.weights_ratio,
+            "planned_for": times.where,
+            "table_seconds": times.seconds,
+            **runtimes(network, plan, options.runtimes, options.seconds),
+        }
+        results["planner"] = {n: planners(n, options.shared, options.times, options.seconds) for n in options.planner}
+    results["available"] = list(available())
+    results["absent"] |= {name: missing(name) for name in RUNTIMES if missing(name)}
+    results["threads"] = 1
+    report(results, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a network really costs on this machine: time, energy, and why."""
