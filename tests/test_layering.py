@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEVELS = {"kernels": 0, "compression": 1, "catalog": 2, "measure": 2, "app": 3}
+LEVELS = {"kernels": 0, "compression": 1, "catalog": 2, "export": 2, "measure": 2, "app": 3}
 LEVELS |= dict.fromkeys(("database", "run", "runs", "sweeps", "launch"), 2)
 LEAVES = {"workbench.files"}
 """Modules that stand on nothing of ours, so that anything may use them."""
@@ -112,7 +112,7 @@ def test_the_check_finds_what_runs_the_wrong_way(tmp_path, place, source):
 def test_nothing_below_the_app_loads_a_widget():
     modules = [
         f"workbench.{path.relative_to(ROOT / 'workbench').with_suffix('').as_posix().replace('/', '.')}"
-        for folder in ("kernels", "compression", "catalog")
+        for folder in ("kernels", "compression", "catalog", "export")
         for path in sorted((ROOT / "workbench" / folder).glob("*.py"))
         if path.stem != "__init__"
     ]
