@@ -21,6 +21,8 @@ TERMS = {
     "calibrate": "Refit each layer so that it gives what the original's layer gives on some images. No labels.",
     "from scratch": "The same small network, trained from random numbers instead of from the original's weights.",
     "Pareto front": "The networks that no other one beats in both accuracy and work.",
+    "realised": "Speed-up divided by the ratio of multiply-adds: 100 % means as much faster as there is less work.",
+    "energy": "Joules for one image. Where no counter is at hand it is an estimate from multiply-adds and memory.",
     "learning rate": "The size of a training step. Too large and training jumps about, too small and nothing happens.",
     "epoch": "One pass over all training images.",
 }

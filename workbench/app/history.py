@@ -105,6 +105,16 @@ class History:
         except StoreError as error:
             self.problem = f"This stage of run {result.number} was not stored: {sentence(error)}"
 
+    def measured(self, number: int, values: Mapping[str, Any], known: Iterable[Run]) -> None:
+        """Add measurements (JSON values by name) to a run that is in the store."""
+        if self.store is None or number not in {run.number for run in known}:
+            return
+        try:
+            self.store.update(number, measured=values)
+            self.problem = ""
+        except StoreError as error:
+            self.problem = f"What was measured of run {number} was not stored: {sentence(error)}"
+
     def load(self, run: Run, original: Network) -> Stage:
         """A run's network again, and its last result.
 

@@ -11,13 +11,24 @@ from workbench.compression.plan import Plan, PlanError
 from workbench.compression.ranks import evbmf_plan
 from workbench.compression.sensitivities import Sensitivities
 from workbench.compression.spectra import Spectra
+from workbench.compression.times import Times
 
-PLANNERS = {"evbmf": "EVBMF: the paper's way", "budget": "a budget for the whole network"}
+PLANNERS = {
+    "evbmf": "EVBMF: the paper's way",
+    "budget": "a budget of work",
+    "time": "a budget of time on this machine",
+}
 EXPLAINED = {
     "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
     "budget": "You say how much work to save; the ranks are shared out over all layers so that the least is lost.",
+    "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
+    "not be faster stays as it is.",
 }
 """Each way in a sentence."""
+
+
+MIN_GAIN = 0.05
+"""Share of its time that a layer must save under a budget of time: less is within what a clock can be wrong by."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,11 @@ class Planning:
 
     Attributes
     ----------
-    planner : "evbmf" or "budget".
+    planner : "evbmf", "budget" or "time".
     layers : which ones: "default", "spatial" or "all".
     strength : factor on EVBMF's thresholds.
     macs_ratio : the budget, original / compressed.
+    time_ratio : the budget of time, original / compressed.
     rank_multiple : ranks are multiples of it; for budgets only.
     """
 
@@ -37,28 +49,42 @@ class Planning:
     layers: str = "default"
     strength: float = 1.0
     macs_ratio: float = 2.0
+    time_ratio: float = 1.5
     rank_multiple: int = 1
 
-    def plan(self, spectra: Spectra, measured: Sensitivities | None = None, edited: Plan | None = None) -> Plan:
+    def plan(
+        self,
+        spectra: Spectra,
+        measured: Sensitivities | None = None,
+        edited: Plan | None = None,
+        times: Times | None = None,
+    ) -> Plan:
         """The plan by these settings.
 
         Parameters
         ----------
         measured : what layers matter in the outputs, for budgets; None to go by the weights.
         edited : a plan whose parts chosen by hand stay as they are.
+        times : of the layers on this machine, for budgets of time.
 
         Raises
         ------
-        PlanError : if the budget cannot be met, naming the best that can be reached.
+        PlanError : if the budget cannot be met, naming the best that can be reached, or the times are not known yet.
         """
         by_hand = [part for part in edited or () if part.by_hand]
         if self.planner == "evbmf":
             plan = evbmf_plan(spectra, self.layers, strength=self.strength)
         else:
+            timed = self.planner == "time"
+            if timed and times is None:
+                raise PlanError("the layers' times on this machine are not known yet: press Time layers")
             pinned = {part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in by_hand}
             plan = budget_plan(
                 spectra,
-                self.macs_ratio,
+                None if timed else self.macs_ratio,
+                time_ratio=self.time_ratio if timed else None,
+                times=times if timed else None,
+                min_gain=MIN_GAIN if timed else 0.0,
                 images=measured,
                 pinned=pinned,
                 rank_multiple=self.rank_multiple,
@@ -77,6 +103,7 @@ class Planned(HasTraits):
     spectra, plan : of the network that is open; None until it is.
     planning : how the ranks of the whole network are chosen.
     measured : what layers matter in the outputs, once that has been measured; None before.
+    times : of the layers on this machine, once they have been measured; None before.
     selected : name of the layer that is looked at.
     notice : a sentence about the last edit that could not be made, or "".
     """
@@ -85,6 +112,7 @@ class Planned(HasTraits):
     plan = Instance(Plan, allow_none=True)
     planning = Instance(Planning, ())
     measured = Instance(Sensitivities, allow_none=True)
+    times = Instance(Times, allow_none=True)
     selected = Unicode()
     notice = Unicode()
 
@@ -95,7 +123,7 @@ class Planned(HasTraits):
         except PlanError:
             return replace(self.planning, planner="evbmf").plan(spectra)
 
-    @observe("planning", "measured")
+    @observe("planning", "measured", "times")
     def _replan(self, _: object) -> None:
         if self.spectra is not None and self.plan is not None:
             self._replace_plan(self.plan)  # what somebody chose by hand stays chosen
@@ -108,7 +136,7 @@ class Planned(HasTraits):
         if self.spectra is None:
             return
         try:
-            self.plan, self.notice = self.planning.plan(self.spectra, self.measured, edited), ""
+            self.plan, self.notice = self.planning.plan(self.spectra, self.measured, edited, self.times), ""
         except PlanError as error:
             self.notice = sentence(error)
 

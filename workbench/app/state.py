@@ -111,6 +111,7 @@ class State(Worked):
             "spectra": opened.spectra,
             "plan": self.planned(opened.spectra),
             "measured": None,
+            "times": None,
             "notice": "",
             "warning": opened.notice,
             "selected": busiest.layer.name if busiest else "",

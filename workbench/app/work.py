@@ -1,6 +1,6 @@
 """The compressed networks of a session: made, recovered, compared, and kept in the run store. No widgets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from workbench.compression.data import Data
 from workbench.compression.network import Network
 from workbench.compression.plan import Plan, PlanError
 from workbench.compression.sensitivities import sensitivities
+from workbench.measure.lookup import measure_times
 from workbench.run import Run
 
 SENSED = 48
@@ -117,6 +118,22 @@ class Worked(Planned):
             self._later(measured=found)
 
         return self._start("Measuring layers", work)
+
+    def time_layers(self) -> bool:
+        """Find out, in the background, how long each layer takes here at any ranks, for budgets of time."""
+
+        def work(bench: Bench) -> None:
+            if self.spectra is None:
+                raise ValueError("open a network first")
+            report = bench.job.report
+            found = measure_times(
+                bench.original,
+                self.spectra,
+                progress=lambda share, name: report(share, f"timing {name}" if name else ""),
+            )
+            self._later(times=found)
+
+        return self._start("Timing layers", work)
 
     def compress(self) -> bool:
         """Decompose by the present plan and score the result, in the background."""
@@ -285,6 +302,11 @@ class Worked(Planned):
     def forget(self, number: int) -> None:
         """Take a run out of the store for good; what is worked on stays."""
         self._history.delete(self._run_of(number))
+        self.runs, self.unkept = self._history.runs(), self._history.problem
+
+    def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
+        """Write what was measured of a run beside it in the store, if it is there."""
+        self._history.measured(number, measured, self.runs)
         self.runs, self.unkept = self._history.runs(), self._history.problem
 
     def _run_of(self, number: int) -> Run:

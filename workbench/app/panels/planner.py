@@ -22,17 +22,23 @@ def planner_panel(state: State) -> w.Widget:
     layers = _box(w.Dropdown, "Layers", 290, options=POLICIES)
     strength = _box(w.FloatSlider, "EVBMF strength", 420, min=0.3, max=2.0, step=0.05, readout_format=".2f")
     budget = _box(w.FloatSlider, "fewer MACs, times", 420, min=1.1, max=10.0, step=0.05, readout_format=".2f")
+    faster = _box(w.FloatSlider, "times as fast", 420, min=1.05, max=6.0, step=0.05, readout_format=".2f")
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
     sense = w.Button(
         description="Measure layers",
         tooltip="Compress each layer alone and see how the answers change: budgets then spare the layers that matter",
     )
+    clock = w.Button(
+        description="Time layers",
+        tooltip="Measure here how long every layer takes as it is and at several ranks; kept for the next time",
+    )
     fields = {
         "planner": planner,
         "layers": layers,
         "strength": strength,
         "macs_ratio": budget,
+        "time_ratio": faster,
         "rank_multiple": multiple,
     }
     for name, box in fields.items():
@@ -49,10 +55,13 @@ def planner_panel(state: State) -> w.Widget:
                     box.value = getattr(state.planning, name)
         finally:
             filling = False
-        by_budget = state.planning.planner == "budget"
-        for box in (budget, multiple, sense):
-            box.layout.display = "" if by_budget else "none"
-        strength.layout.display = "none" if by_budget else ""
+        way = state.planning.planner
+        shown = {strength: "evbmf", budget: "budget", faster: "time", clock: "time"}
+        for box, which in shown.items():
+            box.layout.display = "" if way == which else "none"
+        for box in (multiple, sense):
+            box.layout.display = "none" if way == "evbmf" else ""
+        clock.disabled = state.job.running or state.plan is None or state.times is not None
         sense.disabled = state.job.running or state.plan is None or not state.calibratable or state.measured is not None
         words.value = f"<div class='wb-soft'>{explained(state)}</div>"
         notice.value = f"<div class='wb-notice'>{escape(state.notice)}</div>"
@@ -60,23 +69,28 @@ def planner_panel(state: State) -> w.Widget:
     def changed(name: str, value: Any) -> None:
         if filling:
             return
-        more = {"layers": "all" if value == "budget" else "default"} if name == "planner" else {}
+        more: dict[str, Any] = {}
+        if name == "planner":
+            more["layers"] = "default" if value == "evbmf" else "all"
+            if value == "time":
+                more["rank_multiple"] = 8  # odd ranks are slow on most machines
         state.replan(**{name: value}, **more)
 
     for name, box in fields.items():
         box.observe(lambda change, name=name: changed(name, change["new"]), "value")
     reset.on_click(lambda _: state.reset_plan())
     sense.on_click(lambda _: state.measure_layers())
-    state.observe(fill, ["planning", "measured", "plan", "notice", "data"])
+    clock.on_click(lambda _: state.time_layers())
+    state.observe(fill, ["planning", "measured", "times", "plan", "notice", "data"])
     state.job.observe(fill, ["running"])
     fill()
-    progress = progress_bar(state, "Measuring", idle="")
+    progress = progress_bar(state, "Measuring", "Timing", idle="")
     progress.layout.flex = "1 1 200px"
     row = {"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "center"}
     return w.VBox(
         [
             w.HBox([planner, layers, reset], layout=row),
-            w.HBox([strength, budget, multiple, sense, progress], layout=row),
+            w.HBox([strength, budget, faster, multiple, clock, sense, progress], layout=row),
             words,
             notice,
         ],
@@ -93,6 +107,15 @@ def explained(state: State) -> str:
             how = "harder" if planning.strength > 1 else "more gently"
             text += f" At strength {planning.strength:.2f} it cuts {how} than the paper."
         return text
+    if planning.planner == "time":
+        if state.times is None:
+            return f"{text} <b>Time layers</b> first: it takes a minute for a large network, and is kept."
+        if state.plan is not None:
+            before, after = 1e3 * state.times.dense, 1e3 * state.times.of(state.plan)
+            text += (
+                f" Predicted: {before:.3g} ms before, <b>{after:.3g} ms</b> with this plan "
+                f"({escape(state.times.where)})."
+            )
     if state.measured is not None:
         return f"{text} What is lost is measured in the network's answers on {state.measured.images} images."
     return f"{text} What is lost is judged by the weights; <b>Measure layers</b> goes by the network's answers instead."

@@ -1,0 +1,116 @@
+"""Speed and energy: what was counted beside what was measured, and why they differ."""
+
+from html import escape
+
+import ipywidgets as w
+
+from workbench.app.glossary import term
+from workbench.app.panels.figure_view import FigureView
+from workbench.app.rooflines import fill_roofline, fill_times, roofline_figure, times_figure
+from workbench.app.speeds import Findings, Speeds
+from workbench.app.state import State
+from workbench.measure.runtimes import RUNTIMES
+
+OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
+
+
+def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
+    """Settings and a button above headline figures, a table, the roofline and the layers' times."""
+    model = speeds or Speeds(state)
+    runtimes = w.SelectMultiple(
+        options=[(RUNTIMES[name], name) for name in OFFERED],
+        value=model.runtimes,
+        rows=len(OFFERED),
+        description="runtimes",
+        tooltip="The programs that run the network; Ctrl or Shift for several",
+        layout={"width": "330px"},
+        style={"description_width": "66px"},
+    )
+    threads = _number("threads", model.threads, 1, 64, "Processor threads that a run may use")
+    batch = _number("images at once", model.batch, 1, 256, "1 is what a phone's camera gives")
+    last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
+    last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
+    measure = w.Button(description="Measure", button_style="primary", layout={"width": "118px"})
+    measure.tooltip = "Time both networks in turns, in every chosen runtime"
+    bar = w.FloatProgress(min=0, max=1, layout={"width": "200px", "height": "14px", "align_self": "center"})
+    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop measuring")
+    status, found = w.HTML(), w.HTML()
+    times = FigureView(times_figure(), "Time of each layer")
+    roof = FigureView(roofline_figure(), "Roofline of this machine")
+
+    def busy(_: object = None) -> None:
+        job = model.job
+        bar.layout.visibility = cancel.layout.visibility = "visible" if job.running else "hidden"
+        measure.disabled = job.running or state.smaller is None or state.job.running
+        for box in (runtimes, threads, batch, last):
+            box.disabled = job.running
+        if job.error:
+            status.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>"
+        else:
+            note = job.note if job.running or not model.note else model.note
+            status.value = f"<div class='wb-status' role='status'>{escape(note)}</div>"
+
+    def draw(_: object = None) -> None:
+        findings = model.findings
+        found.value = findings_html(findings)
+        before, after = findings.profiles if findings else (None, None)
+        times.show(fill_times, before, after)
+        roof.show(fill_roofline, before, after, findings.roofline if findings else None)
+
+    w.link((model, "runtimes"), (runtimes, "value"))
+    for name, box in (("threads", threads), ("batch", batch), ("channels_last", last)):
+        w.link((model, name), (box, "value"))
+    measure.on_click(lambda _: model.measure())
+    cancel.on_click(lambda _: model.job.cancel())
+    model.observe(draw, ["findings"])
+    model.observe(busy, ["note"])
+    model.job.observe(busy, ["running", "note", "error"])
+    model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
+    state.job.observe(busy, ["running"])
+    draw()
+    busy()
+    row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
+    settings = w.VBox([threads, batch, last], layout={"grid_gap": "2px"})
+    side = w.VBox([w.HBox([measure, cancel, bar], layout=row), status], layout={"flex": "1 1 300px"})
+    figures = w.HBox([_half(times), _half(roof)], layout={"flex_flow": "row wrap", "grid_gap": "12px"})
+    return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, figures], layout={"grid_gap": "8px"})
+
+
+def findings_html(findings: Findings | None) -> str:
+    """Headline figures, the sentences and the table of runtimes."""
+    if findings is None:
+        return (
+            f"<p class='wb-soft'>Fewer {term('MACs')} are not as much less time: small 1x1 factors load many numbers "
+            "and use each only a few times. Here both networks are timed in turns on this machine, and what is "
+            f"{term('realised')} of the promise is shown beside it.</p>"
+        )
+    speed = findings.speed
+    best = speed.best_realised
+    fastest = min(speed.rows(), key=lambda row: float(row["compressed_ms"]))
+    cards = (
+        ("multiply-adds", f"x{speed.macs_ratio:.2f} fewer", "counted"),
+        ("time, fastest runtime", f"x{best * speed.macs_ratio:.2f} faster", f"{fastest['compressed_ms']:.3g} ms a run"),
+        (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
+    )
+    figures = "".join(
+        f"<div><small>{name}</small><b>{value}</b><span>{note}</span></div>" for name, value, note in cards
+    )
+    energy = escape(findings.saved_energy)
+    rows = speed._repr_html_()
+    return (
+        f"<div class='wb-figures'>{figures}</div>"
+        f"<p class='wb-reason'>{escape(findings.explained)}</p>"
+        f"<div class='wb-scroll'>{rows}</div>"
+        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energies[0].source)}</p>"
+    )
+
+
+def _number(text: str, value: int, least: int, most: int, tooltip: str) -> w.BoundedIntText:
+    box = w.BoundedIntText(value=value, min=least, max=most, description=text, tooltip=f"{tooltip}; {least} to {most}")
+    box.layout.width, box.style.description_width = "190px", "102px"
+    return box
+
+
+def _half(figure: FigureView) -> FigureView:
+    figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
+    return figure
