@@ -11,6 +11,7 @@ from workbench.app.glossary import term
 from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
+from workbench.app.panels.export import export_panel
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
@@ -20,6 +21,7 @@ from workbench.app.panels.progress import progress_bar
 from workbench.app.panels.recover import recover_panel
 from workbench.app.panels.runs import runs_panel
 from workbench.app.panels.spectrum import spectrum_panel
+from workbench.app.panels.speed import speed_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
 from workbench.app.state import State
 from workbench.compression.data import Data
@@ -111,6 +113,24 @@ def build_dashboard(
             _card(
                 _heading(
                     6,
+                    "Speed and energy: measured, not only counted",
+                    f"Time the compressed network against the original on this machine, see where the time goes, and "
+                    f"what {term('energy')} an image takes.",
+                ),
+                speed_panel(state),
+            ),
+            _card(
+                _heading(
+                    7,
+                    "Take it home: export",
+                    "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each is "
+                    "run after writing and compared with the network here.",
+                ),
+                export_panel(state),
+            ),
+            _card(
+                _heading(
+                    8,
                     "See: images, factors, and the paper",
                     "What the networks say of single images, what every layer has become, and the published figures.",
                 ),

@@ -10,7 +10,7 @@ from traitlets import Instance, Tuple, Unicode
 from workbench.app.history import History
 from workbench.app.jobs import Job
 from workbench.app.opening import Choice, Opened, open_choice
-from workbench.app.work import Worked
+from workbench.app.tasks import Tasks
 from workbench.catalog.datasets import data_names
 from workbench.catalog.networks import OWN, bundled_names, network_names
 from workbench.compression.data import Data
@@ -19,7 +19,7 @@ from workbench.compression.network import Network
 OPENING = "Opening"
 
 
-class State(Worked):
+class State(Tasks):
     """Everything a session knows; panels observe its traits and call its verbs, and tests do the same.
 
     Traits

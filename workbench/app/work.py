@@ -1,25 +1,19 @@
 """The compressed networks of a session: made, recovered, compared, and kept in the run store. No widgets."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from traitlets import Instance, Int, Tuple, Unicode
 
-from workbench.app.history import BASELINE, History, outcome_results, results_of
-from workbench.app.jobs import Cancelled, Job
+from workbench.app.history import BASELINE, History, results_of
+from workbench.app.jobs import Job
 from workbench.app.planning import Planned
-from workbench.app.recovery import Bench, Stage, Training, calibration_images
+from workbench.app.recovery import Bench, Stage
 from workbench.app.results import Result
 from workbench.compression.data import Data
 from workbench.compression.network import Network
-from workbench.compression.plan import Plan, PlanError
-from workbench.compression.sensitivities import sensitivities
-from workbench.measure.lookup import measure_times
 from workbench.run import Run
-
-SENSED = 48
-"""Images on which the layers are compared."""
 
 
 class Worked(Planned):
@@ -104,152 +98,6 @@ class Worked(Planned):
 
         self.job.post(change)
 
-    def measure_layers(self) -> bool:
-        """Find out, in the background, what each layer's ranks cost in the outputs, for budgets."""
-
-        def work(bench: Bench) -> None:
-            if self.spectra is None:
-                raise ValueError("open a network first")
-            images = calibration_images(bench.data, SENSED)
-            report = bench.job.report
-            found = sensitivities(
-                bench.original, images, self.spectra, progress=lambda share, name: report(share, f"measuring {name}")
-            )
-            self._later(measured=found)
-
-        return self._start("Measuring layers", work)
-
-    def time_layers(self) -> bool:
-        """Find out, in the background, how long each layer takes here at any ranks, for budgets of time."""
-
-        def work(bench: Bench) -> None:
-            if self.spectra is None:
-                raise ValueError("open a network first")
-            report = bench.job.report
-            found = measure_times(
-                bench.original,
-                self.spectra,
-                progress=lambda share, name: report(share, f"timing {name}" if name else ""),
-            )
-            self._later(times=found)
-
-        return self._start("Timing layers", work)
-
-    def compress(self) -> bool:
-        """Decompose by the present plan and score the result, in the background."""
-        plan = self.plan
-
-        def work(bench: Bench) -> None:
-            if plan is None:
-                raise ValueError("open a network first")
-            number = self._next_number()
-            self._later(curve=(), **self._begun(bench.decompose(plan, number), number))
-
-        return self._start("Compressing", work)
-
-    def calibrate(self) -> bool:
-        """Refit the newest compressed network's layers on images without labels, in the background."""
-        start = self._newest()
-
-        def work(bench: Bench) -> None:
-            if start is None:
-                raise ValueError("compress the network first: there is nothing to calibrate yet")
-            self._later(**self._with(bench.calibrate(start)))
-
-        return self._start(f"Calibrating{self._run}", work)
-
-    def finetune(self, training: Training | None = None, **settings: Any) -> bool:
-        """Train the newest compressed network in the background; what was there stays until it ends.
-
-        Parameters
-        ----------
-        training : all settings, or some of them by name.
-        """
-        training = replace(training or Training(), **settings)
-
-        def work(bench: Bench, start: Stage) -> None:
-            stage, stopped = bench.train(start, training, lambda curve: self._later(curve=curve))
-            self._later(**self._with(stage))
-            if stopped:
-                raise Cancelled
-
-        return self._train(f"Fine-tuning{self._run}", work)
-
-    def from_scratch(self, training: Training | None = None, **settings: Any) -> bool:
-        """Train the same architecture from Gaussian initialisation; the compressed network stays what it is."""
-        training = replace(training or Training(), **settings)
-
-        def work(bench: Bench, start: Stage) -> None:
-            stage, stopped = bench.from_scratch(start, training, lambda curve: self._later(curve=curve))
-            self._later(results=(*self.results, stage.result), **self._stored(stage))
-            if stopped:
-                raise Cancelled
-
-        return self._train(f"Training from scratch{self._run}", work)
-
-    def sweep(self, ratios: Sequence[float], recover: str = "calibrate", training: Training | None = None) -> bool:
-        """Compress to several budgets, one after the other, and recover each; the points come as they are ready.
-
-        Parameters
-        ----------
-        ratios : original / compressed MACs of each budget; those out of reach are left out, and said so.
-        recover : "none", "calibrate", or "fine-tune" after that.
-        training : settings of the latter.
-        """
-        history = self._history
-
-        def work(bench: Bench) -> None:
-            if self.spectra is None or self.original is None:
-                raise ValueError("open a network first")
-            plans, beyond = self._budgets(ratios)
-            if not plans:
-                raise ValueError(f"none of these budgets can be met: {beyond}")
-            failed = [beyond] if beyond else []
-            found = [*self.results]
-            for outcome in bench.sweep(plans, recover, training or Training()):
-                if outcome.network is None or outcome.run is None:
-                    failed.append(outcome.error)
-                    continue
-                results = outcome_results(outcome, max(r.number for r in found) + 1)
-                number = history.keep_all(self.original, results, outcome.network, {"sweep": recover})
-                found += [replace(r, number=number) for r in results]
-                self._later(results=tuple(found), runs=history.runs(), unkept=history.problem)
-            if bench.job.cancelled():
-                raise Cancelled
-            if failed:
-                raise ValueError("; ".join(failed))
-
-        return self._start(f"Sweeping {len(ratios)} budgets", work)
-
-    def _budgets(self, ratios: Sequence[float]) -> tuple[list[Plan], str]:
-        """Plans for each ratio, and a sentence on those that are out of reach."""
-        assert self.spectra is not None
-        plans, problems = [], []
-        for ratio in ratios:
-            budget = replace(self.planning, planner="budget", layers="all", macs_ratio=ratio)
-            try:
-                plans.append(budget.plan(self.spectra, self.measured))
-            except PlanError as error:
-                problems.append(str(error))
-        return plans, problems[-1] if problems else ""
-
-    def _train(self, title: str, work: Callable[[Bench, Stage], None]) -> bool:
-        start, earlier = self._newest(), self.curve
-
-        def trained(bench: Bench) -> None:
-            if start is None:
-                raise ValueError("compress the network first: there is nothing to fine-tune yet")
-            count = len(self.results)
-            self._later(curve=())
-            try:
-                work(bench, start)
-            except (ValueError, Cancelled):
-                # the network stays what it was, and so does what is shown of it
-                bench.job.post(lambda: self.set_trait("curve", earlier) if len(self.results) == count else None)
-                raise
-
-        return self._start(title, trained)
-
     def _start(self, title: str, work: Callable[[Bench], None]) -> bool:
         def run(job: Job) -> None:
             if self.network is None or self.data is None:
@@ -262,7 +110,9 @@ class Worked(Planned):
     def _run(self) -> str:
         return f" run {self.latest.number}" if self.latest else ""
 
-    def _newest(self) -> Stage | None:
+    @property
+    def newest(self) -> Stage | None:
+        """The compressed network that is worked on, with its last result."""
         return Stage(self.smaller, self.latest) if self.smaller is not None and self.latest is not None else None
 
     def _next_number(self) -> int:

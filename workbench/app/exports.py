@@ -1,0 +1,157 @@
+"""The compressed network as files to take home: made and checked in the background, then offered. No widgets."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from traitlets import HasTraits, Instance, Tuple, Unicode
+
+from workbench.app.jobs import Job
+from workbench.app.recovery import Stage
+from workbench.app.state import State
+from workbench.compression.data import Split
+from workbench.compression.network import Network
+from workbench.export import executorch, onnx
+from workbench.export.files import Exported, export_executorch, export_onnx
+from workbench.export.report import report_html
+from workbench.export.weights import export_weights
+from workbench.files import write_atomically
+from workbench.run import Run
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes
+    ----------
+    title : what it is called.
+    suffix : of its name.
+    about : what it is good for, in a sentence.
+    """
+
+    title: str
+    suffix: str
+    about: str
+
+
+KINDS = {
+    "executorch": Kind("For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS, with ExecuTorch's runtime."),
+    "onnx": Kind("For other programs: ONNX", ".onnx", "Runs in ONNX Runtime, in browsers and in many other tools."),
+    "weights": Kind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
+    "report": Kind(
+        "To read: report", ".html", "What was done and what came out: one page, for any browser or to print."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file that is ready.
+
+    Attributes
+    ----------
+    kind : key of `KINDS`.
+    path : where it lies on this side.
+    words : its size, and how it compares with the network it was made from.
+    """
+
+    kind: str
+    path: Path
+    words: str
+
+    @property
+    def name(self) -> str:
+        """What it is to be called on the user's machine."""
+        return self.path.name
+
+
+class Exports(HasTraits):
+    """Files of the compressed network that is worked on; they go when it changes.
+
+    Traits
+    ------
+    made : those that are ready.
+    note : what is missing before one can export, in a sentence, or "".
+    job : the making.
+    """
+
+    made = Tuple()
+    note = Unicode()
+    job = Instance(Job)
+
+    def __init__(self, state: State) -> None:
+        super().__init__(job=Job())
+        self._state = state
+        self._folder = tempfile.TemporaryDirectory(prefix="workbench-export-", ignore_cleanup_errors=True)
+        state.observe(self._follow, ["smaller", "network"])
+        self._follow()
+
+    def _follow(self, _: object = None) -> None:
+        self.job.cancel()
+        self.made = ()
+        self.note = "" if self._state.smaller is not None else "Compress the network first: then it can be taken home."
+
+    def of(self, kind: str) -> Made | None:
+        """The file of a kind, if it is ready."""
+        return next((made for made in self.made if made.kind == kind), None)
+
+    def missing(self, kind: str) -> str:
+        """Why a kind cannot be made here, in a sentence; "" if it can."""
+        return {"onnx": onnx.missing, "executorch": executorch.missing}.get(kind, str)()
+
+    def make(self, kind: str) -> bool:
+        """Write a file of a kind and check it, in the background; False if another is being made."""
+        state = self._state
+        start, run = state.newest, next((r for r in state.runs if r.number == state.number), None)
+        return self.job.start(f"Making {KINDS[kind].suffix}", lambda job: self._make(job, kind, start, run))
+
+    def _make(self, job: Job, kind: str, start: Stage | None, run: Run | None) -> None:
+        state = self._state
+        if start is None or state.network is None:
+            raise ValueError(self.note or "compress the network first")
+        name = file_name(start, kind)
+        path = Path(self._folder.name) / name
+        if kind == "report":
+            words = self._report(path, start, run, state.network)
+        else:
+            export: Any = {"onnx": export_onnx, "executorch": export_executorch, "weights": export_weights}[kind]
+            found: Exported = export(start.network, path, self._images(start.network), progress=job.report)
+            words = f"{size(found.bytes)}; {found.check}"
+        made = Made(kind, path, words)
+        job.post(lambda: self._ready(made, start))
+
+    def _images(self, network: Network) -> Split | None:
+        """Images to compare on: those for the score, for nothing is chosen by them here."""
+        data = self._state.data
+        if data is None or self._state.misfit:
+            return None
+        return data.test if len(data.test) else data.validation if len(data.validation) else None
+
+    def _report(self, path: Path, start: Stage, run: Run | None, network: Network) -> str:
+        if run is None:
+            raise ValueError("this run is not in the run store, so there is nothing to report on")
+        plan = start.network.plan
+        run = run if plan is None else replace(run, plan=plan)
+        write_atomically(path, report_html(run, network=network, smaller=start.network).encode())
+        return size(path.stat().st_size)
+
+    def _ready(self, made: Made, start: Stage) -> None:
+        if self._state.smaller is start.network:
+            self.made = (*(other for other in self.made if other.kind != made.kind), made)
+
+
+def file_name(start: Stage, kind: str) -> str:
+    """Like "digits_vgg-run2-finetuned.onnx": of letters, digits and what is safe in any file system."""
+    words = (start.network.name, f"run{start.result.number}", start.result.stage.replace("-", ""))
+    safe = ["".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in word) for word in words]
+    return "-".join(safe) + KINDS[kind].suffix
+
+
+def size(count: int) -> str:
+    """Bytes, in words."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

@@ -1,0 +1,48 @@
+"""A file for the user's machine: sent in pieces on demand, so that no size limit of a message matters.
+
+A link that holds the file itself would send it with every change of the page; one to a file of the server would need a
+folder that everybody can read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__).parent
+PIECE = 1 << 20
+"""Bytes of one message."""
+
+
+class Download(anywidget.AnyWidget):
+    """A button that saves `path` under its own name; disabled while there is none."""
+
+    _esm = HERE / "download.js"
+    label = traitlets.Unicode().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    size = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, label: str = "Download") -> None:
+        super().__init__(label=label)
+        self._path: Path | None = None
+        self.on_msg(self._heard)
+
+    def offer(self, path: Path | None) -> None:
+        """Make a file the one that is saved; None for nothing."""
+        self._path = path
+        with self.hold_sync():
+            self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
+
+    def _heard(self, _: object, content: Any, __: object) -> None:
+        """The page asks for the piece that begins at a place; what makes no sense is answered with the end."""
+        at = content.get("at") if isinstance(content, dict) else None
+        piece = b""
+        if self._path is not None and isinstance(at, int) and 0 <= at < self.size:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(at)
+                    piece = file.read(PIECE)
+            except OSError:
+                piece = b""  # it went with the network that it was made from
+        self.send({"at": at, "size": len(piece)}, [piece])
