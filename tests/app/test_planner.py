@@ -103,3 +103,35 @@ def test_settings_plan_alike(spectra):
     assert settings.plan(spectra) == settings.plan(spectra)
     with pytest.raises(ValueError, match="strength"):
         Planning(strength=-1.0).plan(spectra)
+
+
+def test_a_budget_of_time_needs_the_clock_once(state, monkeypatch):
+    from tests.compression.test_times import machine
+
+    panel = planner_panel(state)
+    before = state.plan
+    find(panel, w.Dropdown, "Ranks by").value = "time"
+    assert state.plan is before
+    assert "not known yet: press Time layers" in state.notice
+    assert (state.planning.layers, state.planning.rank_multiple) == ("all", 8)
+    times = machine(state.spectra, overhead=1e-6)
+    monkeypatch.setattr("workbench.app.tasks.measure_times", lambda *_, **__: times)
+    clock = find(panel, w.Button, "Time layers")
+    assert not clock.disabled
+    clock.click()
+    done(state)
+    assert state.times is times
+    assert state.notice == ""
+    assert clock.disabled
+    faster = find(panel, w.FloatSlider, "times as fast")
+    assert faster.layout.display == ""
+    for ratio in (1.5, 2.5):
+        faster.value = ratio
+        assert times.speedup(state.plan) >= ratio
+        assert f"{1e3 * times.of(state.plan):.3g} ms" in html(panel)
+    faster.value = 6.0
+    state.replan(time_ratio=600.0)
+    assert "the most on this machine is" in state.notice
+    done(state, state.open(network="resnet20"))
+    assert state.times is None
+    assert state.plan.network == "resnet20"

@@ -1,0 +1,113 @@
+"""Speed and energy, by pressing the panel's buttons."""
+
+import json
+
+import ipywidgets as w
+import numpy as np
+import pytest
+
+from tests.app.test_panels import find, html
+from tests.app.test_state import done
+from workbench.app import speeds as module
+from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.speed import findings_html, speed_panel
+from workbench.app.speeds import Speeds
+from workbench.app.state import State
+from workbench.measure.latency import Latency, Speed
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Timings that are known: the compressed network is twice as fast in one runtime, the other is absent."""
+
+    def speed(network, smaller, runtimes, **settings):
+        settings["progress"](0.5, "timing")
+        samples = {"original": np.full(7, 0.02), "compressed": np.full(7, 0.01)}
+        found = Latency("eager", settings["batch"], settings["threads"], settings["channels_last"], samples)
+        absent = {name: f"{name} is not installed here." for name in runtimes if name != "eager"}
+        return Speed(smaller.plan.macs_ratio, {"eager": found}, absent)
+
+    monkeypatch.setattr(module, "speed", speed)
+
+
+def test_measured_shown_and_kept(state, quick):
+    model = Speeds(state)
+    panel = speed_panel(state, model)
+    measure = find(panel, w.Button, "Measure")
+    assert measure.disabled
+    assert "Compress the network first" in html(panel)
+    done(state, state.compress())
+    assert not measure.disabled
+    find(panel, w.BoundedIntText, "threads").value = 2
+    measure.click()
+    model.job.wait(120)
+    assert model.job.error == ""
+    findings = model.findings
+    ratio = state.plan.macs_ratio
+    text = html(panel)
+    assert f"x{ratio:.2f} fewer" in text
+    assert "x2.00 faster" in text
+    assert f"{100 * 2 / ratio:.0f} %" in text
+    assert "onnxruntime is not installed here." in text
+    assert findings.explained in text.replace("&#x27;", "'")
+    assert "2 threads" in text
+    drawn = [json.loads(figure.spec)["data"] for figure in find(panel, FigureView)]
+    assert all(any(trace.get("x") or trace.get("y") for trace in data) for data in drawn)
+    run = state.runs[-1]
+    assert run.measured["latency"][0]["realised"] == pytest.approx(2 / ratio)
+    assert run.measured["energy"]["dense_mj"] > run.measured["energy"]["compressed_mj"] > 0
+
+
+def test_every_joule_is_an_estimate_where_there_is_no_counter(state, quick, monkeypatch):
+    monkeypatch.setattr("workbench.measure.counters.find_meter", lambda *_: "There is no energy counter here.")
+    monkeypatch.setattr("workbench.measure.energy.find_meter", lambda *_: "There is no energy counter here.")
+    model = Speeds(state)
+    done(state, state.compress())
+    model.measure()
+    model.job.wait(120)
+    assert not model.findings.energies[0].measured
+    text = findings_html(model.findings)
+    place = text.index("J")
+    joules = [i for i in range(len(text)) if text.startswith(("J ", "J."), i) and text[max(0, i - 2)] in " m0123456789"]
+    assert joules
+    assert place >= 0
+    assert "estimate" in model.findings.saved_energy
+    for i in joules:
+        assert "estimate" in text[max(0, i - 160) : i + 160]
+    assert state.runs[-1].measured["energy"]["measured"] is False
+
+
+def test_what_was_measured_goes_with_its_network(state, quick):
+    model = Speeds(state)
+    done(state, state.compress())
+    model.measure()
+    model.job.wait(120)
+    assert model.findings is not None
+    done(state, state.compress())
+    assert model.findings is None
+    model.measure()
+    model.job.wait(120)
+    done(state, state.open(network="resnet20"))
+    assert model.findings is None
+    assert "Compress the network first" in model.note
+
+
+def test_cancelled_and_refused_in_a_sentence(state, quick):
+    model = Speeds(State())
+    panel = speed_panel(model._state, model)
+    model.measure()
+    model.job.wait(10)
+    assert model.job.error in html(panel)
+    assert model.job.error.startswith("Compress the network first")
+    model = Speeds(state)
+    done(state, state.compress())
+    model.runtimes = ()
+    model.measure()
+    model.job.wait(10)
+    assert model.job.error == "Choose at least one runtime to measure in."
+    model.runtimes = ("eager",)
+    state.job.running = True
+    model.measure()
+    model.job.wait(10)
+    assert "would spoil the times" in model.job.error
+    state.job.running = False

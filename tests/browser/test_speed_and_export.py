@@ -1,0 +1,54 @@
+"""Measure speed and energy, then take the network home, in the browser."""
+
+import zipfile
+
+import pytest
+
+from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+
+pytestmark = pytest.mark.browser
+
+
+def test_measured_and_taken_home(page, voila, tmp_path):
+    page.goto(voila.address)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+
+    # A plan for this machine.
+    page.get_by_label("Ranks by").select_option(label="a budget of time on this machine")
+    button(page, "Time layers").click()
+    wait_for_text(page, "Predicted:", seconds=120)
+    picture(page, "time-budget")
+
+    button(page, "Compress").click()
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    page.get_by_label("runtimes").select_option(label=["PyTorch", "ONNX Runtime"])
+    button(page, "Measure").click()
+    wait_for_text(page, "of what counting promises", seconds=180)
+    for text in ("faster", "estimate", "ONNX Runtime, batch 1, 1 thread", "multiply-adds"):
+        wait_for_text(page, text, seconds=5)
+    page.locator("select[multiple]").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    picture(page, "speed")
+    page.mouse.wheel(0, 700)
+    page.wait_for_timeout(500)
+    picture(page, "roofline")
+
+    for kind in (".onnx", ".zip", ".html"):
+        button(page, f"Make {kind}").click()
+        line = page.locator(".wb-line", has_text=f"Make {kind}")
+        line.get_by_role("button", name="Download").and_(page.locator(":enabled")).wait_for(timeout=120_000)
+        with page.expect_download() as waiting:
+            line.get_by_role("button", name="Download").click()
+        waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+    picture(page, "export")
+    files = {path.suffix: path for path in tmp_path.iterdir()}
+    assert set(files) == {".onnx", ".zip", ".html"}
+    assert zipfile.ZipFile(files[".zip"]).testzip() is None
+    assert b"digits_vgg" in files[".html"].read_bytes()
+    import onnx
+
+    onnx.checker.check_model(onnx.load(files[".onnx"]))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.problems == []
+    assert page.elsewhere == []
