@@ -99,6 +99,11 @@ def test_list_by_network_and_data(store, smaller):
     assert len(store) == 3
     assert "cifar" in str(store.list())
     assert "<table>" in store.list()._repr_html_()
+    assert " of " not in str(store.list())
+    store.update(1, stages={(name, "validation"): SCORE for name in ("decomposed", "calibrated")})
+    low, high = SCORE.interval
+    each = f"90.00 ({low:.1f} to {high:.1f})"
+    assert f"decomposed {each}, calibrated {each} of 100 validation images" in str(store.list())
 
 
 def test_without_weights_or_a_plan(store, smaller, original):
@@ -163,7 +168,10 @@ def test_compare_and_csv(store, smaller, tmp_path):
     table = {row[0]: row[1:] for row in store.compare(1, 2).rows}
     assert table["2"] == ["tucker2 2, 2", "keep"]
     assert table["epochs"] == ["1", "2"]
-    assert table["decomposed, validation, top-1"] == ["90.00 %", "-"]
+    low, high = SCORE.interval
+    assert table["decomposed, validation, top-1"] == [f"90.00 % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
+    low, high = SCORE.top5_interval
+    assert table["decomposed, validation, top-5"] == [f"{SCORE.top5:.2f} % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
     assert "0" not in table
     text = store.to_csv(tmp_path / "runs.csv")
     assert (tmp_path / "runs.csv").read_text() == text

@@ -90,17 +90,19 @@ class Runs(tuple[Run, ...]):
     """Several runs; prints as a table."""
 
     __slots__ = ()
-    _headers = ("run", "network", "data", "policy", "MACs", "ratio", "weights", "ratio", "stages (top-1 %)", "created")
+    _headers = (
+        *("run", "network", "data", "policy", "MACs", "ratio", "weights", "ratio"),
+        *("stages: top-1 % (95 % interval)", "created"),
+    )
     _left = (1, 2, 3, 8, 9)
 
     def _rows(self) -> list[list[str]]:
         rows = []
         for run in self:
-            stages = ", ".join(f"{s.name} {s.accuracy.top1:.2f} ({s.split})" for s in run.stages)
             costs = [count(run.plan.macs), f"x{run.plan.macs_ratio:.2f}"]
             costs += [count(run.plan.weights), f"x{run.plan.weights_ratio:.2f}"]
             about = [str(run.number or "-"), run.network, run.data, run.plan.describe()]
-            rows.append([*about, *costs, stages, run.created[:16]])
+            rows.append([*about, *costs, _scores(run.stages), run.created[:16]])
         return rows
 
     def __str__(self) -> str:
@@ -170,7 +172,10 @@ class Comparison:
         rows.append(["weights", *(f"{count(r.plan.weights)} (x{r.plan.weights_ratio:.2f})" for r in runs)])
         for name, split in dict.fromkeys((s.name, s.split) for run in runs for s in run.stages):
             found = [next((s for s in r.stages if (s.name, s.split) == (name, split)), None) for r in runs]
-            rows.append([f"{name}, {split}, top-1", *(f"{s.accuracy.top1:.2f} %" if s else "-" for s in found)])
+            scores = [s.accuracy if s else None for s in found]
+            rows.append([f"{name}, {split}, top-1", *map(_top1, scores)])
+            if any(score.top5 < 100 for score in scores if score):
+                rows.append([f"{name}, {split}, top-5", *map(_top5, scores)])
         for key in dict.fromkeys(key for run in runs for key in run.settings):
             values = [str(run.settings.get(key, "-")) for run in runs]
             if len(set(values)) > 1:
@@ -199,6 +204,29 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _scores(stages: Iterable[Stage]) -> str:
+    """All stages' top-1, with the number of images said once for each split."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for stage in stages:
+        score = stage.accuracy
+        low, high = score.interval
+        words = f"{stage.name} {score.top1:.2f} ({low:.1f} to {high:.1f})"
+        groups.setdefault((stage.split, score.n), []).append(words)
+    return "; ".join(f"{', '.join(words)} of {n} {split} images" for (split, n), words in groups.items())
+
+
+def _top1(score: Accuracy | None) -> str:
+    return "-" if score is None else _percent(score.top1, score.interval, score.n)
+
+
+def _top5(score: Accuracy | None) -> str:
+    return "-" if score is None else _percent(score.top5, score.top5_interval, score.n)
+
+
+def _percent(value: float, interval: tuple[float, float], n: int) -> str:
+    return f"{value:.2f} % ({interval[0]:.1f} to {interval[1]:.1f}) of {n}"
 
 
 def _decision(part: LayerPlan) -> str:

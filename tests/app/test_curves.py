@@ -26,6 +26,8 @@ def test_the_picked_layer_is_tried_at_several_ranks(state, data, network, spectr
     assert drawn[0]["x"] == [p.rank_out for p in expected]
     assert drawn[0]["y"] == pytest.approx([p.top1 for p in expected])
     assert drawn[1]["y"][-1] == 100.0  # at full rank it is the original
+    assert drawn[0]["error_y"]["array"] == pytest.approx([p.interval[1] - p.top1 for p in expected])
+    assert json.loads(find(panel, FigureView)[0].spec)["layout"]["yaxis"]["title"]["text"] == "share of 256 images (%)"
     done(state, state.open(network="resnet20"))
     assert curve.points == ()
 
@@ -46,3 +48,4 @@ def test_a_print_of_it(network, data, spectra):
     axes = wb.plot_sensitivity(points, "features.3").axes[0]
     assert list(axes.lines[0].get_xdata()) == [p.rank_out for p in points]
     assert list(axes.lines[1].get_ydata()) == [p.agreement for p in points]
+    assert axes.get_ylabel() == "share of 256 images (%)"

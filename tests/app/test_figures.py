@@ -4,6 +4,7 @@ import pytest
 import workbench as wb
 from workbench.app.comparison import fill_stages, fill_tradeoff, pareto_front, stages_figure, tradeoff_figure
 from workbench.app.figures import curve_figure, fill_curve, fill_spectrum, spectrum_figure
+from workbench.app.recovery import Pass
 from workbench.app.results import Result
 from workbench.kernels.complexity import Cost
 
@@ -41,11 +42,19 @@ def test_a_kept_layer_keeps_all(spectra, plan):
 def test_curve():
     score = wb.Accuracy(90.0, 99.0, 100)
     figure = curve_figure()
-    fill_curve(figure, [wb.Epoch(1, 0.5, score, 1e-3, 1.0), wb.Epoch(2, 0.4, score, 1e-3, 1.0)], before=50.0)
+    fill_curve(
+        figure,
+        [wb.Epoch(1, 0.5, score, 1e-3, 1.0), wb.Epoch(2, 0.4, score, 1e-3, 1.0)],
+        before=wb.Accuracy(50.0, 80.0, 100),
+    )
     assert list(figure.data[0].x) == [0, 1, 2]
     assert list(figure.data[0].y) == [50.0, 90.0, 90.0]
     assert list(figure.data[1].y) == [0.5, 0.4]
+    assert figure.data[0].error_y.array[1] == pytest.approx(score.interval[1] - 90.0)
+    assert figure.layout.yaxis.title.text == "validation accuracy of 100 images (%)"
     assert figure.layout.yaxis.visible
+    fill_curve(figure, [Pass(1, 0.5), Pass(2, 0.3)], before=score)  # without labels there is a loss alone
+    assert (list(figure.data[0].x), list(figure.data[1].y)) == ([0], [0.5, 0.3])
     fill_curve(figure, [])
     assert list(figure.data[0].x) == []
     assert figure.layout.annotations[0].text == "The curve appears here while the network is fine-tuned."
@@ -71,6 +80,7 @@ def test_tradeoff_has_every_run_as_a_point():
     assert list(decomposed.x) == [1.0, 0.5]
     assert list(finetuned.y) == [98.0]
     assert list(path.x) == [1.0, 1.0, None, 0.5, None]
+    assert figure.layout.yaxis.title.text == "validation accuracy of 50 images (%)"
     assert "x4.00 fewer" in finetuned.customdata[0]
     assert "run 1, fine-tuned" in finetuned.customdata[0]
     assert "about it" in finetuned.customdata[0]
@@ -121,11 +131,13 @@ def test_stages_of_one_run_are_bars_in_their_order():
     figure = stages_figure()
     fill_stages(figure, results, 2)
     bars = figure.data[0]
-    assert list(bars.x) == ["original", "decomposed", "calibrated", "fine-tuned", "from scratch"]
+    stages = ["original", "decomposed", "calibrated", "fine-tuned", "from scratch"]
+    assert list(bars.x) == [f"{s}<br><b>{y:.1f} %</b>" for s, y in zip(stages, bars.y, strict=True)]
     assert list(bars.y) == [99.0, 10.0, 80.0, 95.0, 70.0]
     assert len(bars.error_y.array) == 5
     assert bars.error_y.array[1] == pytest.approx(results[2].score.interval[1] - 10.0)
     fill_stages(figure, results[:1], None)
-    assert list(bars.x) == ["original"]
+    assert list(bars.x) == ["original<br><b>99.0 %</b>"]
+    assert figure.layout.yaxis.title.text == "validation accuracy of 200 images (%)"
     fill_stages(figure, [], None)
     assert figure.layout.annotations[0].text.startswith("Each stage")

@@ -1,4 +1,5 @@
 import itertools
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_an_impossible_budget_names_the_best(spectra):
         ({"pinned": {"nothing": "keep"}}, "has no layer 'nothing' to pin"),
         ({"pinned": {"features.3": "kept"}}, "not to 'kept'"),
         ({"pinned": {"features.3": (500, 1)}}, "rank_in=500 does not fit"),
-        ({"images": torch.zeros(1)}, "give the network too"),
+        ({"images": torch.zeros(1)}, "takes batches of inputs of shape"),
     ],
 )
 def test_settings_that_make_no_sense(spectra, settings, message):
@@ -150,10 +151,33 @@ def test_sensitivities_of_another_network_are_refused(spectra, measured):
         budget_plan(spectra, images=replace(measured, network="other"))
 
 
-def test_measured_from_images_given(network, spectra, data):
+def test_measured_from_images_given(data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(128, 10))
+    network = wb.Network(model, (1, 8, 8), name="small")
+    spectra = wb.analyze(network, cached=False)
     some = wb.Split(data.train.images[:16], data.train.labels[:16], "sample")
-    plan = budget_plan(spectra, 2.0, images=some, network=network)
+    plan = budget_plan(spectra, 2.0, images=some)
     assert plan.policy == "budget MACs x2, errors in outputs over 16 images"
+    assert budget_plan(spectra, 2.0, images=iter([some.images])) == plan
+    unknown = replace(spectra, analyzed=None)
+    assert budget_plan(unknown, 2.0, images=some, network=network) == plan
+    with pytest.raises(ValueError, match="give the network too"):
+        budget_plan(unknown, 2.0, images=some)
+
+
+def test_sixty_layers_are_planned_in_less_than_a_second():
+    torch.manual_seed(0)
+    one = wb.analyze(wb.Network(nn.Conv2d(160, 192, 3), (160, 7, 7), name="one"), cached=False)
+    layers = tuple(replace(one.layers[0], name=f"layer{i}") for i in range(60))
+    found = {layer.name: replace(next(iter(one)), layer=layer) for layer in layers}
+    spectra = wb.Spectra("deep", one.input_shape, layers, one.other, found)
+    times = []
+    for limit in ({"macs_ratio": 2.06}, {"macs_ratio": 3.0, "weights_ratio": 3.1}, {"macs_ratio": 2.06}):
+        started = time.perf_counter()
+        assert budget_plan(spectra, **limit).macs_ratio >= limit["macs_ratio"]
+        times.append(time.perf_counter() - started)
+    assert min(times[0], times[2]) < 1.0  # the better of two, so that a busy machine does not decide
 
 
 def test_shares_lost_are_what_the_best_factors_lose(network, spectra, measured, data):

@@ -11,7 +11,9 @@ def test_agreement_rises_with_the_rank(network, spectra, data):
     assert curve[0].agreement < curve[1].agreement <= curve[2].agreement == 100
     assert curve[0].macs_ratio > curve[1].macs_ratio > 1 > curve[2].macs_ratio
     first = wb.Split(data.validation.images[:256], data.validation.labels[:256])
-    assert curve[2].top1 == pytest.approx(wb.accuracy(network, first).top1)
+    whole = wb.accuracy(network, first)
+    assert (curve[2].top1, curve[2].n) == (pytest.approx(whole.top1), 256)
+    assert curve[2].interval == pytest.approx(whole.interval)
 
 
 def test_a_matrix_has_one_rank(network, spectra, data):

@@ -97,13 +97,21 @@ def fill_tradeoff(figure: BaseFigure, results: Sequence[Point], earlier: Sequenc
             trace.customdata = [_hover(r, original) for r, _ in points]
             trace.error_y.array = [score.interval[1] - score.top1 for _, score in points]
             trace.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
-        kind = "test" if scored and scored[0][0].validation is None else "validation"
-        doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
-        figure.layout.yaxis.title.text = f"{kind} accuracy (%){doubt}"
+        figure.layout.yaxis.title.text = accuracy_title([r for r, _ in scored])
         text = (
             "No accuracy without data that fit the network." if results else "The network is being opened and scored."
         )
         say_if_empty(figure, not scored, text)
+
+
+def accuracy_title(results: Sequence[Point]) -> str:
+    """Title of an axis with scores: of which images, how many, and whether they mean anything."""
+    scores = [r.score for r in results if r.score]
+    kind = "test" if scores and results[0].validation is None else "validation"
+    counts = {score.n for score in scores}
+    count = f" of {counts.pop()} images" if len(counts) == 1 else ""
+    doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
+    return f"{kind} accuracy{count} (%){doubt}"
 
 
 def pareto_front(results: Sequence[Point]) -> list[Point]:
@@ -120,11 +128,10 @@ def _top1(result: Point) -> float:
 
 
 def stages_figure() -> go.Figure:
-    """Empty figure for :func:`fill_stages`: one bar a stage."""
-    bars = {"type": "data", "symmetric": False, "color": INK, "thickness": 1.2, "width": 5}
-    text = {"textposition": "inside", "insidetextanchor": "start", "hovertemplate": "%{customdata}<extra></extra>"}
-    figure = go.Figure(go.Bar(width=0.62, error_y=bars, **text))
-    figure.update_layout(layout(216, margin={"l": 58, "t": 10, "b": 30}, showlegend=False))
+    """Empty figure for :func:`fill_stages`: one bar a stage, its accuracy below it, clear of the interval."""
+    bars = {"type": "data", "symmetric": False, "color": "#7B8794", "thickness": 1.5, "width": 6}
+    figure = go.Figure(go.Bar(width=0.62, error_y=bars, hovertemplate="%{customdata}<extra></extra>"))
+    figure.update_layout(layout(232, margin={"l": 58, "t": 10, "b": 44}, showlegend=False))
     figure.update_xaxes({**axis("", showgrid=False), "type": "category", "ticks": "", "title": None})
     figure.update_yaxes(axis("accuracy (%)", rangemode="tozero"))
     return figure
@@ -143,16 +150,13 @@ def fill_stages(figure: BaseFigure, results: Sequence[Point], number: int | None
     with figure.batch_update():
         trace = figure.data[0]
         scores = [r.score for r, _ in shown if r.score]
-        trace.x = [r.stage for r, _ in shown]
+        trace.x = [f"{r.stage}<br><b>{score.top1:.1f} %</b>" for (r, _), score in zip(shown, scores, strict=True)]
         trace.y = [score.top1 for score in scores]
-        trace.text = [f"{score.top1:.1f} %" for score in scores]
         trace.customdata = [_hover(r, original) for r, _ in shown]
         trace.marker.color = [color for _, color in shown]
-        trace.textfont.color = ["#FFFFFF" if color in (INK, BLUE) else INK for _, color in shown]
         trace.error_y.array = [score.interval[1] - score.top1 for score in scores]
         trace.error_y.arrayminus = [score.top1 - score.interval[0] for score in scores]
-        kind = "test" if shown and shown[0][0].validation is None else "validation"
-        figure.layout.yaxis.title.text = f"{kind} accuracy (%)"
+        figure.layout.yaxis.title.text = accuracy_title([r for r, _ in shown])
         figure.layout.yaxis.range = [0, 105]
         say_if_empty(figure, not shown, "Each stage is a bar here: original, decomposed, calibrated, fine-tuned.")
 
@@ -167,6 +171,7 @@ def ranks_figure() -> go.Figure:
         for name, color, dash in (("accuracy", BLUE, "solid"), ("same answer as the original", ORANGE, "dot"))
     ]
     figure = go.Figure(traces)
+    figure.data[0].error_y = {"symmetric": False, "color": BLUE, "thickness": 1, "width": 4}
     figure.update_layout(layout(300, margin={"t": 30}, legend={"y": -0.25}))
     figure.update_xaxes(axis("output rank", rangemode="tozero"))
     figure.update_yaxes(axis("share of images (%)", range=[0, 105]))
@@ -174,13 +179,17 @@ def ranks_figure() -> go.Figure:
 
 
 def fill_ranks(figure: BaseFigure, layer: str, points: Sequence[CurvePoint]) -> None:
-    """Top-1, and agreement with the original, against the output rank of one layer."""
+    """Top-1 with its 95 % interval, and agreement with the original, against the output rank of one layer."""
     ranks = [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points]
     with figure.batch_update():
         for trace, name in zip(figure.data, ("top1", "agreement"), strict=True):
             trace.x = [p.rank_out for p in points]
             trace.y = [getattr(p, name) for p in points]
             trace.customdata = ranks
+        top1 = figure.data[0]
+        top1.error_y.array = [p.interval[1] - p.top1 for p in points]
+        top1.error_y.arrayminus = [p.top1 - p.interval[0] for p in points]
+        figure.layout.yaxis.title.text = f"share of {points[0].n} images (%)" if points else "share of images (%)"
         figure.layout.title = {"text": f"{layer} alone", "font": {"size": 13}} if layer else None
         say_if_empty(figure, not points, "The curve appears here once a layer has been tried.")
 

@@ -5,13 +5,14 @@ which colour-blind people can tell apart; what matters is told by shape or posit
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 from plotly.subplots import make_subplots
 
-from workbench.compression.finetune import Epoch
+from workbench.compression.data import Accuracy
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectrum import Spectrum
 
@@ -130,6 +131,7 @@ def curve_figure() -> go.Figure:
         line={"color": BLUE, "width": 2.5},
         marker={"size": 7},
         hovertemplate="epoch %{x}<br>validation accuracy %{y:.2f} %<extra></extra>",
+        error_y={"symmetric": False, "color": BLUE, "thickness": 1, "width": 3},
     )
     loss = go.Scatter(
         name="training loss (right axis)",
@@ -149,13 +151,29 @@ def curve_figure() -> go.Figure:
     return figure
 
 
-def fill_curve(figure: BaseFigure, epochs: Sequence[Epoch], before: float | None = None) -> None:
+class Trained(Protocol):
+    """What the curve needs of an epoch."""
+
+    @property
+    def epoch(self) -> int: ...  # noqa: D102
+    @property
+    def loss(self) -> float: ...  # noqa: D102
+    @property
+    def validation(self) -> Accuracy | None: ...  # noqa: D102
+
+
+def fill_curve(figure: BaseFigure, epochs: Sequence[Trained], before: Accuracy | None = None) -> None:
     """Validation accuracy and training loss by epoch; `before` is the accuracy that fine-tuning began with."""
-    start = [(0, before)] if before is not None and epochs else []
-    points = start + [(e.epoch, e.validation.top1) for e in epochs]
+    scores = [(0, before)] if epochs else []
+    points = [(x, score) for x, score in [*scores, *((e.epoch, e.validation) for e in epochs)] if score is not None]
     with figure.batch_update():
-        figure.data[0].x = [x for x, _ in points]
-        figure.data[0].y = [y for _, y in points]
+        accuracy = figure.data[0]
+        accuracy.x = [x for x, _ in points]
+        accuracy.y = [score.top1 for _, score in points]
+        accuracy.error_y.array = [score.interval[1] - score.top1 for _, score in points]
+        accuracy.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
+        count = f" of {points[-1][1].n} images" if points else ""
+        figure.layout.yaxis.title.text = f"validation accuracy{count} (%)"
         figure.data[1].x = [e.epoch for e in epochs]
         figure.data[1].y = [e.loss for e in epochs]
         figure.layout.xaxis.dtick = 1 if len(epochs) <= 12 else None

@@ -80,10 +80,13 @@ def plot_gallery(found: Gallery, title: str = "") -> Figure:
 
 
 def plot_sensitivity(points: Sequence[CurvePoint], title: str = "") -> Figure:
-    """Top-1 accuracy, and agreement with the original, against the output rank of one layer."""
-    figure, axes = _axes("output rank", "share of images (%)", title)
+    """Top-1 accuracy with its 95 % interval, and agreement with the original, against the output rank of one layer."""
+    count = f" of {points[0].n} images" if points else ""
+    figure, axes = _axes("output rank", f"share{count} (%)", title)
     ranks = [point.rank_out for point in points]
     axes.plot(ranks, [point.top1 for point in points], "o-", color=BLUE, label="accuracy")
+    low, high = zip(*[point.interval for point in points], strict=True) if points else ((), ())
+    axes.fill_between(ranks, low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
     axes.plot(ranks, [point.agreement for point in points], "s:", color=ORANGE, label="same answer as the original")
     axes.set_ylim(0, 105)
     axes.legend(frameon=False)

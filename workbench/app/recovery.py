@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -50,6 +51,18 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Pass:
+    """One epoch of distillation: its number and mean loss; no labels are looked at, so there is no accuracy."""
+
+    epoch: int
+    loss: float
+    validation: None = None
+
+
+Curve = tuple[Epoch | Pass, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A network at some stage, measured."""
 
@@ -94,7 +107,7 @@ class Bench:
         about = f"{start.result.about}; calibrated on {len(images)} {images.name} images without labels"
         return self._measured(self.job.report, 0.9, made, start.result.number, "calibrated", about)
 
-    def train(self, start: Stage, training: Training, told: Callable[[tuple[Epoch, ...]], None]) -> tuple[Stage, bool]:
+    def train(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
         """Fine-tune or distil; the stage that was given stays as it is.
 
         Parameters
@@ -110,14 +123,12 @@ class Bench:
         Cancelled : if it was cancelled before there was anything to keep.
         """
         if training.learn_from == "original":
-            return self._distilled(start, training)
+            return self._distilled(start, training, told)
         teacher = self.original if training.learn_from == "both" else None
         network = replace(start.network, model=copy.deepcopy(start.network.model))
         return self._finetuned(network, start.result, "fine-tuned", training, teacher, told)
 
-    def from_scratch(
-        self, start: Stage, training: Training, told: Callable[[tuple[Epoch, ...]], None]
-    ) -> tuple[Stage, bool]:
+    def from_scratch(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
         """The same architecture from Gaussian initialisation: the paper's baseline. Other things as in `train`."""
         network = from_scratch(start.network, seed=0)
         teacher = self.original if training.learn_from == "both" else None
@@ -155,7 +166,7 @@ class Bench:
         stage: str,
         training: Training,
         teacher: Network | None,
-        told: Callable[[tuple[Epoch, ...]], None],
+        told: Callable[[Curve], None],
     ) -> tuple[Stage, bool]:
         curve: tuple[Epoch, ...] = ()
         epochs = training.epochs
@@ -182,14 +193,26 @@ class Bench:
         about = f"{before.about}; {len(curve)} epochs of {what} from {training}{end}"
         return self._measured(self.job.tell, 0.98, network, before.number, stage, about), stopped
 
-    def _distilled(self, start: Stage, training: Training) -> tuple[Stage, bool]:
+    def _distilled(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
         images = training_images(self.data)
+        losses: list[float] = []
+        curve: list[Pass] = []
+
+        def advance(share: float, words: str) -> None:
+            self.job.tell(0.98 * share, words)
+            epoch = int(training.epochs * share + 1e-9)  # of those that are whole
+            if epoch > len(curve):
+                curve.append(Pass(epoch, fmean(losses)))
+                losses.clear()
+                told(tuple(curve))
+
         made = distill(
             start.network,
             self.original,
             images,
             epochs=training.epochs,
-            progress=lambda share, words: self.job.tell(0.98 * share, words),
+            progress=advance,
+            losses=losses.append,
             cancelled=self.job.cancelled,
         )
         stopped = self.job.cancelled()

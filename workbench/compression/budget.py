@@ -66,7 +66,7 @@ def budget_plan(
     images : None to measure errors in the weights; a
         :class:`~workbench.compression.sensitivities.Sensitivities` to measure them in the network's outputs; or
         unlabelled images, from which those are measured first (which takes a minute: keep them for a slider).
-    network : needed with `images` only.
+    network : whose outputs `images` measure; None for the one that was analysed.
     pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
     rank_multiple : ranks are multiples of this (some machines like 8 or 16).
     min_rank : smallest rank of any mode.
@@ -144,9 +144,10 @@ def _measured(spectra: Spectra, images: Sensitivities | Inputs | None, network: 
         if images is not None and images.network != spectra.network:
             raise PlanError(f"these sensitivities are of {images.network}, the spectra of {spectra.network}")
         return images
-    if network is None:
+    known = network or spectra.analyzed
+    if known is None:
         raise ValueError("to measure errors in outputs, give the network too, or Sensitivities in place of the images")
-    return sensitivities(network, images, spectra)
+    return sensitivities(known, images, spectra)
 
 
 def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from workbench.compression.data import Split, evaluating, expect_split, fitting_batch
+from workbench.compression.data import Accuracy, Split, evaluating, expect_split, fitting_batch
 from workbench.compression.decompose import decompose
 from workbench.compression.network import Network, expect_network
 from workbench.compression.plan import LayerPlan, Plan, PlanError
@@ -25,6 +25,7 @@ class CurvePoint:
     macs_ratio : MACs of the layer, original / reduced (below 1 where the factors cost more).
     agreement : per cent of the images whose first answer is the original's; needs no labels.
     top1 : per cent of the images that are right, by their labels.
+    n : how many images that was measured on.
     """
 
     share: float
@@ -33,6 +34,12 @@ class CurvePoint:
     macs_ratio: float
     agreement: float
     top1: float
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `top1`."""
+        return Accuracy(self.top1, 100.0, self.n).interval
 
 
 def sensitivity(
@@ -103,6 +110,7 @@ def sensitivity(
                 plan[layer].macs_ratio,
                 100 * float((answers == original).float().mean()),
                 100 * float((answers == some.labels).float().mean()),
+                len(some),
             )
         )
     if progress:

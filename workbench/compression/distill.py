@@ -49,6 +49,7 @@ def distill(
     batch_size: int = 16,
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
+    losses: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Network:
     """Train a decomposed network on the original's answers and inner outputs, without labels.
@@ -61,7 +62,8 @@ def distill(
     minutes, epochs : how long; give one of them. With `epochs` the result is reproducible.
     learning_rate : of SGD with momentum, at its highest; it falls along a cosine to zero. Five times as much made a
         calibrated GoogLeNet worse, within ten steps.
-    progress : called with (share done, the mean loss so far in words) after each step.
+    progress : called with (share done, the step's loss in words) after each step.
+    losses : called with each step's loss, before `progress`: for a curve.
     cancelled : asked before each step; if it says True, the average so far is the result.
 
     Returns
@@ -107,6 +109,8 @@ def distill(
                 nn.utils.clip_grad_norm_(trained, 1.0)
                 optimizer.step()
                 _follow(average, student, min(AVERAGE, (step + 1) / (step + 10)))
+                if losses:
+                    losses(float(loss.detach()))
                 if progress:
                     progress(min(1.0, clock.share(step + 1)), f"loss {float(loss.detach()):.3f}")
     for made, given in zip(average.parameters(), smaller.model.parameters(), strict=True):

@@ -25,6 +25,7 @@ class Spectra:
     input_shape : shape of one input.
     layers : every convolution and linear layer.
     other : cost of all other parts.
+    analyzed : the network itself, for plans that look at its outputs; None if it is not known.
     """
 
     network: str
@@ -32,6 +33,7 @@ class Spectra:
     layers: tuple[Layer, ...]
     other: Cost
     by_name: dict[str, Spectrum] = field(repr=False)
+    analyzed: Network | None = field(default=None, repr=False, compare=False)
 
     @property
     def total(self) -> Cost:
@@ -102,7 +104,7 @@ def analyze(network: Network, *, progress: Callable[[float, str], None] | None =
             cache.save(name, found)
     if progress:
         progress(1.0, "")
-    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found)
+    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found, network)
 
 
 def _analyze(

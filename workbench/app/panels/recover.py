@@ -68,8 +68,7 @@ def recover_panel(state: State) -> w.Widget:
         before = None
         if state.curve and start is not None and "scratch" not in state.job.title:
             earlier = [r for r in state.results if r.number == start.number]
-            score = (earlier[-2] if len(earlier) > 1 and not state.job.running else start).score
-            before = score.top1 if score else None
+            before = (earlier[-2] if len(earlier) > 1 and not state.job.running else start).score
         figure.show(fill_curve, state.curve, before)
 
     def compare(_: object = None) -> None:
