@@ -24,16 +24,21 @@ def test_the_environment_is_the_same():
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     conda = {}
     for entry in entries:
-        name, rest = re.fullmatch(r"([\w-]+)(.*)", entry).groups()
-        conda[CONDA_NAMES.get(name, name)] = rest
+        if isinstance(entry, str):
+            name, rest = re.fullmatch(r"([\w-]+)(.*)", entry).groups()
+            conda[CONDA_NAMES.get(name, name)] = rest
+    for requirement in (Requirement(text) for entry in entries if isinstance(entry, dict) for text in entry["pip"]):
+        assert requirement in REQUIREMENTS  # with the same machines
+        conda[requirement.name] = str(requirement.specifier)
     assert conda.pop("python") == PROJECT["requires-python"]
     conda.pop("pip")
     assert conda == {r.name: str(r.specifier) for r in REQUIREMENTS}
 
 
-def test_what_scales_is_tested():
+@pytest.mark.parametrize("extra", ["scale", "onnx", "mobile"])
+def test_what_an_extra_needs_is_tested(extra):
     extras = PROJECT["optional-dependencies"]
-    assert set(extras["scale"]) <= set(extras["dev"])
+    assert set(extras[extra]) <= set(extras["dev"])
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda r: r.name)
@@ -42,6 +47,8 @@ def test_the_tested_version_is_exact_and_in_range(requirement):
     assert requirement.specifier.contains(pinned)
 
 
-@pytest.mark.parametrize("name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila"])
+@pytest.mark.parametrize(
+    "name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime", "executorch"]
+)
 def test_what_runs_here_is_what_is_pinned(name):
     assert version(name).split("+")[0] == pins()[name]

@@ -1,6 +1,7 @@
 """A model as an ONNX file, which ONNX Runtime, browsers and most phone toolchains read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,43 @@ def onnx_bytes(
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
     return bytes(proto.SerializeToString())
+
+
+def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
+    """An ONNX file, or its content, ready to run here on the CPU: a batch of inputs -> outputs.
+
+    Parameters
+    ----------
+    threads : of ONNX Runtime; 0 for its own choice, one a core.
+
+    Raises
+    ------
+    ExportError : if ONNX is not installed, or the file is none that runs here.
+    """
+    if why := missing():
+        raise ExportError(why)
+    try:
+        with quiet():
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.log_severity_level = 4  # only what is fatal
+            given = content if isinstance(content, bytes) else str(content)
+            session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except ImportError as error:
+        raise ExportError(f"ONNX Runtime is installed but does not start here: {first_line(error)}") from error
+    except Exception as error:
+        raise ExportError(f"ONNX Runtime cannot load this file: {first_line(error)}") from error
+    name = session.get_inputs()[0].name
+
+    def run(inputs: Tensor) -> Tensor:
+        try:
+            return torch.from_numpy(session.run(None, {name: inputs.numpy()})[0])
+        except Exception as error:
+            raise ExportError(f"the ONNX file does not run on {tuple(inputs.shape)}: {first_line(error)}") from error
+
+    return run
 
 
 def _forget(proto: Any) -> None:
