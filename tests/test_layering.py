@@ -24,6 +24,7 @@ APP = {
     "planning": 0,
     "comparison": 1,
     "rooflines": 1,
+    "energies": 1,
     "recovery": 0,
     "history": 1,
     "work": 1,
@@ -127,7 +128,7 @@ def test_nothing_below_the_app_loads_a_widget():
 def test_the_api_loads_no_widget():
     assert (
         loaded(
-            "import workbench as wb; wb.analyze; wb.evbmf_plan; wb.load_network; wb.finetune; wb.profile",
+            "import workbench as wb; wb.analyze; wb.evbmf_plan; wb.load_network; wb.finetune; wb.profile; wb.energy",
             BELOW_APP,
         )
         == []

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workbench.compression.spectra import Spectra, analyze
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.measure.energy import energies, energy
     from workbench.measure.explain import explain
     from workbench.measure.machine import roofline
     from workbench.measure.profile import profile, profiles
@@ -77,6 +78,7 @@ _HOME = {
     "compression.spectra": ("Spectra", "analyze"),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+    "measure.energy": ("energies", "energy"),
     "measure.explain": ("explain",),
     "measure.machine": ("roofline",),
     "measure.profile": ("profile", "profiles"),
@@ -111,6 +113,8 @@ __all__ = [
     "calibrate",
     "decompose",
     "distill",
+    "energies",
+    "energy",
     "evbmf",
     "evbmf_matrix",
     "evbmf_plan",
