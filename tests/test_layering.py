@@ -18,11 +18,13 @@ APP = {
     "results": 0,
     "opening": 0,
     "figures": 0,
-    "prints": 1,
+    "prints": 2,
     "jobs": 0,
     "glossary": 0,
     "planning": 0,
     "comparison": 1,
+    "rooflines": 1,
+    "energies": 1,
     "recovery": 0,
     "history": 1,
     "work": 1,
@@ -99,6 +101,8 @@ def test_imports_run_one_way():
         ("kernels/evbmf.py", "import torch.nn.functional as F"),
         ("compression/plan.py", "import workbench.catalog.networks"),
         ("catalog/networks.py", "from workbench.app import state"),
+        ("measure/profile.py", "from workbench.app.rooflines import fill_roofline"),
+        ("compression/budget.py", "from workbench.measure.profile import profile"),
         ("compression/finetune.py", "from workbench.launch import train"),
         ("runs.py", "from workbench.app.state import State"),
         ("app/figures.py", "from workbench.app.state import State"),
@@ -115,7 +119,7 @@ def test_the_check_finds_what_runs_the_wrong_way(tmp_path, place, source):
 def test_nothing_below_the_app_loads_a_widget():
     modules = [
         f"workbench.{path.relative_to(ROOT / 'workbench').with_suffix('').as_posix().replace('/', '.')}"
-        for folder in ("kernels", "compression", "catalog", "export")
+        for folder in ("kernels", "compression", "catalog", "measure", "export")
         for path in sorted((ROOT / "workbench" / folder).glob("*.py"))
         if path.stem != "__init__"
     ]
@@ -125,7 +129,13 @@ def test_nothing_below_the_app_loads_a_widget():
 
 
 def test_the_api_loads_no_widget():
-    assert loaded("import workbench as wb; wb.analyze; wb.evbmf_plan; wb.load_network; wb.finetune", BELOW_APP) == []
+    assert (
+        loaded(
+            "import workbench as wb; wb.analyze; wb.evbmf_plan; wb.load_network; wb.finetune; wb.profile; wb.energy",
+            BELOW_APP,
+        )
+        == []
+    )
 
 
 def test_importing_the_package_loads_no_torch():

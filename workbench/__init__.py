@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
-    from workbench.app.prints import plot_filters, plot_free_energy, plot_gallery, plot_sensitivity, plot_spectrum
+    from workbench.app.prints import (
+        plot_filters,
+        plot_free_energy,
+        plot_gallery,
+        plot_roofline,
+        plot_sensitivity,
+        plot_spectrum,
+    )
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.catalog.paper_table import paper_table
@@ -31,13 +38,24 @@ if TYPE_CHECKING:
     from workbench.compression.spectra import Spectra, analyze
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.measure.energy import energies, energy
+    from workbench.measure.explain import explain
+    from workbench.measure.machine import roofline
+    from workbench.measure.profile import profile, profiles
     from workbench.run import Run
     from workbench.runs import RunStore
     from workbench.sweeps import sweep
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
-    "app.prints": ("plot_filters", "plot_free_energy", "plot_gallery", "plot_sensitivity", "plot_spectrum"),
+    "app.prints": (
+        "plot_filters",
+        "plot_free_energy",
+        "plot_gallery",
+        "plot_roofline",
+        "plot_sensitivity",
+        "plot_spectrum",
+    ),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "catalog.paper_table": ("paper_table",),
@@ -60,6 +78,10 @@ _HOME = {
     "compression.spectra": ("Spectra", "analyze"),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+    "measure.energy": ("energies", "energy"),
+    "measure.explain": ("explain",),
+    "measure.machine": ("roofline",),
+    "measure.profile": ("profile", "profiles"),
     "run": ("Run",),
     "runs": ("RunStore",),
     "sweeps": ("sweep",),
@@ -91,9 +113,12 @@ __all__ = [
     "calibrate",
     "decompose",
     "distill",
+    "energies",
+    "energy",
     "evbmf",
     "evbmf_matrix",
     "evbmf_plan",
+    "explain",
     "finetune",
     "first_filters",
     "from_scratch",
@@ -105,10 +130,14 @@ __all__ = [
     "plot_filters",
     "plot_free_energy",
     "plot_gallery",
+    "plot_roofline",
     "plot_sensitivity",
     "plot_spectrum",
+    "profile",
+    "profiles",
     "rebuild",
     "relative_error",
+    "roofline",
     "sensitivities",
     "sensitivity",
     "sweep",

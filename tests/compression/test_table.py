@@ -1,6 +1,6 @@
 import pytest
 
-from workbench.compression.table import count, html_table, text_table, times
+from workbench.compression.table import count, html_table, quantity, text_table, times
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,23 @@ def test_three_digits_and_a_unit(number, text):
 
 def test_ratios():
     assert [times(r) for r in (1, 5.248, 17.61, 175.54)] == ["x1.00", "x5.25", "x17.6", "x176"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0.00 s"),
+        (0.00123, "1.23 ms"),
+        (0.0009996, "1.00 ms"),
+        (4.56e-5, "45.6 µs"),
+        (2.049, "2.05 s"),
+        (412, "412 s"),
+        (1.625e-10, "162 ps"),
+        (2.64e10, "26.4 Gs"),
+    ],
+)
+def test_quantities_have_a_prefix(number, text):
+    assert quantity(number, "s") == text
 
 
 def test_columns_are_aligned():

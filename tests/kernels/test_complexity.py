@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from workbench.kernels.complexity import ConvShape, Cost, dense_cost, total, tucker1_cost, tucker2_cost, tucker2_parts
+from workbench.kernels.complexity import (
+    ConvShape,
+    Cost,
+    bytes_moved,
+    dense_cost,
+    factor_shapes,
+    total,
+    tucker1_cost,
+    tucker1_parts,
+    tucker2_cost,
+    tucker2_parts,
+)
 
 
 def counted(module, size):
@@ -68,3 +79,34 @@ def test_the_papers_formula():
 def test_every_call_costs(calls):
     shape = ConvShape(4, 6, (3, 3), ((10, 8),) * calls, 1, True)
     assert dense_cost(shape) == Cost(9 * 24 + 6, calls * 9 * 24 * 8)
+
+
+SHAPES = [
+    ConvShape(6, 8, (3, 3), ((49, 25),), 1, True),
+    ConvShape(6, 8, (3, 5), ((49, 49), (25, 25)), 2, False),
+    ConvShape(6, 8, (3, 3), ((25, 100),), 2, True, transposed=True),
+    ConvShape(6, 8, (), ((4, 4),), 1, True),
+    ConvShape(6, 8, (7, 7), ((49, 1),), 1, True),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_factors_have_the_shapes_that_they_cost(shape):
+    parts = factor_shapes(shape, rank_in=2, rank_out=3)
+    assert list(parts) == ["factor_in", "core", "factor_out"]
+    assert tuple(map(dense_cost, parts.values())) == tucker2_parts(shape, rank_in=2, rank_out=3)
+    if shape.groups == 1:
+        parts = factor_shapes(shape, rank_out=3)
+        assert list(parts) == ["core", "factor_out"]
+        assert tuple(map(dense_cost, parts.values())) == tucker1_parts(shape, rank_out=3)
+
+
+def test_bytes_are_those_of_the_tensors():
+    conv, image = nn.Conv2d(6, 8, 3, stride=2), torch.zeros(5, 6, 9, 11)
+    out = conv(image)
+    shape = ConvShape(6, 8, (3, 3), ((99, out[0, 0].numel()),), 1, True)
+    weights = sum(p.numel() for p in conv.parameters())
+    assert bytes_moved(shape, batch=5) == 4 * (weights + image.numel() + out.numel())
+    assert bytes_moved(shape, batch=5, item=2) == bytes_moved(shape, batch=5) // 2
+    twice = ConvShape(6, 8, (3, 3), shape.positions * 2, 1, True)
+    assert bytes_moved(twice, batch=5) == 2 * bytes_moved(shape, batch=5)

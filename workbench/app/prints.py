@@ -5,13 +5,21 @@ from io import BytesIO
 from itertools import zip_longest
 
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, VERMILLION
+from workbench.app.rooflines import MARKS, WHO, roof_line, rows_of
 from workbench.compression.curves import CurvePoint
 from workbench.compression.gallery import Filters, Gallery
+from workbench.compression.table import count, quantity
 from workbench.kernels.evbmf import Evbmf
+from workbench.measure.breakdown import KINDS, Profile
+from workbench.measure.machine import Roofline
+
+PRINTED = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"}
+"""Plotly's symbols in matplotlib."""
 
 
 class Print(Figure):
@@ -106,6 +114,47 @@ def plot_filters(found: Filters, title: str = "") -> Figure:
             axes.axis("off")
             if image is not None:
                 axes.imshow(image, interpolation="nearest")
+    return figure
+
+
+def plot_roofline(
+    before: Profile, after: Profile | None = None, roofline: Roofline | None = None, title: str = ""
+) -> Figure:
+    """Each part of one or two networks under this machine's roofline, as large as the time that it takes.
+
+    Parameters
+    ----------
+    before, after : profiles of the original (hollow) and of the compressed network (filled).
+    roofline : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
+    """
+    figure = Print(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="multiply-adds for each byte moved", ylabel="billion multiply-adds a second", title=title)
+    axes.set(xscale="log", yscale="log")
+    axes.spines[["top", "right"]].set_visible(False)
+    profiles = {who: p for who, p in zip(WHO, (before, after), strict=True) if p is not None}
+    rows = [row for profile in profiles.values() for row in rows_of(profile)]
+    slowest = max((row.seconds for row in rows), default=1.0)
+    for who, profile in profiles.items():
+        for kind, (symbol, color) in MARKS.items():
+            found = [row for row in rows_of(profile) if row.kind == kind]
+            if not found:
+                continue
+            look = {"facecolors": "none", "edgecolors": color} if who == "original" else {"color": color, "alpha": 0.85}
+            area = [20 + 380 * row.seconds / slowest for row in found]
+            x, y = [row.intensity for row in found], [row.rate / 1e9 for row in found]
+            axes.scatter(x, y, area, marker=PRINTED[symbol], label=f"{who}: {KINDS[kind]}", **look)
+    line = roof_line(rows, roofline)
+    if roofline is not None and line:
+        axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")
+        text = f"{quantity(roofline.bandwidth, 'B/s')}, {count(roofline.peak)} MAC/s"
+        axes.annotate(text, line[1], (0, 6), textcoords="offset points", fontsize=8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    legend = axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40])
     return figure
 
 

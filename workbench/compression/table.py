@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
+
 
 def count(number: float) -> str:
     """Three significant digits and a unit: 999, 1.23 k, 61.0 M, 15.5 G."""
@@ -18,6 +20,14 @@ def times(ratio: float) -> str:
     """A ratio in three significant digits: x5.25, x17.6, x176."""
     digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
     return f"x{ratio:.{digits}f}"
+
+
+def quantity(number: float, unit: str) -> str:
+    """Three significant digits, a prefix and a unit: 1.23 ms, 45.6 µJ, 26.4 GB."""
+    prefix, size = next((p for p in PREFIXES if abs(number) >= 0.9995 * p[1]), ("", 1.0))
+    scaled = number / size
+    digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+    return f"{scaled:.{digits}f} {prefix}{unit}"
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:

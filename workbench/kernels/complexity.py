@@ -1,11 +1,11 @@
-"""What a layer costs, as pure functions of shapes: weights and multiply-adds (MACs), dense and factorised.
+"""What a layer costs, as pure functions of shapes: weights, multiply-adds (MACs) and bytes, dense and factorised.
 
 A cost counts every parameter (biases too), so that a network's weights equal ``sum(p.numel())``; a MAC is one
 multiply-add, biases are free, so that MACs equal half of what torch's flop counter says.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 
@@ -89,6 +89,40 @@ def tucker1_parts(shape: ConvShape, *, rank_out: int) -> tuple[Cost, Cost]:
     """Cost of each of the two factors: DxD (S -> R4), 1x1 (R4 -> T)."""
     core, last = shape._taps * shape.in_channels * rank_out, rank_out * shape.out_channels
     return Cost(core, core * shape._positions(core=True)), Cost(last + _bias(shape), last * shape._positions())
+
+
+def factor_shapes(shape: ConvShape, *, rank_out: int, rank_in: int | None = None) -> dict[str, ConvShape]:
+    """Shapes of the layers that a factorised one consists of, by name, in their order.
+
+    ``factor_in`` (only with `rank_in`), ``core`` and ``factor_out``, as in :func:`tucker2_parts` and
+    :func:`tucker1_parts`; the ranks are those of each group.
+    """
+    one, ranks_out = (1,) * len(shape.kernel_size), rank_out * shape.groups
+    ranks_in = shape.in_channels if rank_in is None else rank_in * shape.groups
+    before = tuple((i, i) for i, _ in shape.positions)
+    after = tuple((o, o) for _, o in shape.positions)
+    parts = {
+        "core": replace(shape, in_channels=ranks_in, out_channels=ranks_out, bias=False),
+        "factor_out": ConvShape(ranks_out, shape.out_channels, one, after, shape.groups, shape.bias),
+    }
+    if rank_in is None:
+        return parts
+    return {"factor_in": ConvShape(shape.in_channels, ranks_in, one, before, shape.groups, False), **parts}
+
+
+def bytes_moved(shape: ConvShape, *, batch: int = 1, item: int = 4) -> int:
+    """Bytes that pass through memory if each weight, input and output of a call is moved once.
+
+    A lower bound for layers that find nothing in a cache: what does not fit there is moved more than once.
+
+    Parameters
+    ----------
+    batch : inputs that share one loading of the weights.
+    item : bytes of a number, 4 in float32.
+    """
+    inputs = shape.in_channels * shape._positions(inputs=True)
+    outputs = shape.out_channels * shape._positions()
+    return item * (len(shape.positions) * dense_cost(shape).weights + batch * (inputs + outputs))
 
 
 def total(costs: Sequence[Cost]) -> Cost:

@@ -1,1 +1,1 @@
-"""What a network really costs on this machine: time, energy, and why."""
+"""What a network costs on the machine it runs on: time, memory traffic, energy."""

@@ -1,0 +1,10 @@
+import pytest
+
+import workbench as wb
+
+
+@pytest.fixture(scope="session")
+def smaller(network, spectra) -> wb.Network:
+    """The bundled network with every kind of part: Tucker-2, Tucker-1, and layers left whole."""
+    plan = wb.evbmf_plan(spectra).keep("features.7").keep("classifier.2")
+    return wb.decompose(network, plan)
