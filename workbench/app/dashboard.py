@@ -11,6 +11,7 @@ from workbench.app.glossary import term
 from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
+from workbench.app.panels.heading import heading
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
@@ -58,7 +59,8 @@ def build_dashboard(
             ),
             cards(state),
             _card(
-                _heading(
+                heading(
+                    state,
                     1,
                     "Look: the layers",
                     f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to "
@@ -67,7 +69,8 @@ def build_dashboard(
                 layer_table(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     2,
                     "Plan: the whole network, then the picked layer",
                     f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a "
@@ -80,12 +83,15 @@ def build_dashboard(
             w.HBox(
                 [
                     _card(
-                        _heading(3, "Compress and recover", "Make the planned network, then bring its accuracy back."),
+                        heading(
+                            state, 3, "Compress and recover", "Make the planned network, then bring its accuracy back."
+                        ),
                         recover_panel(state),
                         flex="1 1 0%",
                     ),
                     _card(
-                        _heading(
+                        heading(
+                            state,
                             4,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
@@ -100,7 +106,8 @@ def build_dashboard(
                 layout={"flex_flow": "row wrap", "grid_gap": "12px"},
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     5,
                     "Compare: runs",
                     "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
@@ -109,7 +116,8 @@ def build_dashboard(
                 runs_panel(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     6,
                     "See: images, factors, and the paper",
                     "What the networks say of single images, what every layer has become, and the published figures.",
@@ -137,10 +145,6 @@ def threads() -> int:
         logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1", text)
         return 1
     return int(text)
-
-
-def _heading(step: int, title: str, text: str) -> w.HTML:
-    return w.HTML(f"<h2><span class='wb-step'>{step}</span>{title}</h2><p class='wb-soft'>{text}</p>")
 
 
 def _tabs(*pages: tuple[str, w.Widget]) -> w.Tab:

@@ -15,7 +15,8 @@ from workbench.compression.spectra import Spectra
 PLANNERS = {"evbmf": "EVBMF: the paper's way", "budget": "a budget for the whole network"}
 EXPLAINED = {
     "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
-    "budget": "You say how much work to save; the ranks are shared out over all layers so that the least is lost.",
+    "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over all "
+    "layers so that the least is lost.",
 }
 """Each way in a sentence."""
 
@@ -30,6 +31,7 @@ class Planning:
     layers : which ones: "default", "spatial" or "all".
     strength : factor on EVBMF's thresholds.
     macs_ratio : the budget, original / compressed.
+    weights_ratio : the same for weights; 1 is no limit.
     rank_multiple : ranks are multiples of it; for budgets only.
     """
 
@@ -37,6 +39,7 @@ class Planning:
     layers: str = "default"
     strength: float = 1.0
     macs_ratio: float = 2.0
+    weights_ratio: float = 1.0
     rank_multiple: int = 1
 
     def plan(self, spectra: Spectra, measured: Sensitivities | None = None, edited: Plan | None = None) -> Plan:
@@ -59,6 +62,7 @@ class Planning:
             plan = budget_plan(
                 spectra,
                 self.macs_ratio,
+                weights_ratio=self.weights_ratio if self.weights_ratio > 1 else None,
                 images=measured,
                 pinned=pinned,
                 rank_multiple=self.rank_multiple,

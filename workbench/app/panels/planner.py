@@ -22,6 +22,8 @@ def planner_panel(state: State) -> w.Widget:
     layers = _box(w.Dropdown, "Layers", 290, options=POLICIES)
     strength = _box(w.FloatSlider, "EVBMF strength", 420, min=0.3, max=2.0, step=0.05, readout_format=".2f")
     budget = _box(w.FloatSlider, "fewer MACs, times", 420, min=1.1, max=10.0, step=0.05, readout_format=".2f")
+    small = _box(w.FloatSlider, "fewer weights, times", 420, min=1.0, max=10.0, step=0.05, readout_format=".2f")
+    small.style.description_width = "146px"
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
     sense = w.Button(
@@ -33,6 +35,7 @@ def planner_panel(state: State) -> w.Widget:
         "layers": layers,
         "strength": strength,
         "macs_ratio": budget,
+        "weights_ratio": small,
         "rank_multiple": multiple,
     }
     for name, box in fields.items():
@@ -50,7 +53,7 @@ def planner_panel(state: State) -> w.Widget:
         finally:
             filling = False
         by_budget = state.planning.planner == "budget"
-        for box in (budget, multiple, sense):
+        for box in (budget, small, multiple, sense):
             box.layout.display = "" if by_budget else "none"
         strength.layout.display = "none" if by_budget else ""
         sense.disabled = state.job.running or state.plan is None or not state.calibratable or state.measured is not None
@@ -76,7 +79,7 @@ def planner_panel(state: State) -> w.Widget:
     return w.VBox(
         [
             w.HBox([planner, layers, reset], layout=row),
-            w.HBox([strength, budget, multiple, sense, progress], layout=row),
+            w.HBox([strength, budget, small, multiple, sense, progress], layout=row),
             words,
             notice,
         ],
