@@ -81,6 +81,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(state, scans):
     done(state, state.open(data="scans"))
     assert state.misfit == ""
     assert (len(state.data.train), len(state.data.validation), state.original.test.n) == (4, 1, 5)
+    assert state.data.test.images.shape[2:] == (32, 32)  # as large as the network wants them, not a corner of 256
     assert state.trainable
     done(state, state.compress())
     assert state.job.error == ""

@@ -24,6 +24,18 @@ def test_it_opens_by_itself():
     }
 
 
+def test_every_card_says_that_weights_are_random():
+    state = State(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
+    page = wb.build_dashboard(state=state)
+    state.job.wait(60)
+    headings = [box for box in find(page, w.HTML) if "class='wb-step'" in box.value]
+    assert len(headings) == 6
+    assert all("random weights" in box.value for box in headings)
+    assert state.open(network="digits_vgg")
+    state.job.wait(60)
+    assert not any("random weights" in box.value for box in headings)
+
+
 @pytest.mark.parametrize(("text", "number"), [("3", 3), ("0", 1), ("many", 1), ("", 1)])
 def test_threads_are_a_setting(monkeypatch, text, number):
     monkeypatch.setenv("WORKBENCH_THREADS", text)

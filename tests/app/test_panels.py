@@ -104,6 +104,9 @@ def test_cards_show_original_planned_and_measured(state):
     assert "x6.23 fewer" in weights
     assert "x5.25 fewer" in macs
     assert "99.4 %" in accuracy
+    low, high = state.original.test.interval
+    assert f"{low:.1f} to {high:.1f} %" in accuracy
+    assert "on 500" in accuracy
     assert "after Compress" in accuracy
     state.compress()
     state.job.wait(60)

@@ -19,7 +19,8 @@ def test_evbmf_is_the_default_and_its_strength_scales_it(state, spectra):
     assert state.plan == wb.evbmf_plan(spectra, strength=1.5)
     assert state.plan.macs_ratio > wb.evbmf_plan(spectra).macs_ratio
     assert "harder" in html(panel)
-    assert find(panel, w.FloatSlider, "fewer MACs, times").layout.display == "none"
+    for text in ("fewer MACs, times", "fewer weights, times"):
+        assert find(panel, w.FloatSlider, text).layout.display == "none"
 
 
 def test_a_budget_is_met_and_follows_its_slider(state, spectra):
@@ -33,6 +34,12 @@ def test_a_budget_is_met_and_follows_its_slider(state, spectra):
         budget.value = ratio
         assert state.plan == budget_plan(spectra, ratio)
         assert state.plan.macs_ratio >= ratio
+    small = find(panel, w.FloatSlider, "fewer weights, times")
+    budget.value, small.value = 2.0, 9.0
+    assert state.plan == budget_plan(spectra, 2.0, weights_ratio=9.0)
+    assert state.plan.weights_ratio >= 9.0
+    small.value = 1.0
+    assert state.plan == budget_plan(spectra, 2.0)
     find(panel, w.Dropdown, "Ranks").value = 8
     ranks = [r for part in state.plan for r in (part.rank_in, part.rank_out) if r is not None]
     assert ranks

@@ -1,14 +1,27 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import workbench as wb
-from workbench.catalog.networks import DamagedFileError, bundled_names, data_folder, network_names
+from workbench.catalog.networks import (
+    OWN,
+    DamagedFileError,
+    bundled_names,
+    catalog,
+    data_folder,
+    image_size,
+    network_names,
+    outline,
+)
+from workbench.catalog.vision import torchvision
 from workbench.catalog.weights import WeightsError
+from workbench.compression.layers import find_layers
+from workbench.kernels.complexity import total
 
 
 @pytest.fixture
@@ -95,6 +108,36 @@ def test_torchvisions_networks_by_their_own_names(tmp_path):
     loaded = wb.load_network("squeezenet1_1", weights=path)
     assert loaded.source.startswith("file.pth, sha256 ")
     assert all(torch.equal(v, network.model.state_dict()[k] + 1) for k, v in loaded.model.state_dict().items())
+
+
+def test_torchvisions_networks_take_what_their_weights_were_trained_for():
+    models = torchvision("models")
+    for name in models.list_models(models):
+        wanted = models.get_model_weights(name).DEFAULT.transforms()
+        if name in OWN:
+            continue
+        network = catalog()[name]
+        (size,), (shorter,) = wanted.crop_size, wanted.resize_size
+        assert network.input_shape == (3, size, size)
+        found = network.preprocessing
+        assert (found.size, found.shorter) == (size, shorter)
+        pixels = torch.randint(256, (1, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        expected = wanted(pixels) if size == shorter else None  # theirs resizes, which the folder of images does here
+        if expected is not None:
+            assert torch.allclose(found(pixels), expected, atol=1e-6)
+    large = outline("vit_h_14")
+    assert large.model.encoder.pos_embedding.shape[1] == (518 // 14) ** 2 + 1  # else its weights do not fit
+    macs = total([layer.cost for layer in find_layers(outline("efficientnet_b1")).layers]).macs
+    assert macs / 1e9 == pytest.approx(0.687, rel=0.01)  # torchvision's own count, at 240 pixels
+
+
+def test_how_large_images_of_a_folder_should_be():
+    names = {"squeezenet1_1": 256, "alexnet_caffe": 256, "inception_v3": 342, "resnet20": 32, "vgg16_cifar": 32}
+    assert {name: image_size(outline(name)) for name in names} == names
+    own = wb.Network(torch.nn.Conv2d(3, 4, 3), (3, 40, 40))
+    assert image_size(own) == 40
+    assert image_size(replace(own, preprocessing=lambda images: images)) == 256
+    assert image_size(wb.Network(torch.nn.Linear(3, 4), (3,))) == 256
 
 
 def test_networks_without_weights_to_download():

@@ -12,6 +12,7 @@ from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
 from workbench.app.panels.export import export_panel
+from workbench.app.panels.heading import heading
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
@@ -60,7 +61,8 @@ def build_dashboard(
             ),
             cards(state),
             _card(
-                _heading(
+                heading(
+                    state,
                     1,
                     "Look: the layers",
                     f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to "
@@ -69,7 +71,8 @@ def build_dashboard(
                 layer_table(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     2,
                     "Plan: the whole network, then the picked layer",
                     f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a "
@@ -82,12 +85,15 @@ def build_dashboard(
             w.HBox(
                 [
                     _card(
-                        _heading(3, "Compress and recover", "Make the planned network, then bring its accuracy back."),
+                        heading(
+                            state, 3, "Compress and recover", "Make the planned network, then bring its accuracy back."
+                        ),
                         recover_panel(state),
                         flex="1 1 0%",
                     ),
                     _card(
-                        _heading(
+                        heading(
+                            state,
                             4,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
@@ -102,7 +108,8 @@ def build_dashboard(
                 layout={"flex_flow": "row wrap", "grid_gap": "12px"},
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     5,
                     "Compare: runs",
                     "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
@@ -111,7 +118,8 @@ def build_dashboard(
                 runs_panel(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     6,
                     "Speed and energy: measured, not only counted",
                     f"Time the compressed network against the original on this machine, see where the time goes, and "
@@ -120,7 +128,8 @@ def build_dashboard(
                 speed_panel(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     7,
                     "Take it home: export",
                     "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each is "
@@ -129,7 +138,8 @@ def build_dashboard(
                 export_panel(state),
             ),
             _card(
-                _heading(
+                heading(
+                    state,
                     8,
                     "See: images, factors, and the paper",
                     "What the networks say of single images, what every layer has become, and the published figures.",
@@ -157,10 +167,6 @@ def threads() -> int:
         logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1", text)
         return 1
     return int(text)
-
-
-def _heading(step: int, title: str, text: str) -> w.HTML:
-    return w.HTML(f"<h2><span class='wb-step'>{step}</span>{title}</h2><p class='wb-soft'>{text}</p>")
 
 
 def _tabs(*pages: tuple[str, w.Widget]) -> w.Tab:

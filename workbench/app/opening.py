@@ -6,7 +6,7 @@ from pathlib import Path
 from workbench.app.jobs import Job, sentence
 from workbench.app.results import Result, measure
 from workbench.catalog.local import load_local
-from workbench.catalog.networks import OWN, load_network
+from workbench.catalog.networks import OWN, image_size, load_network
 from workbench.catalog.weights import WeightsError
 from workbench.compression.data import Data
 from workbench.compression.network import Network
@@ -70,6 +70,7 @@ def open_choice(job: Job, choice: Choice, known: Network | Opened | None, data: 
         data = load_local(
             choice.data,
             classes=network.classes,
+            size=image_size(network),
             progress=lambda share, what: job.report(0.5 + 0.05 * share, f"reading {what}"),
         )
     original, misfit = measure(job.report, 0.55, network, data, 0, "original", network.source)

@@ -20,7 +20,8 @@ PLANNERS = {
 }
 EXPLAINED = {
     "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
-    "budget": "You say how much work to save; the ranks are shared out over all layers so that the least is lost.",
+    "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over all "
+    "layers so that the least is lost.",
     "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
     "not be faster stays as it is.",
 }
@@ -42,6 +43,7 @@ class Planning:
     strength : factor on EVBMF's thresholds.
     macs_ratio : the budget, original / compressed.
     time_ratio : the budget of time, original / compressed.
+    weights_ratio : the same for weights; 1 is no limit.
     rank_multiple : ranks are multiples of it; for budgets only.
     """
 
@@ -50,6 +52,7 @@ class Planning:
     strength: float = 1.0
     macs_ratio: float = 2.0
     time_ratio: float = 1.5
+    weights_ratio: float = 1.0
     rank_multiple: int = 1
 
     def plan(
@@ -82,6 +85,7 @@ class Planning:
             plan = budget_plan(
                 spectra,
                 None if timed else self.macs_ratio,
+                weights_ratio=self.weights_ratio if self.weights_ratio > 1 and not timed else None,
                 time_ratio=self.time_ratio if timed else None,
                 times=times if timed else None,
                 min_gain=MIN_GAIN if timed else 0.0,

@@ -8,11 +8,12 @@ from traitlets import Bool, HasTraits, Instance, Int, Tuple, Unicode
 from workbench.app.jobs import Job
 from workbench.app.state import State
 from workbench.compression.network import Network
+from workbench.measure.breakdown import Profile
 from workbench.measure.energy import Energy, energies, saving
 from workbench.measure.explain import explain
 from workbench.measure.latency import Speed, speed
 from workbench.measure.machine import Roofline, roofline
-from workbench.measure.profile import Profile, profiles
+from workbench.measure.profile import profiles
 
 SECONDS = 3.0
 """Of timing, for each runtime."""

@@ -141,7 +141,7 @@ class Tasks(Worked):
         assert self.spectra is not None
         plans, problems = [], []
         for ratio in ratios:
-            budget = replace(self.planning, planner="budget", layers="all", macs_ratio=ratio)
+            budget = replace(self.planning, planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
             try:
                 plans.append(budget.plan(self.spectra, self.measured))
             except PlanError as error:

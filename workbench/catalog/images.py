@@ -60,7 +60,8 @@ def load_images(
         ``class_index``; or one for ImageNet's flat validation folder, Caffe's ``val.txt``, Kaggle's
         ``LOC_val_solution.csv`` beside ``LOC_synset_mapping.txt``, or the development kit's
         ``ILSVRC2012_validation_ground_truth.txt`` beside its ``meta.mat``.
-    size : pixels of the shorter side; networks take the centre of it.
+    size : pixels of the shorter side; networks take the centre of it. Those of the catalog say how many are right for
+        them: ``network.preprocessing.shorter`` (256 for most, 32 for CIFAR's).
     classes : the network's class names. Folders may then be some of the classes only, called by name, by number or by
         WordNet id (see :func:`~workbench.catalog.labels.class_index`). Without, folders are counted in alphabetical
         order, or by number if all are numbers.

@@ -31,15 +31,21 @@ def local_names() -> dict[str, str]:
     return found | dict.fromkeys(TORCH_DATASETS, "torchvision's")
 
 
-def load_local(name: str, *, classes: Sequence[str] = (), progress: Callable[[float, str], None] | None = None) -> Data:
+def load_local(
+    name: str,
+    *,
+    classes: Sequence[str] = (),
+    size: int = 256,
+    progress: Callable[[float, str], None] | None = None,
+) -> Data:
     """One of :func:`local_names`; torchvision's are downloaded into the folder if they are not there yet.
 
     Of a folder of images two in five are for training and calibration, one in ten to choose by, the others to test on.
 
     Parameters
     ----------
-    classes : the network's, if folders of images are to be called like them; see
-        :func:`~workbench.catalog.images.load_images`.
+    classes, size : the network's, if folders of images are to be called like them, and how large it wants them
+        (:func:`~workbench.catalog.networks.image_size`); see :func:`~workbench.catalog.images.load_images`.
     progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
 
     Raises
@@ -56,7 +62,14 @@ def load_local(name: str, *, classes: Sequence[str] = (), progress: Callable[[fl
     folder = datasets_folder() / name
     table = TABLE if (folder / TABLE).is_file() else None
     return load_data(
-        "images", root=folder, labels=table, classes=classes, train=TRAIN, validation=VALIDATION, progress=progress
+        "images",
+        root=folder,
+        labels=table,
+        size=size,
+        classes=classes,
+        train=TRAIN,
+        validation=VALIDATION,
+        progress=progress,
     )
 
 

@@ -34,11 +34,15 @@ class DamagedFileError(ValueError):
 
 @dataclass(frozen=True)
 class Centred:
-    """Preprocessing of a batch of images: the centre of `size` pixels, scaled to 0..1 if integers, normalised."""
+    """Preprocessing of a batch of images: the centre of `size` pixels, scaled to 0..1 if integers, normalised.
+
+    `shorter` is how many pixels the shorter side of the images should have, so that the centre shows enough of them.
+    """
 
     size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    shorter: int = 256
 
     def __call__(self, images: Tensor) -> Tensor:
         """(n, channels, height, width) uint8, or floats in 0..1 -> (n, channels, size, size)."""
@@ -73,27 +77,36 @@ def _image(build: Callable[[], nn.Module], size: int) -> Entry:
     return Entry(build, (3, size, size), Centred(size), imagenet=True)
 
 
-def _torchvision(name: str) -> Callable[[], nn.Module]:
+def _torchvision(name: str) -> Entry:
+    """One of torchvision's, with the inputs that its best weights were trained for."""
+    wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
+    size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
+    centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
+    options: dict[str, object] = {}
+    if name in ("googlenet", "inception_v3"):
+        # They undo the usual normalisation for theirs; torchvision switches that on for its own weights only.
+        options = {"init_weights": False, "transform_input": True}
+    if name.startswith("vit_"):  # whose positions are weights
+        options = {"image_size": size}
+
     def build() -> nn.Module:
-        # These two undo the usual normalisation for theirs; torchvision switches that on for its own weights only.
-        odd = name in ("googlenet", "inception_v3")
-        options = {"init_weights": False, "transform_input": True} if odd else {}
         model: nn.Module = torchvision("models").get_model(name, weights=None, **options)
         return model
 
-    return build
+    return Entry(build, (3, size, size), centred, imagenet=True)
 
 
+CIFAR = Centred(32, shorter=32)
 OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
     "alexnet_caffe": _image(classics.alexnet_caffe, 227),
     "vgg_s": _image(classics.vgg_s, 224),
     "googlenet_bvlc": _image(classics.googlenet_bvlc, 224),
     **{
-        f"resnet{6 * depth + 2}": Entry(partial(cifar.ResNet, depth), (3, 32, 32), Centred(32), CIFAR_CLASSES)
+        f"resnet{6 * depth + 2}": Entry(partial(cifar.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
     },
-    "vgg16_cifar": Entry(cifar.vgg16_cifar, (3, 32, 32), Centred(32), CIFAR_CLASSES),
+    "vgg16_cifar": Entry(cifar.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
 }
 
 
@@ -101,10 +114,7 @@ OWN = {
 def catalog() -> dict[str, Entry]:
     """All networks by name; ours come first where torchvision has the same name."""
     models = torchvision("models")
-    theirs = {
-        name: _image(_torchvision(name), 299 if name == "inception_v3" else 224) for name in models.list_models(models)
-    }
-    return {**theirs, **OWN}
+    return {**{name: _torchvision(name) for name in models.list_models(models)}, **OWN}
 
 
 def bundled_names() -> list[str]:
@@ -182,6 +192,14 @@ def outline(name: str) -> Network:
     return Network(
         model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, "no weights", random_weights=True
     )
+
+
+def image_size(network: Network) -> int:
+    """Pixels that the shorter side of images from a folder should have for a network."""
+    if isinstance(network.preprocessing, Centred):
+        return network.preprocessing.shorter
+    # without preprocessing they are the input itself
+    return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
 
 
 def _entry(name: str) -> Entry:

@@ -23,7 +23,7 @@ def chooser(state: State) -> w.Widget:
     """Network, weights, upload and data; a line about what is open."""
     network, weights, data = (
         w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
-        for text, width in (("Network", "310px"), ("Weights", "260px"), ("Data", "290px"))
+        for text, width in (("Network", "320px"), ("Weights", "330px"), ("Data", "340px"))
     )
 
     def received(file: Path, name: str) -> None:
@@ -134,7 +134,7 @@ def about_text(state: State, problem: str = "") -> str:
             "nothing. Upload weights to see more.</div>"
         )
     notes = [escape(sentence(ValueError(text))) for text in (problem, state.warning) if text]
-    if state.misfit:
+    if state.misfit and not state.opening:  # what is being opened may fit
         notes.append(f"No accuracy: {escape(state.misfit)} Choose other data, or go on without.")
     return html + "".join(f"<div class='wb-error' role='alert'>{note}</div>" for note in notes)
 

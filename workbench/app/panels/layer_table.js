@@ -39,6 +39,11 @@ function render({ model, el }) {
       tag.textContent = value;
       tag.className = line.tag;
       cell.replaceChildren(tag);
+    } else if (column.kind === "score") {
+      const [score, about] = String(value).split("\n");
+      const small = document.createElement("small");
+      small.textContent = about || "";
+      cell.replaceChildren(score, small);
     } else if (cell.textContent !== String(value)) {
       cell.textContent = value;
     }

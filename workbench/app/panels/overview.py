@@ -3,10 +3,13 @@
 import ipywidgets as w
 
 from workbench.app.glossary import term
+from workbench.app.panels.heading import RANDOM
 from workbench.app.results import Result
 from workbench.app.state import State
 from workbench.compression.data import Accuracy
 from workbench.compression.table import count, times
+
+SPREAD = "95 % confidence interval for this many images"
 
 
 def cards(state: State) -> w.Widget:
@@ -37,8 +40,13 @@ def card_texts(state: State) -> list[str]:
             _card(
                 term("weights", "Weights") if what == "weights" else f"{term('MACs')} per image",
                 _figure("original", count(dense) if dense else None),
-                _figure("planned", count(planned) if planned else None, _fewer(dense, planned)),
-                _figure(_measured(latest), count(measured) if measured else None, _fewer(dense, measured)),
+                _figure("planned", count(planned) if planned else None, _fewer(dense, planned), soft=planned == dense),
+                _figure(
+                    _measured(latest),
+                    count(measured) if measured else None,
+                    _fewer(dense, measured),
+                    soft=measured == dense,
+                ),
             )
         )
     before, after = (result.test if result else None for result in (original, latest))
@@ -46,7 +54,7 @@ def card_texts(state: State) -> list[str]:
     if before:
         title += f" on {before.n} {term('test', 'test images')}"
     if original and original.random_weights:
-        title += " <em class='wb-chip'>random weights</em>"
+        title += RANDOM
     change = after.top1 - before.top1 if after and before else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
     texts.append(
@@ -75,7 +83,7 @@ def _top5(score: Accuracy | None) -> str:
     if score is None or score.top5 == 100:
         return ""
     low, high = score.top5_interval
-    return f"<small title='95 % confidence interval: {low:.1f} to {high:.1f} %'>top-5 {score.top5:.1f} %</small>"
+    return f"<small>top-5 {score.top5:.1f} %</small><small title='{SPREAD}'>{low:.1f} to {high:.1f} %</small>"
 
 
 def _foreseen(state: State) -> str:
@@ -110,7 +118,7 @@ def _figure(
     more: str = "",
 ) -> str:
     style = ' style="color:#52606d;font-weight:400"' if soft else ""
-    spread = f'<small title="95 % confidence interval for this many images">{aside}</small>' if aside else ""
+    spread = f'<small title="{SPREAD}">{aside}</small>' if aside else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
         f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{more}</div>'

@@ -14,8 +14,8 @@ from workbench.compression.layerwise import layerwise
 def paper_panel(state: State, paper: Paper | None = None) -> w.Widget:
     """Choice of layers and a button above the table."""
     model = paper or Paper(state)
-    layers = w.Dropdown(options=POLICIES, description="Compressed layers", layout={"width": "400px"})
-    layers.style.description_width = "124px"
+    layers = w.Dropdown(options=POLICIES, description="Compressed layers", layout={"width": "430px"})
+    layers.style.description_width = "140px"
     linear = w.Checkbox(description="with fully connected layers", indent=False, layout={"width": "auto"})
     compute = w.Button(description="Compute the table", button_style="primary", layout={"width": "160px"})
     bar = w.FloatProgress(min=0, max=1, layout={"width": "160px", "height": "14px", "align_self": "center"})

@@ -83,7 +83,7 @@ def _answer(who: str, answer: Prediction, label: int) -> str:
     mark = "<i class='wb-yes' title='right'>✓</i>" if right else "<i class='wb-no' title='wrong'>✗</i>"
     name = escape(answer.name, quote=True)
     return (
-        f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{mark} {name} "
+        f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{mark}<em>{name}</em>"
         f"<small>{100 * answer.probability:.0f} %</small></span>"
     )
 

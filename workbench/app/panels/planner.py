@@ -23,6 +23,8 @@ def planner_panel(state: State) -> w.Widget:
     strength = _box(w.FloatSlider, "EVBMF strength", 420, min=0.3, max=2.0, step=0.05, readout_format=".2f")
     budget = _box(w.FloatSlider, "fewer MACs, times", 420, min=1.1, max=10.0, step=0.05, readout_format=".2f")
     faster = _box(w.FloatSlider, "times as fast", 420, min=1.05, max=6.0, step=0.05, readout_format=".2f")
+    small = _box(w.FloatSlider, "fewer weights, times", 420, min=1.0, max=10.0, step=0.05, readout_format=".2f")
+    small.style.description_width = "146px"
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
     sense = w.Button(
@@ -39,6 +41,7 @@ def planner_panel(state: State) -> w.Widget:
         "strength": strength,
         "macs_ratio": budget,
         "time_ratio": faster,
+        "weights_ratio": small,
         "rank_multiple": multiple,
     }
     for name, box in fields.items():
@@ -56,7 +59,7 @@ def planner_panel(state: State) -> w.Widget:
         finally:
             filling = False
         way = state.planning.planner
-        shown = {strength: "evbmf", budget: "budget", faster: "time", clock: "time"}
+        shown = {strength: "evbmf", budget: "budget", small: "budget", faster: "time", clock: "time"}
         for box, which in shown.items():
             box.layout.display = "" if way == which else "none"
         for box in (multiple, sense):
@@ -90,7 +93,7 @@ def planner_panel(state: State) -> w.Widget:
     return w.VBox(
         [
             w.HBox([planner, layers, reset], layout=row),
-            w.HBox([strength, budget, faster, multiple, clock, sense, progress], layout=row),
+            w.HBox([strength, budget, small, faster, multiple, clock, sense, progress], layout=row),
             words,
             notice,
         ],

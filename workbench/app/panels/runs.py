@@ -11,9 +11,11 @@ from workbench.app.panels.layer_table import LayerTable
 from workbench.app.panels.progress import progress_bar
 from workbench.app.recovery import Training
 from workbench.app.state import State
+from workbench.compression.data import Accuracy
 from workbench.compression.table import times
 from workbench.run import Run, Runs
 
+HINT = "Top-1 accuracy to choose by, its 95 % interval, and of how many images."
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
 COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
@@ -21,7 +23,7 @@ COLUMNS = [
     {"key": "plan", "title": "plan", "kind": "reason"},
     {"key": "macs", "title": "fewer MACs", "kind": "number"},
     {"key": "weights", "title": "fewer weights", "kind": "number"},
-    *({"key": stage, "title": stage, "kind": "number", "hint": "Top-1 accuracy to choose by."} for stage in STAGES),
+    *({"key": stage, "title": stage, "kind": "score", "hint": HINT} for stage in STAGES),
 ]
 AFTER = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 
@@ -108,7 +110,7 @@ def budgets(least: float, most: float, number: int) -> list[float]:
 
 def row(run: Run) -> dict[str, Any]:
     """What the table shows of a run."""
-    scores = {r.stage: f"{r.score.top1:.1f} %" for r in results_of(run) if r.score}
+    scores = {r.stage: _score(r.score) for r in results_of(run) if r.score}
     return {
         "name": str(run.number),
         "number": run.number,
@@ -118,6 +120,12 @@ def row(run: Run) -> dict[str, Any]:
         "weights": times(run.plan.weights_ratio),
         **{stage: scores.get(stage, "-") for stage in STAGES},
     }
+
+
+def _score(score: Accuracy) -> str:
+    """Two lines, the second is shown small."""
+    low, high = score.interval
+    return f"{score.top1:.1f} %\n{low:.1f} to {high:.1f} of {score.n}"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:
