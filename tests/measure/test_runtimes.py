@@ -11,7 +11,6 @@ from workbench.measure.runtimes import (
     example_inputs,
     missing,
     prepare,
-    torch_threads,
 )
 
 
@@ -67,16 +66,6 @@ def test_what_is_absent_says_how_to_get_it(monkeypatch):
     assert available() == ("eager", *(["cuda"] if torch.cuda.is_available() else []))
     with pytest.raises(ValueError, match="there is no runtime 'tpu': choose one of eager, "):
         missing("tpu")
-
-
-def test_threads_are_put_back():
-    before = torch.get_num_threads()
-    with torch_threads(2):
-        assert torch.get_num_threads() == 2
-    assert torch.get_num_threads() == before
-    with pytest.raises(ZeroDivisionError), torch_threads(2):
-        raise ZeroDivisionError
-    assert torch.get_num_threads() == before
 
 
 def test_inputs_are_the_same_every_time(network):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from workbench.compression.network import Network, expect_network
 from workbench.compression.table import html_table, text_table
-from workbench.measure.runtimes import RUNTIMES, AbsentRuntimeError, Runner, example_inputs, prepare, torch_threads
+from workbench.measure.machine import torch_threads
+from workbench.measure.runtimes import RUNTIMES, AbsentRuntimeError, Runner, example_inputs, prepare
 
 Vector = NDArray[np.float64]
 

@@ -7,7 +7,6 @@ that it depends on, and layers of the same geometry share their measurements.
 import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -26,7 +25,8 @@ from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectra
 from workbench.compression.times import LayerTimes, Times
 from workbench.files import write_atomically
-from workbench.measure.runtimes import RUNTIMES, example_inputs, prepare, torch_threads
+from workbench.measure.machine import processor, torch_threads
+from workbench.measure.runtimes import RUNTIMES, example_inputs, prepare
 
 log = logging.getLogger(__name__)
 
@@ -213,19 +213,9 @@ def _key(network: Network, spectra: Spectra, shapes: dict[str, tuple[int, ...]],
         for layer in spectra.layers
         if layer.name in shapes
     ]
-    machine = [platform.machine(), platform.processor(), cpu_name(), torch.__version__, str(network.device)]
+    machine = [processor(), torch.__version__, str(network.device)]
     text = json.dumps([VERSION, SHARES, geometries, how, machine], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
-
-
-def cpu_name() -> str:
-    """What the processor calls itself, or ""."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            lines = (line for line in file if line.startswith(("model name", "Hardware")))
-            return next(lines, ":").partition(":")[2].strip()
-    except OSError:
-        return platform.processor()
 
 
 def _load(path: Any, network: str) -> Times | None:

@@ -8,8 +8,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -104,7 +103,8 @@ def prepare(
     model : in any mode; it is run as in evaluation, without gradients.
     inputs : (n, ...) one batch.
     runtime : one of `RUNTIMES`.
-    threads : that one run may use. For PyTorch this is the setting of the whole process: see :func:`torch_threads`.
+    threads : that one run may use. For PyTorch this is the setting of the whole process: see
+        :func:`~workbench.measure.machine.torch_threads`.
     channels_last : keep maps with their channels innermost in memory; in PyTorch only, others choose for themselves.
 
     Raises
@@ -133,17 +133,6 @@ def prepare(
         return outputs
 
     return Runner(run, lambda: _cuda_clock(run)) if runtime == "cuda" else Runner.of(run)
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Context in which PyTorch uses so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cuda_clock(run: Callable[[], Tensor]) -> float:
