@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
     from workbench.measure.energy import energies, energy
     from workbench.measure.explain import explain
+    from workbench.measure.latency import latency, speed
+    from workbench.measure.lookup import measure_times
     from workbench.measure.machine import roofline
     from workbench.measure.profile import profile, profiles
+    from workbench.measure.time_plan import time_plan
     from workbench.run import Run
     from workbench.runs import RunStore
     from workbench.sweeps import sweep
@@ -80,8 +83,11 @@ _HOME = {
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
     "measure.energy": ("energies", "energy"),
     "measure.explain": ("explain",),
+    "measure.latency": ("latency", "speed"),
+    "measure.lookup": ("measure_times",),
     "measure.machine": ("roofline",),
     "measure.profile": ("profile", "profiles"),
+    "measure.time_plan": ("time_plan",),
     "run": ("Run",),
     "runs": ("RunStore",),
     "sweeps": ("sweep",),
@@ -123,9 +129,11 @@ __all__ = [
     "first_filters",
     "from_scratch",
     "gallery",
+    "latency",
     "layerwise",
     "load_data",
     "load_network",
+    "measure_times",
     "paper_table",
     "plot_filters",
     "plot_free_energy",
@@ -140,7 +148,9 @@ __all__ = [
     "roofline",
     "sensitivities",
     "sensitivity",
+    "speed",
     "sweep",
+    "time_plan",
     "tucker1",
     "tucker2",
 ]

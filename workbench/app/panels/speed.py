@@ -4,6 +4,7 @@ from html import escape
 
 import ipywidgets as w
 
+from workbench.app.energies import energy_figure, fill_energy, fill_power, power_figure
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.rooflines import fill_roofline, fill_times, roofline_figure, times_figure
@@ -37,6 +38,7 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
     status, found = w.HTML(), w.HTML()
     times = FigureView(times_figure(), "Time of each layer")
     roof = FigureView(roofline_figure(), "Roofline of this machine")
+    joules, power = FigureView(energy_figure(), "Energy for one image"), FigureView(power_figure(), "Power over time")
 
     def busy(_: object = None) -> None:
         job = model.job
@@ -56,6 +58,9 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
         before, after = findings.profiles if findings else (None, None)
         times.show(fill_times, before, after)
         roof.show(fill_roofline, before, after, findings.roofline if findings else None)
+        spent = dict(zip(("original", "compressed"), findings.energies, strict=True)) if findings else {}
+        joules.show(fill_energy, spent)
+        power.show(fill_power, {name: one.trace for name, one in spent.items() if one.trace is not None})
 
     w.link((model, "runtimes"), (runtimes, "value"))
     for name, box in (("threads", threads), ("batch", batch), ("channels_last", last)):
@@ -72,8 +77,10 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
     settings = w.VBox([threads, batch, last], layout={"grid_gap": "2px"})
     side = w.VBox([w.HBox([measure, cancel, bar], layout=row), status], layout={"flex": "1 1 300px"})
-    figures = w.HBox([_half(times), _half(roof)], layout={"flex_flow": "row wrap", "grid_gap": "12px"})
-    return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, figures], layout={"grid_gap": "8px"})
+    figures = [w.HBox([_half(one) for one in pair]) for pair in ((times, roof), (joules, power))]
+    for pair in figures:
+        pair.layout.flex_flow, pair.layout.grid_gap = "row wrap", "12px"
+    return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, *figures], layout={"grid_gap": "8px"})
 
 
 def findings_html(findings: Findings | None) -> str:
