@@ -148,6 +148,26 @@ def test_ours_and_theirs_are_told_apart(table):
     assert repr(table) == text
 
 
+def test_alexnet_layer_by_layer_at_example_ranks(table):
+    """Each factor's weights and MACs by hand, from the paper's formulas."""
+    plan = table["alexnet_caffe"].example(1 / 4)
+    assert "not found in any weights" in plan.policy
+    assert plan.dense == table["alexnet_caffe"].original
+    rows = {row.part.name: row for row in wb.layerwise(plan).rows}
+    assert [row.part.decision for row in rows.values()] == ["tucker1", *["tucker2"] * 5, "tucker1", "tucker1"]
+    conv2 = rows["conv2.conv"].factors  # two groups of 48 -> 128, 5x5, on 27 x 27
+    assert [cost.macs for cost in conv2.values()] == [
+        *(2 * 48 * 12 * 27**2, 2 * 25 * 12 * 32 * 27**2, 2 * 32 * 128 * 27**2)
+    ]
+    conv1, fc6, fc7 = (rows[name].factors for name in ("conv1.conv", "classifier.0", "classifier.3"))
+    assert [cost.weights for cost in conv1.values()] == [3 * 11**2 * 24, 24 * 96 + 96]
+    assert [cost.weights for cost in fc6.values()] == [256 * 64, 36 * 64 * 1024, 1024 * 4096 + 4096]
+    assert [cost.weights for cost in fc7.values()] == [4096 * 1024, 1024 * 4096 + 4096]
+    assert plan.weights < plan.dense.weights / 2
+    with pytest.raises(ValueError, match="share is above 0 and at most 1, not 2"):
+        table["vgg_s"].example(2)
+
+
 @pytest.mark.slow
 def test_googlenet_of_real_weights(shared):
     """The paper's network in its own row; the reference ratios are measured with other code."""

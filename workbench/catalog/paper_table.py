@@ -14,7 +14,7 @@ from workbench.compression.data import Accuracy, Split, accuracy
 from workbench.compression.decompose import decompose
 from workbench.compression.layers import Layer, find_layers
 from workbench.compression.network import Network, expect_network
-from workbench.compression.plan import Plan
+from workbench.compression.plan import LayerPlan, Plan
 from workbench.compression.ranks import CHOICES, evbmf_plan
 from workbench.compression.spectra import Spectra, analyze
 from workbench.compression.table import count, html_table, text_table, times
@@ -62,6 +62,32 @@ class PaperRow:
     def title(self) -> str:
         """As the paper calls it."""
         return self.published.title if self.published else self.network
+
+    def example(self, share: float = 1 / 3) -> Plan:
+        """The paper's decisions at ranks that are a share of each layer's channels.
+
+        For the layer-wise table where no weights are at hand. EVBMF would find the ranks in the weights.
+
+        Parameters
+        ----------
+        share : above 0, at most 1.
+
+        Raises
+        ------
+        ValueError : if it is another share.
+        KeyError : if the network is none of the catalog's.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share is above 0 and at most 1, not {share}")
+        network = outline(self.network)
+        traced = find_layers(network)
+        parts = []
+        for layer in traced.layers:
+            rank_in, rank_out = (max(1, round(share * channels)) for channels in layer.max_ranks)
+            ranks = {"rank_out": rank_out} | ({"rank_in": rank_in} if layer.method == "tucker2" else {})
+            parts.append(LayerPlan(layer, layer.method, **ranks, reason="example ranks"))
+        policy = f"example ranks, {share:.0%} of the channels of every layer, not found in any weights"
+        return Plan(network.name, network.input_shape, tuple(parts), traced.other, policy)
 
 
 @dataclass(frozen=True, repr=False)
