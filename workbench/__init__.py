@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from workbench.compression.scratch import from_scratch
     from workbench.compression.sensitivities import Sensitivities, sensitivities
     from workbench.compression.spectra import Spectra, analyze
+    from workbench.export.files import Exported, export_executorch, export_onnx
+    from workbench.export.preparing import ExportError
+    from workbench.export.report import report_html
+    from workbench.export.weights import export_weights
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
     from workbench.run import Run
@@ -58,6 +62,10 @@ _HOME = {
     "compression.scratch": ("from_scratch",),
     "compression.sensitivities": ("Sensitivities", "sensitivities"),
     "compression.spectra": ("Spectra", "analyze"),
+    "export.files": ("Exported", "export_executorch", "export_onnx"),
+    "export.preparing": ("ExportError",),
+    "export.report": ("report_html",),
+    "export.weights": ("export_weights",),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
     "run": ("Run",),
@@ -72,6 +80,8 @@ __all__ = [
     "Data",
     "Epoch",
     "Evbmf",
+    "ExportError",
+    "Exported",
     "LayerPlan",
     "Network",
     "Plan",
@@ -94,6 +104,9 @@ __all__ = [
     "evbmf",
     "evbmf_matrix",
     "evbmf_plan",
+    "export_executorch",
+    "export_onnx",
+    "export_weights",
     "finetune",
     "first_filters",
     "from_scratch",
@@ -109,6 +122,7 @@ __all__ = [
     "plot_spectrum",
     "rebuild",
     "relative_error",
+    "report_html",
     "sensitivities",
     "sensitivity",
     "sweep",
