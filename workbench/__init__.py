@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from workbench.compression.scratch import from_scratch
     from workbench.compression.sensitivities import Sensitivities, sensitivities
     from workbench.compression.spectra import Spectra, analyze
+    from workbench.export.files import Exported, export_executorch, export_onnx
+    from workbench.export.preparing import ExportError
+    from workbench.export.report import report_html
+    from workbench.export.weights import export_weights
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
     from workbench.measure.energy import energies, energy
@@ -79,6 +83,10 @@ _HOME = {
     "compression.scratch": ("from_scratch",),
     "compression.sensitivities": ("Sensitivities", "sensitivities"),
     "compression.spectra": ("Spectra", "analyze"),
+    "export.files": ("Exported", "export_executorch", "export_onnx"),
+    "export.preparing": ("ExportError",),
+    "export.report": ("report_html",),
+    "export.weights": ("export_weights",),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
     "measure.energy": ("energies", "energy"),
@@ -100,6 +108,8 @@ __all__ = [
     "Data",
     "Epoch",
     "Evbmf",
+    "ExportError",
+    "Exported",
     "LayerPlan",
     "Network",
     "Plan",
@@ -125,6 +135,9 @@ __all__ = [
     "evbmf_matrix",
     "evbmf_plan",
     "explain",
+    "export_executorch",
+    "export_onnx",
+    "export_weights",
     "finetune",
     "first_filters",
     "from_scratch",
@@ -145,6 +158,7 @@ __all__ = [
     "profiles",
     "rebuild",
     "relative_error",
+    "report_html",
     "roofline",
     "sensitivities",
     "sensitivity",

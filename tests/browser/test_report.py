@@ -1,0 +1,44 @@
+"""A report as a reader opens it: a file, light and dark, on a narrow screen; nothing is fetched."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import workbench as wb
+from workbench.compression.data import Accuracy
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
+def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, scheme, width):
+    smaller = wb.decompose(network, wb.evbmf_plan(spectra))
+    measured = {
+        "latency": [{"runtime": "eager", "dense_ms": 1.0, "compressed_ms": 0.5}],
+        "energy": {"dense_mj": 2.0, "compressed_mj": 1.0, "measured": False, "source": "a table"},
+    }
+    store = wb.RunStore(tmp_path / "runs.sqlite")
+    run = store.add(smaller, "digits", stages={("decomposed", "test"): Accuracy(99.0, 100.0, 500)}, measured=measured)
+    pictures = wb.gallery(network, smaller, data.test, 6)
+    page = wb.report_html(run, network=network, smaller=smaller, spectra=spectra, pictures=pictures)
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    try:
+        opened, asked, problems = context.new_page(), [], []
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.on("console", lambda message: problems.append(message.text))
+        opened.goto(f"file://{tmp_path}/report.html")
+        assert [url for url in asked if not url.startswith("data:")] == [f"file://{tmp_path}/report.html"]
+        assert problems == []
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.locator("svg").count() == 4
+        assert opened.locator("img").count() == 6
+        assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        ink = opened.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
+        paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))) == (scheme == "dark")
+        if folder := os.environ.get("WORKBENCH_SCREENSHOTS"):
+            opened.screenshot(path=str(Path(folder) / f"report_{scheme}_{width}.png"), full_page=True)
+    finally:
+        context.close()
