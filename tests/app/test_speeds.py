@@ -1,6 +1,7 @@
 """Speed and energy, by pressing the panel's buttons."""
 
 import json
+from html import unescape
 
 import ipywidgets as w
 import numpy as np
@@ -49,10 +50,12 @@ def test_measured_shown_and_kept(state, quick):
     assert "x2.00 faster" in text
     assert f"{100 * 2 / ratio:.0f} %" in text
     assert "onnxruntime is not installed here." in text
-    assert findings.explained in text.replace("&#x27;", "'")
+    assert findings.explained in unescape(text)
     assert "2 threads" in text
-    drawn = [json.loads(figure.spec)["data"] for figure in find(panel, FigureView)]
-    assert all(any(trace.get("x") or trace.get("y") for trace in data) for data in drawn)
+    figures = {figure.label: json.loads(figure.spec)["data"] for figure in find(panel, FigureView)}
+    drawn = {name for name, data in figures.items() if any(trace.get("x") or trace.get("y") for trace in data)}
+    assert drawn >= {"Time of each layer", "Roofline of this machine", "Energy for one image"}
+    assert ("Power over time" in drawn) == findings.energies[0].measured
     run = state.runs[-1]
     assert run.measured["latency"][0]["realised"] == pytest.approx(2 / ratio)
     assert run.measured["energy"]["dense_mj"] > run.measured["energy"]["compressed_mj"] > 0
@@ -97,7 +100,7 @@ def test_cancelled_and_refused_in_a_sentence(state, quick):
     panel = speed_panel(model._state, model)
     model.measure()
     model.job.wait(10)
-    assert model.job.error in html(panel)
+    assert model.job.error in unescape(html(panel))
     assert model.job.error.startswith("Compress the network first")
     model = Speeds(state)
     done(state, state.compress())

@@ -1,7 +1,8 @@
 """The compressed network as files to take home: made and checked in the background, then offered. No widgets."""
 
+import shutil
 import tempfile
-from collections.abc import Callable
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from workbench.app.jobs import Job
 from workbench.app.recovery import Stage
 from workbench.app.state import State
 from workbench.compression.data import Split
+from workbench.compression.gallery import gallery
 from workbench.compression.network import Network
 from workbench.export import executorch, onnx
 from workbench.export.files import Exported, export_executorch, export_onnx
@@ -20,7 +22,8 @@ from workbench.export.weights import export_weights
 from workbench.files import write_atomically
 from workbench.run import Run
 
-Progress = Callable[[float, str], None]
+SHOWN = 8
+"""Images in the report."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class Made:
     kind : key of `KINDS`.
     path : where it lies on this side.
     words : its size, and how it compares with the network it was made from.
+    exported : what the export found; None for a report.
     """
 
     kind: str
     path: Path
     words: str
+    exported: Exported | None = None
 
     @property
     def name(self) -> str:
@@ -87,7 +92,8 @@ class Exports(HasTraits):
     def __init__(self, state: State) -> None:
         super().__init__(job=Job())
         self._state = state
-        self._folder = tempfile.TemporaryDirectory(prefix="workbench-export-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="workbench-export-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         state.observe(self._follow, ["smaller", "network"])
         self._follow()
 
@@ -115,14 +121,13 @@ class Exports(HasTraits):
         if start is None or state.network is None:
             raise ValueError(self.note or "compress the network first")
         name = file_name(start, kind)
-        path = Path(self._folder.name) / name
+        path = self._folder / name
         if kind == "report":
-            words = self._report(path, start, run, state.network)
+            made = Made(kind, path, self._report(job, path, start, run, state.network))
         else:
             export: Any = {"onnx": export_onnx, "executorch": export_executorch, "weights": export_weights}[kind]
             found: Exported = export(start.network, path, self._images(start.network), progress=job.report)
-            words = f"{size(found.bytes)}; {found.check}"
-        made = Made(kind, path, words)
+            made = Made(kind, path, f"{size(found.bytes)}; {found.check}", found)
         job.post(lambda: self._ready(made, start))
 
     def _images(self, network: Network) -> Split | None:
@@ -132,12 +137,31 @@ class Exports(HasTraits):
             return None
         return data.test if len(data.test) else data.validation if len(data.validation) else None
 
-    def _report(self, path: Path, start: Stage, run: Run | None, network: Network) -> str:
+    def _report(self, job: Job, path: Path, start: Stage, run: Run | None, network: Network) -> str:
+        state, images = self._state, self._images(network)
         if run is None:
             raise ValueError("this run is not in the run store, so there is nothing to report on")
+        pictures = None
+        if images is not None and state.data is not None:
+            pictures = gallery(
+                network,
+                start.network,
+                images,
+                SHOWN,
+                classes=state.data.classes,
+                progress=lambda share: job.report(0.6 * share, "looking at images"),
+            )
+        job.report(0.6, "drawing")
         plan = start.network.plan
-        run = run if plan is None else replace(run, plan=plan)
-        write_atomically(path, report_html(run, network=network, smaller=start.network).encode())
+        text = report_html(
+            run if plan is None else replace(run, plan=plan),
+            network=network,
+            smaller=start.network,
+            spectra=state.spectra,
+            pictures=pictures,
+            exports=[made.exported for made in self.made if made.exported is not None],
+        )
+        write_atomically(path, text.encode())
         return size(path.stat().st_size)
 
     def _ready(self, made: Made, start: Stage) -> None:
@@ -149,7 +173,7 @@ def file_name(start: Stage, kind: str) -> str:
     """Like "digits_vgg-run2-finetuned.onnx": of letters, digits and what is safe in any file system."""
     words = (start.network.name, f"run{start.result.number}", start.result.stage.replace("-", ""))
     safe = ["".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in word) for word in words]
-    return "-".join(safe) + KINDS[kind].suffix
+    return "-".join(safe).lstrip(".") + KINDS[kind].suffix
 
 
 def size(count: int) -> str:
