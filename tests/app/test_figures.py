@@ -51,7 +51,7 @@ def test_curve():
     assert list(figure.data[0].y) == [50.0, 90.0, 90.0]
     assert list(figure.data[1].y) == [0.5, 0.4]
     assert figure.data[0].error_y.array[1] == pytest.approx(score.interval[1] - 90.0)
-    assert figure.layout.yaxis.title.text == "validation accuracy of 100 images (%)"
+    assert figure.layout.yaxis.title.text == "validation accuracy (%)<br>of 100 images"
     assert figure.layout.yaxis.visible
     fill_curve(figure, [Pass(1, 0.5), Pass(2, 0.3)], before=score)  # without labels there is a loss alone
     assert (list(figure.data[0].x), list(figure.data[1].y)) == ([0], [0.5, 0.3])
@@ -80,7 +80,7 @@ def test_tradeoff_has_every_run_as_a_point():
     assert list(decomposed.x) == [1.0, 0.5]
     assert list(finetuned.y) == [98.0]
     assert list(path.x) == [1.0, 1.0, None, 0.5, None]
-    assert figure.layout.yaxis.title.text == "validation accuracy of 50 images (%)"
+    assert figure.layout.yaxis.title.text == "validation accuracy (%)<br>of 50 images"
     assert "x4.00 fewer" in finetuned.customdata[0]
     assert "run 1, fine-tuned" in finetuned.customdata[0]
     assert "about it" in finetuned.customdata[0]
@@ -138,6 +138,6 @@ def test_stages_of_one_run_are_bars_in_their_order():
     assert bars.error_y.array[1] == pytest.approx(results[2].score.interval[1] - 10.0)
     fill_stages(figure, results[:1], None)
     assert list(bars.x) == ["original<br><b>99.0 %</b>"]
-    assert figure.layout.yaxis.title.text == "validation accuracy of 200 images (%)"
+    assert figure.layout.yaxis.title.text == "validation accuracy (%)<br>of 200 images"
     fill_stages(figure, [], None)
     assert figure.layout.annotations[0].text.startswith("Each stage")

@@ -222,6 +222,19 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     assert page.elsewhere == []
 
 
+@pytest.mark.slow
+def test_a_slow_page_loses_no_widget(page, voila):
+    """anywidget gives up on a widget that takes more than two seconds to load; the template gives it two minutes."""
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    page.goto(voila.address, timeout=120_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=120_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    button(page, "Compress").click()
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 1")
+    assert page.problems == []
+
+
 def test_a_page_takes_its_kernel_with_it(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)

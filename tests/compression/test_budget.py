@@ -53,6 +53,7 @@ def test_the_budget_is_met_and_a_larger_one_never_predicts_a_larger_error(spectr
 
 def test_it_is_close_to_the_budget(spectra):
     assert all(budget_plan(spectra, ratio).macs_ratio < 1.1 * ratio for ratio in RATIOS)
+    assert all(ratio <= budget_plan(spectra, 1, weights_ratio=ratio).weights_ratio < 1.1 * ratio for ratio in RATIOS)
 
 
 def test_nothing_to_save_is_nothing_done(spectra):

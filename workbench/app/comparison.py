@@ -60,7 +60,7 @@ def tradeoff_figure() -> go.Figure:
         figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
     front = {"color": GREEN, "width": 2, "shape": "hv"}
     figure.add_trace(go.Scatter(name="Pareto front", mode="lines", line=front, hoverinfo="skip"))
-    figure.update_layout(layout(560, margin={"l": 64, "t": 14}, legend={"y": -0.12}))
+    figure.update_layout(layout(560, margin={"l": 82, "t": 14}, legend={"y": -0.12}))
     figure.update_xaxes(axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
     figure.update_yaxes(axis("validation accuracy (%)"))
     return figure
@@ -109,9 +109,9 @@ def accuracy_title(results: Sequence[Point]) -> str:
     scores = [r.score for r in results if r.score]
     kind = "test" if scores and results[0].validation is None else "validation"
     counts = {score.n for score in scores}
-    count = f" of {counts.pop()} images" if len(counts) == 1 else ""
-    doubt = ", random weights: means nothing" if any(r.random_weights for r in results) else ""
-    return f"{kind} accuracy{count} (%){doubt}"
+    notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
+    notes += ["random weights"] if any(r.random_weights for r in results) else []
+    return f"{kind} accuracy (%)" + (f"<br>{', '.join(notes)}" if notes else "")
 
 
 def pareto_front(results: Sequence[Point]) -> list[Point]:
@@ -131,7 +131,7 @@ def stages_figure() -> go.Figure:
     """Empty figure for :func:`fill_stages`: one bar a stage, its accuracy below it, clear of the interval."""
     bars = {"type": "data", "symmetric": False, "color": "#7B8794", "thickness": 1.5, "width": 6}
     figure = go.Figure(go.Bar(width=0.62, error_y=bars, hovertemplate="%{customdata}<extra></extra>"))
-    figure.update_layout(layout(232, margin={"l": 58, "t": 10, "b": 44}, showlegend=False))
+    figure.update_layout(layout(232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False))
     figure.update_xaxes({**axis("", showgrid=False), "type": "category", "ticks": "", "title": None})
     figure.update_yaxes(axis("accuracy (%)", rangemode="tozero"))
     return figure

@@ -142,7 +142,7 @@ def curve_figure() -> go.Figure:
     )
     figure.add_trace(accuracy, secondary_y=False)
     figure.add_trace(loss, secondary_y=True)
-    figure.update_layout(layout(330, margin={"r": 64, "t": 12}, legend={"y": -0.2}))
+    figure.update_layout(layout(330, margin={"l": 74, "r": 64, "t": 12}, legend={"y": -0.2}))
     figure.update_xaxes(axis("epoch", rangemode="tozero", dtick=1, showgrid=False))
     figure.update_yaxes(axis("validation accuracy (%)"), secondary_y=False)
     figure.update_yaxes(
@@ -172,8 +172,8 @@ def fill_curve(figure: BaseFigure, epochs: Sequence[Trained], before: Accuracy |
         accuracy.y = [score.top1 for _, score in points]
         accuracy.error_y.array = [score.interval[1] - score.top1 for _, score in points]
         accuracy.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
-        count = f" of {points[-1][1].n} images" if points else ""
-        figure.layout.yaxis.title.text = f"validation accuracy{count} (%)"
+        count = f"<br>of {points[-1][1].n} images" if points else ""
+        figure.layout.yaxis.title.text = f"validation accuracy (%){count}"
         figure.data[1].x = [e.epoch for e in epochs]
         figure.data[1].y = [e.loss for e in epochs]
         figure.layout.xaxis.dtick = 1 if len(epochs) <= 12 else None

@@ -58,7 +58,8 @@ def sensitivity(
     Parameters
     ----------
     network : is not changed.
-    split : images to look at (not the test split, if the curve is to choose by); the first `sample` of them.
+    split : images to look at (not the test split, if the curve is to choose by); `sample` of them, evenly spread,
+        because folders are sorted by class.
     layer : its name.
     spectra : of the network.
     shares : of the layer's channels, above 0 to 1; both ranks take the same share.
@@ -87,7 +88,8 @@ def sensitivity(
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong:
         raise ValueError(f"shares of the channels are above 0 and at most 1, not {wrong[0]}")
-    index = torch.arange(min(sample, len(split)))
+    count = min(sample, len(split))
+    index = torch.arange(count) * len(split) // count
     some = Split(split.images[index], split.labels[index], split.name)
     kept = [LayerPlan(known, "keep", reason="kept: not looked at", error=0.0) for known in spectra.layers]
     whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"{layer} alone", spectra)

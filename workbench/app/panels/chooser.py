@@ -23,7 +23,7 @@ def chooser(state: State) -> w.Widget:
     """Network, weights, upload and data; a line about what is open."""
     network, weights, data = (
         w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
-        for text, width in (("Network", "320px"), ("Weights", "330px"), ("Data", "340px"))
+        for text, width in (("Network", "300px"), ("Weights", "310px"), ("Data", "320px"))
     )
 
     def received(file: Path, name: str) -> None:

@@ -21,9 +21,9 @@ def planner_panel(state: State) -> w.Widget:
     planner = _box(w.Dropdown, "Ranks by", 340, options=[(text, name) for name, text in PLANNERS.items()])
     layers = _box(w.Dropdown, "Layers", 290, options=POLICIES)
     strength = _box(w.FloatSlider, "EVBMF strength", 420, min=0.3, max=2.0, step=0.05, readout_format=".2f")
-    budget = _box(w.FloatSlider, "fewer MACs, times", 420, min=1.1, max=10.0, step=0.05, readout_format=".2f")
-    faster = _box(w.FloatSlider, "times as fast", 420, min=1.05, max=6.0, step=0.05, readout_format=".2f")
-    small = _box(w.FloatSlider, "fewer weights, times", 420, min=1.0, max=10.0, step=0.05, readout_format=".2f")
+    budget = _box(w.FloatSlider, "fewer MACs, times", 370, min=1.1, max=10.0, step=0.05, readout_format=".2f")
+    faster = _box(w.FloatSlider, "times as fast", 370, min=1.05, max=6.0, step=0.05, readout_format=".2f")
+    small = _box(w.FloatSlider, "fewer weights, times", 370, min=1.0, max=10.0, step=0.05, readout_format=".2f")
     small.style.description_width = "146px"
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
