@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
+    from workbench.app.panels.factors import explore_ranks
     from workbench.app.prints import plot_filters, plot_free_energy, plot_gallery, plot_sensitivity, plot_spectrum
+    from workbench.app.prints_factors import plot_factors
+    from workbench.app.prints_kernel import plot_energy, plot_growing_rank, plot_kernel, plot_unfoldings
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.catalog.paper_table import paper_table
@@ -31,13 +34,17 @@ if TYPE_CHECKING:
     from workbench.compression.spectra import Spectra, analyze
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.kernels.unfolding import unfold
     from workbench.run import Run
     from workbench.runs import RunStore
     from workbench.sweeps import sweep
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
+    "app.panels.factors": ("explore_ranks",),
     "app.prints": ("plot_filters", "plot_free_energy", "plot_gallery", "plot_sensitivity", "plot_spectrum"),
+    "app.prints_factors": ("plot_factors",),
+    "app.prints_kernel": ("plot_energy", "plot_growing_rank", "plot_kernel", "plot_unfoldings"),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "catalog.paper_table": ("paper_table",),
@@ -60,6 +67,7 @@ _HOME = {
     "compression.spectra": ("Spectra", "analyze"),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+    "kernels.unfolding": ("unfold",),
     "run": ("Run",),
     "runs": ("RunStore",),
     "sweeps": ("sweep",),
@@ -94,6 +102,7 @@ __all__ = [
     "evbmf",
     "evbmf_matrix",
     "evbmf_plan",
+    "explore_ranks",
     "finetune",
     "first_filters",
     "from_scratch",
@@ -102,11 +111,16 @@ __all__ = [
     "load_data",
     "load_network",
     "paper_table",
+    "plot_energy",
+    "plot_factors",
     "plot_filters",
     "plot_free_energy",
     "plot_gallery",
+    "plot_growing_rank",
+    "plot_kernel",
     "plot_sensitivity",
     "plot_spectrum",
+    "plot_unfoldings",
     "rebuild",
     "relative_error",
     "sensitivities",
@@ -114,6 +128,7 @@ __all__ = [
     "sweep",
     "tucker1",
     "tucker2",
+    "unfold",
 ]
 
 
