@@ -29,9 +29,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every notebook, executed, as HTML with its pictures, in build/notebooks.
+# Every notebook, executed, as a page of HTML with its pictures that needs nothing else, in build/notebooks. The
+# dashboard is nothing without its kernel.
 notebooks: $(STAMP)
-	$(BIN)/jupyter nbconvert --to html --execute --output-dir build/notebooks notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to html --execute --template walkthrough --TemplateExporter.extra_template_basedirs=docs \
+		--output-dir build/notebooks $(filter-out notebooks/dashboard.ipynb,$(wildcard notebooks/*.ipynb))
 
 # Every benchmark; the results as JSON in build/benchmarks.
 bench: $(STAMP)

@@ -1,31 +1,81 @@
-"""Every notebook runs from top to bottom, and is committed without outputs."""
+"""Every notebook runs from top to bottom, hidden answers too, is committed without outputs, and is read offline."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
+WITH_EXERCISES = [path for path in WALKTHROUGHS if path.name[0] in "1234"]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def text(notebook, kind="markdown"):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == kind)
+
+
+def answers(notebook):
+    """The code in the hidden answers."""
+    hidden = re.findall(r"<details>(.*?)</details>", text(notebook), re.S)
+    return [code for answer in hidden for code in re.findall(r"```python\n(.*?)```", answer, re.S)]
+
+
+def run(notebook, folder):
+    NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(folder)}}).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    return [set(output.get("data", {})) for cell in code for output in cell.outputs]
+
+
+def as_html(notebook):
+    """What `make notebooks` makes of it."""
+    exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
+    return exporter.from_notebook_node(notebook)[0]
 
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbclient's own event loop
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
-def test_it_runs(path):
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute()
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(cell.execution_count for cell in code)
-    shown = [set(output.get("data", {})) for cell in code for output in cell.outputs]
-    assert any(kinds & {"image/png", "application/vnd.jupyter.widget-view+json"} for kinds in shown)  # a picture
+def test_it_runs(path, tmp_path):
+    notebook = read(path)
+    notebook.cells += [new_code_cell(code) for code in answers(notebook)]
+    shown = run(notebook, tmp_path)
+    assert any(kinds & {"image/png", WIDGET} for kinds in shown)
+    html = as_html(notebook)
+    assert "<script" not in html
+    assert "//cdn" not in html
+    if path.name != "dashboard.ipynb":  # nothing without its kernel
+        pictures = re.findall(r'<img src="data:image/png;base64,[^"]{1000,}" alt="([^"]+)">', html)
+        assert len(pictures) == sum("image/png" in kinds for kinds in shown) > 0
+        assert all("image/png" in kinds for kinds in shown if WIDGET in kinds)
+        assert "figure" not in pictures  # each says what it is of
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_template_takes_a_network_of_ones_own(tmp_path):
+    notebook = read(FOLDER / "explore.ipynb")
+    config = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    config.source = re.sub(r"^# (?=(import|model|network|images|train|data)\b)", "", config.source, flags=re.M)
+    assert sum(line.startswith("network = ") for line in config.source.splitlines()) == 2
+    run(notebook, tmp_path)
+    assert (tmp_path / "runs.sqlite").exists()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
 def test_it_is_stripped_and_starts_with_a_title(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     nbformat.validate(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -35,7 +85,32 @@ def test_it_is_stripped_and_starts_with_a_title(path):
     assert notebook.cells[0].source.startswith("# ")
 
 
+@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda p: p.name)
+def test_it_says_what_comes_and_what_to_read_next(path):
+    cells = read(path).cells
+    for opening in ("**What you will do.**", "**What you will learn.**", "**What you need.**", "minutes"):
+        assert opening in cells[0].source
+    assert cells[-1].source.startswith("## What to read next\n")
+
+
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda p: p.name)
+def test_its_exercises_have_hidden_answers_with_code(path):
+    exercises = [cell.source for cell in read(path).cells if re.match(r"\*\*\d\.\*\* ", cell.source)]
+    assert len(exercises) >= 2
+    for number, exercise in enumerate(exercises, 1):
+        assert exercise.startswith(f"**{number}.** ")
+        assert exercise.count("\n\n<details><summary>Answer</summary>\n\n") == 1
+        assert exercise.count("```python\n") == 1
+        assert exercise.endswith("\n\n</details>")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_its_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", text(read(path))):
+        assert target.startswith("https://") or (FOLDER / target).exists()
+
+
 def test_the_dashboard_notebook_is_a_title_and_one_call():
-    cells = nbformat.read(FOLDER / "dashboard.ipynb", as_version=4).cells
+    cells = read(FOLDER / "dashboard.ipynb").cells
     assert [cell.cell_type for cell in cells] == ["markdown", "code"]
     assert cells[1].source.splitlines()[-1] == "wb.build_dashboard()"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
+    from workbench.app.panels.factors import explore_ranks
     from workbench.app.prints import (
         plot_filters,
         plot_free_energy,
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
         plot_sensitivity,
         plot_spectrum,
     )
+    from workbench.app.prints_factors import plot_factors
+    from workbench.app.prints_kernel import plot_energy, plot_growing_rank, plot_kernel, plot_unfoldings
     from workbench.catalog.datasets import load_data
     from workbench.catalog.networks import load_network
     from workbench.catalog.paper_table import paper_table
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from workbench.export.weights import export_weights
     from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
     from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.kernels.unfolding import unfold
     from workbench.measure.energy import energies, energy
     from workbench.measure.explain import explain
     from workbench.measure.latency import latency, speed
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
+    "app.panels.factors": ("explore_ranks",),
     "app.prints": (
         "plot_filters",
         "plot_free_energy",
@@ -63,6 +68,8 @@ _HOME = {
         "plot_sensitivity",
         "plot_spectrum",
     ),
+    "app.prints_factors": ("plot_factors",),
+    "app.prints_kernel": ("plot_energy", "plot_growing_rank", "plot_kernel", "plot_unfoldings"),
     "catalog.datasets": ("load_data",),
     "catalog.networks": ("load_network",),
     "catalog.paper_table": ("paper_table",),
@@ -89,6 +96,7 @@ _HOME = {
     "export.weights": ("export_weights",),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
+    "kernels.unfolding": ("unfold",),
     "measure.energy": ("energies", "energy"),
     "measure.explain": ("explain",),
     "measure.latency": ("latency", "speed"),
@@ -135,6 +143,7 @@ __all__ = [
     "evbmf_matrix",
     "evbmf_plan",
     "explain",
+    "explore_ranks",
     "export_executorch",
     "export_onnx",
     "export_weights",
@@ -148,12 +157,17 @@ __all__ = [
     "load_network",
     "measure_times",
     "paper_table",
+    "plot_energy",
+    "plot_factors",
     "plot_filters",
     "plot_free_energy",
     "plot_gallery",
+    "plot_growing_rank",
+    "plot_kernel",
     "plot_roofline",
     "plot_sensitivity",
     "plot_spectrum",
+    "plot_unfoldings",
     "profile",
     "profiles",
     "rebuild",
@@ -167,6 +181,7 @@ __all__ = [
     "time_plan",
     "tucker1",
     "tucker2",
+    "unfold",
 ]
 
 

@@ -75,10 +75,11 @@ def voila_with_images(tmp_path_factory, shared):
 
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory):
-    """Address of JupyterLab on a copy of the dashboard's notebook; no settings of the user's, no news."""
+    """Address of JupyterLab on a copy of the notebooks; no settings of the user's, no news."""
     port = free_port()
     home = tmp_path_factory.mktemp("lab")
-    shutil.copy(NOTEBOOK, home)
+    for notebook in NOTEBOOK.parent.glob("*.ipynb"):
+        shutil.copy(notebook, home)
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     command += [f"--ServerApp.root_dir={home}", "--IdentityProvider.token=", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.ip={ADDRESS}"]

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from workbench.kernels.complexity import (
     ConvShape,
     Cost,
+    break_even,
     bytes_moved,
     dense_cost,
     factor_shapes,
@@ -53,6 +54,39 @@ def test_costs_are_torchs(s, t, d, stride, padding, bias, ranks):
         nn.Conv2d(s, r4, d, stride=stride, padding=padding, bias=False), nn.Conv2d(r4, t, 1, bias=bias)
     )
     assert tucker1_cost(shape, rank_out=r4) == counted(one_sided, (s, height, width))
+
+
+@given(
+    s=st.integers(1, 12),
+    t=st.integers(1, 12),
+    d=st.sampled_from([(), (1, 1), (3, 3), (5, 1)]),
+    positions=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    groups=st.integers(1, 2),
+    transposed=st.booleans(),
+    bias=st.booleans(),
+    ratio=st.sampled_from([1, 2, 4]),
+    data=st.data(),
+)
+@settings(max_examples=100, deadline=None)
+def test_break_even_is_where_it_stops_paying(s, t, d, positions, groups, transposed, bias, ratio, data):
+    shape = ConvShape(groups * s, groups * t, d, (positions,), groups, bias, transposed)
+    rank_in = data.draw(st.integers(1, s))
+    dense = dense_cost(shape)
+
+    def pays(rank_out):
+        cost = tucker2_cost(shape, rank_in=rank_in, rank_out=rank_out)
+        return ratio * cost.weights <= dense.weights and ratio * cost.macs <= dense.macs
+
+    paying = [rank_out for rank_out in range(1, t + 1) if pays(rank_out)]
+    assert int(break_even(shape, rank_in=rank_in, ratio=ratio)) == max(paying, default=0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_break_even_of_equal_ranks(size):
+    """Of n channels on both sides: D^2 rho^2 + 2 rho = D^2 with rho = rank / n."""
+    n, rho = 1000, ((1 + size**4) ** 0.5 - 1) / size**2
+    shape = ConvShape(n, n, (size, size), ((49, 49),), bias=False)
+    assert break_even(shape, rank_in=round(rho * n)) == pytest.approx(rho * n, abs=2)
 
 
 def test_grouped_costs():

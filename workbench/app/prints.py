@@ -30,6 +30,15 @@ class Print(Figure):
         self.savefig(content, format="png", dpi=110)
         return content.getvalue()
 
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, bytes], dict[str, dict[str, str]]]:
+        """The picture, and for whoever cannot see it its titles and axes."""
+        words = [self.get_suptitle()]
+        for axes in self.axes:
+            words += [axes.get_title(), axes.get_title(loc="left")]
+            words += [" against ".join(filter(None, (axes.get_ylabel(), axes.get_xlabel())))]
+        alt = ". ".join(dict.fromkeys(" ".join(text.split()).rstrip(".") for text in words if text))
+        return {"image/png": self._repr_png_()}, {"image/png": {"alt": alt or "figure"}}
+
 
 def plot_spectrum(found: Evbmf, title: str = "") -> Figure:
     """Singular values, the threshold between signal and noise, and the posterior means of those that are kept."""

@@ -80,6 +80,30 @@ def tucker2_parts(shape: ConvShape, *, rank_in: int, rank_out: int) -> tuple[Cos
     )
 
 
+def break_even(shape: ConvShape, *, rank_in: int, ratio: float = 1.0) -> float:
+    """The rank_out up to which Tucker-2 has at most 1/ratio of the dense weights and of the dense MACs.
+
+    At a given rank_in both costs are straight lines in rank_out, so this is one division each. It lies between 0,
+    where no rank_out is small enough, and out_channels/groups, where all are.
+
+    Examples
+    --------
+    >>> shape = ConvShape(64, 64, (3, 3), ((64, 64),), bias=False)
+    >>> round(break_even(shape, rank_in=57), 2), round(break_even(shape, rank_in=58), 2)
+    (57.57, 56.57)
+    """
+    dense = dense_cost(shape)
+    nothing, one = (tucker2_cost(shape, rank_in=rank_in, rank_out=rank) for rank in (0, 1))
+    room = min(
+        (whole / ratio - fixed) / (with_one - fixed)
+        for whole, fixed, with_one in (
+            (dense.weights, nothing.weights, one.weights),
+            (dense.macs, nothing.macs, one.macs),
+        )
+    )
+    return min(max(room, 0.0), float(shape.out_channels // shape.groups))
+
+
 def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
     """Cost of the two factors: D*D*S*R4*H'*W' + R4*T*H'*W' MACs."""
     return sum(tucker1_parts(shape, rank_out=rank_out), Cost(0, 0))
