@@ -88,7 +88,7 @@ def planner_panel(state: State) -> w.Widget:
     state.job.observe(fill, ["running"])
     fill()
     progress = progress_bar(state, "Measuring", "Timing", idle="")
-    progress.layout.flex = "1 1 200px"
+    progress.layout.flex, progress.layout.min_width = "1 1 200px", "430px"
     row = {"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "center"}
     return w.VBox(
         [

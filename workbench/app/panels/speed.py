@@ -106,7 +106,7 @@ def findings_html(findings: Findings | None) -> str:
     rows = speed._repr_html_()
     return (
         f"<div class='wb-figures'>{figures}</div>"
-        f"<p class='wb-reason'>{escape(findings.explained)}</p>"
+        f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
         f"<div class='wb-scroll'>{rows}</div>"
         f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energies[0].source)}</p>"
     )
