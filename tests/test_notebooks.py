@@ -56,7 +56,7 @@ def test_it_runs(path, tmp_path):
     assert "<script" not in html
     assert "//cdn" not in html
     if path.name != "dashboard.ipynb":  # nothing without its kernel
-        pictures = re.findall(r'<img src="data:image/png;base64,[^"]{1000,}" alt="([^"]+)">', html)
+        pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,[^"]{1000,}"', html)
         assert len(pictures) == sum("image/png" in kinds for kinds in shown) > 0
         assert all("image/png" in kinds for kinds in shown if WIDGET in kinds)
         assert "figure" not in pictures  # each says what it is of
