@@ -47,8 +47,6 @@ def test_the_tested_version_is_exact_and_in_range(requirement):
     assert requirement.specifier.contains(pinned)
 
 
-@pytest.mark.parametrize(
-    "name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime", "executorch"]
-)
+@pytest.mark.parametrize("name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime"])
 def test_what_runs_here_is_what_is_pinned(name):
     assert version(name).split("+")[0] == pins()[name]

@@ -10,6 +10,8 @@ from workbench.export import executorch
 from workbench.export.executorch import FlatResponseNorm, executorch_bytes, load_executorch, set_threads, threads
 from workbench.export.preparing import ExportError
 
+pytestmark = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+
 
 @pytest.fixture(scope="module")
 def model():

@@ -42,7 +42,10 @@ def test_any_number_of_images_if_asked_for(model):
     with torch.no_grad():
         expected = model.eval()(x)
     for n in (1, 4):
-        assert torch.allclose(run(content, x[:n])[0], expected[:n], atol=1e-6, rtol=0)
+        found, session = run(content, x[:n])
+        assert torch.allclose(found, expected[:n], atol=1e-6, rtol=0)
+    assert session.get_inputs()[0].shape == ["n", 3, 9, 11]
+    assert session.get_outputs()[0].shape == ["n", 5]
 
 
 def test_the_file_names_no_folder_of_this_machine(model):

@@ -51,10 +51,21 @@ def onnx_bytes(
     except Exception as error:
         raise ExportError(f"the model cannot be translated to ONNX: {first_line(error)}") from error
     _forget(proto)
+    if dynamic_batch:
+        _name_batch(proto)
     for key, value in (metadata or {}).items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
     return bytes(proto.SerializeToString())
+
+
+def _name_batch(proto: Any) -> None:
+    """Call the number of inputs "n", instead of the tracer's s31 or s77."""
+    taken = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for thing in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in thing.type.tensor_type.shape.dim:
+            if dim.dim_param == taken:
+                dim.dim_param = "n"
 
 
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:

@@ -150,7 +150,7 @@ def _readme(network: Network, known: dict[str, Any]) -> str:
         f"{network.name}, compressed: MACs x{network.plan.macs_ratio:.2f} fewer, weights "
         f"x{network.plan.weights_ratio:.2f} fewer ({network.plan.describe()}).",
         "",
-        "    from load import load",
+        "    from load import load     # in this folder",
         "    model = load(original)    # your nn.Module of the original architecture; its own weights do not matter",
         "    model(inputs)             # torch.inference_mode() is faster",
         "",
