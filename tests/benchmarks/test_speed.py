@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from benchmarks import speed
+from tests.compression.test_times import machine
+
+
+def test_the_plan_is_in_the_range_and_promises_the_most(spectra):
+    times = machine(spectra, overhead=1e-6)
+    plan = speed.planned(spectra, times, 2.0, 2.8)
+    assert 2.0 <= plan.macs_ratio <= 2.8
+    plain = wb.budget_plan(spectra, 2.0, rank_multiple=speed.MULTIPLE)
+    assert times.speedup(plan) / plan.macs_ratio >= times.speedup(plain) / plain.macs_ratio
+    ranks = [r for part in plan for r in (part.rank_in, part.rank_out) if r]
+    assert ranks
+    assert all(r % speed.MULTIPLE == 0 for r in ranks)
+
+
+def test_every_runtime_that_is_asked_for_is_measured_or_named_absent(network, spectra):
+    plan = wb.budget_plan(spectra, 2.0)
+    found = speed.runtimes(network, plan, ["eager", "cuda"], 0.1)
+    eager = found["runtimes"]["eager"]
+    assert set(eager) == {"dense_ms", "compressed_ms", "speedup", "realised"}
+    assert eager["speedup"] == pytest.approx(eager["dense_ms"] / eager["compressed_ms"])
+    assert eager["realised"] == pytest.approx(eager["speedup"] / plan.macs_ratio)
+    assert found["best_realised"] == pytest.approx(eager["realised"]) or "cuda" in found["runtimes"]
+    assert ("cuda" in found["absent"]) == (not torch.cuda.is_available())
+
+
+def test_fading_kernels_have_falling_singular_values():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(32, 48, 3))
+    network = speed.fading(wb.Network(model, (32, 5, 5), name="one"))
+    values = np.linalg.svd(model[0].weight.detach().flatten(1).numpy(), compute_uv=False)
+    assert values[0] > 4 * values[-1]
+    assert wb.analyze(network, cached=False)["0"].out.rank < 48
+
+
+def test_the_planner_is_compared_on_four_networks():
+    assert set(speed.COMPARED) == {"vgg16", "googlenet_bvlc", "resnet18", "mobilenet_v2"}
+    assert set(speed.RANGES) == {"vgg16", "googlenet_bvlc"}
