@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MARK :=# arguments for pytest, like MARK="-m 'not browser'"
+WORKERS ?= 2
 
 .PHONY: venv dashboard lab test lint notebooks bench clean
 
@@ -22,7 +23,7 @@ lab: $(STAMP)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint
-	$(BIN)/python -m pytest $(MARK)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(MARK)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

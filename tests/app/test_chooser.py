@@ -20,6 +20,8 @@ from workbench.app.panels.overview import card_texts
 from workbench.app.panels.recover import advice_text
 from workbench.app.panels.upload import Upload
 from workbench.app.state import State
+from workbench.catalog import networks
+from workbench.catalog.download import DownloadError
 
 
 @pytest.fixture
@@ -164,16 +166,23 @@ def test_an_image_alone_is_for_the_score_and_nothing_can_be_recovered(state, tmp
     assert state.job.error == "One has test images only, and those are for the score: choose data with training images."
 
 
-def test_torchvisions_weights_offline_are_a_sentence_and_random(state, monkeypatch):
-    def offline(*_, **__):
-        raise OSError("no network")
+def test_torchvisions_weights_offline_are_a_sentence_and_random(state, monkeypatch, tmp_path):
+    notes = []
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    def offline(url, target, *, progress, **_):
+        progress(0.5, f"downloading {target.name}: 2.4 MiB of 4.7 MiB")
+        raise DownloadError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # they may be on this machine
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(networks, "fetch", offline)
+    state.job.observe(lambda change: notes.append(change["new"]), ["note"])
     done(state, state.open(network="squeezenet1_1"))
     assert state.job.error == ""
     assert state.network.random_weights
     assert "Opened with random weights" in state.warning
     assert "squeezenet1_1-b8a52dc0.pth" in state.warning
+    assert "downloading squeezenet1_1-b8a52dc0.pth: 2.4 MiB of 4.7 MiB" in notes
 
 
 def test_given_networks_are_offered(data):

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+from dataclasses import replace
 
 import ipywidgets as w
 import pytest
@@ -131,7 +132,10 @@ def test_a_sweep_puts_its_points_on_the_plot_as_they_come(state):
     assert len(state.runs) == 2
 
 
-def test_a_sweep_with_fine_tuning_from_the_panel(state):
+def test_a_sweep_with_fine_tuning_from_the_panel(network, data):
+    few = wb.Split(data.train.images[:100], data.train.labels[:100], "train")
+    state = State(network, replace(data, train=few))
+    done(state, state.open())
     panel = runs_panel(state)
     find(panel, w.BoundedIntText, "budgets").value = 2
     find(panel, w.Dropdown)[0].value = "fine-tune"

@@ -27,9 +27,35 @@ def densenet():
     return MODELS.DenseNet(growth_rate=8, block_config=(2, 3, 2, 2), num_init_features=16, num_classes=10)
 
 
+class NarrowResNet(MODELS.ResNet):
+    """A quarter of the channels behind the stem."""
+
+    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+        return super()._make_layer(block, planes // 4, blocks, stride, dilate)
+
+
+def resnet(block, blocks, **more):
+    model = NarrowResNet(block, blocks, num_classes=10, **more)
+    model.fc = nn.Linear(model.inplanes, 10)
+    return model
+
+
+def resnet18():
+    return resnet(MODELS.resnet.BasicBlock, [2, 2, 2, 2])
+
+
 def resnext():
-    block = MODELS.resnet.Bottleneck
-    return MODELS.ResNet(block, [1, 1, 1, 1], groups=4, width_per_group=16, num_classes=10)
+    return resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32)
+
+
+def vgg11_bn():
+    widths = [m if m == "M" else m // 4 for m in MODELS.vgg.cfgs["A"]]
+    return narrow_head(MODELS.VGG(MODELS.vgg.make_layers(widths, batch_norm=True)), 128 * 7 * 7)
+
+
+def efficientnet_b0():
+    setting, last = MODELS.efficientnet._efficientnet_conf("efficientnet_b0", width_mult=0.5, depth_mult=1.0)
+    return MODELS.EfficientNet(setting, dropout=0.2, last_channel=last, num_classes=10)
 
 
 def convnext():
@@ -54,15 +80,15 @@ def detection_backbone():
 
 ZOO = {
     "alexnet": (lambda: narrow_head(MODELS.alexnet(), 256 * 6 * 6), 96),
-    "vgg11_bn": (lambda: narrow_head(MODELS.vgg11_bn(), 512 * 7 * 7), 64),
-    "resnet18": (lambda: MODELS.resnet18(num_classes=10), 64),
+    "vgg11_bn": (vgg11_bn, 64),
+    "resnet18": (resnet18, 64),
     "resnext": (resnext, 64),
     "densenet": (densenet, 64),
     "googlenet": (lambda: MODELS.googlenet(num_classes=10, aux_logits=False, init_weights=False), 64),
     "inception_v3": (inception, 96),
-    "mobilenet_v2": (lambda: MODELS.mobilenet_v2(num_classes=10), 64),
+    "mobilenet_v2": (lambda: MODELS.mobilenet_v2(num_classes=10, width_mult=0.5), 64),
     "mobilenet_v3": (lambda: MODELS.mobilenet_v3_small(num_classes=10), 64),
-    "efficientnet_b0": (lambda: MODELS.efficientnet_b0(num_classes=10), 64),
+    "efficientnet_b0": (efficientnet_b0, 64),
     "regnet_y_400mf": (lambda: MODELS.regnet_y_400mf(num_classes=10), 64),
     "convnext": (convnext, 64),
     "shufflenet": (lambda: MODELS.shufflenet_v2_x0_5(num_classes=10), 64),

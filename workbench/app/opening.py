@@ -71,17 +71,22 @@ def open_choice(job: Job, choice: Choice, known: Network | Opened | None, data: 
             choice.data,
             classes=network.classes,
             size=image_size(network),
-            progress=lambda share, what: job.report(0.5 + 0.05 * share, f"reading {what}"),
+            progress=lambda share, what: job.report(0.5 + 0.05 * share, _doing(what)),
         )
     original, misfit = measure(job.report, 0.55, network, data, 0, "original", network.source)
     return Opened(choice, network, data, spectra, original, misfit, notice)
+
+
+def _doing(what: str) -> str:
+    """What is told of data: a file that is read, or a download that says so itself."""
+    return what if what.startswith("downloading") else f"reading {what}"
 
 
 def _load(job: Job, choice: Choice) -> tuple[Network, str]:
     """The network, and a sentence if it is not what one would have hoped for."""
 
     def fetching(share: float, what: str) -> None:
-        job.report(0.05 * share, f"downloading {what}")
+        job.report(0.05 * share, what)
 
     if choice.file is not None:
         try:
