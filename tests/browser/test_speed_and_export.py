@@ -34,7 +34,7 @@ def test_measured_and_taken_home(page, voila, tmp_path):
     page.wait_for_timeout(500)
     picture(page, "roofline")
 
-    for kind in (".onnx", ".zip", ".html"):
+    for kind in (".pte", ".onnx", ".zip", ".html"):
         button(page, f"Make {kind}").click()
         line = page.locator(".wb-line", has_text=f"Make {kind}")
         line.get_by_role("button", name="Download").and_(page.locator(":enabled")).wait_for(timeout=120_000)
@@ -43,7 +43,7 @@ def test_measured_and_taken_home(page, voila, tmp_path):
         waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
     picture(page, "export")
     files = {path.suffix: path for path in tmp_path.iterdir()}
-    assert set(files) == {".onnx", ".zip", ".html"}
+    assert set(files) == {".pte", ".onnx", ".zip", ".html"}
     assert zipfile.ZipFile(files[".zip"]).testzip() is None
     assert b"digits_vgg" in files[".html"].read_bytes()
     import onnx
