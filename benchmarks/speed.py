@@ -75,7 +75,7 @@ def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> wb.Pl
 
 def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
     """Every runtime's times, and what is realised."""
-    measured = speed(network, hollow(network, plan), names, seconds=seconds, progress=lambda _, note: print(note))
+    measured = speed(network, hollow(network, plan), names, seconds=seconds)
     print(measured, flush=True)
     rows = {
         row["runtime"]: {k: row[k] for k in ("dense_ms", "compressed_ms", "speedup", "realised")}
