@@ -34,10 +34,14 @@ def test_vgg_s_has_the_papers_maps():
 
 
 @pytest.mark.parametrize("channels", [3, 5, 16])
-def test_normalisation_is_pytorchs(channels, generator):
+@pytest.mark.parametrize(
+    "settings", [(5, 1e-4, 0.75, 1.0), (4, 0.5, 0.75, 2.0), (3, 0.5, 0.6, 1.0), (1, 0.1, 1.0, 1.0)]
+)
+def test_normalisation_is_pytorchs(channels, settings, generator):
     x = torch.randn(2, channels, 6, 7, generator=generator, dtype=torch.float64) * 30
-    ours, theirs = LocalResponseNorm(5, 1e-4, 0.75, 1.0), nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)
+    ours, theirs = LocalResponseNorm(*settings), nn.LocalResponseNorm(*settings)
     assert torch.allclose(ours(x), theirs(x), rtol=1e-12)
+    assert torch.allclose(ours(x[..., 0]), theirs(x[..., 0]), rtol=1e-12)
 
 
 def test_grouped_alexnet_is_factorised_group_by_group():

@@ -9,14 +9,14 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import pad
 
 
 class LocalResponseNorm(nn.Module):
     """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^beta.
 
-    The same as ``nn.LocalResponseNorm``, written with ``avg_pool2d``, for which mobile runtimes have a kernel
-    (PyTorch's own needs ``avg_pool3d``).
+    The same as ``nn.LocalResponseNorm``, written with additions and square roots alone. PyTorch's own takes an average
+    pooling in three dimensions, for which mobile runtimes have no kernel, and a power, for which they have a slow one.
     """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
@@ -24,11 +24,17 @@ class LocalResponseNorm(nn.Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, height, width) -> the same shape."""
-        n, channels, height, width = x.shape
-        squares = x.square().reshape(n, 1, channels, height * width)
-        mean = avg_pool2d(squares, (self.size, 1), stride=1, padding=(self.size // 2, 0))
-        return x * (self.k + self.alpha * mean).pow(-self.beta).reshape(x.shape)
+        """(n, channels, ...) -> the same shape."""
+        channels = x.shape[1]
+        squares = pad(x * x, (0, 0) * (x.ndim - 2) + (self.size // 2, (self.size - 1) // 2))
+        total = squares[:, :channels]
+        for i in range(1, self.size):
+            total = total + squares[:, i : i + channels]
+        base = self.k + self.alpha / self.size * total
+        if self.beta != 0.75:
+            return x * base.pow(-self.beta)
+        root = base.sqrt()
+        return x / (root * root.sqrt())
 
 
 def _convolution(s: int, t: int, d: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Sequential:

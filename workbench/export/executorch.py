@@ -1,8 +1,4 @@
-"""A model as an ExecuTorch program (``.pte``) lowered to XNNPACK, the runtime of Android and iOS; and running one here.
-
-Local response normalisation is rewritten first: PyTorch's own lowers to ``avg_pool3d``, for which the runtime has no
-kernel.
-"""
+"""A model as an ExecuTorch program (``.pte``) lowered to XNNPACK, which phones run; and running one here."""
 
 import re
 from importlib import import_module
@@ -13,7 +9,6 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pad
 
 from workbench.export.preparing import ExportError, first_line, is_there, prepared, quiet, traced
 
@@ -27,20 +22,6 @@ DTYPES = {5: torch.float16, 6: torch.float32, 7: torch.float64, 15: torch.bfloat
 def missing() -> str:
     """Why ExecuTorch cannot be used here and how to get it, in one sentence; empty if it can."""
     return "" if is_there("executorch") else "ExecuTorch is not installed here: pip install 'workbench[mobile]'"
-
-
-class FlatResponseNorm(nn.Module):
-    """``nn.LocalResponseNorm`` of one map a channel, written with ``avg_pool2d`` over a (n, 1, channels, rest) view."""
-
-    def __init__(self, norm: nn.LocalResponseNorm) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta, self.k = norm.size, norm.alpha, norm.beta, norm.k
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, ...) -> the same shape."""
-        squares = pad(x.square().flatten(2)[:, None], (0, 0, self.size // 2, (self.size - 1) // 2))
-        mean = avg_pool2d(squares, (self.size, 1), stride=1)
-        return x * (self.k + self.alpha * mean).pow(-self.beta).reshape(x.shape)
 
 
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
@@ -60,7 +41,7 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
     """
     if why := missing():
         raise ExportError(why)
-    program = traced(_rewritten(prepared(model)), example)
+    program = traced(prepared(model), example)
     try:
         with quiet():
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -75,15 +56,6 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
         raise ExportError(_no_start(error)) from error
     except Exception as error:
         raise ExportError(f"the model cannot be lowered to ExecuTorch: {first_line(error)}") from error
-
-
-def _rewritten(model: nn.Module) -> nn.Module:
-    for name, module in list(model.named_modules()):
-        if type(module) is nn.LocalResponseNorm:
-            if not name:
-                return FlatResponseNorm(module)
-            model.set_submodule(name, FlatResponseNorm(module))
-    return model
 
 
 class Loaded:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from workbench.catalog.classics import LocalResponseNorm
+
 ALONE = RLock()
 """Exporters keep their state, and what silences them is the whole process's: one at a time."""
 
@@ -45,11 +47,24 @@ def prepared(model: nn.Module) -> nn.Module:
     return twin.eval()
 
 
+def _rewritten(model: nn.Module) -> nn.Module:
+    new = {
+        name: LocalResponseNorm(module.size, module.alpha, module.beta, module.k)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if type(module) is nn.LocalResponseNorm
+    }
+    for name, norm in new.items():
+        if not name:
+            return norm
+        model.set_submodule(name, norm)
+    return model
+
+
 @contextmanager
 def quiet() -> Iterator[Callable[[], str]]:
     """Nothing is logged, warned of or written to stderr; the function yielded gives what would have been written there.
 
-    For the whole process and all its threads, so it is brief, and one at a time.
+    It holds for the whole process and all its threads, so only one thread at a time is in it.
     """
     with ALONE, redirect_stderr(StringIO()) as said, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -64,6 +79,8 @@ def quiet() -> Iterator[Callable[[], str]]:
 def traced(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:
     """The graph of a model that was :func:`prepared`, from one run on `example`.
 
+    Local response normalisation is rewritten as the catalog's, which runs everywhere and several times faster.
+
     Raises
     ------
     ExportError : if there is no such graph, with PyTorch's first sentence.
@@ -74,7 +91,7 @@ def traced(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) ->
         shapes = ({0: torch.export.Dim.DYNAMIC},)
     try:
         with quiet():
-            return torch.export.export(model, (inputs,), dynamic_shapes=shapes)
+            return torch.export.export(_rewritten(model), (inputs,), dynamic_shapes=shapes)
     except Exception as error:
         why = first_line(error)
         if "data-dependent" in why:
