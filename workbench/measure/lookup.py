@@ -105,6 +105,7 @@ def measure_times(
         progress(1.0, "")
     rest = max(0.0, whole - sum(layer.dense for layer in layers.values()))
     where = f"{RUNTIMES[runtime]}, batch {batch}, {threads} thread{'s' if threads > 1 else ''}"
+    where += ", channels last" if channels_last else ""
     found = Times(network.name, where, layers, rest, time.perf_counter() - started)
     _save(path, found)
     return found
