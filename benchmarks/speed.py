@@ -3,8 +3,8 @@
 The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
 the plans whose MACs are in the asked range the one with the largest predicted realised share is taken, whatever its
 weights. All timings are of one thread and one image; in PyTorch with channels last, which is faster for dense networks
-too. `realised` is speed-up / MAC ratio; `best_realised` compares the fastest dense with the fastest compressed network of
-all runtimes, so that a slow dense one flatters nobody.
+too. `realised` is speed-up / MAC ratio; `best_realised` compares the fastest dense with the fastest compressed network
+of all runtimes, so that a slow dense one flatters nobody.
 
 `planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
 interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
