@@ -164,7 +164,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    choose(page, "Ranks by", "a budget for the whole network")
+    choose(page, "Ranks by", "a budget of work")
     wait_for_card(page, 1, "x2.0")
     move(page, "fewer MACs, times", ["PageUp"] * 3)
     page.wait_for_function("() => !document.querySelectorAll('.wb-figures')[1].innerText.includes('x2.0')")
