@@ -49,6 +49,23 @@ def test_it_ends_when_the_time_is_over(network, smaller, data):
     assert shares[-1] == 1
 
 
+def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
+    now = 100.0
+
+    def tell():
+        return now
+
+    def step(share, words):
+        nonlocal now
+        now += 7.0 if words.startswith("loss") else 0.0
+
+    monkeypatch.setattr("workbench.compression.distill.time.perf_counter", tell)
+    steps = []
+    settings = {"minutes": 1, "learning_rate": 1e-5, "progress": step, "losses": steps.append}
+    distill(smaller, network, data.train.images[:32], **settings)
+    assert len(steps) == 8  # of 7 s each: a ninth would end after the minute
+
+
 def test_cancel_gives_the_average_so_far(network, smaller, data):
     steps = []
     images = data.train.images[:64]

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,8 @@ def distill(
     smaller, network : the decomposed network (best calibrated before) and the original; neither is changed.
     images : a Split, whose labels are never looked at; where its images are larger than the input, each is cut out at
         random, rescaled and mirrored anew in each epoch. Or batches of inputs as the model takes them.
-    minutes, epochs : how long; give one of them. With `epochs` the result is reproducible.
+    minutes, epochs : how long; give one of them. All of this call takes at most so many minutes, if a single step
+        does not take longer. With `epochs` the result is reproducible.
     learning_rate : of SGD with momentum, at its highest; it falls along a cosine to zero. Five times as much made a
         calibrated GoogLeNet worse, within ten steps.
     progress : called with (share done, the step's loss in words) after each step.
@@ -79,23 +80,20 @@ def distill(
     expect_network(network)
     if smaller.plan is None:
         raise PlanError(f"{smaller.name} was not decomposed: there is nothing to distill into it")
-    if (minutes is None) == (epochs is None):
-        raise ValueError("say how long to distill: either minutes or epochs")
-    for name, value in (("minutes", minutes), ("epochs", epochs), ("learning_rate", learning_rate)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be a number above 0, not {value}")
+    _check_settings(minutes, epochs, learning_rate)
+    clock = _Clock(minutes)
     student = balance(smaller).model.requires_grad_(True)
     average = copy.deepcopy(student)
     stream = _Stream(network, images, batch_size, torch.Generator().manual_seed(seed))
     trained = list(student.parameters())
     optimizer = torch.optim.SGD(trained, lr=learning_rate, momentum=MOMENTUM, nesterov=True)
-    clock = _Clock(minutes, None if epochs is None else epochs * len(stream))
+    clock.steps = None if epochs is None else epochs * len(stream)
     with evaluating(network.model), evaluating(student):
         match = _Match(student, network.model, [part.name for part in smaller.plan], next(stream.peek()))
         with match:
             for step, batch in enumerate(stream):
                 share = clock.share(step)
-                if share >= 1 or cancelled():
+                if share >= 1 or not clock.another(step) or cancelled():
                     break
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * min(1.0, share / WARMING + 0.01) * _cosine(share)
@@ -113,9 +111,19 @@ def distill(
                     losses(float(loss.detach()))
                 if progress:
                     progress(min(1.0, clock.share(step + 1)), f"loss {float(loss.detach()):.3f}")
+    if progress and minutes is not None and not cancelled():
+        progress(1.0, "the time is over")
     for made, given in zip(average.parameters(), smaller.model.parameters(), strict=True):
         made.requires_grad_(given.requires_grad)
     return replace(smaller, model=average, source=f"{smaller.source}; distilled")
+
+
+def _check_settings(minutes: float | None, epochs: int | None, learning_rate: float) -> None:
+    if (minutes is None) == (epochs is None):
+        raise ValueError("say how long to distill: either minutes or epochs")
+    for name, value in (("minutes", minutes), ("epochs", epochs), ("learning_rate", learning_rate)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be a number above 0, not {value}")
 
 
 @dataclass
@@ -123,15 +131,24 @@ class _Clock:
     """How much of the training is done, by time or by steps."""
 
     minutes: float | None
-    steps: int | None
-    started: float = 0.0
+    steps: int | None = None
+    started: float = field(default_factory=lambda: time.perf_counter())
+    first: float = 0.0  # when the first step began
 
     def share(self, step: int) -> float:
         if self.steps is not None:
             return step / self.steps
         assert self.minutes is not None
-        self.started = self.started or time.perf_counter()
         return (time.perf_counter() - self.started) / (60 * self.minutes)
+
+    def another(self, step: int) -> bool:
+        """Whether there is time for one more step of the usual length."""
+        now = time.perf_counter()
+        if step == 0:
+            self.first = now
+        if self.minutes is None or step == 0:
+            return True
+        return now + (now - self.first) / step <= self.started + 60 * self.minutes
 
 
 class _Stream:
