@@ -132,7 +132,7 @@ class _Clock:
 
     minutes: float | None
     steps: int | None = None
-    started: float = field(default_factory=lambda: time.perf_counter())
+    started: float = field(default_factory=lambda: time.perf_counter())  # noqa: PLW0108 - looked up when it is called
     first: float = 0.0  # when the first step began
 
     def share(self, step: int) -> float:
