@@ -23,7 +23,7 @@ lab: $(STAMP)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(MARK)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(MARK)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

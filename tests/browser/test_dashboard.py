@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 
 def picture(page, name):
@@ -70,7 +73,7 @@ def test_the_whole_journey(page, voila):
     page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
     page.wait_for_selector('.wb-figure[aria-label="Singular values"] .bars .point', timeout=60_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    assert page.locator(".wb-table tbody tr").count() == 8
+    assert page.locator(".wb-table").first.locator("tbody tr").count() == 8
     wait_for_card(page, 1, "x5.25 fewer")
     picture(page, "opened")
 

@@ -8,7 +8,10 @@ import pytest
 import workbench as wb
 from workbench.compression.data import Accuracy
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])

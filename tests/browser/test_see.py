@@ -4,7 +4,10 @@ import pytest
 
 from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 
 def tab(page, name):

@@ -6,7 +6,10 @@ import pytest
 
 from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 
 def test_measured_and_taken_home(page, voila, tmp_path):

@@ -11,7 +11,10 @@ from safetensors.torch import load_file, save_file
 from tests.browser.test_dashboard import button, card, picture, plot, wait_for_points, wait_for_text
 from workbench.catalog.networks import data_folder
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 
 class Hostile:

@@ -4,7 +4,10 @@ import pytest
 
 from tests.browser.test_dashboard import button, picture, run_all
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
 
 FIGURE = '.wb-figure[aria-label="One convolution and the three in its place"]'
 
