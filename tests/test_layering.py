@@ -40,6 +40,7 @@ APP = {
     "speeds": 3,
     "exports": 3,
     "panels": 4,
+    "classroom": 5,
     "dashboard": 5,
     "serve": 5,
 }

@@ -1,0 +1,52 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+
+from workbench.app.classroom import Kernel, Kernels
+
+
+class Fake:
+    """As much of a kernel as the culler looks at."""
+
+    def __init__(self, idle):
+        self.last_activity = datetime.now(UTC) - timedelta(seconds=idle)
+        self.execution_state, self.kernel_name = "idle", "python3"
+        self.kernel_spec = type("Spec", (), {"metadata": {}})
+
+
+def culled(kind, passes):
+    """Ids that are shut down in so many passes of the culler over a kernel that did nothing for two hours."""
+    manager = kind(cull_idle_timeout=3600, cull_connected=True)
+    manager._kernels["one"] = Fake(idle=7200)
+    gone = []
+
+    async def shutdown(kernel_id, **_):
+        gone.append(kernel_id)
+        del manager._kernels[kernel_id]
+
+    manager.shutdown_kernel = shutdown
+
+    async def go():
+        for _ in range(passes):
+            for kernel_id in list(manager._kernels):
+                await manager.cull_kernel_if_idle(kernel_id)
+
+    asyncio.run(go())
+    return gone, manager
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_time_of_a_kernel_begins_when_a_page_takes_it():
+    assert culled(AsyncMappingKernelManager, 1)[0] == ["one"]  # what is mended
+    gone, manager = culled(Kernels, 3)
+    assert gone == []
+    manager._kernels["one"].last_activity -= timedelta(seconds=7200)
+    asyncio.run(manager.cull_kernel_if_idle("one"))
+    assert gone == ["one"]
+
+
+def test_a_traceback_has_something_in_its_place():
+    assert "Traceback" not in Kernel.traceback_replacement_message
+    assert not hasattr(Kernel.__mro__[1], "traceback_replacement_message")  # if it has: this class can go

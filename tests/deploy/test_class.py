@@ -1,0 +1,243 @@
+"""A real server with the settings for a class, on a notebook of the tests: who gets in, and what one gets to see."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from dataclasses import dataclass
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from workbench.app import serve
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "a token for the tests"  # noqa: S105 - of no other server
+NOBODY = "11111111-1111-1111-1111-111111111111"
+CELLS = (
+    "# a comment of ours\nprint(6 * 7)",
+    "def fail(comm, message):\n    try:\n        1 / 0\n    except ZeroDivisionError:\n"
+    "        get_ipython().showtraceback()\nget_ipython().kernel.comm_manager.register_target('fail', fail)",
+    "raise ValueError('a word of ' + 'the cell')",
+)
+
+
+@dataclass
+class Answer:
+    """Of the server: its status, where it sends one, its headers and its text."""
+
+    status: int
+    to: str
+    headers: dict
+    text: str
+
+
+class Server:
+    """The server, and a browser's part of the talk with it."""
+
+    def __init__(self, port, log, process):
+        self.address, self.log, self.process = f"http://{serve.ADDRESS}:{port}", log, psutil.Process(process.pid)
+
+    def ask(self, path, *, cookies="", data=None, method=None):
+        request = urllib.request.Request(self.address + path, data=data, method=method)  # noqa: S310 - our own server
+        request.add_header("Cookie", cookies)
+        opener = urllib.request.build_opener(Stay)
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return Answer(answer.status, "", dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers.get("Location", ""), dict(error.headers), error.read().decode())
+
+    def enter(self):
+        """Cookies of somebody with the token, and the page."""
+        page = self.ask(f"/?token={urllib.parse.quote(TOKEN)}")
+        assert page.status == 200
+        return page.headers["Set-Cookie"].split(";")[0], page
+
+    def kernels(self):
+        alive = [p for p in self.process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        return sum("ipykernel_launcher" in p.cmdline() for p in alive)
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nothing."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+def kernel_of(page):
+    return re.search(r'"kernelId": "([\w-]+)"', page.text)[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    cells = [new_markdown_cell("# A lesson"), *map(new_code_cell, CELLS)]
+    for name in ("lesson.ipynb", "other.ipynb"):
+        nbformat.write(new_notebook(cells=cells, metadata=spec), folder / name)
+    (folder / "picture.png").write_bytes(b"a picture")
+    port = serve.free_port()
+    command, environment = serve.voila_command(
+        port,
+        browser=False,
+        folders=[serve.ALONE, serve.CLASS],
+        environment={**os.environ, "JUPYTER_TOKEN": TOKEN},
+        notebook=folder / "lesson.ipynb",
+    )
+    log = folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    try:
+        found = Server(port, log, process)
+        deadline = time.time() + 60
+        while time.time() < deadline:
+            assert process.poll() is None, log.read_text()
+            try:
+                found.ask("/login")
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_nobody_enters_without_the_token(server):
+    for path in ("/", "/?token=", "/?token=wrong", "/lesson.ipynb"):
+        answer = server.ask(path)
+        assert answer.status == 302
+        assert answer.to.startswith("/login")
+    assert server.ask(f"/api/kernels/{NOBODY}").status == 403
+    assert server.ask(f"/api/kernels/{NOBODY}", method="DELETE").status == 403
+    assert server.ask(f"/voila/api/shutdown/{NOBODY}", data=b"").status == 403
+    form = server.ask("/login")
+    assert form.status == 200
+    assert "://" not in form.text
+    assert "$" not in form.text
+
+
+def test_the_websocket_asks_for_the_token_too(server):
+    cookies, page = server.enter()
+    url = f"{server.address.replace('http', 'ws')}/api/kernels/{kernel_of(page)}/channels"
+
+    async def connect(**headers):
+        await _close(await websocket_connect(HTTPRequest(url, headers=headers)))
+
+    for headers in ({}, {"Cookie": cookies, "Origin": "http://elsewhere.example"}):
+        with pytest.raises(HTTPClientError) as refused:
+            asyncio.run(connect(**headers))
+        assert refused.value.code == 403
+    asyncio.run(connect(Cookie=cookies, Origin=server.address))
+
+
+def test_the_form_takes_the_token(server):
+    form = server.ask("/login?next=%2F%22%3E%3Cb%3E")
+    assert "<b>" not in form.text
+    xsrf = form.headers["Set-Cookie"].split(";")[0]
+    for typed, status in (("wrong", 401), (TOKEN, 302)):
+        data = urllib.parse.urlencode({"password": typed, "_xsrf": xsrf.split("=", 1)[1]}).encode()
+        answer = server.ask("/login", cookies=xsrf, data=data)
+        assert answer.status == status
+        assert ("That is not the token" in answer.text) == (status == 401)
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+    assert "SameSite=Lax" in answer.headers["Set-Cookie"]
+    assert server.ask("/login", data=urllib.parse.urlencode({"password": TOKEN}).encode()).status == 403  # no _xsrf
+
+
+def test_only_one_notebook_is_served_and_no_file(server):
+    cookies, _ = server.enter()
+    for path in ("lesson.ipynb", "other.ipynb", "picture.png", "log", "../log", "%2e%2e/log", "/etc/hostname"):
+        assert server.ask(f"/voila/files/{path}", cookies=cookies).status in (403, 404)
+    for path in ("/other.ipynb", "/voila/render/other.ipynb", "/voila/tree", "/api/contents", "/api/kernels", "/files"):
+        answer = server.ask(path, cookies=cookies)
+        assert answer.status == 302
+        assert server.ask(answer.to, cookies=cookies).status == 403
+
+
+def test_the_page_has_no_source_and_no_traceback(server):
+    _, page = server.enter()
+    assert "42" in page.text
+    assert "There was an error when executing cell" in page.text
+    assert "tell whoever runs the server" in page.text
+    for secret in ("a comment of ours", "print(6", "a word of", "Traceback", "ValueError", TOKEN):
+        assert secret not in page.text
+    assert "a word of the cell" in server.log.read_text()  # there it is
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.text) == []
+
+
+async def _talk(server, cookies, kernel, messages, wanted):
+    """Send messages as a page does; the first answer of the wanted type to each, or None after some seconds."""
+    url = f"{server.address.replace('http', 'ws')}/api/kernels/{kernel}/channels?session_id={uuid.uuid4().hex}"
+    socket = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies, "Origin": server.address}))
+    found = []
+    for kind, content in messages:
+        own = uuid.uuid4().hex
+        header = {"msg_id": own, "msg_type": kind, "session": "tests", "username": "", "version": "5.3", "date": ""}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
+        await socket.write_message(json.dumps({**message, "channel": "shell", "buffers": []}))
+        answer, deadline = None, time.time() + 5
+        while answer is None and (left := deadline - time.time()) > 0:
+            try:
+                text = await asyncio.wait_for(socket.read_message(), left)
+            except TimeoutError:
+                break
+            heard = json.loads(text)
+            if heard["parent_header"].get("msg_id") == own and heard["header"]["msg_type"] == wanted[kind]:
+                answer = heard["content"]
+        found.append(answer)
+    await _close(socket)
+    return found
+
+
+async def _close(socket):
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
+
+
+def test_a_page_can_run_no_code_and_sees_no_traceback_later(server):
+    cookies, page = server.enter()
+    messages = [
+        ("execute_request", {"code": "open('made', 'w')", "silent": False}),
+        ("kernel_info_request", {}),
+        ("comm_open", {"comm_id": "1", "target_name": "fail", "data": {}}),
+    ]
+    wanted = {"execute_request": "execute_reply", "kernel_info_request": "kernel_info_reply", "comm_open": "error"}
+    ran, info, error = asyncio.run(_talk(server, cookies, kernel_of(page), messages, wanted))
+    assert ran is None
+    assert info["status"] == "ok"
+    assert error["ename"] == "ExecutionError"
+    assert "ZeroDivisionError" not in json.dumps(error)
+    assert "details" in error["traceback"][0]
+    assert not (server.log.parent / "made").exists()
+
+
+def test_a_page_ends_its_own_kernel_and_another_site_does_not(server):
+    cookies, page = server.enter()
+    path, before = f"/voila/api/shutdown/{kernel_of(page)}", server.kernels()
+    assert server.ask(path, cookies=cookies, data=b"").status == 403
+    assert server.ask(path, cookies=f"{cookies}; _xsrf=00ff", data=b"_xsrf=11ee").status == 403
+    assert server.kernels() >= before
+    assert server.ask(path, cookies=f"{cookies}; _xsrf=00ff", data=b"_xsrf=00ff").status == 204
+    deadline = time.time() + 20
+    while server.kernels() >= before + 1:  # the pool may have been filled up meanwhile
+        assert time.time() < deadline
+        time.sleep(0.1)
+    assert server.ask(f"/api/kernels/{kernel_of(page)}", cookies=cookies).status == 404
