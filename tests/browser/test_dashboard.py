@@ -113,7 +113,7 @@ def test_the_whole_journey(page, voila):
     page.wait_for_function(
         "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
     )
-    button(page, "Undo edits").click()
+    button(page, "Reset plan").click()
     wait_for_text(page, "x5.25 fewer")
 
     # Compress.
