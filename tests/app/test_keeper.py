@@ -182,7 +182,10 @@ def test_damaged_files_are_left_out(state, damage):
         ("planning", {"planner": "magic"}),
         ("planning", {"macs_ratio": -1.0}),
         ("planning", {"strength": "strong"}),
-        ("training", {"stage": "fine-tuned", "epochs": 10**9, "learning_rate": 1, "schedule": "step", "learn_from": ""}),
+        (
+            "training",
+            {"stage": "fine-tuned", "epochs": 10**9, "learning_rate": 1, "schedule": "step", "learn_from": ""},
+        ),
         ("number", 99),
         ("choice", {"network": "../../etc/passwd", "data": "digits", "weights": "default"}),
         ("choice", {"network": "digits_vgg", "data": "digits", "weights": "mine.pth"}),

@@ -39,8 +39,8 @@ def plot(page, label):
     return dict(json.loads(page.evaluate(script, label)))
 
 
-def wait_for_points(page, label, name, number):
-    deadline = time.time() + 60
+def wait_for_points(page, label, name, number, seconds=60):
+    deadline = time.time() + seconds
     while plot(page, label).get(name, 0) < number:
         assert time.time() < deadline, f"{label}: {plot(page, label)}"
         page.wait_for_timeout(50)

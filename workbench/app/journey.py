@@ -25,6 +25,8 @@ class Step:
     words: str
 
 
+WORK = ("Compressing", "Calibrating", "Fine-tuning", "Training")
+"""How the titles of work on a compressed network begin."""
 NAMES = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
 
 
@@ -65,12 +67,20 @@ def _words(state: State, timed: bool, exported: bool) -> list[tuple[bool, bool, 
     if latest is None:
         waits = "Needs a compressed network: press Compress, or Compress for me."
         made = (False, idle, "Press Compress, or let Compress for me do it all.")
+        made = (False, False, _busy(state)) if _busy(state) else made
         return [chosen, looked, decided, made, *[(False, True, waits)] * 3]
-    made = _recovered(state)
+    busy = _busy(state)
+    made = (False, False, busy) if busy else _recovered(state)
     compared = (len(state.results) > 2, False, _compared(state))
     speed = (timed, False, "Timed on this machine." if timed else "See how fast it is on this machine: press Measure.")
     home = (exported, False, "Exported." if exported else "Save it as a file: for phones, for PyTorch, or a report.")
     return [chosen, looked, decided, made, compared, speed, home]
+
+
+def _busy(state: State) -> str:
+    """What is being made of the network, in a sentence, or ""."""
+    working = state.job.running and state.job.title.startswith(WORK)
+    return f"{state.job.title} is going on; you can look and plan meanwhile." if working else ""
 
 
 def _recovered(state: State) -> tuple[bool, bool, str]:

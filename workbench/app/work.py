@@ -165,7 +165,8 @@ class Worked(Planned):
         self.runs, self.unkept = self._history.runs(), self._history.problem
 
     def _run_of(self, number: int) -> Run:
-        found: Run | None = next((run for run in self.runs if run.number == number), None)
+        known = (*self.runs, *self._history.runs())  # another kernel may have stored it since
+        found: Run | None = next((run for run in known if run.number == number), None)
         if found is None:
             raise ValueError(f"run {number} is not in the store")
         return found

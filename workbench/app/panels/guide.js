@@ -16,7 +16,7 @@ function browserNumber() {
 }
 
 function render({ model, el }) {
-  const inLab = Boolean(document.querySelector(".jp-LabShell"));
+  const inLab = !window.workbenchServed;
   const bar = document.createElement("nav");
   bar.className = "wb-guide";
   bar.setAttribute("aria-label", "Steps");
@@ -109,7 +109,8 @@ function render({ model, el }) {
       asked = null; // a page in the background is slowed down by the browser
       return;
     }
-    if (asked !== null && performance.now() - asked > LOST && performance.now() - heard > LOST) lost.hidden = false;
+    const late = asked !== null && performance.now() - asked > LOST && performance.now() - heard > LOST;
+    if (late || document.querySelector(".wb .jupyter-widgets-disconnected")) lost.hidden = false;
     if (asked === null) asked = performance.now();
     try {
       model.send({ kind: "beat" });

@@ -76,7 +76,7 @@ def guide_panel(state: State, speeds: Speeds, exports: Exports, keeper: Keeper |
     undo.on_click(lambda _: state.undo())
     redo.on_click(lambda _: state.redo())
     state.observe(steps, ["network", "data", "plan", "selected", "results", "smaller", "number"])
-    state.job.observe(steps, ["error"])
+    state.job.observe(steps, ["error", "running"])
     speeds.observe(steps, ["findings"])
     exports.observe(steps, ["made"])
     state.observe(buttons, ["plan", "results", "undoable", "redoable"])
