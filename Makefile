@@ -37,7 +37,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# docs/api.md, from the docstrings.
+# What the pages in docs take from the code.
 api: $(STAMP)
 	$(BIN)/python docs/api.py
 

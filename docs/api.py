@@ -1,4 +1,8 @@
-"""``make api``: write docs/api.md, the reference of what ``import workbench as wb`` offers, from the docstrings."""
+"""``make api``: write what the pages in this folder take from the code.
+
+docs/api.md is the reference of what ``import workbench as wb`` offers, from the docstrings; docs/users.md has a table
+of the terms that the dashboard explains.
+"""
 
 import inspect
 import re
@@ -8,8 +12,10 @@ from pathlib import Path
 from types import FunctionType
 
 import workbench as wb
+from workbench.app.glossary import TERMS
 
-PAGE = Path(__file__).with_name("api.md")
+FOLDER = Path(__file__).parent
+MARKS = "<!-- terms: written by make api -->\n", "<!-- end of terms -->\n"
 GROUPS = {
     "catalog": "Networks and data by name",
     "compression": "From a network to a smaller network",
@@ -154,5 +160,21 @@ def _goes_on(lines: list[str], blank: int, section: str) -> bool:
     return section in LISTS and (following.startswith(" ") or " : " in following)
 
 
+def with_terms(page: str) -> str:
+    """A page with the table of terms between its marks."""
+    before, rest = page.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    lines = ["| word | what it means |", "|---|---|"]
+    lines += [f"| {name} | {text} |" for name, text in sorted(TERMS.items(), key=lambda item: item[0].lower())]
+    return before + MARKS[0] + "\n".join(lines) + "\n\n" + MARKS[1] + after
+
+
+def pages() -> dict[Path, str]:
+    """Each page as it should be."""
+    users = FOLDER / "users.md"
+    return {FOLDER / "api.md": reference(), users: with_terms(users.read_text(encoding="utf-8"))}
+
+
 if __name__ == "__main__":
-    PAGE.write_text(reference(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
