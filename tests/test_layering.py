@@ -24,6 +24,7 @@ APP = {
     "prints_kernel": 2,
     "prints_factors": 3,
     "jobs": 0,
+    "logs": 0,
     "glossary": 0,
     "planning": 0,
     "comparison": 1,

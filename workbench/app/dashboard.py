@@ -9,6 +9,7 @@ import torch
 
 from workbench.app.exports import Exports
 from workbench.app.glossary import term
+from workbench.app.logs import log_to_server
 from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
@@ -47,6 +48,7 @@ def build_dashboard(
         expect_network(network)
     if not isinstance(data, Data | None):
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
+    log_to_server()
     torch.set_num_threads(threads())
     state = state or State(network, data)
     arrival, speeds, exports = Arrival(), Speeds(state), Exports(state)
