@@ -270,7 +270,7 @@ def run_all(page, lab, notebook):
     while not re.fullmatch(r"\[\d+\]:", said := prompt.text_content().strip()):
         assert time.time() < deadline, f"the first cell still says {said}"
         if page.locator(".jp-Dialog").count():
-            print("DIALOG", page.locator(".jp-Dialog").first.inner_text())
+            page.keyboard.press("Escape")  # JupyterLab asks something now and then while it starts; nothing of ours
         if said == "[ ]:":
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()

@@ -10,16 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-import anywidget
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
+
+from workbench.app.panels.patience import PatientWidget
 
 HERE = Path(__file__).parent
 P = ParamSpec("P")
 
 
-class FigureView(anywidget.AnyWidget):
+class FigureView(PatientWidget):
     """Shows `figure`; change it through :meth:`show`. `picked` is the id of the point that was clicked last."""
 
     _esm = HERE / "figure_view.js"
@@ -38,7 +39,7 @@ class FigureView(anywidget.AnyWidget):
         self.spec = self.figure.to_json(validate=False)
 
 
-class _Library(anywidget.AnyWidget):
+class _Library(PatientWidget):
     """plotly.js itself; it makes itself known to the page as ``window.Plotly``."""
 
     _esm = get_plotlyjs() + "\nexport default {};"
