@@ -15,16 +15,19 @@ import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
 
+from workbench.app.figures import DARK
+
 HERE = Path(__file__).parent
 P = ParamSpec("P")
 
 
 class FigureView(anywidget.AnyWidget):
-    """Shows `figure`; change it through :meth:`show`."""
+    """Shows `figure`, which can be saved as PNG, SVG and CSV; change it through :meth:`show`."""
 
     _esm = HERE / "figure_view.js"
     spec = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
+    dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, figure: go.Figure, label: str) -> None:
         self.figure = figure
