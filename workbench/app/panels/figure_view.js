@@ -7,8 +7,9 @@ async function library() {
 
 const isDark = () => document.body.dataset.jpThemeLight === "false";
 const plain = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
-const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-const cell = (value) => (typeof value === "number" ? String(value) : quoted(plain(value)));
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
+const cell = (value) => (typeof value === "number" ? String(value) : quoted(harmless(plain(value))));
 
 // The traces that one sees as values: not the lines between points, not the numbers written at bars.
 function told(box) {
@@ -44,7 +45,7 @@ async function render({ model, el }) {
   const label = model.get("label");
   const box = document.createElement("div");
   box.className = "wb-figure";
-  box.setAttribute("role", "img");
+  box.setAttribute("role", "figure"); // no img: plotly's buttons are inside
   box.setAttribute("aria-label", label);
   box.style.minHeight = `${JSON.parse(model.get("spec")).layout.height || 300}px`;
   const tools = document.createElement("div");
@@ -58,10 +59,11 @@ async function render({ model, el }) {
   const settings = {
     displaylogo: false,
     responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+    // By name: the rest are below the figure, or would send it to another machine.
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     ...(touch && { displayModeBar: false }),
   };
-  const file = label.toLowerCase().replace(/[^a-z0-9]+/g, "_");
+  const file = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
 
   function figure(dark) {
     const colors = dark ? model.get("dark") : {};
@@ -103,8 +105,8 @@ async function render({ model, el }) {
     box.style.minHeight = `${layout.height || 300}px`;
     await plotly.react(box, data, layout, settings);
     const nothing = told(box).length === 0;
-    tools.style.visibility = nothing ? "hidden" : "visible";
-    for (const button of buttons) button.disabled = nothing;
+    box.classList.toggle("wb-nothing", nothing);
+    tools.hidden = nothing;
   }
 
   function draw() {

@@ -35,9 +35,10 @@ function render({ model, el }) {
 
   function lines() {
     const columns = model.get("columns");
-    const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+    const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
+    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     const all = [columns.map((c) => c.title), ...model.get("rows").map((row) => columns.map((c) => row[c.key]))];
-    return all.map((line) => line.map((value) => quoted(String(value))).join(",") + "\r\n").join("");
+    return all.map((line) => line.map((value) => quoted(harmless(String(value)))).join(",") + "\r\n").join("");
   }
 
   function drawHead() {
