@@ -52,9 +52,7 @@ def roofline_figure() -> go.Figure:
                     hovertemplate="%{customdata}<extra></extra>",
                 )
             )
-    figure.update_layout(
-        layout(520, margin={"l": 64, "t": 14}, legend={"y": 1.05, "yanchor": "bottom", "itemsizing": "constant"})
-    )
+    figure.update_layout(layout(520, margin={"l": 64, "t": 14}, legend={"y": -0.14, "itemsizing": "constant"}))
     ticks = {"type": "log", "dtick": 1, "minor": {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}}
     figure.update_xaxes(axis("multiply-adds for each byte moved", **ticks, tickformat="~g"))
     figure.update_yaxes(axis("billion multiply-adds a second", **ticks, tickformat="~g"))

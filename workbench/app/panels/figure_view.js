@@ -58,7 +58,6 @@ async function render({ model, el }) {
   const touch = matchMedia("(pointer: coarse)").matches;
   const settings = {
     displaylogo: false,
-    responsive: true,
     // By name: the rest are below the figure, or would send it to another machine.
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     ...(touch && { displayModeBar: false }),
@@ -120,7 +119,8 @@ async function render({ model, el }) {
   draw();
   model.on("change:spec", draw);
   const resize = new ResizeObserver(() => {
-    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box);
+    // Drawn again, because the first time the legend's room is that of the old width.
+    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(draw, console.error);
   });
   resize.observe(el);
   const theme = new MutationObserver(draw);
