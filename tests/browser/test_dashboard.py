@@ -283,4 +283,14 @@ def test_jupyterlab_shows_the_same(page, lab):
     button(page, "Compress").click()
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     picture(page, "jupyterlab")
+
+    # It is as dark as JupyterLab is.
+    page.get_by_role("menuitem", name="Settings").click()
+    page.get_by_role("menuitem", name="Theme").hover()
+    page.get_by_role("menuitem", name="JupyterLab Dark", exact=True).click()
+    dark = "() => getComputedStyle(document.querySelector('.wb-card')).backgroundColor === 'rgb(27, 35, 44)'"
+    page.wait_for_function(dark)
+    ink = "c => getComputedStyle(document.querySelector('.wb-figure .xtick text')).fill === c"
+    page.wait_for_function(ink, arg="rgb(230, 235, 240)")
+    picture(page, "jupyterlab_dark")
     assert page.elsewhere == []

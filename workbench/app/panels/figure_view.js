@@ -97,9 +97,10 @@ async function render({ model, el }) {
   let waiting = false;
 
   async function react() {
-    const known = figure(false).layout;
-    const ownPaper = known.paper_bgcolor && known.paper_bgcolor !== "rgba(0,0,0,0)"; // it is light wherever it stands
-    const { data, layout } = figure(isDark() && !ownPaper);
+    let shown = figure(false);
+    const paper = shown.layout.paper_bgcolor; // a figure with its own is light wherever it stands
+    if (isDark() && paper === "rgba(0,0,0,0)") shown = figure(true);
+    const { data, layout } = shown;
     if (touch) layout.dragmode = false; // a finger scrolls the page
     box.style.minHeight = `${layout.height || 300}px`;
     await plotly.react(box, data, layout, settings);

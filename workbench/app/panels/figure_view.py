@@ -25,6 +25,7 @@ class FigureView(anywidget.AnyWidget):
     """Shows `figure`, which can be saved as PNG, SVG and CSV; change it through :meth:`show`."""
 
     _esm = HERE / "figure_view.js"
+    _css = HERE / "figure_view.css"
     spec = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     dark = traitlets.Dict(DARK).tag(sync=True)
