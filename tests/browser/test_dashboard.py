@@ -285,12 +285,15 @@ def test_jupyterlab_shows_the_same(page, lab):
     picture(page, "jupyterlab")
 
     # It is as dark as JupyterLab is.
-    page.get_by_role("menuitem", name="Settings").click()
-    page.get_by_role("menuitem", name="Theme").hover()
-    page.get_by_role("menuitem", name="JupyterLab Dark", exact=True).click()
-    dark = "() => getComputedStyle(document.querySelector('.wb-card')).backgroundColor === 'rgb(27, 35, 44)'"
-    page.wait_for_function(dark)
-    ink = "c => getComputedStyle(document.querySelector('.wb-figure .xtick text')).fill === c"
-    page.wait_for_function(ink, arg="rgb(230, 235, 240)")
-    picture(page, "jupyterlab_dark")
+    for name, card_color, ink in (
+        ("JupyterLab Dark", "rgb(27, 35, 44)", "rgb(230, 235, 240)"),
+        ("JupyterLab Light", "rgb(255, 255, 255)", "rgb(31, 41, 51)"),
+    ):
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+        page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
+        style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
+        page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
+        page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
+        picture(page, name.lower().replace(" ", "_"))
     assert page.elsewhere == []
