@@ -298,4 +298,17 @@ def test_jupyterlab_shows_the_same(page, lab):
     wait_for_text(page, "Next: Speed and energy")
     picture(page, "jupyterlab-recovered")
     assert [problem for problem in page.problems if "widget" in problem.lower()] == []
+
+    # It is as dark as JupyterLab is.
+    for name, card_color, ink in (
+        ("JupyterLab Dark", "rgb(27, 35, 44)", "rgb(230, 235, 240)"),
+        ("JupyterLab Light", "rgb(255, 255, 255)", "rgb(31, 41, 51)"),
+    ):
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+        page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
+        style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
+        page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
+        page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
+        picture(page, name.lower().replace(" ", "_"))
     assert page.elsewhere == []

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
 
+from workbench.app.figures import DARK
 from workbench.app.panels.patience import PatientWidget
 
 HERE = Path(__file__).parent
@@ -21,12 +22,17 @@ P = ParamSpec("P")
 
 
 class FigureView(PatientWidget):
-    """Shows `figure`; change it through :meth:`show`. `picked` is the id of the point that was clicked last."""
+    """Shows `figure`, which can be saved as PNG, SVG and CSV; change it through :meth:`show`.
+
+    `picked` is the id of the point that was clicked last.
+    """
 
     _esm = HERE / "figure_view.js"
+    _css = HERE / "figure_view.css"
     spec = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     picked = traitlets.Unicode().tag(sync=True)
+    dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, figure: go.Figure, label: str) -> None:
         self.figure = figure

@@ -95,7 +95,7 @@ function render({ model, el }) {
     reload.addEventListener("click", () => location.reload());
     lost.append(reload);
   }
-  document.body.append(lost);
+  (el.closest(".wb") || document.body).append(lost); // for the theme's colours
   let heard = performance.now();
   let asked = null;
   let moved = performance.now();

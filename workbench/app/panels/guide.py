@@ -97,7 +97,7 @@ def guide_panel(state: State, speeds: Speeds, exports: Exports, keeper: Keeper |
 def offer_box(state: State, keeper: Keeper) -> w.Widget:
     """What an earlier session has left, with what can be done about it; over the page, so that nothing jumps."""
     text = w.HTML()
-    accept = w.Button(description="Go on", button_style="primary", layout={"width": "90px"})
+    accept = w.Button(description="Go on", button_style="primary", layout={"width": "92px", "flex": "none"})
     accept.tooltip = "Open the same network, plan and run, and go on with training that was cut off"
     decline = w.Button(
         description="Begin anew", tooltip="Forget that session; its runs stay", layout={"width": "110px"}

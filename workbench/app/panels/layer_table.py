@@ -39,7 +39,12 @@ COLUMNS = [
 
 
 class LayerTable(PatientWidget):
-    """A table whose rows can be picked, by mouse or keyboard."""
+    """A table whose rows can be picked, by mouse or keyboard.
+
+    Traits
+    ------
+    file : name under which its rows can be saved as CSV; "" for no such button.
+    """
 
     _esm = HERE / "layer_table.js"
     _css = HERE / "layer_table.css"
@@ -47,11 +52,12 @@ class LayerTable(PatientWidget):
     columns = traitlets.List(COLUMNS).tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
+    file = traitlets.Unicode().tag(sync=True)
 
 
 def layer_table(state: State) -> LayerTable:
     """The table, linked to the state's plan and selected layer."""
-    table = LayerTable()
+    table = LayerTable(file="layers.csv")
 
     def fill(_: object = None) -> None:
         table.rows = rows(state)
