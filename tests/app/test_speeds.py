@@ -114,3 +114,28 @@ def test_cancelled_and_refused_in_a_sentence(state, quick):
     model.job.wait(10)
     assert "would spoil the times" in model.job.error
     state.job.running = False
+
+
+def test_a_layer_is_picked_in_the_figures_and_marked_there(state, quick):
+    done(state, state.compress())
+    model = Speeds(state)
+    panel = speed_panel(state, model)
+    model.measure()
+    model.job.wait(120)
+    times, roof = find(panel, FigureView)[:2]
+    ids = [i for trace in json.loads(roof.spec)["data"] for i in trace.get("ids", ())]
+    assert {i.split("#")[0] for i in ids} <= {part.name for part in state.plan}
+    roof.picked = next(i for i in ids if i.startswith("features.10"))
+    assert state.selected == "features.10"
+    assert "<b>▸ features.10</b>" in json.loads(times.spec)["layout"]["xaxis"]["ticktext"]
+    shades = [
+        (i.split("#")[0], shade)
+        for trace in json.loads(roof.spec)["data"]
+        for i, shade in zip(trace.get("ids", ()), trace["marker"].get("opacity", ()), strict=True)
+        if trace.get("ids")
+    ]
+    assert {name for name, shade in shades if shade > 0.9} == {"features.10"}
+    times.picked = "features.3"
+    assert state.selected == "features.3"
+    times.picked = "everything else"
+    assert state.selected == "features.3"

@@ -60,7 +60,11 @@ def roofline_figure() -> go.Figure:
 
 
 def fill_roofline(
-    figure: BaseFigure, before: Profile | None, after: Profile | None, roofline: Roofline | None = None
+    figure: BaseFigure,
+    before: Profile | None,
+    after: Profile | None,
+    roofline: Roofline | None = None,
+    selected: str = "",
 ) -> None:
     """Every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
 
@@ -68,10 +72,12 @@ def fill_roofline(
     ----------
     before, after : profiles of the original and of the compressed network; None where there is none yet.
     roofline : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
+    selected : name of the layer that is looked at; the others are paler.
     """
     shown = {who: p for who, p in zip(WHO, (before, after), strict=True) if p is not None}
     rows = [row for profile in shown.values() for row in profile.rows if row.seconds > 0 and row.macs]
     slowest = max((row.seconds for row in rows), default=1.0)
+    marked = any(row.layer == selected for row in rows)
     with figure.batch_update():
         traces = iter(figure.data[1:])
         for who in WHO:
@@ -82,6 +88,10 @@ def fill_roofline(
                 trace.x = [row.intensity for row in found]
                 trace.y = [row.rate / 1e9 for row in found]
                 trace.marker.size = [SMALL + (LARGE - SMALL) * sqrt(row.seconds / slowest) for row in found]
+                trace.marker.opacity = [0.35 if marked and row.layer != selected else 0.95 for row in found]
+                trace.ids = [
+                    f"{row.layer}#{i}" for i, row in enumerate(found)
+                ]  # plotly drops doubles
                 trace.customdata = [_hover(who, row, profile, roofline) for row in found if profile]
         line = roof_line(rows, roofline)
         figure.data[0].x, figure.data[0].y = [x for x, _ in line], [y for _, y in line]
@@ -148,8 +158,13 @@ def times_figure() -> go.Figure:
     return figure
 
 
-def fill_times(figure: BaseFigure, before: Profile | None, after: Profile | None) -> None:
-    """One pair of bars a layer: the original's time, and that of the layer or its factors, one on the other."""
+def fill_times(figure: BaseFigure, before: Profile | None, after: Profile | None, selected: str = "") -> None:
+    """One pair of bars a layer: the original's time, and that of the layer or its factors, one on the other.
+
+    Parameters
+    ----------
+    selected : name of the layer that is looked at; it is marked.
+    """
     names, times = layer_times(before, after)
     with figure.batch_update():
         for trace, (part, label, *_) in zip(figure.data, STACK, strict=True):
@@ -158,9 +173,13 @@ def fill_times(figure: BaseFigure, before: Profile | None, after: Profile | None
             trace.x = [i + side for i, _, _ in bars]
             trace.base = [1e3 * base for _, base, _ in bars]
             trace.y = [1e3 * seconds for _, _, seconds in bars]
+            trace.ids = [names[i] for i, _, _ in bars]
             trace.customdata = [f"<b>{names[i]}</b><br>{label}: {quantity(seconds, 's')}" for i, _, seconds in bars]
         figure.layout.xaxis.tickvals = list(range(len(names)))
-        figure.layout.xaxis.ticktext = [name if len(name) <= 18 else f"…{name[-17:]}" for name in names]
+        short = [name if len(name) <= 18 else f"…{name[-17:]}" for name in names]
+        figure.layout.xaxis.ticktext = [
+            f"<b>▸ {text}</b>" if name == selected else text for name, text in zip(names, short, strict=True)
+        ]
         say_if_empty(figure, not names, "The time of each layer appears here once it has been measured.")
 
 

@@ -4,6 +4,7 @@ import ipywidgets as w
 
 from workbench.app.glance import MEASURES, fill_glance, glance_figure
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.picking import pick_layers
 from workbench.app.state import State
 
 
@@ -19,13 +20,7 @@ def glance_panel(state: State) -> w.Widget:
     def fill(_: object = None) -> None:
         figure.show(fill_glance, state.plan, state.selected, measure.value)
 
-    def picked(change: dict[str, str]) -> None:
-        names = {part.name for part in state.plan or ()}
-        if change["new"] in names:
-            state.selected = change["new"]
-        figure.picked = ""  # the same bar may be clicked again
-
-    figure.observe(picked, ["picked"])
+    pick_layers(state, figure)
     measure.observe(fill, "value")
     state.observe(fill, ["plan", "selected"])
     fill()

@@ -7,6 +7,7 @@ import ipywidgets as w
 from workbench.app.energies import energy_figure, fill_energy, fill_power, power_figure
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.picking import pick_layers
 from workbench.app.rooflines import fill_roofline, fill_times, roofline_figure, times_figure
 from workbench.app.speeds import Findings, Speeds
 from workbench.app.state import State
@@ -52,12 +53,16 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
             note = job.note if job.running or not model.note else model.note
             status.value = f"<div class='wb-status' role='status'>{escape(note)}</div>"
 
+    def mark(_: object = None) -> None:
+        findings = model.findings
+        before, after = findings.profiles if findings else (None, None)
+        times.show(fill_times, before, after, state.selected)
+        roof.show(fill_roofline, before, after, findings.roofline if findings else None, state.selected)
+
     def draw(_: object = None) -> None:
         findings = model.findings
         found.value = findings_html(findings)
-        before, after = findings.profiles if findings else (None, None)
-        times.show(fill_times, before, after)
-        roof.show(fill_roofline, before, after, findings.roofline if findings else None)
+        mark()
         spent = dict(zip(("original", "compressed"), findings.energies, strict=True)) if findings else {}
         joules.show(fill_energy, spent)
         power.show(fill_power, {name: one.trace for name, one in spent.items() if one.trace is not None})
@@ -72,6 +77,8 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
     model.job.observe(busy, ["running", "note", "error"])
     model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
     state.job.observe(busy, ["running"])
+    state.observe(lambda _: mark() if model.findings else None, ["selected"])
+    pick_layers(state, times, roof)
     draw()
     busy()
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
