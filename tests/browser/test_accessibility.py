@@ -229,6 +229,7 @@ def test_a_finger_hits_what_it_points_at(browser, served):
 
 def saved(page, figure, kind):
     """What its button saves; pressed by key."""
+    page.wait_for_timeout(200)  # Chromium drops the eleventh download in a second
     with page.expect_download() as waiting:
         page.get_by_role("group", name=f"Save {figure}", exact=True).get_by_text(kind, exact=True).press("Enter")
     assert waiting.value.suggested_filename == f"{figure.lower().replace(' ', '_')}.{kind.lower()}"
