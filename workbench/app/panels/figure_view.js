@@ -94,6 +94,19 @@ async function render({ model, el }) {
   tools.append(...buttons);
 
   let drawing = Promise.resolve();
+  let listening = false;
+
+  // A point that has an id can be picked.
+  function listen() {
+    if (listening || !box.on) return;
+    listening = true;
+    box.on("plotly_click", (event) => {
+      const point = event.points.find((p) => p.data.ids);
+      if (!point) return;
+      model.set("picked", String(point.data.ids[point.pointIndex]));
+      model.save_changes();
+    });
+  }
   let waiting = false;
 
   async function react() {
@@ -114,7 +127,7 @@ async function render({ model, el }) {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      drawing = drawing.then(react).catch(console.error);
+      drawing = drawing.then(react).then(listen).catch(console.error);
     });
   }
   draw();

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import anywidget
+from workbench.app.panels.patience import PatientWidget
 
 
-class Labels(anywidget.AnyWidget):
+class Labels(PatientWidget):
     """Invisible; gives the controls of the page that it stands on their accessible names."""
 
     _esm = Path(__file__).parent / "labels.js"

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from workbench.app.glossary import TERMS
+from workbench.app.panels.patience import PatientWidget
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
 from workbench.compression.table import times
@@ -38,7 +38,7 @@ COLUMNS = [
 ]
 
 
-class LayerTable(anywidget.AnyWidget):
+class LayerTable(PatientWidget):
     """A table whose rows can be picked, by mouse or keyboard.
 
     Traits
