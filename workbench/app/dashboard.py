@@ -17,8 +17,8 @@ from workbench.app.panels.export import export_panel
 from workbench.app.panels.glance import glance_panel
 from workbench.app.panels.guide import guide_panel
 from workbench.app.panels.heading import heading
+from workbench.app.panels.labels import Labels
 from workbench.app.panels.layer_table import layer_table
-from workbench.app.panels.names import Names
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
 from workbench.app.panels.pictures import pictures_panel
@@ -56,7 +56,7 @@ def build_dashboard(
     page = w.VBox(
         [
             arrival,
-            Names(),
+            Labels(),
             w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
             w.HTML(
                 "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "

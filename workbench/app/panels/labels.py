@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import anywidget
+from workbench.app.panels.patience import PatientWidget
 
 
-class Names(anywidget.AnyWidget):
+class Labels(PatientWidget):
     """Invisible; gives the controls of the page that it stands on their accessible names."""
 
-    _esm = Path(__file__).parent / "names.js"
+    _esm = Path(__file__).parent / "labels.js"
 
     def __init__(self) -> None:
         super().__init__(layout={"display": "none"})
