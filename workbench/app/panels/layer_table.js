@@ -10,6 +10,7 @@ function render({ model, el }) {
   table.append(head, body);
   root.append(table);
   el.append(root);
+  const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
 
   function drawHead() {
     const row = document.createElement("tr");
@@ -68,6 +69,9 @@ function render({ model, el }) {
           event.preventDefault();
         });
       }
+      const text = JSON.stringify(line);
+      if (drawn.get(row) === text) return;
+      drawn.set(row, text);
       row.dataset.name = line.name;
       columns.forEach((column, k) => {
         row.cells[k].className = column.kind;
