@@ -20,7 +20,7 @@ def test_it_opens_by_itself():
         "Cancel",
         "Calibrate",
         "From scratch",
-        "Undo edits",
+        "Reset plan",
     }
 
 
@@ -29,7 +29,7 @@ def test_every_card_says_that_weights_are_random():
     page = wb.build_dashboard(state=state)
     state.job.wait(60)
     headings = [box for box in find(page, w.HTML) if "class='wb-step'" in box.value]
-    assert len(headings) == 8
+    assert len(headings) == 9
     assert all("random weights" in box.value for box in headings)
     assert state.open(network="digits_vgg")
     state.job.wait(60)

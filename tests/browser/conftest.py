@@ -98,8 +98,12 @@ class Served:
 
     def kernels(self):
         """Number of kernels that it runs."""
+        return len(self.kernel_processes())
+
+    def kernel_processes(self):
+        """The kernels that it runs."""
         alive = [p for p in self.process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-        return sum("ipykernel_launcher" in p.cmdline() for p in alive)
+        return [p for p in alive if "ipykernel_launcher" in p.cmdline()]
 
 
 @contextmanager

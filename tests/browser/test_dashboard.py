@@ -39,8 +39,8 @@ def plot(page, label):
     return dict(json.loads(page.evaluate(script, label)))
 
 
-def wait_for_points(page, label, name, number):
-    deadline = time.time() + 60
+def wait_for_points(page, label, name, number, seconds=60):
+    deadline = time.time() + seconds
     while plot(page, label).get(name, 0) < number:
         assert time.time() < deadline, f"{label}: {plot(page, label)}"
         page.wait_for_timeout(50)
@@ -113,7 +113,7 @@ def test_the_whole_journey(page, voila):
     page.wait_for_function(
         "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
     )
-    button(page, "Undo edits").click()
+    button(page, "Reset plan").click()
     wait_for_text(page, "x5.25 fewer")
 
     # Compress.

@@ -7,11 +7,14 @@ from pathlib import Path
 import ipywidgets as w
 import torch
 
+from workbench.app.exports import Exports
 from workbench.app.glossary import term
 from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
 from workbench.app.panels.export import export_panel
+from workbench.app.panels.glance import glance_panel
+from workbench.app.panels.guide import guide_panel
 from workbench.app.panels.heading import heading
 from workbench.app.panels.layer_table import layer_table
 from workbench.app.panels.overview import cards
@@ -24,6 +27,7 @@ from workbench.app.panels.runs import runs_panel
 from workbench.app.panels.spectrum import spectrum_panel
 from workbench.app.panels.speed import speed_panel
 from workbench.app.panels.tradeoff import tradeoff_panel
+from workbench.app.speeds import Speeds
 from workbench.app.state import State
 from workbench.compression.data import Data
 from workbench.compression.network import Network, expect_network
@@ -45,35 +49,40 @@ def build_dashboard(
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     torch.set_num_threads(threads())
     state = state or State(network, data)
-    arrival = Arrival()
+    arrival, speeds, exports = Arrival(), Speeds(state), Exports(state)
     page = w.VBox(
         [
             arrival,
             w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
+            w.HTML(
+                "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "
+                f"take it away: ranks by {term('EVBMF')}, factors by {term('Tucker-2')}, recovery by "
+                f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
+            ),
+            guide_panel(state, speeds, exports),
             _card(
-                w.HTML(
-                    "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "
-                    f"take it away: ranks by {term('EVBMF')}, factors by {term('Tucker-2')}, recovery by "
-                    f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
-                ),
+                heading(state, 1, "Choose", "A network, its weights, and the images that it is to tell apart."),
                 chooser(state),
                 progress_bar(state, "Opening"),
+                step=1,
             ),
             cards(state),
             _card(
                 heading(
                     state,
-                    1,
+                    2,
                     "Look: the layers",
                     f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to "
-                    "each layer. Pick one to see it below.",
+                    "each layer. Pick one, in the table or in the figure, to see it everywhere below.",
                 ),
                 layer_table(state),
+                glance_panel(state),
+                step=2,
             ),
             _card(
                 heading(
                     state,
-                    2,
+                    3,
                     "Plan: the whole network, then the picked layer",
                     f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a "
                     f"direction of its channels ({term('singular values')}). Move a rank and watch what is kept, what "
@@ -81,20 +90,22 @@ def build_dashboard(
                 ),
                 planner_panel(state),
                 spectrum_panel(state),
+                step=3,
             ),
             w.HBox(
                 [
                     _card(
                         heading(
-                            state, 3, "Compress and recover", "Make the planned network, then bring its accuracy back."
+                            state, 4, "Compress and recover", "Make the planned network, then bring its accuracy back."
                         ),
                         recover_panel(state),
                         flex="1 1 0%",
+                        step=4,
                     ),
                     _card(
                         heading(
                             state,
-                            4,
+                            5,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
                             f"better, and the green steps are the {term('Pareto front')}. Choose by "
@@ -103,6 +114,7 @@ def build_dashboard(
                         ),
                         tradeoff_panel(state),
                         flex="1 1 0%",
+                        step=5,
                     ),
                 ],
                 layout={"flex_flow": "row wrap", "grid_gap": "12px"},
@@ -120,12 +132,27 @@ def build_dashboard(
             _card(
                 heading(
                     state,
+                    5,
+                    "Compare: images, filters, ranks, and the paper",
+                    "What the networks say of single images, what every layer has become, and the published figures.",
+                ),
+                _tabs(
+                    ("Images and filters", pictures_panel(state)),
+                    ("One layer's ranks", curves_panel(state)),
+                    ("Layer by layer", layerwise_panel(state)),
+                    ("The paper's table", paper_panel(state)),
+                ),
+            ),
+            _card(
+                heading(
+                    state,
                     6,
                     "Speed and energy: measured, not only counted",
                     f"Time the compressed network against the original on this machine, see where the time goes, and "
                     f"what {term('energy')} an image takes.",
                 ),
-                speed_panel(state),
+                speed_panel(state, speeds),
+                step=6,
             ),
             _card(
                 heading(
@@ -135,21 +162,8 @@ def build_dashboard(
                     "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each is "
                     "run after writing and compared with the network here.",
                 ),
-                export_panel(state),
-            ),
-            _card(
-                heading(
-                    state,
-                    8,
-                    "See: images, factors, and the paper",
-                    "What the networks say of single images, what every layer has become, and the published figures.",
-                ),
-                _tabs(
-                    ("Images and filters", pictures_panel(state)),
-                    ("One layer's ranks", curves_panel(state)),
-                    ("Layer by layer", layerwise_panel(state)),
-                    ("The paper's table", paper_panel(state)),
-                ),
+                export_panel(state, exports),
+                step=7,
             ),
         ],
         layout={"grid_gap": "12px", "width": "100%"},
@@ -176,8 +190,11 @@ def _tabs(*pages: tuple[str, w.Widget]) -> w.Tab:
     return tabs
 
 
-def _card(*children: w.Widget, flex: str = "") -> w.VBox:
+def _card(*children: w.Widget, flex: str = "", step: int = 0) -> w.VBox:
+    """A card; where a step of the journey begins, the bar at the top leads to it."""
     layout = {"grid_gap": "8px"} | ({"flex": flex, "min_width": "540px"} if flex else {})
     box = w.VBox(list(children), layout=layout)
     box.add_class("wb-card")
+    if step:
+        box.add_class(f"wb-at-{step}")
     return box

@@ -47,10 +47,11 @@ class Job(HasTraits):
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = 0.0
+        self.leaving = False  # whether the interpreter ends; nobody has asked to stop then
         try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:  # a script or a test: nobody else changes the traits
-            self._loop = None
+            self.loop = None
 
     def start(self, title: str, work: Callable[["Job"], None]) -> bool:
         """Run ``work(self)`` in a thread; False if something else is still running."""
@@ -67,6 +68,7 @@ class Job(HasTraits):
 
     def _leave(self) -> None:
         """Let the work end before the interpreter does: torch does not like to be cut off."""
+        self.leaving = True
         self._cancel.set()
         self.wait(5)
 
@@ -94,10 +96,10 @@ class Job(HasTraits):
 
     def post(self, change: Callable[[], None]) -> None:
         """Have `change` called in the thread that may change traits; calls keep their order."""
-        if self._loop is None or self._loop.is_closed():
+        if self.loop is None or self.loop.is_closed():
             change()
         else:
-            self._loop.call_soon_threadsafe(change)
+            self.loop.call_soon_threadsafe(change)
 
     def cancel(self) -> None:
         """Ask the work to stop; it does at its next step."""
@@ -125,10 +127,50 @@ class Job(HasTraits):
             raise Cancelled
         self.tell(share, note)
 
+    def part(self, begin: float, end: float, name: str = "") -> "Part":
+        """A part of the work, to be handed to something that reports from 0 to 1."""
+        return Part(self, begin, end, name)
+
     def wait(self, timeout: float | None = None) -> None:
         """Until the work has ended: for scripts and tests. In a cell, what it found appears after the cell."""
         if self._thread is not None:
             self._thread.join(timeout)
+
+
+class Part:
+    """A part of a job: what is reported as 0 to 1 is a share of the whole."""
+
+    def __init__(self, job: Job, begin: float, end: float, name: str) -> None:
+        self._job, self._begin, self._end, self._name = job, begin, end, name
+
+    def _of_all(self, share: float, note: str) -> tuple[float, str]:
+        return self._begin + (self._end - self._begin) * share, f"{self._name}: {note}" if note and self._name else note
+
+    def tell(self, share: float, note: str = "") -> None:
+        """As :meth:`Job.tell`."""
+        self._job.tell(*self._of_all(share, note))
+
+    def report(self, share: float, note: str = "") -> None:
+        """As :meth:`Job.report`."""
+        self._job.report(*self._of_all(share, note))
+
+    def post(self, change: Callable[[], None]) -> None:
+        """As :meth:`Job.post`."""
+        self._job.post(change)
+
+    def cancelled(self) -> bool:
+        """As :meth:`Job.cancelled`."""
+        return self._job.cancelled()
+
+    def part(self, begin: float, end: float, name: str = "") -> "Part":
+        """A part of this part."""
+        names = ", ".join(filter(None, (self._name, name)))
+        return Part(self._job, self._of_all(begin, "")[0], self._of_all(end, "")[0], names)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the interpreter ends."""
+        return self._job.leaving
 
 
 def sentence(error: BaseException) -> str:

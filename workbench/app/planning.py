@@ -5,6 +5,7 @@ from typing import Any
 
 from traitlets import HasTraits, Instance, Unicode, observe
 
+from workbench.app.edits import Edits
 from workbench.app.jobs import sentence
 from workbench.compression.budget import budget_plan
 from workbench.compression.plan import Plan, PlanError
@@ -110,6 +111,7 @@ class Planned(HasTraits):
     times : of the layers on this machine, once they have been measured; None before.
     selected : name of the layer that is looked at.
     notice : a sentence about the last edit that could not be made, or "".
+    undoable, redoable : what :meth:`undo` and :meth:`redo` would do, in words, or "".
     """
 
     spectra = Instance(Spectra, allow_none=True)
@@ -119,6 +121,13 @@ class Planned(HasTraits):
     times = Instance(Times, allow_none=True)
     selected = Unicode()
     notice = Unicode()
+    undoable = Unicode()
+    redoable = Unicode()
+
+    def __init__(self, **traits: object) -> None:
+        self._edits: Edits[tuple[Planning, Plan | None]] = Edits()
+        self._restoring = False
+        super().__init__(**traits)
 
     def planned(self, spectra: Spectra) -> Plan:
         """The plan of a network just opened; a budget that it cannot meet gives way to EVBMF."""
@@ -129,11 +138,14 @@ class Planned(HasTraits):
 
     @observe("planning", "measured", "times")
     def _replan(self, _: object) -> None:
+        if self._restoring:
+            return
         if self.spectra is not None and self.plan is not None:
             self._replace_plan(self.plan)  # what somebody chose by hand stays chosen
 
     def reset_plan(self) -> None:
         """Back to what the planner says of every layer."""
+        self._remember("all layers as the planner says")
         self._replace_plan(None)
 
     def _replace_plan(self, edited: Plan | None) -> None:
@@ -146,12 +158,16 @@ class Planned(HasTraits):
 
     def replan(self, **changes: Any) -> None:
         """Change settings of the planner."""
-        self.planning = replace(self.planning, **changes)
+        planning = replace(self.planning, **changes)
+        if planning != self.planning:
+            self._remember("another way to plan", f"planning {sorted(changes)}")
+            self.planning = planning
 
     def reset_layer(self) -> None:
         """Back to what EVBMF says of the selected layer."""
         if self.plan is not None and self.spectra is not None and self.selected:
             evbmf = replace(self.planning, planner="evbmf").plan(self.spectra)
+            self._remember(f"EVBMF's ranks for {self.selected}")
             self.plan = self.plan.with_layer(evbmf[self.selected])
             self.notice = ""
 
@@ -160,7 +176,9 @@ class Planned(HasTraits):
         if self.plan is None:
             return
         try:
-            self.plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
+            plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
+            self._remember(f"the ranks of {self.selected}", f"ranks {self.selected}")
+            self.plan = plan
             self.notice = ""
         except (PlanError, KeyError) as error:
             self.notice = str(error.args[0])
@@ -168,5 +186,45 @@ class Planned(HasTraits):
     def keep_layer(self) -> None:
         """Leave the selected layer as it is."""
         if self.plan is not None and self.selected:
-            self.plan = self.plan.keep(self.selected)
+            plan = self.plan.keep(self.selected)
+            self._remember(f"{self.selected} is kept")
+            self.plan = plan
             self.notice = ""
+
+    def _remember(self, words: str, key: str = "") -> None:
+        self._edits.remember(words, (self.planning, self.plan), key)
+        self._say_edits()
+
+    def undo(self) -> None:
+        """Take back the last edit of the plan or of its settings."""
+        if self._edits.undoable:
+            self._restore(*self._edits.undo((self.planning, self.plan)))
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back last."""
+        if self._edits.redoable:
+            self._restore(*self._edits.redo((self.planning, self.plan)))
+
+    def restore(self, planning: Planning, plan: Plan) -> None:
+        """Another plan and the settings that it was made by, as of an earlier session; it can be undone."""
+        self._remember("the plan of an earlier session")
+        self._put(planning, plan)
+
+    def _restore(self, planning: Planning, plan: Plan | None) -> None:
+        changed = [a.name for a, b in zip(plan or (), self.plan or (), strict=False) if a != b]
+        self._put(planning, plan)
+        if len(changed) == 1:
+            self.selected = changed[0]  # whoever takes something back wants to see it
+        self._say_edits()
+
+    def _put(self, planning: Planning, plan: Plan | None) -> None:
+        """A plan, which these settings have given with what was known then."""
+        self._restoring = True
+        try:
+            with self.hold_trait_notifications():
+                self.planning, self.plan, self.notice = planning, plan, ""
+        finally:
+            self._restoring = False
+
+    def _say_edits(self) -> None:
+        self.undoable, self.redoable = self._edits.undoable, self._edits.redoable

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from workbench.app.jobs import Cancelled, Job
+from workbench.app.jobs import Cancelled, Job, Part
 from workbench.app.results import Result, measure
 from workbench.compression.calibrate import calibrate
 from workbench.compression.data import Data, Split
@@ -80,12 +81,14 @@ class Bench:
     original : the network that was compressed.
     data : what is open.
     scored : the same, or None if the network cannot be scored on it.
+    checkpoint : where training is kept as it goes on, so that it can go on from there; None to keep nothing.
     """
 
-    job: Job
+    job: Job | Part
     original: Network
     data: Data
     scored: Data | None
+    checkpoint: Path | None = None
 
     def decompose(self, plan: Plan, number: int) -> Stage:
         """Factorise by a plan."""
@@ -178,6 +181,7 @@ class Bench:
             learning_rate=training.learning_rate,
             schedule=training.schedule,
             teacher=teacher,
+            checkpoint=self.checkpoint,
             cancelled=self.job.cancelled,
             progress=lambda share: self.job.tell(0.98 * share),
         ):
@@ -185,8 +189,8 @@ class Bench:
             told(curve)
             if epoch.epoch < epochs:
                 self.job.tell(0.98 * epoch.epoch / epochs, f"epoch {epoch.epoch + 1} of {epochs}")
-        if not curve:
-            raise Cancelled  # not one whole epoch
+        if not curve or (self.job.leaving and len(curve) < epochs):
+            raise Cancelled  # not one whole epoch, or to be gone on with from the checkpoint
         stopped = len(curve) < epochs
         end = f", cancelled after epoch {len(curve)} of {epochs}" if stopped else ""
         what = "training from scratch" if stage == "from scratch" else "fine-tuning"

@@ -97,6 +97,8 @@ class State(Tasks):
         self._history = History(opened.network.name, opened.data.name, opened.network.sha256 or opened.network.source)
         runs = self._history.runs()
         new = {} if same else self._fresh(opened)
+        if not same:
+            self._edits.forget()
         results = (opened.original,)
         self._later(data=opened.data, results=results, misfit=opened.misfit, smaller=None, number=0, curve=(), **new)
         self._later(runs=runs, unkept=self._history.problem)
@@ -113,6 +115,8 @@ class State(Tasks):
             "measured": None,
             "times": None,
             "notice": "",
+            "undoable": "",
+            "redoable": "",
             "warning": opened.notice,
             "selected": busiest.layer.name if busiest else "",
         }

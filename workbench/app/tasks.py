@@ -1,12 +1,14 @@
 """What can be done in the background: measure, compress, recover, sweep. Each is a verb of the session. No widgets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from workbench.app.history import outcome_results
-from workbench.app.jobs import Cancelled
+from workbench.app.history import BASELINE, outcome_results
+from workbench.app.jobs import Cancelled, Part
+from workbench.app.planning import Planning
 from workbench.app.recovery import Bench, Stage, Training, calibration_images
+from workbench.app.results import Result
 from workbench.app.work import Worked
 from workbench.compression.plan import Plan, PlanError
 from workbench.compression.sensitivities import sensitivities
@@ -14,6 +16,15 @@ from workbench.measure.lookup import measure_times
 
 SENSED = 48
 """Images on which the layers are compared."""
+FOR_ME = "Compressing for you:"
+ATTEMPTS = 3
+"""Runs that are tried, at most, when it is all left to the workbench."""
+ENOUGH = 1.0
+"""Points of accuracy that may be lost then."""
+SOME = 1.05
+"""Ratio of MACs under which nothing worth having is saved."""
+FINISH = Training(epochs=10, learning_rate=1e-3, schedule="cosine", learn_from="both")
+"""How a network is fine-tuned then."""
 
 
 class Tasks(Worked):
@@ -88,7 +99,7 @@ class Tasks(Worked):
             if stopped:
                 raise Cancelled
 
-        return self._train(f"Fine-tuning{self._run}", work)
+        return self._train(f"Fine-tuning{self._run}", work, {"stage": "fine-tuned", **asdict(training)})
 
     def from_scratch(self, training: Training | None = None, **settings: Any) -> bool:
         """Train the same architecture from Gaussian initialisation; the compressed network stays what it is."""
@@ -100,7 +111,7 @@ class Tasks(Worked):
             if stopped:
                 raise Cancelled
 
-        return self._train(f"Training from scratch{self._run}", work)
+        return self._train(f"Training from scratch{self._run}", work, {"stage": BASELINE, **asdict(training)})
 
     def sweep(self, ratios: Sequence[float], recover: str = "calibrate", training: Training | None = None) -> bool:
         """Compress to several budgets, one after the other, and recover each; the points come as they are ready.
@@ -148,7 +159,7 @@ class Tasks(Worked):
                 problems.append(str(error))
         return plans, problems[-1] if problems else ""
 
-    def _train(self, title: str, work: Callable[[Bench, Stage], None]) -> bool:
+    def _train(self, title: str, work: Callable[[Bench, Stage], None], training: dict[str, Any]) -> bool:
         start, earlier = self.newest, self.curve
 
         def trained(bench: Bench) -> None:
@@ -162,5 +173,88 @@ class Tasks(Worked):
                 # the network stays what it was, and so does what is shown of it
                 bench.job.post(lambda: self.set_trait("curve", earlier) if len(self.results) == count else None)
                 raise
+            finally:
+                if not bench.job.leaving:  # else it is to be gone on with
+                    if bench.checkpoint is not None:
+                        bench.checkpoint.unlink(missing_ok=True)
+                    self._later(training={})
 
+        if self.job.running:
+            return False
+        self.training = training
         return self._start(title, trained)
+
+    def compress_for_me(self) -> bool:
+        """Compress by the present plan and recover, in the background; if much is lost, again by gentler budgets.
+
+        It ends with the first run that is at most :data:`ENOUGH` points below the original, or with the last of
+        :data:`ATTEMPTS`; where nothing can be scored, with the first.
+        """
+        plan, planning = self.plan, self.planning
+
+        def work(bench: Bench) -> None:
+            if plan is None or self.spectra is None or self.original is None:
+                raise ValueError("open a network first")
+            tried, results, number = plan, self.results, self._next_number()
+            budget = replace(planning, planner="budget", layers="all", weights_ratio=1.0)
+            if tried.macs_ratio < SOME:  # nothing is saved yet
+                tried = self._budgeted(budget := replace(budget, macs_ratio=2.0), plan)
+            for attempt in range(ATTEMPTS):
+                if tried is not plan:
+                    self._foreseen(budget, tried)
+                part = bench.job.part(attempt / ATTEMPTS, (attempt + 1) / ATTEMPTS, f"try {attempt + 1}")
+                results = self._tried(bench, part, tried, number, results)
+                lost = self._lost(results[-1])
+                gentler = 1 + (tried.macs_ratio - 1) / 2
+                if lost is None or lost <= ENOUGH or gentler < SOME:
+                    return
+                number = max(number, *(r.number for r in results)) + 1
+                budget = replace(budget, macs_ratio=gentler)
+                tried = self._budgeted(budget, plan)
+
+        return self._start(f"{FOR_ME} {self.network.name if self.network else ''}", work)
+
+    def _tried(
+        self, bench: Bench, part: Part, plan: Plan, number: int, results: tuple[Result, ...]
+    ) -> tuple[Result, ...]:
+        """One try: decompose, calibrate, and fine-tune if that is not enough; all results until then."""
+        stage = replace(bench, job=part.part(0.0, 0.15, "factorising")).decompose(plan, number)
+        begun = self._begun(stage, number, results)
+        self._later(curve=(), **begun)
+        results = (*results, replace(stage.result, number=int(str(begun["number"]))))
+        stage = Stage(stage.network, results[-1])
+        if self.calibratable:
+            stage = replace(bench, job=part.part(0.15, 0.4, "calibrating")).calibrate(stage)
+            results = (*results, stage.result)
+            self._later(smaller=stage.network, results=results, **self._stored(stage))
+        lost = self._lost(stage.result)
+        if self.trainable and lost is not None and lost > ENOUGH / 2:
+            tuning = replace(bench, job=part.part(0.4, 1.0, "fine-tuning"))
+            tuned, stopped = tuning.train(stage, FINISH, lambda curve: self._later(curve=curve))
+            if tuned.result.score and stage.result.score and tuned.result.score.top1 >= stage.result.score.top1:
+                results = (*results, tuned.result)
+                self._later(smaller=tuned.network, results=results, **self._stored(tuned))
+            if stopped:
+                raise Cancelled
+        return results
+
+    def _lost(self, result: Result) -> float | None:
+        """Points below the original; None where nothing is scored."""
+        before = self.original.score if self.original else None
+        return before.top1 - result.score.top1 if before is not None and result.score is not None else None
+
+    def _budgeted(self, budget: Planning, edited: Plan) -> Plan:
+        assert self.spectra is not None
+        try:
+            return budget.plan(self.spectra, self.measured, edited)
+        except PlanError:  # what is kept by hand is in the way
+            return budget.plan(self.spectra, self.measured)
+
+    def _foreseen(self, planning: Planning, plan: Plan) -> None:
+        """The plan that is tried is the one on the page, and can be undone."""
+
+        def change() -> None:
+            self._remember("another way to plan")
+            self._put(planning, plan)
+
+        self.job.post(change)

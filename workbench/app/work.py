@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from traitlets import Instance, Int, Tuple, Unicode
+from traitlets import Dict, Instance, Int, Tuple, Unicode
 
 from workbench.app.history import BASELINE, History, results_of
 from workbench.app.jobs import Job
@@ -28,6 +29,8 @@ class Worked(Planned):
     curve : epochs of the current or last fine-tuning.
     runs : what the run store has of this network on these data, from this and earlier sessions.
     unkept : why runs are not kept or not found, in a sentence, or "".
+    training : what is being trained and how, {"stage": "fine-tuned" or "from scratch", and the settings}, or empty.
+    checkpoint : where training is kept as it goes on; None to keep nothing.
     job : the work in the background.
     """
 
@@ -40,6 +43,8 @@ class Worked(Planned):
     curve = Tuple()
     runs = Tuple()
     unkept = Unicode()
+    training = Dict()
+    checkpoint = Instance(Path, allow_none=True)
     job = Instance(Job)
 
     def __init__(self, **traits: object) -> None:
@@ -102,7 +107,7 @@ class Worked(Planned):
         def run(job: Job) -> None:
             if self.network is None or self.data is None:
                 raise ValueError("open a network first")
-            work(Bench(job, self.network, self.data, self._scored_data))
+            work(Bench(job, self.network, self.data, self._scored_data, self.checkpoint if self.training else None))
 
         return self.job.start(title, run)
 
@@ -119,13 +124,13 @@ class Worked(Planned):
         numbers = [r.number for r in self.results] + [run.number for run in self.runs]
         return max(numbers, default=0) + 1
 
-    def _begun(self, stage: Stage, number: int) -> dict[str, object]:
-        """Traits after the first stage of a new run, which is in the store then."""
+    def _begun(self, stage: Stage, number: int, before: tuple[Result, ...] | None = None) -> dict[str, object]:
+        """Traits after the first stage of a new run, which is in the store then; `before` are the results until now."""
         history, original = self._history, self.original
         assert original is not None
         stage = history.keep(original, stage, asdict(self.planning), number)
         kept = {"runs": history.runs(), "unkept": history.problem}
-        results = (*self.results, stage.result)
+        results = (*(self.results if before is None else before), stage.result)
         return {"smaller": stage.network, "number": stage.result.number, "results": results, **kept}
 
     def _with(self, stage: Stage) -> dict[str, object]:
@@ -133,7 +138,7 @@ class Worked(Planned):
         return {"smaller": stage.network, "results": (*self.results, stage.result), **self._stored(stage)}
 
     def _stored(self, stage: Stage) -> dict[str, object]:
-        self._history.add_stage(stage, self.runs)
+        self._history.add_stage(stage, self._history.runs())  # traits may be a step behind
         return {"runs": self._history.runs(), "unkept": self._history.problem}
 
     def resume(self, number: int) -> bool:
@@ -160,7 +165,8 @@ class Worked(Planned):
         self.runs, self.unkept = self._history.runs(), self._history.problem
 
     def _run_of(self, number: int) -> Run:
-        found: Run | None = next((run for run in self.runs if run.number == number), None)
+        known = (*self.runs, *self._history.runs())  # another kernel may have stored it since
+        found: Run | None = next((run for run in known if run.number == number), None)
         if found is None:
             raise ValueError(f"run {number} is not in the store")
         return found

@@ -1,6 +1,7 @@
 """Recovery with labels, or from the original network's answers: gradient descent over the whole network."""
 
 import hashlib
+import logging
 import math
 import runpy
 import time
@@ -22,6 +23,8 @@ from workbench.compression.processes import BATCH_NORMS, Processes
 from workbench.compression.recipe import Recipe
 
 __all__ = ["Epoch", "finetune"]
+
+log = logging.getLogger(__name__)
 
 
 def finetune(
@@ -53,7 +56,8 @@ def finetune(
         the labels, or alone from images without any (:meth:`Split.unlabelled`).
     checkpoint : a file to which the state of training is written as it goes on. If it is there already, training goes
         on from it, bit by bit as if it had never stopped, and the epochs done before are yielded again.
-    checkpoint_seconds : it is written when so much time has passed since the last, and after every epoch.
+    checkpoint_seconds : it is written when so much time has passed since the last, and after every epoch. If it cannot
+        be written, the log says so and training goes on.
     cancelled : asked before every batch; if it says True, training stops there and nothing more is yielded. The
         weights are then those of the last step taken (with `keep_best`, of the best epoch, if there was one).
     progress : called with the share of all steps done after every batch.
@@ -262,7 +266,10 @@ class _Training:
         if self.file is None or self.processes.index:
             return
         self.done.scaler = self.scaler.state_dict()
-        save_checkpoint(self.file, self.about(), self.done, self.model, self.optimizer, self.best)
+        try:
+            save_checkpoint(self.file, self.about(), self.done, self.model, self.optimizer, self.best)
+        except OSError as error:  # a full disk, say: what has been trained so far is worth more than the file
+            log.warning("training goes on, but the checkpoint %s was not written: %s", self.file.name, error)
         self.saved = time.monotonic()
 
 

@@ -19,6 +19,19 @@ async function render({ model, el }) {
     toImageButtonOptions: { filename: model.get("label"), scale: 2 },
   };
   let drawing = Promise.resolve();
+  let listening = false;
+
+  // A point that has an id can be picked.
+  function listen() {
+    if (listening || !box.on) return;
+    listening = true;
+    box.on("plotly_click", (event) => {
+      const point = event.points.find((p) => p.data.ids);
+      if (!point) return;
+      model.set("picked", String(point.data.ids[point.pointIndex]));
+      model.save_changes();
+    });
+  }
   let waiting = false;
 
   function draw() {
@@ -27,7 +40,7 @@ async function render({ model, el }) {
     requestAnimationFrame(() => {
       waiting = false;
       const figure = JSON.parse(model.get("spec"));
-      drawing = drawing.then(() => plotly.react(box, figure.data, figure.layout, settings)).catch(console.error);
+      drawing = drawing.then(() => plotly.react(box, figure.data, figure.layout, settings)).then(listen).catch(console.error);
     });
   }
   draw();

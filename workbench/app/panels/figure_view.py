@@ -20,11 +20,12 @@ P = ParamSpec("P")
 
 
 class FigureView(anywidget.AnyWidget):
-    """Shows `figure`; change it through :meth:`show`."""
+    """Shows `figure`; change it through :meth:`show`. `picked` is the id of the point that was clicked last."""
 
     _esm = HERE / "figure_view.js"
     spec = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
+    picked = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, figure: go.Figure, label: str) -> None:
         self.figure = figure

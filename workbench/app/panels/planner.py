@@ -26,7 +26,7 @@ def planner_panel(state: State) -> w.Widget:
     small = _box(w.FloatSlider, "fewer weights, times", 370, min=1.0, max=10.0, step=0.05, readout_format=".2f")
     small.style.description_width = "146px"
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
-    reset = w.Button(description="Undo edits", tooltip="Undo all edits by hand: every layer as the planner says")
+    reset = w.Button(description="Reset plan", tooltip="Undo all edits by hand: every layer as the planner says")
     sense = w.Button(
         description="Measure layers",
         tooltip="Compress each layer alone and see how the answers change: budgets then spare the layers that matter",

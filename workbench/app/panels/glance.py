@@ -1,0 +1,32 @@
+"""A bar for every layer; a click picks it."""
+
+import ipywidgets as w
+
+from workbench.app.glance import MEASURES, fill_glance, glance_figure
+from workbench.app.panels.figure_view import FigureView
+from workbench.app.state import State
+
+
+def glance_panel(state: State) -> w.Widget:
+    """What every layer costs, original and planned, by MACs or by weights."""
+    figure = FigureView(glance_figure(), "Layers at a glance")
+    measure = w.ToggleButtons(
+        options=[(text, name) for name, text in MEASURES.items()],
+        tooltips=["Multiply-adds for one image", "Numbers that the network stores"],
+        style={"button_width": "132px"},
+    )
+
+    def fill(_: object = None) -> None:
+        figure.show(fill_glance, state.plan, state.selected, measure.value)
+
+    def picked(change: dict[str, str]) -> None:
+        names = {part.name for part in state.plan or ()}
+        if change["new"] in names:
+            state.selected = change["new"]
+        figure.picked = ""  # the same bar may be clicked again
+
+    figure.observe(picked, ["picked"])
+    measure.observe(fill, "value")
+    state.observe(fill, ["plan", "selected"])
+    fill()
+    return w.VBox([measure, figure], layout={"grid_gap": "2px"})
