@@ -1,24 +1,28 @@
-"""What can wait until the hand rests: what nobody reads while a slider moves. No widgets."""
+"""What can wait while the hand moves a slider: what is not under its eye. No widgets."""
 
 import asyncio
 from collections.abc import Callable
 
 REST = 0.3
 """Seconds without a change after which the hand is taken to rest."""
+BESIDE = 0.1
+"""Seconds between two drawings of what is looked at only from the corner of the eye."""
 
 
-class WhenAtRest:
-    """Something to be done once nothing has asked for it for a while; asked for again and again, it is done once.
+class Later:
+    """Something to be done a little later, once however often it was asked for meanwhile.
 
     Where no event loop runs (a script, a test) it is done at once.
 
     Parameters
     ----------
     do : what is to be done, in the thread of the loop, which is the one that may change widgets.
+    seconds : how much later.
+    resting : whether the time begins anew whenever it is asked for again.
     """
 
-    def __init__(self, do: Callable[[], None]) -> None:
-        self._do = do
+    def __init__(self, do: Callable[[], None], seconds: float = REST, *, resting: bool = True) -> None:
+        self._do, self._seconds, self._resting = do, seconds, resting
         self._waiting: asyncio.TimerHandle | None = None
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
@@ -30,6 +34,12 @@ class WhenAtRest:
         if self._loop is None or self._loop.is_closed():
             self._do()
             return
+        if self._waiting is not None and not self._resting:
+            return
         if self._waiting is not None:
             self._waiting.cancel()
-        self._waiting = self._loop.call_later(REST, self._do)
+        self._waiting = self._loop.call_later(self._seconds, self._now)
+
+    def _now(self) -> None:
+        self._waiting = None
+        self._do()

@@ -1,4 +1,6 @@
 // Shows the figure in `spec`, whole, whenever it changes: no update can be lost, and a burst of them is drawn once.
+const UNSEEN = 200; // milliseconds that a figure may wait which is out of sight
+
 async function library() {
   while (!window.Plotly) await new Promise((done) => setTimeout(done, 20));
   return window.Plotly;
@@ -33,8 +35,16 @@ async function render({ model, el }) {
     });
   }
   let waiting = false;
+  let timer = 0;
+  let seen = true;
 
   function draw() {
+    if (seen) paint();
+    else timer ||= setTimeout(paint, UNSEEN);
+  }
+  function paint() {
+    clearTimeout(timer);
+    timer = 0;
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -49,7 +59,14 @@ async function render({ model, el }) {
     if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box);
   });
   resize.observe(el);
+  const sight = new IntersectionObserver((entries) => {
+    seen = entries.at(-1).isIntersecting;
+    if (seen && timer) paint();
+  });
+  sight.observe(box);
   return () => {
+    clearTimeout(timer);
+    sight.disconnect();
     resize.disconnect();
     plotly.purge(box);
   };

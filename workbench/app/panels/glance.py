@@ -4,6 +4,7 @@ import ipywidgets as w
 
 from workbench.app.glance import MEASURES, fill_glance, glance_figure
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.rest import BESIDE, Later
 from workbench.app.state import State
 
 
@@ -27,6 +28,6 @@ def glance_panel(state: State) -> w.Widget:
 
     figure.observe(picked, ["picked"])
     measure.observe(fill, "value")
-    state.observe(fill, ["plan", "selected"])
+    state.observe(Later(fill, BESIDE, resting=False), ["plan", "selected"])  # the picked layer goes before
     fill()
     return w.VBox([measure, figure], layout={"grid_gap": "2px"})

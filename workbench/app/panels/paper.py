@@ -6,7 +6,7 @@ import ipywidgets as w
 
 from workbench.app.panels.planner import POLICIES
 from workbench.app.paper import Paper
-from workbench.app.rest import WhenAtRest
+from workbench.app.rest import Later
 from workbench.app.state import State
 from workbench.catalog.published import SOURCE
 from workbench.compression.layerwise import layerwise
@@ -70,6 +70,6 @@ def layerwise_panel(state: State) -> w.Widget:
         html = layerwise(state.plan)._repr_html_() if state.plan is not None else ""
         shown.value = f"<div class='wb-scroll'>{html}</div>" if html else "<p class='wb-soft'>No network is open.</p>"
 
-    state.observe(WhenAtRest(fill), ["plan"])  # a large table, mostly hidden behind another tab
+    state.observe(Later(fill), ["plan"])  # a large table, mostly hidden behind another tab
     fill()
     return shown
