@@ -5,24 +5,20 @@ from collections.abc import Callable
 
 REST = 0.3
 """Seconds without a change after which the hand is taken to rest."""
-BESIDE = 0.1
-"""Seconds between two drawings of what is looked at only from the corner of the eye."""
 
 
 class Later:
-    """Something to be done a little later, once however often it was asked for meanwhile.
+    """Something to be done once the hand rests, once however often it was asked for meanwhile.
 
     Where no event loop runs (a script, a test) it is done at once.
 
     Parameters
     ----------
     do : what is to be done, in the thread of the loop, which is the one that may change widgets.
-    seconds : how much later.
-    resting : whether the time begins anew whenever it is asked for again.
     """
 
-    def __init__(self, do: Callable[[], None], seconds: float = REST, *, resting: bool = True) -> None:
-        self._do, self._seconds, self._resting = do, seconds, resting
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do = do
         self._waiting: asyncio.TimerHandle | None = None
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
@@ -34,12 +30,6 @@ class Later:
         if self._loop is None or self._loop.is_closed():
             self._do()
             return
-        if self._waiting is not None and not self._resting:
-            return
         if self._waiting is not None:
             self._waiting.cancel()
-        self._waiting = self._loop.call_later(self._seconds, self._now)
-
-    def _now(self) -> None:
-        self._waiting = None
-        self._do()
+        self._waiting = self._loop.call_later(REST, self._do)

@@ -4,7 +4,7 @@ import ipywidgets as w
 
 from workbench.app.glance import MEASURES, fill_glance, glance_figure
 from workbench.app.panels.figure_view import FigureView
-from workbench.app.rest import BESIDE, Later
+from workbench.app.rest import Later
 from workbench.app.state import State
 
 
@@ -28,6 +28,7 @@ def glance_panel(state: State) -> w.Widget:
 
     figure.observe(picked, ["picked"])
     measure.observe(fill, "value")
-    state.observe(Later(fill, BESIDE, resting=False), ["plan", "selected"])  # the picked layer goes before
+    state.observe(fill, ["selected"])
+    state.observe(Later(fill), ["plan"])  # the hand is on the picked layer: that goes before
     fill()
     return w.VBox([measure, figure], layout={"grid_gap": "2px"})
