@@ -21,6 +21,8 @@ GREY, INK = "#C3CAD3", "#1F2933"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 GRID = "#E4E9F0"
 MODES = (("Input channels", "in"), ("Output channels", "out"))
+HATCHED = 96
+"""Bars up to which hatching can be seen; with more of them it would only take twice as long to draw."""
 
 
 def layout(height: int, **more: object) -> dict[str, object]:
@@ -108,6 +110,7 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
             index = np.arange(1, n + 1)
             kept.x, kept.y = index[:shown], values[:shown]
             left_out.x, left_out.y = index[shown:], values[shown:]
+            left_out.marker.pattern.shape = "/" if n <= HATCHED else ""
             line.x, line.y = (0.5, n + 0.5), (threshold, threshold)
             chosen = f"all {n} directions kept" if rank is None else f"{shown} of {n} directions kept"
             figure.layout.annotations[i].text = title + _two_lines(f"{chosen}; EVBMF finds {found}")
