@@ -1,6 +1,8 @@
 # The two commands: make dashboard, make test. All others are parts of them or for developers.
 PYTHON ?= python3
 PORT ?= 8866
+ADDRESS ?= 127.0.0.1
+SETTINGS ?=
 BROWSER ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +10,7 @@ STAMP := $(VENV)/.installed
 MARK :=# arguments for pytest, like MARK="-m 'not browser'"
 WORKERS ?= 2
 
-.PHONY: venv dashboard lab test lint notebooks bench clean
+.PHONY: venv dashboard class lab test lint api notebooks bench clean
 
 venv: $(STAMP)
 
@@ -18,6 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 dashboard: $(STAMP)
 	@$(BIN)/python -m workbench.app.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
+
+# For many: docs/operators.md. SETTINGS is a folder with a voila.json, which goes over deploy/class/voila.json.
+class: $(STAMP)
+	@$(BIN)/python -m workbench.app.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
+		--port "$(PORT)" --address "$(ADDRESS)"
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter none,$(BROWSER)),--no-browser)
@@ -29,6 +36,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the pages in docs take from the code.
+api: $(STAMP)
+	$(BIN)/python docs/api.py
 
 # Every notebook, executed, as a page of HTML with its pictures that needs nothing else, in build/notebooks. The
 # dashboard is nothing without its kernel.

@@ -7,7 +7,7 @@ from typing import Protocol
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 
-from workbench.app.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILLION, axis, layout, say_if_empty
+from workbench.app.figures import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION, axis, layout, say_if_empty
 from workbench.compression.curves import CurvePoint
 from workbench.compression.data import Accuracy
 from workbench.kernels.complexity import Cost
@@ -37,7 +37,7 @@ class Point(Protocol):
 
 
 STAGES = (
-    ("original", "star", INK, 15),
+    ("original", "star", SLATE, 15),
     ("decomposed", "circle-open", VERMILLION, 12),
     ("calibrated", "diamond", ORANGE, 12),
     ("distilled", "square", GREEN, 11),
@@ -49,9 +49,9 @@ STAGES = (
 def tradeoff_figure() -> go.Figure:
     """Empty figure for :func:`fill_tradeoff`: the paths of runs, one trace for each stage, and the Pareto front."""
     figure = go.Figure()
-    path = {"color": GREY, "width": 1.5, "dash": "dot"}
+    path = {"color": EDGE, "width": 1.5, "dash": "dot"}
     figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
-    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": "#7B8794"}}
+    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
     hover = "%{customdata}<extra></extra>"
     figure.add_trace(go.Scatter(name="earlier sessions", mode="markers", marker=old, hovertemplate=hover))
     for stage, symbol, color, size in STAGES:
@@ -101,7 +101,7 @@ def fill_tradeoff(figure: BaseFigure, results: Sequence[Point], earlier: Sequenc
         text = (
             "No accuracy without data that fit the network." if results else "The network is being opened and scored."
         )
-        say_if_empty(figure, not scored, text)
+        say_if_empty(figure, not scored, text, small=False)
 
 
 def accuracy_title(results: Sequence[Point]) -> str:
@@ -129,7 +129,7 @@ def _top1(result: Point) -> float:
 
 def stages_figure() -> go.Figure:
     """Empty figure for :func:`fill_stages`: one bar a stage, its accuracy below it, clear of the interval."""
-    bars = {"type": "data", "symmetric": False, "color": "#7B8794", "thickness": 1.5, "width": 6}
+    bars = {"type": "data", "symmetric": False, "color": EDGE, "thickness": 1.5, "width": 6}
     figure = go.Figure(go.Bar(width=0.62, error_y=bars, hovertemplate="%{customdata}<extra></extra>"))
     figure.update_layout(layout(232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False))
     figure.update_xaxes({**axis("", showgrid=False), "type": "category", "ticks": "", "title": None})
@@ -158,7 +158,9 @@ def fill_stages(figure: BaseFigure, results: Sequence[Point], number: int | None
         trace.error_y.arrayminus = [score.top1 - score.interval[0] for score in scores]
         figure.layout.yaxis.title.text = accuracy_title([r for r, _ in shown])
         figure.layout.yaxis.range = [0, 105]
-        say_if_empty(figure, not shown, "Each stage is a bar here: original, decomposed, calibrated, fine-tuned.")
+        figure.layout.xaxis.range = [-0.5, max(len(shown), 4) - 0.5]
+        text = "Each stage is a bar here: original, decomposed, calibrated, fine-tuned."
+        say_if_empty(figure, not shown, text, small=False)
 
 
 def ranks_figure() -> go.Figure:

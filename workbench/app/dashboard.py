@@ -9,6 +9,7 @@ import torch
 
 from workbench.app.exports import Exports
 from workbench.app.glossary import term
+from workbench.app.logs import log_to_server
 from workbench.app.panels.arrival import Arrival
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
@@ -17,6 +18,7 @@ from workbench.app.panels.glance import glance_panel
 from workbench.app.panels.guide import guide_panel
 from workbench.app.panels.heading import heading
 from workbench.app.panels.layer_table import layer_table
+from workbench.app.panels.names import Names
 from workbench.app.panels.overview import cards
 from workbench.app.panels.paper import layerwise_panel, paper_panel
 from workbench.app.panels.pictures import pictures_panel
@@ -47,12 +49,14 @@ def build_dashboard(
         expect_network(network)
     if not isinstance(data, Data | None):
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
+    log_to_server()
     torch.set_num_threads(threads())
     state = state or State(network, data)
     arrival, speeds, exports = Arrival(), Speeds(state), Exports(state)
     page = w.VBox(
         [
             arrival,
+            Names(),
             w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
             w.HTML(
                 "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "

@@ -6,12 +6,12 @@ from textwrap import wrap
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 
-from workbench.app.figures import BLUE, GREY, INK, ORANGE, axis, layout, say_if_empty
+from workbench.app.figures import BLUE, GREY, INK, ORANGE, SKY, axis, layout, say_if_empty
 from workbench.compression.table import quantity
 from workbench.measure.counters import PowerTrace
 from workbench.measure.energy import Energy
 
-SHADES = ((BLUE, ""), (ORANGE, "/"), (GREY, "x"), ("#56B4E9", "."))
+SHADES = ((BLUE, ""), (ORANGE, "/"), (GREY, "x"), (SKY, "."))
 """Colour and pattern of each part that joules consist of."""
 
 

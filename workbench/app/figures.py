@@ -1,7 +1,8 @@
 """Results -> plotly figures. Each figure is made once and then filled; nothing here shows anything.
 
-A `fill_...` function takes the figure and puts a result into its traces. Colours are Okabe and Ito's,
-which colour-blind people can tell apart; what matters is told by shape or position too.
+A `fill_...` function takes the figure and puts a result into its traces. Colours are after Okabe and Ito, which
+colour-blind people can tell apart, some darker so that each stands out from white 3:1; what matters is told by shape
+or position too. Figures are made for a light page; `DARK` says what a dark one shows instead.
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,28 @@ from workbench.compression.data import Accuracy
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectrum import Spectrum
 
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-GREY, INK = "#C3CAD3", "#1F2933"
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#C98500", "#009E73", "#B84A00", "#B8609A"
+SKY = "#56B4E9"
+GREY, EDGE, HATCH, SLATE, INK = "#C3CAD3", "#7B8794", "#8A94A2", "#52606D", "#1F2933"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 GRID = "#E4E9F0"
+DARK = {
+    BLUE: "#56B4E9",
+    ORANGE: "#E69F00",
+    GREEN: "#00A678",
+    VERMILLION: "#E8713A",
+    PURPLE: "#CC6FA8",
+    SKY: "#F0E442",
+    GREY: "#6B7986",
+    EDGE: "#8694A2",
+    SLATE: "#D5DCE3",
+    INK: "#E6EBF0",
+    GRID: "#303B46",
+    "white": "#1B232C",
+}
+"""Colour of a figure -> what it is on a dark page; colours that are not here stay as they are."""
+EMPTY = 96
+"""Height, in pixels, of a figure that waits for somebody to ask for its content."""
 MODES = (("Input channels", "in"), ("Output channels", "out"))
 HATCHED = 96
 """Bars up to which hatching can be seen; with more of them it would only take twice as long to draw."""
@@ -36,8 +55,9 @@ def layout(height: int, **more: object) -> dict[str, object]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 58, "r": 16, "t": 34, "b": 46},
         "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
-        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},
-        "hoverlabel": {"font": FONT, "bgcolor": "white", "align": "left"},
+        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": EDGE, "activecolor": INK},
+        "hoverlabel": {"font": FONT, "bgcolor": "white", "bordercolor": EDGE, "align": "left"},
+        "meta": {"height": height},
     }
     for key, value in more.items():
         known = base.get(key)
@@ -66,7 +86,7 @@ def spectrum_figure() -> go.Figure:
         hover = "direction %{x}<br>singular value %{y:.3g}<extra>%{fullData.name}</extra>"
         legend = {"showlegend": column == 2}  # the output mode is always there
         figure.add_trace(go.Bar(name="kept", marker={"color": BLUE}, hovertemplate=hover, **legend), **bars)
-        left_out = {"color": GREY, "pattern": {"shape": "/", "fgcolor": "#8A94A2", "size": 5}}
+        left_out = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
         figure.add_trace(go.Bar(name="left out", marker=left_out, hovertemplate=hover, **legend), **bars)
         line = go.Scatter(
             name="EVBMF threshold: below it is noise",
@@ -183,9 +203,15 @@ def fill_curve(figure: BaseFigure, epochs: Sequence[Trained], before: Accuracy |
         say_if_empty(figure, not epochs, "The curve appears here while the network is fine-tuned.")
 
 
-def say_if_empty(figure: BaseFigure, empty: bool, text: str) -> None:
-    """A sentence instead of axes with made-up numbers, as long as there is nothing to show."""
+def say_if_empty(figure: BaseFigure, empty: bool, text: str, *, small: bool = True) -> None:
+    """A sentence instead of axes with made-up numbers, as long as there is nothing to show.
+
+    Parameters
+    ----------
+    small : whether the figure takes little room until then.
+    """
     note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     figure.layout.annotations = [note] if empty else []
+    figure.layout.height = EMPTY if empty and small else figure.layout.meta["height"]
     figure.update_xaxes(visible=not empty)
     figure.update_yaxes(visible=not empty)

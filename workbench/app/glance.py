@@ -19,7 +19,7 @@ def glance_figure() -> go.Figure:
     figure.add_trace(go.Bar(name="planned", marker={"color": BLUE}, hovertemplate=hover, width=0.5))
     picked = {"symbol": "triangle-down", "color": VERMILLION, "size": 11}
     figure.add_trace(go.Scatter(name="picked layer", mode="markers", marker=picked, hovertemplate=hover))
-    figure.update_layout(layout(250, barmode="overlay", margin={"t": 14, "b": 64}, legend={"y": -0.22}))
+    figure.update_layout(layout(250, barmode="overlay", margin={"t": 34}, legend={"y": 1.02, "yanchor": "bottom"}))
     figure.update_xaxes(axis("", showgrid=False, tickangle=0, fixedrange=True))
     figure.update_yaxes(axis("", rangemode="tozero", fixedrange=True))
     return figure

@@ -6,15 +6,16 @@ now and then (a card that stayed empty in one load of five on a busy machine). S
 
 from collections.abc import Iterator
 
-import anywidget
 import ipywidgets as w
+
+from workbench.app.panels.patience import PatientWidget
 
 ESM = """
 export default { render({ model }) { model.send({ kind: "arrived" }); } };
 """
 
 
-class Arrival(anywidget.AnyWidget):
+class Arrival(PatientWidget):
     """Invisible; sends the state of all widgets below `page` again whenever a page has been built."""
 
     _esm = ESM

@@ -7,15 +7,16 @@ folder that everybody can read.
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
+
+from workbench.app.panels.patience import PatientWidget
 
 HERE = Path(__file__).parent
 PIECE = 1 << 20
 """Bytes of one message."""
 
 
-class Download(anywidget.AnyWidget):
+class Download(PatientWidget):
     """A button that saves `path` under its own name; disabled while there is none."""
 
     _esm = HERE / "download.js"

@@ -1,4 +1,5 @@
 // Shows the figure in `spec`, whole, whenever it changes: no update can be lost, and a burst of them is drawn once.
+// On a dark page its colours are those of `dark`; what is saved is always on white.
 const UNSEEN = 200; // milliseconds that a figure may wait which is out of sight
 
 async function library() {
@@ -6,20 +7,94 @@ async function library() {
   return window.Plotly;
 }
 
+const isDark = () => document.body.dataset.jpThemeLight === "false";
+const plain = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
+const cell = (value) => (typeof value === "number" ? String(value) : quoted(harmless(plain(value))));
+
+// The traces that one sees as values: not the lines between points, not the numbers written at bars.
+function told(box) {
+  const named = (trace) => box.data[trace.index].name || trace.hoverinfo !== "skip";
+  return (box._fullData || []).filter((t) => t.visible === true && named(t) && t.mode !== "text" && t.x?.length);
+}
+
+// One line a point, in the order of the traces; low and high are the ends of its interval, where it has one.
+function table(box) {
+  const lines = [["series", "x", "y", "low", "high", "about"]];
+  for (const trace of told(box)) {
+    const { array = [], arrayminus = [], visible } = trace.error_y || {};
+    for (let i = 0; i < trace.x.length; i++) {
+      const [x, y] = [trace.x[i], trace.y[i]];
+      if (x == null || y == null) continue;
+      const ends = visible && array[i] !== undefined ? [y - (arrayminus[i] ?? array[i]), y + array[i]] : ["", ""];
+      const name = box.data[trace.index].name || "";
+      lines.push([name, x, y, ...ends, trace.customdata ? trace.customdata[i] : ""]);
+    }
+  }
+  return lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+function save(content, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
 async function render({ model, el }) {
+  const label = model.get("label");
   const box = document.createElement("div");
   box.className = "wb-figure";
-  box.setAttribute("role", "img");
-  box.setAttribute("aria-label", model.get("label"));
+  box.setAttribute("role", "figure"); // no img: plotly's buttons are inside
+  box.setAttribute("aria-label", label);
   box.style.minHeight = `${JSON.parse(model.get("spec")).layout.height || 300}px`;
-  el.append(box);
+  const tools = document.createElement("div");
+  tools.className = "wb-save";
+  tools.setAttribute("role", "group");
+  tools.setAttribute("aria-label", `Save ${label}`);
+  tools.append("Save as");
+  el.append(box, tools);
   const plotly = await library();
+  const touch = matchMedia("(pointer: coarse)").matches;
   const settings = {
     displaylogo: false,
-    responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-    toImageButtonOptions: { filename: model.get("label"), scale: 2 },
+    // By name: the rest are below the figure, or would send it to another machine.
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+    ...(touch && { displayModeBar: false }),
   };
+  const file = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
+
+  function figure(dark) {
+    const colors = dark ? model.get("dark") : {};
+    return JSON.parse(model.get("spec"), (_, value) => (typeof value === "string" && colors[value]) || value);
+  }
+
+  async function picture(format) {
+    const { data, layout } = figure(false);
+    layout.paper_bgcolor = layout.plot_bgcolor = "white";
+    const size = { width: Math.max(480, box.clientWidth), height: layout.height || box.clientHeight };
+    const url = await plotly.toImage({ data, layout }, { format, ...size, scale: format === "png" ? 2 : 1 });
+    save(await (await fetch(url)).blob(), `${file}.${format}`);
+  }
+
+  const kinds = {
+    PNG: () => picture("png"),
+    SVG: () => picture("svg"),
+    CSV: () => save(new Blob([table(box)], { type: "text/csv" }), `${file}.csv`),
+  };
+  const buttons = Object.entries(kinds).map(([kind, act]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = kind;
+    button.title = `Save ${label} as ${kind}${kind === "CSV" ? ": its numbers" : ""}`;
+    button.setAttribute("aria-label", button.title);
+    button.addEventListener("click", () => Promise.resolve(act()).catch(console.error));
+    return button;
+  });
+  tools.append(...buttons);
+
   let drawing = Promise.resolve();
   let listening = false;
 
@@ -38,6 +113,19 @@ async function render({ model, el }) {
   let timer = 0;
   let seen = true;
 
+  async function react() {
+    let shown = figure(false);
+    const paper = shown.layout.paper_bgcolor; // a figure with its own is light wherever it stands
+    if (isDark() && paper === "rgba(0,0,0,0)") shown = figure(true);
+    const { data, layout } = shown;
+    if (touch) layout.dragmode = false; // a finger scrolls the page
+    box.style.minHeight = `${layout.height || 300}px`;
+    await plotly.react(box, data, layout, settings);
+    const nothing = told(box).length === 0;
+    box.classList.toggle("wb-nothing", nothing);
+    tools.hidden = nothing;
+  }
+
   function draw() {
     if (seen) paint();
     else timer ||= setTimeout(paint, UNSEEN);
@@ -49,14 +137,14 @@ async function render({ model, el }) {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      const figure = JSON.parse(model.get("spec"));
-      drawing = drawing.then(() => plotly.react(box, figure.data, figure.layout, settings)).then(listen).catch(console.error);
+      drawing = drawing.then(react).then(listen).catch(console.error);
     });
   }
   draw();
   model.on("change:spec", draw);
   const resize = new ResizeObserver(() => {
-    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box);
+    // Drawn again, because the first time the legend's room is that of the old width.
+    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(draw, console.error);
   });
   resize.observe(el);
   const sight = new IntersectionObserver((entries) => {
@@ -64,10 +152,13 @@ async function render({ model, el }) {
     if (seen && timer) paint();
   });
   sight.observe(box);
+  const theme = new MutationObserver(draw);
+  theme.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   return () => {
     clearTimeout(timer);
     sight.disconnect();
     resize.disconnect();
+    theme.disconnect();
     plotly.purge(box);
   };
 }

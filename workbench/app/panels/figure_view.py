@@ -10,22 +10,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-import anywidget
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
+
+from workbench.app.figures import DARK
+from workbench.app.panels.patience import PatientWidget
 
 HERE = Path(__file__).parent
 P = ParamSpec("P")
 
 
-class FigureView(anywidget.AnyWidget):
-    """Shows `figure`; change it through :meth:`show`. `picked` is the id of the point that was clicked last."""
+class FigureView(PatientWidget):
+    """Shows `figure`, which can be saved as PNG, SVG and CSV; change it through :meth:`show`.
+
+    `picked` is the id of the point that was clicked last.
+    """
 
     _esm = HERE / "figure_view.js"
+    _css = HERE / "figure_view.css"
     spec = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     picked = traitlets.Unicode().tag(sync=True)
+    dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, figure: go.Figure, label: str) -> None:
         self.figure = figure
@@ -38,7 +45,7 @@ class FigureView(anywidget.AnyWidget):
         self.spec = self.figure.to_json(validate=False)
 
 
-class _Library(anywidget.AnyWidget):
+class _Library(PatientWidget):
     """plotly.js itself; it makes itself known to the page as ``window.Plotly``."""
 
     _esm = get_plotlyjs() + "\nexport default {};"

@@ -1,6 +1,7 @@
 // The steps of the journey, each leading to its card; whose page this is; and whether its kernel still answers.
 const BEAT = 4000;
 const LOST = 12000;
+const AWAY = 600000; // whoever has not moved for so long is not kept a kernel for by a page that asks for it
 
 function browserNumber() {
   const make = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -94,9 +95,13 @@ function render({ model, el }) {
     reload.addEventListener("click", () => location.reload());
     lost.append(reload);
   }
-  document.body.append(lost);
+  (el.closest(".wb") || document.body).append(lost); // for the theme's colours
   let heard = performance.now();
   let asked = null;
+  let moved = performance.now();
+  const here = () => (moved = performance.now());
+  const signs = ["pointermove", "pointerdown", "keydown", "scroll"];
+  for (const sign of signs) addEventListener(sign, here, { capture: true, passive: true });
   function answered(content) {
     if (content.kind !== "beat") return;
     heard = performance.now();
@@ -105,8 +110,8 @@ function render({ model, el }) {
   }
   model.on("msg:custom", answered);
   const timer = setInterval(() => {
-    if (document.hidden) {
-      asked = null; // a page in the background is slowed down by the browser
+    if (document.hidden || performance.now() - moved > AWAY) {
+      asked = null; // and a page in the background is slowed down by the browser
       return;
     }
     const late = asked !== null && performance.now() - asked > LOST && performance.now() - heard > LOST;
@@ -122,6 +127,7 @@ function render({ model, el }) {
   model.send({ kind: "here", browser: browserNumber() });
   return () => {
     clearInterval(timer);
+    for (const sign of signs) removeEventListener(sign, here, { capture: true });
     listens.removeEventListener("keydown", keys);
     lost.remove();
   };

@@ -5,13 +5,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as w
 import traitlets
 
 from workbench.app.exports import Exports
 from workbench.app.journey import journey
 from workbench.app.keeper import Keeper
+from workbench.app.panels.patience import PatientWidget
 from workbench.app.panels.progress import progress_bar
 from workbench.app.speeds import Speeds
 from workbench.app.state import State
@@ -20,7 +20,7 @@ from workbench.app.tasks import ENOUGH, FOR_ME
 HERE = Path(__file__).parent
 
 
-class Guide(anywidget.AnyWidget):
+class Guide(PatientWidget):
     """The steps; what the page says of itself goes to `keeper` and `state`, and a heartbeat is answered."""
 
     _esm = HERE / "guide.js"
@@ -97,7 +97,7 @@ def guide_panel(state: State, speeds: Speeds, exports: Exports, keeper: Keeper |
 def offer_box(state: State, keeper: Keeper) -> w.Widget:
     """What an earlier session has left, with what can be done about it; over the page, so that nothing jumps."""
     text = w.HTML()
-    accept = w.Button(description="Go on", button_style="primary", layout={"width": "90px"})
+    accept = w.Button(description="Go on", button_style="primary", layout={"width": "92px", "flex": "none"})
     accept.tooltip = "Open the same network, plan and run, and go on with training that was cut off"
     decline = w.Button(
         description="Begin anew", tooltip="Forget that session; its runs stay", layout={"width": "110px"}

@@ -5,12 +5,42 @@ function render({ model, el }) {
   root.setAttribute("role", "region");
   root.setAttribute("aria-label", model.get("label"));
   const table = document.createElement("table");
+  table.setAttribute("role", "grid");
+  table.setAttribute("aria-label", model.get("label"));
   const head = document.createElement("thead");
   const body = document.createElement("tbody");
   table.append(head, body);
   root.append(table);
   el.append(root);
   const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
+  if (model.get("file")) el.append(saving());
+
+  function saving() {
+    const tools = document.createElement("div");
+    tools.className = "wb-save";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "CSV";
+    button.title = `Save ${model.get("label")} as CSV`;
+    button.setAttribute("aria-label", button.title);
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([lines()], { type: "text/csv" }));
+      link.download = model.get("file");
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    });
+    tools.append("Save as", button);
+    return tools;
+  }
+
+  function lines() {
+    const columns = model.get("columns");
+    const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
+    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const all = [columns.map((c) => c.title), ...model.get("rows").map((row) => columns.map((c) => row[c.key]))];
+    return all.map((line) => line.map((value) => quoted(harmless(String(value)))).join(",") + "\r\n").join("");
+  }
 
   function drawHead() {
     const row = document.createElement("tr");

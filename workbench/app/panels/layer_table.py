@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from workbench.app.glossary import TERMS
+from workbench.app.panels.patience import PatientWidget
 from workbench.app.state import State
 from workbench.compression.plan import LayerPlan
 from workbench.compression.table import times
@@ -38,8 +38,13 @@ COLUMNS = [
 ]
 
 
-class LayerTable(anywidget.AnyWidget):
-    """A table whose rows can be picked, by mouse or keyboard."""
+class LayerTable(PatientWidget):
+    """A table whose rows can be picked, by mouse or keyboard.
+
+    Traits
+    ------
+    file : name under which its rows can be saved as CSV; "" for no such button.
+    """
 
     _esm = HERE / "layer_table.js"
     _css = HERE / "layer_table.css"
@@ -47,11 +52,12 @@ class LayerTable(anywidget.AnyWidget):
     columns = traitlets.List(COLUMNS).tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
+    file = traitlets.Unicode().tag(sync=True)
 
 
 def layer_table(state: State) -> LayerTable:
     """The table, linked to the state's plan and selected layer."""
-    table = LayerTable()
+    table = LayerTable(file="layers.csv")
 
     def fill(_: object = None) -> None:
         table.rows = rows(state)

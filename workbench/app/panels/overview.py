@@ -117,7 +117,7 @@ def _figure(
     aside: str = "",
     more: str = "",
 ) -> str:
-    style = ' style="color:#52606d;font-weight:400"' if soft else ""
+    style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
     spread = f'<small title="{SPREAD}">{aside}</small>' if aside else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'

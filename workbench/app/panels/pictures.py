@@ -93,8 +93,7 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
     if filters is None:
         return f"<p class='wb-soft'>{escape(why_not)}</p>" if why_not else ""
     rows = "".join(
-        f"<div class='wb-filters'><small>{who}</small><img alt='{who} filters of {escape(filters.layer)}' "
-        f"src='{data_url(sheet(images), None)}'></div>"
+        _filters(who, filters.layer, data_url(sheet(images), None))
         for who, images in (("original", filters.original), ("compressed", filters.reconstructed))
     )
     return (
@@ -103,6 +102,12 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
         f"filters are {100 * filters.error:.1f} % off ({term('kernel error')}); the worst single one "
         f"{100 * float(filters.errors.max()):.0f} %.</p>{rows}"
     )
+
+
+def _filters(who: str, layer: str, url: str) -> str:
+    about = escape(f"{who} filters of {layer}", quote=True)
+    link = f"<a class='wb-link' download='{about.replace(' ', '_')}.png' href='{url}' title='Save the {about}'>PNG</a>"
+    return f"<div class='wb-filters'><small>{who}<br>{link}</small><img alt='{about}' src='{url}'></div>"
 
 
 def sheet(images: Image, columns: int = 32, gap: int = 1, zoom: int = 0) -> Image:

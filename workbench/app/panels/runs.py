@@ -79,7 +79,9 @@ def sweep_box(state: State) -> w.Widget:
         value=4, min=2, max=12, description="budgets", tooltip="2 to 12", style={"description_width": "62px"}
     )
     number.layout.width = "122px"
-    after = w.Dropdown(options=AFTER, layout={"width": "220px"})
+    after = w.Dropdown(
+        options=AFTER, description="then", style={"description_width": "32px"}, layout={"width": "256px"}
+    )
     start = w.Button(description="Sweep", button_style="primary", layout={"width": "100px"})
     start.tooltip = "Compress to every budget and recover each; the points come as they are ready"
 

@@ -77,7 +77,10 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
     settings = w.VBox([threads, batch, last], layout={"grid_gap": "2px"})
     side = w.VBox([w.HBox([measure, cancel, bar], layout=row), status], layout={"flex": "1 1 300px"})
-    figures = [w.HBox([_half(one) for one in pair]) for pair in ((times, roof), (joules, power))]
+    figures = [
+        w.HBox([_half(one) for one in pair], layout={"flex_flow": "row wrap"})
+        for pair in ((times, roof), (joules, power))
+    ]
     for pair in figures:
         pair.layout.flex_flow, pair.layout.grid_gap = "row wrap", "12px"
     return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, *figures], layout={"grid_gap": "8px"})

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import anywidget
 import traitlets
+
+from workbench.app.panels.patience import PatientWidget
 
 HERE = Path(__file__).parent
 LIMIT = 1024
 """Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
 
 
-class Upload(anywidget.AnyWidget):
+class Upload(PatientWidget):
     """A button, a progress bar and a cancel button; problems are said in `problem`.
 
     Parameters

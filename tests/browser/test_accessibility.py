@@ -1,0 +1,293 @@
+"""What everybody can see, reach and keep: light and dark, contrast, keys, small screens, files of the figures."""
+
+import csv
+import io
+import os
+import sys
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import Served, _served
+from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+from workbench.app.figures import BLUE, DARK
+from workbench.app.serve import ADDRESS, free_port
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+]  # in their order: they share a server and its runs
+
+SCHEMES = ("light", "dark")
+TABS = ("Images and filters", "One layer's ranks", "Layer by layer", "The paper's table")
+FIGURES = ("Singular values", "Stages", "Fine-tuning", "Accuracy against FLOPs", "Time of each layer")
+FIGURES += ("Roofline of this machine", "Energy for one image")
+FOCUSABLE = """() => {
+  const found = '.wb button, .wb select, .wb input, .wb a[href], .wb [tabindex="0"], .wb .widget-readout';
+  const seen = e => e.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && !e.disabled;
+  const reached = e => e.tabIndex >= 0 || e.isContentEditable;
+  window.stops = [...document.querySelectorAll(found)].filter(e => seen(e) && reached(e));
+  return stops.length;
+}"""
+FOCUSED = """() => {
+  const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
+  const labels = [...(e.labels || [])].map(label => label.textContent);
+  return {
+    stop: window.stops.indexOf(e),
+    name: e.getAttribute('aria-label') || labels.join('') || e.textContent.trim(),
+    ring: style.outlineStyle === 'solid' ? parseFloat(style.outlineWidth) : 0,
+    shown: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+  };
+}"""
+BEYOND = """() => {
+  const root = document.querySelector('.wb'), edge = root.getBoundingClientRect().right, found = [];
+  const own = '.wb-table, .wb-scroll, .wb-figure, .noUi-target'; // these scroll by themselves, or draw by themselves
+  for (let e = root; e; e = e.parentElement) if (e.scrollWidth > e.clientWidth) found.push(e.className + ' scrolls');
+  for (const e of root.querySelectorAll('*')) {
+    if (!e.checkVisibility({ visibilityProperty: true }) || e.closest(own)) continue;
+    const box = e.getBoundingClientRect(), cut = e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0;
+    const dots = getComputedStyle(e).textOverflow === 'ellipsis' && e.closest('.wb-picture');
+    if (box.right > edge + 1) found.push(`${e.tagName} ${e.className} is beyond the page`);
+    if (cut && getComputedStyle(e).overflowX !== 'visible' && !dots) {
+      found.push(`${e.tagName} ${e.className} is cut off: ${e.textContent.trim().slice(0, 40)}`);
+    }
+  }
+  return found;
+}"""
+OVERLAP = """() => [...document.querySelectorAll('.wb-figure')].filter(box => {
+  const [legend, title] = ['.legend', '.xtitle'].map(part => box.querySelector(part)?.getBoundingClientRect());
+  return legend && title && legend.height && legend.top < title.bottom && legend.bottom > title.top;
+}).map(box => box.getAttribute('aria-label'))"""
+SMALL = """() => [...document.querySelectorAll('.wb button, .wb select, .wb input, .wb a, .wb tbody tr, .wb [role=tab],'
+    + '.wb .noUi-handle, .wb .widget-readout')]
+  .filter(e => e.checkVisibility({ visibilityProperty: true }))
+  .map(e => [e.textContent.trim().slice(0, 30) || e.className, e.getBoundingClientRect()])
+  .filter(([, box]) => Math.min(box.width, box.height) < 24)
+  .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A dashboard with a run store of its own: the other tests count theirs."""
+    folder = tmp_path_factory.mktemp("everybody")
+    port = free_port()
+    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    address = f"http://{ADDRESS}:{port}/"
+    own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
+    with _served(command, address, "voila/static/voila.js", folder / "log", own) as server:
+        yield Served(address, psutil.Process(server.pid))
+
+
+@pytest.fixture(scope="module")
+def journey(browser, served):
+    """A page on which every figure has something to show."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.problems, page.elsewhere = [], []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.goto(served.address, timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    button(page, "Compress").click()
+    wait_for_text(page, "Next: Calibrate")
+    page.get_by_label("epochs").fill("2")
+    page.get_by_label("epochs").press("Tab")
+    button(page, "Fine-tune").click()
+    wait_for_text(page, "Fine-tuning run 1: done in")
+    page.get_by_label("runtimes").select_option(label=["PyTorch"])
+    button(page, "Measure").click()
+    wait_for_text(page, "of what counting promises", seconds=120)
+    wait_for_points(page, "Roofline of this machine", "compressed: cores", 1)
+    yield page
+    assert page.problems == []
+    context.close()
+
+
+def scheme(page, name):
+    page.emulate_media(color_scheme=name)
+    page.wait_for_function("d => document.body.dataset.jpThemeLight === String(!d)", arg=name == "dark")
+    color = DARK[BLUE] if name == "dark" else BLUE
+    script = """c => document.querySelector('.wb-figure[aria-label="Singular values"]').data[0].marker.color === c"""
+    page.wait_for_function(script, arg=color)
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_axe_finds_nothing_serious(journey, name):
+    from axe_playwright_python.sync_playwright import Axe
+
+    journey.set_viewport_size({"width": 1440, "height": 1000})
+    scheme(journey, name)
+    for page in TABS:
+        tab(journey, page)
+        journey.wait_for_timeout(300)
+        found = Axe().run(journey).response["violations"]
+        serious = {v["id"]: [n["html"] for n in v["nodes"]] for v in found if v["impact"] in ("serious", "critical")}
+        assert serious == {}
+    tab(journey, TABS[0])
+    for width in (1440, 1280, 1180):
+        journey.set_viewport_size({"width": width, "height": 5400})
+        journey.wait_for_timeout(300)
+        if os.environ.get("WORKBENCH_SCREENSHOTS"):
+            journey.wait_for_timeout(1000)
+            picture(journey, f"everybody_{name}_{width}")
+
+
+def test_the_page_follows_the_system_and_says_what_it_is(journey):
+    paper, ink = {}, {}
+    for name in SCHEMES:
+        scheme(journey, name)
+        script = "s => getComputedStyle(document.querySelector(s)).%s.match(/[0-9.]+/g).slice(0, 3).map(Number)"
+        places = (".wb", ".wb-card", ".wb-table", ".wb select", ".wb input[type=text], .wb input[type=number]")
+        paper[name] = [np.mean(journey.evaluate(script % "backgroundColor", place)) for place in places]
+        places = (".wb h1", ".wb td", ".wb select", ".wb .widget-label")
+        ink[name] = [np.mean(journey.evaluate(script % "color", place)) for place in places]
+        ink[name].append(np.mean(journey.evaluate(script % "fill", ".wb-figure .xtick text")))
+    assert min(paper["light"]) > 235
+    assert max(paper["dark"]) < 50
+    assert max(ink["light"]) < 70
+    assert min(ink["dark"]) > 200
+    assert journey.title() == "Workbench"
+    assert journey.evaluate("document.documentElement.lang") == "en"
+    levels = journey.evaluate("[...document.querySelectorAll('.wb :is(h1, h2, h3)')].map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_keyboard_reaches_everything_in_order(journey):
+    journey.set_viewport_size({"width": 1280, "height": 800})
+    scheme(journey, "light")
+    journey.evaluate("document.activeElement.blur()")
+    journey.locator(".wb .wb-term").first.focus()
+    stops = journey.evaluate(FOCUSABLE)
+    assert stops > 60
+    walk = [journey.evaluate(FOCUSED)]
+    for _ in range(stops - 1):
+        journey.keyboard.press("Tab")
+        walk.append(journey.evaluate(FOCUSED))
+    assert [(step["stop"], step["name"]) for step in walk] == [(i, step["name"]) for i, step in enumerate(walk)]
+    assert [step for step in walk if not step["name"] or not step["shown"]] == []
+    assert [step["name"] for step in walk[1:] if step["ring"] < 2] == []  # the first had its focus from a script
+    names = [step["name"] for step in walk]
+    for name in ("Network", "Compress", "input rank", "epochs", "Sweep", "Measure", "Make .pte", "Save Stages as PNG"):
+        assert name in names
+
+    # What a mouse does, the keys do.
+    row = journey.locator(".wb-table").first.locator("tbody tr.selected")
+    row.focus()
+    before = row.inner_text()
+    journey.keyboard.press("ArrowDown")
+    journey.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText !== t", arg=before)
+    journey.keyboard.press("ArrowUp")
+    journey.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText === t", arg=before)
+    journey.get_by_role("tab", name=TABS[0]).focus()
+    journey.keyboard.press("ArrowRight")
+    journey.keyboard.press("Enter")
+    assert journey.get_by_role("tab", name=TABS[1]).get_attribute("aria-selected") == "true"
+    journey.keyboard.press("ArrowLeft")
+    journey.keyboard.press("Enter")
+    assert journey.get_by_role("tab", name=TABS[0]).get_attribute("aria-selected") == "true"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1180, 820)])
+def test_nothing_is_cut_off(journey, width, height):
+    journey.set_viewport_size({"width": width, "height": height})
+    for page in reversed(TABS):
+        tab(journey, page)
+        journey.wait_for_timeout(300)
+        assert journey.evaluate(BEYOND) == []
+    assert journey.evaluate(OVERLAP) == []
+
+
+def test_a_finger_hits_what_it_points_at(browser, served):
+    context = browser.new_context(viewport={"width": 1180, "height": 820}, has_touch=True, is_mobile=True)
+    try:
+        page = context.new_page()
+        page.goto(served.address, timeout=60_000)
+        page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+        wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+        assert page.evaluate("matchMedia('(pointer: coarse)').matches")
+        assert page.evaluate(SMALL) == []
+        assert page.evaluate(BEYOND) == []
+        dragged = "() => [...document.querySelectorAll('.wb-figure')].map(box => box._fullLayout.dragmode)"
+        assert set(page.evaluate(dragged)) == {False}  # a finger on a figure scrolls the page
+        page.locator(".wb-table tbody tr", has_text="features.7").tap()
+        page.wait_for_function("() => document.querySelector('.wb-table tr.selected').innerText.includes('features.7')")
+        picture(page, "everybody_tablet")
+    finally:
+        context.close()
+
+
+def saved(page, figure, kind):
+    """What its button saves; pressed by key."""
+    with page.expect_download() as waiting:
+        page.get_by_role("group", name=f"Save {figure}", exact=True).get_by_text(kind, exact=True).press("Enter")
+    assert waiting.value.suggested_filename == f"{figure.lower().replace(' ', '_')}.{kind.lower()}"
+    return waiting.value.path().read_bytes()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_can_be_kept(journey, figure):
+    journey.set_viewport_size({"width": 1280, "height": 800})
+    scheme(journey, "dark")
+    png = saved(journey, figure, "PNG")
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
+    assert (pixels == 255).mean() > 0.5
+    assert (pixels < 128).any()
+    svg = ElementTree.fromstring(saved(journey, figure, "SVG"))  # noqa: S314 - our own
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    ground = svg.find("{http://www.w3.org/2000/svg}rect")
+    assert (ground.get("width"), ground.get("height")) == (svg.get("width"), svg.get("height"))
+    assert "fill: rgb(255, 255, 255); fill-opacity: 1" in ground.get("style")
+    rows = list(csv.DictReader(io.StringIO(saved(journey, figure, "CSV").decode())))
+    assert list(rows[0]) == ["series", "x", "y", "low", "high", "about"]
+    assert all(row["x"] and row["y"] for row in rows)
+    points = journey.evaluate(
+        """label => {
+          const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
+          const told = own => own.name || own.hovertemplate;
+          const real = (trace, own) => trace.visible === true && trace.mode !== 'text' && told(own);
+          return box._fullData.filter((trace, i) => real(trace, box.data[i])).flatMap(trace =>
+            [...trace.x].map((x, i) => [x, trace.y[i]]).filter(([x, y]) => x != null && y != null));
+        }""",
+        figure,
+    )
+    assert len(rows) == len(points) > 0
+    assert all(same(row["x"], x) and same(row["y"], y) for row, (x, y) in zip(rows, points, strict=True))
+
+
+def same(cell, value):
+    """Whether a cell says what the page holds; of a string only the text, without tags."""
+    if isinstance(value, str):
+        return cell == value.replace("<br>", "; ").replace("<b>", "").replace("</b>", "")
+    return float(cell) == value
+
+
+def test_the_numbers_are_those_of_the_network(journey, spectra):
+    rows = list(csv.DictReader(io.StringIO(saved(journey, "Singular values", "CSV").decode())))
+    shown = [float(row["y"]) for row in rows if row["series"] in ("kept", "left out")]
+    found = spectra["features.3"]
+    np.testing.assert_allclose(shown, [*found.singular_in, *found.singular_out], rtol=1e-6)
+    with journey.expect_download() as waiting:
+        journey.get_by_role("button", name="Save Layers as CSV").click()
+    assert waiting.value.suggested_filename == "layers.csv"
+    layers = list(csv.DictReader(io.StringIO(waiting.value.path().read_text(encoding="utf-8"))))
+    assert [line["layer"] for line in layers] == [spectrum.layer.name for spectrum in spectra]
+    macs = [spectrum.layer.cost.macs for spectrum in spectra]
+    np.testing.assert_allclose([float(line["share of MACs"]) for line in layers], np.divide(macs, spectra.total.macs))
+    assert [line["EVBMF ranks"] for line in layers][1] == "14 x 16"
+    link = journey.locator("a[download='runs.csv']")
+    with journey.expect_download() as waiting:
+        link.click()
+    assert waiting.value.path().read_text(encoding="utf-8").startswith("run,created,network")

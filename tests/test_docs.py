@@ -1,0 +1,149 @@
+"""The pages say what is: links lead somewhere, code runs, lists are those of the code."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs"
+PAGES = sorted(FOLDER.glob("*.md"))
+ALL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+WRITTEN = [page for page in PAGES if page.name != "api.md"]
+QUOTED = re.compile(r"""["'](?:\$)?((?:WORKBENCH|JUPYTER)_[A-Z_]+)["']""")
+
+
+def name(path):
+    return path.name
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", read(path), re.S | re.M)
+
+
+def anchors(path):
+    """What the headings of a page are linked by, as GitHub makes it."""
+    found = []
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", read(path), flags=re.S | re.M), re.M):
+        text = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        same = sum(re.sub(r"-\d+$", "", other) == text or other == text for other in found)
+        found.append(f"{text}-{same}" if same else text)
+    return found
+
+
+def variables(*folders):
+    """Names of our variables that are quoted in the sources below some folders."""
+    found = set()
+    for source in (source for folder in folders for source in (ROOT / folder).rglob("*.*")):
+        if source.suffix in (".py", ".ipynb"):
+            found |= set(QUOTED.findall(read(source).replace('\\"', '"')))
+    return found
+
+
+def table(path, heading):
+    """First column of the table below a heading, of what is code in it."""
+    part = read(path).split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return [match for line in part.splitlines() for match in re.findall(r"^\| `(\w+)` \|", line)]
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_its_links_lead_somewhere(path):
+    text = re.sub(r"^```.*?^```", "", read(path), flags=re.S | re.M)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        to = (path.parent / file).resolve() if file else path
+        assert to.exists(), target
+        assert not anchor or anchor in anchors(to), target
+
+
+def test_the_readme_leads_to_every_page():
+    for page in PAGES:
+        assert f"](docs/{page.name})" in read(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_its_python_compiles(path):
+    for block in blocks(path, "python"):
+        compile(block, path.name, "exec")
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=name)
+def test_its_python_runs(path, monkeypatch, tmp_path, capsys):
+    """In a folder with a copy of the notebooks, as it stands."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(path, "python"):
+        exec(block, {"__name__": "block"})  # noqa: S102 - our own pages
+
+
+def test_a_handout_has_no_answers(monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    exec(blocks(FOLDER / "teachers.md", "python")[0], {})  # noqa: S102 - our own page
+    made = sorted((tmp_path / "handout").glob("*.ipynb"))
+    assert len(made) == 6
+    for path in made:
+        assert "<details>" not in read(path)
+        assert "xercises" in read(path)
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_its_commands_are_there(path):
+    """`make` targets and variables, and modules that are run, exist."""
+    makefile = read(ROOT / "Makefile")
+    targets = set(re.search(r"^\.PHONY: (.+)$", makefile, re.M)[1].split())
+    for block in blocks(path, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["make"]:
+                assert words[1] in targets, line
+                for variable in words[2:]:
+                    assert re.search(rf"^{variable.split('=')[0]} [?:]=", makefile, re.M), line
+            elif "-m" in words and words[0].endswith("python"):
+                assert importlib.util.find_spec(words[words.index("-m") + 1]), line
+
+
+def test_every_variable_of_the_server_is_on_the_page_for_operators():
+    assert sorted(table(FOLDER / "operators.md", "Variables")) == sorted(variables("workbench"))
+
+
+def test_every_other_variable_is_on_the_page_for_developers():
+    ours = variables("workbench")
+    others = {v for v in variables("tests", "benchmarks", "notebooks", "data") if v.startswith("WORKBENCH_")}
+    assert sorted(table(FOLDER / "developers.md", "Variables")) == sorted(others - ours)
+
+
+def test_what_holds_for_a_class_is_what_the_page_says():
+    from workbench.app.serve import LIMITS, SHORTEST
+
+    text = read(FOLDER / "operators.md")
+    for variable, value in LIMITS.items():
+        assert re.search(rf"^\| `{variable}` \|.*\| {value} \|$", text, re.M)
+    assert f"at least {SHORTEST}" in text.replace("\n", " ")
+
+
+def test_what_the_pages_take_from_the_code_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("docs_api", FOLDER / "api.py")
+    api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(api)
+    for path, text in api.pages().items():
+        assert read(path) == text, f"{path.name} is not up to date: make api"
+
+
+def test_what_the_page_for_users_calls_by_name_is_on_the_dashboard():
+    sources = [read(p) for p in (ROOT / "workbench" / "app").rglob("*") if p.suffix in (".py", ".js")]
+    code = " ".join(sources) + " ".join(f"Make {suffix}" for suffix in (".pte", ".onnx", ".zip", ".html"))
+    text = re.sub(r"\*\*.*?\*\*", "", read(FOLDER / "users.md"), flags=re.S)
+    labels = {" ".join(label.split()) for label in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)}
+    assert len(labels) > 20
+    assert [label for label in sorted(labels) if label not in code] == []

@@ -1,0 +1,43 @@
+// What ipywidgets leaves without a name gets one: the handles of sliders, their numbers, and inputs that have only a
+// hint. It looks again whenever something is added to the page.
+function name(root) {
+  const text = (widget) => widget.querySelector(".widget-label")?.textContent.trim() || widget.title || "";
+  const set = (element, value) => {
+    if (element && value && element.getAttribute("aria-label") !== value) element.setAttribute("aria-label", value);
+  };
+  for (const widget of root.querySelectorAll(".widget-slider")) {
+    const handles = widget.querySelectorAll(".noUi-handle");
+    handles.forEach((handle, i) => set(handle, text(widget) + (handles.length > 1 ? [", least", ", most"][i] : "")));
+    const number = widget.querySelector(".widget-readout");
+    if (number) number.setAttribute("role", "textbox");
+    set(number, `${text(widget)}, as a number`);
+  }
+  for (const input of root.querySelectorAll(".jupyter-widgets select, .jupyter-widgets input")) {
+    if (!input.labels?.length || ![...input.labels].some((label) => label.textContent.trim())) {
+      set(input, text(input.closest(".jupyter-widgets")));
+    }
+  }
+  for (const scroller of root.querySelectorAll(".wb-scroll")) scroller.tabIndex = 0;
+}
+
+function render({ el }) {
+  let root = null;
+  let waiting = false;
+  const watch = new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      name(root);
+    });
+  });
+  requestAnimationFrame(function begin() {
+    root = el.closest(".wb");
+    if (!root) return el.isConnected || requestAnimationFrame(begin);
+    if (!document.querySelector("main, [role=main]")) root.setAttribute("role", "main");
+    name(root);
+    watch.observe(root, { childList: true, subtree: true });
+  });
+  return () => watch.disconnect();
+}
+export default { render };
