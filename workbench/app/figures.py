@@ -40,6 +40,8 @@ DARK = {
 EMPTY = 96
 """Height, in pixels, of a figure that waits for somebody to ask for its content."""
 MODES = (("Input channels", "in"), ("Output channels", "out"))
+HATCHED = 96
+"""Bars up to which hatching can be seen; with more of them it would only take twice as long to draw."""
 
 
 def layout(height: int, **more: object) -> dict[str, object]:
@@ -128,6 +130,7 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
             index = np.arange(1, n + 1)
             kept.x, kept.y = index[:shown], values[:shown]
             left_out.x, left_out.y = index[shown:], values[shown:]
+            left_out.marker.pattern.shape = "/" if n <= HATCHED else ""
             line.x, line.y = (0.5, n + 0.5), (threshold, threshold)
             chosen = f"all {n} directions kept" if rank is None else f"{shown} of {n} directions kept"
             figure.layout.annotations[i].text = title + _two_lines(f"{chosen}; EVBMF finds {found}")

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import isqrt, prod
 from typing import Any
 
@@ -40,7 +41,7 @@ class Layer:
     method: str
     reason: str = ""
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """Dense cost: weights (biases included) and MACs of one input."""
         return dense_cost(self.shape)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from workbench.compression.layers import Layer
@@ -70,7 +71,7 @@ class LayerPlan:
         """The layer's name."""
         return self.layer.name
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """Predicted weights and MACs, exact."""
         if self.decision == "tucker2":
@@ -113,12 +114,12 @@ class Plan:
     policy: str
     spectra: Spectra | None = field(default=None, repr=False, compare=False)
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """Predicted cost of the whole decomposed network."""
         return total([p.cost for p in self.layers]) + self.other
 
-    @property
+    @cached_property
     def dense(self) -> Cost:
         """Cost of the original network."""
         return total([p.layer.cost for p in self.layers]) + self.other

@@ -1,5 +1,7 @@
 // Shows the figure in `spec`, whole, whenever it changes: no update can be lost, and a burst of them is drawn once.
 // On a dark page its colours are those of `dark`; what is saved is always on white.
+const UNSEEN = 200; // milliseconds that a figure may wait which is out of sight
+
 async function library() {
   while (!window.Plotly) await new Promise((done) => setTimeout(done, 20));
   return window.Plotly;
@@ -108,6 +110,8 @@ async function render({ model, el }) {
     });
   }
   let waiting = false;
+  let timer = 0;
+  let seen = true;
 
   async function react() {
     let shown = figure(false);
@@ -123,6 +127,12 @@ async function render({ model, el }) {
   }
 
   function draw() {
+    if (seen) paint();
+    else timer ||= setTimeout(paint, UNSEEN);
+  }
+  function paint() {
+    clearTimeout(timer);
+    timer = 0;
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -137,9 +147,16 @@ async function render({ model, el }) {
     if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(draw, console.error);
   });
   resize.observe(el);
+  const sight = new IntersectionObserver((entries) => {
+    seen = entries.at(-1).isIntersecting;
+    if (seen && timer) paint();
+  });
+  sight.observe(box);
   const theme = new MutationObserver(draw);
   theme.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   return () => {
+    clearTimeout(timer);
+    sight.disconnect();
     resize.disconnect();
     theme.disconnect();
     plotly.purge(box);

@@ -5,6 +5,7 @@ import ipywidgets as w
 from workbench.app.glance import MEASURES, fill_glance, glance_figure
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.panels.picking import pick_layers
+from workbench.app.rest import Later
 from workbench.app.state import State
 
 
@@ -22,6 +23,7 @@ def glance_panel(state: State) -> w.Widget:
 
     pick_layers(state, figure)
     measure.observe(fill, "value")
-    state.observe(fill, ["plan", "selected"])
+    state.observe(fill, ["selected"])
+    state.observe(Later(fill), ["plan"])  # the hand is on the picked layer: that goes before
     fill()
     return w.VBox([measure, figure], layout={"grid_gap": "2px"})

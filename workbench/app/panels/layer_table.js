@@ -12,6 +12,7 @@ function render({ model, el }) {
   table.append(head, body);
   root.append(table);
   el.append(root);
+  const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
   if (model.get("file")) el.append(saving());
 
   function saving() {
@@ -98,6 +99,9 @@ function render({ model, el }) {
           event.preventDefault();
         });
       }
+      const text = JSON.stringify(line);
+      if (drawn.get(row) === text) return;
+      drawn.set(row, text);
       row.dataset.name = line.name;
       columns.forEach((column, k) => {
         row.cells[k].className = column.kind;

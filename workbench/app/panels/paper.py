@@ -6,6 +6,7 @@ import ipywidgets as w
 
 from workbench.app.panels.planner import POLICIES
 from workbench.app.paper import Paper
+from workbench.app.rest import Later
 from workbench.app.state import State
 from workbench.catalog.published import SOURCE
 from workbench.compression.layerwise import layerwise
@@ -65,10 +66,10 @@ def layerwise_panel(state: State) -> w.Widget:
     """Weights and MACs of each factor of each layer, following the plan."""
     shown = w.HTML()
 
-    def fill(_: object = None) -> None:
+    def fill() -> None:
         html = layerwise(state.plan)._repr_html_() if state.plan is not None else ""
         shown.value = f"<div class='wb-scroll'>{html}</div>" if html else "<p class='wb-soft'>No network is open.</p>"
 
-    state.observe(fill, ["plan"])
+    state.observe(Later(fill), ["plan"])  # a large table, mostly hidden behind another tab
     fill()
     return shown

@@ -1,0 +1,111 @@
+"""From the hand on a rank slider to the repainted figure and costs, in a page with the paper's GoogLeNet open."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCRIPT = (Path(__file__).parent / "_dashboard.js").read_text(encoding="utf-8")
+"""Goes into the page before it loads."""
+
+NETWORK = "googlenet_bvlc"
+LABELS = ("input rank", "output rank")
+KEYS, DRAGS = 10, 4
+"""Moves of each kind in a layer."""
+QUIET = 200
+"""Milliseconds in which nothing more may follow before a move counts as done."""
+STEPS = 12
+"""Positions of the mouse in a drag, one a frame."""
+
+
+async def open_googlenet(page: Any, weights: Path) -> None:
+    """Choose it as a user would, and upload its weights if they are at hand."""
+    chooser = page.get_by_role("combobox", name="Network", exact=True)
+    label = await chooser.locator("option", has_text=NETWORK).first.inner_text()
+    await chooser.select_option(label)
+    rows = "() => document.querySelectorAll('.wb-table')[0]?.querySelectorAll('tbody tr').length === 58"
+    await page.wait_for_function(rows, timeout=300_000)
+    if weights.exists():
+        await page.locator("input[type=file]").first.set_input_files(weights)
+        name = re.escape(weights.name)
+        await page.wait_for_function(
+            "t => new RegExp(t).test(document.body.innerText)", arg=f"{name}, sha256", timeout=300_000
+        )
+    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=300_000)
+
+
+async def latencies(page: Any, layers: int) -> dict[str, list[float]]:
+    """Milliseconds of each move of a rank, by key and by drag, over so many layers spread over the network."""
+    await page.evaluate("window.hand.watch()")
+    rows = page.locator(".wb-table").first.locator("tbody tr")
+    texts = await rows.all_inner_texts()
+    able = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]  # both of its ranks can be moved
+    found: dict[str, list[float]] = {"key": [], "drag": []}
+    for k, i in enumerate(np.linspace(0, len(able) - 1, layers).round().astype(int)):
+        await rows.nth(able[i]).click()
+        await page.wait_for_timeout(500)
+        await page.evaluate("window.hand.watch()")
+        which = k % 2
+        handle = page.locator(".widget-slider:visible", has_text=LABELS[which]).first.locator(".noUi-handle")
+        await handle.scroll_into_view_if_needed()
+        await _middle(page, handle)
+        for _ in range(KEYS):
+            found["key"].append(await _moved(page, handle, which, "ArrowLeft"))
+        for n in range(DRAGS):
+            found["drag"].append(await _dragged(page, handle, which, -1 if n % 2 else 1))
+    return found
+
+
+async def _middle(page: Any, handle: Any) -> None:
+    """Away from both ends."""
+    box = await handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
+    await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await page.wait_for_timeout(600)
+
+
+async def _rank(handle: Any) -> int:
+    return round(float(await handle.get_attribute("aria-valuenow")))
+
+
+async def _moved(page: Any, handle: Any, which: int, key: str) -> float:
+    await handle.focus()
+    await page.evaluate("window.hand.reset()")
+    await page.keyboard.press(key)
+    return await _settled(page, handle, which)
+
+
+async def _dragged(page: Any, handle: Any, which: int, way: int) -> float:
+    """A fifth of the slider's length, frame by frame; timed from the last position of the mouse."""
+    await page.evaluate("window.hand.reset()")
+    box = await handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    for step in range(STEPS):
+        await page.mouse.move(x + way * 5 * (step + 1), y)
+        await page.wait_for_timeout(16)
+    time = await _settled(page, handle, which)
+    await page.mouse.up()
+    return time
+
+
+async def _settled(page: Any, handle: Any, which: int) -> float:
+    rank = await _rank(handle)
+    asked = "([which, rank, quiet]) => window.hand.settled(which, rank, quiet)"
+    milliseconds = await page.wait_for_function(asked, arg=[which, rank, QUIET], timeout=30_000, polling=25)
+    return float(await milliseconds.json_value())
+
+
+def summary(found: dict[str, list[float]]) -> dict[str, Any]:
+    """Percentiles over all moves, and of each kind."""
+    every = [time for times in found.values() for time in times]
+    kinds = {kind: {"moves": len(times), **percentiles(times)} for kind, times in found.items()}
+    over = percentiles(every)
+    return {"slider_p50_ms": over["p50"], "slider_p95_ms": over["p95"], "slider_moves": len(every), "slider": kinds}
+
+
+def percentiles(times: Sequence[float]) -> dict[str, float]:
+    """The median and the 95th percentile."""
+    return {f"p{q}": float(np.percentile(times, q)) for q in (50, 95)}
