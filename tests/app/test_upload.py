@@ -51,7 +51,7 @@ def test_pieces_become_one_file_under_a_name_of_ours(sent):
         ("a.pth", 0, "a.pth is empty"),
         ("a.pth", -5, "a.pth is empty"),
         ("a.pth", (LIMIT + 1) * 2**20, f"at most {LIMIT} are taken here"),
-        ("a.pth", "many", "invalid literal"),
+        ("a.pth", "many", "a.pth has no size"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(sent, name, size, said):

@@ -163,7 +163,7 @@ class Planned(HasTraits):
             self.plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
             self.notice = ""
         except (PlanError, KeyError) as error:
-            self.notice = str(error.args[0])
+            self.notice = sentence(error)
 
     def keep_layer(self) -> None:
         """Leave the selected layer as it is."""

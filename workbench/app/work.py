@@ -7,7 +7,7 @@ from typing import Any
 from traitlets import Instance, Int, Tuple, Unicode
 
 from workbench.app.history import BASELINE, History, results_of
-from workbench.app.jobs import Job
+from workbench.app.jobs import Job, sentence
 from workbench.app.planning import Planned
 from workbench.app.recovery import Bench, Stage
 from workbench.app.results import Result
@@ -151,7 +151,10 @@ class Worked(Planned):
 
     def forget(self, number: int) -> None:
         """Take a run out of the store for good; what is worked on stays."""
-        self._history.delete(self._run_of(number))
+        try:
+            self._history.delete(self._run_of(number))
+        except ValueError as error:  # a second press, or another tab was quicker
+            self._history.problem = sentence(error)
         self.runs, self.unkept = self._history.runs(), self._history.problem
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
@@ -162,5 +165,5 @@ class Worked(Planned):
     def _run_of(self, number: int) -> Run:
         found: Run | None = next((run for run in self.runs if run.number == number), None)
         if found is None:
-            raise ValueError(f"run {number} is not in the store")
+            raise ValueError(f"run {number} is not in the store" if number else "pick a run in the table first")
         return found

@@ -72,6 +72,7 @@ def chooser(state: State) -> w.Widget:
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
     state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
     state.job.observe(fill, ["running"])
+    state.job.observe(lambda _: state.job.running or upload.keep_only(state.choice.file), ["running"])
     upload.observe(refused, ["problem"])
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
