@@ -103,6 +103,19 @@ def test_who_receives_it_may_refuse(sent):
     assert sent.widget.problem == "The upload was stopped: other work is going on"
 
 
+def test_a_file_goes_once_nobody_uses_it(sent):
+    for content in (b"x", b"y"):
+        sent.say(kind="begin", name="a.pth", size=1)
+        sent.say(content, kind="piece", at=0)
+        sent.say(kind="end")
+    path = sent.files[-1][0]
+    assert not sent.say(kind="nonsense")  # it may be being read just now
+    sent.widget.keep_only(path)
+    assert path.exists()
+    sent.widget.keep_only(None)
+    assert not list(path.parent.iterdir())
+
+
 @pytest.mark.parametrize(("text", "limit"), [("", LIMIT), ("12", 12), ("-3", LIMIT), ("much", LIMIT), ("0", LIMIT)])
 def test_the_limit_is_a_setting(monkeypatch, text, limit):
     monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)

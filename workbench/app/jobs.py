@@ -145,7 +145,8 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = PurePath(str(error.filename)).name if error.filename else ""
         text = f"{name}: {error.strerror}" if name else error.strerror
-    text = FOLDERS.sub("", " ".join(text.split())) or type(error).__name__
+    text = "".join(filter(str.isprintable, " ".join(text.split())))
+    text = FOLDERS.sub("", text) or type(error).__name__
     first = text.split()[0]
     text = text if set(first[:-1]) & set("._0123456789") else text[0].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")

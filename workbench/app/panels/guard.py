@@ -72,6 +72,9 @@ def refusal(widget: w.Widget, values: Any) -> str:
     name = _name(widget)
     if not isinstance(values, dict):
         return f"{name} was sent something that makes no sense: {NOTHING}"
+    fixed = [key for key in values if widget.has_trait(key) and widget.traits()[key].read_only]
+    if fixed:
+        return f"{name} has nothing that a page may set by {shown(fixed[0])}: {NOTHING}"
     if isinstance(widget, NUMBERS) and "value" in values:
         return _number(widget, name, values["value"])
     if isinstance(widget, w.Dropdown) and values.get("index", 0) is None:

@@ -1,6 +1,5 @@
 """What somebody else has named or sent, as words on the page: short, on one line, and nothing invisible in it."""
 
-import unicodedata
 from typing import Any
 
 
@@ -12,7 +11,7 @@ def readable(text: str, most: int = 80) -> str:
     most : characters that are shown.
     """
     kept = text if len(text) <= 4 * most else text[: 2 * most] + text[-2 * most :]
-    seen = " ".join("".join(c for c in kept if unicodedata.category(c)[0] != "C" or c == " ").split())
+    seen = " ".join("".join(filter(str.isprintable, kept)).split())
     tail = most // 3
     return seen if len(seen) <= most else f"{seen[: most - tail - 3]}...{seen[-tail:]}"
 

@@ -86,6 +86,8 @@ class Upload(anywidget.AnyWidget):
             if self._file is not None:
                 self._drop()
             return False
+        elif self.problem:  # what follows a file that was refused is no news
+            return False
         else:
             raise ValueError("what the page sent makes no sense here; choose the file again")
         return True
