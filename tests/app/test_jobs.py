@@ -114,6 +114,14 @@ def test_traits_change_in_the_thread_that_made_the_job():
         (KeyError("no layer 'x'"), "No layer 'x'."),
         (OSError("Disk full!"), "Disk full!"),
         (ValueError(), "ValueError."),
+        (ValueError("there is no folder /home/ann/data/cats"), "There is no folder cats."),
+        (ValueError("'/srv/a b/c.png' is no sound image"), "'a b/c.png' is no sound image."),
+        (ValueError(r"C:\Users\ann\x.pth is damaged"), "x.pth is damaged."),
+        (ValueError("see https://example.org/a/b for 1/2 of it"), "See https://example.org/a/b for 1/2 of it."),
+        (ValueError("../../a.png leads out"), "../../a.png leads out."),
+        (FileNotFoundError(2, "No such file or directory", "/srv/runs/a.bin"), "a.bin: No such file or directory."),
+        (OSError(28, "No space left on device"), "No space left on device."),
+        (ValueError("a\u202eb\0c"), "Abc."),
     ],
 )
 def test_sentences(error, text):

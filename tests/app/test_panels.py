@@ -127,7 +127,7 @@ def test_buttons_wait_for_their_turn(state):
     state.job.wait(60)
     assert not tune.disabled
     assert "Next: Calibrate" in html(panel)
-    find(panel, w.BoundedIntText, "epochs").value = 1
+    find(panel, w.IntText, "epochs").value = 1
     tune.click()
     state.job.wait(60)
     assert state.latest.stage == "fine-tuned"

@@ -92,7 +92,7 @@ def test_the_panel_leads_through_the_stages(state):
     calibrate.click()
     done(state)
     assert "Next: Fine-tune" in html(panel)
-    find(panel, w.BoundedIntText, "epochs").value = 1
+    find(panel, w.IntText, "epochs").value = 1
     find(panel, w.Dropdown, "learn from").value = "both"
     find(panel, w.Dropdown, "schedule").value = "cosine"
     tune.click()

@@ -137,7 +137,7 @@ def test_a_sweep_with_fine_tuning_from_the_panel(network, data):
     state = State(network, replace(data, train=few))
     done(state, state.open())
     panel = runs_panel(state)
-    find(panel, w.BoundedIntText, "budgets").value = 2
+    find(panel, w.IntText, "budgets").value = 2
     find(panel, w.Dropdown)[0].value = "fine-tune"
     find(panel, w.Button, "Sweep").click()
     done(state)

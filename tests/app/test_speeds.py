@@ -39,7 +39,7 @@ def test_measured_shown_and_kept(state, quick):
     assert "Compress the network first" in html(panel)
     done(state, state.compress())
     assert not measure.disabled
-    find(panel, w.BoundedIntText, "threads").value = 2
+    find(panel, w.IntText, "threads").value = 2
     measure.click()
     model.job.wait(120)
     assert model.job.error == ""

@@ -51,7 +51,7 @@ def test_pieces_become_one_file_under_a_name_of_ours(sent):
         ("a.pth", 0, "a.pth is empty"),
         ("a.pth", -5, "a.pth is empty"),
         ("a.pth", (LIMIT + 1) * 2**20, f"at most {LIMIT} are taken here"),
-        ("a.pth", "many", "invalid literal"),
+        ("a.pth", "many", "a.pth has no size"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(sent, name, size, said):
@@ -101,6 +101,19 @@ def test_who_receives_it_may_refuse(sent):
     sent.say(b"x", kind="piece", at=0)
     assert not sent.say(kind="end")
     assert sent.widget.problem == "The upload was stopped: other work is going on"
+
+
+def test_a_file_goes_once_nobody_uses_it(sent):
+    for content in (b"x", b"y"):
+        sent.say(kind="begin", name="a.pth", size=1)
+        sent.say(content, kind="piece", at=0)
+        sent.say(kind="end")
+    path = sent.files[-1][0]
+    assert not sent.say(kind="nonsense")  # it may be being read just now
+    sent.widget.keep_only(path)
+    assert path.exists()
+    sent.widget.keep_only(None)
+    assert not list(path.parent.iterdir())
 
 
 @pytest.mark.parametrize(("text", "limit"), [("", LIMIT), ("12", 12), ("-3", LIMIT), ("much", LIMIT), ("0", LIMIT)])

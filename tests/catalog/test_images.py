@@ -130,8 +130,8 @@ def test_a_table_may_lead_further_in(table):
         ("0.png,-1", r"a whole number from 0: line 2 has '-1'"),
         ("0.png,1.5", "line 2 has '1.5'"),
         ("0.png,1\n1.png,nan", "line 3 has 'nan'"),
-        ("0.png,", "line 2 has ''"),
-        ("0.png", "line 2 has None"),
+        ("0.png,", "line 2 has nothing"),
+        ("0.png", "line 2 has nothing"),
         ("0.png,99999999999999999999", "line 2 has '9999"),
         ("0.png,1\n0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
         ("0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
@@ -150,7 +150,7 @@ def test_tables_that_are_no_text(table):
     with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8"):
         wb.load_data("images", root=table, size=8)
     (table / "labels.csv").write_bytes(b"")
-    with pytest.raises(ValueError, match="needs the columns file and class_index, not None"):
+    with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
         wb.load_data("images", root=table, size=8)
 
 

@@ -15,6 +15,7 @@ from workbench.app.panels.chooser import chooser
 from workbench.app.panels.curves import curves_panel
 from workbench.app.panels.export import export_panel
 from workbench.app.panels.glance import glance_panel
+from workbench.app.panels.guard import guard
 from workbench.app.panels.guide import guide_panel
 from workbench.app.panels.heading import heading
 from workbench.app.panels.labels import Labels
@@ -173,6 +174,7 @@ def build_dashboard(
         layout={"grid_gap": "12px", "width": "100%"},
     )
     page.add_class("wb")
+    guard(page, state)
     arrival.page = page
     state.open()
     return page
@@ -181,8 +183,8 @@ def build_dashboard(
 def threads() -> int:
     """Threads for torch: $WORKBENCH_THREADS, or one, because kernels that share a machine get in each other's way."""
     text = os.environ.get("WORKBENCH_THREADS", "1")
-    if not (text.isdigit() and int(text) > 0):
-        logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1", text)
+    if not (text.isdecimal() and int(text) > 0):
+        logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1.", text)
         return 1
     return int(text)
 

@@ -134,6 +134,7 @@ class History:
             return
         try:
             self.store.delete(run)
+            self.problem = ""
         except StoreError as error:
             self.problem = sentence(error)
 

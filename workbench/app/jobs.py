@@ -7,9 +7,11 @@ loop, which also handles what the page sends): two threads that change one widge
 import asyncio
 import atexit
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import PurePath
 
 from traitlets import Bool, Float, HasTraits, Unicode
 
@@ -22,6 +24,9 @@ class Cancelled(Exception):  # noqa: N818 - not an error
 
 PAUSE = 0.1
 """Seconds between two reports of progress that are passed on."""
+
+FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\"<>]+/)+(?=[^\s/'\"<>])|\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
+"""The folders before the last name of an absolute path."""
 
 
 class Job(HasTraits):
@@ -174,9 +179,16 @@ class Part:
 
 
 def sentence(error: BaseException) -> str:
-    """The message of an error as one sentence for people; a file's or a network's name keeps its case."""
+    """The message of an error as one sentence for people; a file's or a network's name keeps its case.
+
+    The folders of an absolute path are left out: whoever looks at the page may not be whose machine this is.
+    """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = " ".join(text.split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        name = PurePath(str(error.filename)).name if error.filename else ""
+        text = f"{name}: {error.strerror}" if name else error.strerror
+    text = "".join(filter(str.isprintable, " ".join(text.split())))
+    text = FOLDERS.sub("", text) or type(error).__name__
     first = text.split()[0]
     text = text if set(first[:-1]) & set("._0123456789") else text[0].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")

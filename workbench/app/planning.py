@@ -181,7 +181,7 @@ class Planned(HasTraits):
             self.plan = plan
             self.notice = ""
         except (PlanError, KeyError) as error:
-            self.notice = str(error.args[0])
+            self.notice = sentence(error)
 
     def keep_layer(self) -> None:
         """Leave the selected layer as it is."""

@@ -89,9 +89,7 @@ def fill_roofline(
                 trace.y = [row.rate / 1e9 for row in found]
                 trace.marker.size = [SMALL + (LARGE - SMALL) * sqrt(row.seconds / slowest) for row in found]
                 trace.marker.opacity = [0.35 if marked and row.layer != selected else 0.95 for row in found]
-                trace.ids = [
-                    f"{row.layer}#{i}" for i, row in enumerate(found)
-                ]  # plotly drops doubles
+                trace.ids = [f"{row.layer}#{i}" for i, row in enumerate(found)]  # plotly drops doubles
                 trace.customdata = [_hover(who, row, profile, roofline) for row in found if profile]
         line = roof_line(rows, roofline)
         figure.data[0].x, figure.data[0].y = [x for x, _ in line], [y for _, y in line]

@@ -8,7 +8,7 @@ from typing import Any
 from traitlets import Dict, Instance, Int, Tuple, Unicode
 
 from workbench.app.history import BASELINE, History, results_of
-from workbench.app.jobs import Job
+from workbench.app.jobs import Job, sentence
 from workbench.app.planning import Planned
 from workbench.app.recovery import Bench, Stage
 from workbench.app.results import Result
@@ -156,7 +156,10 @@ class Worked(Planned):
 
     def forget(self, number: int) -> None:
         """Take a run out of the store for good; what is worked on stays."""
-        self._history.delete(self._run_of(number))
+        try:
+            self._history.delete(self._run_of(number))
+        except ValueError as error:  # a second press, or another tab was quicker
+            self._history.problem = sentence(error)
         self.runs, self.unkept = self._history.runs(), self._history.problem
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
@@ -168,5 +171,5 @@ class Worked(Planned):
         known = (*self.runs, *self._history.runs())  # another kernel may have stored it since
         found: Run | None = next((run for run in known if run.number == number), None)
         if found is None:
-            raise ValueError(f"run {number} is not in the store")
+            raise ValueError(f"run {number} is not in the store" if number else "pick a run in the table first")
         return found

@@ -104,5 +104,7 @@ def _reason(error: BaseException, path: Path) -> str:
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
         return f"it is none of {', '.join(FORMATS)}"
+    if isinstance(error, Image.DecompressionBombError):
+        return "it claims more pixels than are read"
     text = " ".join(str(error).split()) or type(error).__name__
     return text.replace(str(path), path.name)

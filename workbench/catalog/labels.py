@@ -61,8 +61,9 @@ def _from_table(table: Path) -> Labelled:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
+            found = ", ".join(reader.fieldnames or ())
             if not {"file", "class_index"} <= set(reader.fieldnames or ()):
-                raise LabelsError(f"{table.name} needs the columns file and class_index, not {reader.fieldnames}")
+                raise LabelsError(f"{table.name} needs the columns file and class_index, not {found or 'nothing'}")
             for row in reader:
                 name, label = row["file"] or "", _index(row["class_index"], table, reader.line_num)
                 if not stays_inside(name):
@@ -72,7 +73,9 @@ def _from_table(table: Path) -> Labelled:
                 known = labels.setdefault(name, label)
                 if known != label:
                     raise LabelsError(f"{table.name} gives {name} the classes {known} and {label}")
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise LabelsError(f"{table.name} is no table in UTF-8: byte {error.start} is none of a text") from None
+    except csv.Error as error:
         raise LabelsError(f"{table.name} is no table in UTF-8: {error}") from None
     return Labelled(labels, skipped=tuple(skipped))
 
@@ -83,8 +86,9 @@ def _index(text: str | None, table: Path, line: int) -> int:
     except ValueError:
         label = -1
     if not 0 <= label < 2**31:
+        found = repr(text) if text else "nothing"
         raise LabelsError(
-            f"{table.name} needs the columns file and class_index, a whole number from 0: line {line} has {text!r}"
+            f"{table.name} needs the columns file and class_index, a whole number from 0: line {line} has {found}"
         )
     return label
 

@@ -55,7 +55,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, *DAMAGED) as error:
             if isinstance(error, WeightsError):
                 raise
-            raise WeightsError(f"{path.name} is no sound safetensors file: {error}") from None
+            why = str(error).removeprefix("Error while deserializing header: ")
+            raise WeightsError(f"{path.name} is no sound safetensors file: {why}") from None
     if suffix not in PICKLED:
         raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
     try:

@@ -1,5 +1,6 @@
 """Choose a network, its weights and data; what is open, and what one must know of it."""
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def chooser(state: State) -> w.Widget:
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
     state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
     state.job.observe(fill, ["running"])
+    state.job.observe(partial(_tidy, state, upload), ["running"])
     upload.observe(refused, ["problem"])
     fill()
     row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
@@ -79,6 +81,12 @@ def chooser(state: State) -> w.Widget:
         [w.HBox([network, weights, data, upload], layout=row), about],
         layout={"grid_gap": "6px"},
     )
+
+
+def _tidy(state: State, upload: Upload, _: object) -> None:
+    """Leave no file behind that could not be opened."""
+    if not state.job.running:
+        upload.keep_only(state.choice.file)
 
 
 def network_options(state: State) -> Options:

@@ -36,17 +36,19 @@ function render({ model, el }) {
     const [name, size] = [model.get("name"), model.get("size")];
     const parts = [];
     let at = 0;
+    let problem = "";
     busy = true;
     show();
     while (at < size) {
       const reply = await piece(at);
+      problem = reply.problem || "";
       if (reply.at !== at || !reply.size || model.get("name") !== name) break;
       parts.push(reply.buffers[0]);
       at += reply.size;
       show(at / size, `${(at / 2 ** 20).toFixed(0)} of ${(size / 2 ** 20).toFixed(0)} MiB`);
     }
     busy = false;
-    show(0, at < size ? "did not arrive whole: make it again" : "saved");
+    show(0, at < size ? problem || "did not arrive whole: make it again" : "saved");
     if (at < size) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(parts));

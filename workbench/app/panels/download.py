@@ -36,14 +36,19 @@ class Download(PatientWidget):
             self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
 
     def _heard(self, _: object, content: Any, __: object) -> None:
-        """The page asks for the piece that begins at a place; what makes no sense is answered with the end."""
+        """The page asks for the piece that begins at a place; what makes no sense is answered with the end and why."""
         at = content.get("at") if isinstance(content, dict) else None
-        piece = b""
-        if self._path is not None and isinstance(at, int) and 0 <= at < self.size:
+        at = at if isinstance(at, int) and not isinstance(at, bool) else -1
+        piece, problem = b"", ""
+        if self._path is None:
+            problem = "There is no file yet: make it first."
+        elif not 0 <= at < self.size:
+            problem = f"{self.name} has {self.size} bytes, and this part is not among them: save it again."
+        else:
             try:
                 with self._path.open("rb") as file:
                     file.seek(at)
                     piece = file.read(PIECE)
-            except OSError:
-                piece = b""  # it went with the network that it was made from
-        self.send({"at": at, "size": len(piece)}, [piece])
+            except OSError:  # it went with the network that it was made from
+                problem = f"{self.name} is no longer there: make it again."
+        self.send({"at": at, "size": len(piece)} | ({"problem": problem} if problem else {}), [piece])

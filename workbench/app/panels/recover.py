@@ -8,6 +8,7 @@ from workbench.app.comparison import fill_stages, stages_figure
 from workbench.app.figures import curve_figure, fill_curve
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.numbers import NumberBox, WholeBox
 from workbench.app.panels.progress import progress_bar
 from workbench.app.recovery import LESSONS, SCHEDULES, Training
 from workbench.app.state import State
@@ -25,18 +26,8 @@ def recover_panel(state: State) -> w.Widget:
         tooltip="Train the same small network from random numbers instead: what decomposing is worth",
         layout={"width": "118px"},
     )
-    epochs = w.BoundedIntText(
-        value=10, min=1, max=500, description="epochs", tooltip="1 to 500", style={"description_width": "54px"}
-    )
-    rate = w.BoundedFloatText(
-        value=1e-3,
-        min=1e-7,
-        max=1.0,
-        step=1e-3,
-        description="learning rate",
-        tooltip="above 0, at most 1",
-        style={"description_width": "86px"},
-    )
+    epochs = WholeBox("epochs", 10, 1, 500, width=118, label=54)
+    rate = NumberBox("learning rate", 1e-3, 1e-7, 1.0, width=172, label=86, step=1e-3)
     schedule = w.Dropdown(
         options=[(text, name) for name, text in SCHEDULES.items()],
         description="schedule",
@@ -47,7 +38,7 @@ def recover_panel(state: State) -> w.Widget:
         description="learn from",
         style={"description_width": "70px"},
     )
-    for box, width in ((epochs, 118), (rate, 172), (schedule, 346), (lesson, 330)):
+    for box, width in ((schedule, 346), (lesson, 330)):
         box.layout.width = f"{width}px"
     advice = w.HTML()
     stages, figure = FigureView(stages_figure(), "Stages"), FigureView(curve_figure(), "Fine-tuning")
@@ -91,7 +82,7 @@ def recover_panel(state: State) -> w.Widget:
     refresh()
     row = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
     buttons = w.HBox([compress, calibrate, tune, scratch], layout=row)
-    settings = w.HBox([lesson, epochs, rate, schedule], layout=row)
+    settings = w.HBox([lesson, epochs, rate, schedule, epochs.words, rate.words], layout=row)
     return w.VBox([buttons, settings, advice, progress_bar(state, *TITLES), stages, figure], layout={"grid_gap": "4px"})
 
 

@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from workbench.app.history import results_of
 from workbench.app.panels.layer_table import LayerTable
+from workbench.app.panels.numbers import WholeBox
 from workbench.app.panels.progress import progress_bar
 from workbench.app.recovery import Training
 from workbench.app.state import State
@@ -36,7 +37,7 @@ def runs_panel(state: State) -> w.Widget:
     csv, note = w.HTML(), w.HTML()
 
     def picked() -> int:
-        return int(table.selected) if table.selected else 0
+        return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
     def fill(_: object = None) -> None:
         table.rows = [row(run) for run in reversed(state.runs)]
@@ -75,10 +76,7 @@ def sweep_box(state: State) -> w.Widget:
         style={"description_width": "142px"},
         layout={"width": "430px"},
     )
-    number = w.BoundedIntText(
-        value=4, min=2, max=12, description="budgets", tooltip="2 to 12", style={"description_width": "62px"}
-    )
-    number.layout.width = "122px"
+    number = WholeBox("budgets", 4, 2, 12, width=122, label=62)
     after = w.Dropdown(
         options=AFTER, description="then", style={"description_width": "32px"}, layout={"width": "256px"}
     )
@@ -101,7 +99,7 @@ def sweep_box(state: State) -> w.Widget:
     busy()
     row_layout = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
     progress = progress_bar(state, "Sweeping", "Opening run", idle="")
-    return w.VBox([w.HBox([span, number, after, start], layout=row_layout), progress])
+    return w.VBox([w.HBox([span, number, after, start, number.words], layout=row_layout), progress])
 
 
 def budgets(least: float, most: float, number: int) -> list[float]:

@@ -7,6 +7,7 @@ import ipywidgets as w
 from workbench.app.energies import energy_figure, fill_energy, fill_power, power_figure
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
+from workbench.app.panels.numbers import WholeBox
 from workbench.app.panels.picking import pick_layers
 from workbench.app.rooflines import fill_roofline, fill_times, roofline_figure, times_figure
 from workbench.app.speeds import Findings, Speeds
@@ -28,8 +29,8 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
         layout={"width": "330px"},
         style={"description_width": "66px"},
     )
-    threads = _number("threads", model.threads, 1, 64, "Processor threads that a run may use")
-    batch = _number("images at once", model.batch, 1, 256, "1 is what a phone's camera gives")
+    threads = WholeBox("threads", model.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
+    batch = WholeBox("images at once", model.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
     last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     measure = w.Button(description="Measure", button_style="primary", layout={"width": "118px"})
@@ -82,7 +83,7 @@ def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
     draw()
     busy()
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
-    settings = w.VBox([threads, batch, last], layout={"grid_gap": "2px"})
+    settings = w.VBox([threads, threads.words, batch, batch.words, last], layout={"grid_gap": "2px"})
     side = w.VBox([w.HBox([measure, cancel, bar], layout=row), status], layout={"flex": "1 1 300px"})
     figures = [
         w.HBox([_half(one) for one in pair], layout={"flex_flow": "row wrap"})
@@ -120,12 +121,6 @@ def findings_html(findings: Findings | None) -> str:
         f"<div class='wb-scroll'>{rows}</div>"
         f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energies[0].source)}</p>"
     )
-
-
-def _number(text: str, value: int, least: int, most: int, tooltip: str) -> w.BoundedIntText:
-    box = w.BoundedIntText(value=value, min=least, max=most, description=text, tooltip=f"{tooltip}; {least} to {most}")
-    box.layout.width, box.style.description_width = "190px", "102px"
-    return box
 
 
 def _half(figure: FigureView) -> FigureView:

@@ -4,6 +4,7 @@ ipywidgets' own FileUpload sends a file as one message: more than 10 MB break th
 otherwise, nothing shows how far it is, and the kernel holds it in memory.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from typing import Any, BinaryIO
 
 import traitlets
 
+from workbench.app.panels.names import readable
 from workbench.app.panels.patience import PatientWidget
+
+log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 LIMIT = 1024
@@ -42,16 +46,24 @@ class Upload(PatientWidget):
         self._suffixes, self._received = suffixes, received
         self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
         self._file: BinaryIO | None = None
+        self._path: Path | None = None
         self._name, self._size, self._count = "", 0, 0
         self.on_msg(self._heard)
 
+    def keep_only(self, used: Path | None) -> None:
+        """Remove the last file that came whole, unless it is the one that is used."""
+        if self._file is None and self._path is not None and self._path != used:
+            self._drop()
+
     def _heard(self, _: object, content: Any, buffers: list[Any]) -> None:
         """One message of the page; whatever it says, the answer is whether to go on."""
+        content = content if isinstance(content, dict) else {}
         try:
             answer = {"ok": self._act(content, buffers)}
-        except (ValueError, TypeError, OSError) as error:
-            self._close()
-            self.problem = f"The upload was stopped: {error}"
+        except (ValueError, OSError) as error:
+            if self._file is not None:
+                self._drop()
+            self.problem = f"The upload was stopped: {getattr(error, 'strerror', None) or error}"
             answer = {"ok": False}
         if content.get("kind") != "stop":
             self.send(answer)
@@ -59,30 +71,45 @@ class Upload(PatientWidget):
     def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
         kind = content.get("kind")
         if kind == "begin":
-            self._begin(str(content.get("name", ""))[:200], int(content.get("size", 0)))
+            self._begin(content.get("name"), content.get("size"))
         elif kind == "piece" and self._file is not None and len(buffers) == 1:
             piece = bytes(buffers[0])
             if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
                 raise ValueError(f"a piece of {self._name} came in the wrong order; upload it again")
             self._file.write(piece)
         elif kind == "end" and self._file is not None:
-            path, whole = Path(self._file.name), self._file.tell() == self._size
-            self._close()
-            if not whole:
+            if self._file.tell() != self._size:
                 raise ValueError(f"{self._name} did not arrive whole; upload it again")
-            self._received(path, self._name)
-        else:  # "stop", or something that makes no sense without a beginning
             self._close()
+            self._hand_on()
+        elif kind == "stop":
+            if self._file is not None:
+                self._drop()
             return False
+        elif self.problem:  # what follows a file that was refused is no news
+            return False
+        else:
+            raise ValueError("what the page sent makes no sense here; choose the file again")
         return True
 
-    def _begin(self, name: str, size: int) -> None:
+    def _hand_on(self) -> None:
+        assert self._path is not None
+        try:
+            self._received(self._path, self._name)
+        except ValueError:  # nobody wants it
+            self._drop()
+            raise
+
+    def _begin(self, name: Any, size: Any) -> None:
         self._close()
         self.problem = ""
         limit = upload_limit()
+        name = readable(name) if isinstance(name, str) else ""
         suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
         if suffix is None:
             raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ValueError(f"{name} has no size; upload it again")
         if size <= 0:
             raise ValueError(f"{name} is empty")
         if size > limit * 2**20:
@@ -90,15 +117,27 @@ class Upload(PatientWidget):
         for old in Path(self._folder.name).iterdir():
             old.unlink()
         self._name, self._size, self._count = name, size, self._count + 1
-        self._file = (Path(self._folder.name) / f"upload{self._count}{suffix}").open("wb")
+        self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
+        self._file = self._path.open("wb")
 
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
+    def _drop(self) -> None:
+        """Close the file that is being written, and leave nothing of it."""
+        self._close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
 
 def upload_limit() -> int:
     """Largest file that is taken, in mebibytes."""
     text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
-    return int(text) if text.isdigit() and int(text) > 0 else LIMIT
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    if text:
+        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, LIMIT)
+    return LIMIT

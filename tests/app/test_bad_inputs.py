@@ -1,0 +1,161 @@
+"""Whatever somebody does to the dashboard: one sentence, the session lives, and nothing is written."""
+
+import logging
+import shutil
+import sqlite3
+
+import pytest
+
+from tests.app.bad_files import DATA, MARK, WEIGHTS
+from tests.app.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
+from tests.app.bad_page import Page, expect_readable
+from tests.app.test_panels import html
+from workbench.app.dashboard import build_dashboard, threads
+from workbench.app.history import runs_file
+from workbench.app.panels.runs import runs_panel
+from workbench.app.panels.upload import LIMIT, upload_limit
+from workbench.app.state import State
+from workbench.runs import RunStore
+
+pytestmark = pytest.mark.xdist_group("bad inputs")  # one page for all
+
+
+@pytest.fixture(autouse=True)
+def _no_runs_of_others():
+    """All cases share one store, that of `page`."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The whole dashboard with the bundled network, a run in its store, and folders of data that are no good."""
+    root = tmp_path_factory.mktemp("bad")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, where in (("CACHE", "cache"), ("RUNS", "kept/runs.sqlite"), ("DATASETS", "datasets")):
+            patch.setenv(f"WORKBENCH_{name}", str(root / where))
+        for name, make in {**DATA, "gone": DATA["other-classes"]}.items():
+            make(root / "datasets" / name)
+        patch.chdir(root / "datasets")  # where code in a file would leave its mark
+        state = State()
+        dashboard = build_dashboard(state=state)
+        state.job.wait(60)
+        state.compress()
+        state.job.wait(60)
+        state.open(data="digits")  # the same again: the run is an earlier one now
+        state.job.wait(60)
+        made = Page(state, dashboard, root / "cache", root / "kept", root / "datasets")
+        made.wait()
+        assert state.job.error == ""
+        assert [run.number for run in state.runs] == [1]
+        assert made.said() == {}
+        yield made
+
+
+def cases(table):
+    """Of a table: name -> what is done, or (what is done, what comes before)."""
+    both = ((name, case if isinstance(case, tuple) else (case, lambda _: None)) for name, case in table.items())
+    return pytest.mark.parametrize(("act", "arrange"), [pytest.param(*case, id=name) for name, case in both])
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_files_that_are_no_weights(page, name):
+    said = page.check(lambda page: page.upload(name, WEIGHTS[name]()))
+    assert name in said
+    assert not MARK.exists()
+
+
+@pytest.mark.parametrize(("name", "as_shown"), NAMES.values(), ids=NAMES)
+def test_names_of_files(page, name, as_shown):
+    assert as_shown in page.check(lambda page: page.upload(name, b"no weights"))
+    assert not MARK.exists()
+
+
+@cases(UPLOADS)
+def test_uploads_that_make_no_sense(page, act, arrange):
+    page.check(act, arrange)
+
+
+@cases(SETTINGS)
+def test_values_that_cannot_be(page, act, arrange):
+    before = page.values()
+    page.check(act, arrange)
+    assert page.values() == before
+
+
+@cases(VERBS)
+def test_work_that_cannot_be(page, act, arrange):
+    page.check(act, arrange)
+
+
+@pytest.mark.parametrize("name", ["gone", *DATA])
+def test_folders_of_data(page, name):
+    def arrange(page):
+        if name == "gone":
+            shutil.rmtree(page.watched[2] / name)
+
+    page.check(lambda page: page.choose("Data", name), arrange)
+
+
+@pytest.mark.parametrize("act", RUNS.values(), ids=RUNS)
+def test_runs_that_have_gone(page, act):
+    page.check(act, gone_meanwhile)
+    page.state.runs = page.state._history.runs()
+    assert [run.number for run in page.state.runs] == [1]
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: b"", lambda c: c[:99] + b"?" + c[100:], None])
+def test_runs_whose_weights_are_damaged(page, damage):
+    path = RunStore(runs_file()).folder / page.state.runs[0].weights_file
+    content = path.read_bytes()
+
+    def arrange(page):
+        pick_run("1")(page)
+        path.unlink() if damage is None else path.write_bytes(damage(content))
+
+    try:
+        assert "weights of run 1" in page.check(press("Go on with this run"), arrange)
+    finally:
+        path.write_bytes(content)
+
+
+def foreign(path):
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE songs (name TEXT)")
+    database.close()
+
+
+STORES = {
+    "a folder": lambda path: path.mkdir(),
+    "a text": lambda path: path.write_text("these are no runs at all"),
+    "another program's": foreign,
+    "below a file": lambda path: path.parent.joinpath("below").write_text("x"),
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
+    path = tmp_path / "runs.sqlite"
+    STORES[name](path)
+    monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    state = State(page.state.network, page.state.data)
+    panel = runs_panel(state)
+    state.open()
+    state.job.wait(60)
+    assert state.job.error == ""
+    assert state.unkept in html(panel)
+    expect_readable(state.unkept)
+    state.choose_ranks(rank_in=5)
+    assert state.plan["features.3"].rank_in == 5
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-2", "1.5", "\N{SUPERSCRIPT TWO}", " "])
+@pytest.mark.parametrize(
+    ("name", "ask", "instead"), [("WORKBENCH_THREADS", threads, 1), ("WORKBENCH_UPLOAD_MIB", upload_limit, LIMIT)]
+)
+def test_settings_of_the_server(monkeypatch, caplog, name, ask, instead, text):
+    monkeypatch.setenv(name, text)
+    with caplog.at_level(logging.WARNING):
+        assert ask() == instead
+    (said,) = caplog.messages
+    expect_readable(said)
