@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,6 +28,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+FIGURE = '.wb-figure[aria-label="Singular values"] .bars .point'
+"""A bar of the spectrum: once there is one, the figure has been drawn."""
 
 
 def chromium() -> str | None:
@@ -84,6 +87,14 @@ def dashboard(log: Path, *more: str, own: Mapping[str, str] | None = None) -> It
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser", *more]
     with served(command, f"http://{ADDRESS}:{port}/", "voila/static/voila.js", log, own or {}) as server:
         yield server
+
+
+def noting(page: Any) -> list[str]:
+    """A list that takes every exception and every error in the console of this page."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    return problems
 
 
 def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,0 +1,103 @@
+"""Users who each take the whole journey on the bundled digits, all at once, each in a browser of their own."""
+
+import asyncio
+import re
+import time
+from typing import Any
+
+from benchmarks._browser import FIGURE, Served, noting
+
+EPOCHS = 3
+WAIT = 600_000
+"""Milliseconds for each step: many users on few cores wait long, and that is no failure."""
+POINTS = """() => Object.fromEntries(
+  (document.querySelector('.wb-figure[aria-label="Accuracy against FLOPs"]')?.calcdata || [])
+    .map((points) => [points[0].trace.name, points.filter((point) => point.x !== undefined).length]))"""
+STAGES = ("original", "decomposed", "calibrated", "fine-tuned")
+
+
+async def users(browser: Any, server: Served, address: str, number: int) -> dict[str, Any]:
+    """All of them at once.
+
+    Returns
+    -------
+    how many there were, what failed in a sentence each, seconds of each journey, and MiB of each kernel at its end.
+    """
+    contexts = [await browser.new_context(viewport={"width": 1440, "height": 1000}) for _ in range(number)]
+    took = await asyncio.gather(*(one(context, address, i + 1) for i, context in enumerate(contexts)))
+    used = sorted((p.memory_full_info().uss / 2**20 for p in server.kernel_processes()), reverse=True)[:number]
+    for context in contexts:
+        await context.close()
+    problems = [text for _, found in took for text in found]
+    return {
+        "users": number,
+        "failures": len(problems),
+        "problems": problems,
+        "memory_mb_per_user": sum(used) / len(used) if used else None,
+        "memory_mb_each": used,
+        "journey_s": sorted(seconds for seconds, _ in took),
+    }
+
+
+async def one(context: Any, address: str, number: int) -> tuple[float, list[str]]:
+    """One user's journey: how long it took in seconds, and all that went wrong."""
+    page = await context.new_page()
+    problems = noting(page)
+    began = time.perf_counter()
+    try:
+        problems += await journey(page, address)
+    except Exception as error:  # whatever it is: a user who does not get through
+        problems.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+    return time.perf_counter() - began, [f"user {number}: {text}" for text in problems]
+
+
+async def journey(page: Any, address: str) -> list[str]:
+    """Open, move a rank, compress, calibrate, fine-tune; what of the final state is not as it should be."""
+    page.set_default_timeout(WAIT)
+    await page.goto(address)
+    await page.wait_for_selector(FIGURE)
+    await _point(page, "original")
+    row = page.locator(".wb-table tbody tr.selected").first
+    before = await row.inner_text()
+    handle = page.locator(".widget-slider:visible", has_text="input rank").first.locator(".noUi-handle")
+    await handle.focus()
+    for _ in range(4):
+        await page.keyboard.press("ArrowLeft")
+    await page.wait_for_function(
+        "() => document.querySelector('.wb-table tr.selected').innerText.includes('chosen by hand')"
+    )
+    after = await row.inner_text()
+    await _click(page, "Compress")
+    await _point(page, "decomposed")
+    await _click(page, "Calibrate")
+    await _point(page, "calibrated")
+    await page.get_by_label("epochs").fill(str(EPOCHS))
+    await page.get_by_label("epochs").press("Tab")
+    await _click(page, "Fine-tune")
+    await _point(page, "fine-tuned")
+    await page.wait_for_function("() => /Fine-tuning run \\d+: done in/.test(document.body.innerText)")
+    return await _wrong(page, before, after)
+
+
+async def _wrong(page: Any, before: str, after: str) -> list[str]:
+    found = []
+    if before == after:
+        found.append("the table did not follow the rank")
+    points = await page.evaluate(POINTS)
+    found += [f"{points.get(stage, 0)} points {stage}, not 1" for stage in STAGES if points.get(stage) != 1]
+    accuracy = await page.locator(".wb-figures").nth(2).inner_text()
+    scores = [float(text) for text in re.findall(r"^([\d.]+) %$", accuracy, re.MULTILINE)]
+    if len(scores) < 2 or scores[-1] < 90 or "fine-tuned" not in accuracy:
+        found.append(f"the card of accuracies says {accuracy!r}")
+    if not await page.get_by_role("region", name="Runs").locator("tbody tr").count():
+        found.append("no run is in the list")
+    return found
+
+
+async def _click(page: Any, name: str) -> None:
+    await page.locator("button:not([disabled])", has_text=re.compile(f"^{name}$")).first.click()
+
+
+async def _point(page: Any, stage: str) -> None:
+    """Until a network of this stage is a point of the plot."""
+    await page.wait_for_function(f"(stage) => ({POINTS})()[stage] >= 1", arg=stage, polling=250)
