@@ -63,9 +63,9 @@ async def standby(server: Served, number: int) -> None:
     for _ in range(300):
         await asyncio.sleep(1)
         spent = {p.pid: sum(p.cpu_times()[:2]) for p in server.kernel_processes()}
-        if len(spent) >= number and spent.keys() == before.keys():
-            if all(spent[pid] - before[pid] < 0.05 for pid in spent):
-                return
+        same = len(spent) >= number and spent.keys() == before.keys()
+        if same and all(spent[pid] - before[pid] < 0.05 for pid in spent):
+            return
         before = spent
     raise RuntimeError("the standby kernels are not ready after five minutes")
 

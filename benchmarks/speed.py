@@ -1,10 +1,12 @@
 """Measured speed beside counted work: a dense and a compressed network in every runtime that is here, interleaved.
 
 The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
-the plans whose MACs are in the asked range the one with the largest predicted realised share is taken, whatever its
-weights. All timings are of one thread and one image; in PyTorch with channels last, which is faster for dense networks
-too. `realised` is speed-up / MAC ratio; `best_realised` compares the fastest dense with the fastest compressed network
-of all runtimes, so that a slow dense one flatters nobody.
+the plans whose MACs are in the asked range those with the largest predicted realised shares are taken, one for each
+multiple of ranks and budget of weights. A table adds up layers that ran alone; so these few are timed as whole networks
+in the runtime that phones run (`--choose`), beside the original, and the one that realises most is it. All timings are
+of one thread and one image; in PyTorch with channels last, which is faster for dense networks too. `realised` is
+speed-up / MAC ratio; `best_realised` compares the fastest dense with the fastest compressed network of all runtimes, so
+that a slow dense one flatters nobody.
 
 `planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
 interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
@@ -37,8 +39,8 @@ COMPARED = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2
 WEIGHTS = (None, 5.0, 10.0, 20.0)
 """Budgets of weights that are tried beside: fully connected layers cost time that MACs do not show."""
 
-MULTIPLE = {"vgg16": 16, "googlenet_bvlc": 16}
-"""Of ranks: for each network, in the plan that is timed in all runtimes."""
+STEPS = (16, 32)
+"""Multiples of ranks, in the plans that may be timed in all runtimes."""
 
 MULTIPLES = (4, 8, 16)
 """Of ranks, in the comparison of planners: the one that promises the most is taken."""
@@ -68,18 +70,33 @@ def load(name: str, shared: Path) -> wb.Network:
     return fading(wb.load_network(name, weights=None))
 
 
-def planned(spectra: wb.Spectra, times: Any, least: float, most: float, multiple: int) -> wb.Plan:
-    """Of the time-aware plans in a range of MAC ratios the one that promises the largest realised share."""
-    found = []
-    for weights_ratio, step in product(WEIGHTS, range(80)):
-        limits = {"weights_ratio": weights_ratio, "time_ratio": 1.0 + 0.1 * step}
-        try:
-            plan = budget_plan(spectra, least, times=times, rank_multiple=multiple, **limits)
-        except PlanError:
-            break
-        if least <= plan.macs_ratio <= most:
-            found.append(plan)
-    return max(found, key=lambda plan: times.speedup(plan) / plan.macs_ratio)
+def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> list[wb.Plan]:
+    """Time-aware plans in a range of MAC ratios: for each multiple and budget of weights the one that promises most."""
+    best: list[wb.Plan] = []
+    for multiple, weights_ratio in product(STEPS, WEIGHTS):
+        found = []
+        for step in range(80):
+            limits = {"weights_ratio": weights_ratio, "time_ratio": 1.0 + 0.1 * step}
+            try:
+                plan = budget_plan(spectra, least, times=times, rank_multiple=multiple, **limits)
+            except PlanError:
+                break
+            if least <= plan.macs_ratio <= most:
+                found.append(plan)
+        if found:
+            plan = max(found, key=lambda plan: times.speedup(plan) / plan.macs_ratio)
+            best += [plan] * (plan not in best)
+    return best
+
+
+def chosen(network: wb.Network, plans: list[wb.Plan], runtime: str, seconds: float) -> wb.Plan:
+    """Of several plans the one that realises most as a whole network, all of them in turns with the original."""
+    networks = {str(i): hollow(network, plan) for i, plan in enumerate(plans)}
+    run = latency({"original": network, **networks}, runtime=runtime, channels_last=True, seconds=seconds)
+    shares = [run.speedup("original", str(i)) / plan.macs_ratio for i, plan in enumerate(plans)]
+    for plan, share in zip(plans, shares, strict=True):
+        print(f"MACs x{plan.macs_ratio:.2f}, weights x{plan.weights_ratio:.2f}: realised {share:.3f}", flush=True)
+    return plans[shares.index(max(shares))]
 
 
 def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
@@ -143,6 +160,9 @@ def main() -> None:
         "--runtimes", nargs="*", choices=list(RUNTIMES), default=[n for n in RUNTIMES if n != "cuda"]
     )
     arguments.add_argument("--times", choices=list(RUNTIMES), default="eager", help="runtime that is planned for")
+    arguments.add_argument(
+        "--choose", choices=list(RUNTIMES), default="executorch", help="runtime in which a plan is chosen"
+    )
     arguments.add_argument("--planner", nargs="*", choices=sorted(COMPARED), default=list(COMPARED))
     arguments.add_argument("--seconds", type=float, default=20.0, help="of timing, for each runtime")
     options = arguments.parse_args()
@@ -153,12 +173,15 @@ def main() -> None:
         spectra = wb.analyze(network)
         times = measure_times(network, spectra, runtime=options.times, channels_last=True)
         print(times, flush=True)
-        plan = planned(spectra, times, *RANGES[options.network], MULTIPLE[options.network])
+        plans = planned(spectra, times, *RANGES[options.network])
+        runtime = options.choose if not missing(options.choose) else options.times
+        plan = chosen(network, plans, runtime, options.seconds)
         results: dict[str, Any] = {
             "network": options.network,
             "macs_ratio": plan.macs_ratio,
             "weights_ratio": plan.weights_ratio,
             "planned_for": times.where,
+            "chosen_in": runtime,
             "table_seconds": times.seconds,
             **runtimes(network, plan, options.runtimes, options.seconds),
         }
