@@ -2,35 +2,17 @@
 
 import os
 import shutil
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
-from dataclasses import dataclass
 
-import psutil
 import pytest
 
+from benchmarks._browser import FLAGS, HOW, chromium, served
 from workbench.app.serve import ADDRESS, NOTEBOOK, free_port
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread
 def browser():
-    path = os.environ.get("WORKBENCH_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = chromium()
     if path is None:
         if os.environ.get("WORKBENCH_REQUIRE_BROWSER"):
             pytest.fail(HOW)
@@ -50,9 +32,9 @@ def voila(tmp_path_factory):
     log = tmp_path_factory.mktemp("voila") / "log"
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
-    with _served(command, address, "voila/static/voila.js", log) as server:
+    with served(command, address, "voila/static/voila.js", log, {}) as server:
         assert f"Workbench dashboard: {address}" in log.read_text()
-        yield Served(address, psutil.Process(server.pid))
+        yield server
 
 
 @pytest.fixture(scope="package")
@@ -69,8 +51,8 @@ def voila_with_images(tmp_path_factory, shared):
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
     own = {"WORKBENCH_DATASETS": str(folder)}
-    with _served(command, address, "voila/static/voila.js", folder / "log", own) as server:
-        yield Served(address, psutil.Process(server.pid))
+    with served(command, address, "voila/static/voila.js", folder / "log", own) as server:
+        yield server
 
 
 @pytest.fixture(scope="package")
@@ -85,53 +67,8 @@ def lab(tmp_path_factory):
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.ip={ADDRESS}"]
     own = {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
     address = f"http://{ADDRESS}:{port}/"
-    with _served(command, address, "api", home / "log", own) as server:
-        yield Served(address, psutil.Process(server.pid))
-
-
-@dataclass
-class Served:
-    """A server that answers at an address."""
-
-    address: str
-    process: psutil.Process
-
-    def kernels(self):
-        """Number of kernels that it runs."""
-        return len(self.kernel_processes())
-
-    def kernel_processes(self):
-        """The kernels that it runs."""
-        alive = [p for p in self.process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-        return [p for p in alive if "ipykernel_launcher" in p.cmdline()]
-
-
-@contextmanager
-def _served(command, address, probe, log, environment=None):
-    with log.open("w") as output:
-        own = {**os.environ, **(environment or {})}
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=own)
-    try:
-        _wait_for(address + probe, server, log)
+    with served(command, address, "api", home / "log", own) as server:
         yield server
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _wait_for(address, server, log):
-    for _ in range(300):
-        if server.poll() is not None:
-            raise RuntimeError(f"the server ended: {log.read_text()}")
-        try:
-            urllib.request.urlopen(address, timeout=5)  # noqa: S310 - our own server
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the server did not answer in 30 s: {log.read_text()}")
 
 
 @pytest.fixture

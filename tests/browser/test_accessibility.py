@@ -8,11 +8,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
-from tests.browser.conftest import Served, _served
+from benchmarks._browser import served as serving
 from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
 from workbench.app.figures import BLUE, DARK
 from workbench.app.serve import ADDRESS, free_port
@@ -78,8 +77,8 @@ def served(tmp_path_factory):
     command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
     own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
-    with _served(command, address, "voila/static/voila.js", folder / "log", own) as server:
-        yield Served(address, psutil.Process(server.pid))
+    with serving(command, address, "voila/static/voila.js", folder / "log", own) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,83 @@
+"""``python docs/pictures.py``: the README's pictures, and the short walk, taken of the dashboard as it is served."""
+
+import io
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks._browser import FIGURE, FLAGS, chromium, dashboard
+
+HERE = Path(__file__).resolve().parent / "images"
+SIZE = {"width": 1280, "height": 860}
+SHOWN = 1800
+"""Milliseconds for each picture of the walk."""
+
+
+def main() -> None:
+    """Take the journey on the bundled network, with a picture at every step."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        own = {"WORKBENCH_RUNS": f"{folder}/runs.sqlite", "WORKBENCH_CACHE": f"{folder}/cache"}
+        with dashboard(Path(folder) / "log", own=own) as server:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+            page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
+            page.goto(server.address, timeout=120_000)
+            page.wait_for_selector(FIGURE, timeout=120_000)
+            page.wait_for_selector("text=after Compress", timeout=120_000)
+            page.wait_for_timeout(1500)
+            walk = [shot(page)]
+            save(walk[0], "dashboard.png")
+            for number in (2, 3):
+                walk.append(lead(page, number))
+            slider = page.locator(".widget-slider", has_text="input rank").locator(".noUi-handle")
+            slider.focus()
+            for _ in range(4):
+                page.keyboard.press("ArrowLeft")
+            page.wait_for_timeout(1200)
+            walk.append(shot(page))
+            press(page, "Undo")
+            press(page, "Compress for me")
+            page.wait_for_selector("text=Next: Speed and energy", timeout=180_000)
+            page.wait_for_timeout(1000)
+            walk.append(lead(page, 4))
+            save(walk[-1], "recovered.png")
+            press(page, "Measure")
+            page.wait_for_selector("text=Next: Take it home", timeout=180_000)
+            page.wait_for_timeout(1500)
+            walk += [lead(page, 6), lead(page, 7)]
+            dark = page.context.browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
+            dark.goto(server.address, timeout=120_000)
+            dark.wait_for_selector(FIGURE, timeout=120_000)
+            dark.wait_for_timeout(3000)
+            save(shot(dark), "dark.png")
+            browser.close()
+    frames = [picture.resize((960, 645), Image.Resampling.LANCZOS).quantize(96) for picture in walk]
+    frames[0].save(HERE / "walk.gif", save_all=True, append_images=frames[1:], duration=SHOWN, loop=0, optimize=True)
+
+
+def shot(page: Page) -> Image.Image:
+    """What the page shows now."""
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def lead(page: Page, number: int) -> Image.Image:
+    """The card of a step, as the bar at the top leads to it."""
+    page.locator(".wb-go").nth(number - 1).click()
+    page.wait_for_timeout(1500)
+    return shot(page)
+
+
+def press(page: Page, name: str) -> None:
+    """A button, by its words."""
+    page.get_by_role("button", name=name, exact=True).click()
+    page.wait_for_timeout(500)
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """As a PNG of few colours, which is a third as large."""
+    picture.quantize(128).save(HERE / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
