@@ -63,8 +63,8 @@ async def standby(server: Served, number: int) -> None:
     for _ in range(300):
         await asyncio.sleep(1)
         spent = {p.pid: sum(p.cpu_times()[:2]) for p in server.kernel_processes()}
-        same = len(spent) >= number and spent.keys() == before.keys()
-        if same and all(spent[pid] - before[pid] < 0.05 for pid in spent):
+        steady = len(spent) >= number and spent.keys() == before.keys()
+        if steady and all(spent[pid] - before[pid] < 0.05 for pid in spent):
             return
         before = spent
     raise RuntimeError("the standby kernels are not ready after five minutes")
@@ -89,18 +89,25 @@ async def measure(folder: Path, weights: Path, *, layers: int, number: int, repe
     """All of it; see the module."""
     from playwright.async_api import async_playwright
 
-    own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite"), "JUPYTER_TOKEN": TOKEN}
+    own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
     results: dict[str, Any] = {}
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         with dashboard(folder / "alone.log", own=own) as server:
             cold = [await first_page(browser, server.address) for _ in range(repeats)]
+            say(f"cold: {cold}")
             results |= await slider(browser, server, weights, layers)
-        with dashboard(folder / "class.log", "--class", own=own) as server:
+            say(f"slider: {results}")
+        with dashboard(folder / "class.log", "--class", own={**own, "JUPYTER_TOKEN": TOKEN}) as server:
             address, ready = f"{server.address}?token={TOKEN}", []
             for _ in range(repeats):
                 await standby(server, 2)
                 ready.append(await first_page(browser, address))
+            say(f"preheated: {ready}")
             await standby(server, 2)
             results |= await users(browser, server, address, number)
         await browser.close()

@@ -1,0 +1,44 @@
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import _dashboard_slider, dashboard
+from benchmarks._browser import HOW, chromium
+
+
+def test_percentiles_are_over_all_moves():
+    found = _dashboard_slider.summary({"key": [10.0] * 19, "drag": [110.0]})
+    assert (found["slider_p50_ms"], found["slider_moves"]) == (10.0, 20)
+    assert found["slider_p95_ms"] == pytest.approx(15.0)
+    assert found["slider"]["drag"] == {"moves": 1, "p50": 110.0, "p95": 110.0}
+
+
+def test_a_frame_is_as_long_as_what_was_sent():
+    for length in range(6):
+        payload = base64.b64encode(bytes(length)).decode()
+        assert dashboard.frame_bytes({"opcode": 2, "payloadData": payload}) == length
+    assert dashboard.frame_bytes({"opcode": 1, "payloadData": "dé"}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_a_small_run(tmp_path):
+    """In a process of its own: the browser of the other tests keeps an event loop in this one."""
+    if chromium() is None:
+        (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_BROWSER") else pytest.skip)(HOW)
+    path = tmp_path / "dashboard.json"
+    command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
+    subprocess.run([*command, "--layers", "1", "--users", "2", "--repeats", "1"], check=True, timeout=600)
+    found = json.loads(path.read_text())
+    assert found["problems"] == []
+    assert (found["failures"], found["users"], found["real_weights"]) == (0, 2, False)
+    assert found["slider_moves"] == _dashboard_slider.KEYS + _dashboard_slider.DRAGS
+    assert 0 < found["slider_p50_ms"] <= found["slider_p95_ms"]
+    assert set(found["page_to_figure_s"]) == {"cold", "preheated"}
+    assert found["bytes_first_page"] > 1e6
+    assert 50 < found["memory_mb_per_user"] < 2000
