@@ -83,7 +83,7 @@ def test_compress_for_me(state):
     find(panel, w.Button, "Compress for me").click()
     state.job.wait(120)
     assert state.job.error == ""
-    assert "Compressing for you" in html(panel)
+    assert "For you: compressing digits_vgg" in html(panel)
     first = [r.stage for r in state.results]
     assert first[:3] == ["original", "decomposed", "calibrated"]
     assert state.latest.number == 1

@@ -67,6 +67,7 @@ def test_where_there_is_no_file_it_goes_where_it_would_have_gone(logging_to_serv
 def test_what_is_no_warning_is_left_out(logging_to_server, monkeypatch):
     read, write = os.pipe()
     monkeypatch.setattr(sys, "stderr", Kernels(write))
+    monkeypatch.setattr(logging.getLogger(NAME), "propagate", False)  # half a character in a report ends pytest-xdist
     logging.getLogger(NAME).info("quiet")
     logging.getLogger(NAME).warning("a \ud800 half")
     assert b"WARNING | a ? half" in os.read(read, 1000)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workbench.app.state import State
+from workbench.app.tasks import FOR_ME
 
 Status = Literal["done", "next", "open", "missing"]
 
@@ -25,7 +26,7 @@ class Step:
     words: str
 
 
-WORK = ("Compressing", "Calibrating", "Fine-tuning", "Training")
+WORK = (FOR_ME, "Compressing", "Calibrating", "Fine-tuning", "Training")
 """How the titles of work on a compressed network begin."""
 NAMES = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
 

@@ -16,7 +16,7 @@ from workbench.measure.lookup import measure_times
 
 SENSED = 48
 """Images on which the layers are compared."""
-FOR_ME = "Compressing for you:"
+FOR_ME = "For you: compressing"
 ATTEMPTS = 3
 """Runs that are tried, at most, when it is all left to the workbench."""
 ENOUGH = 1.0
