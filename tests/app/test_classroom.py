@@ -47,6 +47,20 @@ def test_the_time_of_a_kernel_begins_when_a_page_takes_it():
     assert gone == ["one"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("connections", "state", "silent", "ends"),
+    [(0, "idle", 130, True), (0, "idle", 110, False), (1, "idle", 130, False), (0, "busy", 130, False)],
+)
+def test_a_kernel_without_a_page_ends_soon(connections, state, silent, ends):
+    gone, manager = culled(Kernels, 1)
+    kernel = manager._kernels["one"]
+    manager._kernel_connections["one"], kernel.execution_state = connections, state
+    kernel.last_activity = datetime.now(UTC) - timedelta(seconds=silent)
+    asyncio.run(manager.cull_kernel_if_idle("one"))
+    assert gone == ["one"] * ends
+
+
 def test_a_traceback_has_something_in_its_place():
     assert "Traceback" not in Kernel.traceback_replacement_message
     assert not hasattr(Kernel.__mro__[1], "traceback_replacement_message")  # if it has: this class can go

@@ -1,4 +1,4 @@
-"""A server for many: who comes in, and its kernels. deploy/class/voila.json names these classes."""
+"""A server: who comes in, and its kernels. deploy/class/voila.json and app/jupyter/voila.json name these classes."""
 
 import hmac
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from jupyter_server.utils import url_path_join
 from tornado.web import RequestHandler
+from traitlets import Int
 
 PAGE = Path(__file__).parent / "jupyter" / "login.html"
 
@@ -56,11 +57,18 @@ class Kernel(ServerKernelManager):
 
 
 class Kernels(AsyncMappingKernelManager):
-    """Jupyter's, except that a kernel is not culled for the time in which it stood by.
+    """Jupyter's, except for when a kernel is culled.
 
-    Voila keeps the culler away from standby kernels. But as soon as a page takes one that has stood by for longer than
-    ``cull_idle_timeout``, it counts as idle all that time, and dies before the page is there if the culler comes first.
+    One that stood by is not culled for the time in which it did. Voila keeps the culler away from standby kernels. But
+    as soon as a page takes one that has stood by for longer than ``cull_idle_timeout``, it counts as idle all that
+    time, and dies before the page is there if the culler comes first.
+
+    One that no page is connected to ends soon. Every request for the page begins a kernel, also that of a program which
+    never asks for more, or of a browser that crashed: a few dozen of them filled 24 GB of memory. Training goes on, as
+    it reports how far it is.
     """
+
+    unconnected_timeout = Int(120, config=True, help="Seconds of silence after which a kernel without a page ends.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -68,9 +76,14 @@ class Kernels(AsyncMappingKernelManager):
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """Cull a kernel if it is idle; when one is looked at for the first time, its time begins."""
-        if kernel_id in self._taken:
-            await super().cull_kernel_if_idle(kernel_id)  # type: ignore[no-untyped-call]
-            return
-        self._taken = {known for known in self._taken if known in self} | {kernel_id}
         kernel: Any = self.get_kernel(kernel_id)
-        kernel.last_activity = datetime.now(UTC)
+        if kernel_id not in self._taken:
+            self._taken = {known for known in self._taken if known in self} | {kernel_id}
+            kernel.last_activity = datetime.now(UTC)
+            return
+        silent = (datetime.now(UTC) - kernel.last_activity).total_seconds()
+        alone = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
+        if alone and silent > self.unconnected_timeout:
+            await self.shutdown_kernel(kernel_id)  # type: ignore[no-untyped-call]
+            return
+        await super().cull_kernel_if_idle(kernel_id)  # type: ignore[no-untyped-call]
