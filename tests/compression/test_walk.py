@@ -1,11 +1,13 @@
 import copy
+import sys
+import threading
 
 import pytest
 import torch
 from torch import nn
 
 import workbench as wb
-from workbench.compression.walk import Walk
+from workbench.compression.walk import Walk, _trace
 
 
 def hooked(model, name, batches, *, inputs):
@@ -123,3 +125,43 @@ def test_only_what_is_needed_is_held(network):
         walk = Walk(network.model, wb.load_network("digits_vgg").model, [batch])
         list(walk.pairs("classifier.2"))
     assert walk.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
+
+
+def test_tracing_does_not_touch_what_other_threads_run(network):
+    """torch.fx patches all modules of the process while it traces."""
+    batch = torch.rand(2, *network.input_shape)
+    wanted = network.model(batch).detach()
+    problems, stop = [], threading.Event()
+    counted = len(_trace(network.model, batch))
+    assert counted > 8
+
+    def run():
+        while not stop.is_set():
+            try:
+                with torch.no_grad():
+                    if not torch.equal(network.model(batch), wanted):
+                        problems.append("another answer")
+            except Exception as error:
+                problems.append(repr(error))
+
+    def trace():
+        other = copy.deepcopy(network.model)
+        while not stop.is_set():
+            if len(_trace(other, batch)) != counted:
+                problems.append("another graph")
+
+    pause = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=work) for work in (run, trace, run)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(30):
+            if len(_trace(network.model, batch)) != counted:
+                problems.append("another graph")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(pause)
+    assert problems == []

@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 SOON = 0.4
 """Seconds after a change until it is written: a slider that is dragged is written once."""
 PATIENCE = 15
-"""Seconds in which the kernel of a page that was left may end; only then its session is another tab's."""
+"""Seconds in which the kernel of a page that was left may end; only then its session is said to be another tab's."""
+CRASHED = 300
+"""Seconds in which one is looked for after that: the kernel of a browser that crashed ends only when it is missed."""
 
 
 class Keeper(HasTraits):
@@ -58,17 +60,16 @@ class Keeper(HasTraits):
             return
         self.browser = str(browser)
         self.state.checkpoint = self.sessions.checkpoint
-        self._look(PATIENCE)
+        self._look(PATIENCE if self.state.job.loop is not None else 0)
 
     def _look(self, patience: int) -> None:
         """Offer what has been left; what is still locked may be that of a page which is just being left."""
         found, open_ = self.sessions.left_by(self.browser)
         self.offer = found
         loop = self.state.job.loop
-        if found is None and open_ and patience > 0 and loop is not None:
+        self.elsewhere = open_ and found is None and patience <= 0
+        if found is None and open_ and patience > PATIENCE - CRASHED and loop is not None:
             loop.call_later(1.0, lambda: self._look(patience - 1) if self.offer is None else None)
-            return
-        self.elsewhere = open_
 
     def _now(self) -> Saved:
         state = self.state

@@ -7,7 +7,8 @@ for each layer, with hooks.
 """
 
 import operator
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,29 @@ class _Held:
         return sum(tensors.values())
 
 
+TRACING = threading.Lock()
+"""torch.fx patches `nn.Module` while it traces: one at a time."""
+
+
 class _Tracer(fx.Tracer):
+    """Traces the calls of its own thread only; what other threads run meanwhile is not touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not any(True for _ in m.children()) or super().is_leaf_module(m, module_qualified_name)
 
@@ -223,7 +246,8 @@ def _call(model: nn.Module, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
 def _trace(model: nn.Module, batch: Tensor) -> list[fx.Node]:
     """The model's graph in the order of its calls, or nothing if it cannot be traced faithfully."""
     try:
-        nodes = list(_Tracer().trace(model).nodes)
+        with TRACING:
+            nodes = list(_Tracer().trace(model).nodes)
         if sum(node.op == "placeholder" for node in nodes) != 1:
             return []
         values: dict[fx.Node, Any] = {}

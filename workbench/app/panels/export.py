@@ -44,8 +44,9 @@ def export_panel(state: State, exports: Exports | None = None) -> w.Widget:
         bar.layout.visibility = cancel.layout.visibility = "visible" if job.running else "hidden"
         for kind, make in makers.items():
             why = model.missing(kind)
-            make.disabled = job.running or state.smaller is None or bool(why)
-            make.tooltip = why or f"Write the file, run it and compare it: {KINDS[kind].about}"
+            make.disabled = job.running or state.job.running or state.smaller is None or bool(why)
+            wait = "The network is still being worked on: wait until that has ended" if state.job.running else ""
+            make.tooltip = why or wait or f"Write the file, run it and compare it: {KINDS[kind].about}"
         note = f"{job.title}: {job.note}" if job.running and job.note else job.note if job.title else ""
         error = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         status.value = error or f"<div class='wb-status' role='status'>{escape(model.note or note)}</div>"
@@ -55,6 +56,7 @@ def export_panel(state: State, exports: Exports | None = None) -> w.Widget:
     model.job.observe(busy, ["running", "note", "error"])
     model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
     state.observe(busy, ["smaller"])
+    state.job.observe(busy, ["running"])
     fill()
     foot = w.HBox([status, bar, cancel], layout={"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"})
     return w.VBox([*rows, foot], layout={"grid_gap": "6px"})
