@@ -128,11 +128,11 @@ def test_a_layer_is_picked_in_the_figures_and_marked_there(state, quick):
     roof.picked = next(i for i in ids if i.startswith("features.10"))
     assert state.selected == "features.10"
     assert "<b>▸ features.10</b>" in json.loads(times.spec)["layout"]["xaxis"]["ticktext"]
+    marked = [trace for trace in json.loads(roof.spec)["data"] if trace.get("ids")]
     shades = [
         (i.split("#")[0], shade)
-        for trace in json.loads(roof.spec)["data"]
-        for i, shade in zip(trace.get("ids", ()), trace["marker"].get("opacity", ()), strict=True)
-        if trace.get("ids")
+        for trace in marked
+        for i, shade in zip(trace["ids"], trace["marker"]["opacity"], strict=True)
     ]
     assert {name for name, shade in shades if shade > 0.9} == {"features.10"}
     times.picked = "features.3"

@@ -64,7 +64,7 @@ def test_editing_the_plan(state):
 def test_an_edit_that_cannot_be_is_said(state):
     before = state.plan
     state.choose_ranks(rank_in=99, rank_out=3)
-    assert state.notice == "layer features.3: rank_in=99 does not fit, it can be 1 to 32"
+    assert state.notice == "Layer features.3: rank_in=99 does not fit, it can be 1 to 32."
     assert state.plan is before
     state.choose_ranks(rank_in=9)
     assert state.notice == ""
