@@ -76,6 +76,7 @@ def page(browser):
     """A page that notes every request and every error."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
+    page.set_default_timeout(120_000)  # a busy machine is slow, and that is no fault
     page.problems, page.elsewhere = [], []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)

@@ -90,7 +90,7 @@ def journey(browser, served):
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
     page.goto(served.address, timeout=120_000)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     button(page, "Compress").click()
     wait_for_text(page, "Next: Calibrate")
@@ -212,7 +212,7 @@ def test_a_finger_hits_what_it_points_at(browser, served):
     try:
         page = context.new_page()
         page.goto(served.address, timeout=120_000)
-        page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+        page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
         wait_for_points(page, "Accuracy against FLOPs", "original", 1)
         assert page.evaluate("matchMedia('(pointer: coarse)').matches")
         assert page.evaluate(SMALL) == []

@@ -27,7 +27,7 @@ def choose(page, label, value):
 
 def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     page.evaluate(WATCH)
     choose(page, "Network", "googlenet_bvlc (the paper's)")
@@ -46,7 +46,7 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
 @pytest.mark.slow
 def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
     page.goto(voila_with_images.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)

@@ -16,11 +16,11 @@ def tab(page, name):
 
 def test_images_factors_and_the_paper(page, voila):
     page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     page.wait_for_function("() => document.querySelectorAll('.wb-picture img').length === 12", timeout=30_000)
     button(page, "Compress").click()
-    page.wait_for_function("() => document.querySelectorAll('.wb-picture span').length === 24", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('.wb-picture span').length === 24", timeout=180_000)
     page.wait_for_selector(".wb-filters img")
     page.get_by_label("look for changed answers").check()
     page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 def ready(page, address):
     page.goto(address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
 
 
@@ -23,7 +23,7 @@ def training(page, epochs):
     page.wait_for_function(
         "n => { const m = document.body.innerText.match(new RegExp(`epoch ([0-9]+) of ${n}`)); return m && m[1] > 2; }",
         arg=epochs,
-        timeout=60_000,
+        timeout=180_000,
     )
 
 
@@ -49,7 +49,7 @@ def test_loaded_again_in_the_middle_of_training(page, voila):
     wait_for_text(page, "chosen by hand")
     training(page, 16)
     page.reload()
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     goes_on(page, 16)
     assert page.problems == []
     assert page.elsewhere == []
@@ -71,7 +71,7 @@ def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
     wait_for_text(page, "your plan is kept")
     picture(page, "killed")
     button(page, "Load again").click()
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     goes_on(page, 14)
     assert page.locator(".wb-table").nth(1).locator("tbody tr").count() == stored  # every stored run is there
     assert page.elsewhere == []

@@ -14,7 +14,7 @@ pytestmark = [
 
 def test_measured_and_taken_home(page, voila, tmp_path):
     page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
 
     # A plan for this machine.

@@ -48,7 +48,7 @@ def wait_for_alert(page, text):
 
 def opened(page, voila):
     page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=60_000)
+    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
 
 
