@@ -155,7 +155,7 @@ def trained(
     count = int(min(whole, most / epochs))
 
     def over() -> bool:
-        return time.perf_counter() - started > 60 * minutes - 2 * step
+        return time.perf_counter() - started > 59 * minutes - 2 * step  # the rest is for what comes after the last step
 
     shown = data(count)
     for epoch in wb.finetune(network, shown, recipe=replace(recipe, epochs=epochs), teacher=teacher, cancelled=over):

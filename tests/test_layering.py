@@ -25,6 +25,7 @@ APP = {
     "prints_factors": 3,
     "jobs": 0,
     "edits": 0,
+    "rest": 0,
     "logs": 0,
     "glossary": 0,
     "planning": 0,

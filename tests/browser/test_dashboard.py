@@ -51,7 +51,12 @@ def button(page, name):
 
 
 def wait_for_text(page, text, seconds=180):
-    page.wait_for_function("t => document.body.innerText.includes(t)", arg=text, timeout=1000 * seconds)
+    deadline = time.time() + seconds
+    while text not in (shown := page.evaluate("document.body.innerText")):
+        assert time.time() < deadline, (
+            f"{text} is not in {page.locator('.wb-status, .wb-error').all_inner_texts()}, {shown}"
+        )
+        page.wait_for_timeout(50)
 
 
 def wait_for_epoch(page, epochs, first=1):
