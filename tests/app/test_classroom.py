@@ -2,9 +2,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets import import_item
 
-from workbench.app.classroom import Kernel, Kernels
+from workbench.app import serve
+from workbench.app.classroom import Connection, Kernel, Kernels
 
 
 class Fake:
@@ -64,3 +67,16 @@ def test_a_kernel_without_a_page_ends_soon(connections, state, silent, ends):
 def test_a_traceback_has_something_in_its_place():
     assert "Traceback" not in Kernel.traceback_replacement_message
     assert not hasattr(Kernel.__mro__[1], "traceback_replacement_message")  # if it has: this class can go
+
+
+def test_what_a_kernel_says_leaves_at_once(monkeypatch):
+    """Before anything is sent; both servers use this connection."""
+    done = []
+    handler = type("Handler", (), {"set_nodelay": lambda _, on: done.append(on)})()
+    monkeypatch.setattr(Connection, "websocket_handler", handler)
+    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", lambda _: done.append("connected"))
+    Connection.connect(object.__new__(Connection))
+    assert done == [True, "connected"]
+    for folders in ([serve.ALONE], [serve.ALONE, serve.CLASS]):
+        name = serve.settings(folders)["Voila"]["kernel_websocket_connection_class"]
+        assert import_item(name) is Connection

@@ -22,12 +22,12 @@ def test_the_picked_layer_is_tried_at_several_ranks(state, data, network, spectr
     assert curve.job.error == ""
     assert curve.layer == "features.17"
     expected = wb.sensitivity(network, data.validation, "features.17", spectra)
-    drawn = json.loads(find(panel, FigureView)[0].spec)["data"]
+    drawn = json.loads(find(panel, FigureView)[0].traces)
     assert drawn[0]["x"] == [p.rank_out for p in expected]
     assert drawn[0]["y"] == pytest.approx([p.top1 for p in expected])
     assert drawn[1]["y"][-1] == 100.0  # at full rank it is the original
     assert drawn[0]["error_y"]["array"] == pytest.approx([p.interval[1] - p.top1 for p in expected])
-    assert json.loads(find(panel, FigureView)[0].spec)["layout"]["yaxis"]["title"]["text"] == "share of 256 images (%)"
+    assert json.loads(find(panel, FigureView)[0].around)["yaxis"]["title"]["text"] == "share of 256 images (%)"
     done(state, state.open(network="resnet20"))
     assert curve.points == ()
 

@@ -130,7 +130,7 @@ def test_sliders_move_the_figure(spectra):
     view.sliders["rank_out"].value = 64
     assert (view.shown.rank_in, view.shown.rank_out) == (32, 64)
     assert "It does not pay. With R3 = 32, R4 may be at most 49." in html(view.widget)
-    assert json.loads(figure.spec)["data"][-1]["x"] == [32]
+    assert json.loads(figure.traces)[-1]["x"] == [32]
     find(view.widget, w.Button, "EVBMF ranks").click()
     assert (view.sliders["rank_in"].value, view.sliders["rank_out"].value) == (14, 16)
     find(view.widget, w.Button, "Full ranks").click()

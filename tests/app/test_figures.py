@@ -10,16 +10,45 @@ from workbench.app.results import Result
 from workbench.kernels.complexity import Cost
 
 
+def regions(figure, axes=""):
+    """[(name, first and last direction)] of one of the two unfoldings."""
+    named = [shape for shape in figure.layout.shapes if shape.name and shape.xref == f"x{axes}"]
+    return [(shape.name, shape.x0 + 0.5, shape.x1 - 0.5) for shape in named]
+
+
 def test_spectrum_shows_what_is_kept_and_what_is_noise(spectra, plan):
     figure = spectrum_figure()
-    fill_spectrum(figure, spectra["features.3"], plan.with_ranks("features.3", rank_in=5, rank_out=7)["features.3"])
-    kept_in, left_in, line_in, kept_out, left_out, line_out = figure.data
-    assert (len(kept_in.y), len(left_in.y)) == (5, 27)
-    assert (len(kept_out.y), len(left_out.y)) == (7, 57)
-    assert np.allclose([*kept_in.y, *left_in.y], spectra["features.3"].singular_in)
-    assert set(line_in.y) == {spectra["features.3"].in_.threshold}
-    assert set(line_out.y) == {spectra["features.3"].out.threshold}
+    found = spectra["features.3"]
+    fill_spectrum(figure, found, plan.with_ranks("features.3", rank_in=5, rank_out=7)["features.3"])
+    bars_in, line_in, bars_out, line_out = figure.data[:4]
+    assert np.array_equal(bars_in.y, found.singular_in)
+    assert np.array_equal(bars_out.y, found.singular_out)
+    assert list(bars_out.x) == list(range(1, 65))
+    assert regions(figure) == [("kept", 1, 5), ("left out", 6, 32)]
+    assert regions(figure, "2") == [("kept", 1, 7), ("left out", 8, 64)]
+    assert set(line_in.y) == {found.in_.threshold}
+    assert set(line_out.y) == {found.out.threshold}
     assert figure.layout.annotations[0].text.endswith("5 of 32 directions kept; EVBMF finds 14</span>")
+
+
+def test_the_outline_is_that_of_the_bars(spectra, plan):
+    figure = spectrum_figure()
+    fill_spectrum(figure, spectra["features.3"], plan["features.3"])
+    (path,) = (shape.path for shape in figure.layout.shapes if shape.type == "path" and shape.xref == "x")
+    heights = [float(step[1:]) for step in path.split() if step.startswith("V")]
+    assert np.allclose(heights, [*spectra["features.3"].singular_in, 0], rtol=1e-3)
+    assert [float(step[1:]) for step in path.split() if step.startswith("H")] == [k + 1.5 for k in range(32)]
+
+
+def test_a_rank_changes_nothing_but_shapes_and_titles(spectra, plan):
+    """That is why it is fast: `FigureView` sends, and the page redraws, only what is around the traces."""
+    figures = [spectrum_figure(), spectrum_figure()]
+    fill_spectrum(figures[0], spectra["features.3"], plan["features.3"])
+    fill_spectrum(figures[1], spectra["features.3"], plan.with_ranks("features.3", rank_in=5)["features.3"])
+    one, other = (figure.to_dict() for figure in figures)
+    assert one["data"] == other["data"]
+    assert {key for key in one["layout"] if one["layout"][key] != other["layout"][key]} == {"shapes", "annotations"}
+    assert not any(isinstance(value, dict) for value in (one["layout"]["meta"], one["layout"]["uirevision"]))
 
 
 def test_tucker1_has_no_input_mode(spectra, plan):
@@ -28,15 +57,17 @@ def test_tucker1_has_no_input_mode(spectra, plan):
     assert len(figure.data[0].x) == 0
     assert figure.layout.annotations[0].text.endswith("not reduced in this layer</span>")
     assert not figure.layout.xaxis.visible
+    assert regions(figure) == []
     fill_spectrum(figure, None, None)
-    assert all(len(trace.x) == 0 for trace in figure.data)
+    assert all(len(trace.x) == 0 for trace in figure.data[:4])
+    assert figure.layout.shapes == ()
 
 
 def test_a_kept_layer_keeps_all(spectra, plan):
     figure = spectrum_figure()
     fill_spectrum(figure, spectra["features.3"], plan.keep("features.3")["features.3"])
-    assert len(figure.data[0].x) == 32
-    assert len(figure.data[1].x) == 0
+    assert regions(figure)[0] == ("kept", 1, 32)
+    assert not figure.layout.shapes[4].visible
     assert "all 32 directions kept" in figure.layout.annotations[0].text
 
 

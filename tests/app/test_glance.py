@@ -12,7 +12,7 @@ from workbench.app.panels.spectrum import current
 
 
 def traces(panel):
-    return json.loads(find(panel, FigureView)[0].spec)["data"]
+    return json.loads(find(panel, FigureView)[0].traces)
 
 
 def test_bars_are_the_costs(state):

@@ -34,7 +34,7 @@ def html(widget):
 
 
 def points(view, trace):
-    x = json.loads(view.spec)["data"][trace].get("x", [])
+    x = json.loads(view.traces)[trace].get("x", [])
     return x
 
 
@@ -62,7 +62,7 @@ def test_a_slider_moves_cost_error_and_spectrum(state):
     panel = spectrum_panel(state)
     slider = find(panel, w.IntSlider, "input rank")
     view = find(panel, FigureView)[0]
-    before, text, spec = state.plan["features.3"], html(panel), view.spec
+    before, text, around = state.plan["features.3"], html(panel), view.around
     assert (slider.value, slider.max) == (14, 32)
     slider.value = 6
     after = state.plan["features.3"]
@@ -71,8 +71,8 @@ def test_a_slider_moves_cost_error_and_spectrum(state):
     assert after.cost.macs < before.cost.macs
     assert after.error > before.error
     assert html(panel) != text
-    assert view.spec != spec
-    assert "6 of 32 directions kept" in view.spec
+    assert view.around != around
+    assert "6 of 32 directions kept" in view.around
 
 
 def test_the_spectrum_follows_the_selection(state):

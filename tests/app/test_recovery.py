@@ -97,7 +97,7 @@ def test_the_panel_leads_through_the_stages(state):
     find(panel, w.Dropdown, "schedule").value = "cosine"
     tune.click()
     done(state)
-    bars = json.loads(find(panel, FigureView)[0].spec)["data"][0]
+    bars = json.loads(find(panel, FigureView)[0].traces)[0]
     assert [x.partition("<br>")[0] for x in bars["x"]] == ["original", "decomposed", "calibrated", "fine-tuned"]
     assert bars["y"] == pytest.approx([r.validation.top1 for r in state.results])
     find(panel, w.Dropdown, "learn from").value = "original"

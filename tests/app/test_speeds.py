@@ -52,7 +52,7 @@ def test_measured_shown_and_kept(state, quick):
     assert "onnxruntime is not installed here." in text
     assert findings.explained in unescape(text)
     assert "2 threads" in text
-    figures = {figure.label: json.loads(figure.spec)["data"] for figure in find(panel, FigureView)}
+    figures = {figure.label: json.loads(figure.traces) for figure in find(panel, FigureView)}
     drawn = {name for name, data in figures.items() if any(trace.get("x") or trace.get("y") for trace in data)}
     assert drawn >= {"Time of each layer", "Roofline of this machine", "Energy for one image"}
     assert ("Power over time" in drawn) == findings.energies[0].measured
@@ -123,12 +123,12 @@ def test_a_layer_is_picked_in_the_figures_and_marked_there(state, quick):
     model.measure()
     model.job.wait(120)
     times, roof = find(panel, FigureView)[:2]
-    ids = [i for trace in json.loads(roof.spec)["data"] for i in trace.get("ids", ())]
+    ids = [i for trace in json.loads(roof.traces) for i in trace.get("ids", ())]
     assert {i.split("#")[0] for i in ids} <= {part.name for part in state.plan}
     roof.picked = next(i for i in ids if i.startswith("features.10"))
     assert state.selected == "features.10"
-    assert "<b>▸ features.10</b>" in json.loads(times.spec)["layout"]["xaxis"]["ticktext"]
-    marked = [trace for trace in json.loads(roof.spec)["data"] if trace.get("ids")]
+    assert "<b>▸ features.10</b>" in json.loads(times.around)["xaxis"]["ticktext"]
+    marked = [trace for trace in json.loads(roof.traces) if trace.get("ids")]
     shades = [
         (i.split("#")[0], shade)
         for trace in marked

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks._browser import served as serving
-from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text, wait_for_tuned
 from workbench.app.figures import BLUE, DARK
 from workbench.app.serve import ADDRESS, free_port
 
@@ -97,7 +97,7 @@ def journey(browser, served):
     page.get_by_label("epochs").fill("2")
     page.get_by_label("epochs").press("Tab")
     button(page, "Fine-tune").click()
-    wait_for_text(page, "Fine-tuning run 1: done in")
+    wait_for_tuned(page)
     page.get_by_label("runtimes").select_option(label=["PyTorch"])
     button(page, "Measure").click()
     wait_for_text(page, "of what counting promises", seconds=120)
@@ -276,7 +276,7 @@ def same(cell, value):
 
 def test_the_numbers_are_those_of_the_network(journey, spectra):
     rows = list(csv.DictReader(io.StringIO(saved(journey, "Singular values", "CSV").decode())))
-    shown = [float(row["y"]) for row in rows if row["series"] in ("kept", "left out")]
+    shown = [float(row["y"]) for row in rows if row["about"] in ("kept", "left out")]
     found = spectra["features.3"]
     np.testing.assert_allclose(shown, [*found.singular_in, *found.singular_out], rtol=1e-6)
     with journey.expect_download() as waiting:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
@@ -24,12 +25,12 @@ def test_accuracy_counts_first_and_first_five():
     assert str(score) == "top-1 50.00 % (15.0 to 85.0), top-5 75.00 % (30.1 to 95.4) of 4 images"
 
 
-def test_the_interval_is_wilsons():
-    z, n, k = 1.959964, 500, 497
-    middle = (k + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * (k * (n - k) / n + z * z / 4) ** 0.5
-    assert wb.Accuracy(99.4, 100.0, 500).interval == pytest.approx((100 * (middle - half), 100 * (middle + half)))
-    assert wb.Accuracy(100.0, 100.0, 50).interval[1] == 100
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 3), (497, 500), (5000, 10000)])
+def test_the_interval_is_wilsons(right, n):
+    found = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    score = wb.Accuracy(100 * right / n, 100.0, n)
+    assert score.interval == pytest.approx((100 * found.low, 100 * found.high), abs=1e-12)
+    assert score.top5_interval[1] == 100
 
 
 def test_fewer_than_five_classes():

@@ -9,6 +9,7 @@ from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.auth.login import LoginFormHandler
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from jupyter_server.utils import url_path_join
 from tornado.web import RequestHandler
@@ -54,6 +55,19 @@ class Kernel(ServerKernelManager):
     """Jupyter's, which is asked for this text in place of a traceback, and does not have it."""
 
     traceback_replacement_message = "Something went wrong; the server's log has the details."
+
+
+class Connection(ZMQChannelsWebsocketConnection):
+    """Jupyter's, but what a kernel says leaves at once.
+
+    A move of a slider is answered in several short messages. TCP keeps back all but the first until the browser has
+    acknowledged that, for which it takes its time: 40 ms on Linux, longer than all the rest together.
+    """
+
+    def connect(self) -> Any:
+        """Join the page and its kernel."""
+        self.websocket_handler.set_nodelay(True)
+        return super().connect()
 
 
 class Kernels(AsyncMappingKernelManager):

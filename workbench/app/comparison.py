@@ -5,9 +5,9 @@ from textwrap import wrap
 from typing import Protocol
 
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 
 from workbench.app.figures import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION, axis, layout, say_if_empty
+from workbench.app.plain import Drawing
 from workbench.compression.curves import CurvePoint
 from workbench.compression.data import Accuracy
 from workbench.kernels.complexity import Cost
@@ -66,7 +66,7 @@ def tradeoff_figure() -> go.Figure:
     return figure
 
 
-def fill_tradeoff(figure: BaseFigure, results: Sequence[Point], earlier: Sequence[Point] = ()) -> None:
+def fill_tradeoff(figure: Drawing, results: Sequence[Point], earlier: Sequence[Point] = ()) -> None:
     """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run.
 
     Parameters
@@ -137,7 +137,7 @@ def stages_figure() -> go.Figure:
     return figure
 
 
-def fill_stages(figure: BaseFigure, results: Sequence[Point], number: int | None) -> None:
+def fill_stages(figure: Drawing, results: Sequence[Point], number: int | None) -> None:
     """The original, and each stage of one run at its last, with 95 % intervals.
 
     Parameters
@@ -180,7 +180,7 @@ def ranks_figure() -> go.Figure:
     return figure
 
 
-def fill_ranks(figure: BaseFigure, layer: str, points: Sequence[CurvePoint]) -> None:
+def fill_ranks(figure: Drawing, layer: str, points: Sequence[CurvePoint]) -> None:
     """Top-1 with its 95 % interval, and agreement with the original, against the output rank of one layer."""
     ranks = [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points]
     with figure.batch_update():

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 
 from workbench.app.figures import BLUE, GREY, INK, ORANGE, SKY, axis, layout, say_if_empty
+from workbench.app.plain import Drawing
 from workbench.compression.table import quantity
 from workbench.measure.counters import PowerTrace
 from workbench.measure.energy import Energy
@@ -32,7 +32,7 @@ def energy_figure() -> go.Figure:
     return figure
 
 
-def fill_energy(figure: BaseFigure, energies: Mapping[str, Energy]) -> None:
+def fill_energy(figure: Drawing, energies: Mapping[str, Energy]) -> None:
     """Joules for one image of each network, stacked by what they consist of, with their range.
 
     Parameters
@@ -85,7 +85,7 @@ def power_figure() -> go.Figure:
     return figure
 
 
-def fill_power(figure: BaseFigure, traces: Mapping[str, PowerTrace]) -> None:
+def fill_power(figure: Drawing, traces: Mapping[str, PowerTrace]) -> None:
     """Measured power over time of up to two networks, by how each is called; where nothing is measured, a sentence."""
     found = list(traces.items())[: len(figure.data)]
     with figure.batch_update():

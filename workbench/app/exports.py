@@ -17,7 +17,6 @@ from workbench.compression.gallery import gallery
 from workbench.compression.network import Network
 from workbench.export import executorch, onnx
 from workbench.export.files import Exported, export_executorch, export_onnx
-from workbench.export.report import report_html
 from workbench.export.weights import export_weights
 from workbench.files import write_atomically
 from workbench.run import Run
@@ -138,6 +137,8 @@ class Exports(HasTraits):
         return data.test if len(data.test) else data.validation if len(data.validation) else None
 
     def _report(self, job: Job, path: Path, start: Stage, run: Run | None, network: Network) -> str:
+        from workbench.export.report import report_html  # here: matplotlib takes a while, and the page waits for us
+
         state, images = self._state, self._images(network)
         if run is None:
             raise ValueError("this run is not in the run store, so there is nothing to report on")

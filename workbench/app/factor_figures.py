@@ -3,11 +3,11 @@
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 from plotly.subplots import make_subplots
 
 from workbench.app.factors import COLORS, HEIGHT, NAMES, RATIOS, WIDTH, Arrow, Block, Factors, Points, evbmf_ranks
 from workbench.app.figures import GREEN, GREY, INK, VERMILLION, axis, layout
+from workbench.app.plain import Drawing
 
 WHATS = ("weights", "macs")
 LABELS = ("weights", "MACs")
@@ -68,7 +68,7 @@ def factors_figure() -> go.Figure:
     return figure
 
 
-def fill_factors(figure: BaseFigure, shown: Factors) -> None:
+def fill_factors(figure: Drawing, shown: Factors) -> None:
     """The blocks at their sizes, the costs beside the dense layer's, and where in the plane these ranks are."""
     outside, between = shown.blocks[:3] + shown.blocks[-1:], shown.blocks[3:-1]
     with figure.batch_update():

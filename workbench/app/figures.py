@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 from plotly.subplots import make_subplots
 
+from workbench.app.plain import Drawing
 from workbench.compression.data import Accuracy
 from workbench.compression.plan import LayerPlan
 from workbench.compression.spectrum import Spectrum
@@ -22,6 +22,8 @@ SKY = "#56B4E9"
 GREY, EDGE, HATCH, SLATE, INK = "#C3CAD3", "#7B8794", "#8A94A2", "#52606D", "#1F2933"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 GRID = "#E4E9F0"
+VEIL, VEILED = 0.62, "#9EC9E2"
+"""How far white covers what is left out, and blue under it."""
 DARK = {
     BLUE: "#56B4E9",
     ORANGE: "#E69F00",
@@ -35,13 +37,13 @@ DARK = {
     INK: "#E6EBF0",
     GRID: "#303B46",
     "white": "#1B232C",
+    VEILED: "#315A74",
 }
 """Colour of a figure -> what it is on a dark page; colours that are not here stay as they are."""
 EMPTY = 96
 """Height, in pixels, of a figure that waits for somebody to ask for its content."""
 MODES = (("Input channels", "in"), ("Output channels", "out"))
-HATCHED = 96
-"""Bars up to which hatching can be seen; with more of them it would only take twice as long to draw."""
+THRESHOLD = {"color": VERMILLION, "dash": "dash", "width": 2}
 
 
 def layout(height: int, **more: object) -> dict[str, object]:
@@ -57,7 +59,7 @@ def layout(height: int, **more: object) -> dict[str, object]:
         "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
         "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": EDGE, "activecolor": INK},
         "hoverlabel": {"font": FONT, "bgcolor": "white", "bordercolor": EDGE, "align": "left"},
-        "meta": {"height": height},
+        "meta": height,
     }
     for key, value in more.items():
         known = base.get(key)
@@ -79,24 +81,21 @@ def axis(title: str, **more: object) -> dict[str, object]:
 
 
 def spectrum_figure() -> go.Figure:
-    """Empty figure for :func:`fill_spectrum`: the two unfoldings side by side, three traces each."""
+    """Empty figure for :func:`fill_spectrum`: the two unfoldings side by side, a bar for each direction."""
     figure = make_subplots(rows=1, cols=2, subplot_titles=[title for title, _ in MODES], horizontal_spacing=0.09)
-    for column in (1, 2):
-        bars = {"row": 1, "col": column}
-        hover = "direction %{x}<br>singular value %{y:.3g}<extra>%{fullData.name}</extra>"
-        legend = {"showlegend": column == 2}  # the output mode is always there
-        figure.add_trace(go.Bar(name="kept", marker={"color": BLUE}, hovertemplate=hover, **legend), **bars)
-        left_out = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
-        figure.add_trace(go.Bar(name="left out", marker=left_out, hovertemplate=hover, **legend), **bars)
-        line = go.Scatter(
-            name="EVBMF threshold: below it is noise",
-            mode="lines",
-            line={"color": VERMILLION, "dash": "dash", "width": 2},
-            hovertemplate="EVBMF threshold %{y:.3g}<extra></extra>",
-            **legend,
-        )
-        figure.add_trace(line, **bars)
-    figure.update_layout(layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}))
+    for column, (title, _) in enumerate(MODES, 1):
+        place = {"row": 1, "col": column}
+        hover = "direction %{x}<br>singular value %{y:.3g}<extra></extra>"
+        bars = {"marker": {"color": BLUE}, "hovertemplate": hover, "showlegend": False}
+        figure.add_trace(go.Bar(name=title.lower(), **bars), **place)
+        hover = "EVBMF threshold %{y:.3g}<extra></extra>"
+        line = {"mode": "lines", "line": THRESHOLD, "hovertemplate": hover, "showlegend": column == 2}
+        figure.add_trace(go.Scatter(name="EVBMF threshold: below it is noise", **line), **place)
+    for rank, (name, color) in enumerate((("kept", BLUE), ("left out", VEILED)), 1):  # the legend's alone
+        one = go.Bar(name=name, x=[None], y=[None], marker={"color": color}, hoverinfo="skip", legendrank=rank)
+        figure.add_trace(one, row=1, col=2)
+    legend = {"itemclick": False, "itemdoubleclick": False}
+    figure.update_layout(layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}, legend=legend))
     figure.update_annotations(font_size=13, yanchor="bottom")
     figure.update_xaxes(axis("direction, strongest first", showgrid=False))
     figure.update_yaxes(axis("singular value", rangemode="tozero"))
@@ -104,8 +103,11 @@ def spectrum_figure() -> go.Figure:
     return figure
 
 
-def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan | None) -> None:
-    """Singular values of both unfoldings: those that the plan keeps, those it leaves out, and EVBMF's threshold."""
+def fill_spectrum(figure: Drawing, spectrum: Spectrum | None, part: LayerPlan | None) -> None:
+    """Singular values of both unfoldings: those that the plan keeps, those it leaves out, and EVBMF's threshold.
+
+    Ranks are in the figure's shapes and titles only, which are redrawn far faster than bars: a hand moves them.
+    """
     modes: list[tuple[np.ndarray | None, float, int, int | None]] = []
     if spectrum is None or part is None:
         modes = [(None, 0.0, 0, None)] * 2
@@ -114,12 +116,14 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
         found_in = spectrum.in_.rank if spectrum.in_ else 0
         modes.append((spectrum.singular_in, threshold, found_in, part.rank_in))
         modes.append((spectrum.singular_out, spectrum.out.threshold, spectrum.out.rank, part.rank_out))
+    shapes: list[dict[str, object]] = []
     with figure.batch_update():
+        figure.layout.uirevision = part.name if part else ""  # what is zoomed in on stays, while it is the same layer
         for i, (values, threshold, found, rank) in enumerate(modes):
-            kept, left_out, line = figure.data[3 * i : 3 * i + 3]
+            bars, line = figure.data[2 * i : 2 * i + 2]
             title = MODES[i][0]
             if values is None:
-                kept.x = kept.y = left_out.x = left_out.y = line.x = line.y = ()
+                bars.x = bars.y = line.x = line.y = ()
                 note = "" if spectrum is None else _two_lines("not reduced in this layer")
                 figure.layout.annotations[i].text = title + note
                 _show_axes(figure, i, shown=False)
@@ -127,20 +131,43 @@ def fill_spectrum(figure: BaseFigure, spectrum: Spectrum | None, part: LayerPlan
             _show_axes(figure, i, shown=True)
             n = len(values)
             shown = n if rank is None else min(rank, n)
-            index = np.arange(1, n + 1)
-            kept.x, kept.y = index[:shown], values[:shown]
-            left_out.x, left_out.y = index[shown:], values[shown:]
-            left_out.marker.pattern.shape = "/" if n <= HATCHED else ""
-            line.x, line.y = (0.5, n + 0.5), (threshold, threshold)
+            bars.x, bars.y = list(range(1, n + 1)), values.tolist()  # lists, which plotly.js can tell to be the same
+            line.x, line.y = [0.5, n + 0.5], [threshold, threshold]
+            shapes += _regions(values, threshold, shown, "2" if i else "")
             chosen = f"all {n} directions kept" if rank is None else f"{shown} of {n} directions kept"
             figure.layout.annotations[i].text = title + _two_lines(f"{chosen}; EVBMF finds {found}")
+        figure.layout.shapes = shapes
+
+
+def _regions(values: np.ndarray, threshold: float, kept: int, axes: str) -> list[dict[str, object]]:
+    """A veil over what is left out, and what must stand out from it: where it begins, outline, and threshold."""
+    n, end = len(values), kept + 0.5
+    over = {"xref": f"x{axes}", "yref": f"y{axes} domain", "y0": 0, "y1": 1}
+    free = {"xref": f"x{axes}", "yref": f"y{axes}"}
+    steps = " ".join(f"V{value:.4g} H{k + 1.5}" for k, value in enumerate(values))
+    return [
+        {"name": "kept", "type": "rect", **over, "x0": 0.5, "x1": end, "line": {"width": 0}},
+        {
+            "name": "left out",
+            "type": "rect",
+            **over,
+            "x0": end,
+            "x1": n + 0.5,
+            "line": {"width": 0},
+            "fillcolor": "white",
+            "opacity": VEIL,
+        },
+        {"type": "path", **free, "path": f"M0.5,0 {steps} V0", "line": {"color": SLATE, "width": 1}},
+        {"type": "line", **free, "x0": 0.5, "x1": n + 0.5, "y0": threshold, "y1": threshold, "line": THRESHOLD},
+        {"type": "line", **over, "x0": end, "x1": end, "line": {"color": INK, "width": 2}, "visible": kept < n},
+    ]
 
 
 def _two_lines(text: str) -> str:
     return f'<br><span style="font-size:12px">{text}</span>'
 
 
-def _show_axes(figure: BaseFigure, column: int, *, shown: bool) -> None:
+def _show_axes(figure: Drawing, column: int, *, shown: bool) -> None:
     for name in ("xaxis", "yaxis"):
         figure.layout[name + ("2" if column else "")].visible = shown
 
@@ -185,7 +212,7 @@ class Trained(Protocol):
     def validation(self) -> Accuracy | None: ...  # noqa: D102
 
 
-def fill_curve(figure: BaseFigure, epochs: Sequence[Trained], before: Accuracy | None = None) -> None:
+def fill_curve(figure: Drawing, epochs: Sequence[Trained], before: Accuracy | None = None) -> None:
     """Validation accuracy and training loss by epoch; `before` is the accuracy that fine-tuning began with."""
     scores = [(0, before)] if epochs else []
     points = [(x, score) for x, score in [*scores, *((e.epoch, e.validation) for e in epochs)] if score is not None]
@@ -203,7 +230,7 @@ def fill_curve(figure: BaseFigure, epochs: Sequence[Trained], before: Accuracy |
         say_if_empty(figure, not epochs, "The curve appears here while the network is fine-tuned.")
 
 
-def say_if_empty(figure: BaseFigure, empty: bool, text: str, *, small: bool = True) -> None:
+def say_if_empty(figure: Drawing, empty: bool, text: str, *, small: bool = True) -> None:
     """A sentence instead of axes with made-up numbers, as long as there is nothing to show.
 
     Parameters
@@ -212,6 +239,6 @@ def say_if_empty(figure: BaseFigure, empty: bool, text: str, *, small: bool = Tr
     """
     note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     figure.layout.annotations = [note] if empty else []
-    figure.layout.height = EMPTY if empty and small else figure.layout.meta["height"]
+    figure.layout.height = EMPTY if empty and small else figure.layout.meta
     figure.update_xaxes(visible=not empty)
     figure.update_yaxes(visible=not empty)

@@ -1,9 +1,9 @@
 """All layers at a glance: what each costs as it is and as planned. Figures only, no widgets."""
 
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 
 from workbench.app.figures import BLUE, GREY, VERMILLION, axis, layout
+from workbench.app.plain import Drawing
 from workbench.compression.plan import Plan
 from workbench.compression.table import count, times
 
@@ -25,7 +25,7 @@ def glance_figure() -> go.Figure:
     return figure
 
 
-def fill_glance(figure: BaseFigure, plan: Plan | None, selected: str, measure: str) -> None:
+def fill_glance(figure: Drawing, plan: Plan | None, selected: str, measure: str) -> None:
     """Cost of every layer, original and planned; the picked one is marked.
 
     Parameters

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-REST = 0.3
+REST = 0.6
 """Seconds without a change after which the hand is taken to rest."""
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import log10, sqrt
 
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
 
 from workbench.app.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILLION, axis, layout, say_if_empty
+from workbench.app.plain import Drawing
 from workbench.compression.table import count, quantity
 from workbench.measure.breakdown import KINDS, OTHER, Profile, Row
 from workbench.measure.machine import Roofline
@@ -60,7 +60,7 @@ def roofline_figure() -> go.Figure:
 
 
 def fill_roofline(
-    figure: BaseFigure,
+    figure: Drawing,
     before: Profile | None,
     after: Profile | None,
     roofline: Roofline | None = None,
@@ -156,7 +156,7 @@ def times_figure() -> go.Figure:
     return figure
 
 
-def fill_times(figure: BaseFigure, before: Profile | None, after: Profile | None, selected: str = "") -> None:
+def fill_times(figure: Drawing, before: Profile | None, after: Profile | None, selected: str = "") -> None:
     """One pair of bars a layer: the original's time, and that of the layer or its factors, one on the other.
 
     Parameters

@@ -185,7 +185,7 @@ def voila_command(
     folders : of Voila's settings; a later one goes over an earlier one.
     environment : what the server and its kernels are to find in theirs, besides ours.
     """
-    command = [sys.executable, "-m", "voila", str(notebook), f"--port={port}", f"--Voila.ip={address}"]
+    command = [sys.executable, "-m", "workbench.app.server", str(notebook), f"--port={port}", f"--Voila.ip={address}"]
     command += [f"--Voila.config_file_paths={folder}" for folder in reversed(folders)]
     if not browser:
         command.append("--no-browser")

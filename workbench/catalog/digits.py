@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from workbench.compression.data import Data, Split
@@ -18,6 +17,8 @@ def digits() -> Data:
 
     Images are (1, 8, 8), float32 in 0 to 1.
     """
+    from sklearn.datasets import load_digits  # here: it takes a quarter of a second, and the page waits for this module
+
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     targets = torch.from_numpy(labels.astype(np.int64))

@@ -1,8 +1,12 @@
-// Shows the figure in `spec`, whole, whenever it changes: no update can be lost, and a burst of them is drawn once.
+// Shows the figure in `traces` and `around`, whole, whenever it changes: no update can be lost, and a burst of them is
+// drawn once.
 // On a dark page its colours are those of `dark`; what is saved is always on white.
 const UNSEEN = 200; // milliseconds that a figure may wait which is out of sight
 
-async function library() {
+// The page's own, if it brings one; else the kernel's.
+async function library(model) {
+  await window.workbenchPlotly;
+  if (!window.Plotly) model.send({ kind: "library" });
   while (!window.Plotly) await new Promise((done) => setTimeout(done, 20));
   return window.Plotly;
 }
@@ -16,7 +20,13 @@ const cell = (value) => (typeof value === "number" ? String(value) : quoted(harm
 // The traces that one sees as values: not the lines between points, not the numbers written at bars.
 function told(box) {
   const named = (trace) => box.data[trace.index].name || trace.hoverinfo !== "skip";
-  return (box._fullData || []).filter((t) => t.visible === true && named(t) && t.mode !== "text" && t.x?.length);
+  return (box._fullData || []).filter((t) => t.visible === true && named(t) && t.mode !== "text" && t.x?.some((x) => x != null));
+}
+
+// Name of the region of the figure that a point lies in, if they have names there.
+function where(box, trace, x) {
+  const holds = (s) => s.name && s.xref === trace.xaxis && s.x0 < x && x < s.x1;
+  return box._fullLayout.shapes?.find(holds)?.name ?? "";
 }
 
 // One line a point, in the order of the traces; low and high are the ends of its interval, where it has one.
@@ -29,7 +39,8 @@ function table(box) {
       if (x == null || y == null) continue;
       const ends = visible && array[i] !== undefined ? [y - (arrayminus[i] ?? array[i]), y + array[i]] : ["", ""];
       const name = box.data[trace.index].name || "";
-      lines.push([name, x, y, ...ends, trace.customdata ? trace.customdata[i] : ""]);
+      const about = trace.customdata ? trace.customdata[i] : where(box, trace, x);
+      lines.push([name, x, y, ...ends, about]);
     }
   }
   return lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
@@ -49,14 +60,14 @@ async function render({ model, el }) {
   box.className = "wb-figure";
   box.setAttribute("role", "figure"); // no img: plotly's buttons are inside
   box.setAttribute("aria-label", label);
-  box.style.minHeight = `${JSON.parse(model.get("spec")).layout.height || 300}px`;
+  box.style.minHeight = `${JSON.parse(model.get("around")).height || 300}px`;
   const tools = document.createElement("div");
   tools.className = "wb-save";
   tools.setAttribute("role", "group");
   tools.setAttribute("aria-label", `Save ${label}`);
   tools.append("Save as");
   el.append(box, tools);
-  const plotly = await library();
+  const plotly = await library(model);
   const touch = matchMedia("(pointer: coarse)").matches;
   const settings = {
     displaylogo: false,
@@ -66,9 +77,21 @@ async function render({ model, el }) {
   };
   const file = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
 
-  function figure(dark) {
+  function parsed(name, dark) {
     const colors = dark ? model.get("dark") : {};
-    return JSON.parse(model.get("spec"), (_, value) => (typeof value === "string" && colors[value]) || value);
+    return JSON.parse(model.get(name), (_, value) => (typeof value === "string" && colors[value]) || value);
+  }
+
+  function figure(dark) {
+    return { data: parsed("traces", dark), layout: parsed("around", dark) };
+  }
+
+  // The very same arrays as long as nothing in them changes: that is how plotly knows.
+  const known = {};
+  function data(dark) {
+    const text = model.get("traces");
+    if (known.text !== text || known.dark !== dark) Object.assign(known, { text, dark, data: parsed("traces", dark) });
+    return known.data;
   }
 
   async function picture(format) {
@@ -114,13 +137,12 @@ async function render({ model, el }) {
   let seen = true;
 
   async function react() {
-    let shown = figure(false);
-    const paper = shown.layout.paper_bgcolor; // a figure with its own is light wherever it stands
-    if (isDark() && paper === "rgba(0,0,0,0)") shown = figure(true);
-    const { data, layout } = shown;
+    let layout = parsed("around", false);
+    const dark = isDark() && layout.paper_bgcolor === "rgba(0,0,0,0)"; // one with its own is light wherever it stands
+    if (dark) layout = parsed("around", true);
     if (touch) layout.dragmode = false; // a finger scrolls the page
     box.style.minHeight = `${layout.height || 300}px`;
-    await plotly.react(box, data, layout, settings);
+    await plotly.react(box, data(dark), layout, settings);
     const nothing = told(box).length === 0;
     box.classList.toggle("wb-nothing", nothing);
     tools.hidden = nothing;
@@ -141,7 +163,7 @@ async function render({ model, el }) {
     });
   }
   draw();
-  model.on("change:spec", draw);
+  model.on("change:traces change:around", draw);
   const resize = new ResizeObserver(() => {
     // Drawn again, because the first time the legend's room is that of the old width.
     if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(draw, console.error);

@@ -1,0 +1,34 @@
+"""``python -m workbench.app.server``: Voila, which also serves plotly.js.
+
+The page fetches and reads that while its kernel starts. From the kernel it would come last, five megabytes in one
+message, and again with every page. `serve` becomes this.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.utils import url_path_join
+from tornado.web import StaticFileHandler
+from voila.app import Voila
+
+
+class Server(Voila):  # type: ignore[misc]
+    """Voila, under the same name and settings."""
+
+    def init_handlers(self) -> list[Any]:
+        """Voila's, the last of which takes all that is left."""
+        url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
+        return [(url, StaticFileHandler, {"path": str(library())}), *super().init_handlers()]
+
+
+def library() -> Path:
+    """The folder in which plotly.py keeps plotly.min.js."""
+    spec = find_spec("plotly")  # found, not imported: that takes a while
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("plotly is not installed: run make dashboard, or pip install -e .")
+    return Path(spec.submodule_search_locations[0]) / "package_data"
+
+
+if __name__ == "__main__":
+    Server.launch_instance()
