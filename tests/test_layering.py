@@ -17,6 +17,7 @@ BELOW_APP = ("ipywidgets", "traitlets", "IPython", "plotly", "anywidget")
 APP = {
     "results": 0,
     "opening": 0,
+    "plain": 0,
     "figures": 0,
     "prints": 2,
     "factors": 1,
@@ -50,6 +51,7 @@ APP = {
     "classroom": 5,
     "dashboard": 5,
     "serve": 5,
+    "server": 5,
 }
 
 

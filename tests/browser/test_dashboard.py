@@ -143,7 +143,7 @@ def test_the_whole_journey(page, voila):
 
     # Calibrate: seconds, no labels.
     button(page, "Calibrate").click()
-    wait_for_text(page, "Next: Fine-tune")
+    wait_for_text(page, "Little is lost.")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     picture(page, "calibrated")
 

@@ -2,28 +2,23 @@
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from dataclasses import dataclass
 
 import nbformat
-import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from workbench.app import serve
+from tests.deploy.serving import TOKEN, kernel_of, serving
 
 pytestmark = pytest.mark.slow
 
-TOKEN = "a token for the tests"  # noqa: S105 - of no other server
 NOBODY = "11111111-1111-1111-1111-111111111111"
 CELLS = (
     "# a comment of ours\nprint(6 * 7)",
@@ -33,88 +28,14 @@ CELLS = (
 )
 
 
-@dataclass
-class Answer:
-    """Of the server: its status, where it sends one, its headers and its text."""
-
-    status: int
-    to: str
-    headers: dict
-    text: str
-
-
-class Server:
-    """The server, and a browser's part of the talk with it."""
-
-    def __init__(self, port, log, process):
-        self.address, self.log, self.process = f"http://{serve.ADDRESS}:{port}", log, psutil.Process(process.pid)
-
-    def ask(self, path, *, cookies="", data=None, method=None):
-        request = urllib.request.Request(self.address + path, data=data, method=method)  # noqa: S310 - our own server
-        request.add_header("Cookie", cookies)
-        opener = urllib.request.build_opener(Stay)
-        try:
-            with opener.open(request, timeout=60) as answer:
-                return Answer(answer.status, "", dict(answer.headers), answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.headers.get("Location", ""), dict(error.headers), error.read().decode())
-
-    def enter(self):
-        """Cookies of somebody with the token, and the page."""
-        page = self.ask(f"/?token={urllib.parse.quote(TOKEN)}")
-        assert page.status == 200
-        return page.headers["Set-Cookie"].split(";")[0], page
-
-    def kernels(self):
-        alive = [p for p in self.process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-        return sum("ipykernel_launcher" in p.cmdline() for p in alive)
-
-
-class Stay(urllib.request.HTTPRedirectHandler):
-    """Follows nothing."""
-
-    def redirect_request(self, *_):
-        return None
-
-
-def kernel_of(page):
-    return re.search(r'"kernelId": "([\w-]+)"', page.text)[1]
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("class")
-    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
     cells = [new_markdown_cell("# A lesson"), *map(new_code_cell, CELLS)]
-    for name in ("lesson.ipynb", "other.ipynb"):
-        nbformat.write(new_notebook(cells=cells, metadata=spec), folder / name)
+    nbformat.write(new_notebook(cells=cells), folder / "other.ipynb")
     (folder / "picture.png").write_bytes(b"a picture")
-    port = serve.free_port()
-    command, environment = serve.voila_command(
-        port,
-        browser=False,
-        folders=[serve.ALONE, serve.CLASS],
-        environment={**os.environ, "JUPYTER_TOKEN": TOKEN},
-        notebook=folder / "lesson.ipynb",
-    )
-    log = folder / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    try:
-        found = Server(port, log, process)
-        deadline = time.time() + 60
-        while time.time() < deadline:
-            assert process.poll() is None, log.read_text()
-            try:
-                found.ask("/login")
-                break
-            except OSError:
-                time.sleep(0.1)
+    with serving(folder, cells) as found:
         yield found
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_nobody_enters_without_the_token(server):

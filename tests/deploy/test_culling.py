@@ -2,18 +2,14 @@
 
 import asyncio
 import json
-import os
-import subprocess
 import time
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from tests.deploy.test_class import TOKEN, Server, kernel_of
-from workbench.app import serve
+from tests.deploy.serving import kernel_of, serving
 
 pytestmark = pytest.mark.slow
 SOON = {
@@ -26,33 +22,8 @@ SOON = {
 @pytest.fixture
 def server(tmp_path):
     (tmp_path / "voila.json").write_text(json.dumps(SOON))
-    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell("6 * 7")], metadata=spec), tmp_path / "lesson.ipynb")
-    port = serve.free_port()
-    command, environment = serve.voila_command(
-        port,
-        browser=False,
-        folders=[serve.ALONE, serve.CLASS, tmp_path],
-        environment={**os.environ, "JUPYTER_TOKEN": TOKEN},
-        notebook=tmp_path / "lesson.ipynb",
-    )
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    try:
-        found = Server(port, log, process)
-        deadline = time.time() + 60
-        while time.time() < deadline:
-            assert process.poll() is None, log.read_text()
-            try:
-                found.ask("/login")
-                break
-            except OSError:
-                time.sleep(0.1)
+    with serving(tmp_path, [new_code_cell("6 * 7")], settings=[tmp_path]) as found:
         yield found
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 async def _until(server, number, seconds=40):

@@ -113,9 +113,9 @@ def build_dashboard(
                             5,
                             "Compare: accuracy against FLOPs",
                             "Every network of this session is a point, with its 95 % interval; up and to the left is "
-                            f"better, and the green steps are the {term('Pareto front')}. Choose by "
-                            f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is "
-                            "for reporting.",
+                            f"better, and the green steps are the {term('Pareto front')}. (FLOPs is the papers' word "
+                            f"for {term('MACs')}.) Choose by {term('validation', 'validation images')}; the "
+                            f"{term('test', 'test score')} above is for reporting.",
                         ),
                         tradeoff_panel(state),
                         flex="1 1 0%",
@@ -127,7 +127,7 @@ def build_dashboard(
             _card(
                 heading(
                     state,
-                    5,
+                    0,
                     "Compare: runs",
                     "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
                     f"Accuracies are those on the {term('validation', 'validation images')}, to choose by.",
@@ -137,7 +137,7 @@ def build_dashboard(
             _card(
                 heading(
                     state,
-                    5,
+                    0,
                     "Compare: images, filters, ranks, and the paper",
                     "What the networks say of single images, what every layer has become, and the published figures.",
                 ),

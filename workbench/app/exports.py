@@ -42,7 +42,11 @@ class Kind:
 
 
 KINDS = {
-    "executorch": Kind("For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS, with ExecuTorch's runtime."),
+    "executorch": Kind(
+        "For phones: ExecuTorch",
+        ".pte",
+        "Runs in apps on Android and iOS. Takes longest to make.",
+    ),
     "onnx": Kind("For other programs: ONNX", ".onnx", "Runs in ONNX Runtime, in browsers and in many other tools."),
     "weights": Kind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
     "report": Kind(

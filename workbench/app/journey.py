@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workbench.app.state import State
-from workbench.app.tasks import FOR_ME
+from workbench.app.tasks import ENOUGH, FOR_ME
 
 Status = Literal["done", "next", "open", "missing"]
 
@@ -28,6 +28,8 @@ class Step:
 
 WORK = (FOR_ME, "Compressing", "Calibrating", "Fine-tuning", "Training")
 """How the titles of work on a compressed network begin."""
+FIRST = 3
+"""Steps that come with something chosen already: there is a network, a layer, a plan."""
 NAMES = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
 
 
@@ -43,6 +45,8 @@ def journey(state: State, *, timed: bool = False, exported: bool = False) -> tup
     steps = []
     for i, (name, (done, missing, text)) in enumerate(zip(NAMES, words, strict=True)):
         status: Status = "done" if done else "missing" if missing else "next" if i == next_ else "open"
+        if done and i < FIRST and state.latest is None:
+            status = "open"  # a choice made for the user is not a step that they have taken
         steps.append(Step(name, status, text))
     return tuple(steps)
 
@@ -95,7 +99,17 @@ def _recovered(state: State) -> tuple[bool, bool, str]:
     recoverable = state.calibratable or state.trainable
     if latest.stage == "decomposed" and recoverable:
         return False, False, f"{stage}. Bring accuracy back: press Calibrate, then Fine-tune."
+    if latest.stage == "calibrated" and state.trainable and points_lost(state) > ENOUGH:
+        return False, False, f"{stage}. Bring the rest back: press Fine-tune."
     return True, False, f"{stage}."
+
+
+def points_lost(state: State) -> float:
+    """Percentage points of accuracy that the newest network is below the original; 0 where that is not known."""
+    latest, original = state.latest, state.original
+    if latest is None or original is None or latest.score is None or original.score is None:
+        return 0.0
+    return original.score.top1 - latest.score.top1
 
 
 def _compared(state: State) -> str:

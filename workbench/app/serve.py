@@ -187,6 +187,8 @@ def voila_command(
     """
     command = [sys.executable, "-m", "workbench.app.server", str(notebook), f"--port={port}", f"--Voila.ip={address}"]
     command += [f"--Voila.config_file_paths={folder}" for folder in reversed(folders)]
+    if sys.platform == "linux":  # on macOS the folder for temporary files makes the sockets' names too long
+        command.append("--KernelManager.transport=ipc")
     if not browser:
         command.append("--no-browser")
     paths = [str(ALONE), environment.get("JUPYTER_PATH", "")]

@@ -4,6 +4,7 @@ The page fetches and reads that while its kernel starts. From the kernel it woul
 message, and again with every page. `serve` becomes this.
 """
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,20 @@ from voila.app import Voila
 class Server(Voila):  # type: ignore[misc]
     """Voila, under the same name and settings."""
 
+    def init_settings(self) -> dict[str, Any]:
+        """Voila's."""
+        logging.getLogger("tornado.general").addFilter(means_something)
+        return dict(super().init_settings())
+
     def init_handlers(self) -> list[Any]:
         """Voila's, the last of which takes all that is left."""
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         return [(url, StaticFileHandler, {"path": str(library())}), *super().init_handlers()]
+
+
+def means_something(record: logging.LogRecord) -> bool:
+    """All but tornado's remark on Jupyter's default settings, with which nobody who starts this can do anything."""
+    return "websocket_ping_timeout" not in record.getMessage()
 
 
 def library() -> Path:

@@ -23,8 +23,12 @@ Options = list[tuple[str, str]]
 def chooser(state: State) -> w.Widget:
     """Network, weights, upload and data; a line about what is open."""
     network, weights, data = (
-        w.Dropdown(description=text, layout={"width": width}, style={"description_width": "62px"})
-        for text, width in (("Network", "300px"), ("Weights", "310px"), ("Data", "320px"))
+        w.Dropdown(
+            description=text,
+            layout={"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"},
+            style={"description_width": "62px"},
+        )
+        for text in ("Network", "Weights", "Data")
     )
 
     def received(file: Path, name: str) -> None:

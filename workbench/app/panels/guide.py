@@ -71,6 +71,7 @@ def guide_panel(state: State, speeds: Speeds, exports: Exports, keeper: Keeper |
         other = "This browser has another session open: the runs of both are in one list, the plans are apart."
         texts = [keeper.problem, other if keeper.elsewhere else ""]
         notice.value = "".join(f"<div class='wb-warn' role='status'>{escape(text)}</div>" for text in texts if text)
+        notice.layout.display = "" if notice.value else "none"  # an empty line would be a gap in the bar
 
     for_me.on_click(lambda _: state.compress_for_me())
     undo.on_click(lambda _: state.undo())
@@ -84,6 +85,7 @@ def guide_panel(state: State, speeds: Speeds, exports: Exports, keeper: Keeper |
     keeper.observe(told, ["problem", "elsewhere"])
     steps()
     buttons()
+    told()
     progress = progress_bar(state, FOR_ME, idle="")
     progress.layout.flex = "1 1 300px"
     row = w.HBox([for_me, undo, redo, progress], layout={"grid_gap": "8px", "align_items": "center"})

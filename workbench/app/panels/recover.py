@@ -7,11 +7,13 @@ import ipywidgets as w
 from workbench.app.comparison import fill_stages, stages_figure
 from workbench.app.figures import curve_figure, fill_curve
 from workbench.app.glossary import term
+from workbench.app.journey import points_lost
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.panels.numbers import NumberBox, WholeBox
 from workbench.app.panels.progress import progress_bar
 from workbench.app.recovery import LESSONS, SCHEDULES, Training
 from workbench.app.state import State
+from workbench.app.tasks import ENOUGH
 
 TITLES = ("Compressing", "Calibrating", "Fine-tuning", "Training from scratch")
 
@@ -106,6 +108,11 @@ def advice_text(state: State) -> str:
         return (
             f"<b>Next: Calibrate</b>, which takes seconds and no labels, then <b>Fine-tune</b> for a few "
             f"{term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
+        )
+    if state.latest.stage == "calibrated" and points_lost(state) <= ENOUGH:
+        return (
+            "<b>Little is lost.</b> Go on to what comes next, or <b>Fine-tune</b> for a few "
+            f"{term('epoch', 'epochs')} to see whether more comes back."
         )
     if state.latest.stage == "calibrated":
         return f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
