@@ -14,6 +14,8 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
 WITH_EXERCISES = [path for path in WALKTHROUGHS if path.name[0] in "1234"]
+LONG = ("4_", "6_")
+"""They train and measure for most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -46,7 +48,11 @@ def as_html(notebook):
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbclient's own event loop
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.name.startswith(LONG) else ()) for path in NOTEBOOKS],
+    ids=lambda p: p.name,
+)
 def test_it_runs(path, tmp_path):
     notebook = read(path)
     notebook.cells += [new_code_cell(code) for code in answers(notebook)]

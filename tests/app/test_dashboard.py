@@ -1,3 +1,5 @@
+import re
+
 import ipywidgets as w
 import pytest
 
@@ -28,7 +30,7 @@ def test_every_card_says_that_weights_are_random():
     state = State(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
     page = wb.build_dashboard(state=state)
     state.job.wait(60)
-    headings = [box for box in find(page, w.HTML) if "class='wb-step'" in box.value]
+    headings = [box for box in find(page, w.HTML) if re.match(r"<h2>.*<p class='wb-soft'>", box.value)]
     assert len(headings) == 9
     assert all("random weights" in box.value for box in headings)
     assert state.open(network="digits_vgg")

@@ -1,3 +1,5 @@
+import pytest
+
 """What the page says comes next."""
 
 from dataclasses import asdict
@@ -93,6 +95,7 @@ def test_compress_for_me(state):
     assert [s.name for s in stored.stages if s.split == "validation"] == first
 
 
+@pytest.mark.slow
 def test_compress_for_me_saves_less_if_much_is_lost(state):
     """Ranks so small that nothing brings the accuracy back; a gentler budget does."""
     for part in state.plan:

@@ -55,6 +55,7 @@ def test_loaded_again_in_the_middle_of_training(page, voila):
     assert page.elsewhere == []
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
     ready(page, voila.address)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
@@ -77,6 +78,7 @@ def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
     assert page.elsewhere == []
 
 
+@pytest.mark.slow
 def test_two_tabs_and_all_in_one_press(page, voila):
     ready(page, voila.address)
     if page.locator(".wb-offer").is_visible():

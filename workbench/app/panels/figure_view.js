@@ -164,9 +164,10 @@ async function render({ model, el }) {
   }
   draw();
   model.on("change:traces change:around", draw);
+  const again = () => (drawing = drawing.then(() => plotly.redraw(box)).catch(console.error));
   const resize = new ResizeObserver(() => {
     // Drawn again, because the first time the legend's room is that of the old width.
-    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(draw, console.error);
+    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(again, console.error);
   });
   resize.observe(el);
   const sight = new IntersectionObserver((entries) => {
