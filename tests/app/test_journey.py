@@ -1,10 +1,9 @@
-import pytest
-
 """What the page says comes next."""
 
 from dataclasses import asdict
 
 import ipywidgets as w
+import pytest
 
 import workbench as wb
 from tests.app.test_panels import find, html
