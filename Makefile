@@ -27,7 +27,7 @@ class: $(STAMP)
 		--port "$(PORT)" --address "$(ADDRESS)"
 
 lab: $(STAMP)
-	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter none,$(BROWSER)),--no-browser)
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(MARK)

@@ -19,9 +19,10 @@ if ! [ -x "$venv/bin/python" ] && ! "$python" -m venv "$venv" >"$log" 2>&1; then
     echo "Python could not make $venv: $(tail -n 1 "$log") (on Debian and Ubuntu: apt install python3-venv)." >&2
     exit 1
 fi
-echo "Installing the packages into $venv (about 2 GB, some minutes the first time) ..."
+echo "Installing the packages into $venv (about 2.4 GB, one to five minutes the first time, without a word until it is done) ..."
+# compat: the folder goes on the path, so that a folder called like the package beside a user's script does not hide it.
 if ! "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check \
-    --constraint constraints.txt --editable '.[dev]' >"$log" 2>&1; then
+    --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]' >"$log" 2>&1; then
     cp "$log" "$venv/install.log"
     if grep -qE 'from versions: none|NewConnectionError|NameResolutionError|Temporary failure|ProxyError|Connection refused|ConnectTimeout|Network is unreachable|ReadTimeout' "$log"; then
         echo "The package index cannot be reached: check the network or the proxy, then run the command again (details: $venv/install.log)." >&2

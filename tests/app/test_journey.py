@@ -9,7 +9,7 @@ import workbench as wb
 from tests.app.test_panels import find, html
 from tests.app.test_state import done
 from workbench.app.exports import Exports
-from workbench.app.journey import NAMES, journey
+from workbench.app.journey import NAMES, journey, points_lost
 from workbench.app.keeper import Keeper
 from workbench.app.panels.guide import Guide, guide_panel
 from workbench.app.speeds import Speeds
@@ -50,6 +50,20 @@ def test_a_plan_that_saves_nothing(state):
         state.keep_layer()
     assert next_of(state).name == "Plan"
     assert "saves nothing" in next_of(state).words
+
+
+def test_what_comes_with_the_page_is_not_ticked(state):
+    assert [step.status for step in journey(state)][:4] == ["open", "open", "open", "next"]
+    done(state, state.compress())
+    assert [step.status for step in journey(state)][:4] == ["done", "done", "done", "next"]
+
+
+def test_nothing_is_to_be_brought_back_where_nothing_was_lost(state):
+    state.replan(planner="budget", macs_ratio=1.1)
+    done(state, state.compress())
+    lost = state.original.score.top1 - state.latest.score.top1
+    assert points_lost(state) == lost
+    assert (journey(state)[3].status == "done") == (lost <= 0)
 
 
 def test_the_guide_shows_them_and_answers(state, monkeypatch):

@@ -193,3 +193,26 @@ def test_progress_is_shown_where_the_work_was_started(state):
     assert find(top, w.Button, "Cancel").layout.visibility == "hidden"
     state.job.wait(60)
     assert find(below, w.Button, "Cancel").layout.visibility == "hidden"
+
+
+def test_a_bar_leaves_with_its_work(state):
+    """Work that follows at once, like training that goes on, must not leave a Cancel behind that cancels nothing."""
+    box = progress_bar(state, "Opening", but="Opening run")
+    cancel = find(box, w.Button, "Cancel")
+    state.job.running, state.job.title = True, "Opening digits_vgg"
+    assert cancel.layout.visibility == "visible"
+    for title in ("Fine-tuning run 1", "Opening run 1"):
+        state.job.title = title
+        assert cancel.layout.visibility == "hidden"
+        assert "Opening digits_vgg" in html(box)
+    state.job.running = False
+
+
+def test_what_was_wrong_with_a_number_is_not_said_of_later_work(state):
+    panel = recover_panel(state)
+    epochs = find(panel, w.IntText, "epochs")
+    epochs.value = -3
+    assert (epochs.value, "not -3" in epochs.words.value) == (10, True)
+    state.job.running = True
+    assert epochs.words.value == ""
+    state.job.running = False

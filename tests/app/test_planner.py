@@ -142,3 +142,16 @@ def test_a_budget_of_time_needs_the_clock_once(state, monkeypatch):
     done(state, state.open(network="resnet20"))
     assert state.times is None
     assert state.plan.network == "resnet20"
+
+
+def test_a_run_is_told_what_had_a_say():
+    assert set(Planning().used()) == {"planner", "layers", "strength"}
+    used = Planning(planner="budget", macs_ratio=3.0).used()
+    assert used == {
+        "planner": "budget",
+        "layers": "default",
+        "macs_ratio": 3.0,
+        "weights_ratio": 1.0,
+        "rank_multiple": 1,
+    }
+    assert "time_ratio" in Planning(planner="time").used()

@@ -55,7 +55,7 @@ def test_another_session_finds_them_and_goes_on(state, data):
     panel = runs_panel(other)
     table = find_table(panel)
     low, high = calibrated.validation.interval
-    score = f"{calibrated.validation.top1:.1f} %\n{low:.1f} to {high:.1f} of 297"
+    score = f"{calibrated.validation.top1:.1f} %\n{low:.1f} to {high:.1f} % (297)"
     assert table.rows[0]["calibrated"] == score
     assert json.loads(tradeoff_panel(other).traces)[1]["x"] == [calibrated.cost.macs / 1e6]
     resume = find(panel, w.Button, "Go on with this run")

@@ -125,6 +125,11 @@ def test_the_whole_journey(page, voila):
     assert error[1] > error[0]
     picture(page, "slider")
 
+    # The keys lead to both ends, which are those of this layer.
+    for key, ranks in (("End", "32 x 16"), ("Home", "1 x 16")):
+        move(page, "input rank", [key])
+        page.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText.includes(t)", arg=ranks)
+
     # Another layer, by mouse and by keyboard, and back.
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     page.keyboard.press("ArrowDown")

@@ -67,7 +67,7 @@ def test_the_file_says_what_it_is(exported, smaller):
     assert found["name"] == "digits_vgg"
     assert found["classes"] == list("0123456789")
     assert found["input_shape"] == [1, 8, 8]
-    assert found["preprocessing"]["words"].startswith("None: the file takes batches of inputs of 1 x 8 x 8")
+    assert found["preprocessing"]["words"].startswith("Nothing is to be done before: an input is 1 x 8 x 8")
     assert found["source"] == smaller.source
     assert found["random_weights"] is False
     assert found["versions"]["torch"]

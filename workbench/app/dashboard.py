@@ -68,7 +68,7 @@ def build_dashboard(
             _card(
                 heading(state, 1, "Choose", "A network, its weights, and the images that it is to tell apart."),
                 chooser(state),
-                progress_bar(state, "Opening"),
+                progress_bar(state, "Opening", but="Opening run"),
                 step=1,
             ),
             cards(state),
@@ -164,8 +164,8 @@ def build_dashboard(
                     state,
                     7,
                     "Take it home: export",
-                    "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each is "
-                    "run after writing and compared with the network here.",
+                    "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each of "
+                    "these is run after writing, and its answers are compared with those of the network here.",
                 ),
                 export_panel(state, exports),
                 step=7,

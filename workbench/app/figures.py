@@ -43,6 +43,8 @@ DARK = {
 EMPTY = 96
 """Height, in pixels, of a figure that waits for somebody to ask for its content."""
 MODES = (("Input channels", "in"), ("Output channels", "out"))
+INTERVALS = 30
+"""Epochs up to which each has its interval on the curve; more of them are a fence."""
 THRESHOLD = {"color": VERMILLION, "dash": "dash", "width": 2}
 
 
@@ -220,6 +222,7 @@ def fill_curve(figure: Drawing, epochs: Sequence[Trained], before: Accuracy | No
         accuracy = figure.data[0]
         accuracy.x = [x for x, _ in points]
         accuracy.y = [score.top1 for _, score in points]
+        accuracy.error_y.color = BLUE if len(points) <= INTERVALS else "rgba(0,0,0,0)"  # the CSV file has them
         accuracy.error_y.array = [score.interval[1] - score.top1 for _, score in points]
         accuracy.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
         count = f"<br>of {points[-1][1].n} images" if points else ""

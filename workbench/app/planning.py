@@ -22,7 +22,7 @@ PLANNERS = {
 EXPLAINED = {
     "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
     "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over all "
-    "layers so that the least is lost.",
+    "layers, 1x1 convolutions too unless you choose others, so that the least is lost.",
     "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
     "not be faster stays as it is.",
 }
@@ -55,6 +55,12 @@ class Planning:
     time_ratio: float = 1.5
     weights_ratio: float = 1.0
     rank_multiple: int = 1
+
+    def used(self) -> dict[str, Any]:
+        """Those of them that have a say in the plan."""
+        own = {"evbmf": ("strength",), "budget": ("macs_ratio", "weights_ratio", "rank_multiple")}
+        names = ("planner", "layers", *own.get(self.planner, ("time_ratio", "weights_ratio", "rank_multiple")))
+        return {name: getattr(self, name) for name in names}
 
     def plan(
         self,

@@ -1,7 +1,7 @@
 """The compressed networks of a session: made, recovered, compared, and kept in the run store. No widgets."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class Worked(Planned):
         """Traits after the first stage of a new run, which is in the store then; `before` are the results until now."""
         history, original = self._history, self.original
         assert original is not None
-        stage = history.keep(original, stage, asdict(self.planning), number)
+        stage = history.keep(original, stage, self.planning.used(), number)
         kept = {"runs": history.runs(), "unkept": history.problem}
         results = (*(self.results if before is None else before), stage.result)
         return {"smaller": stage.network, "number": stage.result.number, "results": results, **kept}

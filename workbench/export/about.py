@@ -65,7 +65,7 @@ def about(network: Network, *, pixels: bool = False) -> dict[str, Any]:
         "input_shape": list(network.input_shape),
         "preprocessing": _preprocessing(network, pixels),
         "source": network.source,
-        "sha256": network.sha256,
+        **({"sha256": network.sha256} if network.sha256 else {}),
         "random_weights": network.random_weights,
         "weights": network.weights,
         "versions": {"workbench": workbench.__version__, **versions()},
@@ -91,7 +91,7 @@ def texts(known: dict[str, Any]) -> dict[str, str]:
 def _preprocessing(network: Network, pixels: bool) -> dict[str, Any]:
     own, shape = network.preprocessing, " x ".join(map(str, network.input_shape))
     if own is None:
-        return {"words": f"None: the file takes batches of inputs of {shape} as the data hold them."}
+        return {"words": f"Nothing is to be done before: an input is {shape} numbers as the data hold them."}
     if not isinstance(own, Centred):
         name = getattr(own, "__qualname__", type(own).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}

@@ -102,7 +102,7 @@ def offer_box(state: State, keeper: Keeper) -> w.Widget:
     accept = w.Button(description="Go on", button_style="primary", layout={"width": "92px", "flex": "none"})
     accept.tooltip = "Open the same network, plan and run, and go on with training that was cut off"
     decline = w.Button(
-        description="Begin anew", tooltip="Forget that session; its runs stay", layout={"width": "110px"}
+        description="Begin anew", tooltip="Forget that session; its runs stay", layout={"width": "auto", "flex": "none"}
     )
     box = w.HBox([text, accept, decline])
     box.add_class("wb-offer")

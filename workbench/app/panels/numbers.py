@@ -52,6 +52,10 @@ class _Bounded:
         self.words.layout.display = "" if said else "none"
         return self._taken
 
+    def settle(self) -> None:
+        """Say no more of a number that was not taken: it is over."""
+        self.words.value, self.words.layout.display = "", "none"
+
 
 class WholeBox(_Bounded, w.IntText):  # type: ignore[misc]
     """For whole numbers."""

@@ -87,7 +87,7 @@ def _top5(score: Accuracy | None) -> str:
 
 
 def _foreseen(state: State) -> str:
-    return "measured →" if state.compressed_as_planned else "after Compress"
+    return "not predicted" if state.compressed_as_planned else "after Compress"
 
 
 def _measured(latest: Result | None) -> str:

@@ -7,11 +7,12 @@ import ipywidgets as w
 from workbench.app.state import State
 
 
-def progress_bar(state: State, *titles: str, idle: str = "Ready") -> w.Widget:
+def progress_bar(state: State, *titles: str, but: str = "nothing", idle: str = "Ready") -> w.Widget:
     """What is going on in the background, how far it is, and Cancel, for jobs whose title begins like that.
 
     Parameters
     ----------
+    but : how titles begin that are shown elsewhere all the same.
     idle : what stands there before the first of them.
     """
     bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px", "align_self": "center"})
@@ -20,11 +21,14 @@ def progress_bar(state: State, *titles: str, idle: str = "Ready") -> w.Widget:
     error = w.HTML()
     job = state.job
 
+    def ours() -> bool:
+        return job.title.startswith(titles) and not job.title.startswith(but)
+
     def refresh(_: object = None) -> None:
-        if not job.title.startswith(titles):
+        if not ours():
             if not text.value:
                 text.value = f"<div class='wb-status'><b>{escape(idle)}</b></div>"
-                bar.layout.visibility = cancel.layout.visibility = "hidden"
+            bar.layout.visibility = cancel.layout.visibility = "hidden"
             return  # shown elsewhere; what stands here stays, so that nothing jumps
         cancel.disabled = not job.running
         cancel.layout.visibility = "visible" if job.running else "hidden"
@@ -36,7 +40,7 @@ def progress_bar(state: State, *titles: str, idle: str = "Ready") -> w.Widget:
     job.observe(refresh, ["running", "note", "error", "title"])
 
     def advance(_: object = None) -> None:
-        if job.title.startswith(titles):
+        if ours():
             bar.value = job.progress
 
     job.observe(advance, ["progress"])

@@ -29,7 +29,7 @@ def recover_panel(state: State) -> w.Widget:
         layout={"width": "118px"},
     )
     epochs = WholeBox("epochs", 10, 1, 500, width=118, label=54)
-    rate = NumberBox("learning rate", 1e-3, 1e-7, 1.0, width=172, label=86, step=1e-3)
+    rate = NumberBox("learning rate", 1e-3, 1e-7, 0.5, width=172, label=86, step=1e-3)
     schedule = w.Dropdown(
         options=[(text, name) for name, text in SCHEDULES.items()],
         description="schedule",
@@ -47,6 +47,9 @@ def recover_panel(state: State) -> w.Widget:
 
     def refresh(_: object = None) -> None:
         busy = state.job.running
+        if busy:
+            epochs.settle()
+            rate.settle()
         compress.disabled = busy or state.plan is None
         ready = not busy and state.smaller is not None
         calibrate.disabled = not (ready and state.calibratable)
@@ -104,6 +107,8 @@ def advice_text(state: State) -> str:
         return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
     if not state.trainable and not state.calibratable:
         return f"<b>Recovery needs training images</b> that fit the network: {escape(state.untrainable)}"
+    if state.latest.stage == "decomposed" and points_lost(state) <= 0 and state.latest.score is not None:
+        return "<b>Nothing is lost.</b> Go on to what comes next, or plan to save more."
     if state.latest.stage == "decomposed":
         return (
             f"<b>Next: Calibrate</b>, which takes seconds and no labels, then <b>Fine-tune</b> for a few "

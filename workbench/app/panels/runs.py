@@ -44,7 +44,8 @@ def runs_panel(state: State) -> w.Widget:
         if table.selected not in {line["name"] for line in table.rows}:
             table.selected = ""
         csv.value = csv_link(state.runs)
-        words = "" if state.runs else "Every compression becomes a row here, and is still there after reopening."
+        none = "Every compression becomes a row here, and is still there after reopening."
+        words = "Pick a row to go on with that run, or to delete it." if state.runs else none
         problem = f"<div class='wb-error' role='alert'>{escape(state.unkept)}</div>" if state.unkept else ""
         note.value = f"<div class='wb-soft'>{words}</div>{problem}"
 
@@ -125,7 +126,7 @@ def row(run: Run) -> dict[str, Any]:
 def _score(score: Accuracy) -> str:
     """Two lines, the second is shown small."""
     low, high = score.interval
-    return f"{score.top1:.1f} %\n{low:.1f} to {high:.1f} of {score.n}"
+    return f"{score.top1:.1f} %\n{low:.1f} to {high:.1f} % ({score.n})"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:

@@ -12,6 +12,8 @@ from workbench.compression.plan import LayerPlan
 from workbench.compression.spectrum import Spectrum
 from workbench.compression.table import count, times
 
+MOST = 2**20
+"""What rank sliders begin with: their End key leads to the least of that and of the maximum that they have by then."""
 NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
 
 
@@ -21,7 +23,9 @@ def spectrum_panel(state: State) -> w.Widget:
     heading = w.HTML()
     readout = w.HTML()
     sliders = {
-        which: w.IntSlider(min=1, max=2, description=label, continuous_update=True, style={"description_width": "92px"})
+        which: w.IntSlider(
+            min=1, max=MOST, description=label, continuous_update=True, style={"description_width": "92px"}
+        )
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
     }
     for slider in sliders.values():

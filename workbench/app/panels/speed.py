@@ -104,10 +104,14 @@ def findings_html(findings: Findings | None) -> str:
         )
     speed = findings.speed
     best = speed.best_realised
-    fastest = min(speed.rows(), key=lambda row: float(row["compressed_ms"]))
+    dense, small = (min(speed.rows(), key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
     cards = (
         ("multiply-adds", f"x{speed.macs_ratio:.2f} fewer", "counted"),
-        ("time, fastest runtime", f"x{best * speed.macs_ratio:.2f} faster", f"{fastest['compressed_ms']:.3g} ms a run"),
+        (
+            "time, fastest runtime of each",
+            f"x{best * speed.macs_ratio:.2f} faster",
+            f"{dense['dense_ms']:.3g} ms ({dense['runtime']}) → {small['compressed_ms']:.3g} ms ({small['runtime']})",
+        ),
         (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
     )
     figures = "".join(
