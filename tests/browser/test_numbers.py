@@ -12,7 +12,7 @@ def test_numbers_that_cannot_be_are_said_and_the_old_one_is_back(page, voila):
     opened(page, voila)
     for label, typed, said, old in (
         ("epochs", "5000", "Epochs can be 1 to 500, not 5000: it is still 10.", "10"),
-        ("learning rate", "-1", "Learning rate can be 1e-07 to 1, not -1.0: it is still 0.001.", "0.001"),
+        ("learning rate", "-1", "Learning rate can be 1e-07 to 0.5, not -1.0: it is still 0.001.", "0.001"),
     ):
         box = page.get_by_label(label)
         box.fill(typed)
