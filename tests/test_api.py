@@ -11,6 +11,7 @@ import workbench as wb
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_readmes_code_runs(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # it makes a run store
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)

@@ -45,6 +45,7 @@ def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
     assert json.loads((alone / "epochs.json").read_text())[0]["loss"] == epoch.loss
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_as_one(alone, tmp_path):
     pytest.importorskip("accelerate")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
@@ -67,6 +68,7 @@ notebook_launcher(train, call, num_processes=2, use_port=sys.argv[3])
 """
 
 
+@pytest.mark.slow
 def test_in_a_notebook_too(alone, tmp_path):
     pytest.importorskip("accelerate")
     with socket.socket() as free:

@@ -102,6 +102,7 @@ state.job.wait()
 """
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_goes_on_to_the_same_weights(state):
     """The kernel is killed after some epochs; another one goes on, and ends as one that was never disturbed."""
     command = [sys.executable, "-c", KILLED, BROWSER, "6"]

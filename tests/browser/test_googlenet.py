@@ -25,6 +25,7 @@ def choose(page, label, value):
     page.get_by_role("combobox", name=label, exact=True).select_option(value)
 
 
+@pytest.mark.slow
 def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)

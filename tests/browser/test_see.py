@@ -14,6 +14,7 @@ def tab(page, name):
     page.get_by_role("tab", name=name).click()
 
 
+@pytest.mark.slow
 def test_images_factors_and_the_paper(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)

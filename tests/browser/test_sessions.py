@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import button, card, move, picture, wait_for_card, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import button, card, move_rank, picture, wait_for_card, wait_for_points, wait_for_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -42,11 +42,11 @@ def goes_on(page, epochs):
     assert "chosen by hand" in page.locator(".wb-table tr.selected").inner_text()
 
 
+@pytest.mark.slow
 def test_loaded_again_in_the_middle_of_training(page, voila):
     ready(page, voila.address)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
-    move(page, "input rank", ["ArrowLeft"] * 3)
-    wait_for_text(page, "chosen by hand")
+    move_rank(page, 27, 3, "24 x 33")
     training(page, 16)
     page.reload()
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
@@ -59,8 +59,7 @@ def test_loaded_again_in_the_middle_of_training(page, voila):
 def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
     ready(page, voila.address)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
-    move(page, "input rank", ["ArrowLeft"] * 2)
-    wait_for_text(page, "chosen by hand")
+    move_rank(page, 27, 2, "25 x 33")
     before = {p.pid for p in voila.kernel_processes()}
     training(page, 14)
     stored = page.locator(".wb-table").nth(1).locator("tbody tr").count()

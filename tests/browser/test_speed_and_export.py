@@ -12,6 +12,7 @@ pytestmark = [
 ]  # in their order: they share a server and its runs
 
 
+@pytest.mark.slow
 def test_measured_and_taken_home(page, voila, tmp_path):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)

@@ -18,6 +18,7 @@ def wait_for_words(page, words):
     )
 
 
+@pytest.mark.slow
 def test_one_convolution_becomes_three(page, lab):
     run_all(page, lab, "3_one_convolution_becomes_three.ipynb")
     page.wait_for_selector(f"{FIGURE} .main-svg", timeout=90_000)
