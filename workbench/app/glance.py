@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from workbench.app.figures import BLUE, GREY, VERMILLION, axis, layout
+from workbench.app.figures import BLUE, GREY, HATCH, VERMILLION, axis, layout
 from workbench.app.plain import Drawing
 from workbench.compression.plan import Plan
 from workbench.compression.table import count, times
@@ -14,7 +14,7 @@ def glance_figure() -> go.Figure:
     """Empty figure for :func:`fill_glance`: two bars a layer, one in front of the other."""
     figure = go.Figure()
     hover = "%{customdata}<extra></extra>"
-    behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": "#8A94A2", "size": 5}}
+    behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
     figure.add_trace(go.Bar(name="original", marker=behind, hovertemplate=hover, width=0.86))
     figure.add_trace(go.Bar(name="planned", marker={"color": BLUE}, hovertemplate=hover, width=0.5))
     picked = {"symbol": "triangle-down", "color": VERMILLION, "size": 11}

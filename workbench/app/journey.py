@@ -97,7 +97,7 @@ def _recovered(state: State) -> tuple[bool, bool, str]:
     if latest.score is not None and original is not None and original.score is not None:
         stage += f": {original.score.top1:.1f} → {latest.score.top1:.1f} % right"
     recoverable = state.calibratable or state.trainable
-    if latest.stage == "decomposed" and recoverable and points_lost(state) > 0:
+    if latest.stage == "decomposed" and recoverable and (latest.score is None or points_lost(state) > 0):
         return False, False, f"{stage}. Bring accuracy back: press Calibrate, then Fine-tune."
     if latest.stage == "calibrated" and state.trainable and points_lost(state) > ENOUGH:
         return False, False, f"{stage}. Bring the rest back: press Fine-tune."
