@@ -95,7 +95,7 @@ def test_what_was_measured_goes_with_its_network(state, quick):
     assert "Compress the network first" in model.note
 
 
-def test_cancelled_and_refused_in_a_sentence(state, quick):
+def test_cancelled_and_refused_in_a_sentence(state, quick, monkeypatch):
     model = Speeds(State())
     panel = speed_panel(model._state, model)
     model.measure()
@@ -109,6 +109,7 @@ def test_cancelled_and_refused_in_a_sentence(state, quick):
     model.job.wait(10)
     assert model.job.error == "Choose at least one runtime to measure in."
     model.runtimes = ("eager",)
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
     state.job.running = True
     model.measure()
     model.job.wait(10)

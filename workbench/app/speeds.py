@@ -1,5 +1,6 @@
 """Speed and energy of the newest compressed network beside the original's, measured when somebody asks. No widgets."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from workbench.measure.profile import profiles
 
 SECONDS = 3.0
 """Of timing, for each runtime."""
+PATIENCE = 10.0
+"""Seconds in which other work may end before it is said to be in the way."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,10 @@ class Speeds(HasTraits):
     def _measure(self, job: Job, network: Network | None, smaller: Network | None, number: int) -> None:
         if network is None or smaller is None:
             raise ValueError(self.note or "compress the network first")
+        until = time.monotonic() + PATIENCE
+        while self._state.job.running and time.monotonic() < until:
+            job.report(0.0, "waiting for other work to end")
+            time.sleep(0.05)
         if self._state.job.running:
             raise ValueError("something else is being computed just now, and would spoil the times: wait until it ends")
         if not self.runtimes:
