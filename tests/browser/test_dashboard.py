@@ -77,6 +77,7 @@ def wait_for_tuned(page):
 
 def move(page, label, keys):
     handle = page.locator(".widget-slider", has_text=label).locator(".noUi-handle")
+    handle.wait_for()  # what is hidden takes no focus, and focus() does not wait
     handle.focus()
     for key in keys:
         page.keyboard.press(key)
@@ -208,7 +209,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     choose(page, "Ranks by", "a budget of work")
     wait_for_card(page, 1, "x2.0")
     move(page, "fewer MACs, times", ["PageUp"] * 3)
-    page.wait_for_function("() => !document.querySelectorAll('.wb-figures')[1].innerText.includes('x2.0')")
+    wait_for_card(page, 1, "x2.7")  # the last of the three
     button(page, "Measure layers").click()
     wait_for_text(page, "measured in the network's answers on 48 images")
     picture(page, "budget")
