@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import button, picture, settled, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,8 +25,8 @@ def test_images_factors_and_the_paper(page, voila):
     page.wait_for_selector(".wb-filters img")
     page.get_by_label("look for changed answers").check()
     page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)
-    sizes = page.evaluate("() => [...document.querySelectorAll('.wb-picture img')].map(i => i.naturalWidth)")
-    assert set(sizes) == {8}
+    sizes = "() => [...new Set([...document.querySelectorAll('.wb-picture img')].map(i => i.naturalWidth))]"
+    assert settled(page, sizes, [8]) == [8]
     page.locator(".wb-gallery").scroll_into_view_if_needed()
     page.mouse.wheel(0, 3000)
     page.wait_for_timeout(300)

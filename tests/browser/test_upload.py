@@ -64,7 +64,9 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, state_dict, t
     wait_for_text(page, "mine.pth, sha256")
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     assert card(page, 2) != before
-    assert page.get_by_label("Weights", exact=True).input_value() == "mine.pth"
+    page.wait_for_function(
+        "box => box.value === 'mine.pth'", arg=page.get_by_label("Weights", exact=True).element_handle()
+    )
     picture(page, "uploaded")
     button(page, "Compress").click()
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.compression.plan import LayerPlan, Plan, ratio
+from workbench.compression.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.compression.table import count, html_table, text_table, times
 from workbench.kernels.complexity import Cost, total, tucker1_parts, tucker2_parts
 
@@ -61,7 +61,8 @@ class Layerwise:
         cells = []
         for row in self.rows:
             part = row.part
-            ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None) or part.decision
+            ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
+            ranks = ranks or DECISIONS[part.decision]
             costs = _compared(row.original, row.compressed, list(row.factors.values()))
             cells.append([part.name, part.layer.describe(), ranks, *costs])
         if self.plan.other != Cost(0, 0):
@@ -79,7 +80,7 @@ class Layerwise:
     def _caption(self) -> str:
         return (
             f"{self.plan.network} layer by layer: {self.plan.describe()}. MACs (the paper's FLOPs) of one input; "
-            "ranks R3, R4; of which: 1x1 + core + 1x1"
+            "ranks: input, output (the paper's R3, R4); of which: 1x1 + core + 1x1"
         )
 
 

@@ -14,7 +14,8 @@ from workbench.kernels.complexity import Cost, total, tucker1_cost, tucker2_cost
 
 SCHEMA = 1
 BY_HAND = ("chosen by hand", "kept by hand")
-DECISIONS = ("tucker2", "tucker1", "keep")
+DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
+"""What may be done with a layer, and what a person reads of it."""
 
 
 class PlanError(ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from workbench.compression.layers import Layer
-from workbench.compression.plan import LayerPlan, Plan, ratio
+from workbench.compression.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.compression.spectra import Spectra
 from workbench.compression.spectrum import Spectrum
 from workbench.kernels.evbmf import Evbmf
@@ -114,7 +114,7 @@ def _smaller(part: LayerPlan) -> bool:
 
 
 def _kept_for_cost(part: LayerPlan) -> LayerPlan:
-    method = {"tucker1": "Tucker-1", "tucker2": "Tucker-2"}[part.decision]
+    method = DECISIONS[part.decision]
     macs = ratio(part.cost.macs, part.layer.cost.macs)
     weights = ratio(part.cost.weights, part.layer.cost.weights)
     ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from workbench.measure.runtimes import RUNTIMES
 from workbench.run import Run
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds an image in one runtime, of the original and of the compressed network."""
+    """Milliseconds an image in one runtime, by its readable name, of the original and of the compressed network."""
 
     runtime: str
     dense_ms: float
@@ -44,7 +45,8 @@ def latencies(run: Run) -> list[Latency]:
         if isinstance(row, Mapping):
             dense, compressed = _positive(row.get("dense_ms")), _positive(row.get("compressed_ms"))
             if dense and compressed:
-                found.append(Latency(str(row.get("runtime", "a runtime")), dense, compressed))
+                name = str(row.get("runtime", "a runtime"))
+                found.append(Latency(RUNTIMES.get(name, name), dense, compressed))
     return found
 
 

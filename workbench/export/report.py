@@ -8,7 +8,7 @@ from pathlib import Path
 from workbench.compression.gallery import Gallery
 from workbench.compression.network import Network
 from workbench.compression.spectra import Spectra
-from workbench.compression.table import count, html_table, times
+from workbench.compression.table import count, html_table, quantity, times
 from workbench.export import sections
 from workbench.export.about import PAPER, about
 from workbench.export.files import Exported
@@ -97,7 +97,8 @@ def _cards(run: Run) -> str:
         words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
         cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
     if energy := energy_of(run):
-        saved = f"{energy.compressed_mj:.3g} instead of {energy.dense_mj:.3g} mJ an image"
+        before, after = (quantity(mj / 1e3, "J") for mj in (energy.dense_mj, energy.compressed_mj))
+        saved = f"{after} instead of {before} an image"
         cards.append((times(energy.dense_mj / energy.compressed_mj), f"less energy ({energy.kind}): {saved}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'

@@ -8,9 +8,9 @@ from PIL import Image
 
 from workbench.compression.gallery import Gallery, Picture
 from workbench.compression.layerwise import layerwise
-from workbench.compression.plan import Plan
+from workbench.compression.plan import DECISIONS, Plan
 from workbench.compression.spectra import Spectra
-from workbench.compression.table import html_table, times
+from workbench.compression.table import html_table, quantity, times
 from workbench.export import drawings
 from workbench.export.measured import energy_of, latencies
 from workbench.run import Run
@@ -101,7 +101,7 @@ def speed(run: Run) -> str:
 
 
 def energy(run: Run) -> str:
-    """Millijoules an image, each with the word "measured" or "estimate"."""
+    """Joules an image, each with the word "measured" or "estimate"."""
     found = energy_of(run)
     if found is None:
         return ""
@@ -109,8 +109,8 @@ def energy(run: Run) -> str:
     if found.measured:
         text = "Measured by the machine's own counters."
     rows = [
-        ["original", f"{found.dense_mj:.4g} mJ ({found.kind})"],
-        ["compressed", f"{found.compressed_mj:.4g} mJ ({found.kind})"],
+        ["original", f"{quantity(found.dense_mj / 1e3, 'J')} ({found.kind})"],
+        ["compressed", f"{quantity(found.compressed_mj / 1e3, 'J')} ({found.kind})"],
     ]
     source = f" Source: {found.source.rstrip('.')}." if found.source else ""
     table = html_table(("network", "energy of one image"), rows)
@@ -123,8 +123,8 @@ def layers(plan: Plan) -> str:
     for part in plan:
         ranks = ["-" if rank is None else str(rank) for rank in (part.rank_in, part.rank_out)]
         errors = ["-" if error is None else f"{error:.1%}" for error in (part.error, part.measured_error)]
-        rows.append([part.name, part.decision, *ranks, *errors, part.reason])
-    headers = ("layer", "decision", "rank in", "rank out", "error, predicted", "measured", "reason")
+        rows.append([part.name, DECISIONS[part.decision], *ranks, *errors, part.reason])
+    headers = ("layer", "decision", "rank in", "rank out", "error, at most", "measured", "reason")
     caption = "Why each layer is as it is; the errors are those of its kernel, relative"
     text = f"The {drawings.MOST_LAYERS} layers that cost most are drawn; all are in the tables."
     return section(

@@ -8,11 +8,10 @@ import traitlets
 from workbench.app.glossary import TERMS
 from workbench.app.panels.patience import PatientWidget
 from workbench.app.state import State
-from workbench.compression.plan import LayerPlan
+from workbench.compression.plan import DECISIONS, LayerPlan
 from workbench.compression.table import times
 
 HERE = Path(__file__).parent
-DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
 KINDS = {"conv": "convolution", "linear": "fully connected"}
 COLUMNS = [
     {"key": "name", "title": "layer", "kind": "text"},

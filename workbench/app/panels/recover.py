@@ -73,6 +73,13 @@ def recover_panel(state: State) -> w.Widget:
     def training() -> Training:
         return Training(epochs.value, rate.value, schedule.value, lesson.value)
 
+    def follow(_: object = None) -> None:
+        """The boxes say what is being trained with, also where an earlier session's training goes on."""
+        boxes = {"epochs": epochs, "learning_rate": rate, "schedule": schedule, "learn_from": lesson}
+        for name, box in boxes.items():
+            if name in state.training and box.value != state.training[name]:
+                box.value = state.training[name]
+
     compress.on_click(lambda _: state.compress())
     calibrate.on_click(lambda _: state.calibrate())
     tune.on_click(lambda _: state.finetune(training()))
@@ -80,6 +87,7 @@ def recover_panel(state: State) -> w.Widget:
     lesson.observe(refresh, "value")
     state.observe(refresh, ["plan", "smaller", "results", "data", "misfit"])
     state.observe(draw, ["curve"])
+    state.observe(follow, ["training"])
     state.observe(compare, ["results"])
     state.job.observe(refresh, ["running"])
     draw()

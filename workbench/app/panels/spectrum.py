@@ -8,13 +8,13 @@ from workbench.app.figures import fill_spectrum, spectrum_figure
 from workbench.app.glossary import term
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.state import State
-from workbench.compression.plan import LayerPlan
+from workbench.compression.plan import DECISIONS, LayerPlan
 from workbench.compression.spectrum import Spectrum
 from workbench.compression.table import count, times
 
 MOST = 2**20
 """What rank sliders begin with: their End key leads to the least of that and of the maximum that they have by then."""
-NAMES = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "kept as it is"}
+NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
 def spectrum_panel(state: State) -> w.Widget:
