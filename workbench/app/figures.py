@@ -96,6 +96,8 @@ def spectrum_figure() -> go.Figure:
     for rank, (name, color) in enumerate((("kept", BLUE), ("left out", VEILED)), 1):  # the legend's alone
         one = go.Bar(name=name, x=[None], y=[None], marker={"color": color}, hoverinfo="skip", legendrank=rank)
         figure.add_trace(one, row=1, col=2)
+    cut = {"mode": "lines", "line": {"color": INK, "width": 2}, "hoverinfo": "skip", "legendrank": 3}
+    figure.add_trace(go.Scatter(name="the rank chosen", x=[None], y=[None], **cut), row=1, col=2)
     legend = {"itemclick": False, "itemdoubleclick": False}
     figure.update_layout(layout(330, bargap=0.12, barmode="overlay", margin={"t": 50, "b": 76}, legend=legend))
     figure.update_annotations(font_size=13, yanchor="bottom")
