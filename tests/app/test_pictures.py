@@ -63,7 +63,8 @@ def test_the_panel_shows_who_is_right(pictures):
     assert changed.disabled
     assert html(panel).count("<img") == COUNT
     assert "✓" in html(panel)
-    assert "compressed" not in html(panel)
+    assert html(panel).count("compressed: not yet") == COUNT  # its place is kept
+    assert "The filters of the first layer appear here" in html(panel)
     done(state, state.compress())
     settled(pictures)
     assert not changed.disabled
@@ -73,6 +74,7 @@ def test_the_panel_shows_who_is_right(pictures):
     assert html(panel).count("✗") >= COUNT  # two answers that differ are not both right
     assert html(panel).count("<img") == COUNT + 2
     assert "32 filters of features.0" in html(panel)
+    assert "not yet" not in html(panel)
     first = html(panel)
     find(panel, w.Button, "Other images").click()
     settled(pictures)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks._browser import served as serving
-from tests.browser.test_dashboard import button, picture, settled, wait_for_points, wait_for_text, wait_for_tuned
+from tests.browser.test_dashboard import picture, press, settled, wait_for_points, wait_for_text, wait_for_tuned
 from workbench.app.figures import BLUE, DARK
 from workbench.app.serve import ADDRESS, free_port
 
@@ -92,14 +92,14 @@ def journey(browser, served):
     page.goto(served.address, timeout=120_000)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_text(page, "Next: Calibrate")
     page.get_by_label("epochs").fill("2")
     page.get_by_label("epochs").press("Tab")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     wait_for_tuned(page)
     page.get_by_label("runtimes").select_option(label=["PyTorch"])
-    button(page, "Measure").click()
+    press(page, "Measure")
     wait_for_text(page, "of what counting promises", seconds=120)
     wait_for_points(page, "Roofline of this machine", "compressed: cores", 1)
     yield page

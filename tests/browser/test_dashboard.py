@@ -51,6 +51,15 @@ def button(page, name):
     return page.get_by_role("button", name=name, exact=True)
 
 
+def press(page, name):
+    """Click a button until the page has heard it: what moves under the pointer between down and up is not clicked."""
+    found = button(page, name)
+    found.evaluate("e => { e.heard = false; e.addEventListener('click', () => { e.heard = true; }, { once: true }); }")
+    found.click()
+    while not found.evaluate("e => e.heard"):
+        found.click()
+
+
 def wait_for_text(page, text, seconds=180):
     deadline = time.time() + seconds
     while text not in (shown := page.evaluate("document.body.innerText")):
@@ -164,18 +173,18 @@ def test_the_whole_journey(page, voila):
     page.wait_for_function(
         "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
     )
-    button(page, "Reset plan").click()
+    press(page, "Reset plan")
     wait_for_text(page, "x5.25 fewer")
 
     # Compress.
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_text(page, "Next: Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     wait_for_card(page, 2, "decomposed")
     picture(page, "compressed")
 
     # Calibrate: seconds, no labels.
-    button(page, "Calibrate").click()
+    press(page, "Calibrate")
     wait_for_text(page, "Little is lost.")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     picture(page, "calibrated")
@@ -183,7 +192,7 @@ def test_the_whole_journey(page, voila):
     # Fine-tune with visible progress, to the end.
     page.get_by_label("epochs").fill("20")
     page.get_by_label("epochs").press("Tab")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     wait_for_epoch(page, 20, first=3)
     widths = "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().width))"
     assert page.locator(".progress-bar").evaluate_all(widths) > 20
@@ -200,7 +209,7 @@ def test_the_whole_journey(page, voila):
     # Cancel stops far before the 400 epochs, which would take minutes.
     page.get_by_label("epochs").fill("400")
     page.get_by_label("epochs").press("Tab")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     wait_for_epoch(page, 400, first=2)
     button(page, "Cancel").click()
     wait_for_text(page, "cancelled after", seconds=30)
@@ -226,19 +235,19 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     wait_for_card(page, 1, "x2.0")
     move(page, "fewer MACs, times", ["PageUp"] * 3)
     wait_for_card(page, 1, "x2.7")  # the last of the three
-    button(page, "Measure layers").click()
+    press(page, "Measure layers")
     wait_for_text(page, "measured in the network's answers on 48 images")
     picture(page, "budget")
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    button(page, "Calibrate").click()
+    press(page, "Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     page.get_by_label("epochs").fill("2")
     page.get_by_label("epochs").press("Tab")
-    button(page, "From scratch").click()
+    press(page, "From scratch")
     wait_for_points(page, "Accuracy against FLOPs", "from scratch", 1)
     choose(page, "learn from", "labels and the original's answers")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_points(page, "Stages", "trace 0", 5)
     picture(page, "recovered")
@@ -246,7 +255,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     # A sweep: points appear as they are ready.
     page.get_by_label("budgets").fill("3")
     page.get_by_label("budgets").press("Tab")
-    button(page, "Sweep").click()
+    press(page, "Sweep")
     wait_for_text(page, "budget 2 of 3")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 2)
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 4)
@@ -258,7 +267,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     # Another one, cancelled.
     page.get_by_label("budgets").fill("12")
     page.get_by_label("budgets").press("Tab")
-    button(page, "Sweep").click()
+    press(page, "Sweep")
     wait_for_text(page, "budget 2 of 12")
     page.locator("button:visible", has_text="Cancel").last.click()
     wait_for_text(page, "cancelled after")
@@ -271,7 +280,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     page.wait_for_function("n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n", arg=made)
     wait_for_points(page, "Accuracy against FLOPs", "earlier sessions", made)
     runs.first.click()
-    button(page, "Go on with this run").click()
+    press(page, "Go on with this run")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     runs.first.scroll_into_view_if_needed()
     picture(page, "reopened")
@@ -287,7 +296,7 @@ def test_a_slow_page_loses_no_widget(page, voila):
     page.goto(voila.address, timeout=120_000)
     page.wait_for_selector(".wb-table tbody tr", timeout=120_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 1")
     assert page.problems == []
@@ -313,8 +322,9 @@ def test_a_page_takes_its_kernel_with_it(page, voila):
 
 def run_all(page, lab, notebook):
     """Open a notebook in JupyterLab and run it."""
-    # JupyterLab asks something now and then while it starts; nothing of ours. It may come between any two clicks.
-    page.add_locator_handler(page.locator(".jp-Dialog"), lambda: page.keyboard.press("Escape"))
+    # A busy JupyterLab that is asked to run before it has started the kernel asks which: the one it would start.
+    asked = page.locator(".jp-Dialog")
+    page.add_locator_handler(asked, lambda: asked.locator(".jp-mod-accept").click())
     page.goto(f"{lab.address}lab/tree/{notebook}?reset")
     page.wait_for_selector(".jp-CodeCell", timeout=180_000)
     # What JupyterLab is asked while its kernel starts is lost now and then (its prompt is empty again): ask again.
@@ -335,16 +345,16 @@ def test_jupyterlab_shows_the_same(page, lab):
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     wait_for_card(page, 1, "x5.25 fewer")
     move_rank(page, 14, 2, "12 x 16")
-    button(page, "Undo").click()
+    press(page, "Undo")
     wait_for_card(page, 1, "x5.25 fewer")
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     picture(page, "jupyterlab")
-    button(page, "Calibrate").click()
+    press(page, "Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     page.get_by_label("epochs").fill("3")
     page.get_by_label("epochs").press("Tab")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_text(page, "Next: Speed and energy")
     picture(page, "jupyterlab-recovered")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import button, picture, settled, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import picture, press, settled, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,8 +20,8 @@ def test_images_factors_and_the_paper(page, voila):
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     page.wait_for_function("() => document.querySelectorAll('.wb-picture img').length === 12", timeout=30_000)
-    button(page, "Compress").click()
-    page.wait_for_function("() => document.querySelectorAll('.wb-picture span').length === 24", timeout=180_000)
+    press(page, "Compress")
+    page.wait_for_function("() => document.querySelectorAll('.wb-picture em').length === 24", timeout=180_000)
     page.wait_for_selector(".wb-filters img")
     page.get_by_label("look for changed answers").check()
     page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)
@@ -32,11 +32,11 @@ def test_images_factors_and_the_paper(page, voila):
     page.wait_for_timeout(300)
     picture(page, "see-images")
     first = page.locator(".wb-picture").first.inner_html()
-    button(page, "Other images").click()
+    press(page, "Other images")
     page.wait_for_function("t => document.querySelector('.wb-picture').innerHTML !== t", arg=first)
 
     tab(page, "One layer's ranks")
-    button(page, "Try ranks of features.3").click()
+    press(page, "Try ranks of features.3")
     wait_for_points(page, "Accuracy against rank", "accuracy", 7)
     picture(page, "see-ranks")
 
@@ -45,7 +45,7 @@ def test_images_factors_and_the_paper(page, voila):
     picture(page, "see-layers")
 
     tab(page, "The paper's table")
-    button(page, "Compute the table").click()
+    press(page, "Compute the table")
     wait_for_text(page, "digits_vgg is compressed and scored here on 500 images")
     text = page.locator(".wb-paper").inner_text()
     totals = ("61.0 M", "724 M", "103 M", "2.64 G", "7.00 M", "1.58 G", "138 M", "15.5 G")

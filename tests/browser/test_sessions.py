@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.browser.test_dashboard import button, card, move_rank, picture, wait_for_card, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import (
+    button,
+    card,
+    move_rank,
+    picture,
+    press,
+    wait_for_card,
+    wait_for_points,
+    wait_for_text,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -15,11 +24,11 @@ def ready(page, address):
 
 def training(page, epochs):
     """A compressed network that is being fine-tuned, two epochs on."""
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_text(page, "Next: Calibrate")
     page.get_by_label("epochs").fill(str(epochs))
     page.get_by_label("epochs").press("Tab")
-    button(page, "Fine-tune").click()
+    press(page, "Fine-tune")
     page.wait_for_function(
         "n => { const m = document.body.innerText.match(new RegExp(`epoch ([0-9]+) of ${n}`)); return m && m[1] > 2; }",
         arg=epochs,
@@ -82,7 +91,7 @@ def test_two_tabs_and_all_in_one_press(page, voila):
     ready(page, voila.address)
     if page.locator(".wb-offer").is_visible():
         button(page, "Begin anew").click()
-    button(page, "Compress for me").click()
+    press(page, "Compress for me")
     wait_for_text(page, "Next: Speed and energy")
     wait_for_card(page, 2, "calibrated")
     assert "x5.25 fewer" in card(page, 1)

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from tests.browser.test_dashboard import button, picture, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import picture, press, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,14 +20,14 @@ def test_measured_and_taken_home(page, voila, tmp_path):
 
     # A plan for this machine.
     page.get_by_label("Ranks by").select_option(label="a budget of time on this machine")
-    button(page, "Time layers").click()
+    press(page, "Time layers")
     wait_for_text(page, "Predicted:", seconds=120)
     picture(page, "time-budget")
 
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     page.get_by_label("runtimes").select_option(label=["PyTorch", "ONNX Runtime"])
-    button(page, "Measure").click()
+    press(page, "Measure")
     wait_for_text(page, "of what counting promises", seconds=180)
     for text in ("faster", "estimate", "ONNX Runtime, batch 1, 1 thread", "multiply-adds"):
         wait_for_text(page, text, seconds=5)
@@ -39,7 +39,7 @@ def test_measured_and_taken_home(page, voila, tmp_path):
     picture(page, "roofline")
 
     for kind in (".pte", ".onnx", ".zip", ".html"):
-        button(page, f"Make {kind}").click()
+        press(page, f"Make {kind}")
         line = page.locator(".wb-line", has_text=f"Make {kind}")
         line.get_by_role("button", name="Download").and_(page.locator(":enabled")).wait_for(timeout=120_000)
         with page.expect_download() as waiting:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.browser.test_dashboard import button, card, picture, plot, wait_for_points, wait_for_text
+from tests.browser.test_dashboard import card, picture, plot, press, wait_for_points, wait_for_text
 from workbench.catalog.networks import data_folder
 
 pytestmark = [
@@ -68,7 +68,7 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, state_dict, t
         "box => box.value === 'mine.pth'", arg=page.get_by_label("Weights", exact=True).element_handle()
     )
     picture(page, "uploaded")
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     picture(page, "uploaded-compressed")
     assert page.problems == []
@@ -101,7 +101,7 @@ def test_wrong_files_are_a_sentence_each_and_the_session_lives(page, voila, stat
         assert card(page, 2) == before
         picture(page, f"wrong-{name}")
     assert not mark.exists()
-    button(page, "Compress").click()
+    press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     assert plot(page, "Accuracy against FLOPs")["original"] == 1
     assert page.problems == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import button, picture, run_all
+from tests.browser.test_dashboard import picture, press, run_all
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,11 +29,11 @@ def test_one_convolution_becomes_three(page, lab):
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     wait_for_words(page, "R3 = 18")
-    button(page, "Full ranks").click()
+    press(page, "Full ranks")
     wait_for_words(page, "18.5 k → 23.6 k (x1.28 more)")
     assert "It does not pay. With R3 = 32, R4 may be at most 49." in page.get_by_role("status").all_inner_texts()[-1]
     picture(page, "explore-ranks")
-    button(page, "EVBMF ranks").click()
+    press(page, "EVBMF ranks")
     wait_for_words(page, "R4 = 16")
     assert page.elsewhere == []
     assert page.problems == []

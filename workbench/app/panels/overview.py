@@ -60,7 +60,7 @@ def card_texts(state: State) -> list[str]:
     texts.append(
         _card(
             title,
-            _figure("original", _percent(before), _top5(before), aside=_interval(before), soft=True),
+            _figure("original", _percent(before), aside=_interval(before), more=_top5(before)),
             _figure("planned", None, _foreseen(state) if before else "", soft=True),
             _figure(
                 _measured(latest),
@@ -80,7 +80,7 @@ def _percent(score: Accuracy | None) -> str | None:
 
 
 def _top5(score: Accuracy | None) -> str:
-    if score is None or score.top5 == 100:
+    if score is None:
         return ""
     low, high = score.top5_interval
     return f"<small>top-5 {score.top5:.1f} %</small><small title='{SPREAD}'>{low:.1f} to {high:.1f} %</small>"

@@ -15,6 +15,7 @@ from workbench.compression.gallery import Filters, Gallery, Image, Picture, Pred
 
 SIDE = 104
 """Pixels of a picture on the page."""
+FILTERS = "The filters of the first layer appear here, original and compressed, once the network is compressed."
 
 
 def pictures_panel(state: State, pictures: Pictures | None = None) -> w.Widget:
@@ -68,7 +69,7 @@ def gallery_html(gallery: Gallery | None) -> str:
 
 def _card(picture: Picture) -> str:
     answers = [("original", picture.before), ("compressed", picture.after)]
-    lines = "".join(_answer(who, answer, picture.label) for who, answer in answers if answer is not None)
+    lines = "".join(_answer(who, answer, picture.label) for who, answer in answers)
     name = escape(picture.name)
     changed = " wb-changed" if picture.changed else ""
     return (
@@ -78,7 +79,9 @@ def _card(picture: Picture) -> str:
     )
 
 
-def _answer(who: str, answer: Prediction, label: int) -> str:
+def _answer(who: str, answer: Prediction | None, label: int) -> str:
+    if answer is None:  # its place: nothing is to move when the answer comes
+        return f"<span title='{who}: not yet'><small class='wb-who'>{who}</small>&ndash;</span>"
     right = answer.label == label
     mark = "<i class='wb-yes' title='right'>✓</i>" if right else "<i class='wb-no' title='wrong'>✗</i>"
     name = escape(answer.name, quote=True)
@@ -91,7 +94,7 @@ def _answer(who: str, answer: Prediction, label: int) -> str:
 def filters_html(filters: Filters | None, why_not: str = "") -> str:
     """The filters of the first convolution, the original's above those that its factors stand for."""
     if filters is None:
-        return f"<p class='wb-soft'>{escape(why_not)}</p>" if why_not else ""
+        return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS)}</p>"
     rows = "".join(
         _filters(who, filters.layer, data_url(sheet(images), None))
         for who, images in (("original", filters.original), ("compressed", filters.reconstructed))
