@@ -104,3 +104,13 @@ def test_the_panel_leads_through_the_stages(state):
     find(panel, w.Dropdown, "learn from").value = "original"
     assert scratch.disabled  # a network that knows nothing has no inner outputs worth matching
     assert not tune.disabled
+
+
+def test_the_boxes_say_what_a_resumed_training_is_trained_with(state):
+    panel = recover_panel(state)
+    done(state, state.compress())
+    done(state, state.finetune(epochs=2, learning_rate=0.002, schedule="cosine", learn_from="both"))
+    assert find(panel, w.IntText, "epochs").value == 2
+    assert find(panel, w.FloatText, "learning rate").value == 0.002
+    assert find(panel, w.Dropdown, "schedule").value == "cosine"
+    assert find(panel, w.Dropdown, "learn from").value == "both"

@@ -53,6 +53,9 @@ def test_medians_quartiles_and_their_ratio():
     assert found.ms("a") == pytest.approx(30)
     assert found.spread("a") == pytest.approx((20, 40))
     assert found.speedup("a", "b") == pytest.approx(3)
+    assert found.speedup_spread("a", "b") == pytest.approx((2, 4))
+    drifting = samples(a=[0.02, 0.04, 0.08], b=[0.01, 0.02, 0.04])  # a busy machine slows both: the ratio stays
+    assert drifting.speedup_spread("a", "b") == pytest.approx((2, 2))
     assert "PyTorch, batch 1, 1 thread" in str(found)
     assert "20 to 40" in found._repr_html_()
 
@@ -124,6 +127,8 @@ def test_speed_is_beside_what_was_counted(network, plan, fake):
     assert (eager["runtime"], eager["dense_ms"], eager["speedup"]) == ("eager", pytest.approx(400), pytest.approx(4))
     assert eager["realised"] == pytest.approx(4 / ratio)
     assert onnx["realised"] == pytest.approx(2 / ratio)
+    assert eager["spread"] == pytest.approx((4, 4))
+    assert "x4.00 to x4.00" in str(found)
     assert found.best_realised == pytest.approx(2 / ratio)  # 100 ms / 50 ms, not 400 / 50
     assert found.absent == {"executorch": "executorch is not installed here."}
     assert "executorch is not installed here." in str(found)

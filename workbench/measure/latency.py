@@ -55,6 +55,11 @@ class Latency:
         """How many times faster: the ratio of the medians."""
         return self.ms(before) / self.ms(after)
 
+    def speedup_spread(self, before: str, after: str) -> tuple[float, float]:
+        """Lower and upper quartile of how many times faster it was in one round: what another measuring may give."""
+        low, high = np.quantile(self.samples[before] / self.samples[after], (0.25, 0.75))
+        return float(low), float(high)
+
     @property
     def _rows(self) -> list[list[str]]:
         rows = []
@@ -195,12 +200,13 @@ class Speed:
     absent: Mapping[str, str]
 
     def rows(self) -> list[dict[str, Any]]:
-        """JSON values of each runtime: milliseconds, speed-up, and the share of the MAC ratio that is realised."""
+        """JSON values of each runtime: milliseconds, speed-up, its quartiles, and the share of the MAC ratio."""
         found = []
         for runtime, times in self.latencies.items():
             speedup = times.speedup("original", "compressed")
             dense, compressed = times.ms("original"), times.ms("compressed")
             row = {"runtime": runtime, "dense_ms": dense, "compressed_ms": compressed, "speedup": speedup}
+            row["spread"] = times.speedup_spread("original", "compressed")
             found.append(row | {"realised": speedup / self.macs_ratio, "how": times.how})
         return found
 
@@ -218,12 +224,13 @@ class Speed:
                 f"{r['dense_ms']:.3g}",
                 f"{r['compressed_ms']:.3g}",
                 f"x{r['speedup']:.2f}",
+                "x{:.2f} to x{:.2f}".format(*r["spread"]),
                 f"{100 * r['realised']:.0f} %",
             ]
             for r in self.rows()
         ]
         realised = f"realised of MACs x{self.macs_ratio:.2f}"
-        return ["runtime", "original, ms", "compressed, ms", "faster", realised], rows
+        return ["runtime", "original, ms", "compressed, ms", "faster", "faster, middle half", realised], rows
 
     def __str__(self) -> str:
         return "\n".join([text_table(*self._table(), left=(0,)), *self.absent.values()])
