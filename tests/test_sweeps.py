@@ -102,6 +102,7 @@ def test_steps_before_fine_tuning(network, plans, few):
     assert outcome.error == "ArithmeticError: no"
 
 
+@pytest.mark.slow
 def test_a_process_pool(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:

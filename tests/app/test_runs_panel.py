@@ -132,6 +132,7 @@ def test_a_sweep_puts_its_points_on_the_plot_as_they_come(state):
     assert len(state.runs) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_with_fine_tuning_from_the_panel(network, data):
     few = wb.Split(data.train.images[:100], data.train.labels[:100], "train")
     state = State(network, replace(data, train=few))

@@ -218,6 +218,7 @@ def test_nothing_is_cut_off(journey, width, height):
     assert settled(journey, OVERLAP, []) == []
 
 
+@pytest.mark.slow
 def test_a_finger_hits_what_it_points_at(browser, served):
     context = browser.new_context(viewport={"width": 1180, "height": 820}, has_touch=True, is_mobile=True)
     try:

@@ -308,6 +308,7 @@ def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
         assert page.request.get(f"{voila.address}voila/{path}").status in (403, 404)
 
 
+@pytest.mark.slow
 def test_a_page_takes_its_kernel_with_it(page, voila):
     page.goto(voila.address)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)

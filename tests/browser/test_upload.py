@@ -52,6 +52,7 @@ def opened(page, voila):
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
 
 
+@pytest.mark.slow
 def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, state_dict, tmp_path):
     noise = torch.Generator().manual_seed(0)
     worse = {
@@ -75,6 +76,7 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, state_dict, t
     assert page.elsewhere == []
 
 
+@pytest.mark.slow
 def test_wrong_files_are_a_sentence_each_and_the_session_lives(page, voila, state_dict, tmp_path):
     mark = tmp_path / "it-ran"
     files = {}

@@ -115,6 +115,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / (4 
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_below_three_times_the_layer():
     """A fully connected layer like VGG-16's first, a quarter as wide, in a process of its own."""
     result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)

@@ -129,7 +129,7 @@ def flops(network):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == "inception_v3" else ()) for n in ZOO])
 def test_the_zoo(name):
     build, size = ZOO[name]
     torch.manual_seed(0)
