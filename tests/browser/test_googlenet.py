@@ -11,12 +11,11 @@ pytestmark = [
 
 WATCH = """() => {
   window.waits = [];
-  let since = performance.now();
+  let without = 0;
   window.watch = setInterval(() => {
-    const now = performance.now();
     const bar = [...document.querySelectorAll('.progress')].some(b => getComputedStyle(b).visibility === 'visible');
-    if (bar) since = now;
-    window.waits.push([now, bar, now - since, document.querySelectorAll('.wb-table tbody tr').length]);
+    without = bar ? 0 : without + 1;
+    window.waits.push([bar, without]);
   }, 50);
 }"""
 
@@ -34,9 +33,8 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
     waits = page.evaluate("() => { clearInterval(window.watch); return window.waits; }")
-    longest = max(without for _, bar, without, _ in waits)
-    assert any(bar for _, bar, _, _ in waits)
-    assert longest < 5000  # on a busy machine; milliseconds
+    assert any(bar for bar, _ in waits)
+    assert max(without for _, without in waits) < 20  # looks in a row, 50 ms apart: a second, unless the page is busy
     wait_for_text(page, "Random weights")
     wait_for_text(page, "No accuracy")
     picture(page, "googlenet-random")
