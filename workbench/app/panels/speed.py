@@ -126,7 +126,7 @@ def findings_html(findings: Findings | None) -> str:
     energy = escape(findings.saved_energy)
     rows = speed._repr_html_()
     return (
-        f"<div class='wb-figures'>{figures}</div>"
+        f"<div class='wb-figures wb-wraps'>{figures}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
         f"<div class='wb-scroll'>{rows}</div>"
         f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energies[0].source)}</p>"
