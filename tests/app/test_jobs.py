@@ -107,6 +107,30 @@ def test_traits_change_in_the_thread_that_made_the_job():
     assert job.note.startswith("done in")
 
 
+def test_nothing_changes_traits_beside_the_work_where_there_is_no_loop():
+    """Two threads that hold back a page's notifications at the same time lose some of them."""
+    places = []
+    job = finished(Job(), "Working", lambda j: j.beside(lambda: places.append(threading.current_thread().name)))
+    assert places == ["Working"]
+    assert not job.running
+
+
+def test_under_a_loop_the_work_does_not_wait_for_what_is_beside_it():
+    async def session():
+        job, goes_on, done = Job(), threading.Event(), asyncio.Event()
+
+        def beside():
+            assert goes_on.wait(10)
+            job.post(done.set)
+
+        job.start("Working", lambda j: j.beside(beside))
+        job.wait(10)  # although `beside` is not through
+        goes_on.set()
+        await asyncio.wait_for(done.wait(), 10)
+
+    asyncio.run(session())
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

@@ -106,6 +106,13 @@ class Job(HasTraits):
         else:
             self.loop.call_soon_threadsafe(change)
 
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do something that nobody waits for in a thread of its own; at once where there is no loop to post to."""
+        if self.loop is None or self.loop.is_closed():
+            work()  # two threads that change traits at the same time lose some
+        else:
+            threading.Thread(target=work).start()
+
     def cancel(self) -> None:
         """Ask the work to stop; it does at its next step."""
         if self.running:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from traitlets import Instance, Tuple, Unicode
@@ -103,7 +102,7 @@ class State(Tasks):
         self._later(data=opened.data, results=results, misfit=opened.misfit, smaller=None, number=0, curve=(), **new)
         self._later(runs=runs, unkept=self._history.problem)
         if before is None:  # only now, and beside everything else: importing torchvision takes a second
-            Thread(target=lambda: self._later(networks=tuple(sorted({*self.networks, *network_names()})))).start()
+            job.beside(lambda: self._later(networks=tuple(sorted({*self.networks, *network_names()}))))
 
     def _fresh(self, opened: Opened) -> dict[str, object]:
         """Traits that change with the network."""
