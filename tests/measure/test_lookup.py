@@ -8,8 +8,8 @@ import torch
 import workbench as wb
 from workbench.compression.decompose import factors_for
 from workbench.compression.plan import LayerPlan
-from workbench.measure import lookup
-from workbench.measure.lookup import filled, grid, measure_times, quick
+from workbench.measure import alone
+from workbench.measure.lookup import filled, grid, measure_times
 from workbench.measure.runtimes import Runner
 
 
@@ -27,7 +27,7 @@ def counted(monkeypatch, tmp_path):
         calls.append((module, tuple(inputs.shape)))
         return Runner(lambda: inputs, lambda: counter.get_total_flops() / 2e9)
 
-    monkeypatch.setattr(lookup, "prepare", prepare)
+    monkeypatch.setattr(alone, "prepare", prepare)
     return calls
 
 
@@ -103,11 +103,6 @@ def test_on_the_clock(network, spectra, tmp_path, monkeypatch):
     assert told[-1] == 1.0
     assert times.seconds < 120
     assert "PyTorch, batch 1, 1 thread" in times.where
-
-
-def test_a_quick_look_is_no_mean():
-    values = iter([5.0, *[0.02, 0.01, 0.01, 0.01, 9.0] * 30])
-    assert quick(lambda: next(values)) <= 0.02
 
 
 def test_factors_are_filled_with_ordinary_numbers(network, spectra):

@@ -25,20 +25,18 @@ from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectra
 from workbench.compression.times import LayerTimes, Times
 from workbench.files import write_atomically
+from workbench.measure.alone import Alone
 from workbench.measure.machine import processor, torch_threads
-from workbench.measure.runtimes import RUNTIMES, example_inputs, prepare
+from workbench.measure.runtimes import RUNTIMES, example_inputs
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Of the channels: the grid of ranks."""
 
 MULTIPLE = 8
 """Grid points are multiples of this where there are channels enough: odd ranks would make the table rough."""
-
-REPEATS, ENOUGH = 5, 0.03
-"""Runs of each part at least, and seconds after which there are enough."""
 
 Seconds = Callable[[nn.Module, tuple[int, ...]], float]
 
@@ -86,20 +84,15 @@ def measure_times(
     seen: dict[str, LayerTimes] = {}
     work = [layer for layer in spectra.layers if layer.name in spectra and layer.name in shapes]
     with torch_threads(threads), torch.inference_mode():
-
-        def seconds(module: nn.Module, shape: tuple[int, ...]) -> float:
-            given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(network.device)
-            runner = prepare(module, given, runtime, threads=threads, channels_last=channels_last)
-            return quick(runner.clock)
-
-        whole = seconds(network.model, tuple(inputs.shape))
+        alone = Alone(runtime, threads, channels_last, network.device)
+        whole = alone.whole(network.model, tuple(inputs.shape))
         for i, layer in enumerate(work):
             if progress:
                 progress(i / len(work), layer.name)
             module = network.model.get_submodule(layer.name)
             geometry = _geometry(layer, module, shapes[layer.name])
             if geometry not in seen:
-                seen[geometry] = _measured(layer, module, shapes[layer.name], seconds)
+                seen[geometry] = _measured(layer, module, shapes[layer.name], alone.seconds)
             layers[layer.name] = _times(seen[geometry], calls[layer.name])
     if progress:
         progress(1.0, "")
@@ -109,17 +102,6 @@ def measure_times(
     found = Times(network.name, where, layers, rest, time.perf_counter() - started)
     _save(path, found)
     return found
-
-
-def quick(clock: Callable[[], float]) -> float:
-    """A low quartile of a few runs after one to warm up: what else the machine does only ever adds time."""
-    clock()
-    found: list[float] = []
-    while len(found) < REPEATS or (sum(found) < ENOUGH and len(found) < 100):
-        found.append(clock())
-        if sum(found) > 100 * ENOUGH:
-            break
-    return float(np.quantile(found, 0.25))
 
 
 def grid(channels: int) -> tuple[int, ...]:

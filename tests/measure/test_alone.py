@@ -1,0 +1,56 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from workbench.measure import alone
+from workbench.measure.alone import TRANSLATED, Alone, quick
+from workbench.measure.runtimes import Runner
+
+CPU = torch.device("cpu")
+
+
+def macs(module, inputs):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(inputs)
+    return counter.get_total_flops() / 2
+
+
+@pytest.fixture
+def translating(monkeypatch):
+    """A machine that takes a nanosecond for each MAC, and in a runtime that translates for each number in and out."""
+
+    def prepare(module, inputs, runtime, **settings):
+        moved = inputs.numel() + module(inputs).numel() if runtime in TRANSLATED else 0
+        taken = 1e-9 * (macs(module, inputs) + moved)
+        return Runner(lambda: inputs, lambda: taken)
+
+    monkeypatch.setattr(alone, "prepare", prepare)
+
+
+@pytest.mark.parametrize("runtime", ["eager", "compile", *TRANSLATED])
+def test_what_the_ends_of_a_program_cost_is_not_the_layers(translating, runtime):
+    layer, shape = nn.Conv2d(8, 8, 3, padding=1), (2, 8, 16, 16)
+    clock = Alone(runtime, 1, False, CPU)
+    work = 1e-9 * macs(layer, torch.zeros(shape))
+    assert clock.seconds(layer, shape) == pytest.approx(work)
+    ends = 1e-9 * 2 * 2 * 8 * 16 * 16 if runtime in TRANSLATED else 0
+    assert clock.whole(layer, shape) == pytest.approx(work + ends)
+
+
+def test_vectors_are_not_laid_out_anew(translating):
+    layer = nn.Linear(8, 4)
+    assert Alone("executorch", 1, False, CPU).seconds(layer, (1, 8)) == pytest.approx(1e-9 * (32 + 8 + 4))
+
+
+def test_no_time_is_negative(monkeypatch):
+    def prepare(module, inputs, runtime, **settings):
+        return Runner(lambda: inputs, lambda: 1.0 / len(module))  # with the layer less than its neighbours take alone
+
+    monkeypatch.setattr(alone, "prepare", prepare)
+    assert Alone("executorch", 1, False, CPU).seconds(nn.Conv2d(2, 2, 1), (1, 2, 4, 4)) == 0
+
+
+def test_a_quick_look_is_no_mean():
+    values = iter([5.0, *[0.02, 0.01, 0.01, 0.01, 9.0] * 30])
+    assert quick(lambda: next(values)) <= 0.02
