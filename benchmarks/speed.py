@@ -15,19 +15,23 @@ those of trained ones (see `fading`), from a seed: with pure noise no plan is be
 
 import os
 import tempfile
+from collections import defaultdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.compression.budget import budget_plan
 from workbench.compression.plan import PlanError
+from workbench.measure.alone import Alone
 from workbench.measure.latency import latency, speed
-from workbench.measure.lookup import measure_times
-from workbench.measure.runtimes import RUNTIMES, available, missing
+from workbench.measure.lookup import input_shapes, measure_times
+from workbench.measure.runtimes import RUNTIMES, available, example_inputs, missing
 from workbench.measure.time_plan import GAINS, hollow, time_plan
 
 RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
@@ -110,6 +114,38 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
     return {"runtimes": rows, "best_realised": measured.best_realised, "absent": dict(measured.absent)}
 
 
+def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
+    """Where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind of layer.
+
+    Each layer and factor is timed by itself, as between two others (see :class:`~workbench.measure.alone.Alone`);
+    `rest` is what the whole network takes beyond their sum: pooling, activations, copies.
+    """
+    alone = Alone(runtime, 1, True, network.device)
+    inputs = example_inputs(network)
+    connected = tuple(part.name for part in plan if isinstance(network.model.get_submodule(part.name), nn.Linear))
+    found: dict[str, Any] = {}
+    for which, ready in (("original", network), ("compressed", hollow(network, plan))):
+        leaves = {n: m for n, m in ready.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+        shapes, calls = input_shapes(ready, list(leaves), inputs)
+        seconds: dict[str, float] = defaultdict(float)
+        macs: dict[str, float] = defaultdict(float)
+        for i, (name, module) in enumerate(leaves.items()):
+            spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+            kind = "first" if not i else "connected" if name.startswith(connected) else "spatial" if spatial else "1x1"
+            with FlopCounterMode(display=False) as counter, torch.inference_mode():
+                module(torch.zeros(shapes[name]))
+            seconds[kind] += calls[name] * alone.seconds(module, shapes[name])
+            macs[kind] += calls[name] * counter.get_total_flops() / 2
+        whole = alone.whole(ready.model, tuple(inputs.shape))
+        found[which] = {
+            kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
+            for kind, taken in seconds.items()
+        }
+        found[which] |= {"rest": {"ms": 1e3 * (whole - sum(seconds.values()))}, "whole": {"ms": 1e3 * whole}}
+        print(which, found[which], flush=True)
+    return found
+
+
 def fastest(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> float:
     """The largest budget of time whose plan has no larger predicted error, to a thousandth."""
     low, high = 1.0, 8.0
@@ -165,6 +201,7 @@ def main() -> None:
     )
     arguments.add_argument("--planner", nargs="*", choices=sorted(COMPARED), default=list(COMPARED))
     arguments.add_argument("--seconds", type=float, default=20.0, help="of timing, for each runtime")
+    arguments.add_argument("--stages", action="store_true", help="also say where the time goes, by kind of layer")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as cache:
@@ -185,6 +222,8 @@ def main() -> None:
             "table_seconds": times.seconds,
             **runtimes(network, plan, options.runtimes, options.seconds),
         }
+        if options.stages:
+            results["stages"] = stages(network, plan, runtime)
         results["planner"] = {n: planners(n, options.shared, "eager", options.seconds) for n in options.planner}
     results["available"] = list(available())
     results["absent"] |= {name: missing(name) for name in RUNTIMES if missing(name)}

@@ -61,3 +61,17 @@ def test_fading_kernels_have_falling_singular_values():
 def test_the_planner_is_compared_on_four_networks():
     assert set(speed.COMPARED) == {"vgg16", "googlenet_bvlc", "resnet18", "mobilenet_v2"}
     assert set(speed.RANGES) == {"vgg16", "googlenet_bvlc"}
+
+
+def test_every_layers_time_has_a_place(network, spectra):
+    plan = wb.budget_plan(spectra, 2.0)
+    found = speed.stages(network, plan, "eager")
+    for which, macs in (("original", plan.dense.macs), ("compressed", plan.macs)):
+        kinds = {kind: row for kind, row in found[which].items() if "macs" in row}
+        assert {"first", "spatial", "connected"} <= set(kinds)
+        assert ("1x1" in kinds) == (which == "compressed")
+        assert sum(row["macs"] for row in kinds.values()) == macs
+        spent = sum(row["ms"] for row in kinds.values())
+        assert found[which]["whole"]["ms"] == pytest.approx(spent + found[which]["rest"]["ms"])
+        for row in kinds.values():
+            assert row["gmacs_per_second"] == pytest.approx(1e-6 * row["macs"] / row["ms"])

@@ -73,7 +73,7 @@ def measure_times(
     """
     expect_network(network)
     inputs = example_inputs(network, batch).to(network.device)
-    shapes, calls = _input_shapes(network, [layer.name for layer in spectra.layers], inputs)
+    shapes, calls = input_shapes(network, [layer.name for layer in spectra.layers], inputs)
     how = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
     path = folder() / f"times-{_key(network, spectra, shapes, how)}.json"
     known = None if refresh else _load(path, network.name)
@@ -159,10 +159,10 @@ def _times(times: LayerTimes, calls: int) -> LayerTimes:
     return LayerTimes(calls * times.dense, times.ranks_in, times.ranks_out, **arrays)
 
 
-def _input_shapes(
+def input_shapes(
     network: Network, names: Sequence[str], inputs: Tensor
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """What each layer is given in one run, and how often it is called."""
+    """What each of these modules is given in one run, and how often it is called."""
     shapes: dict[str, tuple[int, ...]] = {}
     calls: dict[str, int] = dict.fromkeys(names, 0)
     hooks = []
