@@ -107,6 +107,24 @@ def test_traits_change_in_the_thread_that_made_the_job():
     assert job.note.startswith("done in")
 
 
+def test_waiting_includes_what_begins_at_the_end_of_the_work():
+    job, done = Job(), []
+
+    def again(_):
+        if not job.running and len(done) < 3:
+            job.start(f"Number {len(done)}", lambda _: [time.sleep(0.05), done.append(1)])
+
+    job.observe(again, ["running"])
+    finished(job, "First", lambda _: None)
+    assert len(done) == 3
+    job.start("Long", lambda j: [time.sleep(0.01) for _ in iter(j.cancelled, True)])
+    job.wait(0.05)
+    assert job.running
+    job.cancel()
+    job.wait(10)
+    assert not job.running
+
+
 def test_nothing_changes_traits_beside_the_work_where_there_is_no_loop():
     """Two threads that hold back a page's notifications at the same time lose some of them."""
     places = []

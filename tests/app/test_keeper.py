@@ -76,8 +76,7 @@ def test_the_run_and_another_network_come_back(state):
     assert box.layout.display == "flex"
     assert "run 1" in html(box)
     find(box, w.Button, "Go on").click()
-    again.job.wait(60)  # opens the network; the run is opened after that
-    again.job.wait(60)
+    again.job.wait(60)  # opens the network, and after that the run
     assert keeper.problem == ""
     assert again.network.name == "digits_vgg"
     assert again.planning == state.planning

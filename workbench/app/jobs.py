@@ -7,6 +7,7 @@ loop, which also handles what the page sends): two threads that change one widge
 import asyncio
 import atexit
 import logging
+import math
 import re
 import threading
 import time
@@ -144,9 +145,13 @@ class Job(HasTraits):
         return Part(self, begin, end, name)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Until the work has ended: for scripts and tests. In a cell, what it found appears after the cell."""
-        if self._thread is not None:
-            self._thread.join(timeout)
+        """Until the work has ended, and what it may have begun at its end: for scripts and tests.
+
+        In a cell, what it found appears after the cell.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while self._thread is not None and self._thread.is_alive() and time.monotonic() < end:
+            self._thread.join(None if timeout is None else max(0.0, end - time.monotonic()))
 
 
 class Part:

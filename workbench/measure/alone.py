@@ -1,9 +1,8 @@
 """How long a layer takes inside a network, from runs of the layer without the network.
 
 PyTorch takes maps as they lie in memory. A runtime that translates a network first lays maps out in its own way; it
-does so once for a whole network, but for a layer that runs alone at both ends, and copies what comes out: for an early
-layer of VGG-16 in ExecuTorch that was a quarter of its time. So there the layer is given two small neighbours inside
-the program, and what they take without it is subtracted.
+does so once for a whole network, but for a layer that runs alone at both ends, and copies what comes out. So there the
+layer is given two small neighbours inside the program, and what they take without it is subtracted.
 """
 
 from collections.abc import Callable
