@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.measure import alone
 from workbench.measure.alone import TRANSLATED, Alone, quick
-from workbench.measure.runtimes import Runner
+from workbench.measure.runtimes import Runner, missing
 
 CPU = torch.device("cpu")
 
@@ -36,6 +36,27 @@ def test_what_the_ends_of_a_program_cost_is_not_the_layers(translating, runtime)
     assert clock.seconds(layer, shape) == pytest.approx(work)
     ends = 1e-9 * 2 * 2 * 8 * 16 * 16 if runtime in TRANSLATED else 0
     assert clock.whole(layer, shape) == pytest.approx(work + ends)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", TRANSLATED)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(8, 6, 3, stride=2, padding=1, groups=2),
+        nn.Conv2d(8, 8, (3, 5), padding=(1, 2), padding_mode="reflect", bias=False),
+        nn.ConvTranspose2d(8, 4, 3, stride=2),
+        nn.Sequential(nn.Conv2d(8, 4, 1, bias=False), nn.Conv2d(4, 8, 3)),
+    ],
+    ids=["strided groups", "reflecting", "transposed", "two"],
+)
+def test_runtimes_that_translate_take_every_kind_of_layer_with_neighbours(runtime, layer):
+    if missing(runtime):
+        pytest.skip(missing(runtime))
+    clock = Alone(runtime, 1, True, CPU)
+    shape = (2, 8, 12, 12)
+    assert clock.whole(layer, shape) > 0
+    assert clock.seconds(layer, shape) >= 0
 
 
 def test_vectors_are_not_laid_out_anew(translating):
