@@ -7,7 +7,6 @@ loop, which also handles what the page sends): two threads that change one widge
 import asyncio
 import atexit
 import logging
-import math
 import re
 import threading
 import time
@@ -51,7 +50,7 @@ class Job(HasTraits):
     def __init__(self) -> None:
         super().__init__()
         self._cancel = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._under_way, self._ended = 0, threading.Condition()
         self._told = 0.0
         self.leaving = False  # whether the interpreter ends; nobody has asked to stop then
         try:
@@ -66,10 +65,10 @@ class Job(HasTraits):
         self._cancel.clear()
         self.title, self.note, self.error, self.progress = title, "", "", 0.0
         self.running = True
-        thread = threading.Thread(target=self._run, args=(work,), name=title, daemon=True)
         atexit.register(self._leave)
-        thread.start()
-        self._thread = thread  # only now: somebody may be waiting for the one before, which can have begun this one
+        with self._ended:
+            self._under_way += 1
+        threading.Thread(target=self._counted, args=(work,), name=title, daemon=True).start()
         return True
 
     def _leave(self) -> None:
@@ -77,6 +76,14 @@ class Job(HasTraits):
         self.leaving = True
         self._cancel.set()
         self.wait(5)
+
+    def _counted(self, work: Callable[["Job"], None]) -> None:
+        try:
+            self._run(work)
+        finally:
+            with self._ended:
+                self._under_way -= 1
+                self._ended.notify_all()
 
     def _run(self, work: Callable[["Job"], None]) -> None:
         started = time.perf_counter()
@@ -149,9 +156,8 @@ class Job(HasTraits):
 
         In a cell, what it found appears after the cell.
         """
-        end = math.inf if timeout is None else time.monotonic() + timeout
-        while self._thread is not None and self._thread.is_alive() and time.monotonic() < end:
-            self._thread.join(None if timeout is None else max(0.0, end - time.monotonic()))
+        with self._ended:
+            self._ended.wait_for(lambda: not self._under_way, timeout)
 
 
 class Part:
