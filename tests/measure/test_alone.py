@@ -59,6 +59,12 @@ def test_runtimes_that_translate_take_every_kind_of_layer_with_neighbours(runtim
     assert clock.seconds(layer, shape) >= 0
 
 
+def test_measuring_draws_no_random_numbers(translating):
+    layer, before = nn.Conv2d(3, 2, 1), torch.get_rng_state()
+    Alone("executorch", 1, False, CPU).seconds(layer, (1, 3, 4, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_vectors_are_not_laid_out_anew(translating):
     layer = nn.Linear(8, 4)
     assert Alone("executorch", 1, False, CPU).seconds(layer, (1, 8)) == pytest.approx(1e-9 * (32 + 8 + 4))

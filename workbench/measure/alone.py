@@ -75,5 +75,6 @@ def _narrow(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _between(module: nn.Module | None, shape: tuple[int, ...]) -> nn.Module:
     """A layer that makes maps of this shape out of one channel, the module, and the means of its maps."""
-    before = nn.Conv2d(1, shape[1], 1, bias=False)
+    before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # whoever measures draws no random numbers
+    nn.init.ones_(before.weight)
     return nn.Sequential(before, *([] if module is None else [module]), nn.AdaptiveAvgPool2d(1))
