@@ -18,10 +18,10 @@ def table(layer, *, per_mac=1e-9, overhead=0.0):
     before, behind = (sum(p[i] for p in s.positions) for i in (0, 1))
     first = [per_mac * s.in_channels * r * before + overhead for r in ins]
     core = [[per_mac * taps * i * o * behind + overhead for o in outs] for i in ins]
-    one_sided = [per_mac * taps * s.in_channels * o * behind + overhead for o in outs]
-    last = [per_mac * o * s.out_channels * behind + overhead for o in outs]
-    arrays = [np.array(values, dtype=float) for values in (first, core if ins else np.zeros(0), one_sided, last)]
-    return LayerTimes(per_mac * layer.cost.macs + overhead, ins, outs, *arrays)
+    last = np.array([per_mac * o * s.out_channels * behind + overhead for o in outs])
+    two_sided = np.array(first)[:, None] + np.array(core) + last if ins else np.zeros(0)
+    one_sided = [per_mac * taps * s.in_channels * o * behind + overhead for o in outs] + last
+    return LayerTimes(per_mac * layer.cost.macs + overhead, ins, outs, two_sided, one_sided)
 
 
 def machine(spectra, rest=0.0, **kwargs):
@@ -47,12 +47,7 @@ def test_a_machine_without_overhead_is_planned_for_as_by_macs(spectra):
 
 def test_beyond_the_grid_times_do_not_fall(spectra):
     known = machine(spectra).layers["features.3"]
-    grid = LayerTimes(
-        known.dense,
-        (8, 16),
-        (8, 16),
-        *[a[..., :2] for a in (known.factor_in, known.core[:2], known.core_one_sided, known.factor_out)],
-    )
+    grid = LayerTimes(known.dense, (8, 16), (8, 16), known.two_sided[:2, :2], known.one_sided[:2])
     assert grid.tucker2(2, 3) == grid.tucker2(8, 8)
     assert grid.tucker1(400) == grid.tucker1(16)
     assert grid.tucker2([8, 9], [8, 9]).shape == (2,)
@@ -132,9 +127,9 @@ def test_tables_survive_json_and_broken_ones_do_not(spectra):
         assert again.to_dict() == known.to_dict()
     values = table(spectra.layers[1]).to_dict()
     with pytest.raises(ValueError, match="no table"):
-        LayerTimes.from_dict(values | {"core": values["core"][:-1]})
+        LayerTimes.from_dict(values | {"two_sided": values["two_sided"][:-1]})
     with pytest.raises(ValueError, match="no table"):
-        LayerTimes.from_dict(values | {"factor_out": [-1.0, *values["factor_out"][1:]]})
+        LayerTimes.from_dict(values | {"one_sided": [-1.0, *values["one_sided"][1:]]})
 
 
 def test_it_says_what_it_is(spectra):

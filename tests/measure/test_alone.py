@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.measure import alone
-from workbench.measure.alone import TRANSLATED, Alone, quick
+from workbench.measure.alone import TRANSLATED, Alone, cold, quick
 from workbench.measure.runtimes import Runner, missing
 
 CPU = torch.device("cpu")
@@ -81,3 +81,36 @@ def test_no_time_is_negative(monkeypatch):
 def test_a_quick_look_is_no_mean():
     values = iter([5.0, *[0.02, 0.01, 0.01, 0.01, 9.0] * 30])
     assert quick(lambda: next(values)) <= 0.02
+
+
+def test_a_network_is_cold_whose_weights_do_not_fit_into_the_cache(monkeypatch):
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8, bias=False))
+    monkeypatch.setattr(alone, "last_cache", lambda: 4 * (64 + 8 + 64))
+    assert not cold(model)
+    monkeypatch.setattr(alone, "last_cache", lambda: 4 * (64 + 8 + 64) - 1)
+    assert cold(model)
+
+
+@pytest.mark.parametrize("is_cold", [False, True])
+def test_something_else_goes_through_the_cache_before_each_run_of_a_cold_layer(monkeypatch, is_cold):
+    monkeypatch.setattr(alone, "last_cache", lambda: 1000)
+    clock = Alone("eager", 1, False, CPU, cold=is_cold)
+    passed = []
+
+    def run():
+        passed.append(clock._other.sum().item())
+        return 0.001
+
+    monkeypatch.setattr(alone, "prepare", lambda *_, **__: Runner(lambda: None, run))
+    assert clock.whole(nn.Linear(8, 4), (1, 8), enough=0) == 0.001
+    assert passed == ([2000 * i for i in range(len(passed))] if is_cold else [0] * len(passed))
+    assert len(passed) > alone.REPEATS
+
+
+@pytest.mark.parametrize(("enough", "runs"), [(0.0, alone.REPEATS), (0.025, 32), (9.0, 100)])
+def test_a_whole_network_may_have_more_runs(monkeypatch, enough, runs):
+    now = iter(range(1000))
+    monkeypatch.setattr(alone.time, "perf_counter", lambda: 1e-3 * next(now))
+    counts = []
+    quick(lambda: counts.append(1) or 1e-3, enough=enough)
+    assert len(counts) == pytest.approx(1 + runs, abs=1)

@@ -64,7 +64,7 @@ def test_layers_of_one_geometry_share_their_measurements(counted):
     times = measure_times(network, wb.analyze(network, cached=False))
     assert len(times.layers) == 3
     most = len(grid(16))
-    assert len(counted) == 2 + most + most * most + 2 * most  # whole, dense, factor_in, core, Tucker-1's two
+    assert len(counted) == 2 + most * most + most  # whole, dense, Tucker-2's factors together, Tucker-1's
 
 
 def test_from_the_cache_and_anew_where_it_is_damaged(network, spectra, counted, tmp_path):
@@ -98,7 +98,7 @@ def test_on_the_clock(network, spectra, tmp_path, monkeypatch):
     told = []
     times = measure_times(network, spectra, progress=lambda share, name: told.append(share))
     assert times.dense > 0
-    assert (times.layers["features.3"].core > 0).all()
+    assert (times.layers["features.3"].two_sided > 0).all()
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert times.seconds < 120

@@ -1,7 +1,7 @@
 """How long each layer takes at any ranks on one machine: a table that was measured once, then arithmetic.
 
-The table holds seconds on a grid of ranks, one entry for each factor; between grid points they are interpolated. It is
-measured by :func:`workbench.measure.lookup.measure_times`; whoever plans only reads it.
+The table holds seconds on a grid of ranks, of all factors of a layer together; between grid points they are
+interpolated. It is measured by :func:`workbench.measure.lookup.measure_times`; whoever plans only reads it.
 """
 
 from dataclasses import dataclass, field
@@ -24,24 +24,19 @@ class LayerTimes:
     ----------
     dense : as it is.
     ranks_in, ranks_out : the grid, growing; `ranks_in` is empty where there is no Tucker-2.
-    factor_in : (ranks_in,) of the first 1x1.
-    core : (ranks_in, ranks_out) of Tucker-2's core.
-    core_one_sided : (ranks_out,) of Tucker-1's core.
-    factor_out : (ranks_out,) of the last 1x1.
+    two_sided : (ranks_in, ranks_out) of Tucker-2's three factors; (0,) where there is none.
+    one_sided : (ranks_out,) of Tucker-1's two.
     """
 
     dense: float
     ranks_in: tuple[int, ...]
     ranks_out: tuple[int, ...]
-    factor_in: Vector = field(repr=False)
-    core: Vector = field(repr=False)
-    core_one_sided: Vector = field(repr=False)
-    factor_out: Vector = field(repr=False)
+    two_sided: Vector = field(repr=False)
+    one_sided: Vector = field(repr=False)
 
     def tucker1(self, rank_out: ArrayLike) -> Vector:
         """Seconds at these ranks; beyond the grid those of its end."""
-        both = self.core_one_sided + self.factor_out
-        return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, both))
+        return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
 
     def tucker2(self, rank_in: ArrayLike, rank_out: ArrayLike) -> Vector:
         """Seconds at these pairs of ranks, bilinear in them, as the work is; beyond the grid those of its end."""
@@ -53,9 +48,8 @@ class LayerTimes:
             ],
             axis=-1,
         )
-        core = RegularGridInterpolator((self.ranks_in, self.ranks_out), self.core)(at).reshape(at.shape[:-1])
-        first = np.interp(ins, self.ranks_in, self.factor_in)
-        return np.asarray(first + core + np.interp(outs, self.ranks_out, self.factor_out))
+        found = RegularGridInterpolator((self.ranks_in, self.ranks_out), self.two_sided)(at)
+        return np.asarray(found.reshape(at.shape[:-1]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -65,12 +59,7 @@ class LayerTimes:
     def from_dict(cls, values: dict[str, Any]) -> "LayerTimes":
         """Inverse of :meth:`to_dict`, after a trip through JSON; ValueError if it is no table."""
         ins, outs = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
-        shapes = {
-            "factor_in": (len(ins),),
-            "core": (len(ins), len(outs)) if ins else (0,),
-            "core_one_sided": (len(outs),),
-            "factor_out": (len(outs),),
-        }
+        shapes = {"two_sided": (len(ins), len(outs)) if ins else (0,), "one_sided": (len(outs),)}
         arrays = {key: np.asarray(values[key], dtype=np.float64) for key in shapes}
         if any(arrays[key].shape != shape or (arrays[key] < 0).any() for key, shape in shapes.items()):
             raise ValueError("this is no table of times")

@@ -1,23 +1,33 @@
 """How long a layer takes inside a network, from runs of the layer without the network.
 
-PyTorch takes maps as they lie in memory. A runtime that translates a network first lays maps out in its own way; it
-does so once for a whole network, but for a layer that runs alone at both ends, and copies what comes out. So there the
-layer is given two small neighbours inside the program, and what they take without it is subtracted.
+Two things differ. PyTorch takes maps as they lie in memory, but a runtime that translates a network first lays maps
+out in its own way; it does so once for a whole network, but for a layer that runs alone at both ends, and copies what
+comes out. So there the layer is given two small neighbours inside the program, and what they take without it is
+subtracted. And a layer that runs again and again finds its weights in the cache, where the rest of a large network
+would have driven them out. So for a layer of such a network something else goes through the cache before each run.
 """
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
+from workbench.measure.machine import last_cache
 from workbench.measure.runtimes import prepare
 
 TRANSLATED = ("onnxruntime", "executorch")
 """Runtimes that lay out maps in their own way."""
 
-REPEATS, ENOUGH = 5, 0.03
-"""Runs at least, and seconds after which there are enough."""
+REPEATS, ENOUGH, WHOLE = 7, 0.04, 2.0
+"""Runs at least, and seconds after which there are enough: of a layer, and of a whole network."""
+
+LONG = 5.0
+"""Seconds of runs after which there are no more, few as they are."""
+
+MOST = 128 << 20
+"""Bytes at most that go through the cache to drive out what is in it."""
 
 
 class Alone:
@@ -27,12 +37,17 @@ class Alone:
     ----------
     runtime, threads, channels_last : as of :func:`~workbench.measure.runtimes.prepare`.
     device : of the inputs.
+    cold : weights are not in the cache when a run begins. See :func:`cold`.
     """
 
-    def __init__(self, runtime: str, threads: int, channels_last: bool, device: torch.device) -> None:
+    def __init__(
+        self, runtime: str, threads: int, channels_last: bool, device: torch.device, *, cold: bool = False
+    ) -> None:
         self._runtime, self._threads, self._channels_last = runtime, threads, channels_last
         self._device = device
         self._ends: dict[tuple[int, ...], float] = {}
+        size = min(2 * last_cache(), MOST) if cold and device.type == "cpu" else 0
+        self._other = torch.zeros(size, dtype=torch.uint8)
 
     def seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
         """Of a layer with inputs of this shape; of maps in a runtime that translates, as between two other layers."""
@@ -45,11 +60,17 @@ class Alone:
         both = self.whole(_between(module, shape), _narrow(shape))
         return max(0.0, both - 0.5 * self._neighbours(shape) - 0.5 * self._neighbours(behind))
 
-    def whole(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Of a module as it is, with inputs of this shape."""
+    def whole(self, module: nn.Module, shape: tuple[int, ...], *, enough: float = ENOUGH) -> float:
+        """Of a module as it is, with inputs of this shape that are in the cache as far as they fit."""
         given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
         runner = prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last)
-        return quick(runner.clock)
+
+        def before() -> None:
+            if len(self._other):
+                self._other += 1
+                given.sum()
+
+        return quick(runner.clock, before, enough)
 
     def _neighbours(self, shape: tuple[int, ...]) -> float:
         """Of the two neighbours with maps of this shape between them; one makes them, the other reads them."""
@@ -58,13 +79,20 @@ class Alone:
         return self._ends[shape]
 
 
-def quick(clock: Callable[[], float]) -> float:
+def cold(model: nn.Module) -> bool:
+    """Whether a run of a network drives its own weights out of the cache: all of them together do not fit."""
+    return sum(p.numel() * p.element_size() for p in model.parameters()) > last_cache()
+
+
+def quick(clock: Callable[[], float], before: Callable[[], None] = lambda: None, enough: float = ENOUGH) -> float:
     """A low quartile of a few runs after one to warm up: what else the machine does only ever adds time."""
     clock()
     found: list[float] = []
-    while len(found) < REPEATS or (sum(found) < ENOUGH and len(found) < 100):
+    began = time.perf_counter()
+    while len(found) < REPEATS or (time.perf_counter() - began < enough and len(found) < 100):
+        before()
         found.append(clock())
-        if sum(found) > 100 * ENOUGH:
+        if sum(found) > LONG:
             break
     return float(np.quantile(found, 0.25))
 

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,13 @@ from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectra
 from workbench.compression.times import LayerTimes, Times
 from workbench.files import write_atomically
-from workbench.measure.alone import Alone
+from workbench.measure.alone import WHOLE, Alone, cold
 from workbench.measure.machine import processor, torch_threads
 from workbench.measure.runtimes import RUNTIMES, example_inputs
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Of the channels: the grid of ranks."""
 
@@ -84,8 +84,10 @@ def measure_times(
     seen: dict[str, LayerTimes] = {}
     work = [layer for layer in spectra.layers if layer.name in spectra and layer.name in shapes]
     with torch_threads(threads), torch.inference_mode():
-        alone = Alone(runtime, threads, channels_last, network.device)
-        whole = alone.whole(network.model, tuple(inputs.shape))
+        alone = Alone(runtime, threads, channels_last, network.device, cold=cold(network.model))
+        # The whole network drives out its own weights.
+        warm = Alone(runtime, threads, channels_last, network.device)
+        whole = warm.whole(network.model, tuple(inputs.shape), enough=WHOLE)
         for i, layer in enumerate(work):
             if progress:
                 progress(i / len(work), layer.name)
@@ -122,41 +124,26 @@ def filled(module: nn.Module) -> nn.Module:
 
 
 def _measured(layer: Layer, module: nn.Module, shape: tuple[int, ...], seconds: Seconds) -> LayerTimes:
-    """One layer's table; factors run on the shapes that they will see in the network."""
+    """One layer's table; its factors run together, as they will in the network."""
     most_in, most_out = layer.max_ranks
-    two_sided = layer.method == "tucker2"
-    ins, outs = grid(most_in) if two_sided else (), grid(most_out)
-    first, one_sided, last = np.zeros(len(ins)), np.zeros(len(outs)), np.zeros(len(outs))
-    core = np.zeros((len(ins), len(outs)) if two_sided else 0)
+    ins, outs = grid(most_in) if layer.method == "tucker2" else (), grid(most_out)
 
-    def parts(rank_in: int | None, rank_out: int) -> list[tuple[nn.Module, tuple[int, ...]]]:
-        """(module, shape of its input) of each factor, what only changes shapes left out."""
+    def factorised(rank_in: int | None, rank_out: int) -> float:
         plan = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
-        given = torch.zeros(shape, device=next(module.parameters()).device)
-        found = []
-        for part in filled(factors_for(module, plan)).children():
-            if list(part.parameters()):
-                found.append((part, tuple(given.shape)))
-            given = part(given)
-        return found
+        return seconds(filled(factors_for(module, plan)), shape)
 
-    for j, rank_out in enumerate(outs):
-        *_, (whole_core, at), (outer, behind) = parts(None, rank_out)
-        one_sided[j], last[j] = seconds(whole_core, at), seconds(outer, behind)
-        for i, rank_in in enumerate(ins):
-            inner, middle, _ = parts(rank_in, rank_out)
-            core[i, j] = seconds(*middle)
-            if not j:
-                first[i] = seconds(*inner)
-    return LayerTimes(seconds(module, shape), ins, outs, first, core, one_sided, last)
+    two_sided = np.array([[factorised(i, o) for o in outs] for i in ins])
+    one_sided = np.array([factorised(None, o) for o in outs])
+    return LayerTimes(seconds(module, shape), ins, outs, two_sided, one_sided)
 
 
 def _times(times: LayerTimes, calls: int) -> LayerTimes:
     """Of a layer that is called several times in one run."""
     if calls == 1:
         return times
-    arrays = {key: calls * getattr(times, key) for key in ("factor_in", "core", "core_one_sided", "factor_out")}
-    return LayerTimes(calls * times.dense, times.ranks_in, times.ranks_out, **arrays)
+    return replace(
+        times, dense=calls * times.dense, two_sided=calls * times.two_sided, one_sided=calls * times.one_sided
+    )
 
 
 def input_shapes(
