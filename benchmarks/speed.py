@@ -28,7 +28,7 @@ import workbench as wb
 from benchmarks._report import parser, report
 from workbench.compression.budget import budget_plan
 from workbench.compression.plan import PlanError
-from workbench.measure.alone import WHOLE, Alone, cold
+from workbench.measure.alone import Alone, cold
 from workbench.measure.latency import latency, speed
 from workbench.measure.lookup import input_shapes, measure_times
 from workbench.measure.runtimes import RUNTIMES, available, example_inputs, missing
@@ -136,7 +136,7 @@ def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
                 module(torch.zeros(shapes[name]))
             seconds[kind] += calls[name] * alone.seconds(module, shapes[name])
             macs[kind] += calls[name] * counter.get_total_flops() / 2
-        whole = Alone(runtime, 1, True, network.device).whole(ready.model, tuple(inputs.shape), enough=WHOLE)
+        whole = alone.whole(ready.model, tuple(inputs.shape))
         found[which] = {
             kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
             for kind, taken in seconds.items()

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.measure.machine import last_cache
-from workbench.measure.runtimes import prepare
+from workbench.measure.runtimes import Runner, prepare
 
 TRANSLATED = ("onnxruntime", "executorch")
 """Runtimes that lay out maps in their own way."""
@@ -52,30 +52,37 @@ class Alone:
     def seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
         """Of a layer with inputs of this shape; of maps in a runtime that translates, as between two other layers."""
         if self._runtime not in TRANSLATED or len(shape) != 4:
-            return self.whole(module, shape)
+            return self._run(module, shape)
         with torch.inference_mode():
             behind = tuple(module(torch.zeros(shape, device=self._device)).shape)
         if len(behind) != 4:
-            return self.whole(module, shape)
-        both = self.whole(_between(module, shape), _narrow(shape))
+            return self._run(module, shape)
+        both = self._run(_between(module, shape), _narrow(shape))
         return max(0.0, both - 0.5 * self._neighbours(shape) - 0.5 * self._neighbours(behind))
 
-    def whole(self, module: nn.Module, shape: tuple[int, ...], *, enough: float = ENOUGH) -> float:
-        """Of a module as it is, with inputs of this shape that are in the cache as far as they fit."""
-        given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
-        runner = prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last)
+    def whole(self, model: nn.Module, shape: tuple[int, ...]) -> float:
+        """Of a network as it is, with inputs of this shape; it drives out its own weights, nothing else does."""
+        return quick(self._ready(model, shape)[0].clock, enough=WHOLE)
+
+    def _run(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        """Of a program with inputs of this shape that are in the cache as far as they fit."""
+        runner, given = self._ready(module, shape)
 
         def before() -> None:
             if len(self._other):
                 self._other += 1
                 given.sum()
 
-        return quick(runner.clock, before, enough)
+        return quick(runner.clock, before)
+
+    def _ready(self, module: nn.Module, shape: tuple[int, ...]) -> tuple[Runner, Tensor]:
+        given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
+        return prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last), given
 
     def _neighbours(self, shape: tuple[int, ...]) -> float:
         """Of the two neighbours with maps of this shape between them; one makes them, the other reads them."""
         if shape not in self._ends:
-            self._ends[shape] = self.whole(_between(None, shape), _narrow(shape))
+            self._ends[shape] = self._run(_between(None, shape), _narrow(shape))
         return self._ends[shape]
 
 

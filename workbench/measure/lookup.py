@@ -25,7 +25,7 @@ from workbench.compression.plan import LayerPlan
 from workbench.compression.spectra import Spectra
 from workbench.compression.times import LayerTimes, Times
 from workbench.files import write_atomically
-from workbench.measure.alone import WHOLE, Alone, cold
+from workbench.measure.alone import Alone, cold
 from workbench.measure.machine import processor, torch_threads
 from workbench.measure.runtimes import RUNTIMES, example_inputs
 
@@ -85,9 +85,7 @@ def measure_times(
     work = [layer for layer in spectra.layers if layer.name in spectra and layer.name in shapes]
     with torch_threads(threads), torch.inference_mode():
         alone = Alone(runtime, threads, channels_last, network.device, cold=cold(network.model))
-        # The whole network drives out its own weights.
-        warm = Alone(runtime, threads, channels_last, network.device)
-        whole = warm.whole(network.model, tuple(inputs.shape), enough=WHOLE)
+        whole = alone.whole(network.model, tuple(inputs.shape))
         for i, layer in enumerate(work):
             if progress:
                 progress(i / len(work), layer.name)
