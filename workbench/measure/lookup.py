@@ -85,7 +85,6 @@ def measure_times(
     work = [layer for layer in spectra.layers if layer.name in spectra and layer.name in shapes]
     with torch_threads(threads), torch.inference_mode():
         alone = Alone(runtime, threads, channels_last, network.device, cold=cold(network.model))
-        whole = alone.whole(network.model, tuple(inputs.shape))
         for i, layer in enumerate(work):
             if progress:
                 progress(i / len(work), layer.name)
@@ -94,6 +93,8 @@ def measure_times(
             if geometry not in seen:
                 seen[geometry] = _measured(layer, module, shapes[layer.name], alone.seconds)
             layers[layer.name] = _times(seen[geometry], calls[layer.name])
+        # At last: the first program of a process is some per cent slower, all of its runs.
+        whole = alone.whole(network.model, tuple(inputs.shape))
     if progress:
         progress(1.0, "")
     rest = max(0.0, whole - sum(layer.dense for layer in layers.values()))
