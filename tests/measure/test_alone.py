@@ -91,10 +91,13 @@ def test_a_network_is_cold_whose_weights_do_not_fit_into_the_cache(monkeypatch):
     assert cold(model)
 
 
-@pytest.mark.parametrize("is_cold", [False, True])
-def test_something_else_goes_through_the_cache_before_each_run_of_a_cold_layer(monkeypatch, is_cold):
+@pytest.mark.parametrize(
+    ("runtime", "is_cold", "driven"),
+    [("onnxruntime", False, False), ("onnxruntime", True, True), ("eager", True, False)],
+)
+def test_something_else_goes_through_the_cache_before_each_run_of_a_cold_layer(monkeypatch, runtime, is_cold, driven):
     monkeypatch.setattr(alone, "last_cache", lambda: 1000)
-    clock = Alone("eager", 1, False, CPU, cold=is_cold)
+    clock = Alone(runtime, 1, False, CPU, cold=is_cold)
     passed = []
 
     def run():
@@ -103,7 +106,7 @@ def test_something_else_goes_through_the_cache_before_each_run_of_a_cold_layer(m
 
     monkeypatch.setattr(alone, "prepare", lambda *_, **__: Runner(lambda: None, run))
     assert clock.seconds(nn.Linear(8, 4), (1, 8)) == 0.001
-    assert passed == ([2000 * i for i in range(len(passed))] if is_cold else [0] * len(passed))
+    assert passed == ([2000 * i for i in range(len(passed))] if driven else [0] * len(passed))
     assert len(passed) > alone.REPEATS
     passed.clear()
     already = clock._other.sum().item()

@@ -4,7 +4,8 @@ Two things differ. PyTorch takes maps as they lie in memory, but a runtime that 
 out in its own way; it does so once for a whole network, but for a layer that runs alone at both ends, and copies what
 comes out. So there the layer is given two small neighbours inside the program, and what they take without it is
 subtracted. And a layer that runs again and again finds its weights in the cache, where the rest of a large network
-would have driven them out. So for a layer of such a network something else goes through the cache before each run.
+would have driven them out. So for a layer of such a network something else goes through the cache before each run;
+not in PyTorch, where this would drive out the layer's maps too, with no neighbours to subtract that.
 """
 
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from workbench.measure.machine import last_cache
 from workbench.measure.runtimes import Runner, prepare
@@ -37,7 +38,7 @@ class Alone:
     ----------
     runtime, threads, channels_last : as of :func:`~workbench.measure.runtimes.prepare`.
     device : of the inputs.
-    cold : weights are not in the cache when a run begins. See :func:`cold`.
+    cold : weights are not in the cache when a run begins, in a runtime that translates. See :func:`cold`.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Alone:
         self._runtime, self._threads, self._channels_last = runtime, threads, channels_last
         self._device = device
         self._ends: dict[tuple[int, ...], float] = {}
-        size = min(2 * last_cache(), MOST) if cold and device.type == "cpu" else 0
+        size = min(2 * last_cache(), MOST) if cold and runtime in TRANSLATED else 0
         self._other = torch.zeros(size, dtype=torch.uint8)
 
     def seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
@@ -62,22 +63,18 @@ class Alone:
 
     def whole(self, model: nn.Module, shape: tuple[int, ...]) -> float:
         """Of a network as it is, with inputs of this shape; it drives out its own weights, nothing else does."""
-        return quick(self._ready(model, shape)[0].clock, enough=WHOLE)
+        return quick(self._ready(model, shape).clock, enough=WHOLE)
 
     def _run(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Of a program with inputs of this shape that are in the cache as far as they fit."""
-        runner, given = self._ready(module, shape)
+        """Of a program with inputs of this shape."""
+        return quick(self._ready(module, shape).clock, self._drive_out)
 
-        def before() -> None:
-            if len(self._other):
-                self._other += 1
-                given.sum()
-
-        return quick(runner.clock, before)
-
-    def _ready(self, module: nn.Module, shape: tuple[int, ...]) -> tuple[Runner, Tensor]:
+    def _ready(self, module: nn.Module, shape: tuple[int, ...]) -> Runner:
         given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
-        return prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last), given
+        return prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last)
+
+    def _drive_out(self) -> None:
+        self._other += 1
 
     def _neighbours(self, shape: tuple[int, ...]) -> float:
         """Of the two neighbours with maps of this shape between them; one makes them, the other reads them."""
