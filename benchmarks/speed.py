@@ -2,11 +2,11 @@
 
 The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
 the plans whose MACs are in the asked range those with the largest predicted realised shares are taken, one for each
-multiple of ranks and budget of weights. A table adds up layers that ran alone; so these few are timed as whole networks
-in the runtime that phones run (`--choose`), beside the original, and the one that realises most is it. All timings are
-of one thread and one image; in PyTorch with channels last, which is faster for dense networks too. `realised` is
-speed-up / MAC ratio; `best_realised` compares the fastest dense with the fastest compressed network of all runtimes, so
-that a slow dense one flatters nobody.
+multiple of ranks, budget of weights and choice of last layers that stay as they are. A table adds up layers that ran
+alone; so these few are timed as whole networks in the runtime that phones run (`--choose`), beside the original, and
+the one that realises most is it. All timings are of one thread and one image; in PyTorch with channels last, which is
+faster for dense networks too. `realised` is speed-up / MAC ratio; `best_realised` compares the fastest dense with the
+fastest compressed network of all runtimes, so that a slow dense one flatters nobody.
 
 `planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
 interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
@@ -40,8 +40,12 @@ RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
 COMPARED = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2": 1.3}
 """Network -> MAC ratio of the plan by MACs, in the comparison of planners."""
 
-WEIGHTS = (None, 5.0, 10.0, 20.0)
+WEIGHTS = (None, 10.0, 15.0, 20.0)
 """Budgets of weights that are tried beside: fully connected layers cost time that MACs do not show."""
+
+KEPT = (0, 2, 3)
+"""Of the convolutions with the smallest maps so many of the last may stay as they are. Whole, they do as much with what
+they read as any layer; in the table, where they run alone, they look slower than they are in a network."""
 
 STEPS = (16, 32)
 """Multiples of ranks, in the plans that may be timed in all runtimes."""
@@ -74,15 +78,24 @@ def load(name: str, shared: Path) -> wb.Network:
     return fading(wb.load_network(name, weights=None))
 
 
+def last_layers(spectra: wb.Spectra) -> list[str]:
+    """Names of the spatial convolutions whose maps are the smallest, in the order of the network."""
+    convolutions = [layer for layer in spectra.layers if layer.kind == "conv" and not layer.pointwise]
+    size = {layer.name: layer.shape.positions[0][1] for layer in convolutions}
+    return [name for name, positions in size.items() if positions == min(size.values())]
+
+
 def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> list[wb.Plan]:
-    """Time-aware plans in a range of MAC ratios: for each multiple and budget of weights the one that promises most."""
+    """Time-aware plans in a range of MAC ratios: for each of the settings the one that promises most."""
     best: list[wb.Plan] = []
-    for multiple, weights_ratio in product(STEPS, WEIGHTS):
+    last = last_layers(spectra)
+    for multiple, weights_ratio, kept in product(STEPS, WEIGHTS, [n for n in KEPT if n <= len(last)]):
+        pinned = dict.fromkeys(last[len(last) - kept :], "keep")
         found = []
         for step in range(80):
             limits = {"weights_ratio": weights_ratio, "time_ratio": 1.0 + 0.1 * step}
             try:
-                plan = budget_plan(spectra, least, times=times, rank_multiple=multiple, **limits)
+                plan = budget_plan(spectra, least, times=times, rank_multiple=multiple, pinned=pinned, **limits)
             except PlanError:
                 break
             if least <= plan.macs_ratio <= most:

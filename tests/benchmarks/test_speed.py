@@ -22,6 +22,16 @@ def test_the_plans_are_in_the_range_and_promise_the_most(spectra):
     assert promised >= times.speedup(plain) / plain.macs_ratio
 
 
+def test_the_last_layers_are_those_with_the_smallest_maps_and_may_be_kept(spectra):
+    last = speed.last_layers(spectra)
+    sizes = {layer.name: layer.shape.positions[0][1] for layer in spectra.layers if layer.kind == "conv"}
+    assert last
+    assert {sizes[name] for name in last} == {min(sizes.values())}
+    plans = speed.planned(spectra, machine(spectra, overhead=1e-6), 1.5, 2.8)
+    kept = [[part.decision == "keep" for part in plan if part.name in last[-2:]] for plan in plans]
+    assert any(all(parts) for parts in kept)
+
+
 def test_of_several_plans_the_one_that_realises_most_as_a_whole_is_chosen(network, spectra, monkeypatch):
     plans = [wb.budget_plan(spectra, ratio) for ratio in (2.0, 3.0, 4.0)]
     speedups = {"0": 1.0, "1": 2.7, "2": 2.8}
