@@ -33,19 +33,25 @@ def test_the_last_layers_are_those_with_the_smallest_maps_and_may_be_kept(spectr
 
 
 def test_of_several_plans_the_one_that_realises_most_as_a_whole_is_chosen(network, spectra, monkeypatch):
-    plans = [wb.budget_plan(spectra, ratio) for ratio in (2.0, 3.0, 4.0)]
-    speedups = {"0": 1.0, "1": 2.7, "2": 2.8}
+    plans = [wb.budget_plan(spectra, ratio) for ratio in (2.0, 3.0, 4.0, 2.5, 3.5)]
+    realised = {0: [0.5, 0.5], 1: [0.9, 0.8], 2: [0.7, 0.85], 3: [0.1, 2.0], 4: [0.6, 0.6]}  # in each round
+    rounds = []
 
     class Run:
+        def __init__(self, networks, **how):
+            self.plans = [network.plan for name, network in networks.items() if name != "original"]
+            assert networks["original"] is network
+            assert how["runtime"] == "eager"
+            rounds.append(self.plans)
+
         def speedup(self, before, after):
             assert before == "original"
-            return speedups[after]
+            plan = self.plans[int(after)]
+            return realised[plans.index(plan)][len(rounds) - 1] * plan.macs_ratio
 
-    asked = {}
-    monkeypatch.setattr(speed, "latency", lambda networks, **how: asked.update(networks, how=how) or Run())
-    assert speed.chosen(network, plans, "eager", 0.1) == plans[1]
-    assert asked["original"] is network
-    assert asked["how"]["runtime"] == "eager"
+    monkeypatch.setattr(speed, "latency", Run)
+    assert speed.chosen(network, plans, "eager", 0.1) == plans[2]  # the best at first was the luckiest
+    assert rounds == [plans, [plans[i] for i in (1, 2, 4, 0)]]
 
 
 def test_every_runtime_that_is_asked_for_is_measured_or_named_absent(network, spectra):

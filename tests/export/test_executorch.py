@@ -81,6 +81,19 @@ def test_without_the_rewriting_the_runtime_has_no_kernel(monkeypatch, model, inp
         load_executorch(content)
 
 
+def test_what_does_nothing_does_not_split_the_program():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(196, 5))
+    x = torch.rand(1, 3, 9, 9)
+    content = executorch_bytes(model, x)
+    assert b"adaptive_avg_pool2d" not in content
+    with torch.no_grad():
+        assert torch.allclose(load_executorch(content)(x), model(x), atol=1e-6, rtol=0)
+    model[1] = nn.AdaptiveAvgPool2d((7, 1))
+    model[3] = nn.Linear(28, 5)
+    assert b"adaptive_avg_pool2d" in executorch_bytes(model, x)  # the name is how the runtime finds it
+
+
 def test_the_number_of_threads_and_programs_that_were_loaded_before(inputs, content):
     program = load_executorch(content)
     first, before = program(inputs), threads()

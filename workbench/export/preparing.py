@@ -60,6 +60,17 @@ def _rewritten(model: nn.Module) -> nn.Module:
     return model
 
 
+def _without_idle_pools(program: ExportedProgram) -> ExportedProgram:
+    graph = program.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.adaptive_avg_pool2d.default):
+        maps = node.args[0]
+        same = maps.meta["val"].shape == node.meta["val"].shape
+        if same and all(user.op != "output" for user in node.users):  # what the program returns has its name
+            node.replace_all_uses_with(maps)
+            graph.erase_node(node)
+    return program
+
+
 @contextmanager
 def quiet() -> Iterator[Callable[[], str]]:
     """Nothing is logged, warned of or written to stderr; the function yielded gives what would have been written there.
@@ -79,7 +90,9 @@ def quiet() -> Iterator[Callable[[], str]]:
 def traced(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:
     """The graph of a model that was :func:`prepared`, from one run on `example`.
 
-    Local response normalisation is rewritten as the catalog's, which runs everywhere and several times faster.
+    Local response normalisation is rewritten as the catalog's, which runs everywhere and several times faster, and an
+    average over maps that have the asked size already is left out: ExecuTorch's XNNPACK has no kernel for it, so that
+    one step of nothing would split the program in two.
 
     Raises
     ------
@@ -91,7 +104,7 @@ def traced(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) ->
         shapes = ({0: torch.export.Dim.DYNAMIC},)
     try:
         with quiet():
-            return torch.export.export(_rewritten(model), (inputs,), dynamic_shapes=shapes)
+            return _without_idle_pools(torch.export.export(_rewritten(model), (inputs,), dynamic_shapes=shapes))
     except Exception as error:
         why = first_line(error)
         if "data-dependent" in why:
