@@ -68,6 +68,7 @@ def _without_idle_pools(program: ExportedProgram) -> ExportedProgram:
         if same and all(user.op != "output" for user in node.users):  # what the program returns has its name
             node.replace_all_uses_with(maps)
             graph.erase_node(node)
+    program.graph_module.recompile()
     return program
 
 
