@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from html import unescape
 
 import ipywidgets as w
@@ -10,6 +11,7 @@ import pytest
 
 from tests.app.test_panels import find, html
 from tests.app.test_state import done
+from workbench.app import exports as module
 from workbench.app.exports import KINDS, Exports, file_name, size
 from workbench.app.panels.download import PIECE, Download
 from workbench.app.panels.export import export_panel
@@ -90,6 +92,27 @@ def test_files_go_when_another_network_is_worked_on(state):
     done(state, state.compress())
     assert exports.made == ()
     assert {download.size for download in find(panel, Download)} == {0}
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_it_is_said_that_another_network_came_while_a_file_was_made(state, monkeypatch, heard):
+    """Whether the change stops the making or comes after its last step."""
+    exports, known = Exports(state), module.export_weights
+    done(state, state.compress())
+
+    def export_weights(*given, progress, **settings):
+        made = known(*given, progress=progress, **settings)
+        state.smaller = replace(state.smaller)
+        if heard:
+            progress(0.99, "checking")
+        return made
+
+    monkeypatch.setattr(module, "export_weights", export_weights)
+    panel = export_panel(state, exports)
+    exports.make("weights")
+    exports.job.wait(60)
+    assert exports.made == ()
+    assert "became another one while its file was made: make it again." in html(panel)
 
 
 def test_what_is_absent_says_how_to_get_it(state, monkeypatch):

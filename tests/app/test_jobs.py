@@ -30,6 +30,18 @@ def test_progress_notes_and_the_end():
     assert job.error == ""
 
 
+def test_nobody_sees_a_new_title_beside_the_end_of_the_work_before():
+    """Nor an end while it still runs: whoever reads "Second: done" may press the next button."""
+    job, seen = finished(Job(), "First", lambda _: None), []
+    ended = job.note
+    job.observe(lambda _: seen.append((job.title, job.note, job.error, job.running)))
+    finished(job, "Second", lambda j: j.report(0.5, "half"))
+    assert {row[0] for row in seen} == {"Second"}
+    assert ended not in {note for _, note, _, running in seen if running}
+    assert {running for _, note, _, running in seen if note.startswith("done")} == {False}
+    assert ("Second", "half", "", True) in seen
+
+
 def test_one_at_a_time():
     job, gate = Job(), threading.Event()
     assert job.start("first", lambda _: gate.wait(10))

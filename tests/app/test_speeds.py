@@ -1,6 +1,9 @@
 """Speed and energy, by pressing the panel's buttons."""
 
 import json
+import threading
+import time
+from dataclasses import replace
 from html import unescape
 
 import ipywidgets as w
@@ -93,6 +96,44 @@ def test_what_was_measured_goes_with_its_network(state, quick):
     done(state, state.open(network="resnet20"))
     assert model.findings is None
     assert "Compress the network first" in model.note
+
+
+def test_measured_is_what_the_work_that_is_ending_has_made(state, quick):
+    """Somebody presses Measure a moment before fine-tuning ends."""
+    done(state, state.compress())
+    model, pressed, before = Speeds(state), threading.Event(), state.smaller
+    later = replace(before)
+
+    def work(_):
+        assert pressed.wait(60)
+        time.sleep(0.2)
+        state._later(smaller=later)
+
+    assert state.job.start("Fine-tuning run 1", work)
+    model.measure()
+    pressed.set()
+    model.job.wait(120)
+    assert model.job.error == ""
+    assert state.smaller is later
+    assert model.findings is not None
+
+
+def test_it_is_said_that_another_network_came_while_one_was_measured(state, quick, monkeypatch):
+    done(state, state.compress())
+    model, before, known = Speeds(state), state.smaller, module.energies
+
+    def energies(*given, **settings):
+        state.smaller = state.smaller and replace(state.smaller)
+        return known(*given, **settings)
+
+    monkeypatch.setattr(module, "energies", energies)
+    panel = speed_panel(state, model)
+    model.measure()
+    model.job.wait(120)
+    assert state.smaller is not before
+    assert model.findings is None
+    assert "became another one while it was measured: press Measure again." in html(panel)
+    assert "latency" not in state.runs[-1].measured
 
 
 def test_cancelled_and_refused_in_a_sentence(state, quick, monkeypatch):

@@ -64,7 +64,8 @@ def wait_for_text(page, text, seconds=180):
     deadline = time.time() + seconds
     while text not in (shown := page.evaluate("document.body.innerText")):
         assert time.time() < deadline, (
-            f"{text} is not in {page.locator('.wb-status, .wb-error').all_inner_texts()}, {shown}"
+            f"{text} is not in {page.locator('.wb-status, .wb-error').all_inner_texts()}, {shown}, "
+            f"and in the console: {getattr(page, 'problems', 'not noted')}"
         )
         page.wait_for_timeout(50)
 

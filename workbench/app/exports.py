@@ -9,7 +9,7 @@ from typing import Any
 
 from traitlets import HasTraits, Instance, Tuple, Unicode
 
-from workbench.app.jobs import Job
+from workbench.app.jobs import Cancelled, Job
 from workbench.app.recovery import Stage
 from workbench.app.state import State
 from workbench.compression.data import Split
@@ -123,15 +123,25 @@ class Exports(HasTraits):
         state = self._state
         if start is None or state.network is None:
             raise ValueError(self.note or "compress the network first")
-        name = file_name(start, kind)
-        path = self._folder / name
-        if kind == "report":
-            made = Made(kind, path, self._report(job, path, start, run, state.network))
-        else:
-            export: Any = {"onnx": export_onnx, "executorch": export_executorch, "weights": export_weights}[kind]
-            found: Exported = export(start.network, path, self._images(start.network), progress=job.report)
-            made = Made(kind, path, f"{size(found.bytes)}; {found.check}", found)
+        path = self._folder / file_name(start, kind)
+        try:
+            if kind == "report":
+                made = Made(kind, path, self._report(job, path, start, run, state.network))
+            else:
+                export: Any = {"onnx": export_onnx, "executorch": export_executorch, "weights": export_weights}[kind]
+                found: Exported = export(start.network, path, self._images(start.network), progress=job.report)
+                made = Made(kind, path, f"{size(found.bytes)}; {found.check}", found)
+        except Cancelled:
+            self._expect_newest(start)  # if that is why, it is said
+            raise
+        self._expect_newest(start)
         job.post(lambda: self._ready(made, start))
+
+    def _expect_newest(self, start: Stage) -> None:
+        if self._state.smaller is not start.network:
+            raise ValueError(
+                self.note or "the compressed network became another one while its file was made: make it again"
+            )
 
     def _images(self, network: Network) -> Split | None:
         """Images to compare on: those for the score, for nothing is chosen by them here."""

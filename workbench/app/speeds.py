@@ -99,19 +99,19 @@ class Speeds(HasTraits):
 
     def measure(self) -> bool:
         """Time both networks in the chosen runtimes, layer by layer, and their energy; in the background."""
-        state = self._state
-        network, smaller, number = state.network, state.smaller, state.number
-        return self.job.start("Measuring speed", lambda job: self._measure(job, network, smaller, number))
+        return self.job.start("Measuring speed", self._measure)
 
-    def _measure(self, job: Job, network: Network | None, smaller: Network | None, number: int) -> None:
-        if network is None or smaller is None:
-            raise ValueError(self.note or "compress the network first")
+    def _measure(self, job: Job) -> None:
+        state = self._state
         until = time.monotonic() + PATIENCE
-        while self._state.job.running and time.monotonic() < until:
+        while state.job.running and time.monotonic() < until:
             job.report(0.0, "waiting for other work to end")
             time.sleep(0.05)
-        if self._state.job.running:
+        if state.job.running:
             raise ValueError("something else is being computed just now, and would spoil the times: wait until it ends")
+        network, smaller, number = state.network, state.smaller, state.number  # what that work has made
+        if network is None or smaller is None:
+            raise ValueError(self.note or "compress the network first")
         if not self.runtimes:
             raise ValueError("choose at least one runtime to measure in")
         how: dict[str, Any] = {"batch": self.batch, "threads": self.threads}
@@ -142,10 +142,14 @@ class Speeds(HasTraits):
         )
         why = explain(before, after, roof)
         findings = Findings(number, found, (before, after), roof, (spent[0], spent[1]), why)
+        if state.smaller is not smaller:
+            raise ValueError(
+                self.note or "the compressed network became another one while it was measured: press Measure again"
+            )
         job.post(lambda: self._found(findings, smaller))
 
     def _found(self, findings: Findings, smaller: Network) -> None:
         if self._state.smaller is not smaller:
-            return  # another network came meanwhile
+            return  # it became another one in this very moment
         self.findings = findings
         self._state.keep_measured(findings.number, findings.to_dict())
