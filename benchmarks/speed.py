@@ -194,7 +194,7 @@ def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str,
         (fastest(spectra, times, by_macs.error or 0.0, multiple), multiple) for multiple in MULTIPLES
     )
     how: dict[str, Any] = {"runtime": runtime, "channels_last": True, "seconds": seconds}
-    checked = time_plan(network, spectra, found_ratio, times=times, rank_multiple=multiple, **how)
+    checked = time_plan(network, spectra, found_ratio, times=times, rank_multiple=multiple, rounds=1, **how)
     networks = {
         "original": network,
         "by_macs": hollow(network, by_macs),
