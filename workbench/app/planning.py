@@ -24,8 +24,8 @@ EXPLAINED = {
     "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over all "
     "layers, 1x1 convolutions too unless you choose others, so that the least is lost.",
     "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
-    "not be faster stays as it is. The whole network can be a little slower than its layers promise: Measure, in step 6, "
-    "tells.",
+    "not be faster stays as it is. The whole network can be a little slower than its layers promise: Measure, in "
+    "step 6, tells.",
 }
 """Each way in a sentence."""
 
