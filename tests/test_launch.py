@@ -109,5 +109,5 @@ def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):
 def test_several_processes_need_accelerate(monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ImportError, match=r"needs Accelerate: pip install 'workbench\[scale\]'"):
+    with pytest.raises(ImportError, match=r"needs Accelerate: pip install -e '\.\[scale\]'"):
         launch.train("digits_vgg", None, "digits", tmp_path, {"epochs": 1})

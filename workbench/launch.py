@@ -95,7 +95,7 @@ def _place() -> tuple[int, torch.device]:
     try:
         from accelerate import PartialState
     except ImportError:
-        raise ImportError("training in several processes needs Accelerate: pip install 'workbench[scale]'") from None
+        raise ImportError("training in several processes needs Accelerate: pip install -e '.[scale]'") from None
     state = PartialState(cpu=not torch.cuda.is_available())
     return state.process_index, state.device
 

@@ -91,6 +91,7 @@ def test_files_go_when_another_network_is_worked_on(state):
     assert exports.made
     done(state, state.compress())
     assert exports.made == ()
+    assert exports.job.note == ""
     assert {download.size for download in find(panel, Download)} == {0}
 
 

@@ -103,6 +103,8 @@ def test_an_unreachable_budget_gives_way_when_another_network_is_opened(state):
     done(state, state.open(network="resnet20", weights="random"))
     assert state.job.error == ""
     assert state.plan.network == "resnet20"
+    assert "MACs x9.5 is out of reach" in state.notice
+    assert state.notice.endswith("This is EVBMF's plan.")
 
 
 def test_settings_plan_alike(spectra):

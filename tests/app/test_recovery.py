@@ -43,6 +43,7 @@ def test_from_scratch_is_a_baseline_beside_it(state):
     assert "training from scratch" in state.results[-1].about
     done(state, state.finetune(epochs=1))
     assert state.latest.stage == "fine-tuned"
+    assert state.smaller.source.endswith("; fine-tuned")
 
 
 def test_learning_from_the_original(state):

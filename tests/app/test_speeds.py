@@ -89,8 +89,10 @@ def test_what_was_measured_goes_with_its_network(state, quick):
     model.measure()
     model.job.wait(120)
     assert model.findings is not None
+    assert model.job.note.startswith("done in")
     done(state, state.compress())
     assert model.findings is None
+    assert model.job.note == ""
     model.measure()
     model.job.wait(120)
     done(state, state.open(network="resnet20"))
@@ -134,6 +136,31 @@ def test_it_is_said_that_another_network_came_while_one_was_measured(state, quic
     assert model.findings is None
     assert "became another one while it was measured: press Measure again." in html(panel)
     assert "latency" not in state.runs[-1].measured
+
+
+def test_work_that_begins_meanwhile_ends_the_measuring(state, quick, monkeypatch):
+    done(state, state.compress())
+    model, begun, ended = Speeds(state), threading.Event(), threading.Event()
+    known = module.energies
+
+    def energies(*given, **settings):
+        assert state.job.start("Fine-tuning run 1", lambda _: ended.wait(60))
+        begun.set()
+        return known(*given, **settings)
+
+    monkeypatch.setattr(module, "energies", energies)
+    model.measure()
+    model.job.wait(120)
+    ended.set()
+    state.job.wait(60)
+    assert begun.is_set()
+    assert model.findings is None
+    assert model.job.error == "Other work began and would have spoiled the times: press Measure again."
+    monkeypatch.setattr(module, "energies", known)
+    model.measure()
+    model.job.wait(120)
+    assert model.job.error == ""
+    assert model.findings is not None
 
 
 def test_cancelled_and_refused_in_a_sentence(state, quick, monkeypatch):
@@ -181,3 +208,15 @@ def test_a_layer_is_picked_in_the_figures_and_marked_there(state, quick):
     assert state.selected == "features.3"
     times.picked = "everything else"
     assert state.selected == "features.3"
+
+
+def test_a_slower_network_is_not_called_faster(state, quick):
+    done(state, state.compress())
+    model = Speeds(state)
+    model.measure()
+    model.job.wait(120)
+    samples = {"original": np.full(7, 0.0099), "compressed": np.full(7, 0.01)}
+    slow = Latency("eager", 1, 1, False, samples)
+    text = findings_html(replace(model.findings, speed=Speed(2.0, {"eager": slow}, {})))
+    assert "<b>x1.01 slower</b>" in text
+    assert "<b>x2.00 fewer</b>" in text

@@ -279,7 +279,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     page.goto("about:blank")
     page.goto(voila.address)
     page.wait_for_function("n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n", arg=made)
-    wait_for_points(page, "Accuracy against FLOPs", "earlier sessions", made)
+    wait_for_points(page, "Accuracy against FLOPs", "earlier runs", made)
     runs.first.click()
     press(page, "Go on with this run")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)

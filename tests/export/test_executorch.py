@@ -152,7 +152,7 @@ def test_what_has_no_kernel_is_refused_in_one_sentence():
 def test_without_the_library_one_line_says_how_to_get_it(monkeypatch, model, inputs, content):
     assert executorch.missing() == ""
     monkeypatch.setitem(sys.modules, "executorch", None)
-    assert executorch.missing() == "ExecuTorch is not installed here: pip install 'workbench[mobile]'"
+    assert executorch.missing() == "ExecuTorch is not installed here: pip install -e '.[mobile]'"
     for call in (lambda: executorch_bytes(model, inputs), lambda: load_executorch(content), threads):
         with pytest.raises(ExportError, match="not installed here"):
             call()

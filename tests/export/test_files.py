@@ -184,7 +184,7 @@ def test_a_full_disk(monkeypatch, photos, suffix, tmp_path):
 def test_what_is_missing_is_said_before_anything_is_done(monkeypatch, photos, suffix, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "executorch", None)
-    with pytest.raises(ExportError, match=r"is not installed here: pip install 'workbench\[(onnx|mobile)\]'$"):
+    with pytest.raises(ExportError, match=r"is not installed here: pip install -e '\.\[(onnx|mobile)\]'$"):
         EXPORTS[suffix](photos[0], tmp_path / f"net{suffix}", progress=lambda share, what: pytest.fail("began"))
 
 

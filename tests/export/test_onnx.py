@@ -87,6 +87,6 @@ def test_a_model_too_large_for_one_file(monkeypatch, model):
 def test_without_the_library_one_line_says_how_to_get_it(monkeypatch, model, package):
     assert missing() == ""
     monkeypatch.setitem(sys.modules, package, None)
-    assert missing() == "ONNX is not installed here: pip install 'workbench[onnx]'"
+    assert missing() == "ONNX is not installed here: pip install -e '.[onnx]'"
     with pytest.raises(ExportError, match="not installed here"):
         onnx_bytes(model, torch.rand(1, 3, 8, 8))

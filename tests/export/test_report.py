@@ -169,6 +169,13 @@ def test_speed_realised_and_the_fastest_of_each(run):
     assert f"x3.00 as fast in the fastest runtime: 0.3 ms instead of 0.9, {3 / ratio:.0%} of what" in text
 
 
+def test_speed_says_how_and_where_it_was_measured(run):
+    row = {"runtime": "eager", "dense_ms": 1.2, "compressed_ms": 0.6, "how": "PyTorch, batch 1, 2 threads"}
+    text = Reader(report_html(replace(run, measured={"latency": [row], "machine": "a small processor"}))).text
+    assert "PyTorch, batch 1, 2 threads 1.2 0.6" in text
+    assert "Machine: a small processor." in text
+
+
 @pytest.mark.parametrize(
     "measured",
     [

@@ -59,7 +59,7 @@ def install(monkeypatch, **facts):
 def test_without_zeus(monkeypatch):
     monkeypatch.setitem(sys.modules, "zeus.monitor", None)
     assert counters.counters() == (
-        "Energy counters are read by Zeus, which is not installed: pip install 'workbench[energy]'."
+        "Energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'."
     )
 
 

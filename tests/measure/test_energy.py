@@ -8,7 +8,7 @@ import workbench as wb
 from tests.measure.test_counters import install
 from workbench.app.energies import energy_figure, fill_energy, fill_power, power_figure
 from workbench.measure import counters
-from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, Energy, estimate, saving
+from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, SOURCE, Energy, estimate, saving, sources
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
@@ -150,6 +150,15 @@ def test_the_estimate_says_where_it_comes_from(network):
 def test_a_plan_costs_what_its_network_will(network, smaller, batch):
     assert estimate(smaller.plan, batch=batch).parts == pytest.approx(estimate(smaller, batch=batch).parts)
     assert estimate(smaller.plan).joules < estimate(network).joules
+
+
+def test_where_two_estimates_come_from_names_what_was_counted_of_each(network, smaller):
+    before, after = estimate(network), estimate(smaller)
+    text = sources(before, after)
+    for one in (before, after):
+        assert one.source.removesuffix(SOURCE).rstrip("; ") in text
+    assert text.count(SOURCE) == 1
+    assert sources(before, before) == before.source
 
 
 def test_less_and_more(network, smaller):

@@ -107,6 +107,18 @@ def test_fully_connected_layers_that_gain_more_than_promised():
     )
 
 
+def test_layers_left_whole_win_nothing_by_themselves():
+    """They were faster than the average before, too; with the slow ones gone that shows."""
+    kept = row("a", "dense", "dense", 5, 50, 25)  # 200 billion a second
+    before = profiled(kept, row("b", "dense", "dense", 5, 50, 75))
+    after = profiled(kept, row("b", "core", "core", 0.5, 10, 10))
+    second = sentences(explain(before, after))[1]
+    assert second.endswith(
+        "most is won in the convolutions left whole (25.0 ms: they get 200 billion of those done in a second, the "
+        "original 100 billion; they got 200 billion before, too: what was reduced was slower)."
+    )
+
+
 def test_starved_fully_connected_layers():
     before = profiled(row("a", "dense", "dense", 10, 100, 90), row("fc", "dense", "linear", 0.1, 400, 10))
     after = profiled(

@@ -53,7 +53,7 @@ def tradeoff_figure() -> go.Figure:
     figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
     old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
     hover = "%{customdata}<extra></extra>"
-    figure.add_trace(go.Scatter(name="earlier sessions", mode="markers", marker=old, hovertemplate=hover))
+    figure.add_trace(go.Scatter(name="earlier runs", mode="markers", marker=old, hovertemplate=hover))
     for stage, symbol, color, size in STAGES:
         marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
         bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}

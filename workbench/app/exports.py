@@ -47,7 +47,11 @@ KINDS = {
         ".pte",
         "Runs in apps on Android and iOS. Takes longest to make.",
     ),
-    "onnx": Kind("For other programs: ONNX", ".onnx", "Runs in ONNX Runtime, in browsers and in many other tools."),
+    "onnx": Kind(
+        "For other programs: ONNX",
+        ".onnx",
+        "Runs in ONNX Runtime, in browsers and in many other tools, one image at a time.",
+    ),
     "weights": Kind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
     "report": Kind(
         "To read: report", ".html", "What was done and what came out: one page, for any browser or to print."
@@ -102,6 +106,8 @@ class Exports(HasTraits):
 
     def _follow(self, _: object = None) -> None:
         self.job.cancel()
+        if not self.job.running:
+            self.job.note = self.job.error = ""  # they were about the network before
         self.made = ()
         self.note = "" if self._state.smaller is not None else "Compress the network first: then it can be taken home."
 

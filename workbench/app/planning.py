@@ -21,8 +21,8 @@ PLANNERS = {
 }
 EXPLAINED = {
     "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
-    "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over all "
-    "layers, 1x1 convolutions too unless you choose others, so that the least is lost.",
+    "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over "
+    "the layers that you choose so that the least is lost.",
     "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
     "not be faster stays as it is. The whole network can be a little slower than its layers promise: Measure, in "
     "step 6, tells.",
@@ -136,12 +136,12 @@ class Planned(HasTraits):
         self._restoring = False
         super().__init__(**traits)
 
-    def planned(self, spectra: Spectra) -> Plan:
-        """The plan of a network just opened; a budget that it cannot meet gives way to EVBMF."""
+    def planned(self, spectra: Spectra) -> tuple[Plan, str]:
+        """The plan of a network just opened, and a notice; a budget that it cannot meet gives way to EVBMF."""
         try:
-            return self.planning.plan(spectra)
-        except PlanError:
-            return replace(self.planning, planner="evbmf").plan(spectra)
+            return self.planning.plan(spectra), ""
+        except PlanError as error:
+            return replace(self.planning, planner="evbmf").plan(spectra), f"{sentence(error)} This is EVBMF's plan."
 
     @observe("planning", "measured", "times")
     def _replan(self, _: object) -> None:

@@ -195,6 +195,8 @@ class Bench:
         end = f", cancelled after epoch {len(curve)} of {epochs}" if stopped else ""
         what = "training from scratch" if stage == "from scratch" else "fine-tuning"
         about = f"{before.about}; {len(curve)} epochs of {what} from {training}{end}"
+        if stage == "fine-tuned":
+            network = replace(network, source=f"{network.source}; fine-tuned")
         return self._measured(self.job.tell, 0.98, network, before.number, stage, about), stopped
 
     def _distilled(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from traitlets import Bool, HasTraits, Instance, Int, Tuple, Unicode
 
-from workbench.app.jobs import Job
+from workbench.app.jobs import Cancelled, Job
 from workbench.app.state import State
 from workbench.compression.network import Network
 from workbench.measure.breakdown import Profile
-from workbench.measure.energy import Energy, energies, saving
+from workbench.measure.energy import Energy, energies, saving, sources
 from workbench.measure.explain import explain
 from workbench.measure.latency import Speed, speed
 from workbench.measure.machine import Roofline, roofline
@@ -54,11 +54,12 @@ class Findings:
         return {
             "latency": self.speed.rows(),
             "best_realised": self.speed.best_realised,
+            "machine": self.roofline.machine,
             "energy": {
                 "dense_mj": 1e3 * before.joules,
                 "compressed_mj": 1e3 * after.joules,
                 "measured": before.measured and after.measured,
-                "source": before.source,
+                "source": sources(before, after),
             },
         }
 
@@ -85,21 +86,45 @@ class Speeds(HasTraits):
     def __init__(self, state: State) -> None:
         super().__init__(job=Job())
         self._state = state
+        self._timing = self._spoiled = False
         state.observe(self._follow, ["smaller", "network"])
+        state.job.observe(self._disturbed, ["running"])
         self._follow()
 
     def _follow(self, _: object = None) -> None:
         state = self._state
         if self.findings is not None and (state.smaller is None or state.number != self.findings.number):
             self.findings = None
+            if not self.job.running:
+                self.job.note = self.job.error = ""  # they were about the network before
         if state.smaller is None:
             self.note = "Compress the network first: its speed is measured against the original's."
         else:
             self.note = ""
 
+    def _disturbed(self, _: object) -> None:
+        """Other work begins: it would spoil the times."""
+        if self._state.job.running and self._timing:
+            self._spoiled = True
+            self.job.cancel()
+
     def measure(self) -> bool:
-        """Time both networks in the chosen runtimes, layer by layer, and their energy; in the background."""
-        return self.job.start("Measuring speed", self._measure)
+        """Time both networks in the chosen runtimes, layer by layer, and their energy; in the background.
+
+        It ends with an error if other work begins meanwhile.
+        """
+        return self.job.start("Measuring speed", self._undisturbed)
+
+    def _undisturbed(self, job: Job) -> None:
+        self._timing = self._spoiled = False
+        try:
+            self._measure(job)
+        except Cancelled:
+            if self._spoiled:
+                raise ValueError("other work began and would have spoiled the times: press Measure again") from None
+            raise
+        finally:
+            self._timing = False
 
     def _measure(self, job: Job) -> None:
         state = self._state
@@ -109,6 +134,7 @@ class Speeds(HasTraits):
             time.sleep(0.05)
         if state.job.running:
             raise ValueError("something else is being computed just now, and would spoil the times: wait until it ends")
+        self._timing = True
         network, smaller, number = state.network, state.smaller, state.number  # what that work has made
         if network is None or smaller is None:
             raise ValueError(self.note or "compress the network first")
@@ -140,6 +166,7 @@ class Speeds(HasTraits):
             seconds_per_image=seconds,
             progress=lambda share, note: job.report(0.9 + 0.1 * share, f"energy of {note}"),
         )
+        job.report(1.0)  # or not, if it was cancelled
         why = explain(before, after, roof)
         findings = Findings(number, found, (before, after), roof, (spent[0], spent[1]), why)
         if state.smaller is not smaller:

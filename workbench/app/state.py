@@ -106,14 +106,15 @@ class State(Tasks):
 
     def _fresh(self, opened: Opened) -> dict[str, object]:
         """Traits that change with the network."""
+        plan, notice = self.planned(opened.spectra)
         busiest = max(opened.spectra, key=lambda s: s.layer.cost.macs, default=None)
         return {
             "network": opened.network,
             "spectra": opened.spectra,
-            "plan": self.planned(opened.spectra),
+            "plan": plan,
             "measured": None,
             "times": None,
-            "notice": "",
+            "notice": notice,
             "undoable": "",
             "redoable": "",
             "warning": opened.notice,

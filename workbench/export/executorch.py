@@ -21,7 +21,7 @@ DTYPES = {5: torch.float16, 6: torch.float32, 7: torch.float64, 15: torch.bfloat
 
 def missing() -> str:
     """Why ExecuTorch cannot be used here and how to get it, in one sentence; empty if it can."""
-    return "" if is_there("executorch") else "ExecuTorch is not installed here: pip install 'workbench[mobile]'"
+    return "" if is_there("executorch") else "ExecuTorch is not installed here: pip install -e '.[mobile]'"
 
 
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:

@@ -10,11 +10,15 @@ from workbench.run import Run
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds an image in one runtime, by its readable name, of the original and of the compressed network."""
+    """Milliseconds in one runtime, by its readable name, of the original and of the compressed network.
+
+    `how` is the runtime with threads and images at once, where the run says so.
+    """
 
     runtime: str
     dense_ms: float
     compressed_ms: float
+    how: str = ""
 
     @property
     def speedup(self) -> float:
@@ -46,7 +50,7 @@ def latencies(run: Run) -> list[Latency]:
             dense, compressed = _positive(row.get("dense_ms")), _positive(row.get("compressed_ms"))
             if dense and compressed:
                 name = str(row.get("runtime", "a runtime"))
-                found.append(Latency(RUNTIMES.get(name, name), dense, compressed))
+                found.append(Latency(RUNTIMES.get(name, name), dense, compressed, str(row.get("how") or "")))
     return found
 
 

@@ -18,7 +18,7 @@ def missing() -> str:
     """Why ONNX cannot be used here and how to get it, in one sentence; empty if it can."""
     if is_there("onnx", "onnxscript", "onnxruntime"):
         return ""
-    return "ONNX is not installed here: pip install 'workbench[onnx]'"
+    return "ONNX is not installed here: pip install -e '.[onnx]'"
 
 
 def onnx_bytes(

@@ -90,9 +90,18 @@ def speed(run: Run) -> str:
         "Fewer multiply-adds are not as many fewer milliseconds: memory has to be read as well. Realised is the "
         f"speed-up divided by {times(promised)}, which the multiply-adds promise; 1 means that all of it arrived."
     )
+    machine = run.measured.get("machine")
+    if isinstance(machine, str) and machine:
+        text += f" Machine: {machine}."
     headers = ("runtime", "original ms", "compressed ms", "times faster", "realised")
     cells = [
-        [r.runtime, f"{r.dense_ms:.4g}", f"{r.compressed_ms:.4g}", times(r.speedup), f"{r.speedup / promised:.2f}"]
+        [
+            r.how or r.runtime,
+            f"{r.dense_ms:.4g}",
+            f"{r.compressed_ms:.4g}",
+            times(r.speedup),
+            f"{r.speedup / promised:.2f}",
+        ]
         for r in rows
     ]
     return section(
@@ -124,7 +133,7 @@ def layers(plan: Plan) -> str:
         ranks = ["-" if rank is None else str(rank) for rank in (part.rank_in, part.rank_out)]
         errors = ["-" if error is None else f"{error:.1%}" for error in (part.error, part.measured_error)]
         rows.append([part.name, DECISIONS[part.decision], *ranks, *errors, part.reason])
-    headers = ("layer", "decision", "rank in", "rank out", "error, at most", "measured", "reason")
+    headers = ("layer", "decision", "rank in", "rank out", "error, at most", "after Tucker-2", "reason")
     caption = "Why each layer is as it is; the errors are those of its kernel, relative"
     text = f"The {drawings.MOST_LAYERS} layers that cost most are drawn; all are in the tables."
     return section(

@@ -151,7 +151,7 @@ def _readme(network: Network, known: dict[str, Any]) -> str:
         f"x{network.plan.weights_ratio:.2f} fewer ({network.plan.describe()}).",
         "",
         "    from load import load     # in this folder",
-        "    model = load(original)    # your nn.Module of the original architecture; its own weights do not matter",
+        "    model = load(original)    # an nn.Module of the original architecture, which becomes the small one",
         "    model(inputs)             # torch.inference_mode() is faster",
         "",
         "It takes torch 2.5 or newer and safetensors (pip install torch safetensors).",

@@ -196,7 +196,7 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
     try:
         zeus = import_module("zeus.monitor")
     except ImportError:
-        return "energy counters are read by Zeus, which is not installed: pip install 'workbench[energy]'"
+        return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
     except Exception as error:  # whatever its own imports met
         return f"energy counters are read by Zeus, which does not start here: {_first_line(error)}"
     used = sorted({_index(device) for device in devices if device.type == "cuda"})

@@ -209,6 +209,14 @@ def saving(before: Energy, after: Energy) -> str:
     return f"{change} energy an image ({after.label}): {joules}"
 
 
+def sources(before: Energy, after: Energy) -> str:
+    """From where both numbers are known; of estimates what was counted of each, and the constants once."""
+    if before.measured or before.source == after.source:
+        return before.source
+    first, second = (one.source.removesuffix(SOURCE).rstrip("; ") for one in (before, after))
+    return f"original, {first}; compressed, {second}; {SOURCE}"
+
+
 def _planned(plan: Plan) -> list[ConvShape]:
     """Shapes of all layers that the plan's network will have."""
     shapes = []

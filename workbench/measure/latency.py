@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.compression.network import Network, expect_network
-from workbench.compression.table import html_table, text_table
+from workbench.compression.table import html_table, text_table, times
 from workbench.measure.machine import torch_threads
 from workbench.measure.runtimes import RUNTIMES, AbsentRuntimeError, Runner, example_inputs, prepare
 
@@ -202,12 +202,12 @@ class Speed:
     def rows(self) -> list[dict[str, Any]]:
         """JSON values of each runtime: milliseconds, speed-up, its quartiles, and the share of the MAC ratio."""
         found = []
-        for runtime, times in self.latencies.items():
-            speedup = times.speedup("original", "compressed")
-            dense, compressed = times.ms("original"), times.ms("compressed")
+        for runtime, clock in self.latencies.items():
+            speedup = clock.speedup("original", "compressed")
+            dense, compressed = clock.ms("original"), clock.ms("compressed")
             row = {"runtime": runtime, "dense_ms": dense, "compressed_ms": compressed, "speedup": speedup}
-            row["spread"] = times.speedup_spread("original", "compressed")
-            found.append(row | {"realised": speedup / self.macs_ratio, "how": times.how})
+            row["spread"] = clock.speedup_spread("original", "compressed")
+            found.append(row | {"realised": speedup / self.macs_ratio, "how": clock.how})
         return found
 
     @property
@@ -223,13 +223,13 @@ class Speed:
                 r["how"],
                 f"{r['dense_ms']:.3g}",
                 f"{r['compressed_ms']:.3g}",
-                f"x{r['speedup']:.2f}",
-                "x{:.2f} to x{:.2f}".format(*r["spread"]),
+                times(r["speedup"]),
+                " to ".join(times(one) for one in r["spread"]),
                 f"{100 * r['realised']:.0f} %",
             ]
             for r in self.rows()
         ]
-        realised = f"realised of MACs x{self.macs_ratio:.2f}"
+        realised = f"realised of MACs {times(self.macs_ratio)}"
         return ["runtime", "original, ms", "compressed, ms", "faster", "faster, middle half", realised], rows
 
     def __str__(self) -> str:

@@ -46,7 +46,8 @@ def export_panel(state: State, exports: Exports | None = None) -> w.Widget:
             why = model.missing(kind)
             make.disabled = job.running or state.job.running or state.smaller is None or bool(why)
             wait = "The network is still being worked on: wait until that has ended" if state.job.running else ""
-            make.tooltip = why or wait or f"Write the file, run it and compare it: {KINDS[kind].about}"
+            what = "Write the page" if kind == "report" else "Write the file, run it and compare it"
+            make.tooltip = why or wait or f"{what}: {KINDS[kind].about}"
         note = f"{job.title}: {job.note}" if job.running and job.note else job.note if job.title else ""
         error = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
         status.value = error or f"<div class='wb-status' role='status'>{escape(model.note or note)}</div>"

@@ -103,7 +103,8 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
         f"<h3>What the first layer looks for: {len(filters.errors)} filters of {escape(filters.layer)}</h3>"
         f"<p class='wb-soft'>Grey is zero, brighter is positive, darker negative, all on one scale. The compressed "
         f"filters are {100 * filters.error:.1f} % off ({term('kernel error')}); the worst single one "
-        f"{100 * float(filters.errors.max()):.0f} %.</p>{rows}"
+        f"{100 * float(filters.errors.max()):.0f} %. Calibration and fine-tuning move them for the sake of the "
+        f"answers, so that they can be further off than the plan says.</p>{rows}"
     )
 
 

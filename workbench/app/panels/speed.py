@@ -13,6 +13,8 @@ from workbench.app.panels.picking import pick_layers
 from workbench.app.rooflines import fill_roofline, fill_times, roofline_figure, times_figure
 from workbench.app.speeds import Findings, Speeds
 from workbench.app.state import State
+from workbench.compression.table import times
+from workbench.measure.energy import sources
 from workbench.measure.runtimes import RUNTIMES
 
 OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
@@ -111,11 +113,12 @@ def findings_html(findings: Findings | None) -> str:
     speed = findings.speed
     best = speed.best_realised
     dense, small = (min(speed.rows(), key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
+    gain = best * speed.macs_ratio
     cards = (
-        ("multiply-adds", f"x{speed.macs_ratio:.2f} fewer", "counted"),
+        ("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
         (
             "time, fastest runtime of each",
-            f"x{best * speed.macs_ratio:.2f} faster",
+            f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower",
             f"{dense['dense_ms']:.3g} ms ({_name(dense)}) → {small['compressed_ms']:.3g} ms ({_name(small)})",
         ),
         (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
@@ -129,7 +132,7 @@ def findings_html(findings: Findings | None) -> str:
         f"<div class='wb-figures wb-wraps'>{figures}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
         f"<div class='wb-scroll'>{rows}</div>"
-        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energies[0].source)}</p>"
+        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(sources(*findings.energies))}</p>"
     )
 
 
