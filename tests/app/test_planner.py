@@ -1,5 +1,7 @@
 """EVBMF or a budget, by setting what the boxes set."""
 
+from html import unescape
+
 import ipywidgets as w
 import pytest
 
@@ -100,11 +102,17 @@ def test_measured_layers_steer_the_budget(state, spectra):
 
 def test_an_unreachable_budget_gives_way_when_another_network_is_opened(state):
     state.replan(planner="budget", layers="spatial", macs_ratio=9.5)
-    done(state, state.open(network="resnet20", weights="random"))
+    panel = planner_panel(state)
+    done(state, state.open(network="mobilenet_v2", weights="random"))
     assert state.job.error == ""
-    assert state.plan.network == "resnet20"
+    assert state.plan.network == "mobilenet_v2"
+    assert state.plan.policy.startswith("EVBMF")
     assert "MACs x9.5 is out of reach" in state.notice
     assert state.notice.endswith("This is EVBMF's plan.")
+    assert state.notice in unescape(html(panel))
+    done(state, state.open(network="resnet20", weights="random"))
+    assert state.notice == ""
+    assert state.plan.macs_ratio >= 9.5
 
 
 def test_settings_plan_alike(spectra):
