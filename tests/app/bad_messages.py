@@ -235,4 +235,10 @@ def gone_meanwhile(page):
     RunStore(runs_file()).delete(number)
 
 
-RUNS = {"delete twice": press("Delete"), "go on with what was deleted": press("Go on with this run")}
+def delete(page):
+    """Press, and press again on what the button then asks."""
+    page.click("Delete")
+    page.click(f"Really delete run {page.state.runs[-1].number}?")
+
+
+RUNS = {"delete twice": delete, "go on with what was deleted": press("Go on with this run")}

@@ -1,6 +1,6 @@
 """What the page says comes next."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import ipywidgets as w
 import pytest
@@ -42,6 +42,24 @@ def test_step_by_step(state):
     state.choose_ranks(rank_in=2)
     assert next_of(state).name == "Compress and recover"
     assert "changed" in next_of(state).words
+
+
+def test_fine_tuning_that_made_it_worse_is_not_ticked(state):
+    done(state, state.compress())
+    done(state, state.calibrate())
+    score = replace(state.latest.validation, top1=state.latest.validation.top1 - 5)
+    state.results = (*state.results, replace(state.latest, stage="fine-tuned", validation=score))
+    step = next_of(state)
+    assert step.name == "Compress and recover"
+    assert step.words.endswith("worse than before: press Compress, and Fine-tune with a smaller learning rate.")
+
+
+def test_one_stage_is_little_to_compare(state):
+    done(state, state.compress())
+    step = journey(state)[4]
+    assert "recover it, or compress by another plan" in step.words
+    done(state, state.calibrate())
+    assert journey(state)[4].words == "2 measured stages beside the original."
 
 
 def test_a_plan_that_saves_nothing(state):

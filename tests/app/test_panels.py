@@ -5,6 +5,7 @@ import json
 import ipywidgets as w
 import pytest
 
+from tests.app.test_state import done
 from workbench.app.panels.chooser import chooser
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.panels.layer_table import layer_table, rows
@@ -206,6 +207,20 @@ def test_a_bar_leaves_with_its_work(state):
         assert cancel.layout.visibility == "hidden"
         assert "Opening digits_vgg" in html(box)
     state.job.running = False
+
+
+def test_what_is_said_of_a_network_goes_as_another_is_opened(state):
+    box = progress_bar(state, "Compressing")
+    done(state, state.compress())
+    assert "<b>Compressing</b>: done in" in html(box)
+    done(state, state.resume(state.number))
+    assert "<b>Compressing</b>: done in" in html(box)
+    state.compress()
+    state.job.cancel()
+    done(state)
+    state.open(network="resnet20", weights="random")
+    assert "Compressing" not in html(box)
+    done(state)
 
 
 def test_what_was_wrong_with_a_number_is_not_said_of_later_work(state):

@@ -96,7 +96,17 @@ def test_deleting_and_downloading(state):
     assert [line["run"] for line in lines] == ["1", "2"]
     assert float(lines[0]["decomposed validation top1"]) == pytest.approx(state.latest.validation.top1)
     table.selected = "1"
-    find(panel, w.Button, "Delete").click()
+    delete = find(panel, w.Button, "Delete")
+    delete.click()
+    assert delete.description == "Really delete run 1?"
+    table.selected = "2"  # somebody thinks better of it
+    assert delete.description == "Delete"
+    delete.click()
+    table.selected = "1"
+    delete.click()
+    assert [run.number for run in state.runs] == [1, 2]
+    delete.click()
+    assert delete.description == "Delete"
     assert [run.number for run in state.runs] == [2]
     assert table.selected == ""
     assert len(RunStore(runs_file())) == 1

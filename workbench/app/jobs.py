@@ -63,7 +63,8 @@ class Job(HasTraits):
         if self.running:
             return False
         self._cancel.clear()
-        self._set_at_once(title=title, note="", error="", progress=0.0, running=True)
+        with self.hold_trait_notifications():  # nobody sees the new title beside how the work before it ended
+            self._set(title=title, note="", error="", progress=0.0, running=True)
         atexit.register(self._leave)
         with self._ended:
             self._under_way += 1
@@ -100,12 +101,7 @@ class Job(HasTraits):
             fault = f"{self.title} stopped because of a fault in the workbench ({type(error).__name__})"
             end |= {"note": "stopped", "error": f"{fault}; the log has the details."}
         atexit.unregister(self._leave)
-        self.post(lambda: self._set_at_once(**end, running=False))
-
-    def _set_at_once(self, **traits: object) -> None:
-        """All before anybody is told: nobody sees a new title beside how the work before it ended."""
-        with self.hold_trait_notifications():
-            self._set(**traits)
+        self.post(lambda: self._set(**end, running=False))
 
     def _set(self, **traits: object) -> None:
         for name, value in traits.items():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from workbench.app.history import BASELINE
 from workbench.app.state import State
 from workbench.app.tasks import ENOUGH, FOR_ME
 
@@ -96,12 +97,21 @@ def _recovered(state: State) -> tuple[bool, bool, str]:
     stage = f"Run {latest.number} is {latest.stage}"
     if latest.score is not None and original is not None and original.score is not None:
         stage += f": {original.score.top1:.1f} → {latest.score.top1:.1f} % right"
+    if latest.stage == "fine-tuned" and _best_before(state) > (latest.score.top1 if latest.score else 0.0) + ENOUGH:
+        return False, False, f"{stage}, worse than before: press Compress, and Fine-tune with a smaller learning rate."
     recoverable = state.calibratable or state.trainable
     if latest.stage == "decomposed" and recoverable and (latest.score is None or points_lost(state) > 0):
         return False, False, f"{stage}. Bring accuracy back: press Calibrate, then Fine-tune."
     if latest.stage == "calibrated" and state.trainable and points_lost(state) > ENOUGH:
         return False, False, f"{stage}. Bring the rest back: press Fine-tune."
     return True, False, f"{stage}."
+
+
+def _best_before(state: State) -> float:
+    """Top-1 of the best earlier stage of the newest network; 0 where there is none, or no score."""
+    latest = state.latest
+    own = (r for r in state.results if r is not latest and latest is not None and r.number == latest.number)
+    return max((r.score.top1 for r in own if r.score is not None and r.stage != BASELINE), default=0.0)
 
 
 def points_lost(state: State) -> float:
@@ -114,4 +124,6 @@ def points_lost(state: State) -> float:
 
 def _compared(state: State) -> str:
     number = len(state.results) - 1
-    return f"{number} measured stage{'s' if number != 1 else ''} beside the original."
+    if number < 2:
+        return "1 stage beside the original: recover it, or compress by another plan, to have more to compare."
+    return f"{number} measured stages beside the original."

@@ -33,7 +33,8 @@ function render({ model, el }) {
     if (!card) return;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     card.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
-    const first = card.querySelector("button:not(:disabled), select, input, [tabindex='0']");
+    const controls = "button:not(:disabled), select:not(:disabled), input:not(:disabled)"; // a term would open its hint
+    const first = card.querySelector(controls) || card.querySelector("[tabindex='0']");
     if (first) first.focus({ preventScroll: true });
   }
 

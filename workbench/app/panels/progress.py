@@ -26,7 +26,9 @@ def progress_bar(state: State, *titles: str, but: str = "nothing", idle: str = "
 
     def refresh(_: object = None) -> None:
         if not ours():
-            if not text.value:
+            another = state.opening and not job.title.startswith("Opening run")
+            if another or not text.value:  # what was said is about the network before
+                error.value = ""
                 text.value = f"<div class='wb-status'><b>{escape(idle)}</b></div>"
             bar.layout.visibility = cancel.layout.visibility = "hidden"
             return  # shown elsewhere; what stands here stays, so that nothing jumps

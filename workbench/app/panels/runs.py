@@ -33,7 +33,8 @@ def runs_panel(state: State) -> w.Widget:
     """The table of runs, and what can be done with the picked one."""
     table = LayerTable(label="Runs", columns=COLUMNS)
     resume = w.Button(description="Go on with this run", tooltip="Make it the compressed network again, from the store")
-    forget = w.Button(description="Delete", tooltip="Take the picked run out of the store, for good")
+    forget = w.Button(description="Delete", layout={"width": "auto", "min_width": "148px"})
+    asked = 0  # the run of which the button has asked whether it is really to go
     csv, note = w.HTML(), w.HTML()
 
     def picked() -> int:
@@ -49,11 +50,27 @@ def runs_panel(state: State) -> w.Widget:
         problem = f"<div class='wb-error' role='alert'>{escape(state.unkept)}</div>" if state.unkept else ""
         note.value = f"<div class='wb-soft'>{words}</div>{problem}"
 
+    def ask(number: int = 0) -> None:
+        nonlocal asked
+        asked = number
+        forget.description = f"Really delete run {number}?" if number else "Delete"
+        forget.button_style = "danger" if number else ""
+        forget.tooltip = "It cannot be had again" if number else "Take the picked run out of the store, for good"
+
+    def delete(_: object) -> None:
+        number = picked()
+        if not number or asked == number:  # without one it is said that one is to be picked
+            ask()
+            state.forget(number)
+        else:
+            ask(number)
+
     def busy(_: object = None) -> None:
         resume.disabled = forget.disabled = not picked() or state.job.running
+        ask()  # whoever does something else does not want it
 
     resume.on_click(lambda _: state.resume(picked()))
-    forget.on_click(lambda _: state.forget(picked()))
+    forget.on_click(delete)
     state.observe(fill, ["runs", "unkept"])
     state.job.observe(busy, ["running"])
     table.observe(busy, ["selected"])
