@@ -126,6 +126,15 @@ def test_compress_for_me(state):
     assert [s.name for s in stored.stages if s.split == "validation"] == first
 
 
+def test_compress_for_me_says_that_it_took_another_plan(state):
+    state.plan = state.plan.keep(*(part.name for part in state.plan))
+    done(state, state.compress_for_me())
+    assert state.job.error == ""
+    assert state.notice == f"The plan saved nothing: this one is for MACs x{state.plan.macs_ratio:.2f} fewer."
+    assert state.plan.macs_ratio >= 2
+    assert state.compressed_as_planned
+
+
 @pytest.mark.slow
 def test_compress_for_me_saves_less_if_much_is_lost(state):
     """Ranks so small that nothing brings the accuracy back; a gentler budget does."""
@@ -143,6 +152,7 @@ def test_compress_for_me_saves_less_if_much_is_lost(state):
     assert costs == sorted(costs)
     assert state.planning.planner == "budget"
     assert state.compressed_as_planned
+    assert state.notice.startswith("More than 1 point of accuracy was lost: this one is for MACs x")
     state.undo()
     assert state.plan != state.smaller.plan
     while state.undoable:

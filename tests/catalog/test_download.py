@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import io
 import pickle
+import socket
 import tarfile
 import threading
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -166,6 +168,15 @@ def test_half_a_checkpoint_that_something_left_is_fetched_again(server, pretrain
     wb.load_network("squeezenet1_1", weights="pretrained")
     assert len(server.asked) == 1
     assert pretrained.path.read_bytes() == server.files[f"/{pretrained.path.name}"]
+
+
+def test_a_server_that_is_not_found_is_said_in_words(tmp_path, monkeypatch):
+    def nobody(*_, **__):
+        raise URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr("workbench.catalog.download.urlopen", nobody)
+    with pytest.raises(DownloadError, match=r"its server is not found from here, as where there is no network$"):
+        fetch("https://example.org/a.bin", tmp_path / "a.bin")
 
 
 def test_pretrained_weights_without_a_network(pretrained):

@@ -6,7 +6,7 @@ from pathlib import Path
 from workbench.app.jobs import Job, sentence
 from workbench.app.results import Result, measure
 from workbench.catalog.local import load_local
-from workbench.catalog.networks import OWN, image_size, load_network
+from workbench.catalog.networks import OR_NONE, OWN, image_size, load_network
 from workbench.catalog.weights import WeightsError
 from workbench.compression.data import Data
 from workbench.compression.network import Network
@@ -101,4 +101,5 @@ def _load(job: Job, choice: Choice) -> tuple[Network, str]:
     try:
         return load_network(choice.network, weights="pretrained", progress=fetching), ""
     except WeightsError as error:
-        return load_network(choice.network, weights=None), f"Opened with random weights: {sentence(error)}"
+        why = sentence(ValueError(str(error).removesuffix(OR_NONE)))
+        return load_network(choice.network, weights=None), f"Opened with random weights: {why}"

@@ -12,6 +12,7 @@ from workbench.app.results import Result
 from workbench.app.work import Worked
 from workbench.compression.plan import Plan, PlanError
 from workbench.compression.sensitivities import sensitivities
+from workbench.compression.table import times
 from workbench.measure.lookup import measure_times
 
 SENSED = 48
@@ -195,13 +196,13 @@ class Tasks(Worked):
         def work(bench: Bench) -> None:
             if plan is None or self.spectra is None or self.original is None:
                 raise ValueError("open a network first")
-            tried, results, number = plan, self.results, self._next_number()
+            tried, results, number, why = plan, self.results, self._next_number(), "The plan saved nothing"
             budget = replace(planning, planner="budget", layers="all", weights_ratio=1.0)
             if tried.macs_ratio < SOME:  # nothing is saved yet
                 tried = self._budgeted(budget := replace(budget, macs_ratio=2.0), plan)
             for attempt in range(ATTEMPTS):
                 if tried is not plan:
-                    self._foreseen(budget, tried)
+                    self._foreseen(budget, tried, f"{why}: this one is for MACs {times(tried.macs_ratio)} fewer.")
                 part = bench.job.part(attempt / ATTEMPTS, (attempt + 1) / ATTEMPTS, f"try {attempt + 1}")
                 results = self._tried(bench, part, tried, number, results)
                 lost = self._lost(results[-1])
@@ -211,6 +212,7 @@ class Tasks(Worked):
                 number = max(number, *(r.number for r in results)) + 1
                 budget = replace(budget, macs_ratio=gentler)
                 tried = self._budgeted(budget, plan)
+                why = f"More than {ENOUGH:g} point of accuracy was lost"
 
         return self._start(f"{FOR_ME} {self.network.name if self.network else ''}", work)
 
@@ -250,11 +252,12 @@ class Tasks(Worked):
         except PlanError:  # what is kept by hand is in the way
             return budget.plan(self.spectra, self.measured)
 
-    def _foreseen(self, planning: Planning, plan: Plan) -> None:
-        """The plan that is tried is the one on the page, and can be undone."""
+    def _foreseen(self, planning: Planning, plan: Plan, why: str) -> None:
+        """The plan that is tried is the one on the page, with why it is another, and can be undone."""
 
         def change() -> None:
             self._remember("another way to plan")
             self._put(planning, plan)
+            self.notice = why
 
         self.job.post(change)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from http.client import HTTPException
@@ -106,7 +107,10 @@ def _receive(
 
 
 def _why(error: BaseException) -> str:
-    return " ".join(str(getattr(error, "reason", "") or error).split()) or type(error).__name__
+    reason = getattr(error, "reason", "") or error
+    if isinstance(reason, socket.gaierror):
+        return "its server is not found from here, as where there is no network"
+    return " ".join(str(reason).split()) or type(error).__name__
 
 
 def _size(count: int) -> str:

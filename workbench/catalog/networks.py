@@ -24,6 +24,8 @@ from workbench.compression.network import Network
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+OR_NONE = ", or take weights=None"
+"""How a sentence about weights that cannot be had ends, for people who write code."""
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
 """In the names of torchvision's checkpoints: the beginning of the file's sha256."""
 
@@ -228,7 +230,7 @@ def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], No
         except DownloadError as error:
             raise WeightsError(
                 f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
-                f"{found.url} and put it into {path.parent}, or take weights=None"
+                f"{found.url} and put it into {path.parent} (torch.hub's){OR_NONE}"
             ) from None
     load_weights(model, _renamed(name, read_weights(path)), path.name)
     return f"torchvision {found}", _checksum(path)
