@@ -303,3 +303,34 @@ def test_the_numbers_are_those_of_the_network(journey, spectra):
     with journey.expect_download() as waiting:
         link.click()
     assert waiting.value.path().read_text(encoding="utf-8").startswith("run,created,network")
+
+
+def test_hints_open_inside_their_card(journey):
+    journey.set_viewport_size({"width": 1280, "height": 900})
+    beyond = """() => [...document.querySelectorAll('.wb-card .wb-term')].filter(e => e.checkVisibility()).map(e => {
+      e.focus({ preventScroll: true });
+      const hint = getComputedStyle(e, '::after'), card = e.closest('.wb-card').getBoundingClientRect();
+      const left = e.getBoundingClientRect().left + parseFloat(hint.left);
+      return [e.textContent, hint.content !== 'none', left - card.left, card.right - left - parseFloat(hint.width)];
+    })"""
+    found = journey.evaluate(beyond)
+    assert len(found) > 10
+    assert [row for row in found if not row[1] or min(row[2:]) < 0] == []
+
+
+@pytest.mark.parametrize(("step", "where"), [("4, Compress and recover", "button"), ("5, Compare", "card")])
+def test_a_step_leads_to_its_first_control_and_opens_no_hint(journey, step, where):
+    journey.get_by_role("button", name=step).click()
+    script = """() => {
+      const e = document.activeElement;
+      return e.matches('.wb-card') ? 'card' : e.matches('.wb-card .jupyter-button') ? 'button' : e.outerHTML;
+    }"""
+    assert journey.evaluate(script) == where
+
+
+def test_a_box_for_whole_numbers_shows_the_number_that_was_taken(journey):
+    box = journey.get_by_label("epochs")
+    for typed, taken in (("2.5", "2"), ("1e1", "1"), ("3", "3")):
+        box.fill(typed)
+        box.press("Tab")
+        assert box.input_value() == taken

@@ -214,7 +214,7 @@ def sources(before: Energy, after: Energy) -> str:
     if before.measured or before.source == after.source:
         return before.source
     first, second = (one.source.removesuffix(SOURCE).rstrip("; ") for one in (before, after))
-    return f"original, {first}; compressed, {second}; {SOURCE}"
+    return f"Original, {first}; compressed, {second}; {SOURCE}"
 
 
 def _planned(plan: Plan) -> list[ConvShape]:

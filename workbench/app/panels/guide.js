@@ -33,9 +33,11 @@ function render({ model, el }) {
     if (!card) return;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     card.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
-    const controls = "button:not(:disabled), select:not(:disabled), input:not(:disabled)"; // a term would open its hint
-    const first = card.querySelector(controls) || card.querySelector("[tabindex='0']");
-    if (first) first.focus({ preventScroll: true });
+    // Not a term, which would open its hint over the others, and none of a figure's tools.
+    const controls = [".jupyter-button", "select", "input"].map((one) => `${one}:not(:disabled)`).join(", ");
+    const first = card.querySelector(controls) || card;
+    if (first === card) card.tabIndex = -1;
+    first.focus({ preventScroll: true });
   }
 
   const MARKS = { done: "✓", missing: "", next: "", open: "" };

@@ -1,5 +1,9 @@
 // What ipywidgets leaves without a name gets one: the handles of sliders, their numbers, and inputs that have only a
-// hint. It looks again whenever something is added to the page.
+// hint. It looks again whenever something is added to the page. And it mends two things when the focus moves: a hint that
+// would be cut off by its card opens further left, and a box for whole numbers shows the one that was taken, which of
+// "1e9" is 1.
+const HINT = 366; // pixels of the widest hint, with its border
+
 function name(root) {
   const text = (widget) => widget.querySelector(".widget-label")?.textContent.trim() || widget.title || "";
   const set = (element, value) => {
@@ -20,6 +24,19 @@ function name(root) {
   for (const scroller of root.querySelectorAll(".wb-scroll")) scroller.tabIndex = 0;
 }
 
+function place({ target }) {
+  if (!target.matches?.(".wb-term")) return;
+  const edge = target.closest(".wb-card, .wb")?.getBoundingClientRect().right ?? innerWidth;
+  const over = target.getBoundingClientRect().left + HINT - edge;
+  target.style.setProperty("--wb-shift", `${-Math.max(0, Math.ceil(over))}px`);
+}
+
+function whole({ target }) {
+  if (!target.matches?.("input[type=number][step='1']")) return;
+  const taken = parseInt(target.value, 10);
+  if (!Number.isNaN(taken) && String(taken) !== target.value) target.value = String(taken);
+}
+
 function render({ el }) {
   let root = null;
   let waiting = false;
@@ -37,7 +54,13 @@ function render({ el }) {
     if (!document.querySelector("main, [role=main]")) root.setAttribute("role", "main");
     name(root);
     watch.observe(root, { childList: true, subtree: true });
+    root.addEventListener("focusin", place);
+    root.addEventListener("focusout", whole);
   });
-  return () => watch.disconnect();
+  return () => {
+    watch.disconnect();
+    root?.removeEventListener("focusin", place);
+    root?.removeEventListener("focusout", whole);
+  };
 }
 export default { render };
