@@ -91,6 +91,7 @@ def test_errors_are_one_sentence_and_the_log_has_the_rest(caplog):
     assert job.error == "The file is empty."
     assert not job.running
     assert "Traceback" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     job = finished(job, "Dividing", fault)
     assert job.error == (
         "Dividing stopped because of a fault in the workbench (ZeroDivisionError); the log has the details."

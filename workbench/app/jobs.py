@@ -94,7 +94,7 @@ class Job(HasTraits):
         except Cancelled:
             end |= {"note": f"cancelled after {time.perf_counter() - started:.1f} s"}
         except (ValueError, OSError, LookupError) as error:
-            log.exception("%s failed", self.title)
+            log.warning("%s stopped", self.title, exc_info=True)  # what was given is at fault, not the workbench
             end |= {"note": "stopped", "error": sentence(error)}
         except Exception as error:
             log.exception("%s failed", self.title)

@@ -75,6 +75,7 @@ def chooser(state: State) -> w.Widget:
 
     for field, box in (("network", network), ("weights", weights), ("data", data)):
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
+    state.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
     state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
     state.job.observe(fill, ["running"])
     state.job.observe(partial(_tidy, state, upload), ["running"])

@@ -14,6 +14,9 @@ from workbench.compression.ranks import CHOICES
 POLICIES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 
+SENSE = "Compress each layer alone and see how the answers change: budgets then spare the layers that matter"
+CLOCK = "Measure here how long every layer takes as it is and at several ranks; kept for the next time"
+
 
 def planner_panel(state: State) -> w.Widget:
     """Settings of the planner, a sentence about each way, and a button that measures which layers matter."""
@@ -27,14 +30,7 @@ def planner_panel(state: State) -> w.Widget:
     small.style.description_width = "146px"
     multiple = _box(w.Dropdown, "Ranks", 200, options=MULTIPLES)
     reset = w.Button(description="Reset plan", tooltip="Undo all edits by hand: every layer as the planner says")
-    sense = w.Button(
-        description="Measure layers",
-        tooltip="Compress each layer alone and see how the answers change: budgets then spare the layers that matter",
-    )
-    clock = w.Button(
-        description="Time layers",
-        tooltip="Measure here how long every layer takes as it is and at several ranks; kept for the next time",
-    )
+    sense, clock = w.Button(description="Measure layers"), w.Button(description="Time layers")
     fields = {
         "planner": planner,
         "layers": layers,
@@ -66,6 +62,10 @@ def planner_panel(state: State) -> w.Widget:
             box.layout.display = "none" if way == "evbmf" else ""
         clock.disabled = state.job.running or state.plan is None or state.times is not None
         sense.disabled = state.job.running or state.plan is None or not state.calibratable or state.measured is not None
+        known = "The layers' times are known, and kept for this machine: the budget goes by them"
+        clock.tooltip = known if state.times is not None else CLOCK
+        known = "It is known how the answers change: the budget goes by that"
+        sense.tooltip = known if state.measured is not None else SENSE
         words.value = f"<div class='wb-soft'>{explained(state)}</div>"
         notice.value = f"<div class='wb-notice'>{escape(state.notice)}</div>"
 

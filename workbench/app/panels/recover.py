@@ -105,6 +105,8 @@ def advice_text(state: State) -> str:
         return "The network is being opened."
     if state.job.running:
         return "The network is being worked on; you can go on looking and planning."
+    if state.latest is None and state.plan.macs_ratio <= 1.001 and state.plan.weights_ratio <= 1.001:
+        return "<b>This plan saves nothing yet.</b> Take a budget of work in step 3, or other layers."
     if state.latest is None:
         return (
             "<b>Next: Compress.</b> Every planned layer is replaced by its small factors. "
