@@ -62,7 +62,7 @@ def test_without_counters_every_joule_is_an_estimate(network, smaller, no_counte
     assert before.trace is None
     figure = energy_figure()
     fill_energy(figure, {"original": before})
-    assert figure.layout.yaxis.title.text == "mJ for one image (estimate)"
+    assert figure.layout.yaxis.title.text == "µJ for one image (estimate)"
     assert "no energy counters" in str(before)
 
 
@@ -159,6 +159,16 @@ def test_where_two_estimates_come_from_names_what_was_counted_of_each(network, s
         assert one.source.removesuffix(SOURCE).rstrip("; ") in text
     assert text.count(SOURCE) == 1
     assert sources(before, before) == before.source
+
+
+@pytest.mark.parametrize(("joules", "title", "height"), [(2.5, "J", 2.5), (2.5e-2, "mJ", 25), (2.5e-4, "µJ", 250)])
+def test_the_axis_has_the_unit_of_the_words(joules, title, height):
+    figure = energy_figure()
+    fill_energy(figure, {"original": Energy(joules, False, "a table", "net", parts={"all": joules})})
+    assert figure.layout.yaxis.title.text == f"{title} for one image (estimate)"
+    assert figure.data[0].y == pytest.approx((height,))
+    assert f"{height:.3g}" in figure.data[-1].text[0].replace("25.0", "25").replace("2.50", "2.5")
+    assert f" {title}" in figure.data[-1].text[0]
 
 
 def test_less_and_more(network, smaller):

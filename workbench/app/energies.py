@@ -49,23 +49,29 @@ def fill_energy(figure: Drawing, energies: Mapping[str, Energy]) -> None:
     label = "".join(labels)
     names = list(dict.fromkeys(part for energy in energies.values() for part in energy.parts))[: len(SHADES)]
     found = list(energies.items())
+    unit, scale = _unit(max((energy.joules for energy in energies.values()), default=1e-3))
     with figure.batch_update():
         for i, trace in enumerate(figure.data[:-2]):
             part = names[i] if i < len(names) else ""
             bars = [(who, energy.parts[part]) for who, energy in found if part in energy.parts]
             trace.visible, trace.name = bool(bars), f"{part} ({label})"
-            trace.x, trace.y = [who for who, _ in bars], [1e3 * joules for _, joules in bars]
+            trace.x, trace.y = [who for who, _ in bars], [scale * joules for _, joules in bars]
             trace.customdata = [f"<b>{who}</b><br>{part}: {quantity(j, 'J')} ({label})" for who, j in bars]
         whole, text = figure.data[-2:]
         whole.x = text.x = [who for who, _ in found]
-        whole.y = [1e3 * energy.joules for _, energy in found]
-        text.y = [1e3 * (energy.most or energy.joules) for _, energy in found]
+        whole.y = [scale * energy.joules for _, energy in found]
+        text.y = [scale * (energy.most or energy.joules) for _, energy in found]
         text.text = [f"<b>{energy.text}</b>" for _, energy in found]
         whole.customdata = text.customdata = [_hover(who, energy) for who, energy in found]
-        whole.error_y.array = [1e3 * ((energy.most or energy.joules) - energy.joules) for _, energy in found]
-        whole.error_y.arrayminus = [1e3 * (energy.joules - (energy.least or energy.joules)) for _, energy in found]
-        figure.layout.yaxis.title.text = f"mJ for one image ({label})" if label else "mJ for one image"
+        whole.error_y.array = [scale * ((energy.most or energy.joules) - energy.joules) for _, energy in found]
+        whole.error_y.arrayminus = [scale * (energy.joules - (energy.least or energy.joules)) for _, energy in found]
+        figure.layout.yaxis.title.text = f"{unit} for one image ({label})" if label else f"{unit} for one image"
         say_if_empty(figure, not found, "The energy for one image appears here.")
+
+
+def _unit(joules: float) -> tuple[str, float]:
+    """In what the axis is, and how many of it are a joule: the same as in the words of the largest bar."""
+    return next((pair for pair in (("J", 1.0), ("mJ", 1e3)) if joules * pair[1] >= 1), ("µJ", 1e6))
 
 
 def _hover(who: str, energy: Energy) -> str:
