@@ -122,6 +122,21 @@ def test_settings_plan_alike(spectra):
         Planning(strength=-1.0).plan(spectra)
 
 
+def test_settings_come_back_from_what_was_kept():
+    settings = Planning("budget", "all", macs_ratio=4.0, rank_multiple=8)
+    assert Planning.of(settings.used()) == settings
+    assert Planning.of({**settings.used(), "source": "a file"}) == settings
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"planner": "magic"}, {"layers": "some"}, {"macs_ratio": "4"}, {"strength": float("nan")}, {"planner": []}],
+)
+def test_settings_that_make_no_sense(values):
+    with pytest.raises(ValueError, match="settings of the planner make no sense"):
+        Planning.of(values)
+
+
 def test_a_budget_of_time_needs_the_clock_once(state, monkeypatch):
     from tests.compression.test_times import machine
 

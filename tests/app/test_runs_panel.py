@@ -74,6 +74,25 @@ def test_another_session_finds_them_and_goes_on(state, data):
     assert other.latest.number == calibrated.number + 1
 
 
+def test_the_settings_come_back_with_the_run(state):
+    state.replan(planner="budget", layers="all", macs_ratio=4.0, rank_multiple=4)
+    done(state, state.compress())
+    budgeted = state.plan
+    state.replan(planner="evbmf", layers="default")
+    done(state, state.compress())
+    evbmf = state.plan
+    done(state, state.resume(1))
+    assert state.job.error == ""
+    assert (state.planning.planner, state.planning.layers, state.planning.macs_ratio) == ("budget", "all", 4.0)
+    assert state.planning.rank_multiple == 4
+    assert [(p.name, p.rank_out) for p in state.plan] == [(p.name, p.rank_out) for p in budgeted]
+    assert state.compressed_as_planned
+    assert state.undoable == "the plan of run 1"
+    state.undo()
+    assert state.plan == evbmf
+    assert state.planning.planner == "evbmf"
+
+
 def find_table(panel):
     return next(child for child in panel.children if isinstance(child, LayerTable))
 

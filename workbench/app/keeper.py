@@ -12,12 +12,11 @@ from typing import Any
 from traitlets import Bool, HasTraits, Instance, Unicode
 
 from workbench.app.history import BASELINE
-from workbench.app.planning import PLANNERS, Planning
+from workbench.app.planning import Planning
 from workbench.app.recovery import LESSONS, SCHEDULES, Training
 from workbench.app.sessions import Left, Saved, Sessions, is_browser
 from workbench.app.state import State
 from workbench.compression.plan import Plan, PlanError
-from workbench.compression.ranks import CHOICES
 
 log = logging.getLogger(__name__)
 
@@ -169,12 +168,7 @@ class Keeper(HasTraits):
         state = self.state
         if state.spectra is None:
             return
-        names = {field.name for field in fields(Planning)}
-        planning = Planning(**{name: value for name, value in saved.planning.items() if name in names})
-        numbers = (planning.strength, planning.macs_ratio, planning.time_ratio, planning.weights_ratio)
-        sane = planning.planner in PLANNERS and planning.layers in dict(CHOICES)
-        if not sane or not all(0.1 <= number <= 100 for number in (*numbers, planning.rank_multiple)):
-            raise ValueError("settings of the planner make no sense")
+        planning = Planning.of(saved.planning)
         try:
             plan = Plan.from_json(saved.plan, state.spectra)
         except PlanError as error:

@@ -1,6 +1,7 @@
 """The plan of a session: how the ranks of the whole network are chosen, and edits by hand. No widgets."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from traitlets import HasTraits, Instance, Unicode, observe
@@ -9,7 +10,7 @@ from workbench.app.edits import Edits
 from workbench.app.jobs import sentence
 from workbench.compression.budget import budget_plan
 from workbench.compression.plan import Plan, PlanError
-from workbench.compression.ranks import evbmf_plan
+from workbench.compression.ranks import CHOICES, evbmf_plan
 from workbench.compression.sensitivities import Sensitivities
 from workbench.compression.spectra import Spectra
 from workbench.compression.times import Times
@@ -56,6 +57,22 @@ class Planning:
     time_ratio: float = 1.5
     weights_ratio: float = 1.0
     rank_multiple: int = 1
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Planning":
+        """From what was kept of one; settings that had no say are as they are at first.
+
+        Raises
+        ------
+        ValueError : if they make no sense.
+        """
+        names = {field.name for field in fields(cls)}
+        found = cls(**{name: value for name, value in values.items() if name in names})
+        numbers = (found.strength, found.macs_ratio, found.time_ratio, found.weights_ratio, found.rank_multiple)
+        sane = found.planner in list(PLANNERS) and found.layers in list(dict(CHOICES))
+        if not sane or not all(isinstance(number, int | float) and 0.1 <= number <= 100 for number in numbers):
+            raise ValueError("settings of the planner make no sense")
+        return found
 
     def used(self) -> dict[str, Any]:
         """Those of them that have a say in the plan."""

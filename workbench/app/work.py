@@ -9,11 +9,12 @@ from traitlets import Dict, Instance, Int, Tuple, Unicode
 
 from workbench.app.history import BASELINE, History, results_of
 from workbench.app.jobs import Job, sentence
-from workbench.app.planning import Planned
+from workbench.app.planning import Planned, Planning
 from workbench.app.recovery import Bench, Stage
 from workbench.app.results import Result
 from workbench.compression.data import Data
 from workbench.compression.network import Network
+from workbench.compression.plan import Plan
 from workbench.run import Run
 
 
@@ -150,9 +151,19 @@ class Worked(Planned):
             shown = [r for r in self.results if r.number != number]
             results = (*shown, *results_of(run))
             plan = replace(stage.network.plan, spectra=self.spectra) if stage.network.plan else self.plan
-            self._later(smaller=stage.network, number=number, results=results, plan=plan, curve=())
+            self._later(smaller=stage.network, number=number, results=results, curve=())
+            self.job.post(lambda: self._plan_of_run(run, plan))
 
         return self._start(f"Opening run {number}", work)
+
+    def _plan_of_run(self, run: Run, plan: Plan | None) -> None:
+        """Its plan and the settings that gave it, if it was kept with them; it can be undone."""
+        try:
+            planning = Planning.of(run.settings) if "planner" in run.settings else self.planning
+        except ValueError:  # of another version, or changed by hand
+            planning = self.planning
+        self._remember(f"the plan of run {run.number}")
+        self._put(planning, plan)
 
     def forget(self, number: int) -> None:
         """Take a run out of the store for good; what is worked on stays."""
