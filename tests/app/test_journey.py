@@ -12,6 +12,7 @@ from workbench.app.exports import Exports
 from workbench.app.journey import NAMES, journey, points_lost
 from workbench.app.keeper import Keeper
 from workbench.app.panels.guide import Guide, guide_panel
+from workbench.app.panels.recover import advice_text
 from workbench.app.speeds import Speeds
 from workbench.app.state import State
 
@@ -68,6 +69,7 @@ def test_a_plan_that_saves_nothing(state):
         state.keep_layer()
     assert next_of(state).name == "Plan"
     assert "saves nothing" in next_of(state).words
+    assert advice_text(state).startswith("<b>This plan saves nothing yet.</b>")
 
 
 def test_what_comes_with_the_page_is_not_ticked(state):

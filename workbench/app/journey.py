@@ -6,6 +6,7 @@ from typing import Literal
 from workbench.app.history import BASELINE
 from workbench.app.state import State
 from workbench.app.tasks import ENOUGH, FOR_ME
+from workbench.compression.plan import Plan
 
 Status = Literal["done", "next", "open", "missing"]
 
@@ -62,7 +63,7 @@ def _words(state: State, timed: bool, exported: bool) -> list[tuple[bool, bool, 
     opened = f"{network.name} on {state.data.name if state.data else 'no data'}."
     edited = sum(part.by_hand for part in plan)
     planned = f"MACs x{plan.macs_ratio:.2f} fewer" + (f", {edited} layers by hand." if edited else ".")
-    if plan.macs_ratio <= 1.001 and plan.weights_ratio <= 1.001:
+    if saves_nothing(plan):
         planned = "This plan saves nothing yet: take a budget of work, or other layers."
         idle = latest is None
     else:
@@ -112,6 +113,11 @@ def _best_before(state: State) -> float:
     latest = state.latest
     own = (r for r in state.results if r is not latest and latest is not None and r.number == latest.number)
     return max((r.score.top1 for r in own if r.score is not None and r.stage != BASELINE), default=0.0)
+
+
+def saves_nothing(plan: Plan) -> bool:
+    """Whether a plan leaves the network as it is, or as good as that."""
+    return plan.macs_ratio <= 1.001 and plan.weights_ratio <= 1.001
 
 
 def points_lost(state: State) -> float:

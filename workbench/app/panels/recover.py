@@ -7,7 +7,7 @@ import ipywidgets as w
 from workbench.app.comparison import fill_stages, stages_figure
 from workbench.app.figures import curve_figure, fill_curve
 from workbench.app.glossary import term
-from workbench.app.journey import points_lost
+from workbench.app.journey import points_lost, saves_nothing
 from workbench.app.panels.figure_view import FigureView
 from workbench.app.panels.numbers import NumberBox, WholeBox
 from workbench.app.panels.progress import progress_bar
@@ -105,7 +105,7 @@ def advice_text(state: State) -> str:
         return "The network is being opened."
     if state.job.running:
         return "The network is being worked on; you can go on looking and planning."
-    if state.latest is None and state.plan.macs_ratio <= 1.001 and state.plan.weights_ratio <= 1.001:
+    if state.latest is None and saves_nothing(state.plan):
         return "<b>This plan saves nothing yet.</b> Take a budget of work in step 3, or other layers."
     if state.latest is None:
         return (
