@@ -218,5 +218,6 @@ def test_a_slower_network_is_not_called_faster(state, quick):
     samples = {"original": np.full(7, 0.0099), "compressed": np.full(7, 0.01)}
     slow = Latency("eager", 1, 1, False, samples)
     text = findings_html(replace(model.findings, speed=Speed(2.0, {"eager": slow}, {})))
-    assert "<b>x1.01 slower</b>" in text
+    assert "<b>x1.01 slower</b><span class='wb-loss'>" in text
+    assert "wb-loss" not in findings_html(model.findings)
     assert "<b>x2.00 fewer</b>" in text

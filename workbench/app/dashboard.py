@@ -164,8 +164,8 @@ def build_dashboard(
                     state,
                     7,
                     "Take it home: export",
-                    "The compressed network as a file that runs on a phone, in other programs or in PyTorch. Each of "
-                    "these is run after writing, and its answers are compared with those of the network here.",
+                    "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first "
+                    "three are run after writing, and their answers are compared with the network's here.",
                 ),
                 export_panel(state, exports),
                 step=7,

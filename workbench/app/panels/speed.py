@@ -123,8 +123,10 @@ def findings_html(findings: Findings | None) -> str:
         ),
         (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
     )
+    loss = " class='wb-loss'"
     figures = "".join(
-        f"<div><small>{name}</small><b>{value}</b><span>{note}</span></div>" for name, value, note in cards
+        f"<div><small>{name}</small><b>{value}</b><span{loss if value.endswith('slower') else ''}>{note}</span></div>"
+        for name, value, note in cards
     )
     energy = escape(findings.saved_energy)
     rows = speed._repr_html_()
