@@ -19,11 +19,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 dashboard: $(STAMP)
-	@$(BIN)/python -m workbench.app.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
+	@$(BIN)/python -m workbench.app.server.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
 
 # For many: docs/operators.md. SETTINGS is a folder with a voila.json, which goes over deploy/class/voila.json.
 class: $(STAMP)
-	@$(BIN)/python -m workbench.app.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
+	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
 		--port "$(PORT)" --address "$(ADDRESS)"
 
 lab: $(STAMP)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from workbench.app.serve import ADDRESS, free_port
+from workbench.app.server.serve import ADDRESS, free_port
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
@@ -84,7 +84,7 @@ def served(command: Sequence[str], address: str, probe: str, log: Path, own: Map
 def dashboard(log: Path, *more: str, own: Mapping[str, str] | None = None) -> Iterator[Served]:
     """The dashboard as `make dashboard` serves it, at a free port; `more` are further arguments."""
     port = free_port()
-    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser", *more]
+    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser", *more]
     with served(command, f"http://{ADDRESS}:{port}/", "voila/static/voila.js", log, own or {}) as server:
         yield server
 

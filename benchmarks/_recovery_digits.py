@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import workbench as wb
-from workbench.compression.balance import balance
-from workbench.compression.budget import budget_plan
-from workbench.compression.calibrate import calibrate
-from workbench.compression.recipe import Recipe
+from workbench.plan.budget import budget_plan
+from workbench.recover.balance import balance
+from workbench.recover.calibrate import calibrate
+from workbench.recover.recipe import Recipe
 
 MACS_RATIO = 8.0
 RECIPE = Recipe(

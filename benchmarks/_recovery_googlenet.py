@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 import workbench as wb
-from workbench.compression.budget import budget_plan
-from workbench.compression.calibrate import calibrate
-from workbench.compression.distill import distill
-from workbench.compression.sensitivities import sensitivities
+from workbench.plan.budget import budget_plan
+from workbench.plan.importance import sensitivities
+from workbench.recover.calibrate import calibrate
+from workbench.recover.distill import distill
 
 SEED = 20160226
 RECOVERY, SENSITIVITIES = 200, 48

@@ -27,12 +27,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import workbench as wb
-from workbench.compression.balance import balance
-from workbench.compression.budget import budget_plan
-from workbench.compression.calibrate import calibrate
-from workbench.compression.recipe import Recipe
-from workbench.compression.scratch import from_scratch
-from workbench.compression.sensitivities import sensitivities
+from workbench.plan.budget import budget_plan
+from workbench.plan.importance import sensitivities
+from workbench.recover.balance import balance
+from workbench.recover.calibrate import calibrate
+from workbench.recover.recipe import Recipe
+from workbench.recover.scratch import from_scratch
 
 SEED = 20160226
 VALIDATION, SENSITIVITIES = 500, 128

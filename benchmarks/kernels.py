@@ -141,7 +141,7 @@ WHOLE = """
 import json, resource, sys, time
 import torch
 import workbench as wb
-from workbench.catalog.vision import torchvision
+from workbench.catalog.networks.torchvision import torchvision
 torch.manual_seed(0)
 network = wb.Network(torchvision("models").vgg16(weights=None).eval(), (3, 224, 224), name="vgg16")
 analyze, evbmf_plan = wb.analyze, wb.evbmf_plan  # imported before the clock runs

@@ -12,8 +12,8 @@ import torch
 
 import workbench as wb
 from benchmarks._report import parser, report
-from workbench.catalog.paper_table import PaperRow, paper_table
-from workbench.catalog.published import PUBLISHED
+from workbench.catalog.paper.published import PUBLISHED
+from workbench.catalog.paper.table import PaperRow, paper_table
 
 GOOGLENET = "googlenet_bvlc"
 

@@ -28,13 +28,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from benchmarks._report import parser, report
-from workbench.compression.budget import budget_plan
-from workbench.compression.plan import PlanError
-from workbench.measure.alone import Alone, cold
 from workbench.measure.latency import latency, speed
-from workbench.measure.lookup import input_shapes, measure_times
+from workbench.measure.layer_timer import Alone, cold
+from workbench.measure.layer_times import input_shapes, measure_times
 from workbench.measure.runtimes import RUNTIMES, available, example_inputs, missing
 from workbench.measure.time_plan import GAINS, hollow, time_plan
+from workbench.plan.budget import budget_plan
+from workbench.plan.plan import PlanError
 
 RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
 """Network -> the MAC ratios that its plan may have."""
@@ -141,7 +141,7 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
 def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
     """Where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind of layer.
 
-    Each layer and factor is timed by itself, as between two others (see :class:`~workbench.measure.alone.Alone`);
+    Each layer and factor is timed by itself, as between two others (see :class:`~workbench.measure.layer_timer.Alone`);
     `rest` is what the whole network takes beyond their sum: pooling, activations, copies.
     """
     alone = Alone(runtime, 1, True, network.device, cold=cold(network.model))

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
+from workbench.catalog.digits import CLASSES, digits_vgg
 
 import workbench as wb
-from workbench.catalog.digits import CLASSES, digits_vgg
 from workbench.files import write_atomically
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FunctionType
 
 import workbench as wb
-from workbench.app.glossary import TERMS
+from workbench.app.widgets.glossary import TERMS
 
 FOLDER = Path(__file__).parent
 MARKS = "<!-- terms: written by make api -->\n", "<!-- end of terms -->\n"

@@ -124,7 +124,7 @@ def test_every_other_variable_is_on_the_page_for_developers():
 
 
 def test_what_holds_for_a_class_is_what_the_page_says():
-    from workbench.app.serve import LIMITS, SHORTEST
+    from workbench.app.server.serve import LIMITS, SHORTEST
 
     text = read(FOLDER / "operators.md")
     for variable, value in LIMITS.items():

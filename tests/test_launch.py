@@ -50,7 +50,7 @@ def test_two_processes_give_the_same_as_one(alone, tmp_path):
     pytest.importorskip("accelerate")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["-m", "workbench.compression.finetune", "digits_vgg", "--plan", str(alone / "plan.json")]
+    command += ["-m", "workbench.recover.finetune", "digits_vgg", "--plan", str(alone / "plan.json")]
     command += ["--data", "digits", "--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr

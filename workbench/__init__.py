@@ -8,8 +8,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.app.dashboard import build_dashboard
-    from workbench.app.panels.factors import explore_ranks
-    from workbench.app.prints import (
+    from workbench.app.widgets.rank_explorer import explore_ranks
+    from workbench.catalog.datasets.load import load_data
+    from workbench.catalog.networks.load import load_network
+    from workbench.catalog.paper.table import paper_table
+    from workbench.exporters.files import Exported, export_executorch, export_onnx
+    from workbench.exporters.preparing import ExportError
+    from workbench.exporters.report import report_html
+    from workbench.exporters.weights import export_weights
+    from workbench.inspect.gallery import first_filters, gallery
+    from workbench.inspect.layerwise import layerwise
+    from workbench.inspect.rank_curve import sensitivity
+    from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
+    from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+    from workbench.kernels.unfolding import unfold
+    from workbench.measure.energy import energies, energy
+    from workbench.measure.explain import explain
+    from workbench.measure.latency import latency, speed
+    from workbench.measure.layer_times import measure_times
+    from workbench.measure.profile import profile, profiles
+    from workbench.measure.roofline import roofline
+    from workbench.measure.time_plan import time_plan
+    from workbench.network.data import Accuracy, Data, Split, accuracy
+    from workbench.network.network import Network
+    from workbench.plan.budget import budget_plan
+    from workbench.plan.evbmf import evbmf_plan
+    from workbench.plan.importance import Sensitivities, sensitivities
+    from workbench.plan.plan import LayerPlan, Plan
+    from workbench.plan.spectra import Spectra, analyze
+    from workbench.plot.static.factors import plot_factors
+    from workbench.plot.static.kernel import plot_energy, plot_growing_rank, plot_kernel, plot_unfoldings
+    from workbench.plot.static.results import (
         plot_filters,
         plot_free_energy,
         plot_gallery,
@@ -17,50 +46,21 @@ if TYPE_CHECKING:
         plot_sensitivity,
         plot_spectrum,
     )
-    from workbench.app.prints_factors import plot_factors
-    from workbench.app.prints_kernel import plot_energy, plot_growing_rank, plot_kernel, plot_unfoldings
-    from workbench.catalog.datasets import load_data
-    from workbench.catalog.networks import load_network
-    from workbench.catalog.paper_table import paper_table
-    from workbench.compression.balance import balance
-    from workbench.compression.budget import budget_plan
-    from workbench.compression.calibrate import calibrate
-    from workbench.compression.curves import sensitivity
-    from workbench.compression.data import Accuracy, Data, Split, accuracy
-    from workbench.compression.decompose import decompose, rebuild
-    from workbench.compression.distill import distill
-    from workbench.compression.finetune import Epoch, finetune
-    from workbench.compression.gallery import first_filters, gallery
-    from workbench.compression.layerwise import layerwise
-    from workbench.compression.network import Network
-    from workbench.compression.plan import LayerPlan, Plan
-    from workbench.compression.ranks import evbmf_plan
-    from workbench.compression.recipe import Recipe
-    from workbench.compression.scratch import from_scratch
-    from workbench.compression.sensitivities import Sensitivities, sensitivities
-    from workbench.compression.spectra import Spectra, analyze
-    from workbench.export.files import Exported, export_executorch, export_onnx
-    from workbench.export.preparing import ExportError
-    from workbench.export.report import report_html
-    from workbench.export.weights import export_weights
-    from workbench.kernels.evbmf import Evbmf, evbmf, evbmf_matrix
-    from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
-    from workbench.kernels.unfolding import unfold
-    from workbench.measure.energy import energies, energy
-    from workbench.measure.explain import explain
-    from workbench.measure.latency import latency, speed
-    from workbench.measure.lookup import measure_times
-    from workbench.measure.machine import roofline
-    from workbench.measure.profile import profile, profiles
-    from workbench.measure.time_plan import time_plan
-    from workbench.run import Run
-    from workbench.runs import RunStore
-    from workbench.sweeps import sweep
+    from workbench.recover.balance import balance
+    from workbench.recover.calibrate import calibrate
+    from workbench.recover.decompose import decompose, rebuild
+    from workbench.recover.distill import distill
+    from workbench.recover.finetune import Epoch, finetune
+    from workbench.recover.recipe import Recipe
+    from workbench.recover.scratch import from_scratch
+    from workbench.runs.run import Run
+    from workbench.runs.store import RunStore
+    from workbench.runs.sweep import sweep
 
 _HOME = {
     "app.dashboard": ("build_dashboard",),
-    "app.panels.factors": ("explore_ranks",),
-    "app.prints": (
+    "app.widgets.rank_explorer": ("explore_ranks",),
+    "plot.static.results": (
         "plot_filters",
         "plot_free_energy",
         "plot_gallery",
@@ -68,45 +68,45 @@ _HOME = {
         "plot_sensitivity",
         "plot_spectrum",
     ),
-    "app.prints_factors": ("plot_factors",),
-    "app.prints_kernel": ("plot_energy", "plot_growing_rank", "plot_kernel", "plot_unfoldings"),
-    "catalog.datasets": ("load_data",),
-    "catalog.networks": ("load_network",),
-    "catalog.paper_table": ("paper_table",),
-    "compression.balance": ("balance",),
-    "compression.budget": ("budget_plan",),
-    "compression.calibrate": ("calibrate",),
-    "compression.curves": ("sensitivity",),
-    "compression.data": ("Accuracy", "Data", "Split", "accuracy"),
-    "compression.decompose": ("decompose", "rebuild"),
-    "compression.distill": ("distill",),
-    "compression.finetune": ("Epoch", "finetune"),
-    "compression.gallery": ("first_filters", "gallery"),
-    "compression.layerwise": ("layerwise",),
-    "compression.network": ("Network",),
-    "compression.plan": ("LayerPlan", "Plan"),
-    "compression.ranks": ("evbmf_plan",),
-    "compression.recipe": ("Recipe",),
-    "compression.scratch": ("from_scratch",),
-    "compression.sensitivities": ("Sensitivities", "sensitivities"),
-    "compression.spectra": ("Spectra", "analyze"),
-    "export.files": ("Exported", "export_executorch", "export_onnx"),
-    "export.preparing": ("ExportError",),
-    "export.report": ("report_html",),
-    "export.weights": ("export_weights",),
+    "plot.static.factors": ("plot_factors",),
+    "plot.static.kernel": ("plot_energy", "plot_growing_rank", "plot_kernel", "plot_unfoldings"),
+    "catalog.datasets.load": ("load_data",),
+    "catalog.networks.load": ("load_network",),
+    "catalog.paper.table": ("paper_table",),
+    "recover.balance": ("balance",),
+    "plan.budget": ("budget_plan",),
+    "recover.calibrate": ("calibrate",),
+    "inspect.rank_curve": ("sensitivity",),
+    "network.data": ("Accuracy", "Data", "Split", "accuracy"),
+    "recover.decompose": ("decompose", "rebuild"),
+    "recover.distill": ("distill",),
+    "recover.finetune": ("Epoch", "finetune"),
+    "inspect.gallery": ("first_filters", "gallery"),
+    "inspect.layerwise": ("layerwise",),
+    "network.network": ("Network",),
+    "plan.plan": ("LayerPlan", "Plan"),
+    "plan.evbmf": ("evbmf_plan",),
+    "recover.recipe": ("Recipe",),
+    "recover.scratch": ("from_scratch",),
+    "plan.importance": ("Sensitivities", "sensitivities"),
+    "plan.spectra": ("Spectra", "analyze"),
+    "exporters.files": ("Exported", "export_executorch", "export_onnx"),
+    "exporters.preparing": ("ExportError",),
+    "exporters.report": ("report_html",),
+    "exporters.weights": ("export_weights",),
     "kernels.evbmf": ("Evbmf", "evbmf", "evbmf_matrix"),
     "kernels.tucker": ("Tucker1", "Tucker2", "relative_error", "tucker1", "tucker2"),
     "kernels.unfolding": ("unfold",),
     "measure.energy": ("energies", "energy"),
     "measure.explain": ("explain",),
     "measure.latency": ("latency", "speed"),
-    "measure.lookup": ("measure_times",),
-    "measure.machine": ("roofline",),
+    "measure.layer_times": ("measure_times",),
+    "measure.roofline": ("roofline",),
     "measure.profile": ("profile", "profiles"),
     "measure.time_plan": ("time_plan",),
-    "run": ("Run",),
-    "runs": ("RunStore",),
-    "sweeps": ("sweep",),
+    "runs.run": ("Run",),
+    "runs.store": ("RunStore",),
+    "runs.sweep": ("sweep",),
 }
 _MODULE_OF = {name: f"workbench.{module}" for module, names in _HOME.items() for name in names}
 

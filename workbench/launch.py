@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from workbench.catalog.datasets import load_data
-from workbench.catalog.networks import load_network
-from workbench.catalog.weights import read_weights
-from workbench.compression.decompose import decompose, rebuild
-from workbench.compression.finetune import finetune
-from workbench.compression.plan import Plan
-from workbench.compression.recipe import Recipe
+from workbench.catalog.datasets.load import load_data
+from workbench.catalog.networks.checkpoints import read_weights
+from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
+from workbench.plan.plan import Plan
+from workbench.recover.decompose import decompose, rebuild
+from workbench.recover.finetune import finetune
+from workbench.recover.recipe import Recipe
 
 FILES = ("weights.safetensors", "plan.json", "epochs.json")
 """What `train` writes."""
@@ -47,7 +47,7 @@ def train(
     out : folder for ``weights.safetensors``, ``plan.json`` (if there is a plan) and ``epochs.json``.
     options : `weights` (of the original network), `start` (of the decomposed one, instead of decomposing), `root` (of
         the data), `distil` (the original is the teacher), `checkpoint` (file to go on from), `threads` (of PyTorch in
-        each process), and all settings of :class:`~workbench.compression.recipe.Recipe`.
+        each process), and all settings of :class:`~workbench.recover.recipe.Recipe`.
 
     Raises
     ------

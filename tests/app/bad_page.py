@@ -11,13 +11,13 @@ import ipywidgets as w
 from tests.app.test_panels import find
 from workbench.app.history import runs_file
 from workbench.app.jobs import Job
-from workbench.app.panels.arrival import below
-from workbench.app.panels.download import Download
-from workbench.app.panels.layer_table import LayerTable
-from workbench.app.panels.upload import Upload
-from workbench.app.planning import Planning
 from workbench.app.state import State
-from workbench.runs import RunStore
+from workbench.app.steps.plan.model import Planning
+from workbench.app.widgets.download import Download
+from workbench.app.widgets.layer_table import LayerTable
+from workbench.app.widgets.resend import below
+from workbench.app.widgets.upload import Upload
+from workbench.runs.store import RunStore
 
 SAID = re.compile(r"<div class='wb-(?:error|notice)'[^>]*>(.+?)</div>", re.S)
 RAW = re.compile(

@@ -12,10 +12,10 @@ from tests.app.bad_page import Page, expect_readable
 from tests.app.test_panels import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.history import runs_file
-from workbench.app.panels.runs import runs_panel
-from workbench.app.panels.upload import LIMIT, upload_limit
 from workbench.app.state import State
-from workbench.runs import RunStore
+from workbench.app.steps.compare.runs_view import runs_panel
+from workbench.app.widgets.upload import LIMIT, upload_limit
+from workbench.runs.store import RunStore
 
 pytestmark = pytest.mark.xdist_group("bad inputs")  # one page for all
 

@@ -6,8 +6,8 @@ import pytest
 import workbench as wb
 from tests.app.test_panels import find, html
 from workbench.app.dashboard import threads
-from workbench.app.glossary import TERMS, term
 from workbench.app.state import State
+from workbench.app.widgets.glossary import TERMS, term
 
 
 def test_it_opens_by_itself():

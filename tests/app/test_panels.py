@@ -6,14 +6,14 @@ import ipywidgets as w
 import pytest
 
 from tests.app.test_state import done
-from workbench.app.panels.chooser import chooser
-from workbench.app.panels.figure_view import FigureView
-from workbench.app.panels.layer_table import layer_table, rows
-from workbench.app.panels.overview import card_texts
-from workbench.app.panels.recover import advice_text, progress_bar, recover_panel
-from workbench.app.panels.spectrum import spectrum_panel
-from workbench.app.panels.tradeoff import tradeoff_panel
 from workbench.app.state import State
+from workbench.app.steps.choose.view import chooser
+from workbench.app.steps.compare.view import tradeoff_panel
+from workbench.app.steps.look.overview import card_texts
+from workbench.app.steps.plan.spectrum_view import spectrum_panel
+from workbench.app.steps.recover.view import advice_text, progress_bar, recover_panel
+from workbench.app.widgets.figure_view import FigureView
+from workbench.app.widgets.layer_table import layer_table, rows
 
 
 def find(widget, kind, description=None):

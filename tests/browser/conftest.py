@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks._browser import FLAGS, HOW, chromium, served
-from workbench.app.serve import ADDRESS, NOTEBOOK, free_port
+from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
 
 
 @pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread
@@ -30,7 +30,7 @@ def voila(tmp_path_factory):
     """Address of a dashboard served as `make dashboard` serves it."""
     port = free_port()
     log = tmp_path_factory.mktemp("voila") / "log"
-    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
     with served(command, address, "voila/static/voila.js", log, {}) as server:
         assert f"Workbench dashboard: {address}" in log.read_text()
@@ -48,7 +48,7 @@ def voila_with_images(tmp_path_factory, shared):
         name = line.split(",")[0]
         (folder / "sample" / name).symlink_to(shared.resolve() / "imagenet_sample" / name)
     port = free_port()
-    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
     own = {"WORKBENCH_DATASETS": str(folder)}
     with served(command, address, "voila/static/voila.js", folder / "log", own) as server:

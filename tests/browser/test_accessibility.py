@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmarks._browser import served as serving
 from tests.browser.test_dashboard import picture, press, settled, wait_for_points, wait_for_text, wait_for_tuned
-from workbench.app.figures import BLUE, DARK
-from workbench.app.serve import ADDRESS, free_port
+from workbench.app.server.serve import ADDRESS, free_port
+from workbench.plot.interactive.base import BLUE, DARK
 
 pytestmark = [
     pytest.mark.browser,
@@ -74,7 +74,7 @@ def served(tmp_path_factory):
     """A dashboard with a run store of its own: the other tests count theirs."""
     folder = tmp_path_factory.mktemp("everybody")
     port = free_port()
-    command = [sys.executable, "-m", "workbench.app.serve", "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
     address = f"http://{ADDRESS}:{port}/"
     own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
     with serving(command, address, "voila/static/voila.js", folder / "log", own) as server:

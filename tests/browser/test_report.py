@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.compression.data import Accuracy
+from workbench.network.data import Accuracy
 
 pytestmark = [
     pytest.mark.browser,

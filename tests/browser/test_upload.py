@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.browser.test_dashboard import card, picture, plot, press, wait_for_points, wait_for_text
-from workbench.catalog.networks import data_folder
+from workbench.catalog.networks.load import data_folder
 
 pytestmark = [
     pytest.mark.browser,

@@ -14,7 +14,7 @@ import nbformat
 import psutil
 from nbformat.v4 import new_notebook
 
-from workbench.app import serve
+from workbench.app.server import serve
 
 TOKEN = "a token for the tests"  # noqa: S105 - of no other server
 

@@ -8,7 +8,7 @@ import torch.hub
 from packaging.version import Version
 
 from tests.test_docs import variables
-from workbench.app import serve
+from workbench.app.server import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "deploy" / "class" / "Containerfile"

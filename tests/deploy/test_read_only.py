@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.app import serve
+from workbench.app.server import serve
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 from voila.voila_kernel_manager import voila_kernel_manager_factory
 
-from workbench.app import serve
-from workbench.app.classroom import Guard, Kernel, Kernels
+from workbench.app.server import serve
+from workbench.app.server.jupyter_classes import Guard, Kernel, Kernels
 
 CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager, KernelManager)
 KNOWN = {kind.__name__: kind for kind in CLASSES}

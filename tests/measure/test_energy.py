@@ -6,9 +6,9 @@ from torch import nn
 
 import workbench as wb
 from tests.measure.test_counters import install
-from workbench.app.energies import energy_figure, fill_energy, fill_power, power_figure
 from workbench.measure import counters
 from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, SOURCE, Energy, estimate, saving, sources
+from workbench.plot.interactive.energy import energy_figure, fill_energy, fill_power, power_figure
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 import workbench as wb
-from workbench.measure.breakdown import Profile, Row
 from workbench.measure.explain import explain, realised
-from workbench.measure.machine import Roofline
+from workbench.measure.profile_table import Profile, Row
+from workbench.measure.roofline import Roofline
 
 ROOF = Roofline(peak=100e9, bandwidth=20e9, threads=1, machine="it")  # 5 multiply-adds a byte, 20 a number
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from workbench.measure.breakdown import OTHER, Group, Profile
+from workbench.measure.profile_table import OTHER, Group, Profile
 
 
 def flops(network, batch=1):

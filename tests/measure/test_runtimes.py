@@ -57,8 +57,8 @@ def test_gpu_if_there_is_one(model, inputs):
 
 
 def test_what_is_absent_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("workbench.export.onnx.missing", lambda: "ONNX is not installed here: get it.")
-    monkeypatch.setattr("workbench.export.executorch.missing", lambda: "ExecuTorch is not installed here: get it.")
+    monkeypatch.setattr("workbench.exporters.onnx.missing", lambda: "ONNX is not installed here: get it.")
+    monkeypatch.setattr("workbench.exporters.executorch.missing", lambda: "ExecuTorch is not installed here: get it.")
     monkeypatch.setattr("workbench.measure.runtimes.shutil.which", lambda _: None)
     assert missing("onnxruntime") == "ONNX is not installed here: get it."
     assert missing("executorch") == "ExecuTorch is not installed here: get it."

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 import workbench as wb
-from tests.compression.test_times import machine
-from workbench.compression.plan import PlanError
+from tests.plan.test_layer_times import machine
 from workbench.measure import time_plan as module
 from workbench.measure.latency import Latency
 from workbench.measure.time_plan import GAINS, SLOWER, hollow, time_plan
+from workbench.plan.plan import PlanError
 
 
 @pytest.fixture

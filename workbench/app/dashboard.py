@@ -7,33 +7,33 @@ from pathlib import Path
 import ipywidgets as w
 import torch
 
-from workbench.app.exports import Exports
-from workbench.app.glossary import term
-from workbench.app.logs import log_to_server
-from workbench.app.panels.arrival import Arrival
-from workbench.app.panels.chooser import chooser
-from workbench.app.panels.curves import curves_panel
-from workbench.app.panels.export import export_panel
-from workbench.app.panels.glance import glance_panel
-from workbench.app.panels.guard import guard
-from workbench.app.panels.guide import guide_panel
-from workbench.app.panels.heading import heading
-from workbench.app.panels.labels import Labels
-from workbench.app.panels.layer_table import layer_table
-from workbench.app.panels.overview import cards
-from workbench.app.panels.paper import layerwise_panel, paper_panel
-from workbench.app.panels.pictures import pictures_panel
-from workbench.app.panels.planner import planner_panel
-from workbench.app.panels.progress import progress_bar
-from workbench.app.panels.recover import recover_panel
-from workbench.app.panels.runs import runs_panel
-from workbench.app.panels.spectrum import spectrum_panel
-from workbench.app.panels.speed import speed_panel
-from workbench.app.panels.tradeoff import tradeoff_panel
-from workbench.app.speeds import Speeds
+from workbench.app.server.logs import log_to_server
 from workbench.app.state import State
-from workbench.compression.data import Data
-from workbench.compression.network import Network, expect_network
+from workbench.app.steps.choose.view import chooser
+from workbench.app.steps.compare.gallery_view import pictures_panel
+from workbench.app.steps.compare.paper_view import layerwise_panel, paper_panel
+from workbench.app.steps.compare.rank_curve_view import curves_panel
+from workbench.app.steps.compare.runs_view import runs_panel
+from workbench.app.steps.compare.view import tradeoff_panel
+from workbench.app.steps.look.overview import cards
+from workbench.app.steps.look.view import glance_panel
+from workbench.app.steps.plan.spectrum_view import spectrum_panel
+from workbench.app.steps.plan.view import planner_panel
+from workbench.app.steps.recover.view import recover_panel
+from workbench.app.steps.speed.model import Speeds
+from workbench.app.steps.speed.view import speed_panel
+from workbench.app.steps.take_home.model import Exports
+from workbench.app.steps.take_home.view import export_panel
+from workbench.app.widgets.glossary import term
+from workbench.app.widgets.guide import guide_panel
+from workbench.app.widgets.heading import heading
+from workbench.app.widgets.labels import Labels
+from workbench.app.widgets.layer_table import layer_table
+from workbench.app.widgets.progress import progress_bar
+from workbench.app.widgets.resend import Arrival
+from workbench.app.widgets.validation import guard
+from workbench.network.data import Data
+from workbench.network.network import Network, expect_network
 
 
 def build_dashboard(
@@ -58,7 +58,7 @@ def build_dashboard(
         [
             arrival,
             Labels(),
-            w.HTML(f"<style>{(Path(__file__).parent / 'style.css').read_text(encoding='utf-8')}</style>"),
+            w.HTML(f"<style>{(Path(__file__).parent / 'widgets' / 'style.css').read_text(encoding='utf-8')}</style>"),
             w.HTML(
                 "<h1>Workbench</h1><p class='wb-soft'>See how much of a convolutional network is redundant, and "
                 f"take it away: ranks by {term('EVBMF')}, factors by {term('Tucker-2')}, recovery by "

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from workbench.app.jobs import sentence
-from workbench.app.recovery import Stage
 from workbench.app.results import Result
-from workbench.catalog.networks import data_folder
-from workbench.compression.network import Network
+from workbench.app.steps.recover.model import Stage
+from workbench.catalog.networks.load import data_folder
 from workbench.kernels.complexity import Cost
-from workbench.run import Run
-from workbench.run import Stage as Scored
-from workbench.runs import RunStore, StoreError
-from workbench.sweeps import Outcome
+from workbench.network.network import Network
+from workbench.runs.run import Run
+from workbench.runs.run import Stage as Scored
+from workbench.runs.store import RunStore, StoreError
+from workbench.runs.sweep import Outcome
 
 BASELINE = "from scratch"
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workbench.app.jobs import sentence
-from workbench.compression.data import Accuracy, Data, accuracy
-from workbench.compression.layers import measured_cost
-from workbench.compression.network import Network
 from workbench.kernels.complexity import Cost
+from workbench.network.data import Accuracy, Data, accuracy
+from workbench.network.layers import measured_cost
+from workbench.network.network import Network
 
 Report = Callable[[float, str], None]
 

@@ -8,12 +8,12 @@ from traitlets import Instance, Tuple, Unicode
 
 from workbench.app.history import History
 from workbench.app.jobs import Job
-from workbench.app.opening import Choice, Opened, open_choice
+from workbench.app.steps.choose.opening import Choice, Opened, open_choice
 from workbench.app.tasks import Tasks
-from workbench.catalog.datasets import data_names
-from workbench.catalog.networks import OWN, bundled_names, network_names
-from workbench.compression.data import Data
-from workbench.compression.network import Network
+from workbench.catalog.datasets.load import data_names
+from workbench.catalog.networks.load import OWN, bundled_names, network_names
+from workbench.network.data import Data
+from workbench.network.network import Network
 
 OPENING = "Opening"
 

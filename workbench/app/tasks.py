@@ -6,14 +6,14 @@ from typing import Any
 
 from workbench.app.history import BASELINE, outcome_results
 from workbench.app.jobs import Cancelled, Part
-from workbench.app.planning import Planning
-from workbench.app.recovery import Bench, Stage, Training, calibration_images
 from workbench.app.results import Result
+from workbench.app.steps.plan.model import Planning
+from workbench.app.steps.recover.model import Bench, Stage, Training, calibration_images
 from workbench.app.work import Worked
-from workbench.compression.plan import Plan, PlanError
-from workbench.compression.sensitivities import sensitivities
-from workbench.compression.table import times
-from workbench.measure.lookup import measure_times
+from workbench.measure.layer_times import measure_times
+from workbench.plan.importance import sensitivities
+from workbench.plan.plan import Plan, PlanError
+from workbench.tables import times
 
 SENSED = 48
 """Images on which the layers are compared."""

@@ -9,13 +9,13 @@ from traitlets import Dict, Instance, Int, Tuple, Unicode
 
 from workbench.app.history import BASELINE, History, results_of
 from workbench.app.jobs import Job, sentence
-from workbench.app.planning import Planned, Planning
-from workbench.app.recovery import Bench, Stage
 from workbench.app.results import Result
-from workbench.compression.data import Data
-from workbench.compression.network import Network
-from workbench.compression.plan import Plan
-from workbench.run import Run
+from workbench.app.steps.plan.model import Planned, Planning
+from workbench.app.steps.recover.model import Bench, Stage
+from workbench.network.data import Data
+from workbench.network.network import Network
+from workbench.plan.plan import Plan
+from workbench.runs.run import Run
 
 
 class Worked(Planned):

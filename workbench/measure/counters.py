@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from workbench.compression.data import evaluating
-from workbench.compression.network import Network
-from workbench.measure.machine import torch_threads
 from workbench.measure.profile import WARM_UP, Progress, batch_of
+from workbench.measure.roofline import torch_threads
+from workbench.network.data import evaluating
+from workbench.network.network import Network
 
 SLICE = 0.25
 """Seconds of one sample of power: counters move in steps of up to a tenth."""

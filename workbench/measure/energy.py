@@ -13,13 +13,13 @@ from statistics import median
 from textwrap import wrap
 from typing import Any
 
-from workbench.compression.layers import find_layers
-from workbench.compression.network import Network, expect_network
-from workbench.compression.plan import Plan
-from workbench.compression.table import count, html_table, quantity, text_table, times
 from workbench.kernels.complexity import ConvShape, bytes_moved, factor_shapes
 from workbench.measure.counters import Meter, PowerTrace, Reading, find_meter
 from workbench.measure.profile import Progress
+from workbench.network.layers import find_layers
+from workbench.network.network import Network, expect_network
+from workbench.plan.plan import Plan
+from workbench.tables import count, html_table, quantity, text_table, times
 
 JOULES_PER_MAC = (3.7 + 0.9) * 1e-12
 """A 32-bit float multiplication and an addition."""

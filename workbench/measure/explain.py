@@ -5,9 +5,9 @@ multiply-adds. What each kind of part takes beyond that adds up, exactly, to wha
 blame, and their memory traffic or their pace says why.
 """
 
-from workbench.compression.table import quantity, times
-from workbench.measure.breakdown import Group, Profile
-from workbench.measure.machine import Roofline
+from workbench.measure.profile_table import Group, Profile
+from workbench.measure.roofline import Roofline
+from workbench.tables import quantity, times
 
 SAME = 0.02
 """Ratios that differ from one by less are called the same."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.compression.network import Network, expect_network
-from workbench.compression.table import html_table, text_table, times
-from workbench.measure.machine import torch_threads
+from workbench.measure.roofline import torch_threads
 from workbench.measure.runtimes import RUNTIMES, AbsentRuntimeError, Runner, example_inputs, prepare
+from workbench.network.network import Network, expect_network
+from workbench.tables import html_table, text_table, times
 
 Vector = NDArray[np.float64]
 

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.compression.data import evaluating
-from workbench.compression.layers import Layer, find_layers
-from workbench.compression.network import Network, expect_network
 from workbench.kernels.complexity import bytes_moved
-from workbench.measure.breakdown import OTHER, Profile, Row
-from workbench.measure.machine import torch_threads
+from workbench.measure.profile_table import OTHER, Profile, Row
+from workbench.measure.roofline import torch_threads
+from workbench.network.data import evaluating
+from workbench.network.layers import Layer, find_layers
+from workbench.network.network import Network, expect_network
 
 PARTS = ("factor_in", "core", "factor_out")
 WARM_UP = 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from workbench.compression.network import Network
+from workbench.network.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,11 @@ def missing(runtime: str) -> str:
     if runtime == "cuda" and not torch.cuda.is_available():
         return "There is no CUDA GPU here, or PyTorch was installed without CUDA."
     if runtime == "onnxruntime":
-        from workbench.export import onnx
+        from workbench.exporters import onnx
 
         return onnx.missing()
     if runtime == "executorch":
-        from workbench.export import executorch
+        from workbench.exporters import executorch
 
         return executorch.missing()
     return ""
@@ -104,7 +104,7 @@ def prepare(
     inputs : (n, ...) one batch.
     runtime : one of `RUNTIMES`.
     threads : that one run may use. For PyTorch this is the setting of the whole process: see
-        :func:`~workbench.measure.machine.torch_threads`.
+        :func:`~workbench.measure.roofline.torch_threads`.
     channels_last : keep maps with their channels innermost in memory; in PyTorch only, others choose for themselves.
 
     Raises
@@ -173,7 +173,7 @@ def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
 def _onnxruntime(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
     import onnxruntime
 
-    from workbench.export.onnx import onnx_bytes
+    from workbench.exporters.onnx import onnx_bytes
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -185,7 +185,7 @@ def _onnxruntime(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
 
 
 def _executorch(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
-    from workbench.export.executorch import executorch_bytes, load_executorch, set_threads
+    from workbench.exporters.executorch import executorch_bytes, load_executorch, set_threads
 
     set_threads(threads)
     call = load_executorch(executorch_bytes(model, inputs))

@@ -6,15 +6,15 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from workbench.compression.budget import Pin, budget_plan
-from workbench.compression.decompose import factors_for, replace_module
-from workbench.compression.network import Network, expect_network
-from workbench.compression.plan import Plan, PlanError
-from workbench.compression.sensitivities import Sensitivities
-from workbench.compression.spectra import Spectra
-from workbench.compression.times import Times
 from workbench.measure.latency import latency
-from workbench.measure.lookup import filled, measure_times
+from workbench.measure.layer_times import filled, measure_times
+from workbench.network.network import Network, expect_network
+from workbench.plan.budget import Pin, budget_plan
+from workbench.plan.importance import Sensitivities
+from workbench.plan.layer_times import Times
+from workbench.plan.plan import Plan, PlanError
+from workbench.plan.spectra import Spectra
+from workbench.recover.decompose import factors_for, replace_module
 
 GAINS = (0.05, 0.15, 0.3)
 """Share of its time that a layer must save to be reduced: what is tried in turn until the network is not slower."""
@@ -55,11 +55,11 @@ def time_plan(
     ----------
     network, spectra : the original.
     time_ratio : so many times faster, in the measurement (to 1 %).
-    times : from :func:`~workbench.measure.lookup.measure_times`, with the same settings.
+    times : from :func:`~workbench.measure.layer_times.measure_times`, with the same settings.
     runtime, threads, batch, channels_last : how the network will be run.
     seconds : for timing the whole network, each time.
     rounds : plans at most that are timed for the budget; 1 takes the first that is faster than the original. Other
-        parameters as of :func:`~workbench.compression.budget.budget_plan`.
+        parameters as of :func:`~workbench.plan.budget.budget_plan`.
 
     Returns
     -------

@@ -1,0 +1,46 @@
+import json
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from workbench.app.widgets.figure_view import FigureView, library
+from workbench.plot.interactive.base import curve_figure, fill_curve, fill_spectrum, spectrum_figure
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Messages that widgets send to the page."""
+    found = []
+    monkeypatch.setattr(FigureView, "_send", lambda _, message, **__: found.append(message))
+    monkeypatch.setattr(FigureView, "_repr_mimebundle_", None, raising=False)
+    return found
+
+
+def test_it_holds_the_whole_figure():
+    view = FigureView(curve_figure(), "Fine-tuning")
+    assert [trace["name"] for trace in json.loads(view.traces)] == ["validation accuracy", "training loss (right axis)"]
+    assert json.loads(view.around)["height"] == 330
+    view.show(fill_curve, [])
+    assert json.loads(view.around)["annotations"][0]["text"].startswith("The curve appears here")
+
+
+def test_a_rank_sends_only_what_is_around_the_traces(sent, spectra, plan):
+    view = FigureView(spectrum_figure(), "Singular values")
+    view.show(fill_spectrum, spectra["features.3"], plan["features.3"])
+    sent.clear()
+    view.show(fill_spectrum, spectra["features.3"], plan.with_ranks("features.3", rank_in=5)["features.3"])
+    assert [list(message["state"]) for message in sent if message["method"] == "update"] == [["around"]]
+    sent.clear()
+    view.show(fill_spectrum, spectra["features.10"], plan["features.10"])
+    assert [sorted(message["state"]) for message in sent if message["method"] == "update"] == [["around", "traces"]]
+
+
+def test_the_library_comes_once_and_only_if_asked_for():
+    library.cache_clear()
+    view = FigureView(curve_figure(), "Fine-tuning")
+    view._handle_custom_msg({"kind": "anything"}, [])
+    assert library.cache_info().currsize == 0
+    for _ in range(2):
+        view._handle_custom_msg({"kind": "library"}, [])
+    assert library.cache_info().currsize == 1
+    assert library()._esm.startswith(get_plotlyjs())

@@ -1,0 +1,136 @@
+"""ImageNet's classes, and the labels of its validation images in each of the forms they come in."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+import workbench as wb
+from workbench.catalog.datasets.imagenet import class_names, validation_labels, wordnet_ids
+from workbench.catalog.networks.load import outline
+
+WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids
+
+
+def test_names_in_the_order_of_the_outputs():
+    names = class_names()
+    assert len(names) == len(set(names)) == 1000
+    # these indices are in every tutorial
+    assert {i: names[i] for i in (0, 1, 207, 281, 999)} == {
+        0: "tench",
+        1: "goldfish",
+        207: "golden retriever",
+        281: "tabby",
+        999: "toilet tissue",
+    }
+
+
+@pytest.mark.parametrize("name", ["googlenet_bvlc", "alexnet_caffe", "vgg16"])
+def test_networks_of_imagenet_know_their_classes(name):
+    assert outline(name).classes == class_names()
+    assert outline("resnet20").classes[0] == "airplane"
+
+
+def test_names_agree_with_real_labels(shared):
+    """The sample's files are called by WordNet id and name; its table was made by other code."""
+    lines = (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()[1:]
+    agree = 0
+    for file, index, _ in (line.split(",") for line in lines):
+        written = file.split("_", 1)[1].rsplit(".", 1)[0].replace("_", " ").casefold()
+        agree += written == class_names()[int(index)].casefold()
+    assert agree > 0.9 * len(lines)  # torchvision disambiguates some names
+
+
+def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
+    """Folders called by our class names, images and network by others: only the right order makes them agree."""
+    rows = [row.split(",") for row in (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()[1::25]]
+    for file, index, _ in rows:
+        folder = tmp_path / class_names()[int(index)].replace(" ", "_")
+        folder.mkdir()
+        (folder / file).symlink_to((shared / "imagenet_sample" / file).resolve())
+    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+    data = wb.load_data("images", root=tmp_path, classes=network.classes)
+    assert sorted(data.test.labels.tolist()) == sorted(int(index) for _, index, _ in rows)
+    assert wb.accuracy(network, data.test).top5 > 70
+
+
+def test_the_bundled_network_needs_no_torchvision():
+    code = "import workbench as wb, sys; wb.load_network('digits_vgg'); print('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_ids_from_a_mapping(tmp_path):
+    assert wordnet_ids(tmp_path, 3) == {}
+    (tmp_path / "synset_words.txt").write_text("".join(f"{w} some, words\n" for w in WNIDS))
+    assert wordnet_ids(tmp_path, 3) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
+    assert wordnet_ids(tmp_path, 1000) == {}  # of another length
+    (tmp_path / "synset_words.txt").write_text("no ids\nat all\nin here\n")
+    assert wordnet_ids(tmp_path, 3) == {}
+
+
+def test_the_folders_of_all_classes_need_no_mapping(tmp_path):
+    assert wordnet_ids(tmp_path, 3, [*WNIDS, "other"])["n00000030"] == 2
+    assert wordnet_ids(tmp_path, 3, WNIDS[:2]) == {}  # of a part one cannot tell which
+
+
+FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
+
+
+def caffe(folder):
+    (folder / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
+    return folder / "val.txt"
+
+
+def kaggle(folder, mapping=True):
+    if mapping:
+        (folder / "LOC_synset_mapping.txt").write_text("".join(f"{w} words\n" for w in WNIDS))
+    rows = [f"{f[:-5]},{w} 1 2 3 4 {w} 5 6 7 8 \n" for f, w in zip(FILES, WNIDS, strict=True)]
+    (folder / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + "".join(rows))
+    return folder / "LOC_val_solution.csv"
+
+
+def kit(folder, meta=True):
+    """ILSVRC2012_ID 1, 2, 3 are the ids in the order of WNIDS; number 4 is no leaf."""
+    if meta:
+        kind = [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)]
+        rows = [(i + 1, w, 0) for i, w in enumerate(WNIDS)] + [(4, "n00000001", 3)]
+        savemat(folder / "meta.mat", {"synsets": np.array(rows, dtype=kind)})
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n3\n")
+    return folder / "ILSVRC2012_validation_ground_truth.txt"
+
+
+@pytest.mark.parametrize("make", [caffe, kaggle, kit])
+def test_validation_labels_in_three_forms(tmp_path, make):
+    expected = dict(zip(FILES, (2, 0, 1), strict=True))
+    table = make(tmp_path)
+    assert validation_labels(table, FILES, 3) == expected
+    assert validation_labels(table, [*FILES[1:], "other.JPEG"], 3).items() >= {FILES[1]: 0, FILES[2]: 1}.items()
+    for i, file in enumerate(FILES):
+        Image.new("RGB", (10, 10), (i * 10, 0, 0)).save(tmp_path / file)
+    Image.new("RGB", (10, 10)).save(tmp_path / "another.png")
+    data = wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
+    assert data.test.labels.tolist() == [2, 0, 1]
+    assert data.test.images[:, 0, 0, 0].tolist() == [0, 10, 20]
+    assert data.classes == ("a", "b", "c")
+    assert data.skipped == (f"another.png has no label in {table.name}",)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: kaggle(p, mapping=False), r"LOC_val_solution.csv names classes by WordNet ids: put LOC_synset"),
+        (lambda p: kit(p, meta=False), r"counts classes in an order of its own, not the networks': put meta.mat"),
+        (lambda p: (p / "val.txt").write_text("a.JPEG one\n"), "val.txt is no table of validation labels"),
+        (lambda p: (kit(p), (p / "meta.mat").write_bytes(b"no matlab")), "meta.mat is not the development kit's"),
+        (lambda p: (kit(p), (p / "ILSVRC2012_validation_ground_truth.txt").write_text("9\n")), "no table of valid"),
+        (lambda p: (p / "LOC_val_solution.csv").write_text("a,b\n"), "names classes by WordNet ids"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path, make, message):
+    make(tmp_path)
+    Image.new("RGB", (10, 10)).save(tmp_path / FILES[0])
+    with pytest.raises(ValueError, match=message):
+        wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))

@@ -1,0 +1,281 @@
+import csv
+
+import pytest
+import torch
+from PIL import Image
+
+import workbench as wb
+from workbench.catalog.datasets import images
+from workbench.catalog.datasets.images import load_images
+from workbench.catalog.datasets.labels import stays_inside
+from workbench.catalog.networks.load import outline
+
+
+def picture(path, width=40, height=30, color=(200, 100, 50)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height), color).save(path)
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    for i in range(4):
+        picture(tmp_path / f"{i}.png", color=(10 * i, 0, 0))
+    (tmp_path / "labels.csv").write_text("file,class_index\n" + "".join(f"{i}.png,{7 - i}\n" for i in range(4)))
+    return tmp_path
+
+
+def test_a_folder_with_a_table(table):
+    data = wb.load_data("images", root=table, labels="labels.csv", size=16)
+    assert data.test.images.shape == (4, 3, 16, 16)
+    assert data.test.images.dtype == torch.uint8
+    assert data.test.labels.tolist() == [7, 6, 5, 4]
+    assert data.test.images[2, 0].unique().tolist() == [20]
+    assert len(data.train) == len(data.validation) == 0
+
+
+def test_one_folder_a_class(tmp_path):
+    for name in ("dog", "ant", "cat"):
+        picture(tmp_path / name / "1.jpg")
+    picture(tmp_path / "ant" / "2.png")
+    (tmp_path / "ant" / "notes.txt").write_text("not an image")
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.classes == ("ant", "cat", "dog")
+    assert data.test.labels.tolist() == [0, 0, 1, 2]
+
+
+def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
+    (table / "1.png").write_bytes((table / "1.png").read_bytes()[:60])
+    (table / "2.png").write_text("no image")
+    data = load_images(table, "labels.csv", size=16)
+    assert data.test.labels.tolist() == [7, 4]
+    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png"]
+    assert str(data).endswith("test 2 images of shape (3, 16, 16); 2 left out")
+    assert len(wb.load_data("images", root=table, labels="labels.csv", size=16).test) == 2
+    assert "2 images were left out: 1.png" in caplog.text
+
+
+def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
+    eager = wb.load_data("images", root=table, labels="labels.csv", size=16).test
+    monkeypatch.setattr(images, "IN_MEMORY", 100)
+    lazy = wb.load_data("images", root=table, labels="labels.csv", size=16).test
+    assert not isinstance(lazy.images, torch.Tensor)
+    for (a, la), (b, lb) in zip(eager.batches(3), lazy.batches(3), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(la, lb)
+
+
+@pytest.mark.parametrize(
+    ("make", "labels", "message"),
+    [
+        (lambda p: None, "labels.csv", "there is no table of labels"),
+        (
+            lambda p: (p / "labels.csv").write_text("name,label\na,1\n"),
+            "labels.csv",
+            "needs the columns file and class",
+        ),
+        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs the columns"),
+        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "no labelled images"),
+        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
+        (lambda p: None, None, "no labelled images"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
+    make(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        wb.load_data("images", root=tmp_path, labels=labels)
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        wb.load_data("images", root=tmp_path / "none")
+    with pytest.raises(ValueError, match="say in which folder"):
+        wb.load_data("images")
+
+
+def test_a_table_does_not_lead_out_of_its_folder(table):
+    (table / "sub").mkdir()
+    (table / "sub" / "labels.csv").write_text("file,class_index\n../0.png,1\n")
+    with pytest.raises(ValueError, match="none of the 1 images"):
+        wb.load_data("images", root=table / "sub", labels="labels.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["../0.png", "/etc/passwd", "sub/../../0.png", "..\\0.png", "C:\\0.png", "C:0.png", "\\\\host\\0.png", ""]
+)
+def test_no_row_of_a_table_leads_out(table, name):
+    assert not stays_inside(name)
+    (table / "sub").mkdir()
+    picture(table / "sub" / "in.png")
+    with (table / "sub" / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "class_index"], [name, 1], ["in.png", 2]])
+    data = wb.load_data("images", root=table / "sub", size=8)
+    assert data.test.labels.tolist() == [2]
+    assert len(data.skipped) == 1
+    assert data.skipped[0].endswith("leads out of the folder")
+
+
+def test_a_table_may_lead_further_in(table):
+    picture(table / "a" / "0.png", color=(90, 0, 0))  # another image than the 0.png above
+    picture(table / "b" / "0.png", color=(80, 0, 0))
+    (table / "labels.csv").write_text("\ufefffile,class_index,more\na/0.png,3,x\nb\\0.png,4,y\n", encoding="utf-8")
+    data = wb.load_data("images", root=table, labels="labels.csv", size=8)
+    assert data.test.labels.tolist() == [3, 4]
+    assert data.test.images[:, 0, 0, 0].tolist() == [90, 80]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("0.png,-1", r"a whole number from 0: line 2 has '-1'"),
+        ("0.png,1.5", "line 2 has '1.5'"),
+        ("0.png,1\n1.png,nan", "line 3 has 'nan'"),
+        ("0.png,", "line 2 has nothing"),
+        ("0.png", "line 2 has nothing"),
+        ("0.png,99999999999999999999", "line 2 has '9999"),
+        ("0.png,1\n0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
+        ("0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
+        ("0.png,3", "labels.csv has class 3, but the classes are 0 to 2"),
+    ],
+)
+def test_rows_that_are_wrong(table, rows, message):
+    (table / "labels.csv").write_text(f"file,class_index\n{rows}\n")
+    with pytest.raises(ValueError, match=message) as caught:
+        wb.load_data("images", root=table, labels="labels.csv", classes=("a", "b", "c"), size=8)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_that_are_no_text(table):
+    (table / "labels.csv").write_bytes(b"\xff\xfe\x00file,class_index")
+    with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8"):
+        wb.load_data("images", root=table, size=8)
+    (table / "labels.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
+        wb.load_data("images", root=table, size=8)
+
+
+def test_files_that_are_not_there_and_rows_twice(table):
+    (table / "labels.csv").write_text("file,class_index\n0.png,1\nnone.png,2\n0.png,1\n")
+    data = wb.load_data("images", root=table, labels="labels.csv", size=8)
+    assert data.test.labels.tolist() == [1]
+    assert data.skipped == ("none.png is no sound image: there is no such file",)
+
+
+CLASSES = ("zebra", "Cardigan", "cardigan", "great white shark", "7", "ant")
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels"),
+    [
+        (("ant", "zebra"), [5, 0]),
+        (("Cardigan", "cardigan"), [1, 2]),
+        (("great_white_shark", "ANT"), [5, 3]),
+        (("0", "5"), [0, 5]),
+        (("7",), [4]),  # a name before a number
+        (("n00000003", "n00000006"), [2, 5]),
+    ],
+)
+def test_folders_are_mapped_to_the_networks_classes(tmp_path, folders, labels):
+    (tmp_path / "synset_words.txt").write_text("".join(f"n0000000{i} x\n" for i in (4, 2, 6, 1, 3, 5)))
+    for name in folders:
+        picture(tmp_path / name / "a.png")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "without images").mkdir()
+    data = wb.load_data("images", root=tmp_path, size=8, classes=CLASSES)
+    assert data.test.labels.tolist() == labels
+    assert data.classes == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (
+            ("ant", "bee", "wasp"),
+            "the folder bee, wasp is none of the network's 6 classes, by name, number or WordNet id$",
+        ),
+        (("6",), "the folder 6 is none of"),
+        (("CARDIGAN",), "the folder CARDIGAN is none of"),  # which of the two?
+        (("n00000001",), "WordNet id; put LOC_synset_mapping.txt or synset_words.txt beside them"),
+        (("ant", "5"), "the folders 5 and ant are both class 5"),
+        ((), "there are no labelled images"),
+    ],
+)
+def test_folders_that_are_no_class(tmp_path, folders, message):
+    for name in folders:
+        picture(tmp_path / name / "a.png")
+    with pytest.raises(ValueError, match=message):
+        wb.load_data("images", root=tmp_path, size=8, classes=CLASSES)
+
+
+def test_a_part_of_imagenet_by_name(tmp_path):
+    for name in ("tabby", "golden_retriever", "999"):
+        picture(tmp_path / name / "a.png")
+    network = outline("googlenet_bvlc")
+    data = wb.load_data("images", root=tmp_path, size=224, classes=network.classes)
+    assert data.test.labels.tolist() == [999, 207, 281]
+
+
+def test_numbered_folders_are_counted_by_number(tmp_path):
+    for i in range(12):
+        picture(tmp_path / str(i) / "a.png", color=(10 * i, 0, 0))
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.classes == tuple(map(str, range(12)))
+    assert data.test.images[:, 0, 0, 0].tolist() == [10 * i for i in range(12)]
+
+
+@pytest.fixture
+def many(tmp_path):
+    for label, count in enumerate((20, 10, 1, 1, 1, 1)):
+        for i in range(count):
+            picture(tmp_path / f"class{label}" / f"{i:02}.png", 8, 8, (label * 40, i, 0))
+    return tmp_path
+
+
+@pytest.mark.parametrize("memory", [2**30, 0])
+def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
+    monkeypatch.setattr(images, "IN_MEMORY", memory)
+    options = {"root": many, "size": 8, "train": 0.5, "validation": 0.25}
+    data, again = wb.load_data("images", **options), wb.load_data("images", **options)
+    splits = [data.train, data.validation, data.test]
+    assert [s.name for s in splits] == ["train", "validation", "test"]
+    assert sum(map(len, splits)) == 34
+    seen = []
+    for split, other in zip(splits, (again.train, again.validation, again.test), strict=True):
+        pixels = next(split.batches(100))[0][:, :2, 0, 0]
+        assert torch.equal(pixels, next(other.batches(100))[0][:, :2, 0, 0])
+        assert (pixels[:, 0] / 40 == split.labels).all()  # images and labels belong together
+        seen += [tuple(p) for p in pixels.tolist()]
+    assert len(set(seen)) == 34  # nothing twice, nothing lost
+    for label, count in enumerate((20, 10)):
+        for split, share in zip(splits, (0.5, 0.25, 0.25), strict=True):
+            assert abs(int((split.labels == label).sum()) - share * count) <= 1
+    other = load_images(many, size=8, train=0.5, validation=0.25, seed=1)
+    assert not torch.equal(next(other.train.batches(100))[0], next(data.train.batches(100))[0])
+
+
+@pytest.mark.parametrize(("train", "validation"), [(1.0, 0.0), (0.7, 0.3), (-0.1, 0.5), (float("nan"), 0.1)])
+def test_shares_that_leave_nothing(many, train, validation):
+    with pytest.raises(ValueError, match="must leave something to test on"):
+        wb.load_data("images", root=many, size=8, train=train, validation=validation)
+
+
+def test_progress_and_cancelling(many):
+    said = []
+    wb.load_data("images", root=many, size=8, progress=lambda share, what: said.append((share, what)))
+    assert said[-1] == (1.0, "class5/00.png")
+    assert len(said) == 34
+
+    def stop(share, what):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        wb.load_data("images", root=many, size=8, progress=stop)
+
+
+def test_classes_of_a_single_image_go_to_every_split():
+    labels = torch.arange(40)
+    parts = images._shares(labels, 0.5, 0.25, 0)
+    assert {name: len(index) for name, index in parts.items()} == {"train": 20, "validation": 10, "test": 10}
+    assert sorted(torch.cat(list(parts.values())).tolist()) == labels.tolist()
+    assert max(parts["train"].tolist()) > 30  # not simply the first classes
+    assert min(parts["test"].tolist()) < 10

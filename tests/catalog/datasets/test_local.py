@@ -1,0 +1,74 @@
+import pytest
+from PIL import Image
+
+from workbench.catalog.datasets.local import datasets_folder, load_local, local_names
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path))
+    return tmp_path
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 30)).save(path)
+
+
+def test_only_folders_of_images_are_offered(folder):
+    picture(folder / "pets" / "cat" / "a.png")
+    picture(folder / "table" / "a.png")
+    (folder / "table" / "labels.csv").write_text("file,class_index\na.png,3\n")
+    picture(folder / ".hidden" / "cat" / "a.png")
+    (folder / "notes" / "empty").mkdir(parents=True)
+    (folder / "file.txt").write_text("")
+    names = local_names()
+    assert {name for name, where in names.items() if where == "your images"} == {"pets", "table"}
+    assert names["digits"] == "bundled"
+    assert datasets_folder() == folder
+
+
+def test_they_load_by_name(folder):
+    picture(folder / "table" / "a.png")
+    (folder / "table" / "labels.csv").write_text("file,class_index\na.png,3\n")
+    assert load_local("table").test.labels.tolist() == [3]
+    picture(folder / "pets" / "cat" / "a.png")
+    assert load_local("pets").classes == ("cat",)
+    assert len(load_local("digits").test) == 500
+
+
+@pytest.mark.parametrize("name", ["../pets", "/etc", "nothing", ""])
+def test_no_name_leads_out_of_the_folder(folder, name):
+    picture(folder.parent / "pets" / "cat" / "a.png")
+    with pytest.raises(KeyError, match="there are no data called"):
+        load_local(name)
+
+
+def test_without_the_folder_there_are_still_the_bundled(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path / "none"))
+    assert local_names()["digits"] == "bundled"
+
+
+def labels(data):
+    return sorted(label for split in (data.train, data.validation, data.test) for label in split.labels.tolist())
+
+
+def test_each_is_read_in_its_own_way(folder):
+    for name in ("pets/dog/a.png", "pets/cat/a.png", "flat/ILSVRC2012_val_00000001.JPEG", "no/a.png"):
+        picture(folder / name)
+    (folder / "flat" / "val.txt").write_text("ILSVRC2012_val_00000001.JPEG 2\n")
+    classes = ("ant", "dog", "cat")
+    assert labels(load_local("pets")) == [0, 1]
+    assert labels(load_local("pets", classes=classes)) == [1, 2]
+    said = []
+    assert load_local("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
+    assert said == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
+    with pytest.raises(KeyError, match="there are no data called 'no'"):
+        load_local("no")
+
+
+def test_two_in_five_images_are_to_recover_with(folder):
+    for i in range(20):
+        picture(folder / "pets" / "cat" / f"{i}.png")
+    data = load_local("pets")
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 10]

@@ -1,0 +1,231 @@
+"""Every way a file of weights can be wrong: one sentence each, and no code of the file's runs."""
+
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from workbench.catalog.networks import checkpoints as weights
+from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
+from workbench.catalog.networks.load import load as networks
+
+STATE = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.zeros(2)}
+
+
+def same(state):
+    return state.keys() == STATE.keys() and all(torch.equal(state[k], STATE[k]) for k in STATE)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".th"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model": s},
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {"state_dict": {"net": s}, "optimizer": {"lr": 0.1}},
+        lambda s: {f"_orig_mod.module.{k}": v for k, v in s.items()},
+        lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()},
+        lambda s: {k: nn.Parameter(v) for k, v in s.items()},
+        lambda s: OrderedDict(s),
+    ],
+)
+def test_state_dicts_as_people_save_them(tmp_path, suffix, wrap):
+    path = tmp_path / f"weights{suffix}"
+    torch.save(wrap(STATE), path)
+    assert same(read_weights(path))
+
+
+def test_safetensors(tmp_path):
+    save_file(STATE, tmp_path / "a.safetensors")
+    assert same(read_weights(tmp_path / "a.safetensors"))
+    save_file({f"module.{k}": v for k, v in STATE.items()}, tmp_path / "b.SAFETENSORS")
+    assert same(read_weights(tmp_path / "b.SAFETENSORS"))
+
+
+def test_the_old_format_of_files(tmp_path):
+    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert same(read_weights(tmp_path / "old.pth"))
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_hostile_pickle_does_not_run(tmp_path, how):
+    mark, path = tmp_path / "exploded", tmp_path / "evil.pth"
+    if how == "torch":
+        torch.save({"0.weight": Bomb(str(mark))}, path)
+    else:
+        path.write_bytes(pickle.dumps({"0.weight": Bomb(str(mark))}))
+    with pytest.raises(WeightsError, match=r"evil.pth (holds more than tensors|is damaged)"):
+        read_weights(path)
+    assert not mark.exists()
+
+
+def test_a_whole_model_is_refused(tmp_path):
+    torch.save(nn.Linear(3, 2), tmp_path / "model.pth")
+    with pytest.raises(WeightsError, match=r"would run code when loaded; save model.state_dict\(\) instead"):
+        read_weights(tmp_path / "model.pth")
+
+
+def truncated(path):
+    torch.save(STATE, path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def headless(path):
+    """The end of a zip archive, whose directory points at what is no longer there."""
+    torch.save(STATE, path)
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + content[400:])
+
+
+def safetensors(header, data=b"", length=None):
+    content = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(content) if length is None else length).to_bytes(8, "little") + content + data
+
+
+def entry(shape, offsets, dtype="F32"):
+    return {"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("folder.pth", lambda p: p.mkdir(), "is a folder; name the file itself"),
+        ("folder.safetensors", lambda p: p.mkdir(), "is a folder; name the file itself"),
+        pytest.param(
+            "pipe.pth", fifo, "is no ordinary file", marks=pytest.mark.skipif(os.name == "nt", reason="no pipes there")
+        ),
+        ("headless.pth", headless, "damaged or no file of weights"),
+        ("zip.pth", lambda p: zipfile.ZipFile(p, "w").close(), "damaged or no file of weights"),
+        ("empty.safetensors", lambda p: p.write_bytes(b""), "no sound safetensors file"),
+        ("huge.safetensors", lambda p: p.write_bytes(safetensors({}, length=2**63)), "no sound safetensors file"),
+        ("big.safetensors", lambda p: p.write_bytes(safetensors({}, length=2**26)), "no sound safetensors file"),
+        ("nojson.safetensors", lambda p: p.write_bytes(safetensors(b"{'a': 1}")), "no sound safetensors file"),
+        (
+            "bomb.safetensors",  # claims 4 TB
+            lambda p: p.write_bytes(safetensors(entry([2**20, 2**20], [0, 2**42]), bytes(8))),
+            "no sound safetensors file",
+        ),
+        (
+            "overlap.safetensors",
+            lambda p: p.write_bytes(safetensors(entry([2], [0, 8]) | {"b": entry([2], [4, 12])["a"]}, bytes(12))),
+            "no sound safetensors file",
+        ),
+        (
+            "kind.safetensors",
+            lambda p: p.write_bytes(safetensors(entry([2], [0, 8], "F77"), bytes(8))),
+            "no sound safetensors file",
+        ),
+        ("nothing.safetensors", lambda p: p.write_bytes(safetensors({})), "holds no state_dict"),
+        ("nothing.pth", lambda p: torch.save({}, p), "holds no state_dict"),
+        ("tensor.pth", lambda p: torch.save(torch.zeros(3), p), "holds no state_dict"),
+        ("keys.pth", lambda p: torch.save({1: torch.zeros(3)}, p), "something else than a tensor under 1"),
+        ("deep.pth", lambda p: torch.save({"a": {"b": torch.zeros(3)}}, p), "something else than a tensor under 'a'"),
+        ("half.pth", lambda p: torch.save({**STATE, "lr": 0.1}, p), "something else than a tensor under 'lr'"),
+        ("sparse.pth", lambda p: torch.save({"a": torch.eye(3).to_sparse()}, p), "holds no plain numbers under 'a'"),
+        ("meta.pth", lambda p: torch.save({"a": torch.zeros(3, device="meta")}, p), "no plain numbers under 'a'"),
+        ("none.pth", lambda p: None, "there is no file"),
+        ("empty.pth", lambda p: p.write_bytes(b""), "damaged or no file of weights"),
+        ("text.pth", lambda p: p.write_text("hello, this is text"), "damaged or no file of weights"),
+        ("cut.pth", truncated, "damaged or no file of weights"),
+        ("cut.safetensors", lambda p: p.write_bytes(b"\x08\0\0\0\0\0\0\0{"), "no sound safetensors file"),
+        ("weights.h5", lambda p: p.write_bytes(b"x"), "neither .safetensors nor one of .pth, .pt, .th"),
+        ("list.pth", lambda p: torch.save([1, 2], p), "holds no state_dict"),
+        ("numbers.pth", lambda p: torch.save({"a": 3}, p), "holds something else than a tensor under 'a'"),
+    ],
+)
+def test_files_that_are_wrong(tmp_path, name, make, message):
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        read_weights(path)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "LARGEST", 1_000_000)
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(3_000_000))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(WeightsError, match=r"bomb.pth would unpack to"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"0.weight": STATE["0.weight"]}, r"mine does not fit this network: it lacks 0\.bias$"),
+        ({**STATE, "more": torch.zeros(1)}, "has the unknown more$"),
+        ({**STATE, "0.weight": torch.zeros(3, 3)}, r"has 0.weight in the shape \(3, 3\), not \(2, 3\)$"),
+        (
+            {**STATE, "0.bias": torch.tensor([0.0, float("nan")])},
+            "mine cannot be used: 0.bias has weights",
+        ),
+        (
+            {**STATE, "0.bias": torch.tensor([0.0, float("inf")])},
+            "mine cannot be used: 0.bias has weights",
+        ),
+        ({**STATE, "0.bias": torch.zeros(2, dtype=torch.int8)}, r"0.bias is torch.int8, not torch.float32$"),
+        ({**STATE, "0.bias": torch.zeros(2, dtype=torch.complex64)}, r"0.bias is torch.complex64, not torch.float32$"),
+        ({f"module.{k}" if "w" in k else k: v for k, v in STATE.items()}, "lacks 0.weight, has the unknown module"),
+        ({}, "lacks 0.bias, 0.weight$"),
+        (
+            {f"layer{i}": torch.zeros(1) for i in range(5)},
+            r"lacks 0.bias, 0.weight, has the unknown layer0.* and 2 more$",
+        ),
+    ],
+)
+def test_mismatches_are_named_key_by_key(state, message):
+    model = nn.Sequential(nn.Linear(3, 2))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=message):
+        load_weights(model, state, "mine")
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_half_precision_is_taken():
+    model = nn.Sequential(nn.Linear(3, 2))
+    load_weights(model, {k: v.half() for k, v in STATE.items()}, "mine")
+    assert torch.equal(model[0].weight, STATE["0.weight"])
+    assert model[0].weight.dtype == torch.float32
+
+
+def test_batch_norms_of_old_files_have_no_counter():
+    model, other = (nn.Sequential(nn.BatchNorm2d(3)) for _ in range(2))
+    state = {k: v + 1.0 for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    load_weights(other, state, "old.pth")
+    assert torch.equal(other[0].weight, state["0.weight"])
+    with pytest.raises(WeightsError, match=r"lacks 0.running_var"):
+        load_weights(other, {k: v for k, v in state.items() if k != "0.running_var"}, "old.pth")
+
+
+def test_densenets_names_of_an_old_pytorch():
+    """Torchvision's own files say norm.1 where its networks say norm1."""
+    own = networks.outline("densenet121").model.state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", k): v for k, v in own.items()}
+    assert len(old.keys() - own.keys()) > 300
+    assert networks._renamed("densenet121", old).keys() == own.keys()
+    assert networks._renamed("densenet121", own).keys() == own.keys()
+    assert networks._renamed("resnet18", old).keys() == old.keys()

@@ -1,0 +1,72 @@
+"""The paper's networks cost what the paper's networks cost, and real weights give the accuracies they are known for."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.catalog.networks.classics import LocalResponseNorm
+from workbench.network.layers import find_layers, measured_cost
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "macs"),
+    [
+        ("alexnet_caffe", 60.97, 724),
+        ("vgg_s", 102.9, 2638),
+        ("googlenet_bvlc", 6.998552, 1583),
+        ("vgg16", 138.4, 15470),
+    ],
+)
+def test_original_costs(name, weights, macs):
+    cost = measured_cost(wb.load_network(name))
+    assert cost.weights / 1e6 == pytest.approx(weights, abs=0.06)
+    assert cost.macs / 1e6 == pytest.approx(macs, abs=0.51)
+
+
+def test_vgg_s_has_the_papers_maps():
+    layers = find_layers(wb.load_network("vgg_s")).layers
+    sides = [int(layer.shape.positions[0][0] ** 0.5) for layer in layers if layer.kind == "conv"][1:]
+    assert sides == [37, 17, 17, 17]
+    assert [int(layer.shape.positions[0][1] ** 0.5) for layer in layers if layer.kind == "conv"][:2] == [109, 33]
+    assert next(layer for layer in layers if layer.kind == "linear").describe() == "512 -> 4096, 6x6"
+
+
+@pytest.mark.parametrize("channels", [3, 5, 16])
+@pytest.mark.parametrize(
+    "settings", [(5, 1e-4, 0.75, 1.0), (4, 0.5, 0.75, 2.0), (3, 0.5, 0.6, 1.0), (1, 0.1, 1.0, 1.0)]
+)
+def test_normalisation_is_pytorchs(channels, settings, generator):
+    x = torch.randn(2, channels, 6, 7, generator=generator, dtype=torch.float64) * 30
+    ours, theirs = LocalResponseNorm(*settings), nn.LocalResponseNorm(*settings)
+    assert torch.allclose(ours(x), theirs(x), rtol=1e-12)
+    assert torch.allclose(ours(x[..., 0]), theirs(x[..., 0]), rtol=1e-12)
+
+
+def test_grouped_alexnet_is_factorised_group_by_group():
+    network = wb.load_network("alexnet_caffe")
+    layers = {layer.name: layer for layer in find_layers(network).layers}
+    assert layers["conv2.conv"].max_ranks == (48, 128)
+    assert layers["classifier.0"].describe() == "256 -> 4096, 6x6"
+
+
+@pytest.mark.slow
+def test_googlenet_on_real_images(shared):
+    """The BVLC weights, loaded strictly; the reference is 92.2 % top-5 on these 500 images."""
+    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+    data = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv")
+    score = wb.accuracy(network, data.test, batch_size=50)
+    assert score.n == 500
+    assert score.top5 == pytest.approx(92.0, abs=0.5)
+    plan = wb.evbmf_plan(wb.analyze(network), layers="spatial")
+    assert plan.macs_ratio == pytest.approx(2.33, abs=0.02)
+    assert plan.weights_ratio == pytest.approx(1.58, abs=0.02)
+
+
+def test_resnet20_on_real_images(shared):
+    network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
+    with np.load(shared / "cifar10_clean_subset.npz") as arrays:
+        images = torch.from_numpy(arrays["test_images"]).permute(0, 3, 1, 2)
+        labels = torch.from_numpy(arrays["test_labels"].astype(np.int64))
+    assert wb.accuracy(network, wb.Split(images, labels, "test")).top1 == pytest.approx(91.5, abs=0.11)

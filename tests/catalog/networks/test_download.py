@@ -1,0 +1,311 @@
+"""Downloads from a server on this machine: whole or not at all, and a sentence if there is no network."""
+
+import gzip
+import hashlib
+import io
+import pickle
+import socket
+import tarfile
+import threading
+from collections import OrderedDict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+
+import workbench as wb
+from workbench.catalog.datasets.torchvision import TORCH_DATASETS, Entry
+from workbench.catalog.networks import download
+from workbench.catalog.networks.checkpoints import WeightsError
+from workbench.catalog.networks.download import DownloadError, fetch, is_whole
+from workbench.catalog.networks.load import load as networks
+from workbench.catalog.networks.torchvision import torchvision
+
+CONTENT = bytes(range(256)) * 4000
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        if not self.path.startswith("/endless"):
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if self.path.startswith("/half") else content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.files, running.asked = {"/a.bin": CONTENT, "/half.bin": CONTENT, "/endless.bin": CONTENT}, []
+        running.url = f"http://127.0.0.1:{running.server_address[1]}"
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def closed():
+    """An address at which nobody listens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as unused:
+        return f"http://127.0.0.1:{unused.server_address[1]}"
+
+
+def test_a_file_comes_whole_with_progress(server, tmp_path):
+    said = []
+    target = tmp_path / "deep" / "a.bin"
+    assert fetch(f"{server.url}/a.bin", target, checksum=SHA[:8], progress=lambda *s: said.append(s)) == target
+    assert target.read_bytes() == CONTENT
+    shares = [share for share, _ in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) > 3
+    assert said[0][1].startswith("downloading a.bin: ")
+    assert said[-1][1].endswith(" of 1000.0 KiB")
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_without_a_length_it_comes_too(server, tmp_path):
+    assert fetch(f"{server.url}/endless.bin", tmp_path / "a", checksum=SHA).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("before", [None, b"what was there"])
+@pytest.mark.parametrize(
+    ("path", "checksum", "message"),
+    [
+        ("/none.bin", "", "file.bin cannot be downloaded: Not Found"),
+        ("/half.bin", "", "file.bin broke off after 500.0 KiB"),
+        ("/a.bin", "00000000", f"file.bin is damaged or another file: its sha256 is {SHA[:12]}"),
+    ],
+)
+def test_half_a_file_is_no_file(server, tmp_path, path, checksum, message, before):
+    target = tmp_path / "file.bin"
+    if before:
+        target.write_bytes(before)
+    with pytest.raises(DownloadError, match=message):
+        fetch(server.url + path, target, checksum=checksum)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_cancelled(server, tmp_path):
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(share, what):
+        raise Stop
+
+    with pytest.raises(Stop):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_too_large_is_refused(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST", 500_000)
+    for name in ("a", "endless"):
+        with pytest.raises(DownloadError, match=r"a.bin is larger than 488.3 KiB"):
+            fetch(f"{server.url}/{name}.bin", tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_and_no_address(tmp_path):
+    with pytest.raises(DownloadError, match=r"a.bin cannot be downloaded: "):
+        fetch(f"{closed()}/a.bin", tmp_path / "a.bin")
+    with pytest.raises(ValueError, match="file:///etc/passwd is no address of the web"):
+        fetch("file:///etc/passwd", tmp_path / "a.bin")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match="cannot be written to"):
+        fetch("http://127.0.0.1/a", tmp_path / "file" / "a.bin")
+
+
+def test_whole_or_not(tmp_path):
+    (tmp_path / "a").write_bytes(CONTENT)
+    assert is_whole(tmp_path / "a", SHA[:8])
+    assert is_whole(tmp_path / "a", "")
+    assert not is_whole(tmp_path / "a", "00000000")
+    assert not is_whole(tmp_path / "b", "")
+    assert not is_whole(tmp_path, "")
+
+
+@pytest.fixture
+def pretrained(server, tmp_path, monkeypatch):
+    """torchvision's SqueezeNet "pretrained" on the server, and a place for it on this machine."""
+    state = wb.load_network("squeezenet1_1").model.state_dict()
+    content = io.BytesIO()
+    torch.save(OrderedDict((k, v + 1) for k, v in state.items()), content)
+    name = f"squeeze-{hashlib.sha256(content.getvalue()).hexdigest()[:8]}.pth"
+    server.files[f"/{name}"] = content.getvalue()
+    found = SimpleNamespace(DEFAULT=SimpleNamespace(url=f"{server.url}/{name}"))
+    monkeypatch.setattr(torchvision("models"), "get_model_weights", lambda _: found)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    return SimpleNamespace(path=tmp_path / "hub" / "checkpoints" / name, state=state, source=found.DEFAULT)
+
+
+def test_pretrained_weights_are_fetched_once(server, pretrained):
+    said = []
+    network = wb.load_network("squeezenet1_1", weights="pretrained", progress=lambda *s: said.append(s))
+    assert all(torch.equal(v, pretrained.state[k] + 1) for k, v in network.model.state_dict().items())
+    assert not network.random_weights
+    assert said[-1][0] == 1
+    wb.load_network("squeezenet1_1", weights="pretrained")
+    assert len(server.asked) == 1
+
+
+def test_half_a_checkpoint_that_something_left_is_fetched_again(server, pretrained):
+    pretrained.path.parent.mkdir(parents=True)
+    pretrained.path.write_bytes(server.files[f"/{pretrained.path.name}"][:5000])
+    wb.load_network("squeezenet1_1", weights="pretrained")
+    assert len(server.asked) == 1
+    assert pretrained.path.read_bytes() == server.files[f"/{pretrained.path.name}"]
+
+
+def test_a_server_that_is_not_found_is_said_in_words(tmp_path, monkeypatch):
+    def nobody(*_, **__):
+        raise URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr("workbench.catalog.networks.download.urlopen", nobody)
+    with pytest.raises(DownloadError, match=r"its server is not found from here, as where there is no network$"):
+        fetch("https://example.org/a.bin", tmp_path / "a.bin")
+
+
+def test_pretrained_weights_without_a_network(pretrained):
+    pretrained.source.url = f"{closed()}/{pretrained.path.name}"
+    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be downloaded now") as caught:
+        wb.load_network("squeezenet1_1", weights="pretrained")
+    assert f"get {pretrained.source.url} and put it into {pretrained.path.parent}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_torchvisions_own_checksums_are_understood():
+    """Names like resnet18-f37072fd.pth, from which the beginning of the sha256 is read."""
+    models = torchvision("models")
+    urls = [models.get_model_weights(name).DEFAULT.url for name in ("resnet18", "vgg16", "vit_b_16", "squeezenet1_1")]
+    assert all(networks.CHECKSUM.search(url) for url in urls)
+
+
+def test_networks_that_change_their_input_do_so():
+    """torchvision's own weights of these two expect it; its constructor switches it on for downloaded weights only."""
+    for name in ("googlenet", "inception_v3"):
+        assert networks.outline(name).model.transform_input
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), np.uint8)
+
+
+def tar_of_batches():
+    """CIFAR-10's archive in small, with the checksums that its class compares."""
+    inner = {f"data_batch_{i}": pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [i] * 20}) for i in range(1, 6)}
+    inner["test_batch"] = pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [0] * 20})
+    inner["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in inner.items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return content.getvalue(), {name: md5(data) for name, data in inner.items()}
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def cifar(server, monkeypatch):
+    archive, sums = tar_of_batches()
+    kind = torchvision("datasets").CIFAR10
+    server.files["/cifar-10-python.tar.gz"] = archive
+    monkeypatch.setattr(kind, "url", f"{server.url}/cifar-10-python.tar.gz")
+    monkeypatch.setattr(kind, "tgz_md5", md5(archive))
+    monkeypatch.setattr(kind, "train_list", [[f"data_batch_{i}", sums[f"data_batch_{i}"]] for i in range(1, 6)])
+    monkeypatch.setattr(kind, "test_list", [["test_batch", sums["test_batch"]]])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": sums["batches.meta"]})
+    monkeypatch.setitem(TORCH_DATASETS, "cifar10", Entry("CIFAR10", 10))
+    return kind
+
+
+def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
+    said = []
+    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=lambda *s: said.append(s))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [90, 10, 20]
+    assert torch.equal(data.test.images, torch.from_numpy(IMAGES))
+    assert said[-1][0] == 1
+    assert "cifar-10-python.tar.gz" in said[-1][1]
+    for root in (tmp_path, tmp_path / "cifar-10-batches-py"):  # the inner folder will do
+        assert len(wb.load_data("cifar10", root=root, download=True).test) == 20
+    assert len(server.asked) == 1
+    # An archive that somebody put there is used, too.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "cifar-10-python.tar.gz").rename(tmp_path / "other" / "cifar-10-python.tar.gz")
+    assert len(wb.load_data("cifar10", root=tmp_path / "other", download=True).test) == 20
+    assert len(server.asked) == 1
+
+
+def test_a_cancelled_download_leaves_nothing_to_be_taken_for_whole(cifar, tmp_path):
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(share, what):
+        raise Stop
+
+    with pytest.raises(Stop):
+        wb.load_data("cifar10", root=tmp_path, download=True, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_batches_are_not_unpickled(cifar, tmp_path):
+    wb.load_data("cifar10", root=tmp_path, download=True)
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps({"data": 0}))
+    with pytest.raises(ValueError, match=r"cifar10 is not in .*corrupted"):
+        wb.load_data("cifar10", root=tmp_path)
+    assert len(wb.load_data("cifar10", root=tmp_path, download=True).test) == 20  # unpacked again
+
+
+def test_no_network_says_what_to_get_and_where_to_put_it(cifar, tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "url", f"{closed()}/cifar-10-python.tar.gz")
+    with pytest.raises(ValueError, match="cifar10 cannot be downloaded now") as caught:
+        wb.load_data("cifar10", root=tmp_path, download=True)
+    assert str(caught.value).endswith(f"get {cifar.url} and put it into {tmp_path}")
+
+
+def idx(array):
+    shape = b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+def test_mnist_by_its_second_mirror_and_unpacked_whole(server, tmp_path, monkeypatch):
+    images, labels = IMAGES[:, 0], np.arange(20, dtype=np.uint8) % 10
+    files = {
+        f"{part}-{what}-ubyte.gz": gzip.compress(idx(array))
+        for part in ("train", "t10k")
+        for what, array in (("images-idx3", images), ("labels-idx1", labels))
+    }
+    server.files |= {f"/{name}": content for name, content in files.items()}
+    kind = torchvision("datasets").MNIST
+    monkeypatch.setattr(kind, "mirrors", [f"{closed()}/", f"{server.url}/"])
+    monkeypatch.setattr(kind, "resources", [(name, md5(content)) for name, content in files.items()])
+    monkeypatch.setitem(TORCH_DATASETS, "mnist", Entry("MNIST", 5))
+    said = []
+    data = wb.load_data("mnist", root=tmp_path, download=True, progress=lambda *s: said.append(s[0]))
+    assert torch.equal(data.test.images[:, 0], torch.from_numpy(images))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [15, 5, 20]
+    assert said == sorted(said)
+    raw = tmp_path / "MNIST" / "raw"
+    whole = (raw / "t10k-images-idx3-ubyte").read_bytes()
+    (raw / "t10k-images-idx3-ubyte").write_bytes(whole[:1000])  # as if unpacking had been interrupted
+    with pytest.raises(ValueError, match="mnist is not in"):
+        wb.load_data("mnist", root=tmp_path)
+    assert torch.equal(wb.load_data("mnist", root=tmp_path, download=True).test.images, data.test.images)
+    assert len(server.asked) == 4

@@ -1,0 +1,167 @@
+import copy
+import sys
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.network.activations import Walk, _trace
+
+
+def hooked(model, name, batches, *, inputs):
+    """What a layer takes or gives when the model is run whole."""
+    seen = []
+    layer = model.get_submodule(name)
+    if inputs:
+        hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    else:
+        hook = layer.register_forward_hook(lambda _, args, out: seen.append(out.clone()))
+    for batch in batches:
+        model(batch)
+    hook.remove()
+    return seen
+
+
+class Looks(nn.Module):
+    """Its forward looks at values, so that it cannot be traced; ReLUs work in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(5, 2)
+
+    def forward(self, x):
+        x = torch.relu_(self.a(x))
+        x = self.b(x if x.sum() > -1e30 else -x).relu_()
+        return self.c(x.mean((2, 3)))
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+        self.left, self.right = nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(8, 4, 1)
+        self.pool, self.tail, self.last = nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = torch.relu(
+            torch.cat([self.left(x), self.pool(self.right(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)], 1)
+        )
+        return self.last((self.tail(y) + x).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def batches(generator):
+    return [torch.randn(n, 3, 12, 12, generator=generator) for n in (4, 4, 2)]
+
+
+@pytest.mark.parametrize("build", [Looks, Branches])
+@pytest.mark.parametrize("memory", [2**30, 0, 3000])
+def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches):
+    torch.manual_seed(0)
+    original = build().eval()
+    smaller = copy.deepcopy(original)
+    names = ["a", "b", "c"] if build is Looks else ["stem.0", "left", "right", "tail", "last"]
+    with torch.no_grad():
+        walk = Walk(smaller, original, batches, memory)
+        assert bool(walk.nodes) == (build is Branches)
+        for name in names:
+            for _ in range(2):  # asked twice, the same
+                pairs = [(x.clone(), y.clone()) for x, y in walk.pairs(name)]
+                for (x, y), in_, out in zip(
+                    pairs,
+                    hooked(smaller, name, batches, inputs=True),
+                    hooked(original, name, batches, inputs=False),
+                    strict=True,
+                ):
+                    assert torch.allclose(x, in_, atol=1e-6)
+                    assert torch.allclose(y, out, atol=1e-6)
+            smaller.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
+
+
+def test_a_layer_called_twice_shows_both_calls(mixed):
+    batch = torch.randn(2, *mixed.input_shape, dtype=torch.float64)
+    with torch.no_grad():
+        walk = Walk(copy.deepcopy(mixed.model), mixed.model, [batch])
+        assert len(list(walk.pairs("twice"))) == 2
+
+
+def test_what_is_behind_a_layer(network):
+    torch.manual_seed(0)
+    walk = Walk(network.model, network.model, [torch.rand(2, *network.input_shape)])
+    assert walk.norm_after("features.0") == "features.1"
+    assert walk.norm_after("classifier.0") is None
+    assert walk.rectified("classifier.0")
+    assert not walk.rectified("features.0")  # a batch norm comes first
+    branches = Branches().eval()
+    walk = Walk(branches, branches, [torch.rand(2, 3, 12, 12)])
+    assert walk.rectified("left")
+    assert not walk.rectified("tail")
+
+
+@pytest.mark.parametrize("build", [Looks, Branches])
+def test_answers_with_one_layer_exchanged(build, batches):
+    torch.manual_seed(0)
+    model = build().eval()
+    names = ("a", "b") if build is Looks else ("left", "tail")
+    with torch.no_grad():
+        walk = Walk(model, model, batches)
+        for name in names:
+            list(walk.pairs(name))
+            other = copy.deepcopy(model.get_submodule(name))
+            other.weight.mul_(2)
+            exchanged = copy.deepcopy(model)
+            exchanged.get_submodule(name).weight.mul_(2)
+            for batch, (answers, changed) in zip(batches, walk.changed(name, other), strict=True):
+                assert torch.allclose(answers, model(batch), atol=1e-6)
+                assert torch.allclose(changed, exchanged(batch), atol=1e-6)
+
+
+def test_only_what_is_needed_is_held(network):
+    batch = torch.rand(8, *network.input_shape)
+    with torch.no_grad():
+        walk = Walk(network.model, wb.load_network("digits_vgg").model, [batch])
+        list(walk.pairs("classifier.2"))
+    assert walk.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
+
+
+def test_tracing_does_not_touch_what_other_threads_run(network):
+    """torch.fx patches all modules of the process while it traces."""
+    batch = torch.rand(2, *network.input_shape)
+    wanted = network.model(batch).detach()
+    problems, stop = [], threading.Event()
+    counted = len(_trace(network.model, batch))
+    assert counted > 8
+
+    def run():
+        while not stop.is_set():
+            try:
+                with torch.no_grad():
+                    if not torch.equal(network.model(batch), wanted):
+                        problems.append("another answer")
+            except Exception as error:
+                problems.append(repr(error))
+
+    def trace():
+        other = copy.deepcopy(network.model)
+        while not stop.is_set():
+            if len(_trace(other, batch)) != counted:
+                problems.append("another graph")
+
+    pause = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=work) for work in (run, trace, run)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(30):
+            if len(_trace(network.model, batch)) != counted:
+                problems.append("another graph")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(pause)
+    assert problems == []

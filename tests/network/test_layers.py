@@ -1,0 +1,124 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.flop_counter import FlopCounterMode
+
+import workbench as wb
+from workbench.network.layers import Layer, find_layers, kernel_of, measured_cost
+
+
+def by_name(network):
+    return {layer.name: layer for layer in find_layers(network).layers}
+
+
+def test_every_case_of_the_method(network):
+    layers = by_name(network)
+    assert len(layers) == 8
+    assert layers["features.0"].method == "tucker1"  # one input channel
+    assert layers["features.3"].method == "tucker2"
+    assert layers["classifier.0"].shape.kernel_size == (2, 2)  # follows a flatten
+    assert layers["classifier.0"].method == "tucker2"
+    assert layers["classifier.2"].method == "tucker1"
+
+
+def test_costs_are_those_of_the_model(network, mixed):
+    for net in (network, mixed):
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            net.model(torch.zeros(1, *net.input_shape, dtype=next(net.model.parameters()).dtype))
+        cost = measured_cost(net)
+        assert cost.macs == counter.get_total_flops() // 2
+        assert cost.weights == net.weights
+
+
+def test_geometry(mixed):
+    layers = by_name(mixed)
+    assert list(layers) == [name for name, m in mixed.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers["twice"].shape.positions) == 2  # called twice
+    assert layers["hidden"].shape.kernel_size == (4, 4)  # found by shape: the pooling is no module
+    assert layers["hidden"].describe() == "32 -> 40, 4x4"
+    assert layers["pointwise"].pointwise
+    assert layers["grouped"].method == "tucker2"
+    assert layers["grouped"].max_ranks == (8, 8)
+    assert layers["grouped"].describe() == "32 -> 32, 3x3, 4 groups"
+    assert layers["depthwise"].method == "keep"
+    assert "depthwise" in layers["depthwise"].reason
+
+
+def test_the_model_is_left_as_it_was(mixed):
+    mixed.model.train()
+    mixed.model.twice.eval()
+    find_layers(mixed)
+    assert mixed.model.training
+    assert not mixed.model.twice.training
+    assert not any(m._forward_hooks for m in mixed.model.modules())
+
+
+def test_layers_that_are_never_called_are_left_out():
+    class Unused(nn.Sequential):
+        def forward(self, x):
+            return self[0](x)
+
+    network = wb.Network(Unused(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), (3, 8, 8))
+    assert list(by_name(network)) == ["0"]
+
+
+def test_shared_and_parametrized_weights_are_refused():
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3), weight_norm(nn.Conv2d(8, 8, 3)))
+    model[1].weight = model[0].weight
+    layers = by_name(wb.Network(model, (8, 9, 9)))
+    assert "shared" in layers["0"].reason
+    assert "shared" in layers["1"].reason
+    assert "parametrization" in layers["2"].reason
+    assert {layer.method for layer in layers.values()} == {"keep"}
+
+
+def test_a_linear_layer_on_positions_is_no_convolution():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(2), nn.Linear(64, 10))
+    layer = by_name(wb.Network(model, (3, 8, 8)))["2"]
+    assert layer.shape.kernel_size == ()
+    assert layer.cost.macs == 4 * 64 * 10
+
+
+def test_kernel_of_a_flattened_layer(network):
+    layer = by_name(network)["classifier.0"]
+    module = network.model.get_submodule("classifier.0")
+    x = torch.randn(2, 128, 2, 2)
+    as_conv = nn.functional.conv2d(x, kernel_of(module, layer), module.bias).flatten(1)
+    assert torch.allclose(as_conv, module(x.flatten(1)), atol=1e-5)
+
+
+def test_through_a_dictionary(mixed):
+    for layer in find_layers(mixed).layers:
+        assert Layer.from_dict(layer.to_dict()) == layer
+
+
+def test_a_network_that_does_not_run():
+    network = wb.Network(nn.Sequential(nn.Conv2d(3, 4, 3)), (1, 8, 8), name="broken")
+    with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
+        find_layers(network)
+
+
+class TwoHeads(nn.Module):
+    """256 channels of 6x6, then two heads; 4096 = 256 * 4 * 4 is no map, but the width of a hidden layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 256, 1)
+        self.one = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.Linear(4096, 7))
+        self.two = nn.Linear(256 * 36, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x)).flatten(1)
+        return torch.cat([self.one(x), self.two(x)], dim=1)
+
+
+def test_only_what_follows_a_flatten_is_seen_as_a_convolution():
+    """AlexNet's fc7 and fc8 have 4096 inputs, which by their number alone could be 256 maps of 4x4."""
+    with torch.device("meta"):
+        model = TwoHeads()
+    layers = by_name(wb.Network(model, (3, 6, 6)))
+    shapes = {name: (layer.shape.kernel_size, layer.method) for name, layer in layers.items() if name != "conv"}
+    assert shapes["one.0"] == shapes["two"] == ((6, 6), "tucker2")
+    assert shapes["one.2"] == shapes["one.3"] == ((), "tucker1")

@@ -1,0 +1,191 @@
+import itertools
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.plan.budget import budget_plan
+from workbench.plan.importance import sensitivities
+from workbench.plan.plan import PlanError
+
+RATIOS = (1.0, 1.2, 1.5, 2.06, 3.0, 4.5, 6.0, 8.0)
+
+
+@pytest.fixture(scope="module")
+def measured(network, spectra, data):
+    return sensitivities(network, wb.Split(data.train.images[:64], data.train.labels[:64], "sample"), spectra)
+
+
+def predicted(plan, measured=None):
+    """The sum that the budget minimises."""
+    if measured is None:
+        return sum(part.error**2 for part in plan)
+    total = 0.0
+    for part in plan:
+        if part.decision != "keep":
+            table = measured.lost_one_sided[part.name][part.rank_out]
+            if part.decision == "tucker2":
+                table = measured.lost[part.name][part.rank_out, part.rank_in]
+            total += measured.damage[part.name] * max(0.0, table)
+    return total
+
+
+@pytest.mark.parametrize("outputs", [False, True])
+@pytest.mark.parametrize("weights_ratio", [None, 3.0])
+def test_the_budget_is_met_and_a_larger_one_never_predicts_a_larger_error(spectra, measured, outputs, weights_ratio):
+    by = measured if outputs else None
+    errors = []
+    for ratio in RATIOS:
+        plan = budget_plan(spectra, ratio, weights_ratio=weights_ratio, images=by)
+        assert plan.macs_ratio >= ratio
+        assert weights_ratio is None or plan.weights_ratio >= weights_ratio
+        for part in plan:
+            assert part.cost.macs <= part.layer.cost.macs
+            assert part.cost.weights <= part.layer.cost.weights
+        errors.append(predicted(plan, by))
+    assert errors == sorted(errors)
+    assert errors[-1] > errors[0]
+
+
+def test_it_is_close_to_the_budget(spectra):
+    assert all(budget_plan(spectra, ratio).macs_ratio < 1.1 * ratio for ratio in RATIOS)
+    assert all(ratio <= budget_plan(spectra, 1, weights_ratio=ratio).weights_ratio < 1.1 * ratio for ratio in RATIOS)
+
+
+def test_nothing_to_save_is_nothing_done(spectra):
+    plan = budget_plan(spectra, 1.0)
+    assert {part.decision for part in plan} <= {"keep", "tucker1", "tucker2"}
+    assert predicted(plan) < 1e-6
+
+
+def tiny():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(5, 6, 3, padding=1), nn.Conv2d(6, 7, 3, padding=1), nn.Conv2d(7, 8, 1))
+    network = wb.Network(model, (5, 6, 6), name="tiny")
+    return wb.analyze(network, cached=False)
+
+
+def everything(spectra):
+    """(MACs, predicted error) of all plans of a tiny network, by brute force."""
+    options = []
+    empty = budget_plan(spectra, 1.0, pinned={layer.name: "keep" for layer in spectra.layers})
+    for layer in spectra.layers:
+        mine = [(layer.cost.macs, 0.0)]
+        ins = range(1, layer.max_ranks[0] + 1) if layer.method == "tucker2" else ()
+        for rank_in, rank_out in itertools.product((None, *ins), range(1, layer.max_ranks[1] + 1)):
+            part = empty.with_ranks(layer.name, rank_in=rank_in, rank_out=rank_out)[layer.name]
+            if part.cost.macs <= layer.cost.macs and part.cost.weights <= layer.cost.weights:
+                mine.append((part.cost.macs, part.error**2))
+        options.append(mine)
+    return np.array([np.sum(choice, axis=0) for choice in itertools.product(*options)])
+
+
+def test_no_plan_on_its_own_budget_is_better():
+    spectra = tiny()
+    plans = everything(spectra)
+    for ratio in (1.3, 1.7, 2.5, 4.0):
+        plan = budget_plan(spectra, ratio)
+        assert predicted(plan) <= plans[plans[:, 0] <= plan.macs, 1].min() + 1e-9
+
+
+def test_pinned_layers_are_as_they_were_pinned(spectra):
+    pinned = {"features.3": (5, 9), "features.0": (None, 4), "features.7": "keep"}
+    plan = budget_plan(spectra, 2.5, pinned=pinned)
+    assert (plan["features.3"].rank_in, plan["features.3"].rank_out) == (5, 9)
+    assert plan["features.3"].by_hand
+    assert (plan["features.0"].decision, plan["features.0"].rank_out) == ("tucker1", 4)
+    assert (plan["features.7"].decision, plan["features.7"].reason) == ("keep", "kept by hand")
+    assert plan.macs_ratio >= 2.5
+
+
+def test_ranks_are_multiples_and_not_too_small(spectra):
+    plan = budget_plan(spectra, 3.0, rank_multiple=4, min_rank=10)
+    ranks = [r for part in plan for r in (part.rank_in, part.rank_out) if r is not None]
+    assert len(ranks) > 4
+    assert all(r % 4 == 0 and r >= 12 for r in ranks)
+
+
+def test_chosen_layers_only(spectra):
+    plan = budget_plan(spectra, 1.5, layers=["features.7", "features.10"])
+    assert {part.name for part in plan if part.decision != "keep"} <= {"features.7", "features.10"}
+    assert plan["features.3"].reason == "kept: not among the chosen layers"
+
+
+def test_an_impossible_budget_names_the_best(spectra):
+    with pytest.raises(PlanError, match=r"MACs x1000 is out of reach: the most with these settings is x\d"):
+        budget_plan(spectra, 1000)
+    with pytest.raises(PlanError, match=r"weights x5000 is out of reach: the most with these settings is x\d"):
+        budget_plan(spectra, 1.5, weights_ratio=5000)
+    with pytest.raises(PlanError) as raised:
+        budget_plan(spectra, 1000)
+    best = float(str(raised.value).rsplit("x", 1)[1])
+    assert budget_plan(spectra, best - 0.01).macs_ratio >= best - 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"macs_ratio": 0}, "macs_ratio must be a number above 0"),
+        ({"rank_multiple": 1.5}, "rank_multiple must be a whole number"),
+        ({"min_rank": 0}, "min_rank must be a whole number"),
+        ({"pinned": {"nothing": "keep"}}, "has no layer 'nothing' to pin"),
+        ({"pinned": {"features.3": "kept"}}, "not to 'kept'"),
+        ({"pinned": {"features.3": (500, 1)}}, "rank_in=500 does not fit"),
+        ({"images": torch.zeros(1)}, "takes batches of inputs of shape"),
+    ],
+)
+def test_settings_that_make_no_sense(spectra, settings, message):
+    with pytest.raises(ValueError, match=message):
+        budget_plan(spectra, **settings)
+
+
+def test_the_same_every_time(spectra, measured):
+    assert budget_plan(spectra, 2.2, images=measured) == budget_plan(spectra, 2.2, images=measured)
+
+
+def test_sensitivities_of_another_network_are_refused(spectra, measured):
+    with pytest.raises(PlanError, match="these sensitivities are of other"):
+        budget_plan(spectra, images=replace(measured, network="other"))
+
+
+def test_measured_from_images_given(data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(128, 10))
+    network = wb.Network(model, (1, 8, 8), name="small")
+    spectra = wb.analyze(network, cached=False)
+    some = wb.Split(data.train.images[:16], data.train.labels[:16], "sample")
+    plan = budget_plan(spectra, 2.0, images=some)
+    assert plan.policy == "budget MACs x2, errors in outputs over 16 images"
+    assert budget_plan(spectra, 2.0, images=iter([some.images])) == plan
+    unknown = replace(spectra, analyzed=None)
+    assert budget_plan(unknown, 2.0, images=some, network=network) == plan
+    with pytest.raises(ValueError, match="give the network too"):
+        budget_plan(unknown, 2.0, images=some)
+
+
+def test_sixty_layers_are_planned_in_less_than_a_second():
+    torch.manual_seed(0)
+    one = wb.analyze(wb.Network(nn.Conv2d(160, 192, 3), (160, 7, 7), name="one"), cached=False)
+    layers = tuple(replace(one.layers[0], name=f"layer{i}") for i in range(60))
+    found = {layer.name: replace(next(iter(one)), layer=layer) for layer in layers}
+    spectra = wb.Spectra("deep", one.input_shape, layers, one.other, found)
+    times = []
+    for limit in ({"macs_ratio": 2.06}, {"macs_ratio": 3.0, "weights_ratio": 3.1}, {"macs_ratio": 2.06}):
+        started = time.perf_counter()
+        assert budget_plan(spectra, **limit).macs_ratio >= limit["macs_ratio"]
+        times.append(time.perf_counter() - started)
+    assert min(times[0], times[2]) < 1.0  # the better of two, so that a busy machine does not decide
+
+
+def test_shares_lost_are_what_the_best_factors_lose(network, spectra, measured, data):
+    for name, table in measured.lost.items():
+        assert table.shape == tuple(r + 1 for r in reversed(spectra[name].layer.max_ranks))
+        assert (np.diff(table, axis=0) <= 1e-9).all()
+        assert table[-1, -1] < 1e-6
+        assert np.allclose(table[0], 1)
+    assert set(measured.damage) == {part.layer.name for part in spectra}
+    assert all(value >= 0 for value in measured.damage.values())

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.kernels.evbmf import evbmf_matrix
+from workbench.kernels.tucker import relative_error, tucker1, tucker2
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
+from workbench.network.layers import kernel_of
+
+
+def test_singular_values_and_ranks_are_those_of_a_full_svd(network, spectra):
+    for spectrum in spectra:
+        kernel = kernel_of(network.model.get_submodule(spectrum.layer.name), spectrum.layer).double()
+        modes = [(OUT_MODE, spectrum.singular_out, spectrum.out), (IN_MODE, spectrum.singular_in, spectrum.in_)]
+        for mode, values, found in modes:
+            if values is None:
+                continue
+            matrix = unfold(kernel, mode).numpy()
+            exact = np.linalg.svd(matrix, compute_uv=False)
+            assert np.abs(values - exact).max() < 1e-7 * exact[0]
+            assert found.rank == evbmf_matrix(matrix).rank
+
+
+def test_predicted_error_bounds_the_real_one(network, spectra):
+    spectrum = spectra["features.7"]
+    kernel = kernel_of(network.model.get_submodule("features.7"), spectrum.layer).double()
+    for rank_in, rank_out in ((5, 9), (20, 30), (64, 12), (33, 64)):
+        predicted = spectrum.error(rank_in=rank_in, rank_out=rank_out)
+        real = relative_error(kernel, tucker2(kernel, rank_in=rank_in, rank_out=rank_out))
+        assert real <= predicted + 1e-12
+        assert predicted < real * 1.05 + 1e-12
+    assert spectrum.error(rank_in=64, rank_out=64) == pytest.approx(0, abs=1e-7)
+
+
+def test_tucker1_error_is_exact(network, spectra):
+    spectrum = spectra["classifier.2"]
+    kernel = kernel_of(network.model.get_submodule("classifier.2"), spectrum.layer).double()
+    for rank in (1, 4, 9):
+        real = relative_error(kernel, tucker1(kernel, rank_out=rank))
+        assert spectrum.error(rank_out=rank) == pytest.approx(real, rel=1e-6)
+
+
+def test_error_falls_with_rank(spectra):
+    captured = spectra["features.3"].captured
+    assert (np.diff(captured, axis=0) >= 0).all()
+    assert (np.diff(captured, axis=1) >= 0).all()
+    assert captured[-1, -1] == 1
+
+
+def test_dead_channels_are_left_out_and_reported(generator):
+    conv = nn.Conv2d(20, 30, 3, bias=False)
+    with torch.no_grad():
+        conv.weight[:] = torch.randn(conv.weight.shape, generator=generator)
+        conv.weight[4:9] = 1e-20  # dead in float32 beside the others
+        conv.weight[:, 2] = 0
+    spectrum = wb.analyze(wb.Network(nn.Sequential(conv), (20, 6, 6)))["0"]
+    assert spectrum.out.dead_rows == 5
+    assert spectrum.in_.dead_rows == 1
+    assert (spectrum.out.rank, spectrum.in_.rank) == (0, 0)
+    assert spectrum.out.noise_variance == pytest.approx(1, rel=0.1)
+
+
+def test_a_broken_layer_is_named():
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    with torch.no_grad():
+        model[1].weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="layer 1 of mine has weights that are NaN or infinite"):
+        wb.analyze(wb.Network(model, (8, 9, 9), name="mine"))
+
+
+def test_a_network_of_zeros(generator):
+    conv = nn.Conv2d(6, 6, 3)
+    nn.init.zeros_(conv.weight)
+    spectrum = wb.analyze(wb.Network(nn.Sequential(conv), (6, 6, 6)))["0"]
+    assert (spectrum.out.rank, spectrum.in_.rank) == (0, 0)
+    assert spectrum.error(rank_in=1, rank_out=1) == 0
+
+
+def test_progress_and_names(network, spectra):
+    said = []
+    wb.analyze(network, progress=lambda share, name: said.append((share, name)), cached=False)
+    assert [name for _, name in said] == [layer.name for layer in spectra.layers] + [""]
+    assert said[0][0] == 0
+    assert said[-1][0] == 1
+    assert "features.3" in spectra
+    assert len(spectra) == 8
+    with pytest.raises(KeyError, match="is no layer of digits_vgg"):
+        spectra["nothing"]
+
+
+def test_it_shows_itself(spectra):
+    text = str(spectra)
+    assert "14 of 32" in text
+    assert len({line.index("EVBMF in") for line in text.splitlines()[:1]}) == 1
+    assert "<table>" in spectra._repr_html_()
+
+
+MEMORY = """
+import resource, sys, torch
+import workbench as wb
+from workbench.kernels.evbmf import evbmf
+torch.set_num_threads(1)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(512 * 49, 1024))
+network = wb.Network(model, (512, 7, 7), maps={"1": (512, 7, 7)})
+wb.analyze(wb.Network(torch.nn.Sequential(torch.nn.Conv2d(600, 700, 3)), (600, 4, 4)), cached=False)  # warm up
+unit = 1 if sys.platform == "darwin" else 1024
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+assert wb.analyze(network, cached=False)["1"].layer.method == "tucker2"
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / (4 * model[1].weight.numel()))
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_below_three_times_the_layer():
+    """A fully connected layer like VGG-16's first, a quarter as wide, in a process of its own."""
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(result.stdout) < 3.0, result.stdout

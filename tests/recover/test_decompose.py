@@ -1,0 +1,163 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import workbench as wb
+from workbench.kernels.tucker import relative_error
+from workbench.plan.plan import PlanError
+
+
+def double(network):
+    model = wb.load_network("digits_vgg").model.double()
+    return replace(network, model=model)
+
+
+def full_rank(spectra):
+    plan = wb.evbmf_plan(spectra)
+    for layer in spectra.layers:
+        if layer.method == "tucker2":
+            plan = plan.with_ranks(layer.name, rank_in=layer.max_ranks[0], rank_out=layer.max_ranks[1])
+        elif layer.method == "tucker1":
+            plan = plan.keep(layer.name).with_ranks(layer.name, rank_out=layer.max_ranks[1])
+    return plan
+
+
+def layer_outputs(model, names, x):
+    seen = {}
+
+    def see(name):
+        def hook(module, given, output):
+            seen[name] = (given[0].clone(), output.clone())  # a ReLU after it may work in place
+
+        return model.get_submodule(name).register_forward_hook(hook)
+
+    hooks = [see(name) for name in names]
+    with torch.no_grad():
+        y = model(x)
+    for hook in hooks:
+        hook.remove()
+    return y, seen
+
+
+@pytest.mark.parametrize("which", ["digits", "mixed"])
+def test_at_full_rank_every_layer_is_the_dense_one(which, network, mixed, generator):
+    net = double(network) if which == "digits" else mixed
+    spectra = wb.analyze(net)
+    smaller = wb.decompose(net, full_rank(spectra))
+    x = torch.randn(2, *net.input_shape, dtype=torch.float64, generator=generator)
+    replaced = [part.name for part in smaller.plan if part.decision != "keep"]
+    assert len(replaced) >= 7
+    y, dense = layer_outputs(net.model, replaced, x)
+    for name in replaced:
+        given, expected = dense[name]
+        with torch.no_grad():
+            found = smaller.model.get_submodule(name)(given)
+        assert (found - expected).abs().max() < 1e-10
+    with torch.no_grad():
+        assert (smaller.model(x) - y).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("which", ["digits", "mixed"])
+def test_predicted_costs_are_those_of_the_model(which, network, mixed):
+    net = network if which == "digits" else mixed
+    plan = wb.evbmf_plan(wb.analyze(net), layers="all")
+    if which == "mixed":
+        plan = plan.with_ranks("twice", rank_in=5, rank_out=7).with_ranks("hidden", rank_in=3, rank_out=4)
+        plan = plan.with_ranks("first", rank_out=4).with_ranks("same", rank_in=2, rank_out=9)
+    smaller = wb.decompose(net, plan)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        smaller.model(torch.zeros(1, *net.input_shape, dtype=next(net.model.parameters()).dtype))
+    assert counter.get_total_flops() == 2 * plan.macs
+    assert smaller.weights == plan.weights
+
+
+def test_factors_stand_for_the_kernel_and_errors_are_measured(network, plan):
+    smaller = wb.decompose(network, plan)
+    factors = smaller.model.get_submodule("features.7")
+    assert list(dict(factors.named_children())) == ["factor_in", "core", "factor_out"]
+    outer, inner = factors.factor_out.weight[:, :, 0, 0], factors.factor_in.weight[:, :, 0, 0]
+    kernel = torch.einsum("abij,ta,bs->tsij", factors.core.weight, outer, inner)
+    error = relative_error(network.model.get_submodule("features.7").weight, kernel)
+    part = smaller.plan["features.7"]
+    assert part.measured_error == pytest.approx(error, rel=1e-4)
+    assert part.measured_error <= part.error
+    assert plan["features.7"].measured_error is None
+
+
+def test_the_original_is_never_changed(network, plan, data):
+    before = {k: v.clone() for k, v in network.model.state_dict().items()}
+    smaller = wb.decompose(network, plan)
+    with torch.no_grad():
+        for parameter in smaller.model.parameters():
+            parameter.zero_()
+    assert all(torch.equal(v, before[k]) for k, v in network.model.state_dict().items())
+
+
+def test_geometry_goes_to_the_core(mixed):
+    plan = wb.evbmf_plan(wb.analyze(mixed)).with_ranks("dilated", rank_in=3, rank_out=5)
+    plan = plan.with_ranks("same", rank_in=4, rank_out=4).with_ranks("first", rank_out=3)
+    model = wb.decompose(mixed, plan).model
+    assert model.dilated.core.dilation == (2, 2)
+    assert model.dilated.factor_in.dilation == model.dilated.factor_out.dilation == (1, 1)
+    assert (model.same.core.padding, model.same.core.padding_mode) == ("same", "circular")
+    assert model.first.core.stride == (2, 2)
+    assert model.first.factor_out.bias is None
+    assert model.dilated.factor_out.bias is not None
+    assert all(p.dtype == torch.float64 for p in model.parameters())
+
+
+def test_modes_and_frozen_weights_are_kept(mixed):
+    mixed.model.train()
+    mixed.model.same.weight.requires_grad_(False)
+    plan = wb.evbmf_plan(wb.analyze(mixed)).with_ranks("same", rank_in=4, rank_out=4)
+    model = wb.decompose(mixed, plan).model
+    assert model.same.training
+    assert model.same.core.training
+    assert not any(p.requires_grad for p in model.same.parameters())
+
+
+def test_a_model_that_is_one_layer():
+    network = wb.Network(nn.Conv2d(6, 8, 3), (6, 9, 9), name="one")
+    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("", rank_in=2, rank_out=3)
+    smaller = wb.decompose(network, plan)
+    assert smaller.weights == plan.weights
+
+
+def test_a_plan_read_from_json_gives_the_same_network(network, plan, data):
+    one, two = wb.decompose(network, plan), wb.decompose(network, wb.Plan.from_json(plan.to_json()))
+    with torch.no_grad():
+        assert torch.equal(one.model(data.test.images[:9]), two.model(data.test.images[:9]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["layers"][1]["layer"].update(name="stem"), "has a layer stem, which digits_vgg has not"),
+        (
+            lambda v: v["layers"][1]["layer"].update(name="features.4"),
+            "expects a convolution, digits_vgg has a BatchNorm2d",
+        ),
+        (
+            lambda v: v["layers"][1]["layer"]["shape"].update(out_channels=65),
+            r"layer features.3: the plan expects weights of shape \(65, 32, 3, 3\), digits_vgg has \(64, 32, 3, 3\)",
+        ),
+    ],
+)
+def test_a_foreign_plan_is_refused(network, plan, change, message):
+    values = json.loads(plan.to_json())
+    change(values)
+    with pytest.raises(PlanError, match=message):
+        wb.decompose(network, wb.Plan.from_json(json.dumps(values)))
+
+
+def test_progress_can_stop_it(network, plan):
+    def stop(share, name):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wb.decompose(network, plan, progress=stop)

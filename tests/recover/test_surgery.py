@@ -1,0 +1,206 @@
+"""Every kind of layer, one at a time: at full rank the factors are the layer, and costs are as predicted."""
+
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.flop_counter import FlopCounterMode
+
+import workbench as wb
+from workbench.network.layers import find_layers
+from workbench.plan.plan import PlanError
+
+LAYERS = {
+    "plain": nn.Conv2d(6, 8, 3),
+    "stride and padding": nn.Conv2d(6, 8, 3, stride=2, padding=1),
+    "uneven stride": nn.Conv2d(6, 8, 3, stride=(1, 2), padding=(2, 0)),
+    "dilation": nn.Conv2d(6, 8, 3, dilation=2, padding=2),
+    "reflect": nn.Conv2d(6, 8, 3, padding=1, padding_mode="reflect"),
+    "replicate": nn.Conv2d(6, 8, 3, padding=1, padding_mode="replicate"),
+    "circular": nn.Conv2d(6, 8, 3, padding=1, padding_mode="circular"),
+    "same": nn.Conv2d(6, 8, 3, padding="same"),
+    "same, dilated, circular": nn.Conv2d(6, 8, 3, padding="same", dilation=2, padding_mode="circular"),
+    "asymmetric": nn.Conv2d(6, 8, (1, 7), padding=(0, 3)),
+    "no bias": nn.Conv2d(6, 8, 3, bias=False),
+    "groups": nn.Conv2d(16, 24, 5, padding=2, groups=2),
+    "groups, same, no bias": nn.Conv2d(12, 18, 3, padding="same", groups=3, bias=False),
+    "1x1": nn.Conv2d(6, 8, 1),
+    "few channels": nn.Conv2d(3, 8, 3),
+    "1-d": nn.Conv1d(6, 8, 5, padding=2),
+    "3-d": nn.Conv3d(6, 8, 3, padding=1, stride=2),
+    "transposed": nn.ConvTranspose2d(6, 8, 4, stride=2, padding=1),
+    "transposed, output padding": nn.ConvTranspose2d(6, 8, 3, stride=2, padding=1, output_padding=1, bias=False),
+    "transposed, groups": nn.ConvTranspose2d(12, 8, 3, stride=2, groups=2),
+    "transposed 1-d": nn.ConvTranspose1d(6, 8, 4, stride=2),
+    "linear": nn.Linear(40, 30),
+    "linear, no bias": nn.Linear(40, 30, bias=False),
+}
+
+
+def input_shape(layer):
+    if isinstance(layer, nn.Linear):
+        return (layer.in_features,)
+    return (layer.in_channels, *[9, 7, 5][: layer.weight.ndim - 2])
+
+
+def at_full_rank(network):
+    plan = wb.evbmf_plan(wb.analyze(network, cached=False), layers="all")
+    for part in plan:
+        rank_in, rank_out = part.layer.max_ranks
+        if part.layer.method == "tucker2":
+            plan = plan.with_ranks(part.name, rank_in=rank_in, rank_out=rank_out)
+        elif part.layer.method == "tucker1":
+            plan = plan.with_ranks(part.name, rank_out=rank_out)
+    return plan
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_the_factors_are_the_layer(name, generator):
+    layer = LAYERS[name].double()
+    network = wb.Network(nn.Sequential(layer), input_shape(layer), name=name)
+    plan = at_full_rank(network)
+    assert plan["0"].decision != "keep"
+    smaller = wb.decompose(network, plan)
+    x = torch.randn(2, *network.input_shape, dtype=torch.float64, generator=generator)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad():
+        assert (smaller.model(x) - layer(x)).abs().max() < 1e-12
+        with counter:
+            smaller.model(x[:1])
+    assert counter.get_total_flops() == 2 * plan.macs
+    assert smaller.weights == plan.weights
+    assert plan.dense.weights == network.weights
+    assert smaller.plan["0"].measured_error < 1e-12
+
+
+@pytest.mark.parametrize("name", ["groups", "transposed", "transposed, groups", "1-d"])
+def test_truncation_is_measured(name, generator):
+    layer = LAYERS[name].double()
+    network = wb.Network(nn.Sequential(layer), input_shape(layer), name=name)
+    spectra = wb.analyze(network, cached=False)
+    plan = wb.evbmf_plan(spectra).with_ranks("0", rank_in=3, rank_out=3)
+    part = wb.decompose(network, plan).plan["0"]
+    assert 0.1 < part.measured_error <= part.error + 1e-12 < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_half(dtype, generator):
+    layer = nn.Conv2d(6, 8, 3).to(dtype)
+    network = wb.Network(nn.Sequential(layer), (6, 9, 7))
+    smaller = wb.decompose(network, at_full_rank(network))
+    assert {p.dtype for p in smaller.model.parameters()} == {dtype}
+    x = torch.randn(1, 6, 9, 7, generator=generator).to(dtype)
+    with torch.no_grad():
+        assert torch.allclose(smaller.model(x).float(), layer(x).float(), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), "depthwise"),
+        (nn.Conv2d(8, 16, 3, groups=8), "depthwise"),
+        (nn.ConvTranspose2d(8, 8, 1), "factor already"),
+        (weight_norm(nn.Conv2d(8, 8, 3)), "parametrization"),
+        (
+            type("Own", (nn.Conv2d,), {"forward": lambda self, x: nn.Conv2d.forward(self, x) * 2})(8, 8, 3),
+            "forward of its own",
+        ),
+    ],
+)
+def test_what_cannot_be_factorised_is_kept_with_the_reason(layer, reason):
+    network = wb.Network(nn.Sequential(layer), (8, 9, 9))
+    part = wb.evbmf_plan(wb.analyze(network, cached=False), layers="all")["0"]
+    assert part.decision == "keep"
+    assert reason in part.reason
+
+
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.image = nn.Conv2d(6, 8, 3)
+        self.text = nn.Embedding(50, 16)
+        self.both = nn.Linear(24, 5)
+
+    def forward(self, image, words):
+        seen = self.image(image).mean((2, 3))
+        return self.both(torch.cat([seen, self.text(words).mean(1)], dim=1))
+
+
+def test_several_inputs_of_any_kind():
+    example = (torch.zeros(1, 6, 9, 9), torch.zeros(1, 4, dtype=torch.long))
+    network = wb.Network(TwoInputs(), (6, 9, 9), example=example)
+    smaller = wb.decompose(network, at_full_rank(network))
+    with torch.no_grad():
+        assert torch.allclose(smaller.model(*example), network.model(*example), atol=1e-5)
+    assert [layer.name for layer in find_layers(network).layers] == ["image", "both"]
+
+
+def test_a_model_that_looks_into_its_values():
+    class Nosy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(6, 8, 3)
+
+        def forward(self, x):
+            return self.conv(x if float(x.sum()) >= 0 else -x)
+
+    assert [layer.name for layer in find_layers(wb.Network(Nosy(), (6, 9, 9))).layers] == ["conv"]
+
+
+def test_the_map_before_a_linear_layer_can_be_said():
+    model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 36, 10)).double()
+    guessed = find_layers(wb.Network(model, (4, 6, 6))).layers[1]
+    plain = find_layers(wb.Network(model, (4, 6, 6), maps={"2": None})).layers[1]
+    other = find_layers(wb.Network(model, (4, 6, 6), maps={"2": (32, 3, 3)})).layers[1]
+    assert guessed.shape.kernel_size == (6, 6)
+    assert plain.shape.kernel_size == ()
+    assert (other.shape.in_channels, other.shape.kernel_size) == (32, (3, 3))
+    for maps in ({"2": None}, {"2": (32, 3, 3)}):
+        network = wb.Network(model, (4, 6, 6), maps=maps)
+        smaller = wb.decompose(network, at_full_rank(network))
+        x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+        with torch.no_grad():
+            assert torch.allclose(smaller.model(x), model(x), atol=1e-12)
+
+
+def test_rebuilt_without_pickle(network, plan, data):
+    smaller = wb.decompose(network, plan)
+    content, text = save(smaller.model.state_dict()), smaller.plan.to_json()
+
+    fresh = wb.load_network("digits_vgg")
+    with torch.no_grad():
+        for parameter in fresh.model.parameters():
+            parameter.zero_()  # only the architecture counts
+    again = wb.rebuild(fresh, wb.Plan.from_json(text), load(content))
+    with torch.no_grad():
+        assert torch.equal(again.model(data.test.images), smaller.model(data.test.images))
+    assert again.plan == smaller.plan
+    assert not any(m.training for m in again.model.modules())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("features.3.core.weight"), "features.3.core.weight is missing"),
+        (lambda s: s.update(more=torch.zeros(1)), "more is unknown"),
+        (
+            lambda s: s.update({"features.3.core.weight": torch.zeros(1, 2, 3, 3)}),
+            r"features.3.core.weight has the shape \(1, 2, 3, 3\), not \(16, 14, 3, 3\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_the_plan(network, plan, change, message):
+    state = dict(wb.decompose(network, plan).model.state_dict())
+    change(state)
+    with pytest.raises(PlanError, match=message):
+        wb.rebuild(network, plan, state)
+
+
+def test_no_warning_reaches_the_user(network):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wb.decompose(network, wb.evbmf_plan(wb.analyze(network, cached=False)))

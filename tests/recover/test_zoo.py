@@ -1,0 +1,152 @@
+"""The method on torchvision's families, with random weights: at full rank the network is the dense one, predicted costs
+are the flop counter's, and an EVBMF plan never makes anything larger. Wide layers are narrowed, nothing else."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import workbench as wb
+from workbench.catalog.networks.torchvision import torchvision
+
+MODELS = torchvision("models")
+
+
+def narrow_head(model, inputs, hidden=32):
+    """The same classifier with fewer hidden features: 4096 of them take minutes and show nothing more."""
+    linear = [i for i, m in enumerate(model.classifier) if isinstance(m, nn.Linear)]
+    sizes = [inputs, *[hidden] * (len(linear) - 1), 10]
+    for i, a, b in zip(linear, sizes, sizes[1:], strict=False):
+        model.classifier[i] = nn.Linear(a, b)
+    return model
+
+
+def densenet():
+    return MODELS.DenseNet(growth_rate=8, block_config=(2, 3, 2, 2), num_init_features=16, num_classes=10)
+
+
+class NarrowResNet(MODELS.ResNet):
+    """A quarter of the channels behind the stem."""
+
+    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+        return super()._make_layer(block, planes // 4, blocks, stride, dilate)
+
+
+def resnet(block, blocks, **more):
+    model = NarrowResNet(block, blocks, num_classes=10, **more)
+    model.fc = nn.Linear(model.inplanes, 10)
+    return model
+
+
+def resnet18():
+    return resnet(MODELS.resnet.BasicBlock, [2, 2, 2, 2])
+
+
+def resnext():
+    return resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32)
+
+
+def vgg11_bn():
+    widths = [m if m == "M" else m // 4 for m in MODELS.vgg.cfgs["A"]]
+    return narrow_head(MODELS.VGG(MODELS.vgg.make_layers(widths, batch_norm=True)), 128 * 7 * 7)
+
+
+def efficientnet_b0():
+    setting, last = MODELS.efficientnet._efficientnet_conf("efficientnet_b0", width_mult=0.5, depth_mult=1.0)
+    return MODELS.EfficientNet(setting, dropout=0.2, last_channel=last, num_classes=10)
+
+
+def convnext():
+    setting = MODELS.convnext.CNBlockConfig
+    return MODELS.ConvNeXt([setting(24, 48, 1), setting(48, 96, 1), setting(96, None, 2)], num_classes=10)
+
+
+def inception():
+    return MODELS.inception_v3(num_classes=10, aux_logits=False, init_weights=False)
+
+
+def segmentation():
+    return torchvision("models.segmentation").lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=5
+    )
+
+
+def detection_backbone():
+    build = torchvision("models.detection.backbone_utils").mobilenet_backbone
+    return build(backbone_name="mobilenet_v3_large", weights=None, fpn=True)
+
+
+ZOO = {
+    "alexnet": (lambda: narrow_head(MODELS.alexnet(), 256 * 6 * 6), 96),
+    "vgg11_bn": (vgg11_bn, 64),
+    "resnet18": (resnet18, 64),
+    "resnext": (resnext, 64),
+    "densenet": (densenet, 64),
+    "googlenet": (lambda: MODELS.googlenet(num_classes=10, aux_logits=False, init_weights=False), 64),
+    "inception_v3": (inception, 96),
+    "mobilenet_v2": (lambda: MODELS.mobilenet_v2(num_classes=10, width_mult=0.5), 64),
+    "mobilenet_v3": (lambda: MODELS.mobilenet_v3_small(num_classes=10), 64),
+    "efficientnet_b0": (efficientnet_b0, 64),
+    "regnet_y_400mf": (lambda: MODELS.regnet_y_400mf(num_classes=10), 64),
+    "convnext": (convnext, 64),
+    "shufflenet": (lambda: MODELS.shufflenet_v2_x0_5(num_classes=10), 64),
+    "squeezenet": (lambda: MODELS.squeezenet1_1(num_classes=10), 64),
+    "segmentation": (segmentation, 64),
+    "detection_backbone": (detection_backbone, 64),
+}
+
+
+def full_rank(plan):
+    for part in plan:
+        rank_in, rank_out = part.layer.max_ranks
+        if part.layer.method == "tucker2":
+            plan = plan.with_ranks(part.name, rank_in=rank_in, rank_out=rank_out)
+        elif part.layer.method == "tucker1":
+            plan = plan.keep(part.name).with_ranks(part.name, rank_out=rank_out)
+    return plan
+
+
+def tensors(output):
+    if isinstance(output, torch.Tensor):
+        return [output]
+    values = output.values() if isinstance(output, Mapping) else output
+    return [tensor for value in values for tensor in tensors(value)]
+
+
+def run(network, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, *network.input_shape, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        return tensors(network.model(x))
+
+
+def flops(network):
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network.model(torch.zeros(1, *network.input_shape, dtype=torch.float64))
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == "inception_v3" else ()) for n in ZOO])
+def test_the_zoo(name):
+    build, size = ZOO[name]
+    torch.manual_seed(0)
+    network = wb.Network(build().double().eval(), (3, size, size), name=name)
+    spectra = wb.analyze(network, cached=False)
+    assert 2 * spectra.total.macs == flops(network)
+    assert spectra.total.weights == network.weights
+
+    for layers in ("spatial", "all"):
+        plan = wb.evbmf_plan(spectra, layers=layers)
+        assert all(p.cost.macs <= p.layer.cost.macs and p.cost.weights <= p.layer.cost.weights for p in plan)
+
+    plan = full_rank(plan)
+    assert sum(part.decision != "keep" for part in plan) >= 5
+    smaller = wb.decompose(network, plan)
+    assert flops(smaller) == 2 * plan.macs
+    assert smaller.weights == plan.weights
+    for dense, factorised in zip(run(network), run(smaller), strict=True):
+        assert float(dense.abs().max()) > 0
+        assert (dense - factorised).abs().max() <= 1e-9 * dense.abs().max()

@@ -1,0 +1,373 @@
+import csv
+import io
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import workbench as wb
+from workbench.runs.store import Run, Runs, RunStore, Stage, StoreError, pareto
+
+ROOT = Path(__file__).resolve().parents[2]
+SCORE = wb.Accuracy(90.0, 99.0, 100)
+
+
+@pytest.fixture(scope="module")
+def smaller():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
+    network = wb.Network(model, input_shape=(3, 8, 8), name="small")
+    return wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
+
+
+@pytest.fixture
+def original(smaller):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
+    return wb.Network(model, input_shape=(3, 8, 8), name="small")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs.db", wait=0.2)
+
+
+def content(store):
+    return {p.name: p.read_bytes() for p in (store.path, *store.folder.glob("*"))}
+
+
+def test_what_is_stored_comes_back(store, smaller, original):
+    stages = {("decomposed", "validation"): SCORE, ("fine-tuned", "test"): wb.Accuracy(91, 98, 50)}
+    settings = {"epochs": 3, "flip": True}
+    added = store.add(smaller, "digits", stages=stages, settings=settings, measured={"ms": 1.5}, seed=4, note="first")
+    (found,) = RunStore(store.path).list()
+    assert found == added == store[1]
+    assert (found.number, found.network, found.data, found.seed, found.note) == (1, "small", "digits", 4, "first")
+    assert found.stages == (
+        Stage("decomposed", "validation", SCORE),
+        Stage("fine-tuned", "test", wb.Accuracy(91, 98, 50)),
+    )
+    assert (found.settings, found.measured) == (settings, {"ms": 1.5})
+    assert found.plan.to_json() == smaller.plan.to_json()
+    assert found.costs["macs"] == smaller.plan.macs
+    assert found.versions["torch"] == torch.__version__
+    again = store.load(added, original)
+    assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in smaller.model.state_dict().items())
+    assert "run 1: small on digits" in str(added)
+
+
+def test_update_adds_stages_and_newer_weights(store, smaller, original):
+    run = store.add(smaller, "digits", stages={("decomposed", "validation"): SCORE}, measured={"ms": 1})
+    trained = replace(smaller, model=torch.nn.Sequential(*smaller.model))
+    trained = wb.rebuild(original, smaller.plan, {k: v + 1 for k, v in smaller.model.state_dict().items()})
+    new = {("decomposed", "validation"): wb.Accuracy(50, 60, 10), ("fine-tuned", "validation"): SCORE}
+    updated = store.update(run, stages=new, measured={"joules": 2}, note="better", network=trained)
+    assert [(s.name, s.accuracy.top1) for s in updated.stages] == [("decomposed", 50), ("fine-tuned", 90)]
+    assert (updated.measured, updated.note) == ({"ms": 1, "joules": 2}, "better")
+    assert updated.accuracy() == SCORE
+    assert len(list(store.folder.iterdir())) == 1
+    state = store.load(run, original).model.state_dict()
+    assert all(torch.equal(state[k], v + 1) for k, v in smaller.model.state_dict().items())
+
+
+def test_delete_takes_the_weights_too(store, smaller):
+    first, second = (store.add(smaller, "digits", stages={("x", "test"): SCORE}) for _ in range(2))
+    store.delete(first)
+    assert [run.number for run in store.list()] == [second.number]
+    assert [p.name for p in store.folder.iterdir()] == [second.weights_file]
+    with pytest.raises(StoreError, match=r"there is no run 1 in runs\.db"):
+        store.delete(1)
+    assert store.add(smaller, "digits").number == 3  # a number is never used again
+
+
+def test_list_by_network_and_data(store, smaller):
+    for data in ("digits", "cifar", "digits"):
+        store.add(smaller, data, weights=False)
+    assert [run.number for run in store.list(data="digits")] == [1, 3]
+    assert [run.number for run in store.list(network="small", data="cifar")] == [2]
+    assert store.list(network="other") == ()
+    assert len(store) == 3
+    assert "cifar" in str(store.list())
+    assert "<table>" in store.list()._repr_html_()
+    assert " of " not in str(store.list())
+    store.update(1, stages={(name, "validation"): SCORE for name in ("decomposed", "calibrated")})
+    low, high = SCORE.interval
+    each = f"90.00 ({low:.1f} to {high:.1f})"
+    assert f"decomposed {each}, calibrated {each} of 100 validation images" in str(store.list())
+
+
+def test_without_weights_or_a_plan(store, smaller, original):
+    run = store.add(smaller, "digits", weights=False)
+    with pytest.raises(StoreError, match="run 1 was stored without weights"):
+        store.load(run, original)
+    with pytest.raises(StoreError, match="small has no plan"):
+        store.add(original, "digits")
+    with pytest.raises(StoreError, match="the settings of a run are JSON values, these are not"):
+        store.add(smaller, "digits", settings={"device": torch.device("cpu")})
+    assert len(store) == 1
+    assert not store.folder.exists()
+
+
+def test_weights_that_are_gone_damaged_or_of_another_network(store, smaller, original):
+    run = store.add(smaller, "digits")
+    other = wb.Network(torch.nn.Conv2d(3, 8, 3), (3, 8, 8), name="other")
+    with pytest.raises(StoreError, match="run 1 cannot be loaded into other: the plan has a layer 0"):
+        store.load(run, other)
+    path = store.folder / run.weights_file
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(StoreError, match=r"the weights of run 1, .* are damaged"):
+        store.load(run, original)
+    path.unlink()
+    with pytest.raises(StoreError, match=r"the weights of run 1, .* are no longer in"):
+        store.load(run, original)
+
+
+def made(plan, macs, top1, split="validation", network="n"):
+    """A run of a given cost, without a store."""
+    layers = (replace(plan.layers[0], decision="keep", rank_in=None, rank_out=None),)
+    plan = replace(plan, layers=layers, other=replace(plan.other, macs=macs))
+    return Run(network, "d", plan, (Stage("s", split, wb.Accuracy(top1, 100, 1000)),))
+
+
+def test_the_front_by_its_definition(smaller):
+    chance = random.Random(0)  # noqa: S311
+    runs = [made(smaller.plan, chance.randrange(30), chance.randrange(60, 90)) for _ in range(40)]
+
+    def beats(a, b):
+        x, y = ((r.plan.macs, -r.accuracy().top1) for r in (a, b))
+        return x != y and x[0] <= y[0] and x[1] <= y[1]
+
+    expected = {(r.plan.macs, r.accuracy().top1) for r in runs if not any(beats(other, r) for other in runs)}
+    front = pareto(runs)
+    assert isinstance(front, Runs)
+    assert [(r.plan.macs, r.accuracy().top1) for r in front] == sorted(expected)
+
+
+def test_only_what_can_be_compared_competes(smaller):
+    cheap, good = made(smaller.plan, 1, 90), made(smaller.plan, 9, 80)
+    assert pareto([cheap, good]) == (cheap,)
+    assert pareto([cheap, replace(good, network="other")]) == (cheap, replace(good, network="other"))
+    assert pareto([made(smaller.plan, 1, 90, "test")]) == ()
+    assert len(pareto([made(smaller.plan, 1, 90, "test")], split="test")) == 1
+
+
+def test_compare_and_csv(store, smaller, tmp_path):
+    store.add(smaller, "digits", stages={("decomposed", "validation"): SCORE}, settings={"epochs": 1}, note="a,b")
+    kept = wb.decompose(replace(smaller, model=_original().model), smaller.plan.keep("2"))
+    store.add(kept, "digits", settings={"epochs": 2})
+    table = {row[0]: row[1:] for row in store.compare(1, 2).rows}
+    assert table["2"] == ["tucker2 2, 2", "keep"]
+    assert table["epochs"] == ["1", "2"]
+    low, high = SCORE.interval
+    assert table["decomposed, validation, top-1"] == [f"90.00 % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
+    low, high = SCORE.top5_interval
+    assert table["decomposed, validation, top-5"] == [f"{SCORE.top5:.2f} % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
+    assert "0" not in table
+    text = store.to_csv(tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").read_text() == text
+    first, second = csv.DictReader(io.StringIO(text))
+    assert (first["run"], first["decomposed validation top1"], first["note"]) == ("1", "90.0", "a,b")
+    assert (second["macs"], second["decomposed validation top1"]) == (str(kept.plan.macs), "")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.to_csv(tmp_path / "nowhere" / "runs.csv")
+
+
+def _original():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
+    return wb.Network(model, input_shape=(3, 8, 8), name="small")
+
+
+def test_damaged_stores_are_refused_and_left_as_they_are(store, smaller, tmp_path):
+    for _ in range(3):
+        store.add(smaller, "digits", stages={("x", "test"): SCORE})
+    sound = store.path.read_bytes()
+    page = 4096
+    assert len(sound) >= 4 * page
+    middle = bytearray(sound)
+    middle[page : 2 * page] = os.urandom(page)
+    first = bytearray(sound)
+    first[100:page] = bytes(page - 100)
+    for damaged in (b"", b"nonsense", sound[:50], sound[:page], sound[: 2 * page], bytes(middle), bytes(first)):
+        store.path.write_bytes(damaged)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{store.path}{suffix}").unlink(missing_ok=True)
+        with pytest.raises(StoreError, match=r"runs\.db (is|cannot)"):
+            RunStore(store.path)
+        assert store.path.read_bytes() == damaged
+    store.path.write_bytes(sound)
+    assert len(RunStore(store.path)) == 3
+
+
+def test_newer_and_foreign_stores_are_refused_and_left_as_they_are(store, tmp_path):
+    connection = sqlite3.connect(store.path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = content(store)
+    with pytest.raises(StoreError, match=r"written by a newer workbench \(schema 99, this one knows 1\)"):
+        RunStore(store.path)
+    assert content(store) == before
+    foreign = tmp_path / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE songs (name TEXT)")
+    connection.commit()
+    connection.close()
+    before = foreign.read_bytes()
+    with pytest.raises(StoreError, match="an SQLite file of another program"):
+        RunStore(foreign)
+    assert foreign.read_bytes() == before
+
+
+def test_a_locked_store_waits_and_then_says_so(store, smaller):
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match=r"being written by another program for more than 0\.2 s"):
+        store.add(smaller, "digits")
+    assert list(store.folder.iterdir()) == []
+    assert len(store) == 0  # reading does not wait
+    patient = RunStore(store.path, wait=30)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(patient.add, smaller, "digits")
+        time.sleep(0.1)
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        assert waiting.result().number == 1
+    other.close()
+
+
+def test_places_that_cannot_be_written_to(smaller, tmp_path):
+    with pytest.raises(StoreError, match="cannot be opened"):
+        RunStore("/proc/runs.db")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        RunStore(tmp_path / "file" / "runs.db")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        RunStore(tmp_path)
+
+
+def test_a_read_only_store_is_read_but_not_written(store, smaller, monkeypatch):
+    store.add(smaller, "digits")
+    connect = store._database._connect
+    monkeypatch.setattr(store._database, "_connect", lambda mode: connect("ro"))
+    with pytest.raises(StoreError, match=r"runs\.db is read-only, so nothing was stored"):
+        store.add(smaller, "digits")
+    assert len(store) == len(list(store.folder.iterdir())) == 1
+
+
+def test_a_full_disk(store, smaller, monkeypatch):
+    store.add(smaller, "digits")
+    before = content(store)
+    connect = store._database._connect
+
+    def full(mode):
+        connection = connect(mode)
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(store._database, "_connect", full)
+    with pytest.raises(StoreError, match=r"the disk of runs\.db is full, so nothing was stored"):
+        store.add(smaller, "x" * 40000)
+    monkeypatch.undo()
+    assert len(store) == len(content(store)) - 1
+    assert before.keys() <= content(store).keys()
+
+
+def test_no_room_for_the_weights(store, smaller):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(
+            StoreError, match=r"the weights cannot be written to .*, so nothing was stored: File too large"
+        ):
+            store.add(smaller, "digits")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(store) == 0
+    assert list(store.folder.iterdir()) == []
+
+
+def test_tidy_deletes_only_old_weights_without_a_run(store, smaller):
+    kept = store.add(smaller, "digits")
+    for name, hours in (("old.safetensors", 2), ("new.safetensors", 0)):
+        (store.folder / name).write_bytes(b"")
+        os.utime(store.folder / name, times=(time.time() - 3600 * hours,) * 2)
+    assert store.tidy() == 1
+    assert {p.name for p in store.folder.iterdir()} == {kept.weights_file, "new.safetensors"}
+
+
+WRITER = """
+import sys, os, signal
+import torch
+import workbench as wb
+from tests.runs.test_store import SCORE, _original
+from workbench.runs.store import RunStore
+torch.set_num_threads(1)
+network = _original()
+smaller = wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
+children = []
+for number in range(int(sys.argv[2])):
+    child = os.fork()
+    if not child:
+        for _ in range(int(sys.argv[3])):
+            run = RunStore(sys.argv[1], wait=30).add(smaller, "digits", stages={("decomposed", "validation"): SCORE})
+            os.write(1, f"{run.number}\\n".encode())  # said to be stored
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+def writers(store, processes, runs):
+    """Processes that add runs and say each one's number; the first of them leads the group."""
+    command = [sys.executable, "-c", WRITER, str(store.path), str(processes), str(runs)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_several_processes_at_once(tmp_path):
+    path = tmp_path / "together.db"
+    process = writers(RunStore(path), 4, 5)
+    said = sorted(map(int, process.communicate()[0].split()))
+    store = RunStore(path)
+    assert said == list(range(1, 21)) == [run.number for run in store.list()]
+    assert {p.name for p in store.folder.iterdir()} == {run.weights_file for run in store.list()}
+
+
+def test_killed_while_writing_it_loses_nothing_that_it_said_was_stored(tmp_path, original):
+    path = tmp_path / "killed.db"
+    process = writers(RunStore(path), 2, 10000)
+    said = [int(process.stdout.readline()) for _ in range(6)]
+    os.killpg(process.pid, signal.SIGKILL)
+    said += [int(line) for line in process.communicate()[0].split()]
+    store = RunStore(path)
+    stored = {run.number: run for run in store.list()}
+    assert stored.keys() >= set(said)
+    for run in stored.values():
+        assert run.accuracy() == SCORE
+        assert store.load(run, original).plan == run.plan
+    assert not list(tmp_path.glob("*.tmp"))
+    assert store.add(store.load(said[0], original), "digits").number > max(stored)
+
+
+def test_many_make_the_same_store_at_once(tmp_path):
+    for trial in range(5):
+        context = multiprocessing.get_context("fork")
+        path = tmp_path / f"{trial}.db"
+        found = [context.Process(target=RunStore, args=(path,)) for _ in range(4)]
+        for process in found:
+            process.start()
+        for process in found:
+            process.join()
+        assert [process.exitcode for process in found] == [0] * 4
+        assert len(RunStore(path)) == 0

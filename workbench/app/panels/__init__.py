@@ -1,1 +1,0 @@
-"""One file a panel: widgets linked to the state, nothing else."""

@@ -1,0 +1,1 @@
+"""The steps of the dashboard: a model and a view each."""

@@ -1,0 +1,1 @@
+"""The step 'Compare' of the dashboard."""

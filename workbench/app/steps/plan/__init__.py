@@ -1,0 +1,1 @@
+"""The step 'Plan' of the dashboard."""

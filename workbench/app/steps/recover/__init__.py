@@ -1,0 +1,1 @@
+"""The step 'Compress and recover' of the dashboard."""

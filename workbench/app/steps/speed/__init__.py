@@ -1,0 +1,1 @@
+"""The step 'Speed and energy' of the dashboard."""

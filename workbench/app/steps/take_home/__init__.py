@@ -1,0 +1,1 @@
+"""The step 'Take it home' of the dashboard."""

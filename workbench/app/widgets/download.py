@@ -1,0 +1,54 @@
+"""A file for the user's machine: sent in pieces on demand, so that no size limit of a message matters.
+
+A link that holds the file itself would send it with every change of the page; one to a file of the server would need a
+folder that everybody can read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from workbench.app.widgets.base import PatientWidget
+
+HERE = Path(__file__).parent
+PIECE = 1 << 20
+"""Bytes of one message."""
+
+
+class Download(PatientWidget):
+    """A button that saves `path` under its own name; disabled while there is none."""
+
+    _esm = HERE / "download.js"
+    label = traitlets.Unicode().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    size = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, label: str = "Download") -> None:
+        super().__init__(label=label)
+        self._path: Path | None = None
+        self.on_msg(self._heard)
+
+    def offer(self, path: Path | None) -> None:
+        """Make a file the one that is saved; None for nothing."""
+        self._path = path
+        with self.hold_sync():
+            self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
+
+    def _heard(self, _: object, content: Any, __: object) -> None:
+        """The page asks for the piece that begins at a place; what makes no sense is answered with the end and why."""
+        at = content.get("at") if isinstance(content, dict) else None
+        at = at if isinstance(at, int) and not isinstance(at, bool) else -1
+        piece, problem = b"", ""
+        if self._path is None:
+            problem = "There is no file yet: make it first."
+        elif not 0 <= at < self.size:
+            problem = f"{self.name} has {self.size} bytes, and this part is not among them: save it again."
+        else:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(at)
+                    piece = file.read(PIECE)
+            except OSError:  # it went with the network that it was made from
+                problem = f"{self.name} is no longer there: make it again."
+        self.send({"at": at, "size": len(piece)} | ({"problem": problem} if problem else {}), [piece])

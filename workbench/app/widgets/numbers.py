@@ -1,0 +1,65 @@
+"""Boxes for a number that say what cannot be.
+
+ipywidgets' bounded boxes put the nearest allowed number in its place without a word: who types 5000 epochs gets 500.
+"""
+
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+from traitlets import validate
+
+from workbench.app.widgets.names import shown
+
+
+class _Bounded:
+    """What both kinds share.
+
+    Parameters
+    ----------
+    text : what stands beside the box.
+    value : to begin with.
+    least, most : of what can be.
+    hint : what it is for, or "".
+    width, label : pixels of the box with its text, and of the text.
+
+    Attributes
+    ----------
+    words : a line for the page: why the last number was not taken, or nothing.
+    """
+
+    def __init__(
+        self, text: str, value: float, least: float, most: float, hint: str = "", *, width: int, label: int, **more: Any
+    ) -> None:
+        self.least, self.most, self._taken = least, most, value
+        self.words = w.HTML(layout={"display": "none"})
+        tooltip = f"{hint}; {least:g} to {most:g}" if hint else f"{least:g} to {most:g}"
+        about = {"description": text, "tooltip": tooltip, "layout": {"width": f"{width}px"}}
+        super().__init__(**{"value": value, **about, **more})
+        self.style.description_width = f"{label}px"  # type: ignore[attr-defined]
+
+    @validate("value")
+    def _possible(self, proposal: dict[str, Any]) -> Any:
+        """The number if it can be, else the one that was there."""
+        value = proposal["value"]
+        if self.least <= value <= self.most:
+            self._taken, said = value, ""
+        else:
+            name = self.description  # type: ignore[attr-defined]
+            can = f"{self.least:g} to {self.most:g}, not {shown(value)}"
+            said = f"{name[0].upper()}{name[1:]} can be {can}: it is still {self._taken:g}."
+        self.words.value = f"<div class='wb-error' role='alert'>{escape(said)}</div>" if said else ""
+        self.words.layout.display = "" if said else "none"
+        return self._taken
+
+    def settle(self) -> None:
+        """Say no more of a number that was not taken: it is over."""
+        self.words.value, self.words.layout.display = "", "none"
+
+
+class WholeBox(_Bounded, w.IntText):  # type: ignore[misc]
+    """For whole numbers."""
+
+
+class NumberBox(_Bounded, w.FloatText):  # type: ignore[misc]
+    """For any numbers."""

@@ -1,0 +1,143 @@
+"""A file from the user's machine: sent in pieces, written under a name of ours, handed on when it is whole.
+
+ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
+otherwise, nothing shows how far it is, and the kernel holds it in memory.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import traitlets
+
+from workbench.app.widgets.base import PatientWidget
+from workbench.app.widgets.names import readable
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+LIMIT = 1024
+"""Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
+
+
+class Upload(PatientWidget):
+    """A button, a progress bar and a cancel button; problems are said in `problem`.
+
+    Parameters
+    ----------
+    label, hint : the button's text, and what it does in a sentence.
+    suffixes : kinds of files that are taken.
+    received : called with (path of the whole file, its name as the user knows it). The file is removed when another
+        one comes or the kernel ends.
+    """
+
+    _esm = HERE / "upload.js"
+    label = traitlets.Unicode().tag(sync=True)
+    hint = traitlets.Unicode().tag(sync=True)
+    accept = traitlets.Unicode().tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+    problem = traitlets.Unicode()
+
+    def __init__(self, label: str, hint: str, suffixes: tuple[str, ...], received: Callable[[Path, str], None]) -> None:
+        super().__init__(label=label, hint=hint, accept=",".join(suffixes))
+        self._suffixes, self._received = suffixes, received
+        self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self._name, self._size, self._count = "", 0, 0
+        self.on_msg(self._heard)
+
+    def keep_only(self, used: Path | None) -> None:
+        """Remove the last file that came whole, unless it is the one that is used."""
+        if self._file is None and self._path is not None and self._path != used:
+            self._drop()
+
+    def _heard(self, _: object, content: Any, buffers: list[Any]) -> None:
+        """One message of the page; whatever it says, the answer is whether to go on."""
+        content = content if isinstance(content, dict) else {}
+        try:
+            answer = {"ok": self._act(content, buffers)}
+        except (ValueError, OSError) as error:
+            if self._file is not None:
+                self._drop()
+            self.problem = f"The upload was stopped: {getattr(error, 'strerror', None) or error}"
+            answer = {"ok": False}
+        if content.get("kind") != "stop":
+            self.send(answer)
+
+    def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
+        kind = content.get("kind")
+        if kind == "begin":
+            self._begin(content.get("name"), content.get("size"))
+        elif kind == "piece" and self._file is not None and len(buffers) == 1:
+            piece = bytes(buffers[0])
+            if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
+                raise ValueError(f"a piece of {self._name} came in the wrong order; upload it again")
+            self._file.write(piece)
+        elif kind == "end" and self._file is not None:
+            if self._file.tell() != self._size:
+                raise ValueError(f"{self._name} did not arrive whole; upload it again")
+            self._close()
+            self._hand_on()
+        elif kind == "stop":
+            if self._file is not None:
+                self._drop()
+            return False
+        elif self.problem:  # what follows a file that was refused is no news
+            return False
+        else:
+            raise ValueError("what the page sent makes no sense here; choose the file again")
+        return True
+
+    def _hand_on(self) -> None:
+        assert self._path is not None
+        try:
+            self._received(self._path, self._name)
+        except ValueError:  # nobody wants it
+            self._drop()
+            raise
+
+    def _begin(self, name: Any, size: Any) -> None:
+        self._close()
+        self.problem = ""
+        limit = upload_limit()
+        name = readable(name) if isinstance(name, str) else ""
+        suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
+        if suffix is None:
+            raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ValueError(f"{name} has no size; upload it again")
+        if size <= 0:
+            raise ValueError(f"{name} is empty")
+        if size > limit * 2**20:
+            raise ValueError(f"{name} has {size / 2**20:.0f} MiB, at most {limit} are taken here")
+        for old in Path(self._folder.name).iterdir():
+            old.unlink()
+        self._name, self._size, self._count = name, size, self._count + 1
+        self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
+        self._file = self._path.open("wb")
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _drop(self) -> None:
+        """Close the file that is being written, and leave nothing of it."""
+        self._close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+
+def upload_limit() -> int:
+    """Largest file that is taken, in mebibytes."""
+    text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    if text:
+        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, LIMIT)
+    return LIMIT

@@ -1,0 +1,147 @@
+"""Folders of images as data sets: labelled by a table, by folders, or ImageNet's own validation images."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.catalog.datasets.decoding import decode, quiet
+from workbench.catalog.datasets.labels import read_labels
+from workbench.network.data import Data, Split
+
+IN_MEMORY = 2**30
+"""Bytes of decoded images that are kept; larger sets are decoded again batch by batch."""
+
+SEED = 20160226
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images on disk that behave like one uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
+
+    paths: Sequence[Path]
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, 3, size, size)."""
+        return (len(self.paths), 3, self.size, self.size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            return torch.stack(list(pool.map(lambda i: decode(self.paths[i], self.size), index.tolist())))
+
+
+def load_images(
+    root: str | Path,
+    labels: str | Path | None = None,
+    *,
+    size: int = 256,
+    classes: Sequence[str] = (),
+    train: float = 0.0,
+    validation: float = 0.0,
+    seed: int = SEED,
+    progress: Callable[[float, str], None] | None = None,
+) -> Data:
+    """All images of a folder: the `test` split, or what is left of it after a share to train and one to choose by.
+
+    Parameters
+    ----------
+    root : the folder. Each folder in it is a class; without such folders, a table of labels is looked for.
+    labels : a table in it: a CSV file with the columns ``file`` (relative, never out of the folder) and
+        ``class_index``; or one for ImageNet's flat validation folder, Caffe's ``val.txt``, Kaggle's
+        ``LOC_val_solution.csv`` beside ``LOC_synset_mapping.txt``, or the development kit's
+        ``ILSVRC2012_validation_ground_truth.txt`` beside its ``meta.mat``.
+    size : pixels of the shorter side; networks take the centre of it. Those of the catalog say how many are right for
+        them: ``network.preprocessing.shorter`` (256 for most, 32 for CIFAR's).
+    classes : the network's class names. Folders may then be some of the classes only, called by name, number or
+        WordNet id (`~workbench.catalog.datasets.labels.class_index`). Without, folders are counted in alphabetical
+        order, or by number if all are numbers.
+    train, validation : shares of every class, 0 to 1, that become these splits; by `seed`, always the same ones.
+    progress : called with (share done, file); what it raises ends the reading.
+
+    Returns
+    -------
+    Data whose `skipped` has a sentence for each file that is no sound image or is not there.
+
+    Raises
+    ------
+    ValueError : if there is no folder, a table or a folder name is wrong, or no sound image with a label is left.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
+        raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
+    found = read_labels(folder, labels, classes)
+    if not found.labels and not found.skipped:
+        raise ValueError(f"there are no labelled images in {folder}")
+    names = list(found.labels)
+    decoded = _decode(folder, names, size, progress)
+    sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
+    skipped = (*found.skipped, *(image for image in decoded if isinstance(image, str)))
+    if not sound:
+        raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
+    targets = torch.tensor([found.labels[names[i]] for i in sound])
+    kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
+    paths = [folder / names[i] for i in sound]
+    parts = _shares(targets, train, validation, seed)
+
+    def split(name: str, index: Tensor) -> Split:
+        images = kept[index] if kept.numel() else ImageFiles([paths[i] for i in index.tolist()], size)
+        if not len(index):
+            images = torch.empty(0, 3, size, size, dtype=torch.uint8)
+        return Split(images, targets[index], name)
+
+    made = {name: split(name, index) for name, index in parts.items()}
+    return Data(**made, name=folder.name, classes=found.classes, skipped=skipped)
+
+
+def _decode(
+    folder: Path, names: Sequence[str], size: int, progress: Callable[[float, str], None] | None
+) -> list[Tensor | str]:
+    """Every image (or, if all together are too large, only the finding that it is sound), or what is wrong with it."""
+    keep = len(names) * 3 * size * size <= IN_MEMORY
+
+    def check(name: str) -> Tensor | str:
+        try:
+            image = decode(folder / name, size, name)
+        except ValueError as error:
+            return str(error)
+        return image if keep else torch.empty(0)
+
+    results = []
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for i, result in enumerate(pool.map(check, names)):
+                results.append(result)
+                if progress:
+                    progress((i + 1) / len(names), names[i])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[str, Tensor]:
+    """Indices of each split, ascending: every class is shuffled and dealt out in proportion."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    position = np.empty(len(labels))
+    for label in labels.unique().tolist():
+        members = order[labels.numpy()[order] == label]
+        # By an offset of its own, so that classes of a single image do not all fall into the same split.
+        position[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    dealt = np.argsort(position, kind="stable")
+    ends = [round(train * len(labels)), round(train * len(labels)) + round(validation * len(labels))]
+    pieces = np.split(dealt, ends)
+    names = ("train", "validation", "test")
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(names, pieces, strict=True)}

@@ -1,0 +1,169 @@
+"""Which class each image of a folder has: by a table, by the folder it lies in, or as ImageNet's validation images."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from workbench.catalog.datasets.decoding import SUFFIXES
+from workbench.catalog.datasets.imagenet import MAPPINGS, TABLES, WNID, LabelsError, validation_labels, wordnet_ids
+
+OWN_TABLE = "labels.csv"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a folder says.
+
+    Attributes
+    ----------
+    labels : path of an image, relative to the folder -> class index.
+    classes : class names, if they are known.
+    skipped : a sentence for each entry that cannot be used.
+    """
+
+    labels: Mapping[str, int]
+    classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) -> Labelled:
+    """The label of every image of a folder, see :func:`~workbench.catalog.datasets.images.load_images`.
+
+    Raises
+    ------
+    LabelsError : if a table is missing or wrong, naming its line, or folders are none of the given classes.
+    """
+    if table is None and not any(_images(entry) for entry in _folders(folder)):
+        known = (folder / name for name in (OWN_TABLE, *TABLES))
+        table = next((path for path in known if path.is_file()), None)
+    if table is None:
+        return _from_folders(folder, classes)
+    path = folder / table
+    if not path.is_file():
+        raise LabelsError(f"there is no table of labels {path}")
+    if path.name in TABLES:
+        files = [file.name for file in _images(folder)]
+        found = Labelled(validation_labels(path, files, len(classes) or 1000))
+        missing = tuple(f"{name} has no label in {path.name}" for name in files if name not in found.labels)
+        found = Labelled({name: found.labels[name] for name in files if name in found.labels}, (), missing)
+    else:
+        found = _from_table(path)
+    largest = max(found.labels.values(), default=0)
+    if classes and largest >= len(classes):
+        raise LabelsError(f"{path.name} has class {largest}, but the classes are 0 to {len(classes) - 1}")
+    return Labelled(found.labels, tuple(classes), found.skipped)
+
+
+def _from_table(table: Path) -> Labelled:
+    labels: dict[str, int] = {}
+    skipped = []
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            found = ", ".join(reader.fieldnames or ())
+            if not {"file", "class_index"} <= set(reader.fieldnames or ()):
+                raise LabelsError(f"{table.name} needs the columns file and class_index, not {found or 'nothing'}")
+            for row in reader:
+                name, label = row["file"] or "", _index(row["class_index"], table, reader.line_num)
+                if not stays_inside(name):
+                    skipped.append(f"{name or 'a row without a file'} leads out of the folder")
+                    continue
+                name = PureWindowsPath(name).as_posix()  # also a\\b.png, as Windows writes it
+                known = labels.setdefault(name, label)
+                if known != label:
+                    raise LabelsError(f"{table.name} gives {name} the classes {known} and {label}")
+    except UnicodeDecodeError as error:
+        raise LabelsError(f"{table.name} is no table in UTF-8: byte {error.start} is none of a text") from None
+    except csv.Error as error:
+        raise LabelsError(f"{table.name} is no table in UTF-8: {error}") from None
+    return Labelled(labels, skipped=tuple(skipped))
+
+
+def _index(text: str | None, table: Path, line: int) -> int:
+    try:
+        label = int(text or "")
+    except ValueError:
+        label = -1
+    if not 0 <= label < 2**31:
+        found = repr(text) if text else "nothing"
+        raise LabelsError(
+            f"{table.name} needs the columns file and class_index, a whole number from 0: line {line} has {found}"
+        )
+    return label
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a path from a table is relative and never climbs, for Windows as well as for others."""
+    for path in (PurePosixPath(name), PureWindowsPath(name)):
+        if path.is_absolute() or path.drive or path.root or ".." in path.parts or not path.name:
+            return False
+    return "\0" not in name
+
+
+def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
+    folders = _folders(folder)
+    if not classes:
+        numbered = all(entry.name.isdecimal() for entry in folders)
+        folders = sorted(folders, key=lambda entry: (int(entry.name) if numbered else 0, entry.name))
+        index = {entry.name: i for i, entry in enumerate(folders)}
+        names = tuple(index)
+    else:
+        folders = [entry for entry in folders if _images(entry)]
+        index, names = class_index([entry.name for entry in folders], classes, folder), tuple(classes)
+    labels = {f"{entry.name}/{file.name}": index[entry.name] for entry in folders for file in _images(entry)}
+    return Labelled(labels, names)
+
+
+def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) -> dict[str, int]:
+    """Name of a folder -> index of its class among the given ones.
+
+    A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
+    id, if `folder` holds the mapping (``LOC_synset_mapping.txt``, ``synset_words.txt``) or the folders of all classes.
+
+    Raises
+    ------
+    LabelsError : naming the folders that are none of the classes, or two that are the same one.
+    """
+    exact: dict[str, int] = {}
+    loose: dict[str, set[int]] = {}
+    for i, name in enumerate(classes):
+        exact.setdefault(name, i)
+        loose.setdefault(_plain(name), set()).add(i)
+    ids = wordnet_ids(folder, len(classes), folders)
+    found: dict[str, int] = {}
+    for name in folders:
+        alike = loose.get(_plain(name), set())
+        if name in exact and classes.count(name) == 1:
+            found[name] = exact[name]
+        elif len(alike) == 1:
+            found[name] = next(iter(alike))
+        elif name.isdecimal() and int(name) < len(classes):
+            found[name] = int(name)
+        elif name in ids:
+            found[name] = ids[name]
+    unknown = [name for name in folders if name not in found]
+    if unknown:
+        hint = f"; put {MAPPINGS[0]} or {MAPPINGS[1]} beside them" if WNID.fullmatch(unknown[0]) else ""
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise LabelsError(
+            f"the folder {', '.join(unknown[:3])}{more} is none of the network's {len(classes)} classes, "
+            f"by name, number or WordNet id{hint}"
+        )
+    owners = {i: name for name, i in found.items()}
+    twice = next((name for name, i in found.items() if owners[i] != name), None)
+    if twice is not None:
+        raise LabelsError(f"the folders {twice} and {owners[found[twice]]} are both class {found[twice]}")
+    return found
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))

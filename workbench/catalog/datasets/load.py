@@ -1,0 +1,63 @@
+"""Data sets by name."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from workbench.catalog.datasets.digits import digits
+from workbench.catalog.datasets.images import load_images
+from workbench.catalog.datasets.torchvision import TORCH_DATASETS, load_torch_dataset
+from workbench.network.data import Data
+
+log = logging.getLogger(__name__)
+
+BUNDLED = {"digits": digits}
+
+
+def data_names() -> list[str]:
+    """Names that :func:`load_data` knows without being told a folder."""
+    return sorted(BUNDLED)
+
+
+def load_data(
+    name: str,
+    *,
+    root: str | Path | None = None,
+    labels: str | Path | None = None,
+    size: int = 256,
+    classes: Sequence[str] = (),
+    train: float = 0.0,
+    validation: float = 0.0,
+    download: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+) -> Data:
+    """A data set with its `train`, `validation` and `test` splits.
+
+    Parameters
+    ----------
+    name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
+        a folder of images, which become the `test` split.
+    download : fetch a data set of torchvision's into `root` if it is not there.
+    root, labels, size, classes, train, validation : for "images", see
+        :func:`~workbench.catalog.datasets.images.load_images`; images that are not sound are left out and named in
+        ``data.skipped``.
+    progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
+
+    Raises
+    ------
+    KeyError : if there is no such data set, with the names there are.
+    ValueError : if the folder or its labels cannot be used.
+    """
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    if name != "images" and name not in TORCH_DATASETS:
+        known = [*data_names(), "images", *TORCH_DATASETS]
+        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(known)}")
+    if root is None:
+        raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
+    if name in TORCH_DATASETS:
+        return load_torch_dataset(name, root, download=download, progress=progress)
+    data = load_images(root, labels, size=size, classes=classes, train=train, validation=validation, progress=progress)
+    if data.skipped:
+        log.warning("%d images were left out: %s", len(data.skipped), "; ".join(data.skipped[:5]))
+    return data

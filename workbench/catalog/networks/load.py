@@ -1,0 +1,280 @@
+"""Networks by name: the bundled one, the paper's, CIFAR's, and torchvision's by their own names."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from workbench.catalog.datasets import imagenet
+from workbench.catalog.datasets.digits import CLASSES, digits_vgg
+from workbench.catalog.networks import cifar, classics
+from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
+from workbench.catalog.networks.download import DownloadError, fetch, is_whole
+from workbench.catalog.networks.torchvision import torchvision
+from workbench.network.network import Network
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+OR_NONE = ", or take weights=None"
+"""How a sentence about weights that cannot be had ends, for people who write code."""
+CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
+"""In the names of torchvision's checkpoints: the beginning of the file's sha256."""
+
+
+class DamagedFileError(ValueError):
+    """A file is not what its card says; the sentence names both."""
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Preprocessing of a batch of images: the centre of `size` pixels, scaled to 0..1 if integers, normalised.
+
+    `shorter` is how many pixels the shorter side of the images should have, so that the centre shows enough of them.
+    """
+
+    size: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    shorter: int = 256
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(n, channels, height, width) uint8, or floats in 0..1 -> (n, channels, size, size)."""
+        top, left = ((d - self.size) // 2 for d in images.shape[-2:])
+        if top < 0 or left < 0:
+            height, width = images.shape[-2:]
+            raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.size}")
+        middle = images[..., top : top + self.size, left : left + self.size]
+        scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
+        mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
+        return (scaled - mean) / std
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to build a network of the catalog, and what it takes."""
+
+    build: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    preprocessing: Callable[[Tensor], Tensor] | None = None
+    classes: tuple[str, ...] = ()
+    bundled: bool = False
+    imagenet: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the outputs; ImageNet's are read from torchvision when they are asked for."""
+        return imagenet.class_names() if self.imagenet else self.classes
+
+
+def _image(build: Callable[[], nn.Module], size: int) -> Entry:
+    return Entry(build, (3, size, size), Centred(size), imagenet=True)
+
+
+def _torchvision(name: str) -> Entry:
+    """One of torchvision's, with the inputs that its best weights were trained for."""
+    wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
+    size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
+    centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
+    options: dict[str, object] = {}
+    if name in ("googlenet", "inception_v3"):
+        # They undo the usual normalisation for theirs; torchvision switches that on for its own weights only.
+        options = {"init_weights": False, "transform_input": True}
+    if name.startswith("vit_"):  # whose positions are weights
+        options = {"image_size": size}
+
+    def build() -> nn.Module:
+        model: nn.Module = torchvision("models").get_model(name, weights=None, **options)
+        return model
+
+    return Entry(build, (3, size, size), centred, imagenet=True)
+
+
+CIFAR = Centred(32, shorter=32)
+OWN = {
+    "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
+    "alexnet_caffe": _image(classics.alexnet_caffe, 227),
+    "vgg_s": _image(classics.vgg_s, 224),
+    "googlenet_bvlc": _image(classics.googlenet_bvlc, 224),
+    **{
+        f"resnet{6 * depth + 2}": Entry(partial(cifar.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        for depth in (3, 5, 7, 9)
+    },
+    "vgg16_cifar": Entry(cifar.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
+}
+
+
+@lru_cache(maxsize=1)
+def catalog() -> dict[str, Entry]:
+    """All networks by name; ours come first where torchvision has the same name."""
+    models = torchvision("models")
+    return {**{name: _torchvision(name) for name in models.list_models(models)}, **OWN}
+
+
+def bundled_names() -> list[str]:
+    """Names of the networks whose weights come with the project."""
+    return sorted(name for name, entry in OWN.items() if entry.bundled)
+
+
+def network_names() -> list[str]:
+    """Names that :func:`load_network` knows."""
+    return sorted(catalog())
+
+
+def load_network(
+    name: str, weights: str | Path | None = "default", *, progress: Callable[[float, str], None] | None = None
+) -> Network:
+    """A network of the catalog, in eval mode.
+
+    Parameters
+    ----------
+    name : "digits_vgg", the paper's "alexnet_caffe", "vgg_s", "googlenet_bvlc" and "vgg16", CIFAR's "resnet20" (32, 44,
+        56) and "vgg16_cifar", or a classification network of torchvision by its own name.
+    weights : "default" (the bundled ones, or random ones where none are bundled), None (random, from seed 0),
+        "pretrained" (torchvision's, downloaded once), or the path of a safetensors file or a tensor-only state_dict.
+    progress : called with (share done, what) while something is downloaded; what it raises ends that.
+
+    Raises
+    ------
+    KeyError : if the catalog has no such network, with names that are like it.
+    WeightsError : naming the file and what is wrong with it.
+    FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
+    """
+    entry = _entry(name)
+    torch_state = torch.random.get_rng_state()
+    try:
+        torch.manual_seed(0)
+        model = entry.build()
+    finally:
+        torch.random.set_rng_state(torch_state)
+    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
+    if weights == "pretrained":
+        source, sha256 = _pretrained(model, name, progress)
+    elif weights == "default" and entry.bundled:
+        source, sha256 = _bundled(model, name)
+    elif weights is not None and weights != "default":
+        path = Path(weights)
+        load_weights(model, _renamed(name, read_weights(path)), path.name)
+        sha256 = _checksum(path)
+        source = f"{path.name}, sha256 {sha256[:12]}"
+    else:
+        random = True
+    return Network(
+        model.eval(),
+        entry.input_shape,
+        name,
+        entry.preprocessing,
+        entry.class_names,
+        source,
+        random_weights=random,
+        sha256=sha256,
+    )
+
+
+def outline(name: str) -> Network:
+    """A network of the catalog without its weights (PyTorch's meta device): to count layers and costs, not to run.
+
+    No memory is taken and nothing is drawn at random, so that VGG-16 is there in a tenth of a second.
+
+    Raises
+    ------
+    KeyError : if the catalog has no such network, with names that are like it.
+    """
+    entry = _entry(name)
+    with torch.device("meta"):
+        model = entry.build()
+    return Network(
+        model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, "no weights", random_weights=True
+    )
+
+
+def image_size(network: Network) -> int:
+    """Pixels that the shorter side of images from a folder should have for a network."""
+    if isinstance(network.preprocessing, Centred):
+        return network.preprocessing.shorter
+    # without preprocessing they are the input itself
+    return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
+
+
+def _entry(name: str) -> Entry:
+    # The bundled network needs no torchvision, which takes a second to import.
+    entry = OWN[name] if name in OWN else catalog().get(name)
+    if entry is None:
+        raise KeyError(f"no network is called {name!r}; there are: {', '.join(_like(name))}")
+    return entry
+
+
+def _like(name: str) -> list[str]:
+    first = [known for known in network_names() if known[:3] == name[:3]]
+    return (first or sorted(OWN))[:12]
+
+
+def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], None] | None) -> tuple[str, str]:
+    if name in OWN:
+        raise WeightsError(f"{name} has no weights to download; give the path of a file")
+    found = torchvision("models").get_model_weights(name).DEFAULT
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
+    digits = CHECKSUM.search(path.name)
+    checksum = digits[1] if digits else ""
+    if not is_whole(path, checksum):
+        try:
+            fetch(found.url, path, checksum=checksum, progress=progress)
+        except DownloadError as error:
+            raise WeightsError(
+                f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
+                f"{found.url} and put it into {path.parent} (torch.hub's){OR_NONE}"
+            ) from None
+    load_weights(model, _renamed(name, read_weights(path)), path.name)
+    return f"torchvision {found}", _checksum(path)
+
+
+def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Torchvision's files of DenseNets still have the names of an old PyTorch (norm.1 for norm1)."""
+    if not name.startswith("densenet"):
+        return weights
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
+
+
+def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
+    weights = data_folder() / f"{name}.safetensors"
+    card = json.loads(_read(weights.with_suffix(".json")))
+    content = _read(weights)
+    found = hashlib.sha256(content).hexdigest()
+    if found != card["sha256"]:
+        raise DamagedFileError(
+            f"{weights.name} is damaged: its sha256 begins with {found[:12]}, its card says {card['sha256'][:12]}. "
+            f"Restore it (git checkout -- data) or make it again with {card['script']}"
+        )
+    try:
+        load_weights(model, load(content), weights.name)
+    except (SafetensorError, WeightsError) as error:
+        raise DamagedFileError(f"{weights.name} does not hold the weights of {name}: {error}") from None
+    return f"{weights.name}, {card['trained_on']}", found
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def data_folder() -> Path:
+    """Where the bundled checkpoints are: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
+    return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path.name} is not in {path.parent}: restore it with git, or set WORKBENCH_DATA to the folder that has it"
+        ) from None

@@ -1,0 +1,1 @@
+"""The paper's table: computed and published figures."""

@@ -1,0 +1,259 @@
+"""The paper's table, computed here and set beside what was published.
+
+Weights and MACs of the original networks follow from their definitions alone and are there at once. What compression
+makes of a network needs its real weights, and its accuracy needs images: these columns are filled for the networks
+that are given, and stay empty for all others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from workbench.catalog.networks.load import outline
+from workbench.catalog.paper.published import PUBLISHED, SOURCE, Figures, Published
+from workbench.kernels.complexity import Cost, total
+from workbench.network.data import Accuracy, Split, accuracy
+from workbench.network.layers import Layer, find_layers
+from workbench.network.network import Network, expect_network
+from workbench.plan.evbmf import CHOICES, evbmf_plan
+from workbench.plan.plan import LayerPlan, Plan
+from workbench.plan.spectra import Spectra, analyze
+from workbench.recover.decompose import decompose
+from workbench.tables import count, html_table, text_table, times
+
+DIFFERENCES = (
+    "Weights count every parameter, biases too, and MACs the multiply-adds of convolutions and fully connected layers "
+    "for one image; the paper calls them FLOPs and rounds or counts slightly differently. GoogLeNet is counted without "
+    "its auxiliary heads. The paper left VGG-16's fully connected layers as they were (127 M weights remain); here the "
+    "layers are a choice, named with the plan. Ranks are those of the exact global EVBMF solution, kept where a layer "
+    "would not get smaller; the ranks of the paper are its own. Accuracies here are those right after decomposition, "
+    "without any fine-tuning, and of whatever images were given (which ImageNet split sample images come from may be "
+    "unknown, so only the difference means anything); the published ones are after fine-tuning, on ImageNet's "
+    "validation images. Times and energy are published ones only."
+)
+"""What to know before comparing the two halves of the table."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One network of the table.
+
+    Attributes
+    ----------
+    network : its name in the catalog, or the given network's.
+    published : the paper's figures, None for a network that is not in the paper.
+    original : cost of the network as it is.
+    layers : its convolutions and fully connected layers, each with its cost, in the order of their call.
+    plan : how it was compressed here; None where no weights were given.
+    before, after : accuracy of the original, and right after decomposition, before any fine-tuning; None without
+        images.
+    """
+
+    network: str
+    published: Published | None
+    original: Cost
+    layers: tuple[Layer, ...]
+    plan: Plan | None = None
+    before: Accuracy | None = None
+    after: Accuracy | None = None
+
+    @property
+    def title(self) -> str:
+        """As the paper calls it."""
+        return self.published.title if self.published else self.network
+
+    def example(self, share: float = 1 / 3) -> Plan:
+        """The paper's decisions at ranks that are a share of each layer's channels.
+
+        For the layer-wise table where no weights are at hand. EVBMF would find the ranks in the weights.
+
+        Parameters
+        ----------
+        share : above 0, at most 1.
+
+        Raises
+        ------
+        ValueError : if it is another share.
+        KeyError : if the network is none of the catalog's.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share is above 0 and at most 1, not {share}")
+        network = outline(self.network)
+        traced = find_layers(network)
+        parts = []
+        for layer in traced.layers:
+            rank_in, rank_out = (max(1, round(share * channels)) for channels in layer.max_ranks)
+            ranks = {"rank_out": rank_out} | ({"rank_in": rank_in} if layer.method == "tucker2" else {})
+            parts.append(LayerPlan(layer, layer.method, **ranks, reason="example ranks"))
+        policy = f"example ranks, {share:.0%} of the channels of every layer, not found in any weights"
+        return Plan(network.name, network.input_shape, tuple(parts), traced.other, policy)
+
+
+@dataclass(frozen=True, repr=False)
+class PaperTable:
+    """The rows; each prints as two lines, original and (marked ``*``) compressed, ours at the left of the published."""
+
+    rows: tuple[PaperRow, ...]
+
+    _headers = (
+        *("network", "weights", "MACs", "top-5"),
+        *("top-5 (published)", "weights (p)", "MACs (p)", "S6 time (p)", "S6 energy (p)", "Titan X (p)"),
+    )
+
+    def __getitem__(self, name: str) -> PaperRow:
+        for row in self.rows:
+            if row.network == name:
+                return row
+        raise KeyError(f"{name!r} is not in the table; there are {', '.join(row.network for row in self.rows)}")
+
+    def _cells(self) -> list[list[str]]:
+        cells = []
+        for row in self.rows:
+            p = row.published
+            ours = [count(row.original.weights), count(row.original.macs), _top5(row.before)]
+            cells.append([row.title, *ours, *_figures(p.original if p else None, {})])
+            smaller = ["-", "-", "-"]
+            if row.plan is not None:
+                costs = (row.plan.weights, row.plan.weights_ratio), (row.plan.macs, row.plan.macs_ratio)
+                smaller = [*(f"{count(n)} ({times(r)})" for n, r in costs), _top5(row.after)]
+            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.printed if p else {})])
+        return cells
+
+    def _caption(self) -> str:
+        plans = [f"{row.title} *: {row.plan.describe()}" for row in self.rows if row.plan is not None]
+        ours = "; ".join(plans) if plans else "no weights were given, so none is compressed here"
+        return f"At the left computed here ({ours}); at the right (p) {SOURCE}."
+
+    def __str__(self) -> str:
+        return f"{self._caption()}\n{text_table(self._headers, self._cells())}\n{DIFFERENCES}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(self._headers, self._cells(), caption=self._caption())}<p>{DIFFERENCES}</p>"
+
+
+def paper_table(
+    networks: Sequence[Network] = (),
+    split: Split | None = None,
+    *,
+    layers: str | Sequence[str] = "spatial",
+    fully_connected: bool | None = None,
+    progress: Progress | None = None,
+) -> PaperTable:
+    """The paper's four networks, and the given ones compressed at EVBMF ranks, right after decomposition.
+
+    Parameters
+    ----------
+    networks : with trained weights. One called like a network of the paper fills that network's row, others follow
+        after them.
+    split : labelled images that all given networks take, to score them before and after; None for costs only. Nothing
+        is chosen by them.
+    layers, fully_connected : which layers, see :func:`choose_layers`.
+    progress : called with (share done, what); what it raises ends the work.
+
+    Raises
+    ------
+    ValueError : if a network has random weights, whose ranks would mean nothing, or two have the same name.
+    """
+    for network in networks:
+        expect_network(network)
+        if network.random_weights:
+            raise ValueError(
+                f"{network.name} has random weights, so its ranks would mean nothing: "
+                f"load_network({network.name!r}, weights='file.safetensors')"
+            )
+    names = [network.name for network in networks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
+    rows = {name: _original(outline(name)) for name in PUBLISHED}
+    for i, network in enumerate(networks):
+        report = _part(progress, i, len(networks), network.name)
+        rows[network.name] = _compressed(network, split, layers, fully_connected, report)
+    if progress:
+        progress(1.0, "")
+    return PaperTable(tuple(rows.values()))
+
+
+def choose_layers(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> list[str]:
+    """Names of the layers that a choice means: for :func:`~workbench.plan.evbmf.evbmf_plan`.
+
+    Parameters
+    ----------
+    layers : "all"; "default", without 1x1 convolutions; "spatial", only convolutions larger than 1x1; or names.
+    fully_connected : whether fully connected layers belong to it; None for what the choice itself says.
+
+    Raises
+    ------
+    ValueError : if there is no such choice.
+    """
+    if not isinstance(layers, str):
+        return [*layers]
+    if layers not in CHOICES:
+        raise ValueError(f"layers is one of {', '.join(map(repr, CHOICES))} or a list of names, not {layers!r}")
+    linear = layers != "spatial" if fully_connected is None else fully_connected
+    convolutions = {x.name for x in spectra.layers if x.kind == "conv" and (layers == "all" or not x.pointwise)}
+    return [x.name for x in spectra.layers if (x.kind == "linear" and linear) or x.name in convolutions]
+
+
+def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
+    """EVBMF's plan for :func:`choose_layers`, whose policy says in words what was chosen."""
+    plan = evbmf_plan(spectra, choose_layers(spectra, layers, fully_connected))
+    if not isinstance(layers, str):
+        return plan
+    linear = "" if fully_connected is None else f", {'with' if fully_connected else 'without'} fully connected layers"
+    return replace(plan, policy=f"{CHOICES[layers]}{linear}")
+
+
+def _original(network: Network) -> PaperRow:
+    traced = find_layers(network)
+    cost = total([layer.cost for layer in traced.layers]) + traced.other
+    return PaperRow(network.name, PUBLISHED.get(network.name), cost, traced.layers)
+
+
+def _compressed(
+    network: Network,
+    split: Split | None,
+    layers: str | Sequence[str],
+    fully_connected: bool | None,
+    report: Progress,
+) -> PaperRow:
+    spectra = analyze(network, progress=lambda share, name: report(0.4 * share, f"analysing {name}"))
+    plan = plan_choice(spectra, layers, fully_connected)
+    row = PaperRow(network.name, PUBLISHED.get(network.name), spectra.total, spectra.layers, plan)
+    if split is None:
+        return row
+    before = accuracy(network, split, progress=lambda share: report(0.4 + 0.3 * share, "scoring the original"))
+    smaller = decompose(network, plan, progress=lambda share, name: report(0.7 + 0.1 * share, f"decomposing {name}"))
+    after = accuracy(smaller, split, progress=lambda share: report(0.8 + 0.2 * share, "scoring the decomposed"))
+    return replace(row, plan=smaller.plan, before=before, after=after)
+
+
+def _part(progress: Progress | None, i: int, n: int, name: str) -> Progress:
+    return lambda share, what: progress((i + share) / n, f"{name}: {what}") if progress else None
+
+
+def _top5(score: Accuracy | None) -> str:
+    if score is None:
+        return "-"
+    low, high = score.top5_interval
+    return f"{score.top5:.1f} % ({low:.1f} to {high:.1f}) of {score.n}"
+
+
+def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:
+    if figures is None:
+        return ["-"] * 6
+
+    def with_ratio(text: str, name: str) -> str:
+        return f"{text} ({times(printed[name])})" if name in printed else text
+
+    return [
+        f"{figures.top5:.2f} %",
+        with_ratio(f"{figures.weights / 1e6:g} M", "weights"),
+        with_ratio(f"{figures.macs / 1e6:g} M", "macs"),
+        with_ratio(f"{figures.s6_ms:.0f} ms", "s6_ms"),
+        with_ratio(f"{figures.s6_mj:.0f} mJ", "s6_mj"),
+        with_ratio(f"{figures.titan_x_ms:.2f} ms", "titan_x_ms"),
+    ]

@@ -1,0 +1,1 @@
+"""Export to ONNX, ExecuTorch, plan with weights, and a report."""

@@ -1,0 +1,1 @@
+"""What one looks at: images with answers, rank curves, layer tables, factors."""

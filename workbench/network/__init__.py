@@ -1,0 +1,1 @@
+"""Networks, their layers, inputs and outputs, data and scores."""

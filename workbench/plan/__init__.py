@@ -1,0 +1,1 @@
+"""Spectra, plans and the policies that make them."""

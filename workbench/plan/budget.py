@@ -1,0 +1,277 @@
+"""A plan to a budget: ranks of all layers together, so that the predicted error is smallest at the asked cost.
+
+Every layer has candidates, each with a cost and a predicted error: Tucker-2 at any pair of ranks, Tucker-1 at any
+rank, and the layer as it is. Budgets are of MACs, of weights, or of seconds where the layers' times on this machine
+are known; :mod:`~workbench.plan.allocation` shares them out.
+
+References: Kim et al., ICLR 2016.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.kernels.complexity import Cost, tucker1_cost, tucker2_cost
+from workbench.network.inputs import Inputs
+from workbench.network.layers import Layer
+from workbench.network.network import Network
+from workbench.plan.allocation import Options, allocate
+from workbench.plan.evbmf import choose_layers, why_not_chosen
+from workbench.plan.importance import Sensitivities, sensitivities
+from workbench.plan.layer_times import Times
+from workbench.plan.plan import LayerPlan, Plan, PlanError
+from workbench.plan.spectra import Spectra
+
+Vector = NDArray[np.float64]
+Pin = tuple[int | None, int] | str
+
+USUAL = 2.06
+"""Budget of MACs where none is named: the paper's GoogLeNet."""
+
+UNHELPED = "kept: no ranks make it cheaper here"
+BETTER = "kept: the budget is better saved elsewhere"
+
+FINEST = 100
+"""Most ranks of one mode that are tried; wider layers go in steps."""
+
+
+def budget_plan(
+    spectra: Spectra,
+    macs_ratio: float | None = None,
+    *,
+    weights_ratio: float | None = None,
+    time_ratio: float | None = None,
+    times: Times | None = None,
+    min_gain: float = 0.0,
+    images: Sensitivities | Inputs | None = None,
+    network: Network | None = None,
+    pinned: Mapping[str, Pin] | None = None,
+    rank_multiple: int = 1,
+    min_rank: int = 1,
+    layers: str | Sequence[str] = "all",
+) -> Plan:
+    """The plan with the smallest predicted error of all that save that much.
+
+    Parameters
+    ----------
+    spectra : from :func:`~workbench.plan.spectra.analyze`.
+    macs_ratio : at least so many times fewer MACs in the whole network; 2.06 (the paper's GoogLeNet) if neither this
+        nor a `time_ratio` is named.
+    weights_ratio : at least so many times fewer weights; None for no such limit.
+    time_ratio : at least so many times faster, as predicted by `times`.
+    times : seconds of the layers on a machine, from :func:`~workbench.measure.layer_times.measure_times`. With them, no
+        layer is reduced that is not faster there, whatever the budget is of.
+    min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
+    images : None to measure errors in the weights; a
+        :class:`~workbench.plan.importance.Sensitivities` to measure them in the network's outputs; or
+        unlabelled images, from which those are measured first (which takes a minute: keep them for a slider).
+    network : whose outputs `images` measure; None for the one that was analysed.
+    pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
+    rank_multiple : ranks are multiples of this (some machines like 8 or 16).
+    min_rank : smallest rank of any mode.
+    layers : as for :func:`~workbench.plan.evbmf.evbmf_plan`; all others are kept.
+
+    Returns
+    -------
+    Plan in which no layer costs more than before, pinned ones excepted.
+
+    Raises
+    ------
+    PlanError : if the budget cannot be met, naming the best that can be reached, or a pinned rank does not fit.
+    ValueError : on settings that make no sense.
+    """
+    if macs_ratio is None and time_ratio is None:
+        macs_ratio = USUAL
+    aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
+    _check(spectra, aims, times, rank_multiple, min_rank, min_gain)
+    measured = _measured(spectra, images, network)
+    fixed = dict(pinned or {})
+    unknown = sorted(set(fixed) - {layer.name for layer in spectra.layers})
+    if unknown:
+        raise PlanError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))} to pin")
+    chosen = choose_layers(spectra, layers)
+    options = []
+    for layer in spectra.layers:
+        if layer.name in fixed:
+            options.append(_pinned(layer, fixed[layer.name], times))
+        elif layer.method == "keep" or layer.name not in chosen:
+            options.append(Options.only(_costs(LayerPlan(layer, "keep"), times)))
+        else:
+            options.append(_options(layer, spectra, measured, rank_multiple, min_rank, times, min_gain))
+    dense = np.array([spectra.total.macs, spectra.total.weights, times.dense if times else 0.0])
+    rest = np.array([spectra.other.macs, spectra.other.weights, times.rest if times else 0.0])
+    limit = np.array([np.inf if r is None else d / r - o for r, d, o in zip(aims.values(), dense, rest, strict=True)])
+    picks = allocate(options, limit, dense)
+    if picks is None:
+        raise PlanError(_out_of_reach(spectra.network, options, aims, dense, rest))
+    parts = [
+        _part(spectra, layer, option, pick, layer.name in fixed, layer.name in chosen)
+        for layer, option, pick in zip(spectra.layers, options, picks, strict=True)
+    ]
+    asked = ", ".join(f"{name} x{ratio:g}" for name, ratio in aims.items() if ratio is not None)
+    by = "in weights" if measured is None else f"in outputs over {measured.images} images"
+    where = f" on {times.where}" if times is not None else ""
+    policy = f"budget {asked}{where}, errors {by}"
+    return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
+
+
+def _check(
+    spectra: Spectra,
+    aims: Mapping[str, float | None],
+    times: Times | None,
+    rank_multiple: int,
+    min_rank: int,
+    min_gain: float,
+) -> None:
+    """Raise on settings that make no sense, naming the one."""
+    for name, value in (("rank_multiple", rank_multiple), ("min_rank", min_rank)):
+        if int(value) != value or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
+    if not 0 <= min_gain < 1:
+        raise ValueError(f"min_gain is a share of a layer's time, from 0 to below 1, not {min_gain}")
+    for name, wanted in zip(("macs_ratio", "weights_ratio", "time_ratio"), aims.values(), strict=True):
+        if wanted is not None and not 0 < wanted < float("inf"):
+            raise ValueError(f"{name} must be a number above 0, not {wanted}")
+    if aims["time"] is not None and times is None:
+        raise ValueError("a budget of time needs the layers' times on this machine: times=wb.measure_times(network)")
+    if times is not None and times.network != spectra.network:
+        raise PlanError(f"these times are of {times.network}, the spectra of {spectra.network}")
+
+
+def _measured(spectra: Spectra, images: Sensitivities | Inputs | None, network: Network | None) -> Sensitivities | None:
+    if images is None or isinstance(images, Sensitivities):
+        if images is not None and images.network != spectra.network:
+            raise PlanError(f"these sensitivities are of {images.network}, the spectra of {spectra.network}")
+        return images
+    known = network or spectra.analyzed
+    if known is None:
+        raise ValueError("to measure errors in outputs, give the network too, or Sensitivities in place of the images")
+    return sensitivities(known, images, spectra)
+
+
+def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:
+    """The ranks to try: multiples, from the smallest allowed, at most `FINEST` of them."""
+    first = -(-least // multiple)
+    numbers = np.arange(first, most // multiple + 1)
+    step = -(-len(numbers) // FINEST) if len(numbers) else 1
+    return np.asarray(numbers[::step] * multiple, dtype=np.int64)
+
+
+def _costs(part: LayerPlan, times: Times | None) -> tuple[float, float, float]:
+    """MACs, weights and seconds (0 where they are not known)."""
+    return part.cost.macs, part.cost.weights, times.layer(part) if times else 0.0
+
+
+def _options(
+    layer: Layer,
+    spectra: Spectra,
+    measured: Sensitivities | None,
+    multiple: int,
+    least: int,
+    times: Times | None,
+    min_gain: float,
+) -> Options:
+    """All candidates of a layer that are no larger than it is, and faster where times are known."""
+    most_in, most_out = layer.max_ranks
+    outs = _ranks(most_out, multiple, least)
+    one_sided, table, damage = _errors(layer, spectra, measured)
+    known = times.layers.get(layer.name) if times else None
+    ranks = [np.stack([np.zeros_like(outs), outs], axis=1)]
+    errors = [one_sided[outs]]
+    costs = [_linear(lambda r: tucker1_cost(layer.shape, rank_out=r), outs)]
+    seconds = [known.tucker1(outs) if known else np.zeros(len(outs))]
+    if table is not None:
+        ins = _ranks(most_in, multiple, least)
+        pair_in, pair_out = (m.ravel() for m in np.meshgrid(ins, outs, indexing="ij"))
+        ranks.append(np.stack([pair_in, pair_out], axis=1))
+        errors.append(table[pair_out, pair_in])
+        costs.append(_bilinear(layer, pair_in, pair_out))
+        seconds.append(known.tucker2(pair_in, pair_out) if known else np.zeros(len(pair_in)))
+    kept = Options.only(_costs(LayerPlan(layer, "keep"), times))
+    new = np.column_stack([np.concatenate(costs), np.concatenate(seconds)])
+    everything = Options(
+        np.concatenate([kept.cost, new]),
+        np.maximum(np.concatenate([kept.error, *[damage * e for e in errors]]), 0.0),
+        np.concatenate([kept.ranks, *ranks]),
+    )
+    fits = (everything.cost <= kept.cost[0]).all(axis=1)
+    fits[1:] &= (new[:, :2] < kept.cost[0, :2]).any(axis=1)
+    if known is not None:
+        fits[1:] &= new[:, 2] < (1 - min_gain) * known.dense
+    elif times is not None:
+        fits[1:] = False  # nobody knows whether it would be faster
+    return everything.among(fits)
+
+
+def _linear(cost_of: object, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    assert callable(cost_of)
+    one, two = cost_of(1), cost_of(2)
+    slope = np.array([two.macs - one.macs, two.weights - one.weights], dtype=np.float64)
+    return np.asarray(np.array([one.macs, one.weights]) + (ranks[:, None] - 1) * slope)
+
+
+def _bilinear(layer: Layer, rank_in: NDArray[np.int64], rank_out: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Costs of Tucker-2, which are a + b R3 + c R4 + d R3 R4, from four of them."""
+
+    def at(i: int, o: int) -> Vector:
+        cost: Cost = tucker2_cost(layer.shape, rank_in=i, rank_out=o)
+        return np.array([cost.macs, cost.weights], dtype=np.float64)
+
+    both = at(2, 2) - at(1, 2) - at(2, 1) + at(1, 1)
+    i, o = (rank_in[:, None] - 1.0), (rank_out[:, None] - 1.0)
+    return np.asarray(at(1, 1) + i * (at(2, 1) - at(1, 1)) + o * (at(1, 2) - at(1, 1)) + i * o * both)
+
+
+def _errors(layer: Layer, spectra: Spectra, measured: Sensitivities | None) -> tuple[Vector, Vector | None, float]:
+    """(error by rank_out for Tucker-1, error by (rank_out, rank_in) or None, weight of the layer's error)."""
+    captured = spectra[layer.name].captured
+    rows = np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)
+    one_sided = 1 - captured[rows, -1]
+    table = 1 - captured[rows] if layer.method == "tucker2" else None
+    if measured is None:
+        return one_sided, table, 1.0
+    middle = float(np.median(list(measured.damage.values()) or [1.0]))
+    one_sided = measured.lost_one_sided.get(layer.name, one_sided)
+    table = measured.lost.get(layer.name, table) if table is not None else None
+    return one_sided, table, measured.damage.get(layer.name, middle)
+
+
+def _pinned(layer: Layer, pin: Pin, times: Times | None) -> Options:
+    if pin == "keep":
+        return Options.only(_costs(LayerPlan(layer, "keep"), times))
+    if isinstance(pin, str):
+        raise PlanError(f'layer {layer.name}: it is pinned to (rank_in, rank_out) or to "keep", not to {pin!r}')
+    rank_in, rank_out = pin
+    part = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
+    return Options.only(_costs(part, times), (rank_in or 0, rank_out))
+
+
+def _out_of_reach(
+    network: str, options: Sequence[Options], aims: Mapping[str, float | None], dense: Vector, rest: Vector
+) -> str:
+    least = np.sum([option.cost.min(axis=0) for option in options], axis=0)
+    most = dict(zip(aims, dense / np.maximum(least + rest, 1e-300), strict=True))
+    asked = {name: ratio for name, ratio in aims.items() if ratio is not None}
+    for name, ratio in asked.items():
+        if most[name] < ratio:
+            known = " on this machine" if name == "time" else " with these settings"
+            return f"{network}: {name} x{ratio:g} is out of reach: the most{known} is x{most[name]:.2f}"
+    together = " together with ".join(f"{name} x{ratio:g}" for name, ratio in asked.items())
+    alone = " and ".join(f"x{most[name]:.2f}" for name in asked)
+    return f"{network}: {together} is out of reach: alone they reach {alone}"
+
+
+def _part(spectra: Spectra, layer: Layer, option: Options, pick: int, pinned: bool, chosen: bool) -> LayerPlan:
+    rank_in, rank_out = (int(r) for r in option.ranks[pick])
+    if not rank_out:
+        if pinned:
+            reason = "kept by hand"
+        elif layer.method == "keep":
+            reason = f"kept: {layer.reason}"
+        else:
+            reason = (UNHELPED if len(option.error) == 1 else BETTER) if chosen else why_not_chosen(layer)
+        return LayerPlan(layer, "keep", reason=reason, error=0.0)
+    error = spectra[layer.name].error(rank_out=rank_out, rank_in=rank_in or None)
+    reason = "chosen by hand" if pinned else "its share of the budget"
+    return LayerPlan(layer, "tucker2" if rank_in else "tucker1", rank_in or None, rank_out, reason, error)

@@ -1,0 +1,114 @@
+"""Spectra on disk, by a hash of the weights: opening a network a second time costs nothing.
+
+One ``.npz`` file a network, in ``$WORKBENCH_CACHE`` or the user's cache folder, written whole or not at all. A file
+that is damaged, of another version or of other weights counts as absent and is written anew. Nothing is unpickled.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.files import write_atomically
+from workbench.kernels.evbmf import Evbmf
+from workbench.network.layers import Layer
+from workbench.plan.spectrum import Spectrum
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Goes up whenever the numbers in a file, or their layout, change."""
+
+FACTS = ("rank", "noise_variance", "threshold", "shape", "exact", "approximate", "dead_rows", "dead_columns")
+
+
+def folder() -> Path:
+    """Where the files are: ``$WORKBENCH_CACHE``, or ``workbench`` in the system's folder for caches."""
+    if "WORKBENCH_CACHE" in os.environ:
+        return Path(os.environ["WORKBENCH_CACHE"])
+    home = Path.home()
+    base = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}.get(
+        sys.platform, home / ".cache"
+    )
+    return Path(os.environ.get("XDG_CACHE_HOME", base)) / "workbench"
+
+
+def key(kernels: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str:
+    """Hash of the version, every layer's geometry and every weight."""
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the interpreter's lock
+        weights = list(pool.map(_hash, kernels.values()))
+    digest = hashlib.blake2b(f"spectra {VERSION}".encode(), digest_size=20)
+    for (name, kernel), hashed in zip(kernels.items(), weights, strict=True):
+        about = {"name": name, "method": layers[name].method, "groups": layers[name].shape.groups}
+        more = {"shape": list(kernel.shape), "dtype": str(kernel.dtype), "weights": hashed}
+        digest.update(json.dumps({**about, **more}).encode())
+    return digest.hexdigest()
+
+
+def _hash(kernel: Tensor) -> str:
+    flat = kernel.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().data, digest_size=20).hexdigest()
+
+
+def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
+    """The spectra of that key, or None if they are not there or not sound."""
+    path = folder() / f"{name}.npz"
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            if about["version"] != VERSION or list(about["layers"]) != list(layers):
+                raise ValueError("it is of another version or network")
+            return {n: _read(layer, about["layers"][n], arrays, i) for i, (n, layer) in enumerate(layers.items())}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        log.warning("the cached spectra in %s are made anew: %s", path, error)
+        return None
+
+
+def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
+    """Write the spectra of that key; a folder that cannot be written to is only mentioned in the log."""
+    arrays: dict[str, Any] = {}
+    about: dict[str, Any] = {"version": VERSION, "layers": {}}
+    for i, (layer, s) in enumerate(spectra.items()):
+        about["layers"][layer] = {"out": _facts(s.out), "in": _facts(s.in_) if s.in_ else None}
+        arrays[f"{i}.out"], arrays[f"{i}.captured"] = s.singular_out, s.captured
+        arrays[f"{i}.evbmf_out"] = s.out.singular_values
+        if s.in_ is not None and s.singular_in is not None:
+            arrays[f"{i}.in"], arrays[f"{i}.evbmf_in"] = s.singular_in, s.in_.singular_values
+    content = io.BytesIO()
+    np.savez(content, about=np.array(json.dumps(about)), **arrays)
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        write_atomically(folder() / f"{name}.npz", content.getvalue())
+    except OSError as error:
+        log.warning("the spectra are not cached: %s", error)
+
+
+def _facts(found: Evbmf) -> dict[str, Any]:
+    return {fact: getattr(found, fact) for fact in FACTS}
+
+
+def _read(layer: Layer, about: dict[str, Any], arrays: Mapping[str, Any], i: int) -> Spectrum:
+    out = _evbmf(about["out"], arrays[f"{i}.evbmf_out"])
+    captured = arrays[f"{i}.captured"]
+    if about["in"] is None:
+        return Spectrum(layer, out, None, arrays[f"{i}.out"], None, captured)
+    in_ = _evbmf(about["in"], arrays[f"{i}.evbmf_in"])
+    return Spectrum(layer, out, in_, arrays[f"{i}.out"], arrays[f"{i}.in"], captured)
+
+
+def _evbmf(facts: dict[str, Any], singular_values: Any) -> Evbmf:
+    values = {**facts, "shape": tuple(facts["shape"])}
+    return Evbmf.of(singular_values=singular_values, **values)

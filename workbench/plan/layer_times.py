@@ -1,0 +1,116 @@
+"""How long each layer takes at any ranks on one machine: a table that was measured once, then arithmetic.
+
+The table holds seconds on a grid of ranks, of all factors of a layer together; between grid points they are
+interpolated. It is measured by :func:`workbench.measure.layer_times.measure_times`; whoever plans only reads it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import RegularGridInterpolator
+
+from workbench.plan.plan import LayerPlan, Plan
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Seconds of one layer, as it is and as factors.
+
+    Attributes
+    ----------
+    dense : as it is.
+    ranks_in, ranks_out : the grid, growing; `ranks_in` is empty where there is no Tucker-2.
+    two_sided : (ranks_in, ranks_out) of Tucker-2's three factors; (0,) where there is none.
+    one_sided : (ranks_out,) of Tucker-1's two.
+    """
+
+    dense: float
+    ranks_in: tuple[int, ...]
+    ranks_out: tuple[int, ...]
+    two_sided: Vector = field(repr=False)
+    one_sided: Vector = field(repr=False)
+
+    def tucker1(self, rank_out: ArrayLike) -> Vector:
+        """Seconds at these ranks; beyond the grid those of its end."""
+        return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
+
+    def tucker2(self, rank_in: ArrayLike, rank_out: ArrayLike) -> Vector:
+        """Seconds at these pairs of ranks, bilinear in them, as the work is; beyond the grid those of its end."""
+        ins, outs = (np.asarray(ranks, dtype=np.float64) for ranks in (rank_in, rank_out))
+        at = np.stack(
+            [
+                np.clip(ins, self.ranks_in[0], self.ranks_in[-1]),
+                np.clip(outs, self.ranks_out[0], self.ranks_out[-1]),
+            ],
+            axis=-1,
+        )
+        found = RegularGridInterpolator((self.ranks_in, self.ranks_out), self.two_sided)(at)
+        return np.asarray(found.reshape(at.shape[:-1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LayerTimes":
+        """Inverse of :meth:`to_dict`, after a trip through JSON; ValueError if it is no table."""
+        ins, outs = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
+        shapes = {"two_sided": (len(ins), len(outs)) if ins else (0,), "one_sided": (len(outs),)}
+        arrays = {key: np.asarray(values[key], dtype=np.float64) for key in shapes}
+        if any(arrays[key].shape != shape or (arrays[key] < 0).any() for key, shape in shapes.items()):
+            raise ValueError("this is no table of times")
+        return cls(float(values["dense"]), ins, outs, **arrays)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a network's layers on one machine.
+
+    Attributes
+    ----------
+    network : its name.
+    where : runtime, threads, batch and machine, in words.
+    layers : by name, those that can be factorised.
+    rest : seconds of everything else in one run.
+    seconds : how long measuring took.
+    """
+
+    network: str
+    where: str
+    layers: dict[str, LayerTimes] = field(repr=False)
+    rest: float
+    seconds: float
+
+    @property
+    def dense(self) -> float:
+        """Seconds of the original network in one run, as the sum of what was measured."""
+        return sum(layer.dense for layer in self.layers.values()) + self.rest
+
+    def layer(self, part: LayerPlan) -> float:
+        """Predicted seconds of a layer as planned; 0 for one that is not in the table, which counts as the rest."""
+        known = self.layers.get(part.name)
+        if known is None:
+            return 0.0
+        if part.decision == "tucker2":
+            return float(known.tucker2(part.rank_in or 0, part.rank_out or 0))
+        return float(known.tucker1(part.rank_out or 0)) if part.decision == "tucker1" else known.dense
+
+    def of(self, plan: Plan) -> float:
+        """Predicted seconds of a planned network in one run."""
+        return sum(self.layer(part) for part in plan) + self.rest
+
+    def speedup(self, plan: Plan) -> float:
+        """Original / predicted seconds."""
+        return self.dense / self.of(plan)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); "
+            f"measured in {self.seconds:.0f} s"
+        )
+
+    __repr__ = __str__

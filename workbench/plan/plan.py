@@ -1,0 +1,299 @@
+"""The Plan: what is to be done to each layer, why, and what it will cost. Notebooks, app, runs and exports share it."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from workbench.kernels.complexity import Cost, total, tucker1_cost, tucker2_cost
+from workbench.network.layers import Layer
+from workbench.plan.spectra import Spectra
+from workbench.tables import count, html_table, text_table
+
+SCHEMA = 1
+BY_HAND = ("chosen by hand", "kept by hand")
+DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
+"""What may be done with a layer, and what a person reads of it."""
+
+
+class PlanError(ValueError):
+    """A plan that does not fit: the sentence names the layer and the mismatch."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer's part of a plan.
+
+    Attributes
+    ----------
+    layer : geometry and cost of the dense layer.
+    decision : "tucker2", "tucker1" or "keep".
+    rank_in, rank_out : paper's R3 and R4; None where that mode is not reduced.
+    reason : why this decision, in words.
+    error : predicted relative error of the kernel, ||K - K'|| / ||K||; None if no spectra were at hand.
+    measured_error : the same of the factors that `decompose` made.
+    """
+
+    layer: Layer
+    decision: str
+    rank_in: int | None = None
+    rank_out: int | None = None
+    reason: str = ""
+    error: float | None = None
+    measured_error: float | None = None
+
+    def __post_init__(self) -> None:
+        name, shape = self.layer.name, self.layer.shape
+        if self.decision not in DECISIONS:
+            raise PlanError(f"layer {name}: the decision {self.decision!r} is none of {', '.join(DECISIONS)}")
+        if self.decision == "keep":
+            wanted = {"rank_in": False, "rank_out": False}
+        else:
+            if self.layer.method == "keep":
+                raise PlanError(f"layer {name} cannot be factorised: {self.layer.reason}")
+            if self.decision == "tucker2" and self.layer.method == "tucker1":
+                what = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
+                raise PlanError(f"layer {name} {what}: it has no Tucker-2, only tucker1 with a rank_out")
+            wanted = {"rank_in": self.decision == "tucker2", "rank_out": True}
+        for which, needed in wanted.items():
+            rank = getattr(self, which)
+            channels = self.layer.max_ranks[which == "rank_out"]
+            if needed != (rank is not None):
+                raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
+            if needed and (not isinstance(rank, int) or isinstance(rank, bool)):
+                raise PlanError(f"layer {name}: {which}={rank!r} is not a whole number")
+            if needed and not 1 <= rank <= channels:
+                raise PlanError(f"layer {name}: {which}={rank} does not fit, it can be 1 to {channels}")
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Predicted weights and MACs, exact."""
+        if self.decision == "tucker2":
+            assert self.rank_in is not None
+            assert self.rank_out is not None
+            return tucker2_cost(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
+        if self.decision == "tucker1":
+            assert self.rank_out is not None
+            return tucker1_cost(self.layer.shape, rank_out=self.rank_out)
+        return self.layer.cost
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody chose this, rather than a policy."""
+        return self.reason.startswith(BY_HAND)
+
+    @property
+    def macs_ratio(self) -> float:
+        """Dense MACs / planned MACs."""
+        return ratio(self.layer.cost.macs, self.cost.macs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decision for every layer of a network. Plans do not change: each edit gives a new one.
+
+    Attributes
+    ----------
+    network, input_shape : what it was made for.
+    layers : one LayerPlan for each convolution and linear layer, in the order of their call.
+    other : cost of all other parts.
+    policy : how it was made, in words.
+    spectra : where predicted errors come from; None after `from_json`.
+    """
+
+    network: str
+    input_shape: tuple[int, ...]
+    layers: tuple[LayerPlan, ...]
+    other: Cost
+    policy: str
+    spectra: Spectra | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Predicted cost of the whole decomposed network."""
+        return total([p.cost for p in self.layers]) + self.other
+
+    @cached_property
+    def dense(self) -> Cost:
+        """Cost of the original network."""
+        return total([p.layer.cost for p in self.layers]) + self.other
+
+    @property
+    def weights(self) -> int:
+        """Predicted number of parameters, exactly what the decomposed model will have."""
+        return self.cost.weights
+
+    @property
+    def macs(self) -> int:
+        """Predicted multiply-adds of one input."""
+        return self.cost.macs
+
+    @property
+    def weights_ratio(self) -> float:
+        """Original / planned weights, the paper's M."""
+        return ratio(self.dense.weights, self.weights)
+
+    @property
+    def macs_ratio(self) -> float:
+        """Original / planned MACs, the paper's E."""
+        return ratio(self.dense.macs, self.macs)
+
+    @property
+    def error(self) -> float | None:
+        """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
+        errors = [part.error for part in self.layers]
+        if not errors or None in errors:
+            return None
+        return math.sqrt(sum(e * e for e in errors if e is not None) / len(errors))
+
+    def __getitem__(self, name: str) -> LayerPlan:
+        for part in self.layers:
+            if part.name == name:
+                return part
+        raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(repr(p.name) for p in self.layers)}")
+
+    def __iter__(self) -> Iterator[LayerPlan]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def with_layer(self, part: LayerPlan) -> "Plan":
+        """The same plan with one layer's part exchanged."""
+        old = self[part.name]
+        return replace(self, layers=tuple(part if p is old else p for p in self.layers))
+
+    def with_ranks(self, name: str, *, rank_in: int | None = None, rank_out: int | None = None) -> "Plan":
+        """The same plan with a layer's ranks chosen by hand.
+
+        Both ranks make it Tucker-2, `rank_out` alone Tucker-1 (where the layer was planned as Tucker-2, or could be,
+        a rank that is left out stays as it was).
+
+        Raises
+        ------
+        KeyError : if there is no such layer.
+        PlanError : naming the layer and the rank that does not fit.
+        """
+        old = self[name]
+        if rank_in is None and rank_out is None:
+            raise PlanError(f"layer {name}: give rank_in, rank_out or both")
+        two_sided = rank_in is not None or old.decision == "tucker2"
+        ranks = {
+            "rank_in": rank_in if rank_in is not None else old.rank_in,
+            "rank_out": rank_out if rank_out is not None else old.rank_out,
+        }
+        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", reason="chosen by hand", **ranks)
+        worse = [
+            f"{new / before:.2f} times the {what}"
+            for what, new, before in (
+                ("MACs", part.cost.macs, old.layer.cost.macs),
+                ("weights", part.cost.weights, old.layer.cost.weights),
+            )
+            if new > before
+        ]
+        if worse:
+            part = replace(part, reason=f"chosen by hand, although it costs {' and '.join(worse)}")
+        return self.with_layer(replace(part, error=self._predict(part)))
+
+    def keep(self, *names: str, reason: str = "kept by hand") -> "Plan":
+        """The same plan with these layers left as they are."""
+        plan = self
+        for name in names:
+            plan = plan.with_layer(LayerPlan(plan[name].layer, "keep", reason=reason, error=0.0))
+        return plan
+
+    def describe(self) -> str:
+        """The policy, and how many layers were edited by hand."""
+        edited = sum(part.by_hand for part in self.layers)
+        return self.policy + (f", {edited} layer{'s' if edited > 1 else ''} by hand" if edited else "")
+
+    def _predict(self, part: LayerPlan) -> float | None:
+        if self.spectra is None or part.name not in self.spectra or part.rank_out is None:
+            return None
+        return self.spectra[part.name].error(rank_out=part.rank_out, rank_in=part.rank_in)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The plan as JSON: schema version, network, every layer's geometry, decision, ranks and reason."""
+        layers = [
+            {
+                "layer": p.layer.to_dict(),
+                "decision": p.decision,
+                "rank_in": p.rank_in,
+                "rank_out": p.rank_out,
+                "reason": p.reason,
+                "error": p.error,
+                "measured_error": p.measured_error,
+            }
+            for p in self.layers
+        ]
+        head = {"schema": SCHEMA, "network": self.network, "input_shape": list(self.input_shape)}
+        tail = {"policy": self.policy, "other": vars(self.other), "layers": layers}
+        return json.dumps({**head, **tail}, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str, spectra: Spectra | None = None) -> "Plan":
+        """Read a plan; with the network's spectra it can predict errors again.
+
+        Raises
+        ------
+        PlanError : saying what is wrong, and in which layer.
+        """
+        try:
+            values: Any = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PlanError(f"this is not a plan: no JSON (line {error.lineno}: {error.msg})") from None
+        if not isinstance(values, dict) or "schema" not in values:
+            raise PlanError("this is not a plan: it has no schema version")
+        if values["schema"] != SCHEMA:
+            raise PlanError(f"this plan has schema version {values['schema']}; this workbench reads version {SCHEMA}")
+        where = "its head"
+        try:
+            parts = []
+            for i, entry in enumerate(values["layers"]):
+                where = f"layer number {i + 1}"
+                layer = Layer.from_dict(entry["layer"])
+                where = f"layer {layer.name}"
+                kept = {key: entry[key] for key in ("decision", "rank_in", "rank_out", "reason", "error")}
+                parts.append(LayerPlan(layer, **kept, measured_error=entry.get("measured_error")))
+            where = "its head"
+            head = (str(values["network"]), tuple(int(d) for d in values["input_shape"]))
+            return cls(*head, tuple(parts), Cost(**values["other"]), str(values["policy"]), spectra)
+        except PlanError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(f"this plan is damaged in {where}: {type(error).__name__} {error}") from None
+
+    _headers = ("layer", "shape", "decision", "rank in", "rank out", "weights", "MACs", "MACs ratio", "error", "reason")
+    _left = (0, 1, 2, 9)
+
+    def _rows(self) -> list[list[str]]:
+        rows = []
+        for p in self.layers:
+            ranks = ["-" if r is None else str(r) for r in (p.rank_in, p.rank_out)]
+            costs = [count(p.cost.weights), count(p.cost.macs), f"x{p.macs_ratio:.2f}"]
+            error = "-" if p.error is None else f"{p.error:.1%}"
+            rows.append([p.name, p.layer.describe(), p.decision, *ranks, *costs, error, p.reason])
+        costs = [count(self.weights), count(self.macs), f"x{self.macs_ratio:.2f}"]
+        rows.append(["total", "", "", "", "", *costs, "", f"weights x{self.weights_ratio:.2f}"])
+        return rows
+
+    def __str__(self) -> str:
+        return f"Plan for {self.network}: {self.describe()}\n" + text_table(
+            self._headers, self._rows(), left=self._left
+        )
+
+    def _repr_html_(self) -> str:
+        caption = f"Plan for {self.network}: {self.describe()}"
+        return html_table(self._headers, self._rows(), caption=caption, left=self._left)
+
+
+def ratio(original: float, compressed: float) -> float:
+    """Original / compressed; 1 if both are zero."""
+    return original / compressed if compressed else (1.0 if original == compressed else float("inf"))

@@ -1,0 +1,70 @@
+"""The analysis of one layer: singular values, EVBMF, and the error at any ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.kernels.evbmf import Evbmf
+from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured, captured_out
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE
+from workbench.network.layers import Layer
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Singular values, EVBMF and predicted errors of one layer.
+
+    Attributes
+    ----------
+    layer : which.
+    out, in_ : EVBMF of the output and input unfolding (`in_` is None where only the output mode is reduced).
+    singular_out, singular_in : all singular values, dead channels included, descending.
+    captured : (out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in).
+        With Tucker-1 its last column is what counts.
+    """
+
+    layer: Layer
+    out: Evbmf
+    in_: Evbmf | None
+    singular_out: Vector = field(repr=False)
+    singular_in: Vector | None = field(repr=False)
+    captured: Vector = field(repr=False)
+
+    def error(self, *, rank_out: int, rank_in: int | None = None) -> float:
+        """Relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, which `decompose` uses, is never worse.
+
+        Exact for Tucker-1 (`rank_in` None).
+        """
+        column = -1 if rank_in is None else rank_in
+        row = min(rank_out, self.captured.shape[0] - 1)  # more than the unfolding's columns add nothing
+        return float(np.sqrt(max(0.0, 1.0 - self.captured[row, column])))
+
+
+def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
+    """Analyse one kernel (out_channels, in_channels per group, ...) of a layer whose method is tucker1 or tucker2.
+
+    A grouped convolution is analysed group by group: its ranks are the largest that any group asks for, its singular
+    values the root mean squares over the groups, its errors those of all groups together.
+    """
+    groups = kernel.chunk(layer.shape.groups)
+    outs = [analyze_mode(group, OUT_MODE) for group in groups]
+    out, singular_out = _most([mode.evbmf() for mode in outs]), _mean_square(outs)
+    if layer.method == "tucker1":
+        return Spectrum(layer, out, None, singular_out, None, captured_out(singular_out))
+    ins = [analyze_mode(group, IN_MODE) for group in groups]
+    in_, singular_in = _most([mode.evbmf() for mode in ins]), _mean_square(ins)
+    tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
+    return Spectrum(layer, out, in_, singular_out, singular_in, as_share(np.sum(tables, axis=0)))
+
+
+def _most(found: Sequence[Evbmf]) -> Evbmf:
+    return max(found, key=lambda evbmf: evbmf.rank)
+
+
+def _mean_square(modes: Sequence[Mode]) -> Vector:
+    return np.asarray(np.sqrt(np.mean([mode.singular_values**2 for mode in modes], axis=0)))

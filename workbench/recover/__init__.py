@@ -1,0 +1,1 @@
+"""Decomposition, and the recovery of accuracy after it."""

@@ -1,0 +1,147 @@
+"""The least-squares problem of one layer: which of its factors are fitted, on which features, group by group."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from workbench.kernels.regression import MAX_SWEEPS, Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
+from workbench.network.layers import kernel_of
+from workbench.network.moments import ENTRIES, Moments, patches, pick_places, rows
+from workbench.plan.plan import LayerPlan
+
+LARGEST = 5200
+"""Most inputs of a problem (512 channels in 3x3 have 4608); above it the outer factors stay and the rest is fitted."""
+
+AGAIN = 3
+"""Sweeps over the Tucker-2 factors in later fits, which begin where the one before ended."""
+
+POSITIONS = 400
+"""Most positions of one image's map that are looked at; neighbours say nearly the same."""
+
+
+class Refit:
+    """Sums up a layer's inputs and wanted outputs, then fits its weights in place.
+
+    `level` says what is fitted: 0 everything, 1 core and output factor behind a fixed input factor, 2 the output
+    factor alone (transposed convolutions, and layers too large for more).
+    """
+
+    def __init__(self, part: LayerPlan, dense: nn.Module, made: nn.Module, level: int, *, centred: bool) -> None:
+        self.part, self.dense, self.made, self.level = part, dense, made, level
+        factors = dict(made.named_children())
+        self.before = nn.Sequential(
+            *[factors[name] for name in ("map", "factor_in", "core")[: level + 1 if level else 0] if name in factors]
+        )
+        self.shape = part.layer.shape
+        groups = self.shape.groups
+        self.prior = self._prior()
+        sizes = self.prior.shape
+        self.moments = [Moments(sizes[1], sizes[0] // groups, centred=centred) for _ in range(groups)]
+        self.ridges: list[float] = []
+        self.shift: Tensor | None = None
+        self.inner: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(cls, part: LayerPlan, dense: nn.Module, made: nn.Module, norm_after: bool) -> "Refit | None":
+        """The problem of a layer; None where there is nothing to fit."""
+        layer = part.layer
+        taps, inputs = prod(layer.shape.kernel_size), layer.shape.in_channels // layer.shape.groups
+        bias = isinstance(dense.bias, Tensor)
+        if part.decision == "keep":
+            small = inputs * taps <= LARGEST and not layer.shape.transposed
+            sound = layer.method != "keep" and type(made) is type(dense)
+            return cls(part, dense, made, 0, centred=bias or norm_after) if small and sound else None
+        sizes = [inputs * taps, (part.rank_in or inputs) * taps, part.rank_out or 0]
+        level = 2 if layer.shape.transposed else next((i for i, n in enumerate(sizes) if n <= LARGEST), 2)
+        return cls(part, dense, made, level, centred=bias or norm_after)
+
+    def _prior(self) -> Tensor:
+        """(out_channels, features): what the fitted weights should stay near."""
+        if self.level == 0:
+            return kernel_of(self.dense, self.part.layer).flatten(1).double().cpu()
+        last = self.made.get_submodule("factor_out")
+        outer = _weight(last)
+        if self.level == 2:
+            return outer
+        core = _weight(self.made.get_submodule("core"))
+        return torch.cat(
+            [o @ c for o, c in zip(outer.chunk(self.shape.groups), core.chunk(self.shape.groups), strict=True)]
+        )
+
+    def _features(self, given: Tensor, places: Tensor | None) -> Tensor:
+        seen = self.before(given)
+        if self.level == 2:
+            return rows(seen, places, flat=not self.shape.kernel_size)
+        return patches(self.dense if self.level == 0 else self.made.get_submodule("core"), seen, places)
+
+    def see(self, given: Tensor, wanted: Tensor, *, again: bool = False) -> None:
+        """Add a batch: the first half of its images to one half of the sums, the rest to the other."""
+        flat = isinstance(self.dense, nn.Linear)
+        positions = 1 if flat else prod(wanted.shape[2:])
+        places = pick_places(positions, POSITIONS)
+        per_image = min(positions, POSITIONS)
+        step = max(1, ENTRIES // max(1, per_image * self.prior.shape[1] * self.shape.groups))
+        middle = (len(given) + 1) // 2
+        for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
+            for start in range(begin, end, step):
+                stop = min(start + step, end)
+                x = self._features(given[start:stop], places)
+                y = rows(wanted[start:stop], places, flat=flat)
+                groups = zip(self.moments, x.chunk(len(self.moments), 1), y.chunk(len(self.moments), 1), strict=True)
+                for moments, mine, answer in groups:
+                    (moments.add_outputs if again else moments.add)(half, mine, answer)
+
+    def forget_outputs(self) -> None:
+        """Begin the sums over the wanted outputs again."""
+        for moments in self.moments:
+            moments.forget_outputs()
+
+    def solve(self) -> None:
+        """Fit, and write the weights and the bias into the smaller network's layer."""
+        pieces: dict[str, list[Tensor]] = {}
+        for i, (moments, prior) in enumerate(zip(self.moments, self.prior.chunk(len(self.moments)), strict=True)):
+            if len(self.ridges) == i:
+                self.ridges.append(choose_ridge([moments.normal([0]), moments.normal([1])], prior))
+            normal = moments.normal().ridged(prior, self.ridges[i])
+            found, weight = self._solve(normal, i)
+            for name, tensor in found.items():
+                pieces.setdefault(name, []).append(tensor)
+            pieces.setdefault("bias", []).append(moments.intercept(weight))
+        intercept = torch.cat(pieces.pop("bias"))
+        where = self.made if self.part.decision == "keep" else self.made.get_submodule("factor_out")
+        if isinstance(where.bias, Tensor):
+            where.bias.copy_(intercept)
+        elif self.moments[0].centred:
+            self.shift = intercept
+        for name, tensors in pieces.items():
+            target = self.made.get_parameter(name)
+            target.copy_(torch.cat(tensors).reshape(target.shape))
+
+    def _solve(self, normal: Normal, group: int) -> tuple[dict[str, Tensor], Tensor]:
+        """The new weights of one group by parameter name, and the matrix (out_channels, features) they stand for."""
+        part, groups = self.part, self.shape.groups
+        if part.decision == "keep" or self.level == 2:
+            weight = full_rank(normal)
+            return {"weight" if part.decision == "keep" else "factor_out.weight": weight}, weight
+        assert part.rank_out is not None
+        if part.rank_in is None or self.level == 1:
+            core, outer = reduced_rank(normal, part.rank_out)
+            return {"core.weight": core, "factor_out.weight": outer}, outer @ core
+        shape = (self.shape.out_channels // groups, self.shape.in_channels // groups, *self.shape.kernel_size)
+        start = self.inner.get(group)
+        inner, cube, outer = tucker2_regression(
+            normal,
+            shape,
+            rank_in=part.rank_in,
+            rank_out=part.rank_out,
+            start=start,
+            max_sweeps=MAX_SWEEPS if start is None else AGAIN,
+        )
+        self.inner[group] = inner
+        weight = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)
+        return {"factor_in.weight": inner, "core.weight": cube, "factor_out.weight": outer}, weight
+
+
+def _weight(module: nn.Module) -> Tensor:
+    return module.get_parameter("weight").detach().flatten(1).double().cpu()

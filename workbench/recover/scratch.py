@@ -1,0 +1,61 @@
+"""The baseline of the paper's comparison: the same architecture, trained from Gaussian initialisation."""
+
+import copy
+from dataclasses import replace
+from math import prod, sqrt
+
+import torch
+from torch import Tensor, nn
+
+from workbench.network.network import Network, expect_network
+
+LINEAR_TO_NEXT = ("factor_in", "core")
+"""Parts of a factorised layer that another part follows with nothing between them."""
+
+
+def from_scratch(network: Network, *, seed: int = 0) -> Network:
+    """The same architecture with Gaussian weights, to be trained by `finetune`; the given network is not changed.
+
+    Every convolution and linear layer gets zero-mean Gaussian weights and no bias. Their variance is 2 / (inputs of one
+    output), which keeps the size of the signal through a ReLU, and half of that for the parts of a factorised layer
+    that no ReLU follows. Normalisations begin as the identity. What the network has learned goes nowhere into it.
+
+    Returns
+    -------
+    Network with its own weights, and `random_weights` true.
+
+    Raises
+    ------
+    ValueError : naming a module with weights that it does not know how to begin with.
+
+    References: Kim et al., ICLR 2016, sec. 4 (the comparison); He et al., ICCV 2015, sec. 2.2 (the variance).
+    """
+    expect_network(network)
+    model = copy.deepcopy(network.model)
+    generator = torch.Generator().manual_seed(seed)
+    for name, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        weight = own.get("weight")
+        if isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and isinstance(weight, Tensor):
+            linear = name.rpartition(".")[2] in LINEAR_TO_NEXT
+            std = sqrt((1 if linear else 2) / _inputs(module, weight))
+            with torch.no_grad():
+                weight.copy_(std * torch.randn(weight.shape, generator=generator))
+                if isinstance(module.bias, Tensor):
+                    module.bias.zero_()
+        elif own:
+            raise ValueError(
+                f"{name or 'the model'} is a {type(module).__name__}, which has no Gaussian initialisation here"
+            )
+    source = f"Gaussian initialisation (seed {seed})"
+    return replace(network, model=model, source=source, sha256="", random_weights=True)
+
+
+def _inputs(module: nn.Module, weight: Tensor) -> float:
+    """How many inputs one output is a sum of."""
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        # weight (in, out / groups, ...): an output sees each kernel position once in every `stride`
+        return max(1.0, weight.shape[0] / module.groups * prod(weight.shape[2:]) / prod(module.stride))
+    return prod(weight.shape[1:])
