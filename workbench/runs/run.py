@@ -212,14 +212,13 @@ class RunComparison(Table):
         for name, split in dict.fromkeys((s.name, split) for run in runs for s in run.stages for split in s.scores):
             stages = [run.stage(name) for run in runs]
             scores = [stage.scores.get(split) if stage else None for stage in stages]
-            rows.append([f"{name}, {split}, top-1", *(_percent(s, s and s.top1, s and s.interval) for s in scores)])
+            rows.append([f"{name}, {split}, top-1", *(_percent(s) for s in scores)])
             if any(score.top5 < 1 for score in scores if score):
-                cells = (_percent(s, s and s.top5, s and s.top5_interval) for s in scores)
-                rows.append([f"{name}, {split}, top-5", *cells])
+                rows.append([f"{name}, {split}, top-5", *(_percent(s, top5=True) for s in scores)])
         for key in dict.fromkeys(key for run in runs for key in run.settings):
             rows += _if_different(key, [str(run.settings.get(key, "-")) for run in runs])
-        for name in dict.fromkeys(part.name for run in runs for part in run.plan):
-            rows += _if_different(name, [next((_decision(p) for p in r.plan if p.name == name), "-") for r in runs])
+        for layer in dict.fromkeys(part.name for run in runs for part in run.plan):
+            rows += _if_different(layer, [next((_decision(p) for p in r.plan if p.name == layer), "-") for r in runs])
         return rows
 
 
@@ -285,10 +284,11 @@ def _scores_text(stages: Iterable[Stage]) -> str:
     return "; ".join(f"{', '.join(words)} of {n} {split} images" for (split, n), words in groups.items())
 
 
-def _percent(score: Score | None, value: float | None, interval: tuple[float, float] | None) -> str:
-    if score is None or value is None or interval is None:
+def _percent(score: Score | None, *, top5: bool = False) -> str:
+    if score is None:
         return "-"
-    return f"{100 * value:.2f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}) of {score.n}"
+    value, (low, high) = (score.top5, score.top5_interval) if top5 else (score.top1, score.interval)
+    return f"{100 * value:.2f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
 def _if_different(name: str, values: list[str]) -> list[list[str]]:

@@ -125,7 +125,12 @@ def _runs(
 ) -> Iterator[Run]:
     original: Stage | None = None
     settings = task.recipe.to_dict() if task.recipe else {}
-    more: dict[str, Any] = {"network_name": task.network.name, "data_name": task.data.name, "versions": versions(), "note": note}
+    more: dict[str, Any] = {
+        "network_name": task.network.name,
+        "data_name": task.data.name,
+        "versions": versions(),
+        "note": note,
+    }
     more |= {"settings": settings, "seed": task.recipe.seed if task.recipe else 0}
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
