@@ -4,8 +4,9 @@ A figure is a dictionary {"data": [...], "layout": {...}} as plotly.js takes it;
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from workbench.network.scores import Score
 from workbench.plot.colors import (
     BLUE,
     EDGE,
@@ -20,9 +21,6 @@ from workbench.plot.colors import (
     VEILED_BLUE,
     VERMILLION,
 )
-
-if TYPE_CHECKING:
-    from workbench.network.scores import Score
 
 Figure: TypeAlias = dict[str, Any]
 
@@ -86,7 +84,7 @@ def empty(text: str, height: int = EMPTY_HEIGHT) -> Figure:
     return {"data": [], "layout": layout(height, annotations=[note], xaxis=hidden, yaxis=hidden)}
 
 
-def error_bars(scores: "Sequence[Score]", **look: Any) -> dict[str, Any]:
+def error_bars(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
     """Return the 95 % intervals of top-1, in percent, as error bars."""
     return {
         "type": "data",

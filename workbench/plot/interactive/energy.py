@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from workbench.measure.counters import PowerTrace
 from workbench.plot.colors import BLUE, GREY, INK, ORANGE, SKY
 from workbench.plot.interactive.base import HOVER, Figure, axis, empty, layout, pattern
 from workbench.tables import quantity
 
 if TYPE_CHECKING:
+    from workbench.measure.counters import PowerTrace
     from workbench.measure.energy import Energy
 
 PART_FILLS = ((BLUE, ""), (ORANGE, "/"), (GREY, "x"), (SKY, "."))
@@ -112,7 +112,7 @@ def power(energy: "Energy | None") -> Figure:
     }
 
 
-def _steps(trace: PowerTrace) -> tuple[Sequence[float | None], Sequence[float | None]]:
+def _steps(trace: "PowerTrace") -> tuple[Sequence[float | None], Sequence[float | None]]:
     """Return each slice as a level, with a gap where another network ran."""
     x: list[float | None] = []
     y: list[float | None] = []

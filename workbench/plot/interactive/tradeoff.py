@@ -3,25 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.kernels.complexity import Cost
+from workbench.network.scores import Score
 from workbench.plan.plan import ratio
 from workbench.plot.colors import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION
 from workbench.plot.interactive.base import HOVER, Figure, axis, empty, error_bars, layout
+from workbench.runs.run import Run, Stage, StageName, pareto_front
 
-if TYPE_CHECKING:
-    from workbench.network.scores import Score
-    from workbench.runs.run import Run, Stage
-
-ORIGINAL, FROM_SCRATCH = "original", "from scratch"
 STAGE_MARKS = {
-    ORIGINAL: ("star", SLATE, 15),
-    "decomposed": ("circle-open", VERMILLION, 12),
-    "calibrated": ("diamond", ORANGE, 12),
-    "distilled": ("square", GREEN, 11),
-    "fine-tuned": ("circle", BLUE, 12),
-    FROM_SCRATCH: ("x", PURPLE, 11),
+    StageName.ORIGINAL: ("star", SLATE, 15),
+    StageName.DECOMPOSED: ("circle-open", VERMILLION, 12),
+    StageName.CALIBRATED: ("diamond", ORANGE, 12),
+    StageName.DISTILLED: ("square", GREEN, 11),
+    StageName.FINE_TUNED: ("circle", BLUE, 12),
+    StageName.FROM_SCRATCH: ("x", PURPLE, 11),
 }
 """Symbol, colour and size in pixels of each stage, in the order of the bars."""
 MIN_BARS = 4
@@ -30,16 +27,12 @@ MIN_BARS = 4
 
 @dataclass(frozen=True)
 class _Point:
-    """A scored stage of a run, or (number 0) of the original network."""
+    """A scored stage of a run, or of the original network."""
 
-    stage: "Stage"
-    score: "Score"
+    stage: Stage
+    score: Score
     cost: Cost | None
-    number: int = 0
-
-    @property
-    def name(self) -> str:
-        return str(self.stage.name)
+    run_label: str = ""
 
     @property
     def mega_macs(self) -> float:
@@ -51,8 +44,7 @@ class _Point:
         return 100 * self.score.top1
 
     def hover(self, dense: Cost | None) -> str:
-        title = f"run {self.number}, {self.name}" if self.number else self.name
-        lines = [f"<b>{title}</b>"]
+        lines = [f"<b>{', '.join(filter(None, (self.run_label, self.stage.name)))}</b>"]
         for split, score in self.stage.scores.items():
             low, high = (100 * end for end in score.interval)
             kind = "" if score.kind == "accuracy" else f"{score.kind} "
@@ -65,9 +57,9 @@ class _Point:
 
 
 def tradeoff(
-    runs: "Sequence[Run]",
-    original: "Stage | None",
-    earlier: "Sequence[Run]" = (),
+    runs: Sequence[Run],
+    original: Stage | None,
+    earlier: Sequence[Run] = (),
     *,
     dense: Cost | None = None,
     random_weights: bool = False,
@@ -91,9 +83,9 @@ def tradeoff(
         return empty("No accuracy without data that fit the network.", 560)
     path: list[tuple[float | None, float | None]] = []
     for points in recovered:
-        path += [*((p.mega_macs, p.top1) for p in points if p.name != FROM_SCRATCH), (None, None)]
+        path += [*((p.mega_macs, p.top1) for p in points if p.stage.name != StageName.FROM_SCRATCH), (None, None)]
     before = [points[-1] for run in earlier if (points := _points(run))]
-    front = _front([*scored, *before])
+    front = pareto_front([*scored, *before], cost=lambda p: p.mega_macs, score=lambda p: p.top1)
     data = [
         {
             "mode": "lines",
@@ -110,13 +102,13 @@ def tradeoff(
         },
         *(
             {
-                "name": name,
+                "name": name.value,
                 **_markers(found, dense),
                 "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}},
                 "error_y": error_bars([p.score for p in found], color=color, width=4),
             }
             for name, (symbol, color, size) in STAGE_MARKS.items()
-            if (found := [p for p in scored if p.name == name])
+            if (found := [p for p in scored if p.stage.name == name])
         ),
         {
             "name": "Pareto front",
@@ -140,7 +132,7 @@ def tradeoff(
 
 
 def stages(
-    run: "Run | None", original: "Stage | None", *, dense: Cost | None = None, random_weights: bool = False
+    run: Run | None, original: Stage | None, *, dense: Cost | None = None, random_weights: bool = False
 ) -> Figure:
     """Draw a bar for the original and for each stage of one run, with 95 % intervals.
 
@@ -151,18 +143,18 @@ def stages(
     """
     dense = dense or _dense([run] if run else [])
     points = [*_original(original, dense), *(_points(run) if run else [])]
-    last = {point.name: point for point in points}
+    last = {point.stage.name: point for point in points}
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
     bars = {
         "type": "bar",
         "width": 0.62,
-        "x": [f"{p.name}<br><b>{p.top1:.1f} %</b>" for p in shown],  # below the bar, clear of the interval
+        "x": [f"{p.stage.name}<br><b>{p.top1:.1f} %</b>" for p in shown],  # below the bar, clear of the interval
         "y": [p.top1 for p in shown],
         "customdata": [p.hover(dense) for p in shown],
         "hovertemplate": HOVER,
-        "marker": {"color": [STAGE_MARKS[p.name][1] for p in shown]},
+        "marker": {"color": [STAGE_MARKS[p.stage.name][1] for p in shown]},
         "error_y": error_bars([p.score for p in shown], color=EDGE, thickness=1.5, width=6),
     }
     room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
@@ -178,22 +170,22 @@ def stages(
     }
 
 
-def _dense(runs: "Sequence[Run]") -> Cost | None:
+def _dense(runs: Sequence[Run]) -> Cost | None:
     return next((run.plan.dense for run in runs), None)
 
 
-def _original(stage: "Stage | None", cost: Cost | None) -> list[_Point]:
+def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
     return [_Point(stage, stage.score, cost)] if stage is not None and stage.score is not None else []
 
 
-def _points(run: "Run") -> list[_Point]:
+def _points(run: Run) -> list[_Point]:
     """The scored stages of a run, the one trained from scratch first, the original left out."""
     points = [
-        _Point(stage, stage.score, run.plan.cost, run.number)
+        _Point(stage, stage.score, run.plan.cost, run.label)
         for stage in run.stages
-        if stage.score is not None and stage.name != ORIGINAL
+        if stage.score is not None and stage.name != StageName.ORIGINAL
     ]
-    return sorted(points, key=lambda point: point.name != FROM_SCRATCH)
+    return sorted(points, key=lambda point: point.stage.name != StageName.FROM_SCRATCH)
 
 
 def _markers(points: Sequence[_Point], dense: Cost | None) -> dict[str, Any]:
@@ -215,11 +207,3 @@ def _score_title(points: Sequence[_Point], random_weights: bool) -> str:
     notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
     notes += ["random weights"] if random_weights else []
     return f"{split} {kind} (%)" + (f"<br>{', '.join(notes)}" if notes else "")
-
-
-def _front(points: Sequence[_Point]) -> list[_Point]:
-    front: list[_Point] = []
-    for point in sorted(points, key=lambda p: (p.mega_macs, -p.top1)):
-        if not front or point.top1 > front[-1].top1:
-            front.append(point)
-    return front

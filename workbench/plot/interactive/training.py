@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Protocol
 
+from workbench.network.scores import Score
 from workbench.plot.colors import BLUE, ORANGE
 from workbench.plot.interactive.base import Figure, axis, empty, error_bars, layout
-
-if TYPE_CHECKING:
-    from workbench.network.scores import Score
+from workbench.recover.checkpoint import Epoch
 
 MAX_ERROR_BARS = 30
 """Points of the curve up to which intervals are drawn; more bars hide the curve (the CSV file has them)."""
@@ -16,18 +14,7 @@ MAX_NUMBERED_EPOCHS = 12
 """Epochs up to which each has its number on the axis."""
 
 
-class EpochLike(Protocol):
-    """An epoch of a training."""
-
-    @property
-    def epoch(self) -> int: ...  # noqa: D102
-    @property
-    def loss(self) -> float | None: ...  # noqa: D102
-    @property
-    def validation(self) -> "Score | None": ...  # noqa: D102
-
-
-def training_curve(epochs: Sequence[EpochLike], before: "Score | None" = None) -> Figure:
+def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figure:
     """Draw validation score and training loss by epoch.
 
     Parameters
@@ -40,7 +27,7 @@ def training_curve(epochs: Sequence[EpochLike], before: "Score | None" = None) -
     if before is not None and epochs[0].epoch > 0:
         points.insert(0, (0, before))
     scores = [score for _, score in points]
-    losses = [(e.epoch, e.loss) for e in epochs if e.loss is not None and isfinite(e.loss)]
+    losses = [(e.epoch, e.loss) for e in epochs if isfinite(e.loss)]
     color = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
     accuracy = {
         "type": "scatter",
