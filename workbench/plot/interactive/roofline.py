@@ -193,6 +193,6 @@ def _stacked(parts: Mapping[str, float], part: str) -> tuple[float, float]:
 
 
 def _measured() -> Any:
-    import workbench.measure.profile as measured  # noqa: PLC0415 - until the room of measurements is merged
+    import workbench.measure.profile as measured
 
     return measured
