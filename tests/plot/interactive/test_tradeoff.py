@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 import workbench as wb
@@ -50,21 +49,6 @@ def test_every_stage_is_a_point(run, valid):
     assert hover.endswith("<br>about it")
     assert figure["layout"]["yaxis"]["title"]["text"] == "validation accuracy (%)<br>of 50 images"
     assert "multiply-adds" in figure["layout"]["xaxis"]["title"]["text"]
-
-
-def test_the_pareto_front_is_what_no_other_beats(run, valid):
-    generator = np.random.default_rng(0)
-    points = [(int(m), int(a) / 100) for m, a in generator.integers(1, 50, (60, 2))]
-    runs = [run(i, scored("decomposed", top1, n=100), macs=10**6 * macs) for i, (macs, top1) in enumerate(points, 1)]
-    front = named(valid(tradeoff(runs, None)))["Pareto front"]
-    unbeaten = {
-        (macs, top1)
-        for macs, top1 in points
-        if not any(m <= macs and t >= top1 and (m, t) != (macs, top1) for m, t in points)
-    }
-    assert list(zip(front["x"], front["y"], strict=True)) == pytest.approx(
-        [(macs, 100 * top1) for macs, top1 in sorted(unbeaten)]
-    )
 
 
 @pytest.mark.parametrize(

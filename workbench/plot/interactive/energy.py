@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from workbench.measure.counters import PowerTrace
+from workbench.measure.energy import Energy
 from workbench.plot.colors import BLUE, GREY, INK, ORANGE, SKY
 from workbench.plot.interactive.base import HOVER, Figure, axis, empty, layout, pattern
 from workbench.tables import quantity
-
-if TYPE_CHECKING:
-    from workbench.measure.counters import PowerTrace
-    from workbench.measure.energy import Energy
 
 PART_FILLS = ((BLUE, ""), (ORANGE, "/"), (GREY, "x"), (SKY, "."))
 """Colour and pattern of each part that joules consist of."""
@@ -18,7 +16,7 @@ LINES = ((BLUE, "solid"), (ORANGE, "dot"))
 """Colour and dash of the power of each network."""
 
 
-def energy(energy: "Energy | None") -> Figure:
+def energy(energy: Energy | None) -> Figure:
     """Draw the joules of each network for one image, stacked by what they consist of, with their range."""
     if energy is None:
         return empty("The energy for one image appears here.")
@@ -82,7 +80,7 @@ def _unit(joules: float) -> tuple[str, float]:
     return next((pair for pair in (("J", 1.0), ("mJ", 1e3)) if joules * pair[1] >= 1), ("µJ", 1e6))
 
 
-def power(energy: "Energy | None") -> Figure:
+def power(energy: Energy | None) -> Figure:
     """Draw the measured power over time of both networks, which ran in turns."""
     networks = energy.networks if energy is not None else {}
     traces = {which: each.trace for which, each in networks.items() if each.trace is not None}
@@ -112,7 +110,7 @@ def power(energy: "Energy | None") -> Figure:
     }
 
 
-def _steps(trace: "PowerTrace") -> tuple[Sequence[float | None], Sequence[float | None]]:
+def _steps(trace: PowerTrace) -> tuple[Sequence[float | None], Sequence[float | None]]:
     """Return each slice as a level, with a gap where another network ran."""
     x: list[float | None] = []
     y: list[float | None] = []

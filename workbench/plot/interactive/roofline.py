@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from math import log10, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from workbench.measure.profile import KINDS, OTHER, NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
 from workbench.plot.interactive.base import HOVER, Figure, axis, empty, layout, pattern
 from workbench.plot.roof import roof_line, timed_parts
 from workbench.tables import count, quantity
-
-if TYPE_CHECKING:
-    from workbench.measure.profile import NetworkProfile, Part, Profile
 
 MIN_MARKER_PIXELS, MAX_MARKER_PIXELS = 7, 34
 """Diameter of a part that takes no time, and of the slowest."""
@@ -27,7 +25,7 @@ STACK = (
 """What the bars of the layers' times consist of: part, name, colour, pattern."""
 
 
-def roofline(profile: "Profile | None", roof: Roofline | None = None, selected: str = "") -> Figure:
+def roofline(profile: Profile | None, roof: Roofline | None = None, selected: str = "") -> Figure:
     """Draw every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
 
     Parameters
@@ -53,7 +51,7 @@ def roofline(profile: "Profile | None", roof: Roofline | None = None, selected: 
                 MIN_MARKER_PIXELS + (MAX_MARKER_PIXELS - MIN_MARKER_PIXELS) * sqrt(p.seconds / slowest) for p in found
             ]
             trace = {
-                "name": f"{which}: {_measured().KINDS[kind]}",
+                "name": f"{which}: {KINDS[kind]}",
                 "mode": "markers",
                 "x": [part.intensity for part in found],
                 "y": [part.rate / 1e9 for part in found],
@@ -106,7 +104,7 @@ def _limits(line: Sequence[tuple[float, float]], roof: Roofline) -> list[dict[st
     return [{"text": memory, **common, **at_memory}, {"text": processor, **common, **at_processor}]
 
 
-def _hover(which: str, part: "Part", network: "NetworkProfile", roof: Roofline | None) -> str:
+def _hover(which: str, part: Part, network: NetworkProfile, roof: Roofline | None) -> str:
     limit = "" if roof is None else f"; the roof is at {count(roof.attainable(part.intensity))}"
     lines = [
         f"<b>{part.layer}</b> ({which})",
@@ -118,7 +116,7 @@ def _hover(which: str, part: "Part", network: "NetworkProfile", roof: Roofline |
     return "<br>".join(lines)
 
 
-def layer_times(profile: "Profile | None", selected: str = "") -> Figure:
+def layer_times(profile: Profile | None, selected: str = "") -> Figure:
     """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other.
 
     Parameters
@@ -162,7 +160,7 @@ def layer_times(profile: "Profile | None", selected: str = "") -> Figure:
     }
 
 
-def _spent(profile: "Profile") -> dict[str, dict[str, float]]:
+def _spent(profile: Profile) -> dict[str, dict[str, float]]:
     """Return seconds by layer and part of `STACK`: the slowest layers in their order, the others' sum, all else."""
     spent: dict[str, dict[str, float]] = {}
     for which, network in profile.networks.items():
@@ -177,7 +175,7 @@ def _spent(profile: "Profile") -> dict[str, dict[str, float]]:
                 _add(others, part, seconds)
     if shown:
         whole = {"original": "original", "compressed": "dense"}
-        shown[_measured().OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}
+        shown[OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}
     return shown
 
 
@@ -190,9 +188,3 @@ def _stacked(parts: Mapping[str, float], part: str) -> tuple[float, float]:
     order = [name for name, *_ in STACK]
     below = order[1 : order.index(part)] if part != "original" else []
     return sum(parts.get(name, 0.0) for name in below), parts[part]
-
-
-def _measured() -> Any:
-    import workbench.measure.profile as measured
-
-    return measured

@@ -1,26 +1,21 @@
 """Each part of a network under this machine's roofline."""
 
-from typing import TYPE_CHECKING
-
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from workbench.measure import profile as measured
+from workbench.measure.profile import KINDS, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import INK, KIND_MARKS
 from workbench.plot.roof import roof_line, timed_parts
 from workbench.plot.static.base import new_axes
 from workbench.tables import count, quantity
 
-if TYPE_CHECKING:
-    from workbench.measure.profile import Profile
-
 MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"}
 """Plotly's name of a symbol -> matplotlib's."""
 
 
-def roofline(profile: "Profile", roof: Roofline | None = None, title: str = "") -> Figure:
+def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") -> Figure:
     """Draw each part of the original (hollow) and the compressed network (filled), as large as the time it takes.
 
     Parameters
@@ -40,7 +35,7 @@ def roofline(profile: "Profile", roof: Roofline | None = None, title: str = "") 
             look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
             areas = [20 + 380 * part.seconds / slowest for part in found]
             x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
-            axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {measured.KINDS[kind]}", **look)
+            axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
     line = roof_line(parts, roof)
     if roof is not None and line:
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")
