@@ -94,7 +94,7 @@ class Run(Table):
     @classmethod
     def of(cls, network: CompressedNetwork, data_name: str, stages: Iterable[Stage], **more: Any) -> "Run":
         """Return the run of a compressed network."""
-        names = {"network_name": network.original.name, "data_name": data_name}
+        names: dict[str, Any] = {"network_name": network.original.name, "data_name": data_name}
         return cls(network.plan, tuple(stages), network, **names, **{"versions": versions(), **more})
 
     def with_stage(self, stage: Stage, network: CompressedNetwork | None = None) -> "Run":

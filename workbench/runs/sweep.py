@@ -131,7 +131,7 @@ def _runs(
         "versions": versions(),
         "note": note,
     }
-    more |= {"settings": settings, "seed": task.recipe.seed if task.recipe else 0}
+    more |= {"versions": versions(), "settings": settings, "seed": task.recipe.seed if task.recipe else 0}
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
             run = Run(plans[index], error=result, **more)
