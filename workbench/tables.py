@@ -1,33 +1,38 @@
-"""Aligned text for `print`, HTML for notebooks: how plans, spectra and networks show themselves."""
+"""Show results as aligned text, as HTML tables in notebooks, and as CSV."""
 
+import csv
+import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a cell that spreadsheets compute."""
 PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
+
+
+def _three_digits(number: float) -> str:
+    digits = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
+    return f"{number:.{digits}f}"
 
 
 def count(number: float) -> str:
     """Three significant digits and a unit: 999, 1.23 k, 61.0 M, 15.5 G."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= 0.9995 * size:
-            scaled = number / size
-            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-            return f"{scaled:.{digits}f} {unit}"
-    return f"{number:.0f}"
+    if abs(number) < 999.5:
+        return f"{number:.0f}"
+    prefix, size = next(p for p in PREFIXES if abs(number) >= 0.9995 * p[1])
+    return f"{_three_digits(number / size)} {prefix}"
 
 
 def times(ratio: float) -> str:
     """A ratio in three significant digits: x5.25, x17.6, x176."""
-    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
-    return f"x{ratio:.{digits}f}"
+    return f"x{_three_digits(ratio)}"
 
 
 def quantity(number: float, unit: str) -> str:
     """Three significant digits, a prefix and a unit: 1.23 ms, 45.6 µJ, 26.4 GB."""
     prefix, size = next((p for p in PREFIXES if abs(number) >= 0.9995 * p[1]), ("", 1.0))
-    scaled = number / size
-    digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-    return f"{scaled:.{digits}f} {prefix}{unit}"
+    return f"{_three_digits(number / size)} {prefix}{unit}"
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
@@ -53,3 +58,63 @@ def html_table(
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{head}<thead><tr>{cells(headers, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def csv_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return the table as CSV; text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([[_inert(cell) for cell in row] for row in [headers, *rows]])
+    return text.getvalue()
+
+
+def _inert(cell: Any) -> Any:
+    formula = isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _is_number(cell)
+    return f"'{cell}" if formula else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text == "-"
+    return True
+
+
+class Table:
+    """Mixin for results: print as an aligned table, show as HTML in a notebook, save as CSV.
+
+    Attributes
+    ----------
+    headers : titles of the columns.
+    rows : the cells as text, one list a row.
+    left : numbers of the columns that are aligned to the left.
+    caption : a line above the table, or "".
+    """
+
+    headers: Sequence[str] = ()
+    left: Sequence[int] = (0,)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells as text, one list a row."""
+        raise NotImplementedError
+
+    @property
+    def caption(self) -> str:
+        """A line above the table, or ""."""
+        return ""
+
+    def __str__(self) -> str:
+        caption = f"{self.caption}\n" if self.caption else ""
+        return caption + text_table(self.headers, self.rows, left=self.left)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.headers, self.rows, caption=self.caption, left=self.left)
+
+    def to_csv(self) -> str:
+        """The table as CSV text."""
+        return csv_text(self.headers, self.rows)

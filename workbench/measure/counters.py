@@ -1,65 +1,37 @@
-"""Energy counters, read by Zeus where it is installed: which there are, and joules and power while networks run."""
+"""Read energy counters through Zeus, where it is installed: joules and power while networks run in turns."""
 
 import os
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from workbench.measure.profile import WARM_UP, Progress, batch_of
-from workbench.measure.roofline import torch_threads
-from workbench.network.data import evaluating
-from workbench.network.network import Network
+from workbench.measure.runtimes import batch_inputs, torch_threads
+from workbench.network.network import Network, copy_model
+from workbench.progress import Progress
 
-SLICE = 0.25
-"""Seconds of one sample of power: counters move in steps of up to a tenth."""
+WARM_UP_PASSES = 2
+SLICE_S = 0.25
+"""Duration of one sample of power: counters move in steps of up to a tenth of a second."""
 RAPL = "/sys/class/powercap/intel-rapl"
-SOC = {
-    "cpu_total_mj": "CPU",
-    "cpu_energy_mj": "CPU",
-    "gpu_mj": "GPU",
-    "gpu_energy_mj": "GPU",
-    "gpu_sram_mj": "memory of the GPU",
-    "dram_mj": "memory",
-    "ane_mj": "neural engine",
-}
+CHIP_FIELDS = "cpu_total_mj", "cpu_energy_mj", "gpu_mj", "gpu_energy_mj", "gpu_sram_mj", "dram_mj", "ane_mj"
 """Fields of Zeus' measurements of Apple's and Jetson's chips, in millijoules, that add up to the whole."""
 
 
-@dataclass(frozen=True)
-class PowerTrace:
-    """Mean power in short slices of time while a network runs, other networks in between.
+class PowerTrace(NamedTuple):
+    """Mean watts in slices of time, in seconds since the measurement began, while one of several networks ran."""
 
-    Attributes
-    ----------
-    network : its name.
-    starts, ends : of each slice, seconds since the measurement began.
-    watts : mean of each slice.
-    """
-
-    network: str
     starts: tuple[float, ...]
     ends: tuple[float, ...]
     watts: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the counters said of one network: per image, one number a window.
-
-    Attributes
-    ----------
-    joules : of each window, all counters together.
-    parts : median of each counter, by name.
-    seconds : median.
-    trace : power over time.
-    """
+class Reading(NamedTuple):
+    """Joules for one image in each window, and medians of each counter's joules and of the seconds."""
 
     joules: tuple[float, ...]
     parts: Mapping[str, float]
@@ -68,126 +40,107 @@ class Reading:
 
 
 class Meter:
-    """Counters that can be read. Made by :func:`find_meter`."""
+    """Reads energy counters through a Zeus monitor. Made by :func:`find_meter`."""
 
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
-        zones = list(getattr(monitor.cpus, "cpus", ()))
-        names = [getattr(getattr(zone, "rapl_file", None), "name", "") for zone in zones]
-        self.doubled = {i for i, name in enumerate(names) if name == "psys"}  # the platform, its packages included
+        zones = [getattr(zone, "rapl_file", None) for zone in getattr(monitor.cpus, "cpus", ())]
+        platform = {i for i, zone in enumerate(zones) if getattr(zone, "name", "") == "psys"}  # its packages included
+        self.cpus = [i for i in monitor.cpu_indices if i not in platform]
 
     def names(self) -> list[str]:
-        """What is counted, in words."""
+        """Return what is counted, in words."""
         if self.monitor.soc_is_present:
             return [f"the {type(self.monitor.soc).__name__} chip"]
-        cpus = [f"CPU {i} (RAPL)" for i in self.monitor.cpu_indices if i not in self.doubled]
-        return [*(f"GPU {i}" for i in self.monitor.gpu_indices), *cpus]
+        return [*(f"GPU {i}" for i in self.monitor.gpu_indices), *(f"CPU {i} (RAPL)" for i in self.cpus)]
 
     def __str__(self) -> str:
-        try:
-            zeus = f"Zeus {version('zeus')}"
-        except PackageNotFoundError:
-            zeus = "Zeus"
-        return f"counters of {', '.join(self.names())}, read by {zeus}"
+        return f"counters of {', '.join(self.names())}, read by Zeus"
 
     def begin(self, key: str) -> None:
         """Begin a window."""
         self.monitor.begin_window(key)
 
     def end(self, key: str) -> tuple[float, dict[str, float]]:
-        """Seconds since the window began, and joules of each counter, by name."""
+        """Return the seconds since the window began, and joules of each counter, by name."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a counter stood still is seen, and said, by us
+            warnings.simplefilter("ignore")  # of a counter that stood still: measure() says so
             found = self.monitor.end_window(key)
         if found.soc_energy is not None:
-            values = vars(found.soc_energy)
-            if values.get("total_energy_mj") is not None:
-                return found.time, {"chip": values["total_energy_mj"] / 1000}
-            return found.time, {
-                SOC[name]: value / 1000 for name, value in values.items() if name in SOC and value is not None
-            }
-        parts = {f"GPU {i}": value for i, value in found.gpu_energy.items()}
-        for i, value in (found.cpu_energy or {}).items():
-            if i not in self.doubled:
-                parts[f"CPU {i}"] = value
-                if i in (found.dram_energy or {}):
-                    parts[f"memory of CPU {i}"] = found.dram_energy[i]
-        return found.time, parts
+            values = {name: value / 1000 for name, value in vars(found.soc_energy).items() if isinstance(value, float | int)}
+            if "total_energy_mj" in values:
+                return found.time, {"chip": values["total_energy_mj"]}
+            return found.time, {name.removesuffix("_mj"): values[name] for name in CHIP_FIELDS if name in values}
+        cpus, memory = found.cpu_energy or {}, found.dram_energy or {}
+        parts = {f"GPU {i}": joules for i, joules in found.gpu_energy.items()}
+        parts |= {f"CPU {i}": cpus[i] for i in self.cpus if i in cpus}
+        return found.time, parts | {f"memory of CPU {i}": memory[i] for i in self.cpus if i in memory}
 
     def measure(
-        self,
-        networks: Sequence[Network],
-        *,
-        batch: int,
-        threads: int,
-        seconds: float,
-        rounds: int,
-        progress: Progress | None,
+        self, networks: Sequence[Network], *, batch: int, threads: int, seconds: float, rounds: int, report: Progress
     ) -> list[Reading] | None:
-        """Joules for one image of each network, measured in turns; None if a counter stood still."""
+        """Measure the joules for one image of each network in turns; None if a counter stood still."""
         with torch_threads(threads), torch.inference_mode():
-            runs = [_Run(network, batch) for network in networks]
-            for run in runs:
-                for _ in range(WARM_UP):
-                    run.once()
+            measured = [_Windows(self, network, batch) for network in networks]
+            for each in measured:
+                for _ in range(WARM_UP_PASSES):
+                    each.run()
             begin = time.perf_counter()
-            for i in range(rounds * len(runs)):
-                run = runs[i % len(runs)]
-                if progress:
-                    progress(i / (rounds * len(runs)), run.network.name)
-                run.window(self, seconds, begin)
-        if progress:
-            progress(1.0, "")
-        readings = [run.reading() for run in runs]
+            for i in range(rounds * len(measured)):
+                each = measured[i % len(measured)]
+                report(i / (rounds * len(measured)), each.network.name)
+                each.add(seconds, begin)
+        report(1.0, "")
+        readings = [each.reading() for each in measured]
         return readings if all(min(reading.joules) > 0 for reading in readings) else None
 
 
-class _Run:
-    """One network, and what its windows have shown."""
+class _Windows:
+    """A copy of one network, and what the counters showed in each window in which it ran."""
 
-    def __init__(self, network: Network, batch: int) -> None:
-        self.network, self.batch, self.inputs = network, batch, batch_of(network, batch)
+    def __init__(self, meter: Meter, network: Network, batch: int) -> None:
+        self.meter, self.network, self.batch = meter, network, batch
+        self.model, self.inputs = copy_model(network.model), batch_inputs(network, batch)
         self.windows: list[tuple[int, float, dict[str, float]]] = []
         self.slices: list[tuple[float, float, float]] = []
 
-    def once(self) -> None:
-        with evaluating(self.network.model):
-            self.network.model(*self.inputs)
+    def run(self) -> None:
+        self.model(*self.inputs)
         device = self.network.device.type
         if device in ("cuda", "mps"):
             getattr(torch, device).synchronize()
 
-    def window(self, meter: Meter, seconds: float, begin: float) -> None:
+    def add(self, seconds: float, begin: float) -> None:
+        """Run the network in one window of so many seconds, in slices."""
         images, start = 0, time.perf_counter()
-        meter.begin("window")
+        self.meter.begin("window")
         try:
             while not images or time.perf_counter() - start < seconds:
                 since = time.perf_counter()
-                meter.begin("slice")
+                self.meter.begin("slice")
                 try:
-                    self.once()
+                    self.run()
                     images += self.batch
-                    while time.perf_counter() - since < min(SLICE, seconds):
-                        self.once()
+                    while time.perf_counter() - since < min(SLICE_S, seconds):
+                        self.run()
                         images += self.batch
                 finally:
-                    took, parts = meter.end("slice")
+                    took, parts = self.meter.end("slice")
                 if took > 0:
                     self.slices.append((since - begin, since - begin + took, sum(parts.values()) / took))
         finally:
-            took, parts = meter.end("window")
+            took, parts = self.meter.end("window")
         self.windows.append((images, took, parts))
 
     def reading(self) -> Reading:
         joules = tuple(sum(parts.values()) / images for images, _, parts in self.windows)
         each = {name: median(parts[name] / images for images, _, parts in self.windows) for name in self.windows[0][2]}
         took = median(seconds / images for images, seconds, _ in self.windows)
-        starts, ends, watts = (tuple(values) for values in zip(*self.slices, strict=True))
-        return Reading(joules, each, took, PowerTrace(self.network.name, starts, ends, watts))
+        return Reading(joules, each, took, PowerTrace(*zip(*self.slices, strict=True)))
 
 
 def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
-    """The counters of what networks on these devices run on, or a sentence that says why there are none.
+    """Return the counters of what networks on these devices run on, or a sentence that says why there are none.
 
     Parameters
     ----------
@@ -197,9 +150,10 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
         zeus = import_module("zeus.monitor")
     except ImportError:
         return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
-    except Exception as error:  # whatever its own imports met
+    except Exception as error:  # its imports load drivers, which fail in many ways
         return f"energy counters are read by Zeus, which does not start here: {_first_line(error)}"
-    used = sorted({_index(device) for device in devices if device.type == "cuda"})
+    gpus = [device.index for device in devices if device.type == "cuda"]
+    used = sorted({torch.cuda.current_device() if index is None else index for index in gpus})
     try:
         meter = Meter(zeus.ZeusMonitor(gpu_indices=used if devices else None))
     except Exception as error:  # drivers fail in many ways
@@ -213,16 +167,6 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
         )
     where = f" for {' and '.join(sorted({d.type for d in devices}))}, where the network runs" if devices else ""
     return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson){where}"
-
-
-def counters() -> str:
-    """Which energy counters this machine has, or why none can be read and what to do, in a sentence."""
-    found = find_meter()
-    return str(found)[0].upper() + str(found)[1:] + "."
-
-
-def _index(device: torch.device) -> int:
-    return torch.cuda.current_device() if device.index is None else device.index
 
 
 def _first_line(error: Exception) -> str:

@@ -1,11 +1,10 @@
-"""How long a layer takes inside a network, from runs of the layer without the network.
+"""Time single layers as they run inside a network.
 
-Two things differ. PyTorch takes maps as they lie in memory, but a runtime that translates a network first lays maps
-out in its own way; it does so once for a whole network, but for a layer that runs alone at both ends, and copies what
-comes out. So there the layer is given two small neighbours inside the program, and what they take without it is
-subtracted. And a layer that runs again and again finds its weights in the cache, where the rest of a large network
-would have driven them out. So for a layer of such a network something else goes through the cache before each run;
-not in PyTorch, where this would drive out the layer's maps too, with no neighbours to subtract that.
+Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own way once
+for the whole network, but for a single layer at both ends; so the layer is timed between two small neighbours in one
+program, and their time without it is subtracted. And a layer that runs again and again finds its weights in the cache,
+where those of the other layers of a large network would have evicted them; so an array goes through the cache before
+each run. Not in PyTorch: there it would evict the layer's maps too, and no neighbours are subtracted.
 """
 
 import time
@@ -18,95 +17,93 @@ from torch import nn
 from workbench.measure.roofline import last_cache
 from workbench.measure.runtimes import Runner, prepare
 
-TRANSLATED = ("onnxruntime", "executorch")
+TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")
 """Runtimes that lay out maps in their own way."""
-
-REPEATS, ENOUGH, WHOLE = 7, 0.04, 2.0
-"""Runs at least, and seconds after which there are enough: of a layer, and of a whole network."""
-
-LONG = 5.0
-"""Seconds of runs after which there are no more, few as they are."""
-
-MOST = 128 << 20
-"""Bytes at most that go through the cache to drive out what is in it."""
+MIN_RUNS, MAX_RUNS = 7, 100
+LAYER_SECONDS, NETWORK_SECONDS, MAX_SECONDS = 0.04, 2.0, 5.0
+"""Seconds of runs that are enough for a layer and for a network, and after which fewer than `MIN_RUNS` are enough."""
+MAX_EVICTION_BYTES = 128 << 20
 
 
-class Alone:
+class LayerTimer:
     """Times layers in one runtime.
 
     Parameters
     ----------
     runtime, threads, channels_last : as of :func:`~workbench.measure.runtimes.prepare`.
     device : of the inputs.
-    cold : weights are not in the cache when a run begins, in a runtime that translates. See :func:`cold`.
+    evict : drive the weights out of the cache before each run, in a runtime that translates: see
+        :func:`exceeds_cache`.
     """
 
     def __init__(
-        self, runtime: str, threads: int, channels_last: bool, device: torch.device, *, cold: bool = False
+        self, runtime: str, threads: int, channels_last: bool, device: torch.device, *, evict: bool = False
     ) -> None:
-        self._runtime, self._threads, self._channels_last = runtime, threads, channels_last
+        self._translates = runtime in TRANSLATING_RUNTIMES
+        self._how = {"runtime": runtime, "threads": threads, "channels_last": channels_last}
         self._device = device
-        self._ends: dict[tuple[int, ...], float] = {}
-        size = min(2 * last_cache(), MOST) if cold and runtime in TRANSLATED else 0
-        self._other = torch.zeros(size, dtype=torch.uint8)
+        self._neighbours: dict[tuple[int, ...], float] = {}
+        size = min(2 * last_cache(), MAX_EVICTION_BYTES) if evict and self._translates else 0
+        self._evicting = torch.zeros(size, dtype=torch.uint8)
 
-    def seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Of a layer with inputs of this shape; of maps in a runtime that translates, as between two other layers."""
-        if self._runtime not in TRANSLATED or len(shape) != 4:
-            return self._run(module, shape)
+    def layer_seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a layer with inputs of this shape; 0 if its neighbours take as long without it."""
+        if not self._translates or len(shape) != 4:
+            return self._seconds(module, shape)
         with torch.inference_mode():
-            behind = tuple(module(torch.zeros(shape, device=self._device)).shape)
-        if len(behind) != 4:
-            return self._run(module, shape)
-        both = self._run(_between(module, shape), _narrow(shape))
-        return max(0.0, both - 0.5 * self._neighbours(shape) - 0.5 * self._neighbours(behind))
+            output = tuple(module(torch.zeros(shape, device=self._device)).shape)
+        if len(output) != 4:
+            return self._seconds(module, shape)
+        both = self._seconds(_between_neighbours(module, shape), _one_channel(shape))
+        return max(0.0, both - 0.5 * self._neighbours_seconds(shape) - 0.5 * self._neighbours_seconds(output))
 
-    def whole(self, model: nn.Module, shape: tuple[int, ...]) -> float:
-        """Of a network as it is, with inputs of this shape; it drives out its own weights, nothing else does."""
-        return quick(self._ready(model, shape).clock, enough=WHOLE)
+    def network_seconds(self, model: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a network with inputs of this shape; it evicts its own weights, nothing else does."""
+        return low_quartile(self._runner(model, shape).clock, seconds=NETWORK_SECONDS)
 
-    def _run(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Of a program with inputs of this shape."""
-        return quick(self._ready(module, shape).clock, self._drive_out)
+    def _seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        return low_quartile(self._runner(module, shape).clock, before=self._evict)
 
-    def _ready(self, module: nn.Module, shape: tuple[int, ...]) -> Runner:
-        given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
-        return prepare(module, given, self._runtime, threads=self._threads, channels_last=self._channels_last)
+    def _runner(self, module: nn.Module, shape: tuple[int, ...]) -> Runner:
+        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
+        return prepare(module, inputs, **self._how)  # type: ignore[arg-type]
 
-    def _drive_out(self) -> None:
-        self._other += 1
+    def _evict(self) -> None:
+        self._evicting += 1
 
-    def _neighbours(self, shape: tuple[int, ...]) -> float:
-        """Of the two neighbours with maps of this shape between them; one makes them, the other reads them."""
-        if shape not in self._ends:
-            self._ends[shape] = self._run(_between(None, shape), _narrow(shape))
-        return self._ends[shape]
+    def _neighbours_seconds(self, shape: tuple[int, ...]) -> float:
+        """Return the time of the two neighbours, one of which makes maps of this shape and the other reads them."""
+        if shape not in self._neighbours:
+            self._neighbours[shape] = self._seconds(_between_neighbours(nn.Identity(), shape), _one_channel(shape))
+        return self._neighbours[shape]
 
 
-def cold(model: nn.Module) -> bool:
-    """Whether a run of a network drives its own weights out of the cache: all of them together do not fit."""
+def exceeds_cache(model: nn.Module) -> bool:
+    """Return whether a run of a network evicts its own weights: all of them together do not fit into the cache."""
     return sum(p.numel() * p.element_size() for p in model.parameters()) > last_cache()
 
 
-def quick(clock: Callable[[], float], before: Callable[[], None] = lambda: None, enough: float = ENOUGH) -> float:
-    """A low quartile of a few runs after one to warm up: what else the machine does only ever adds time."""
+def low_quartile(
+    clock: Callable[[], float], *, seconds: float = LAYER_SECONDS, before: Callable[[], None] = lambda: None
+) -> float:
+    """Return the lower quartile of a few runs after one to warm up: disturbances only ever add time."""
     clock()
     found: list[float] = []
     began = time.perf_counter()
-    while len(found) < REPEATS or (time.perf_counter() - began < enough and len(found) < 100):
+    while len(found) < MIN_RUNS or (time.perf_counter() - began < seconds and len(found) < MAX_RUNS):
         before()
         found.append(clock())
-        if sum(found) > LONG:
+        if sum(found) > MAX_SECONDS:
             break
     return float(np.quantile(found, 0.25))
 
 
-def _narrow(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], 1, *shape[2:])
 
 
-def _between(module: nn.Module | None, shape: tuple[int, ...]) -> nn.Module:
-    """A layer that makes maps of this shape out of one channel, the module, and the means of its maps."""
-    before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # whoever measures draws no random numbers
+def _between_neighbours(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """Return a layer that makes maps of this shape from one channel, the module, and the means of its maps."""
+    before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # draws no random numbers
     nn.init.ones_(before.weight)
-    return nn.Sequential(before, *([] if module is None else [module]), nn.AdaptiveAvgPool2d(1))
+    return nn.Sequential(before, module, nn.AdaptiveAvgPool2d(1))

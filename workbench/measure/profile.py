@@ -1,33 +1,187 @@
-"""Where the time of a forward pass goes: each convolution and linear layer, factor by factor, and its memory traffic.
+"""Time, multiply-adds and memory traffic of each convolution and linear layer, of a network and of its original.
 
-Multiply-adds alone do not say how long a layer takes. A 1x1 convolution does few for each number that it loads, and the
-processor waits for memory; :func:`profile` puts time, multiply-adds and bytes of each part side by side.
+Multiply-adds alone do not say how long a layer takes: a 1x1 convolution does few for each number that it loads, and the
+processor waits for memory.
 """
 
-import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
 from statistics import median
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from workbench.kernels.complexity import bytes_moved
-from workbench.measure.profile_table import OTHER, Profile, Row
-from workbench.measure.roofline import torch_threads
-from workbench.network.data import evaluating
+from workbench.measure.exclusive import watching
+from workbench.measure.runtimes import batch_inputs, check_counts, configuration, torch_threads, with_original
 from workbench.network.layers import Layer, find_layers
-from workbench.network.network import Network, expect_network
+from workbench.network.network import Network, copy_model
+from workbench.progress import Progress
+from workbench.tables import Table, count, quantity, times
 
-PARTS = ("factor_in", "core", "factor_out")
-WARM_UP = 2
-"""Passes of each network before those that count."""
+FACTORS = ("factor_in", "core", "factor_out")
+WARM_UP_PASSES = 2
+KINDS = {"dense": "whole convolutions", "core": "cores", "1x1": "1x1 factors", "linear": "fully connected layers"}
+"""Kind of a part -> its name in the plural. Factors of fully connected layers are of the kind "linear"."""
+OTHER = "everything else"
+"""What is no convolution and no linear layer: activations, pooling, normalisation, and PyTorch itself."""
 
-Progress = Callable[[float, str], None]
+
+@dataclass(frozen=True)
+class Group:
+    """Costs and time of one or several parts of a network in one pass.
+
+    Attributes
+    ----------
+    macs : multiply-adds, of all inputs of the batch.
+    moved : bytes, each weight, input and output once: see :func:`~workbench.kernels.complexity.bytes_moved`.
+    """
+
+    name: str
+    macs: int
+    moved: int
+    seconds: float
+
+    @classmethod
+    def of(cls, name: str, groups: Sequence["Group"], other: float = 0.0) -> "Group":
+        """Return the sum of several groups, and of seconds in which something else was done."""
+        seconds = sum(group.seconds for group in groups) + other
+        return Group(name, sum(group.macs for group in groups), sum(group.moved for group in groups), seconds)
+
+    @property
+    def intensity(self) -> float:
+        """Multiply-adds for each byte moved."""
+        return self.macs / self.moved if self.moved else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Multiply-adds a second."""
+        return self.macs / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Part(Group):
+    """A convolution or linear layer of a model as it is; `name` is its module's.
+
+    Attributes
+    ----------
+    layer : name of the layer in the original network: the module itself, or the layer that it is a factor of.
+    part : "dense", "factor_in", "core" or "factor_out".
+    kind : a key of `KINDS`.
+    kernel : kernel size in words, like "3x3", "3x3, 2 groups" or "linear".
+    """
+
+    layer: str
+    part: str
+    kind: str
+    kernel: str
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkProfile(Table):
+    """Where the time of one network goes. Prints as a table of its parts.
+
+    Attributes
+    ----------
+    parts : one for each convolution and linear layer that was called, in the order of their first call.
+    other : seconds of everything else.
+    number_bytes : bytes of a number.
+    """
+
+    network: str
+    parts: tuple[Part, ...]
+    other: float
+    number_bytes: int = 4
+
+    headers = ("layer", "part", "kernel", "MACs", "bytes", "MACs per byte", "time", "share", "MAC/s")
+    left = (0, 1, 2)
+
+    @property
+    def total(self) -> Group:
+        """The whole pass; MACs are those of the parts."""
+        return Group.of("total", self.parts, self.other)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of one pass of the whole batch."""
+        return self.total.seconds
+
+    def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
+        """Return sums over the parts of each layer of the original network, or of each kind."""
+        names = dict.fromkeys(getattr(part, by) for part in self.parts)
+        return {name: Group.of(name, [part for part in self.parts if getattr(part, by) == name]) for name in names}
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One row for each part, one for everything else, and the total."""
+        rows = []
+        for group in (*self.parts, Group(OTHER, 0, 0, self.other), self.total):
+            first = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
+            costs = [count(group.macs), quantity(group.moved, "B"), f"{group.intensity:.3g}"]
+            share = f"{group.seconds / (self.seconds or 1.0):.1%}"
+            rows.append([*first, *costs, quantity(group.seconds, "s"), share, count(group.rate)])
+        return rows
+
+
+@dataclass(frozen=True, repr=False)
+class Profile(Table):
+    """Where the time of an original network and of its compressed network goes, measured in turns.
+
+    Prints as a table with one row for each layer; `original` and `compressed` have the table of each factor.
+
+    Attributes
+    ----------
+    original : the original, or the only network.
+    compressed : None if only one network was profiled.
+    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
+    """
+
+    original: NetworkProfile
+    compressed: NetworkProfile | None = None
+    batch: int = 1
+    threads: int = 1
+    channels_last: bool = False
+    repeats: int = 1
+    device: str = "cpu"
+    disturbed: str = ""
+
+    @property
+    def networks(self) -> dict[str, NetworkProfile]:
+        """The profiles by "original" and, if there is one, "compressed"."""
+        return {"original": self.original} | ({"compressed": self.compressed} if self.compressed else {})
+
+    @property
+    def caption(self) -> str:
+        """How it was measured, in words."""
+        where = configuration("cuda" if self.device == "cuda" else "eager", self.batch, self.threads, self.channels_last)
+        how = f"{self.original.network}, one pass: {where}, median of {self.repeats}"
+        return ". ".join(filter(None, (how, self.disturbed)))
+
+    @property
+    def headers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Titles of the columns."""
+        before = ("layer", "MACs", "bytes", "time")
+        return (*before, "MACs after", "bytes after", "time after", "faster") if self.compressed else before
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One row for each layer of the original, one for everything else, and the total."""
+        columns = [
+            each.sums("layer") | {OTHER: Group(OTHER, 0, 0, each.other), "total": each.total}
+            for each in self.networks.values()
+        ]
+        rows = []
+        for name in columns[0]:
+            groups = [column.get(name, Group(name, 0, 0, 0.0)) for column in columns]
+            cells = [[count(g.macs), quantity(g.moved, "B"), quantity(g.seconds, "s")] for g in groups]
+            faster = [times(groups[0].seconds / groups[1].seconds if groups[1].seconds else 1.0)] if groups[1:] else []
+            rows.append([name, *sum(cells, []), *faster])
+        return rows
 
 
 def profile(
@@ -37,140 +191,97 @@ def profile(
     threads: int = 1,
     channels_last: bool = False,
     repeats: int = 10,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Profile:
-    """Time and memory traffic of each convolution and linear layer, in eager PyTorch.
+    """Profile a compressed network and its original in turns, or one network, in eager PyTorch.
 
     Parameters
     ----------
-    network : original or decomposed; it is not changed.
     batch : inputs of one pass.
     threads : of PyTorch.
-    channels_last : whether weights and inputs lie in memory with the channels last (of a copy).
-    repeats : passes that are timed; seconds are medians over them, of each layer and of each stretch between two.
-    progress : called with (share done, name of the network) before each pass; what it raises ends the work.
+    channels_last : whether weights and inputs lie in memory with the channels last.
+    repeats : timed passes; seconds are medians over them, of each layer and of each stretch between two.
+    progress : called before each pass; if it raises, so does this function.
 
     Raises
     ------
-    ValueError : if the network does not run, or does not call the same layers each time, or a number makes no sense.
+    ValueError : if the network does not call the same layers each time, or a setting is no number of at least 1.
     """
-    return profiles(
-        [network], batch=batch, threads=threads, channels_last=channels_last, repeats=repeats, progress=progress
-    )[0]
+    check_counts(batch=batch, threads=threads, repeats=repeats)
+    with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
+        timed = [_Passes(each, batch, channels_last) for each in with_original(network).values()]
+        passes = [each for _ in range(WARM_UP_PASSES + repeats) for each in timed]
+        for i, each in enumerate(passes):
+            watch.report(i / len(passes), each.network.name)
+            each.run()
+        watch.report(1.0, "")
+    original, *compressed = [each.result() for each in timed]
+    how = (batch, threads, channels_last, repeats, timed[0].device)
+    return Profile(original, compressed[0] if compressed else None, *how, disturbed=watch.disturbed)
 
 
-def profiles(
-    networks: Sequence[Network],
-    *,
-    batch: int = 1,
-    threads: int = 1,
-    channels_last: bool = False,
-    repeats: int = 10,
-    progress: Progress | None = None,
-) -> list[Profile]:
-    """Profiles of several networks, measured in turns, so that whatever else the machine does meets them alike.
-
-    The parameters are those of :func:`profile`.
-    """
-    for network in networks:
-        expect_network(network)
-    for name, value in (("batch", batch), ("repeats", repeats)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
-    with torch_threads(threads), torch.inference_mode():
-        runs = [_Run(network, batch, channels_last) for network in networks]
-        passes = [run for _ in range(WARM_UP + repeats) for run in runs]
-        for i, run in enumerate(passes):
-            if progress:
-                progress(i / len(passes), run.network.name)
-            run()
-    if progress:
-        progress(1.0, "")
-    return [
-        Profile(run.network.name, *run.result(), batch, threads, channels_last, repeats, run.device, run.item)
-        for run in runs
-    ]
-
-
-class _Run:
-    """One network, ready to be timed, and the seconds of each of its layers, pass by pass."""
+class _Passes:
+    """A copy of a network whose hooks take the time, and the times of its passes."""
 
     def __init__(self, network: Network, batch: int, channels_last: bool) -> None:
-        self.network = network
+        self.network, self.batch, self.device = network, batch, network.device.type
         self.layers = find_layers(network).layers
-        self.batch, self.device = batch, network.device.type
-        self.model, self.inputs = network.model, batch_of(network, batch)
-        if channels_last:
-            self.model = copy.deepcopy(network.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.inputs = tuple(
-                x.to(memory_format=torch.channels_last) if isinstance(x, Tensor) and x.ndim == 4 else x
-                for x in self.inputs
-            )
-        self.item = next((p.element_size() for p in network.model.parameters()), 4)
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        self.model = copy_model(network.model).to(memory_format=layout)  # type: ignore[call-overload]
+        self.inputs = tuple(
+            x.contiguous(memory_format=layout) if channels_last and isinstance(x, Tensor) and x.ndim == 4 else x
+            for x in batch_inputs(network, batch)
+        )
+        self.names: list[str] = []
+        self.stamps: list[float] = []
         self.stretches: list[str] = []
-        self.passes: list[list[float]] = []
+        self.seconds: list[list[float]] = []
+        for layer in self.layers:
+            module = self.model.get_submodule(layer.name)
+            module.register_forward_pre_hook(partial(self._stamp, OTHER))
+            module.register_forward_hook(partial(self._stamp, layer.name), prepend=True)
 
-    def __call__(self) -> None:
-        """One pass, as stretches of time: between layers, in a layer, between layers, and so on."""
-        names, stamps = [], []
-
-        def begin(*_: object) -> None:
-            names.append(OTHER)
-            stamps.append(self._now())
-
-        def end(name: str, *_: object) -> None:
-            stamps.append(self._now())
-            names.append(name)
-
-        hooks = []
-        try:
-            for layer in self.layers:
-                module = self.model.get_submodule(layer.name)
-                hooks.append(module.register_forward_pre_hook(begin))
-                hooks.append(module.register_forward_hook(partial(end, layer.name), prepend=True))
-            with evaluating(self.model):
-                stamps.append(self._now())
-                self.model(*self.inputs)
-                begin()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        if self.stretches and names != self.stretches:
-            raise ValueError(f"{self.network.name} does not call the same layers each time: it cannot be profiled")
-        self.stretches = names
-        self.passes.append([after - before for before, after in pairwise(stamps)])
+    def _stamp(self, name: str, *_: object) -> None:
+        """End a stretch of time, which was spent in what the name says."""
+        self.names.append(name)
+        self.stamps.append(self._now())
 
     def _now(self) -> float:
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def result(self) -> tuple[tuple[Row, ...], float]:
-        """Every layer with its median, and what is left over of a pass."""
+    def run(self) -> None:
+        """Time one pass as stretches: between layers, in a layer, between layers, and so on."""
+        self.names, self.stamps = [], [self._now()]
+        self.model(*self.inputs)
+        self._stamp(OTHER)
+        if self.stretches and self.names != self.stretches:
+            raise ValueError(f"{self.network.name} does not call the same layers each time: it cannot be profiled")
+        self.stretches = self.names
+        self.seconds.append([after - before for before, after in pairwise(self.stamps)])
+
+    def result(self) -> NetworkProfile:
+        """Return every layer with its median, and what is left of a pass.
+
+        The medians are those of each stretch, so that a disturbed stretch does not spoil a whole pass.
+        """
         spent = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
-        for name, seconds in zip(self.stretches, zip(*self.passes[WARM_UP:], strict=True), strict=True):
-            spent[name] += median(seconds)  # of each stretch, so that a disturbed one does not spoil a whole pass
+        for name, seconds in zip(self.stretches, zip(*self.seconds[WARM_UP_PASSES:], strict=True), strict=True):
+            spent[name] += median(seconds)
+        number_bytes = next((p.element_size() for p in self.model.parameters()), 4)
         owners = _owners(self.network)
-        rows = []
+        parts = []
         for layer in self.layers:
-            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=self.item)
+            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
             owner, part, linear = owners.get(layer.name, (layer.name, "dense", layer.kind == "linear"))
             kind = "linear" if linear else part if part == "dense" else "1x1" if layer.pointwise else "core"
-            rows.append(Row(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel_text(layer)))
-        return tuple(rows), spent[OTHER]
-
-
-def batch_of(network: Network, batch: int) -> tuple[Any, ...]:
-    """Positional inputs to run a network with: its example, repeated, or seeded noise of its input shape."""
-    if network.example is not None:
-        return tuple(torch.cat([x] * batch) if isinstance(x, Tensor) and x.ndim else x for x in network.example)
-    like = next((p for p in network.model.parameters() if p.is_floating_point()), torch.zeros(()))
-    noise = torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0))
-    return (noise.to(like),)
+            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel_text(layer)))
+        return NetworkProfile(self.network.name, tuple(parts), spent[OTHER], number_bytes)
 
 
 def kernel_text(layer: Layer) -> str:
-    """Size of a layer's kernel, like "3x3", "3x3, 2 groups", "3x3, depthwise" or "linear"."""
+    """Return a layer's kernel size in words, like "3x3", "3x3, 2 groups", "3x3, depthwise" or "linear"."""
     shape = layer.shape
     if layer.kind == "linear":
         return "linear"
@@ -182,13 +293,12 @@ def kernel_text(layer: Layer) -> str:
 
 
 def _owners(network: Network) -> dict[str, tuple[str, str, bool]]:
-    """Module of a factor -> (layer it belongs to, which part it is, whether that layer is fully connected)."""
+    """Return module of a factor -> (its layer, which part it is, whether that layer is fully connected)."""
     found: dict[str, tuple[str, str, bool]] = {}
     for part in network.plan or ():
         if part.decision != "keep":
             module = network.model.get_submodule(part.name)
-            for name in PARTS:
+            for name in FACTORS:
                 if isinstance(getattr(module, name, None), nn.Module):
-                    path = f"{part.name}.{name}" if part.name else name
-                    found[path] = (part.name, name, part.layer.kind == "linear")
+                    found[f"{part.name}.{name}" if part.name else name] = (part.name, name, part.layer.kind == "linear")
     return found

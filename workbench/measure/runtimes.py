@@ -1,20 +1,19 @@
-"""The programs that run a network: PyTorch in several ways, ONNX Runtime, ExecuTorch. Each is prepared, then called.
+"""Programs that run a network: PyTorch in several ways, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
 
-A runtime that is absent says so in one line, with the way to get it.
-"""
-
-import copy
 import logging
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from workbench.network.network import Network
+from workbench.network.network import Network, copy_model, expect_network
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ RUNTIMES = {
     "executorch": "ExecuTorch with XNNPACK",
     "cuda": "PyTorch on the GPU",
 }
-"""Name -> what it is called."""
+"""Name -> what it is called in text."""
 
 
 class AbsentRuntimeError(ValueError):
@@ -34,31 +33,32 @@ class AbsentRuntimeError(ValueError):
 
 @dataclass(frozen=True)
 class Runner:
-    """A network that is ready to run on one batch.
+    """A network that is ready to run on one batch: `run` returns its outputs, wherever they are computed."""
 
-    Attributes
-    ----------
-    run : one pass; returns the outputs (n, classes), wherever they are computed.
-    clock : seconds of one pass.
-    """
+    run: Callable[[], Any]
 
-    run: Callable[[], Tensor]
-    clock: Callable[[], float]
+    def clock(self) -> float:
+        """Return the seconds of one pass."""
+        start = time.perf_counter()
+        self.run()
+        return time.perf_counter() - start
 
-    @classmethod
-    def of(cls, run: Callable[[], Tensor]) -> "Runner":
-        """A runner timed by the wall clock, for runtimes that return when they are done."""
 
-        def clock() -> float:
-            start = time.perf_counter()
-            run()
-            return time.perf_counter() - start
+class CudaRunner(Runner):
+    """A network that is ready to run on a GPU, which returns before it is done."""
 
-        return cls(run, clock)
+    def clock(self) -> float:
+        """Return the seconds between two events on the GPU, so that what the CPU does meanwhile does not count."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        self.run()
+        end.record()
+        end.synchronize()
+        return 1e-3 * float(start.elapsed_time(end))
 
 
 def missing(runtime: str) -> str:
-    """Why a runtime cannot be used here and how to get it, in one sentence; "" if it can.
+    """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def missing(runtime: str) -> str:
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
-    if runtime == "compile" and not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
+    if runtime == "compile" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return "torch.compile needs a C++ compiler: install g++ or clang."
     if runtime == "cuda" and not torch.cuda.is_available():
         return "There is no CUDA GPU here, or PyTorch was installed without CUDA."
@@ -81,31 +81,65 @@ def missing(runtime: str) -> str:
     return ""
 
 
-def available() -> tuple[str, ...]:
-    """Names of the runtimes that can be used here."""
-    return tuple(name for name in RUNTIMES if not missing(name))
+def configuration(runtime: str, batch: int, threads: int, channels_last: bool) -> str:
+    """Return runtime, batch, threads and memory format in words."""
+    words = [RUNTIMES[runtime], f"batch {batch}", f"{threads} thread{'s' if threads > 1 else ''}"]
+    return ", ".join(words + (["channels last"] if channels_last else []))
 
 
-def example_inputs(network: Network, batch: int = 1) -> Tensor:
-    """(batch, *input_shape) inputs from a seed, like a normalised image's."""
+def check_counts(**values: object) -> None:
+    """Raise ValueError unless each value is a whole number of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let PyTorch use so many threads inside an operation, and afterwards as many as before."""
+    check_counts(threads=threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def with_original(network: Network) -> dict[str, Network]:
+    """Return "original" and "compressed" of a compressed network, or the network as "original"."""
+    expect_network(network)
+    return {"original": network} if network.original is None else {"original": network.original, "compressed": network}
+
+
+def batch_inputs(network: Network, batch: int = 1) -> tuple[Any, ...]:
+    """Return positional inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
     if network.example is not None:
+        inputs = network.example_inputs()
+        return tuple(pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs))
+    like = next((p for p in network.model.parameters() if p.is_floating_point()), torch.zeros(()))
+    return (torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(like),)
+
+
+def image_batch(network: Network, batch: int = 1) -> Tensor:
+    """Return a batch of inputs for a network that takes one tensor; ValueError if it takes other inputs."""
+    inputs = batch_inputs(network, batch)
+    if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
         raise ValueError(f"{network.name} takes other inputs than one batch of images: its speed is not measured")
-    return torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    return inputs[0]
 
 
 def prepare(
     model: nn.Module, inputs: Tensor, runtime: str = "eager", *, threads: int = 1, channels_last: bool = False
 ) -> Runner:
-    """Make a model ready to run on these inputs; the model itself is not changed.
+    """Prepare a copy of a model in evaluation mode to run on these inputs.
 
     Parameters
     ----------
-    model : in any mode; it is run as in evaluation, without gradients.
     inputs : (n, ...) one batch.
     runtime : one of `RUNTIMES`.
-    threads : that one run may use. For PyTorch this is the setting of the whole process: see
-        :func:`~workbench.measure.roofline.torch_threads`.
-    channels_last : keep maps with their channels innermost in memory; in PyTorch only, others choose for themselves.
+    threads : that one run may use. For PyTorch this is the setting of the whole process: see :func:`torch_threads`.
+    channels_last : lay out maps with their channels innermost; in PyTorch only, others choose for themselves.
 
     Raises
     ------
@@ -114,52 +148,30 @@ def prepare(
     why = missing(runtime)
     if why:
         raise AbsentRuntimeError(why)
+    ready = copy_model(model).eval()
     if runtime == "onnxruntime":
-        return _onnxruntime(model, inputs, threads)
+        return _onnxruntime(ready, inputs, threads)
     if runtime == "executorch":
-        return _executorch(model, inputs, threads)
+        return _executorch(ready, inputs, threads)
     device = torch.device("cuda") if runtime == "cuda" else inputs.device
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
-    ready = copy.deepcopy(model).eval().to(device)
-    ready.to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
+    ready.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
     given = inputs.to(device).contiguous(memory_format=layout)
     if runtime == "compile":
         return _compiled(ready, given)
-
-    def run() -> Tensor:
-        with torch.inference_mode():
-            outputs = ready(given)
-        assert isinstance(outputs, Tensor)
-        return outputs
-
-    return Runner(run, lambda: _cuda_clock(run)) if runtime == "cuda" else Runner.of(run)
-
-
-def _cuda_clock(run: Callable[[], Tensor]) -> float:
-    """Seconds between two events on the GPU, so that what the CPU does meanwhile does not count."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    run()
-    end.record()
-    end.synchronize()
-    return 1e-3 * float(start.elapsed_time(end))
+    run = torch.inference_mode()(lambda: ready(given))
+    return CudaRunner(run) if runtime == "cuda" else Runner(run)
 
 
 def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
-    """Inductor with frozen weights, which it may lay out anew."""
+    """Compile with frozen weights, which the compiler may lay out anew."""
     from torch._inductor.exc import InductorError
 
-    torch.compiler.reset()  # what was compiled for another model is of no use, and its number is limited
+    torch.compiler.reset()  # code compiled for another model is of no use, and its number is limited
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = torch.compile(model, options={"freezing": True})
-
-        def run() -> Tensor:
-            with torch.no_grad():
-                outputs = compiled(inputs)
-            assert isinstance(outputs, Tensor)
-            return outputs
-
+        run = torch.no_grad()(lambda: compiled(inputs))
         try:
             run()
         except InductorError as error:
@@ -167,7 +179,7 @@ def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
             raise AbsentRuntimeError(
                 "torch.compile could not compile this network here; the log says why. Is the C++ compiler complete?"
             ) from None
-    return Runner.of(run)
+    return Runner(run)
 
 
 def _onnxruntime(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
@@ -178,10 +190,9 @@ def _onnxruntime(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    content = onnx_bytes(model, inputs)
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(onnx_bytes(model, inputs), options, providers=["CPUExecutionProvider"])
     given = {session.get_inputs()[0].name: inputs.numpy()}
-    return Runner.of(lambda: torch.from_numpy(session.run(None, given)[0]))
+    return Runner(lambda: torch.from_numpy(session.run(None, given)[0]))
 
 
 def _executorch(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
@@ -189,4 +200,4 @@ def _executorch(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
 
     set_threads(threads)
     call = load_executorch(executorch_bytes(model, inputs))
-    return Runner.of(lambda: call(inputs))
+    return Runner(lambda: call(inputs))

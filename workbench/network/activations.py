@@ -1,9 +1,11 @@
-"""Two networks of the same graph, side by side and layer by layer: what goes in here, what came out there.
+"""Carry two networks of one graph through it side by side: inputs of a layer in one, outputs of it in the other.
 
 The original is traced once (torch.fx), and both networks are carried through its graph together, batch by batch, so
 that every layer is computed once; only what later layers still need is held. Batches that do not fit into the memory
-limit are computed again from their inputs. A model that cannot be traced (its forward looks at values) is run whole
-for each layer, with hooks.
+limit are computed again from their inputs. A model that cannot be traced, because its forward pass depends on values,
+is run whole for each layer, with hooks on a copy.
+
+Tracing happens on a copy: it would leave its proxies in any tensor that a model keeps between passes.
 """
 
 import operator
@@ -15,11 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-MEMORY = 3 * 2**30
+from workbench.network.network import copy_model
+
+MAX_HELD_BYTES = 3 * 2**30
 """Bytes of activations that are held between layers."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-JOINS = ("cat", "max_pool1d", "max_pool2d", "max_pool3d")
+RELU_COMMUTES = ("cat", "max_pool1d", "max_pool2d", "max_pool3d")
+"""Functions that give the same whether a ReLU comes before or after them."""
 Pairs = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -27,8 +32,8 @@ Pairs = Iterator[tuple[Tensor, Tensor]]
 class _Held:
     """One batch on its way: how far it has come in each network, and the values that are still needed there."""
 
-    done: dict[str, int] = field(default_factory=lambda: {"smaller": 0, "original": 0})
-    values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"smaller": {}, "original": {}})
+    done: dict[str, int] = field(default_factory=lambda: {"compressed": 0, "original": 0})
+    values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"compressed": {}, "original": {}})
     given: tuple[int, Any] = (-1, None)
     answers: Tensor | None = None
 
@@ -43,12 +48,11 @@ class _Held:
         return sum(tensors.values())
 
 
-TRACING = threading.Lock()
-"""torch.fx patches `nn.Module` while it traces: one at a time."""
+_TRACING = threading.Lock()  # torch.fx patches `nn.Module` while it traces
 
 
 class _Tracer(fx.Tracer):
-    """Traces the calls of its own thread only; what other threads run meanwhile is not touched."""
+    """Traces the calls of its own thread only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,28 +74,27 @@ class _Tracer(fx.Tracer):
         return not any(True for _ in m.children()) or super().is_leaf_module(m, module_qualified_name)
 
 
-class _Seen(Exception):  # noqa: N818 - no error: the rest of the forward pass is not needed
-    pass
-
-
-class Walk:
-    """Pairs of (input of a layer in `smaller`, output of the same layer in `original`), in forward order.
+class PairedActivations:
+    """Pairs of (input of a layer in `compressed`, output of the same layer in `original`), in forward order.
 
     Parameters
     ----------
-    smaller, original : models in eval mode; layers of `smaller` may be exchanged or changed once they were asked for.
+    compressed, original : models in eval mode; layers of `compressed` may be changed once they were asked for.
     batches : inputs of the models, the same ones at each iteration.
-    memory : bytes of activations to hold; None for `MEMORY`.
+    memory : bytes of activations to hold; None for `MAX_HELD_BYTES`.
     """
 
     def __init__(
-        self, smaller: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int | None = None
+        self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int | None = None
     ) -> None:
-        self.models = {"smaller": smaller, "original": original}
-        self.batches, self.memory = batches, MEMORY if memory is None else memory
-        self.seen = "original" if smaller is original else "smaller"
+        same = compressed is original
+        self.batches, self.memory = batches, MAX_HELD_BYTES if memory is None else memory
+        self.source = "original" if same else "compressed"
         self.held: list[_Held | None] = []
-        self.nodes = _trace(original, next(iter(batches)))
+        self.nodes, self.constants = _trace(original, next(iter(batches)))
+        if not self.nodes:  # hooks will be put on it
+            original = copy_model(original)
+        self.models = {"compressed": original if same else compressed, "original": original}
         self.last_use = {user: i for i, node in enumerate(self.nodes) for user in node.all_input_nodes}
         self.calls: dict[str, list[int]] = {}
         for i, node in enumerate(self.nodes):
@@ -99,32 +102,32 @@ class Walk:
                 self.calls.setdefault(str(node.target), []).append(i)
 
     def place(self, name: str) -> int:
-        """Where in the forward order a layer is; those that the graph does not show come last."""
+        """Return a layer's place in the forward order; layers that the graph does not show come last."""
         return self.calls.get(name, [len(self.nodes)])[0]
 
     def pairs(self, name: str) -> Pairs:
-        """(input in the smaller network, output in the original) of every batch; may be asked for again.
+        """Yield (input in the compressed network, output in the original) of every batch.
 
-        Layers have to be asked for in forward order, batch norms too.
+        Layers have to be asked for in forward order, batch norms too; one of them may be asked for again.
         """
         calls = self.calls.get(name, [])
         node = self.nodes[calls[0]] if len(calls) == 1 else None
         if node is None or len(node.args) != 1 or node.kwargs or not isinstance(node.args[0], fx.Node):
             yield from self._replayed(name)
             return
-        source = iter(self.batches) if None in self.held or not self.held else None
+        batches = iter(self.batches) if None in self.held or not self.held else None
         total, index = sum(h.bytes for h in self.held if h), 0
         while True:
-            batch = next(source, None) if source else None
-            if (source and batch is None) or (source is None and index == len(self.held)):
+            batch = next(batches, None) if batches else None
+            if (batches and batch is None) or (batches is None and index == len(self.held)):
                 return
             if index == len(self.held):
                 self.held.append(None)
             held = self.held[index]
             before = held.bytes if held else 0
             held = held or _Held()
-            self._advance(held, self.seen, calls[0], batch)
-            given = held.given[1] if held.given[0] == calls[0] else held.values[self.seen][node.args[0]]
+            self._advance(held, self.source, calls[0], batch)
+            given = held.given[1] if held.given[0] == calls[0] else held.values[self.source][node.args[0]]
             held.given = (calls[0], given)
             self._advance(held, "original", calls[0] + 1, batch)
             wanted = held.values["original"][node]
@@ -154,7 +157,7 @@ class Walk:
         for node in self.nodes[position:]:
             if node.op == "output":
                 break
-            values[node] = _call(self.models["original"], node, values)
+            values[node] = self._call("original", node, values)
         answer: Tensor = values[node.args[0]]  # type: ignore[index]
         return answer
 
@@ -169,14 +172,17 @@ class Walk:
                 hook.remove()
             yield answers, others
 
+    def _call(self, side: str, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        return _call(self.models[side], self.constants, node, values)
+
     def _advance(self, held: _Held, side: str, until: int, batch: Tensor | None) -> None:
-        model, values = self.models[side], held.values[side]
+        values = held.values[side]
         for i in range(held.done[side], until):
             node = self.nodes[i]
             if node.op == "placeholder":
                 values[node] = batch
             elif node.op != "output":
-                values[node] = _call(model, node, values)
+                values[node] = self._call(side, node, values)
             for old in [n for n in node.all_input_nodes if self.last_use[n] == i]:
                 values.pop(old, None)
         held.done[side] = max(held.done[side], until)
@@ -187,7 +193,7 @@ class Walk:
             given: list[Tensor] = []
             wanted: list[Tensor] = []
             hooks = [
-                layers["smaller"].register_forward_pre_hook(lambda _, args, to=given: to.append(args[0].clone())),
+                layers["compressed"].register_forward_pre_hook(lambda _, args, to=given: to.append(args[0].clone())),
                 layers["original"].register_forward_hook(lambda _, args, out, to=wanted: to.append(out.clone())),
             ]
             try:
@@ -227,36 +233,42 @@ class Walk:
         if node.op == "call_module":
             module = self.models["original"].get_submodule(str(node.target))
             return isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Identity))
-        return getattr(node.target, "__name__", "") in JOINS
+        return getattr(node.target, "__name__", "") in RELU_COMMUTES
 
 
-def _call(model: nn.Module, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+    """Compute one node; tensors that tracing has found in the code are attributes of the traced copy."""
     args = fx.node.map_arg(node.args, values.__getitem__)
     kwargs = fx.node.map_arg(node.kwargs, values.__getitem__)
     if node.op == "call_module":
         return model.get_submodule(str(node.target))(*args, **kwargs)
     if node.op == "get_attr":
-        return operator.attrgetter(str(node.target))(model)
+        name = str(node.target)
+        return operator.attrgetter(name)(constants if name.startswith("_tensor_constant") else model)
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     assert callable(node.target)
     return node.target(*args, **kwargs)
 
 
-def _trace(model: nn.Module, batch: Tensor) -> list[fx.Node]:
-    """The model's graph in the order of its calls, or nothing if it cannot be traced faithfully."""
+def _trace(model: nn.Module, batch: Tensor) -> tuple[list[fx.Node], nn.Module]:
+    """Return the model's graph in the order of its calls, and the copy that was traced.
+
+    The graph is empty if the model cannot be traced faithfully.
+    """
+    traced = copy_model(model)
     try:
-        with TRACING:
-            nodes = list(_Tracer().trace(model).nodes)
+        with _TRACING:
+            nodes = list(_Tracer().trace(traced).nodes)
         if sum(node.op == "placeholder" for node in nodes) != 1:
-            return []
+            return [], traced
         values: dict[fx.Node, Any] = {}
         for node in nodes:
             if node.op == "output":
                 found = values[node.args[0]]
                 same = torch.allclose(found, model(batch[:1]), rtol=1e-4, atol=1e-5)
-                return nodes if same else []
-            values[node] = batch[:1] if node.op == "placeholder" else _call(model, node, values)
+                return (nodes if same else []), traced
+            values[node] = batch[:1] if node.op == "placeholder" else _call(model, traced, node, values)
     except Exception:  # whatever it was: such a model is run whole
-        return []
-    return []
+        return [], traced
+    return [], traced

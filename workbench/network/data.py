@@ -1,19 +1,18 @@
-"""Labelled images in three splits, and how many of them a network gets right."""
+"""Images and labels in splits: what to learn from, to choose by, and to score on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import prod
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from workbench.network.network import Network, expect_network
-
-Z = 1.959963984540054
-"""The standard normal's quantile of 0.975: an interval for 95 %."""
 UNLABELLED = -1
-"""Label of an image whose class nobody has said."""
+"""Label of an image whose class is not known."""
+
+MAX_BATCH_NUMBERS = 4_000_000
+"""Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
 
 
 class Images(Protocol):
@@ -37,6 +36,10 @@ class Split:
         or files that behave like one.
     labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
     name : "train", "validation" or "test".
+
+    Raises
+    ------
+    ValueError : if labels are no class indices, or not as many as images.
     """
 
     images: Tensor | Images
@@ -56,7 +59,7 @@ class Split:
 
     @classmethod
     def unlabelled(cls, images: Tensor | Images, name: str = "images") -> "Split":
-        """Images of which nobody has said what they show: to distil from a teacher, or to calibrate with."""
+        """Images without labels: to calibrate with, or to learn from a teacher."""
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 
     @property
@@ -70,18 +73,27 @@ class Split:
     def __repr__(self) -> str:
         return f"Split({self.name}: {len(self)} images of shape {tuple(self.images.shape[1:])})"
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """(images, labels) in pieces of `size`: in order, or shuffled by the generator."""
-        order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        for piece in order.split(size):
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) in order, `size` at a time."""
+        for piece in torch.arange(len(self)).split(size):
             yield self.images[piece], self.labels[piece]
+
+    def sample(self, count: int, seed: int = 0) -> "Split":
+        """Return at most `count` images, drawn by the seed, in their order."""
+        if len(self) <= count:
+            return self
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count].sort().values
+        return Split(self.images[drawn], self.labels[drawn], self.name)
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set: `train` to learn from, `validation` to choose by, `test` to report, each never used for another.
 
-    `classes` are the names of the class indices, `skipped` a sentence for each file that had to be left out.
+    Parameters
+    ----------
+    classes : names of the class indices.
+    skipped : a sentence for each file that had to be left out.
     """
 
     train: Split
@@ -95,6 +107,21 @@ class Data:
         for name in ("train", "validation", "test"):
             expect_split(getattr(self, name), f"{name} of a Data")
 
+    @property
+    def unlabelled(self) -> Split:
+        """Images to calibrate with and to distil on: those for training, or for validation where there are none.
+
+        Raises
+        ------
+        ValueError : if the data have neither; test images are for the score alone.
+        """
+        split = self.train if len(self.train) else self.validation
+        if not len(split):
+            raise ValueError(
+                f"{self.name} has test images only, and those are for the score: choose data with training images"
+            )
+        return split
+
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))
         left_out = f"; {len(self.skipped)} left out" if self.skipped else ""
@@ -103,110 +130,13 @@ class Data:
     __repr__ = __str__
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Percentage of `n` images whose true class is the first answer (`top1`), or among the first five (`top5`)."""
-
-    top1: float
-    top5: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of `top1` (Wilson's): where it would lie on as many other images of the kind."""
-        return _wilson(self.top1, self.n)
-
-    @property
-    def top5_interval(self) -> tuple[float, float]:
-        """The same of `top5`."""
-        return _wilson(self.top5, self.n)
-
-    def __str__(self) -> str:
-        both = ((name, value, _wilson(value, self.n)) for name, value in (("top-1", self.top1), ("top-5", self.top5)))
-        scores = ", ".join(f"{name} {value:.2f} % ({low:.1f} to {high:.1f})" for name, value, (low, high) in both)
-        return f"{scores} of {self.n} images"
-
-
-def _wilson(percent: float, n: int) -> tuple[float, float]:
-    """Ends of Wilson's interval, in percent (1927, as in Brown, Cai and DasGupta, 2001, eq. 4)."""
-    share = round(percent * n / 100) / n
-    middle = share + Z**2 / (2 * n)
-    half = Z * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low, high = ((middle + sign * half) / (1 + Z**2 / n) for sign in (-1, 1))
-    return 100 * (low if share > 0 else 0.0), 100 * (high if share < 1 else 1.0)
-
-
-ENTRIES = 4_000_000
-"""Numbers that a batch of inputs holds at most: 27 images of 224 x 224, whose inner maps then fit into memory."""
-
-
 def fitting_batch(input_shape: Sequence[int]) -> int:
-    """How many inputs of that shape to run at a time, 1 to 256."""
-    return max(1, min(256, ENTRIES // prod(input_shape)))
-
-
-def accuracy(
-    network: Network, split: Split, *, batch_size: int | None = None, progress: Callable[[float], None] | None = None
-) -> Accuracy:
-    """Score a network on a split; the model's training mode is left as it was.
-
-    Parameters
-    ----------
-    batch_size : images at a time; None for as many as fit.
-    progress : called with the share done before each batch; what it raises ends the scoring.
-
-    Raises
-    ------
-    ValueError : if the split is empty, or has images without a label, or labels that the network has no output for.
-    """
-    expect_network(network)
-    expect_split(split, "the data to score on")
-    if not len(split):
-        raise ValueError(f"the {split.name} split has no images to score")
-    if not split.labelled:
-        raise ValueError(f"the {split.name} split has images without a label: there is nothing to compare answers with")
-    first = fifth = done = 0
-    with evaluating(network.model), torch.inference_mode():
-        for images, labels in split.batches(batch_size or fitting_batch(network.input_shape)):
-            if progress:
-                progress(done / len(split))
-            done += len(labels)
-            outputs = network.model(network.inputs(images))
-            check_labels(outputs, labels, split.name)
-            best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
-            first += int(best[:, 0].sum())
-            fifth += int(best.any(dim=1).sum())
-    return Accuracy(100 * first / len(split), 100 * fifth / len(split), len(split))
+    """Return how many inputs of that shape to run at a time, 1 to 256."""
+    return max(1, min(256, MAX_BATCH_NUMBERS // prod(input_shape)))
 
 
 def expect_split(value: object, what: str) -> None:
-    """Raise TypeError with a hint unless it is a Split."""
+    """Raise TypeError with a hint unless the value is a Split."""
     if not isinstance(value, Split):
         hint = ": say which, like data.test" if isinstance(value, Data) else ""
         raise TypeError(f"{what} is a Split, not a {type(value).__name__}{hint}")
-
-
-def check_labels(outputs: Tensor, labels: Tensor, split_name: str) -> None:
-    """Raise ValueError if a label is not one of the outputs."""
-    if outputs.ndim != 2:
-        raise ValueError(f"a classifier returns (n, classes); this network returned the shape {tuple(outputs.shape)}")
-    worst = int(labels.max()) if len(labels) else UNLABELLED
-    if worst >= outputs.shape[1]:
-        raise ValueError(
-            f"the {split_name} split has class {worst}, but the network has outputs 0 to {outputs.shape[1] - 1} only"
-        )
-
-
-class evaluating:  # noqa: N801 - reads as a verb: `with evaluating(model):`
-    """Context in which a model is in eval mode; every module's mode is put back afterwards."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.modes = [(module, module.training) for module in model.modules()]
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for module, training in self.modes:
-            module.training = training

@@ -1,4 +1,4 @@
-"""Second moments of a layer's input patches and wanted outputs, summed over a stream of batches."""
+"""Accumulate second moments of a layer's input patches and wanted outputs over batches."""
 
 from collections.abc import Sequence
 from math import prod
@@ -10,9 +10,10 @@ from torch.nn.functional import pad
 from torch.nn.functional import unfold as im2col
 
 from workbench.kernels.regression import Normal
+from workbench.network.layers import input_padding
 
-ENTRIES = 30_000_000
-"""Entries of the matrix of patches that is made at a time."""
+MAX_PATCH_NUMBERS = 30_000_000
+"""Numbers in the matrix of patches that is made at a time."""
 
 
 def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
@@ -29,7 +30,7 @@ def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
     if isinstance(module, nn.Linear):
         return given.reshape(-1, given.shape[-1])
     size, mode = module.kernel_size, "constant" if module.padding_mode == "zeros" else str(module.padding_mode)
-    windows = padded = pad(given, tuple(module._reversed_padding_repeated_twice), mode=mode)
+    windows = padded = pad(given, input_padding(module), mode=mode)
     if places is None and len(size) == 2:  # the same as below in one fast copy
         columns = im2col(padded, size, dilation=module.dilation, stride=module.stride)
         return columns.transpose(1, 2).reshape(-1, columns.shape[1])
@@ -60,7 +61,7 @@ def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) ->
 
 
 def pick_places(positions: int, most: int) -> Tensor | None:
-    """At most that many positions of a map, at random but always the same ones; None for all."""
+    """Return at most that many positions of a map, drawn by a fixed seed; None for all."""
     if positions <= most:
         return None
     return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:most].sort().values
@@ -96,8 +97,8 @@ class Moments:
         self.y[half] += y.sum(0, dtype=torch.float64).cpu()
         self.yy[half] += y.square().sum(dtype=torch.float64).cpu()
 
-    def forget_outputs(self) -> None:
-        """Begin the sums over the outputs again."""
+    def reset_outputs(self) -> None:
+        """Set the sums over the outputs to zero."""
         for sums in (self.yx, self.y, self.yy):
             for tensor in sums:
                 tensor.zero_()

@@ -1,58 +1,73 @@
 """A network: a model, what goes in, what comes out and where it came from."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from workbench.tables import count, html_table, text_table
-
-if TYPE_CHECKING:
-    from workbench.plan.plan import Plan
+from workbench.tables import Table, count
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Network:
-    """Any image classifier, with what is needed to run it.
+class Network(Table):
+    """An image classifier, with what is needed to run it.
+
+    The model is copied and the copy is put into evaluation mode: nothing that the workbench does reaches the object
+    that was given, and what is done to that object later does not reach the network.
 
     Parameters
     ----------
     model : an ``nn.Module`` that takes a batch (n, *input_shape) and returns (n, classes).
-    input_shape : shape of one input, e.g. (3, 224, 224).
-    name : how it is called in tables and files.
-    preprocessing : from a batch of images as the data hold them to a batch of inputs; None if they are the same.
+    input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
+    name : name in tables and files.
+    preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal.
     classes : class names, in the order of the outputs.
     source : where the weights came from, in words.
-    example : positional inputs to run it with, for models that take several or other than float images; None for
-        one batch of zeros of `input_shape`.
-    maps : names of linear layers -> (channels, height, width) of the map that was flattened before them, or None for
-        a plain matrix, where the guess by shape is not what you want.
-    plan : the plan that made it, if it is a decomposed network.
-    sha256 : checksum of the file that the weights are from; empty if they were given in code or made here.
-    random_weights : whether nobody has trained it, so that its ranks and accuracies mean nothing.
+    example : inputs to run the model with (a tensor, a tuple of positional inputs, or a dictionary for a model that
+        takes one), for models that take other than one float image; None for one batch of zeros of `input_shape`.
+    maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, or None for a
+        plain matrix, where the guess by shape is wrong.
+    random_weights : whether the weights were never trained, so that ranks and scores mean nothing.
+    sha256 : checksum of the file that the weights are from, or "".
+    history : epochs of the training that made it.
+    fitted : whether its layers were fitted to the running statistics of its batch norms (calibrated or distilled).
+
+    Raises
+    ------
+    TypeError : if the model is no ``nn.Module``.
+    ValueError : if the input shape is no shape, or the model cannot be copied.
     """
 
     model: nn.Module
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] = ()
     name: str = "network"
     preprocessing: Callable[[Tensor], Tensor] | None = None
     classes: tuple[str, ...] = ()
     source: str = "given in code"
-    example: tuple[Any, ...] | None = None
+    example: Any = None
     maps: Mapping[str, tuple[int, int, int] | None] = field(default_factory=dict)
-    plan: "Plan | None" = None
     random_weights: bool = False
     sha256: str = ""
+    history: tuple[Any, ...] = ()
+    fitted: bool = False
+
+    headers = ("Network", "")
+    left = (0, 1)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"a Network wraps a torch.nn.Module, not a {type(self.model).__name__}")
-        shape = tuple(self.input_shape) if isinstance(self.input_shape, Iterable) else ()
-        if not shape or not all(isinstance(d, int) and d > 0 for d in shape):
-            raise ValueError(f"input_shape is the shape of one input, like (3, 224, 224), not {self.input_shape!r}")
-        object.__setattr__(self, "input_shape", shape)
+        object.__setattr__(self, "input_shape", _shape_of(self.input_shape, self.example))
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "model", copy_model(self.model).eval())
+
+    @property
+    def original(self) -> "Network | None":
+        """The network that this one was compressed from; None if it is no compressed network."""
+        return None
 
     @property
     def weights(self) -> int:
@@ -61,11 +76,17 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are; it computes there."""
+        """Where the parameters are, and so where the network computes."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
+    def with_model(self, model: nn.Module, **changes: Any) -> Self:
+        """Return the same network with another model, which is not copied and must belong to no other network."""
+        made = copy.copy(self)
+        made.__dict__.update(model=model.eval(), **changes)
+        return made
+
     def inputs(self, images: Tensor) -> Tensor:
-        """A batch of images as the data hold them -> what the model takes, where the model is.
+        """Return a batch of images, as the data hold them, as inputs of the model, where the model is.
 
         Raises
         ------
@@ -79,32 +100,86 @@ class Network:
             )
         return ready
 
-    def _rows(self) -> list[tuple[str, str]]:
-        rows: list[tuple[str, Any]] = [
-            ("name", self.name),
-            ("model", type(self.model).__name__),
-            ("input", " x ".join(map(str, self.input_shape))),
-            ("weights", count(self.weights)),
-            ("classes", len(self.classes) or "not named"),
-            ("source", self.source),
-            *([("sha256", self.sha256)] if self.sha256 else []),
-        ]
-        if self.plan is not None:
-            rows.append(("decomposed", f"MACs x{self.plan.macs_ratio:.2f} fewer, {self.plan.policy}"))
-        return [(key, str(value)) for key, value in rows]
+    def example_inputs(self) -> tuple[Any, ...]:
+        """Return positional inputs for one run of the model: the example, or one input of zeros."""
+        if self.example is not None:
+            return self.example if isinstance(self.example, tuple) else (self.example,)
+        like = next((p for p in self.model.parameters() if p.is_floating_point()), torch.zeros(()))
+        return (torch.zeros(1, *self.input_shape, dtype=like.dtype, device=like.device),)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Name and value of each property."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "model": type(self.model).__name__,
+            "input": " x ".join(map(str, self.input_shape)),
+            "weights": count(self.weights),
+            "classes": len(self.classes) or "not named",
+            "source": self.source,
+        }
+        if self.sha256:
+            found["sha256"] = self.sha256
+        return [[key, str(value)] for key, value in found.items()]
 
     def __repr__(self) -> str:
-        return f"Network({self.name}: {type(self.model).__name__}, input {self.input_shape}, {count(self.weights)})"
+        return (
+            f"{type(self).__name__}({self.name}: {type(self.model).__name__}, input {self.input_shape}, "
+            f"{count(self.weights)})"
+        )
 
-    def __str__(self) -> str:
-        return text_table(["Network", ""], self._rows(), left=(0, 1))
 
-    def _repr_html_(self) -> str:
-        return html_table(["Network", ""], self._rows(), left=(0, 1))
+def _shape_of(input_shape: Any, example: Any) -> tuple[int, ...]:
+    if not input_shape and example is not None:
+        first = next((x for x in torch.utils._pytree.tree_leaves(example) if isinstance(x, Tensor)), None)
+        if first is not None and first.ndim > 1:
+            return tuple(first.shape[1:])
+    shape = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+    if not shape or not all(isinstance(d, int) and d > 0 for d in shape):
+        raise ValueError(f"input_shape is the shape of one input, like (3, 224, 224), not {input_shape!r}")
+    return shape
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model, its modes and buffers included.
+
+    Weights that a hook computes (old-style ``weight_norm``, pruning) are part of an autograd graph after a forward
+    pass, and PyTorch does not deep-copy those; the copy gets their values, which its own hooks compute anew.
+
+    Raises
+    ------
+    ValueError : if the model cannot be copied, in a sentence.
+    """
+    known: dict[int, Any] = {}
+    for module in model.modules():
+        for value in _tensors_in(vars(module)):
+            if value.grad_fn is not None:
+                known[id(value)] = value.detach().clone()
+    try:
+        copied = copy.deepcopy(model, known)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"this {type(model).__name__} cannot be copied, and the workbench works on copies: {first}"
+        ) from error
+    for parameter in copied.parameters():
+        parameter.grad = None
+    return copied
+
+
+def _tensors_in(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _tensors_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _tensors_in(inner)
 
 
 def expect_network(value: object) -> None:
-    """Raise TypeError with a hint unless it is a Network."""
+    """Raise TypeError with a hint unless the value is a Network."""
     if not isinstance(value, Network):
         hint = ": wrap it first, wb.Network(model, input_shape=(3, 224, 224))" if isinstance(value, nn.Module) else ""
         raise TypeError(f"this takes a Network, not a {type(value).__name__}{hint}")

@@ -1,4 +1,4 @@
-r"""One budget over many layers: which candidate each layer takes so that the sum of errors is smallest.
+r"""Allocate one budget over many layers: choose a candidate for each so that the sum of errors is smallest.
 
 Of the sum of errors :math:`\sum_l d_l e_l(r_l)` under :math:`\sum_l c_l(r_l) \le B` the Lagrange multiplier gives the
 optimum over the convex hulls: begin with every layer at its cheapest, and go on along the hulls' edges in the order of

@@ -1,4 +1,4 @@
-"""A plan to a budget: ranks of all layers together, so that the predicted error is smallest at the asked cost.
+"""Plan to a budget: choose the ranks of all layers together, so that the predicted error is smallest.
 
 Every layer has candidates, each with a cost and a predicted error: Tucker-2 at any pair of ranks, Tucker-1 at any
 rank, and the layer as it is. Budgets are of MACs, of weights, or of seconds where the layers' times on this machine
@@ -13,27 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.kernels.complexity import Cost, tucker1_cost, tucker2_cost
-from workbench.network.inputs import Inputs
 from workbench.network.layers import Layer
-from workbench.network.network import Network
 from workbench.plan.allocation import Options, allocate
-from workbench.plan.evbmf import choose_layers, why_not_chosen
-from workbench.plan.importance import Sensitivities, sensitivities
-from workbench.plan.layer_times import Times
+from workbench.plan.evbmf import choose_layers, expect_spectra, why_not_chosen
+from workbench.plan.importance import Importance
+from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra
 
 Vector = NDArray[np.float64]
 Pin = tuple[int | None, int] | str
 
-USUAL = 2.06
+DEFAULT_MACS_RATIO = 2.06
 """Budget of MACs where none is named: the paper's GoogLeNet."""
 
-UNHELPED = "kept: no ranks make it cheaper here"
-BETTER = "kept: the budget is better saved elsewhere"
+NOT_CHEAPER = "kept: no ranks make it cheaper here"
+NOT_WORTH_IT = "kept: the budget is better saved elsewhere"
 
-FINEST = 100
-"""Most ranks of one mode that are tried; wider layers go in steps."""
+MAX_RANKS_TRIED = 100
+"""Ranks of one mode that are tried; wider layers go in steps."""
 
 
 def budget_plan(
@@ -42,16 +40,15 @@ def budget_plan(
     *,
     weights_ratio: float | None = None,
     time_ratio: float | None = None,
-    times: Times | None = None,
+    times: NetworkTimes | None = None,
     min_gain: float = 0.0,
-    images: Sensitivities | Inputs | None = None,
-    network: Network | None = None,
+    importance: Importance | None = None,
     pinned: Mapping[str, Pin] | None = None,
     rank_multiple: int = 1,
     min_rank: int = 1,
     layers: str | Sequence[str] = "all",
 ) -> Plan:
-    """The plan with the smallest predicted error of all that save that much.
+    """Plan the ranks with the smallest predicted error among those that meet a budget.
 
     Parameters
     ----------
@@ -63,10 +60,8 @@ def budget_plan(
     times : seconds of the layers on a machine, from :func:`~workbench.measure.layer_times.measure_times`. With them, no
         layer is reduced that is not faster there, whatever the budget is of.
     min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
-    images : None to measure errors in the weights; a
-        :class:`~workbench.plan.importance.Sensitivities` to measure them in the network's outputs; or
-        unlabelled images, from which those are measured first (which takes a minute: keep them for a slider).
-    network : whose outputs `images` measure; None for the one that was analysed.
+    importance : from :func:`~workbench.plan.importance.importance`, to measure errors in the network's outputs; None to
+        measure them in the weights.
     pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
     rank_multiple : ranks are multiples of this (some machines like 8 or 16).
     min_rank : smallest rank of any mode.
@@ -82,10 +77,11 @@ def budget_plan(
     ValueError : on settings that make no sense.
     """
     if macs_ratio is None and time_ratio is None:
-        macs_ratio = USUAL
+        macs_ratio = DEFAULT_MACS_RATIO
     aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
     _check(spectra, aims, times, rank_multiple, min_rank, min_gain)
-    measured = _measured(spectra, images, network)
+    if importance is not None and importance.network != spectra.network:
+        raise PlanError(f"this importance is of {importance.network}, the spectra of {spectra.network}")
     fixed = dict(pinned or {})
     unknown = sorted(set(fixed) - {layer.name for layer in spectra.layers})
     if unknown:
@@ -98,7 +94,7 @@ def budget_plan(
         elif layer.method == "keep" or layer.name not in chosen:
             options.append(Options.only(_costs(LayerPlan(layer, "keep"), times)))
         else:
-            options.append(_options(layer, spectra, measured, rank_multiple, min_rank, times, min_gain))
+            options.append(_options(layer, spectra, importance, rank_multiple, min_rank, times, min_gain))
     dense = np.array([spectra.total.macs, spectra.total.weights, times.dense if times else 0.0])
     rest = np.array([spectra.other.macs, spectra.other.weights, times.rest if times else 0.0])
     limit = np.array([np.inf if r is None else d / r - o for r, d, o in zip(aims.values(), dense, rest, strict=True)])
@@ -110,7 +106,7 @@ def budget_plan(
         for layer, option, pick in zip(spectra.layers, options, picks, strict=True)
     ]
     asked = ", ".join(f"{name} x{ratio:g}" for name, ratio in aims.items() if ratio is not None)
-    by = "in weights" if measured is None else f"in outputs over {measured.images} images"
+    by = "in weights" if importance is None else f"in outputs over {importance.images} images"
     where = f" on {times.where}" if times is not None else ""
     policy = f"budget {asked}{where}, errors {by}"
     return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
@@ -119,46 +115,36 @@ def budget_plan(
 def _check(
     spectra: Spectra,
     aims: Mapping[str, float | None],
-    times: Times | None,
+    times: NetworkTimes | None,
     rank_multiple: int,
     min_rank: int,
     min_gain: float,
 ) -> None:
     """Raise on settings that make no sense, naming the one."""
+    expect_spectra(spectra)
     for name, value in (("rank_multiple", rank_multiple), ("min_rank", min_rank)):
         if int(value) != value or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
     if not 0 <= min_gain < 1:
         raise ValueError(f"min_gain is a share of a layer's time, from 0 to below 1, not {min_gain}")
     for name, wanted in zip(("macs_ratio", "weights_ratio", "time_ratio"), aims.values(), strict=True):
-        if wanted is not None and not 0 < wanted < float("inf"):
-            raise ValueError(f"{name} must be a number above 0, not {wanted}")
+        if wanted is not None and not 1 <= wanted < float("inf"):
+            raise ValueError(f"{name} is original / compressed, a number of at least 1, not {wanted}")
     if aims["time"] is not None and times is None:
         raise ValueError("a budget of time needs the layers' times on this machine: times=wb.measure_times(network)")
     if times is not None and times.network != spectra.network:
         raise PlanError(f"these times are of {times.network}, the spectra of {spectra.network}")
 
 
-def _measured(spectra: Spectra, images: Sensitivities | Inputs | None, network: Network | None) -> Sensitivities | None:
-    if images is None or isinstance(images, Sensitivities):
-        if images is not None and images.network != spectra.network:
-            raise PlanError(f"these sensitivities are of {images.network}, the spectra of {spectra.network}")
-        return images
-    known = network or spectra.analyzed
-    if known is None:
-        raise ValueError("to measure errors in outputs, give the network too, or Sensitivities in place of the images")
-    return sensitivities(known, images, spectra)
-
-
 def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:
-    """The ranks to try: multiples, from the smallest allowed, at most `FINEST` of them."""
+    """The ranks to try: multiples, from the smallest allowed, at most `MAX_RANKS_TRIED` of them."""
     first = -(-least // multiple)
     numbers = np.arange(first, most // multiple + 1)
-    step = -(-len(numbers) // FINEST) if len(numbers) else 1
+    step = -(-len(numbers) // MAX_RANKS_TRIED) if len(numbers) else 1
     return np.asarray(numbers[::step] * multiple, dtype=np.int64)
 
 
-def _costs(part: LayerPlan, times: Times | None) -> tuple[float, float, float]:
+def _costs(part: LayerPlan, times: NetworkTimes | None) -> tuple[float, float, float]:
     """MACs, weights and seconds (0 where they are not known)."""
     return part.cost.macs, part.cost.weights, times.layer(part) if times else 0.0
 
@@ -166,16 +152,16 @@ def _costs(part: LayerPlan, times: Times | None) -> tuple[float, float, float]:
 def _options(
     layer: Layer,
     spectra: Spectra,
-    measured: Sensitivities | None,
+    importance: Importance | None,
     multiple: int,
     least: int,
-    times: Times | None,
+    times: NetworkTimes | None,
     min_gain: float,
 ) -> Options:
     """All candidates of a layer that are no larger than it is, and faster where times are known."""
     most_in, most_out = layer.max_ranks
     outs = _ranks(most_out, multiple, least)
-    one_sided, table, damage = _errors(layer, spectra, measured)
+    one_sided, table, weight = _errors(layer, spectra, importance)
     known = times.layers.get(layer.name) if times else None
     ranks = [np.stack([np.zeros_like(outs), outs], axis=1)]
     errors = [one_sided[outs]]
@@ -192,7 +178,7 @@ def _options(
     new = np.column_stack([np.concatenate(costs), np.concatenate(seconds)])
     everything = Options(
         np.concatenate([kept.cost, new]),
-        np.maximum(np.concatenate([kept.error, *[damage * e for e in errors]]), 0.0),
+        np.maximum(np.concatenate([kept.error, *[weight * e for e in errors]]), 0.0),
         np.concatenate([kept.ranks, *ranks]),
     )
     fits = (everything.cost <= kept.cost[0]).all(axis=1)
@@ -223,21 +209,21 @@ def _bilinear(layer: Layer, rank_in: NDArray[np.int64], rank_out: NDArray[np.int
     return np.asarray(at(1, 1) + i * (at(2, 1) - at(1, 1)) + o * (at(1, 2) - at(1, 1)) + i * o * both)
 
 
-def _errors(layer: Layer, spectra: Spectra, measured: Sensitivities | None) -> tuple[Vector, Vector | None, float]:
+def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> tuple[Vector, Vector | None, float]:
     """(error by rank_out for Tucker-1, error by (rank_out, rank_in) or None, weight of the layer's error)."""
     captured = spectra[layer.name].captured
     rows = np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)
     one_sided = 1 - captured[rows, -1]
     table = 1 - captured[rows] if layer.method == "tucker2" else None
-    if measured is None:
+    if importance is None:
         return one_sided, table, 1.0
-    middle = float(np.median(list(measured.damage.values()) or [1.0]))
-    one_sided = measured.lost_one_sided.get(layer.name, one_sided)
-    table = measured.lost.get(layer.name, table) if table is not None else None
-    return one_sided, table, measured.damage.get(layer.name, middle)
+    middle = float(np.median(list(importance.weight.values()) or [1.0]))
+    one_sided = importance.lost_one_sided.get(layer.name, one_sided)
+    table = importance.lost.get(layer.name, table) if table is not None else None
+    return one_sided, table, importance.weight.get(layer.name, middle)
 
 
-def _pinned(layer: Layer, pin: Pin, times: Times | None) -> Options:
+def _pinned(layer: Layer, pin: Pin, times: NetworkTimes | None) -> Options:
     if pin == "keep":
         return Options.only(_costs(LayerPlan(layer, "keep"), times))
     if isinstance(pin, str):
@@ -270,7 +256,7 @@ def _part(spectra: Spectra, layer: Layer, option: Options, pick: int, pinned: bo
         elif layer.method == "keep":
             reason = f"kept: {layer.reason}"
         else:
-            reason = (UNHELPED if len(option.error) == 1 else BETTER) if chosen else why_not_chosen(layer)
+            reason = (NOT_CHEAPER if len(option.error) == 1 else NOT_WORTH_IT) if chosen else why_not_chosen(layer)
         return LayerPlan(layer, "keep", reason=reason, error=0.0)
     error = spectra[layer.name].error(rank_out=rank_out, rank_in=rank_in or None)
     reason = "chosen by hand" if pinned else "its share of the budget"

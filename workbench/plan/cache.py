@@ -1,4 +1,4 @@
-"""Spectra on disk, by a hash of the weights: opening a network a second time costs nothing.
+"""Cache spectra on disk by a hash of the weights.
 
 One ``.npz`` file a network, in ``$WORKBENCH_CACHE`` or the user's cache folder, written whole or not at all. A file
 that is damaged, of another version or of other weights counts as absent and is written anew. Nothing is unpickled.

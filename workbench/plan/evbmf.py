@@ -1,4 +1,4 @@
-"""Policies that make a Plan out of spectra. They decide, and they write down why."""
+"""The paper's policy: every layer at the ranks that EVBMF finds, where that makes it smaller."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ CHOICES = {
 
 
 def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, strength: float = 1.0) -> Plan:
-    """The paper's plan: every layer at the ranks that EVBMF finds, where that makes it smaller.
+    """Plan every layer at the ranks that EVBMF finds, where that makes it smaller.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
 
     References: Kim et al., ICLR 2016, sec. 3.1.
     """
+    expect_spectra(spectra)
     if not 0 <= strength < float("inf"):
         raise ValueError(f"the strength must be a number of at least 0 (1 is EVBMF itself), not {strength}")
     chosen = choose_layers(spectra, layers)
@@ -52,6 +53,12 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
     policy = CHOICES[layers] if isinstance(layers, str) else f"EVBMF, {len(chosen)} chosen layers"
     policy += "" if strength == 1 else f", strength {strength:g}"
     return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
+
+
+def expect_spectra(value: object) -> None:
+    """Raise TypeError with a hint unless the value is a Spectra."""
+    if not isinstance(value, Spectra):
+        raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(value).__name__}")
 
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:

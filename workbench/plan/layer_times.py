@@ -1,7 +1,7 @@
-"""How long each layer takes at any ranks on one machine: a table that was measured once, then arithmetic.
+"""Seconds of each layer at any ranks on one machine, from a table that was measured once.
 
 The table holds seconds on a grid of ranks, of all factors of a layer together; between grid points they are
-interpolated. It is measured by :func:`workbench.measure.layer_times.measure_times`; whoever plans only reads it.
+interpolated. It is measured by :func:`workbench.measure.layer_times.measure_times`.
 """
 
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class LayerTimes:
 
 
 @dataclass(frozen=True)
-class Times:
+class NetworkTimes:
     """Seconds of a network's layers on one machine.
 
     Attributes

@@ -1,4 +1,4 @@
-"""The Plan: what is to be done to each layer, why, and what it will cost. Notebooks, app, runs and exports share it."""
+"""A plan: what to do with each layer of a network, why, and what the result will cost."""
 
 import json
 import math
@@ -10,12 +10,16 @@ from typing import Any
 from workbench.kernels.complexity import Cost, total, tucker1_cost, tucker2_cost
 from workbench.network.layers import Layer
 from workbench.plan.spectra import Spectra
-from workbench.tables import count, html_table, text_table
+from workbench.tables import Table, count
 
 SCHEMA = 1
+"""Version of the JSON form."""
+MIN_SAVING = 1.001
+"""Ratio of weights or MACs up to which a plan saves nothing."""
 BY_HAND = ("chosen by hand", "kept by hand")
+"""Beginnings of the reason of a decision that the user made."""
 DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
-"""What may be done with a layer, and what a person reads of it."""
+"""Decision -> its name in tables and on the page."""
 
 
 class PlanError(ValueError):
@@ -33,7 +37,6 @@ class LayerPlan:
     rank_in, rank_out : paper's R3 and R4; None where that mode is not reduced.
     reason : why this decision, in words.
     error : predicted relative error of the kernel, ||K - K'|| / ||K||; None if no spectra were at hand.
-    measured_error : the same of the factors that `decompose` made.
     """
 
     layer: Layer
@@ -42,7 +45,6 @@ class LayerPlan:
     rank_out: int | None = None
     reason: str = ""
     error: float | None = None
-    measured_error: float | None = None
 
     def __post_init__(self) -> None:
         name, shape = self.layer.name, self.layer.shape
@@ -86,7 +88,7 @@ class LayerPlan:
 
     @property
     def by_hand(self) -> bool:
-        """Whether somebody chose this, rather than a policy."""
+        """Whether the user chose this, rather than a policy."""
         return self.reason.startswith(BY_HAND)
 
     @property
@@ -95,8 +97,8 @@ class LayerPlan:
         return ratio(self.layer.cost.macs, self.cost.macs)
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Table):
     """A decision for every layer of a network. Plans do not change: each edit gives a new one.
 
     Attributes
@@ -146,6 +148,21 @@ class Plan:
         return ratio(self.dense.macs, self.macs)
 
     @property
+    def saves_nothing(self) -> bool:
+        """Whether the planned network has as many weights and MACs as the original."""
+        return self.macs_ratio <= MIN_SAVING and self.weights_ratio <= MIN_SAVING
+
+    def same_decisions(self, other: "Plan") -> bool:
+        """Return whether both plans do the same to every layer."""
+        both = ([(p.name, p.decision, p.rank_in, p.rank_out) for p in plan] for plan in (self, other))
+        return next(both) == next(both)
+
+    @property
+    def by_hand(self) -> tuple[LayerPlan, ...]:
+        """Parts that the user chose."""
+        return tuple(part for part in self.layers if part.by_hand)
+
+    @property
     def error(self) -> float | None:
         """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
         errors = [part.error for part in self.layers]
@@ -166,12 +183,12 @@ class Plan:
         return len(self.layers)
 
     def with_layer(self, part: LayerPlan) -> "Plan":
-        """The same plan with one layer's part exchanged."""
+        """Return the plan with one layer's part exchanged."""
         old = self[part.name]
         return replace(self, layers=tuple(part if p is old else p for p in self.layers))
 
     def with_ranks(self, name: str, *, rank_in: int | None = None, rank_out: int | None = None) -> "Plan":
-        """The same plan with a layer's ranks chosen by hand.
+        """Return the plan with a layer's ranks chosen by hand.
 
         Both ranks make it Tucker-2, `rank_out` alone Tucker-1 (where the layer was planned as Tucker-2, or could be,
         a rank that is left out stays as it was).
@@ -203,15 +220,15 @@ class Plan:
         return self.with_layer(replace(part, error=self._predict(part)))
 
     def keep(self, *names: str, reason: str = "kept by hand") -> "Plan":
-        """The same plan with these layers left as they are."""
+        """Return the plan with these layers left as they are."""
         plan = self
         for name in names:
             plan = plan.with_layer(LayerPlan(plan[name].layer, "keep", reason=reason, error=0.0))
         return plan
 
     def describe(self) -> str:
-        """The policy, and how many layers were edited by hand."""
-        edited = sum(part.by_hand for part in self.layers)
+        """Return the policy, and how many layers were edited by hand."""
+        edited = len(self.by_hand)
         return self.policy + (f", {edited} layer{'s' if edited > 1 else ''} by hand" if edited else "")
 
     def _predict(self, part: LayerPlan) -> float | None:
@@ -229,7 +246,6 @@ class Plan:
                 "rank_out": p.rank_out,
                 "reason": p.reason,
                 "error": p.error,
-                "measured_error": p.measured_error,
             }
             for p in self.layers
         ]
@@ -261,7 +277,7 @@ class Plan:
                 layer = Layer.from_dict(entry["layer"])
                 where = f"layer {layer.name}"
                 kept = {key: entry[key] for key in ("decision", "rank_in", "rank_out", "reason", "error")}
-                parts.append(LayerPlan(layer, **kept, measured_error=entry.get("measured_error")))
+                parts.append(LayerPlan(layer, **kept))
             where = "its head"
             head = (str(values["network"]), tuple(int(d) for d in values["input_shape"]))
             return cls(*head, tuple(parts), Cost(**values["other"]), str(values["policy"]), spectra)
@@ -270,10 +286,17 @@ class Plan:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PlanError(f"this plan is damaged in {where}: {type(error).__name__} {error}") from None
 
-    _headers = ("layer", "shape", "decision", "rank in", "rank out", "weights", "MACs", "MACs ratio", "error", "reason")
-    _left = (0, 1, 2, 9)
+    headers = ("layer", "shape", "decision", "rank in", "rank out", "weights", "MACs", "MACs ratio", "error", "reason")
+    left = (0, 1, 2, 9)
 
-    def _rows(self) -> list[list[str]]:
+    @property
+    def caption(self) -> str:
+        """Network and policy."""
+        return f"Plan for {self.network}: {self.describe()}"
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One line a layer, and the total."""
         rows = []
         for p in self.layers:
             ranks = ["-" if r is None else str(r) for r in (p.rank_in, p.rank_out)]
@@ -284,16 +307,7 @@ class Plan:
         rows.append(["total", "", "", "", "", *costs, "", f"weights x{self.weights_ratio:.2f}"])
         return rows
 
-    def __str__(self) -> str:
-        return f"Plan for {self.network}: {self.describe()}\n" + text_table(
-            self._headers, self._rows(), left=self._left
-        )
-
-    def _repr_html_(self) -> str:
-        caption = f"Plan for {self.network}: {self.describe()}"
-        return html_table(self._headers, self._rows(), caption=caption, left=self._left)
-
 
 def ratio(original: float, compressed: float) -> float:
-    """Original / compressed; 1 if both are zero."""
+    """Return original / compressed; 1 if both are zero."""
     return original / compressed if compressed else (1.0 if original == compressed else float("inf"))

@@ -1,6 +1,6 @@
-"""The one analysis of a network: everything that planning needs, so that all that follows is arithmetic."""
+"""Analyse a network once: singular values, EVBMF ranks and errors of every layer, from which plans are computed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from workbench.kernels.complexity import Cost, total
-from workbench.network.layers import Layer, find_layers, kernel_of
+from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
+from workbench.network.tracing import find_layers
 from workbench.plan import cache
 from workbench.plan.spectrum import Spectrum, spectrum
-from workbench.tables import count, html_table, text_table
+from workbench.progress import Progress, reporter
+from workbench.tables import Table, count
 
 
-@dataclass(frozen=True)
-class Spectra:
+@dataclass(frozen=True, repr=False)
+class Spectra(Table):
     """The spectra of a network's layers, in the order in which they are called; ``spectra["features.3"]`` is one.
 
     Attributes
@@ -25,7 +27,6 @@ class Spectra:
     input_shape : shape of one input.
     layers : every convolution and linear layer.
     other : cost of all other parts.
-    analyzed : the network itself, for plans that look at its outputs; None if it is not known.
     """
 
     network: str
@@ -33,7 +34,6 @@ class Spectra:
     layers: tuple[Layer, ...]
     other: Cost
     by_name: dict[str, Spectrum] = field(repr=False)
-    analyzed: Network | None = field(default=None, repr=False, compare=False)
 
     @property
     def total(self) -> Cost:
@@ -56,9 +56,17 @@ class Spectra:
     def __len__(self) -> int:
         return len(self.by_name)
 
-    _headers = ("layer", "shape", "weights", "MACs", "share", "EVBMF in", "EVBMF out")
+    headers = ("layer", "shape", "weights", "MACs", "share", "EVBMF in", "EVBMF out")
+    left = (0, 1)
 
-    def _rows(self) -> list[list[str]]:
+    @property
+    def caption(self) -> str:
+        """Name of the network."""
+        return f"Spectra of {self.network}"
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One line a layer."""
         macs = max(1, self.total.macs)
         rows = []
         for layer in self.layers:
@@ -69,56 +77,48 @@ class Spectra:
             rows.append([layer.name, layer.describe(), *costs, in_, out])
         return rows
 
-    def __str__(self) -> str:
-        return text_table(self._headers, self._rows(), left=(0, 1))
 
-    def _repr_html_(self) -> str:
-        return html_table(self._headers, self._rows(), caption=f"Spectra of {self.network}", left=(0, 1))
+def analyze(network: Network, *, cached: bool = True, progress: Progress | bool | None = None) -> Spectra:
+    """Compute singular values, EVBMF ranks and the error at any ranks, for every layer that can be factorised.
 
-
-def analyze(network: Network, *, progress: Callable[[float, str], None] | None = None, cached: bool = True) -> Spectra:
-    """Singular values, EVBMF ranks and the error at any ranks, for every layer that can be factorised.
-
-    On the GPU if there is one. The result is kept on disk by a hash of the weights
-    (:mod:`workbench.plan.cache`), so that the same network opens at once the next time.
+    Runs on the GPU if there is one. The result is cached on disk by a hash of the weights, see
+    :mod:`workbench.plan.cache`.
 
     Parameters
     ----------
-    network : is not changed.
-    progress : called with (share done, layer name) before each layer.
     cached : False neither reads nor writes the cache.
+    progress : called before each layer; raising `Cancelled` ends the analysis.
 
     Raises
     ------
     ValueError : naming the layer whose weights contain NaN or infinity.
     """
     expect_network(network)
+    report = reporter(progress)
     traced = find_layers(network)
     work = {layer.name: layer for layer in traced.layers if layer.method != "keep"}
     kernels = {name: kernel_of(network.model.get_submodule(name), layer) for name, layer in work.items()}
     name = cache.key(kernels, work) if cached else ""
     found = cache.load(name, work) if cached else None
     if found is None:
-        found = _analyze(network.name, work, kernels, progress)
+        found = _analyze(network.name, work, kernels, report)
         if cached:
             cache.save(name, found)
-    if progress:
-        progress(1.0, "")
-    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found, network)
+    report(1.0, "")
+    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found)
 
 
 def _analyze(
     network: str,
     layers: Mapping[str, Layer],
     kernels: Mapping[str, Tensor],
-    progress: Callable[[float, str], None] | None,
+    report: Progress,
 ) -> dict[str, Spectrum]:
     gpu = torch.cuda.is_available()
     sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])
     found = {}
     for size, (name, kernel) in zip(sizes, kernels.items(), strict=False):
-        if progress:
-            progress(float(size / sizes[-1]), name)
+        report(float(size / sizes[-1]), name)
         if not bool(torch.isfinite(kernel).all()):
             raise ValueError(f"layer {name} of {network} has weights that are NaN or infinite")
         found[name] = spectrum(layers[name], kernel.cuda() if gpu else kernel)

@@ -1,4 +1,4 @@
-"""The analysis of one layer: singular values, EVBMF, and the error at any ranks."""
+"""Analyse one layer: singular values, EVBMF ranks, and the error at any ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,17 +1,14 @@
-"""Factors of like size: what gradient steps need, without changing what the layers compute."""
-
-import copy
-from dataclasses import replace
+"""Balance the factors of a compressed network: gradient steps need factors of like size."""
 
 import torch
 from torch import Tensor, nn
 
-from workbench.network.network import Network, expect_network
-from workbench.plan.plan import PlanError
+from workbench.network.network import copy_model
+from workbench.plan.compressed import CompressedNetwork, expect_compressed
 
 
-def balance(network: Network) -> Network:
-    """The same network with balanced factors: every layer's answer stays the same, up to rounding.
+def balance(network: CompressedNetwork) -> CompressedNetwork:
+    """Return the network with balanced factors; every layer's output stays the same, up to rounding.
 
     The outer factors become orthogonal (a QR decomposition, whose other part goes into the core), then all factors of
     a layer are scaled to the same Frobenius norm. Factors that were fitted to data differ a lot in the size of their
@@ -19,22 +16,20 @@ def balance(network: Network) -> Network:
 
     Parameters
     ----------
-    network : decomposed; is not changed.
+    network : compressed.
 
     Raises
     ------
-    PlanError : if it was not decomposed.
+    TypeError : if it was not compressed.
     """
-    expect_network(network)
-    if network.plan is None:
-        raise PlanError(f"{network.name} was not decomposed: there are no factors to balance")
-    model = copy.deepcopy(network.model)
+    expect_compressed(network)
+    model = copy_model(network.model)
     with torch.no_grad():
         for part in network.plan:
             if part.decision != "keep":
                 layer = part.layer.shape
                 balance_factors(model.get_submodule(part.name), groups=layer.groups, transposed=layer.transposed)
-    return replace(network, model=model)
+    return network.with_model(model)
 
 
 def balance_factors(factors: nn.Module, *, groups: int = 1, transposed: bool = False) -> None:

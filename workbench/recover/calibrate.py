@@ -1,4 +1,4 @@
-r"""Recovery without labels and without gradients: every layer is fitted again to the outputs it had.
+r"""Calibrate a compressed network: fit every layer again to the outputs it had, without labels and gradients.
 
 In forward order, each layer's factors W (of the planned ranks) and bias b are chosen anew to minimise
 
@@ -22,121 +22,106 @@ References: Zhang, Zou, He, Sun, *Accelerating very deep convolutional networks 
 TPAMI 2016, sec. 3 (asymmetric reconstruction; their ReLU relaxation is exact in the limit); Izenman 1975.
 """
 
-import copy
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
 import torch
 
-from workbench.network.activations import Walk
-from workbench.network.data import evaluating
-from workbench.network.inputs import Inputs, inputs_of
-from workbench.network.network import Network, expect_network
-from workbench.plan.plan import LayerPlan, PlanError
+from workbench.network.activations import PairedActivations
+from workbench.network.inputs import Images, inputs_of
+from workbench.network.network import copy_model
+from workbench.plan.compressed import CompressedNetwork, expect_compressed
+from workbench.plan.plan import LayerPlan
+from workbench.progress import Progress, reporter
 from workbench.recover.balance import balance
-from workbench.recover.decompose import check_fit
 from workbench.recover.refit import Refit
 
-ROUNDS = 3
-"""How often the answers behind a ReLU are taken as wanted outputs where that costs nothing."""
+RELU_ROUNDS = 3
+"""Number of fits in which answers below zero behind a ReLU are taken as wanted outputs."""
 
 
 def calibrate(
-    smaller: Network,
-    network: Network,
-    images: Inputs,
+    compressed: CompressedNetwork,
+    images: Images,
     *,
     views: int = 1,
-    rounds: int = ROUNDS,
+    rounds: int = RELU_ROUNDS,
     kept: bool = True,
-    progress: Callable[[float, str], None] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Network:
-    """Fit every layer of a decomposed network to the original's outputs on unlabelled images.
+    progress: Progress | bool | None = None,
+) -> CompressedNetwork:
+    """Fit every layer of a compressed network to the original's outputs on unlabelled images.
 
     Parameters
     ----------
-    smaller, network : the decomposed network and the one it was made from; neither is changed.
-    images : a Split, whose labels are never looked at, or batches of inputs as the model takes them. From 16 on it
-        helps, hundreds are better.
-    views : how many crops and mirror images of each image of a Split to use, where images are larger than the input
-        (:class:`~workbench.network.inputs.Views`).
+    images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
+    views : number of crops and mirror images of each image to use, where images are larger than the input
+        (:class:`~workbench.network.inputs.InputBatches`).
     rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
     kept : whether layers that were not decomposed are fitted to their changed inputs too.
-    progress : called with (share done, layer name) before each layer.
-    cancelled : asked before each batch; if it says True, the layers so far are fitted and the rest is as it was.
+    progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
 
     Returns
     -------
-    Network with the same plan and shapes, its factors balanced
-    (:func:`~workbench.recover.balance.balance`), so that training can go on from it.
+    CompressedNetwork with the same plan and shapes, its factors balanced (:func:`~workbench.recover.balance.balance`),
+    so that training can go on from it.
 
     Raises
     ------
     ValueError : if there are no images, or of another shape.
-    PlanError : if `smaller` has no plan, or one for another network.
+    TypeError : if the network was not compressed.
     """
-    expect_network(smaller)
-    expect_network(network)
-    if smaller.plan is None:
-        raise PlanError(f"{smaller.name} was not decomposed: there is nothing to calibrate")
-    check_fit(network, smaller.plan)
-    batches = inputs_of(network, images, views)
-    model = copy.deepcopy(smaller.model)
-    parts = [part for part in smaller.plan if kept or part.decision != "keep"]
-    done = 0
-    with evaluating(network.model), evaluating(model), torch.no_grad():
-        walk = Walk(model, network.model, batches)
-        for part in sorted(parts, key=lambda part: walk.place(part.name)):
-            if progress:
-                progress(done / max(1, len(parts)), part.name)
-            if cancelled() or not _fit_layer(walk, part, rounds, cancelled):
-                break
-            done += 1
-    if progress:
-        progress(1.0, "")
+    expect_compressed(compressed)
+    original, report = compressed.original, reporter(progress)
+    batches = inputs_of(original, images, views=views)
+    model = copy_model(compressed.model)
+    parts = [part for part in compressed.plan if kept or part.decision != "keep"]
+    with torch.no_grad():
+        activations = PairedActivations(model, original.model, batches)
+        for done, part in enumerate(sorted(parts, key=lambda part: activations.place(part.name))):
+            share, name = done / len(parts), part.name
+            report(share, name)
+            _fit_layer(activations, part, rounds, partial(report, share, name))
+    report(1.0, "")
     # balanced, because the first gradient steps on fitted factors would ruin them
-    return balance(replace(smaller, model=model, source=f"{smaller.source}; calibrated"))
+    source = f"{compressed.source}; calibrated"
+    return balance(compressed.with_model(model, source=source, fitted=True, history=()))
 
 
-def _fit_layer(walk: Walk, part: LayerPlan, rounds: int, cancelled: Callable[[], bool]) -> bool:
-    """Fit one layer of the smaller network in place, and the norm behind it; False if it was cancelled before."""
-    original, made = (walk.models[side].get_submodule(part.name) for side in ("original", "smaller"))
-    problem = Refit.of(part, original, made, walk.norm_after(part.name) is not None)
+def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, check: Callable[[], None]) -> None:
+    """Fit one layer of the compressed network in place, and the norm behind it; `check` is called before each batch."""
+    original, made = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
+    problem = Refit.of(part, original, made, activations.norm_after(part.name) is not None)
     if problem is None:
-        return _move_norm(walk, part.name, cancelled)
-    for given, wanted in walk.pairs(part.name):
-        if cancelled():
-            return False
-        problem.see(given, wanted)
+        _move_norm(activations, part.name, check)
+        return
+    for given, wanted in activations.pairs(part.name):
+        check()
+        problem.add(given, wanted)
     problem.solve()
-    for _ in range(rounds if walk.rectified(part.name) else 0):
-        problem.forget_outputs()
-        for given, wanted in walk.pairs(part.name):
-            if cancelled():
-                return False
-            problem.see(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
+    for _ in range(rounds if activations.rectified(part.name) else 0):
+        problem.reset_outputs()
+        for given, wanted in activations.pairs(part.name):
+            check()
+            problem.add(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
         problem.solve()
-    norm = walk.norm_after(part.name)
+    norm = activations.norm_after(part.name)
     if norm is not None and problem.shift is not None:
-        mean = walk.models["smaller"].get_buffer(f"{norm}.running_mean")
+        mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")
         mean -= problem.shift.to(mean)
-    return True
 
 
-def _move_norm(walk: Walk, name: str, cancelled: Callable[[], bool]) -> bool:
-    """Move the statistics of the batch norm behind a layer that is not fitted; False if cancelled."""
-    behind = walk.norm_after(name)
-    norm = walk.models["smaller"].get_submodule(behind) if behind is not None else None
+def _move_norm(activations: PairedActivations, name: str, check: Callable[[], None]) -> None:
+    """Move the statistics of the batch norm behind a layer that is not fitted."""
+    behind = activations.norm_after(name)
+    norm = activations.models["compressed"].get_submodule(behind) if behind is not None else None
     mean, variance = (getattr(norm, which, None) for which in ("running_mean", "running_var"))
     if not isinstance(mean, torch.Tensor) or not isinstance(variance, torch.Tensor):
-        return True
-    layer = walk.models["smaller"].get_submodule(name)
+        return
+    layer = activations.models["compressed"].get_submodule(name)
     sums = torch.zeros(2, 2, len(mean), dtype=torch.float64)  # (now, before) x (values, squares)
     n = 0
-    for given, wanted in walk.pairs(name):
-        if cancelled():
-            return False
+    for given, wanted in activations.pairs(name):
+        check()
         for side, values in enumerate((layer(given), wanted)):
             flat = values.double().transpose(0, 1).flatten(1).cpu()
             sums[side] += torch.stack([flat.sum(1), flat.square().sum(1)])
@@ -146,4 +131,3 @@ def _move_norm(walk: Walk, name: str, cancelled: Callable[[], bool]) -> bool:
     mean += (means[0] - means[1]).to(mean)
     alive = before > 1e-12 * before.max().clamp(min=1e-30)
     variance *= torch.where(alive, now / before, 1.0).to(variance)
-    return True

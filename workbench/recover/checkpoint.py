@@ -1,4 +1,4 @@
-"""Where fine-tuning has got to, in one file: killed at any moment, it goes on as if nothing had happened.
+"""Save the state of fine-tuning to a file, from which it goes on exactly as if it had not stopped.
 
 A safetensors file with the weights, the best weights so far, the optimizer's tensors, and in its header as JSON the
 step, the epochs done and the settings. The order of the images, the augmentation and dropout are functions of the seed
@@ -17,9 +17,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from workbench.files import write_atomically
-from workbench.network.data import Accuracy
+from workbench.network.scores import Score
 
-VERSION = 1
+VERSION = 2
+"""Version of the file's layout."""
 
 
 class CheckpointError(ValueError):
@@ -28,40 +29,40 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of fine-tuning gave.
+    """The result of one epoch of training.
 
     Attributes
     ----------
     epoch : 1, 2, ...
-    loss : mean over the epoch's training images of what was made small: cross-entropy, or with a teacher the mixture.
-    validation : accuracy on the validation split; against the teacher's answers where that split has no labels.
+    loss : mean over the epoch's training images: cross-entropy, the mixture with a teacher, or that of distillation.
+    validation : score on the validation images, by labels or by the teacher's answers; None for distillation.
     learning_rate : that of the epoch's last step.
     seconds : wall time of training, without validation.
     """
 
     epoch: int
     loss: float
-    validation: Accuracy
+    validation: Score | None
     learning_rate: float
     seconds: float
 
     def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch}: loss {self.loss:.4f}, validation {self.validation}, "
-            f"learning rate {self.learning_rate:g}, {self.seconds:.1f} s"
-        )
+        score = f", validation {self.validation}" if self.validation else ""
+        rate = f"learning rate {self.learning_rate:g}"
+        return f"epoch {self.epoch}: loss {self.loss:.4f}{score}, {rate}, {self.seconds:.1f} s"
 
 
 @dataclass
-class Progress:
-    """How far training is: what is not in the weights and the optimizer.
+class TrainingState:
+    """How far training is, apart from the weights and the optimizer.
 
     Attributes
     ----------
     step : steps done, over all epochs.
     loss_sum, seconds : of the epoch that is going on.
     epochs : those done.
-    best : number of the epoch that was best on the validation split, 0 for none yet; kept only where it is asked for.
+    start : score of the network that training began with.
+    best : number of the epoch that was best on the validation images; 0 for the start.
     scaler : state of the gradient scaler of float16.
     """
 
@@ -69,6 +70,7 @@ class Progress:
     loss_sum: float = 0.0
     seconds: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)
+    start: Score | None = None
     best: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
 
@@ -76,17 +78,17 @@ class Progress:
 def save_checkpoint(
     path: Path,
     about: Mapping[str, Any],
-    progress: Progress,
+    progress: TrainingState,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write it, over the one before; it is never half there.
+    """Write the file, whole or not at all.
 
     Parameters
     ----------
     about : what must be the same when training goes on: settings, names, sizes; JSON values.
-    best : weights of the best epoch, empty if they are not kept.
+    best : weights of the best epoch.
     """
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"best.{key}": value for key, value in best.items()}
@@ -104,12 +106,12 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: Path, about: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, Tensor]]:
-    """Put weights and optimizer back as they were.
+) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Put weights and optimizer back as they were saved.
 
     Returns
     -------
-    How far it was, and the weights of the best epoch (empty if they are not kept).
+    How far it was, and the weights of the best epoch.
 
     Raises
     ------
@@ -146,8 +148,9 @@ def load_checkpoint(
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     values = head["progress"]
-    epochs = [Epoch(**{**epoch, "validation": Accuracy(**epoch["validation"])}) for epoch in values["epochs"]]
-    return Progress(**{**values, "epochs": epochs}), _under("best.", tensors)
+    epochs = [Epoch(**{**epoch, "validation": Score(**epoch["validation"])}) for epoch in values["epochs"]]
+    start = Score(**values["start"]) if values["start"] else None
+    return TrainingState(**{**values, "epochs": epochs, "start": start}), _under("best.", tensors)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,24 +1,24 @@
-"""Surgery: a network and a Plan -> a new network, in which the planned layers are sequences of smaller ones."""
+"""Decompose a network by a plan: replace the planned layers by sequences of smaller ones."""
 
-import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from workbench.kernels.tucker import Tucker1, Tucker2, relative_error, tucker1, tucker2
+from workbench.kernels.tucker import Tucker1, Tucker2, tucker1, tucker2
 from workbench.network.layers import CONVOLUTIONS, KINDS, kernel_of, weight_shape
-from workbench.network.network import Network, expect_network
+from workbench.network.network import Network, copy_model, expect_network
+from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import LayerPlan, Plan, PlanError
+from workbench.progress import Progress, reporter
 
 GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
-"""What the core takes over from the layer; the 1x1 factors around it have none of it but the groups."""
+"""Attributes that the core takes over from the layer; the 1x1 factors around it take the groups alone."""
 
 
-def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], None] | None = None) -> Network:
-    """A new network in which every planned layer is replaced by its factors; the given one is never changed.
+def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None = None) -> CompressedNetwork:
+    """Replace every planned layer of a network by its factors, in a copy.
 
     A Tucker-2 convolution becomes ``factor_in`` (1x1), ``core`` (with the stride, padding and dilation) and
     ``factor_out`` (1x1, with the bias), with nothing between them; a Tucker-1 layer becomes ``core`` and
@@ -28,11 +28,7 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
     ----------
     network : the one the plan was made for, or one of the same architecture.
     plan : from a policy, or edited, or read from JSON.
-    progress : called with (share done, layer name) before each layer.
-
-    Returns
-    -------
-    Network whose `plan` holds the measured error of each layer's kernel.
+    progress : called before each layer; raising `Cancelled` ends the decomposition.
 
     Raises
     ------
@@ -40,34 +36,26 @@ def decompose(network: Network, plan: Plan, *, progress: Callable[[float, str], 
 
     References: Kim et al., ICLR 2016, sec. 3.2.
     """
-    expect_network(network)
     check_fit(network, plan)
-    model = copy.deepcopy(network.model)
+    report = reporter(progress)
+    model = copy_model(network.model)
     work = [part for part in plan if part.decision != "keep"]
-    done: dict[str, LayerPlan] = {}
     for i, part in enumerate(work):
-        if progress:
-            progress(i / len(work), part.name)
-        module = model.get_submodule(part.name)
-        factors, error = factorise(module, part)
-        factors.train(module.training)
-        model = replace_module(model, part.name, factors)
-        done[part.name] = replace(part, measured_error=error)
-    if progress:
-        progress(1.0, "")
-    made = replace(plan, layers=tuple(done.get(part.name, part) for part in plan))
+        report(i / len(work), part.name)
+        model = replace_module(model, part.name, factorise(model.get_submodule(part.name), part))
+    report(1.0, "")
     source = f"{network.source}; decomposed ({plan.policy})"
-    return replace(network, model=model, plan=made, source=source, sha256="")
+    return CompressedNetwork.of(network, plan, model, source=source)
 
 
-def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Network:
-    """The decomposed network again, from its plan, its weights and the original architecture; nothing is unpickled.
+def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> CompressedNetwork:
+    """Make a compressed network again from its plan, its weights and the original architecture.
 
     Parameters
     ----------
-    network : of the original architecture; its own weights do not matter and are not changed.
-    plan : the decomposed network's plan, for instance from JSON.
-    state : the decomposed network's ``model.state_dict()``, for instance from a safetensors file.
+    network : of the original architecture.
+    plan : the compressed network's plan, for instance from JSON.
+    state : the compressed network's ``model.state_dict()``, for instance from a safetensors file.
 
     Raises
     ------
@@ -75,11 +63,10 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Networ
         naming the first key.
     """
     check_fit(network, plan)
-    model = copy.deepcopy(network.model)
+    model = copy_model(network.model)
     for part in plan:
         if part.decision != "keep":
-            module = model.get_submodule(part.name)
-            model = replace_module(model, part.name, factors_for(module, part).train(module.training))
+            model = replace_module(model, part.name, factors_for(model.get_submodule(part.name), part))
     expected = model.state_dict()
     for key in sorted(expected.keys() | state.keys()):
         if key not in state or key not in expected:
@@ -88,12 +75,14 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Networ
             have, want = tuple(state[key].shape), tuple(expected[key].shape)
             raise PlanError(f"the weights do not fit the plan: {key} has the shape {have}, not {want}")
     model.load_state_dict(dict(state))
-    source = f"rebuilt from weights and a plan ({plan.policy})"
-    return replace(network, model=model, plan=plan, sha256="", source=source)
+    return CompressedNetwork.of(network, plan, model, source=f"rebuilt from weights and a plan ({plan.policy})")
 
 
 def check_fit(network: Network, plan: Plan) -> None:
     """Raise PlanError, naming the layer and the mismatch, unless the plan fits the network."""
+    expect_network(network)
+    if not isinstance(plan, Plan):
+        raise TypeError(f"this takes a Plan, as wb.evbmf_plan returns it, not a {type(plan).__name__}")
     modules = dict(network.model.named_modules())
     for part in plan:
         module = modules.get(part.name)
@@ -111,36 +100,32 @@ def check_fit(network: Network, plan: Plan) -> None:
             )
 
 
-def factorise(module: nn.Module, part: LayerPlan) -> tuple[nn.Sequential, float]:
-    """The factors that replace one layer, and the relative error of the kernel they stand for."""
-    kernel = kernel_of(module, part.layer)
+def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
+    """Return the factors that replace one layer."""
+    assert part.rank_out is not None
     factors = factors_for(module, part)
-    pieces: dict[str, list[Tensor]] = {"factor_in": [], "core": [], "factor_out": []}
-    missed = 0.0
-    for group in kernel.chunk(part.layer.shape.groups):
-        assert part.rank_out is not None
+    pieces: dict[str, list[Tensor]] = {}
+    for group in kernel_of(module, part.layer).chunk(part.layer.shape.groups):
+        found: Tucker1 | Tucker2
         if part.rank_in is None:
-            found: Tucker1 | Tucker2 = tucker1(group, rank_out=part.rank_out)
+            found = tucker1(group, rank_out=part.rank_out)
         else:
             found = tucker2(group, rank_in=part.rank_in, rank_out=part.rank_out)
-        if isinstance(found, Tucker2):
-            pieces["factor_in"].append(found.factor_in.mT)
-        pieces["core"].append(found.core.transpose(0, 1) if part.layer.shape.transposed else found.core)
-        pieces["factor_out"].append(found.factor_out)
-        missed += (relative_error(group, found) * float(torch.linalg.vector_norm(group.double()))) ** 2
+            pieces.setdefault("factor_in", []).append(found.factor_in.mT)
+        core = found.core.transpose(0, 1) if part.layer.shape.transposed else found.core
+        pieces.setdefault("core", []).append(core)
+        pieces.setdefault("factor_out", []).append(found.factor_out)
     with torch.no_grad():
         for name, tensors in pieces.items():
-            if tensors:
-                weight = factors.get_parameter(f"{name}.weight")
-                weight.copy_(torch.cat(tensors).reshape(weight.shape))
+            weight = factors.get_parameter(f"{name}.weight")
+            weight.copy_(torch.cat(tensors).reshape(weight.shape))
         if isinstance(module.bias, Tensor):
             factors.get_parameter("factor_out.bias").copy_(module.bias)
-    norm = float(torch.linalg.vector_norm(kernel.double()))
-    return factors, missed**0.5 / norm if norm else 0.0
+    return factors
 
 
 def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
-    """The modules that replace one layer, with the right shapes and weights still to come."""
+    """Return the modules that replace one layer, with weights still to come."""
     shape, bias = part.layer.shape, module.bias is not None
     weight = module.weight
     assert isinstance(weight, Tensor)
@@ -170,13 +155,15 @@ def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
             parts["factor_in"] = make(
                 pointwise, shape.in_channels, rank_in, kernel_size=1, groups=shape.groups, bias=False
             )
-        parts["core"] = make(pointwise if flat else _kind(module), rank_in, rank_out, bias=False, **options)
+        core = parts["core"] = make(pointwise if flat else _kind(module), rank_in, rank_out, bias=False, **options)
+        if not flat and not shape.transposed:  # set apart from `padding`, and what other modes than zeros go by
+            core._reversed_padding_repeated_twice = list(module._reversed_padding_repeated_twice)  # type: ignore[assignment, arg-type]
         parts["factor_out"] = make(
             pointwise, rank_out, shape.out_channels, kernel_size=1, groups=shape.groups, bias=bias
         )
         if flat:
             parts["flat"] = nn.Flatten(1)
-    return nn.Sequential(parts).requires_grad_(weight.requires_grad)
+    return nn.Sequential(parts).requires_grad_(weight.requires_grad).eval()
 
 
 def _kind(module: nn.Module) -> type[nn.Module]:
@@ -184,7 +171,7 @@ def _kind(module: nn.Module) -> type[nn.Module]:
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
-    """Put `new` in the place of the module called `name`; the model itself has the empty name."""
+    """Return the model with `new` in the place of the module called `name`; the model itself has the empty name."""
     if not name:
         return new
     parent, _, child = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Recovery without labels by gradients: the smaller network learns to answer as the original does.
+"""Distil a compressed network: train it to answer as the original does, without labels.
 
 The loss is the divergence between softened answers plus the relative squared error of every layer's output, behind
 its ReLU if it has one. Factors are balanced first, batch norms keep their statistics, and the result is the
@@ -8,114 +8,113 @@ References: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network
 ICLR 2015.
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from workbench.network.activations import Walk
-from workbench.network.data import Split, evaluating
-from workbench.network.inputs import Inputs, inputs_of, random_view
-from workbench.network.network import Network, expect_network
-from workbench.plan.plan import PlanError
+from workbench.network.activations import PairedActivations
+from workbench.network.data import Split
+from workbench.network.inputs import Images, inputs_of, random_view
+from workbench.network.network import Network, copy_model
+from workbench.plan.compressed import CompressedNetwork, expect_compressed
+from workbench.progress import Cancelled, Progress, reporter
 from workbench.recover.balance import balance
+from workbench.recover.checkpoint import Epoch
 
 TEMPERATURE = 2.0
-FEATURES = 1.0
+"""Divisor of the logits before the divergence."""
+FEATURE_WEIGHT = 1.0
 """Weight of the layers' mean relative error beside the divergence of the answers."""
-
-AVERAGE = 0.99
-"""Decay of the moving average of the weights; less in the first steps."""
-
+AVERAGE_DECAY = 0.99
+"""Decay of the moving average of the weights, for each step; less in the first steps."""
 MOMENTUM = 0.9
-"""Of SGD. Adam's steps, of one size in all directions, undo a calibration before they can better it."""
-
-WARMING = 0.1
-"""Share of the training in which the learning rate rises from nothing."""
+"""Momentum of SGD. Adam's steps, of one size in all directions, undo a calibration before they can better it."""
+WARMUP_SHARE = 0.1
+"""Share of the training in which the learning rate rises from zero."""
 
 
 def distill(
-    smaller: Network,
-    network: Network,
-    images: Inputs,
+    compressed: CompressedNetwork,
+    images: Images,
     *,
     minutes: float | None = None,
     epochs: int | None = None,
     learning_rate: float = 3e-3,
     batch_size: int = 16,
     seed: int = 0,
-    progress: Callable[[float, str], None] | None = None,
-    losses: Callable[[float], None] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Network:
-    """Train a decomposed network on the original's answers and inner outputs, without labels.
+    on_epoch: Callable[[Epoch], object] | None = None,
+    progress: Progress | bool | None = None,
+) -> CompressedNetwork:
+    """Train a compressed network on the original's answers and inner outputs, without labels.
 
     Parameters
     ----------
-    smaller, network : the decomposed network (best calibrated before) and the original; neither is changed.
-    images : a Split, whose labels are never looked at; where its images are larger than the input, each is cut out at
-        random, rescaled and mirrored anew in each epoch. Or batches of inputs as the model takes them.
-    minutes, epochs : how long; give one of them. All of this call takes at most so many minutes, if a single step
-        does not take longer. With `epochs` the result is reproducible.
-    learning_rate : of SGD with momentum, at its highest; it falls along a cosine to zero. Five times as much made a
+    compressed : best calibrated before.
+    images : as the data hold them; labels are not looked at. Where images of a Split or a tensor are larger than the
+        input, each is cut out at random, rescaled and mirrored anew in each epoch.
+    minutes, epochs : how long; give one of them. With `epochs` the result is reproducible.
+    learning_rate : the highest of SGD with momentum; it falls along a cosine to zero. Five times as much made a
         calibrated GoogLeNet worse, within ten steps.
-    progress : called with (share done, the step's loss in words) after each step.
-    losses : called with each step's loss, before `progress`: for a curve.
-    cancelled : asked before each step; if it says True, the average so far is the result.
+    on_epoch : called with each :class:`~workbench.recover.checkpoint.Epoch` (without a validation score).
+    progress : called after each step; raising `Cancelled` ends the training, and the average so far is returned.
 
     Returns
     -------
-    Network with the same plan and shapes, its factors balanced.
+    CompressedNetwork with the same plan and shapes, its factors balanced, and its `history`.
 
     Raises
     ------
     ValueError : on settings that make no sense, no images, or a loss that is not finite.
-    PlanError : if `smaller` has no plan.
+    TypeError : if the network was not compressed.
     """
-    expect_network(smaller)
-    expect_network(network)
-    if smaller.plan is None:
-        raise PlanError(f"{smaller.name} was not decomposed: there is nothing to distill into it")
+    expect_compressed(compressed)
     _check_settings(minutes, epochs, learning_rate)
-    clock = _Clock(minutes)
-    student = balance(smaller).model.requires_grad_(True)
-    average = copy.deepcopy(student)
-    stream = _Stream(network, images, batch_size, torch.Generator().manual_seed(seed))
+    report = reporter(progress)
+    schedule = _Schedule(minutes)
+    student = balance(compressed).model.requires_grad_(True)
+    average = copy_model(student)
+    stream = _Stream(compressed.original, images, batch_size, torch.Generator().manual_seed(seed))
     trained = list(student.parameters())
     optimizer = torch.optim.SGD(trained, lr=learning_rate, momentum=MOMENTUM, nesterov=True)
-    clock.steps = None if epochs is None else epochs * len(stream)
-    with evaluating(network.model), evaluating(student):
-        match = _Match(student, network.model, [part.name for part in smaller.plan], next(stream.peek()))
-        with match:
-            for step, batch in enumerate(stream):
-                share = clock.share(step)
-                if share >= 1 or not clock.another(step) or cancelled():
-                    break
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * min(1.0, share / WARMING + 0.01) * _cosine(share)
-                loss = match.loss(batch)
-                if not bool(torch.isfinite(loss)):
-                    raise ValueError(
-                        "distillation diverged (the loss is no longer finite): take a smaller learning rate"
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(trained, 1.0)
-                optimizer.step()
-                _follow(average, student, min(AVERAGE, (step + 1) / (step + 10)))
-                if losses:
-                    losses(float(loss.detach()))
-                if progress:
-                    progress(min(1.0, clock.share(step + 1)), f"loss {float(loss.detach()):.3f}")
-    if progress and minutes is not None and not cancelled():
-        progress(1.0, "the time is over")
-    for made, given in zip(average.parameters(), smaller.model.parameters(), strict=True):
+    schedule.steps = None if epochs is None else epochs * len(stream)
+    names = [part.name for part in compressed.plan]
+    history: list[Epoch] = []
+    losses: list[float] = []
+    began = time.perf_counter()
+    with _Match(student, compressed.original.model, names, next(iter(stream.batches))) as match:
+        for step, batch in enumerate(stream):
+            share = schedule.share(step)
+            if share >= 1 or not schedule.has_time(step):
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * min(1.0, share / WARMUP_SHARE + 0.01) * _cosine(share)
+            loss = match.loss(batch)
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise ValueError("distillation diverged (the loss is no longer finite): take a smaller learning rate")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            _follow(average, student, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
+            try:
+                if (step + 1) % len(stream) == 0:
+                    mean, rate = sum(losses[-len(stream) :]) / len(stream), optimizer.param_groups[0]["lr"]
+                    history.append(Epoch(len(history) + 1, mean, None, rate, time.perf_counter() - began))
+                    began = time.perf_counter()
+                    if on_epoch:
+                        on_epoch(history[-1])
+                report(min(1.0, schedule.share(step + 1)), f"loss {losses[-1]:.3f}")
+            except Cancelled:
+                break
+    for made, given in zip(average.parameters(), compressed.model.parameters(), strict=True):
         made.requires_grad_(given.requires_grad)
-    return replace(smaller, model=average, source=f"{smaller.source}; distilled")
+    source = f"{compressed.source}; distilled"
+    return compressed.with_model(average, source=source, history=tuple(history), fitted=True)
 
 
 def _check_settings(minutes: float | None, epochs: int | None, learning_rate: float) -> None:
@@ -127,7 +126,7 @@ def _check_settings(minutes: float | None, epochs: int | None, learning_rate: fl
 
 
 @dataclass
-class _Clock:
+class _Schedule:
     """How much of the training is done, by time or by steps."""
 
     minutes: float | None
@@ -141,8 +140,8 @@ class _Clock:
         assert self.minutes is not None
         return (time.perf_counter() - self.started) / (60 * self.minutes)
 
-    def another(self, step: int) -> bool:
-        """Whether there is time for one more step of the usual length."""
+    def has_time(self, step: int) -> bool:
+        """Whether one more step of the mean length fits."""
         now = time.perf_counter()
         if step == 0:
             self.first = now
@@ -152,64 +151,61 @@ class _Clock:
 
 
 class _Stream:
-    """Endless batches of inputs in a new order each epoch; of a split, in new views."""
+    """Endless batches of inputs, in a new order and in new views each epoch where images can be drawn by index."""
 
-    def __init__(self, network: Network, images: Inputs, batch_size: int, generator: torch.Generator) -> None:
-        self.network, self.images, self.size, self.generator = network, images, batch_size, generator
+    def __init__(self, network: Network, images: Images, batch_size: int, generator: torch.Generator) -> None:
+        self.network, self.size, self.generator = network, batch_size, generator
         self.batches = inputs_of(network, images, batch_size=batch_size)
-        self.count = -(-len(images) // batch_size) if isinstance(images, Split) else sum(1 for _ in self.batches)
+        self.images = self.batches.images.images if isinstance(self.batches.images, Split) else self.batches.images
 
     def __len__(self) -> int:
         """Steps in an epoch."""
-        return self.count
-
-    def peek(self) -> Iterator[Tensor]:
-        return iter(self.batches)
+        return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
         while True:
-            if isinstance(self.images, Split):
-                order = torch.randperm(len(self.images), generator=self.generator)
-                for index in order.split(self.size):
-                    yield random_view(self.network, self.images.images[index], self.generator)
-            else:
+            if isinstance(self.images, tuple):
                 yield from self.batches
+            else:
+                for index in torch.randperm(len(self.images), generator=self.generator).split(self.size):
+                    yield random_view(self.network, self.images[index], self.generator)
 
 
 class _Match:
     """The loss between two networks on a batch; while entered, hooks see the layers' outputs."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, names: list[str], batch: Tensor) -> None:
-        self.student, self.teacher, self.names = student, teacher, names
+        self.student, self.teacher, self.names = student, copy_model(teacher), names  # it gets hooks
         with torch.no_grad():
-            walk = Walk(teacher, teacher, [batch[:1]])
-        self.rectified = {name: walk.rectified(name) for name in names}
+            activations = PairedActivations(self.teacher, self.teacher, [batch[:1]])
+        self.rectified = {name: activations.rectified(name) for name in names}
         self.wanted: dict[str, list[Tensor]] = {}
         self.terms: list[Tensor] = []
         self.hooks: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_Match":
         for name in self.names:
-            for model, see in ((self.teacher, self._see_wanted), (self.student, self._see_made)):
-                self.hooks.append(model.get_submodule(name).register_forward_hook(see(name)))
+            for model, hook in ((self.teacher, self._wanted_hook), (self.student, self._made_hook)):
+                self.hooks.append(model.get_submodule(name).register_forward_hook(hook(name)))
+        return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self.hooks:
             hook.remove()
 
-    def _see_wanted(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def see(_: nn.Module, given: object, output: Tensor) -> None:
+    def _wanted_hook(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_: nn.Module, given: object, output: Tensor) -> None:
             self.wanted.setdefault(name, []).append(output.relu() if self.rectified[name] else output.clone())
 
-        return see
+        return hook
 
-    def _see_made(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def see(_: nn.Module, given: object, output: Tensor) -> None:
+    def _made_hook(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_: nn.Module, given: object, output: Tensor) -> None:
             wanted = self.wanted[name].pop(0)
             error = (output.relu() if self.rectified[name] else output) - wanted
             self.terms.append(error.square().sum() / wanted.square().sum().clamp(min=1e-12))
 
-        return see
+        return hook
 
     def loss(self, batch: Tensor) -> Tensor:
         """Divergence of softened answers, and the mean relative squared error of the layers' outputs."""
@@ -220,7 +216,7 @@ class _Match:
         made = (self.student(batch) / TEMPERATURE).log_softmax(1)
         divergence: Tensor = (wanted.exp() * (wanted - made)).sum(1).mean() * TEMPERATURE**2
         layers = torch.stack(self.terms).mean() if self.terms else torch.zeros(())
-        return divergence + FEATURES * layers
+        return divergence + FEATURE_WEIGHT * layers
 
 
 def _cosine(share: float) -> float:

@@ -1,4 +1,4 @@
-"""Recovery with labels, or from the original network's answers: gradient descent over the whole network."""
+"""Fine-tune a network: gradient descent over all of it, by labels, by the original's answers, or both."""
 
 import hashlib
 import logging
@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from workbench.network.data import Data, Split, accuracy, check_labels, evaluating, fitting_batch
-from workbench.network.network import Network, expect_network
+from workbench.network.data import Data, Split
+from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.scores import Score, accuracy, answers, check_labels
+from workbench.progress import Cancelled, Progress, reporter
 from workbench.recover.augmentation import augmented
-from workbench.recover.checkpoint import Epoch, Progress, load_checkpoint, save_checkpoint
+from workbench.recover.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from workbench.recover.losses import losses
 from workbench.recover.processes import BATCH_NORMS, Processes
 from workbench.recover.recipe import Recipe
@@ -25,67 +27,92 @@ from workbench.recover.recipe import Recipe
 __all__ = ["Epoch", "finetune"]
 
 log = logging.getLogger(__name__)
+N = TypeVar("N", bound=Network)
+
+HELD_OUT_SHARE = 0.1
+"""Share of the training images that is held out to choose by, where the data have no validation images."""
 
 
 def finetune(
-    network: Network,
+    network: N,
     data: Data,
     *,
     recipe: Recipe | None = None,
     teacher: Network | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
-    cancelled: Callable[[], bool] = lambda: False,
-    progress: Callable[[float], None] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
-) -> Iterator[Epoch]:
-    """Train a (decomposed) network in place on ``data.train``, one result an epoch; ``data.test`` is never touched.
+) -> N:
+    """Train a copy of a network on ``data.train`` and return it at its best epoch; ``data.test`` is never touched.
 
-    Without further settings it is the paper's: SGD with momentum, the learning rate divided by 10 every 5 epochs. The
-    network that `decompose` was given shares no weights with its result and so stays as it is; it can be the teacher.
-    Where several processes run this together (``accelerate launch``), each takes its share of every batch, and all end
-    with the same weights.
+    The network that was given counts as epoch 0: what is returned is never worse by the validation images. Without
+    validation images a tenth of the training images is held out for that. Without further settings the recipe is the
+    paper's: SGD with momentum, the learning rate divided by 10 every 5 epochs. Where several processes run this
+    together (``accelerate launch``), each takes its share of every batch, and all end with the same weights.
 
     Parameters
     ----------
-    network : trained in place, where its weights are; its training mode is put back after every epoch.
     recipe : all settings; None for the paper's.
     settings : those of :class:`~workbench.recover.recipe.Recipe` by name, over those of `recipe`: `epochs`,
-        `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip`, `keep_best` and so on.
+        `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip` and so on.
     teacher : a network, usually the original, whose softened answers on the same inputs are learned too: together with
-        the labels, or alone from images without any (:meth:`Split.unlabelled`).
-    checkpoint : a file to which the state of training is written as it goes on. If it is there already, training goes
-        on from it, bit by bit as if it had never stopped, and the epochs done before are yielded again.
-    checkpoint_seconds : it is written when so much time has passed since the last, and after every epoch. If it cannot
-        be written, the log says so and training goes on.
-    cancelled : asked before every batch; if it says True, training stops there and nothing more is yielded. The
-        weights are then those of the last step taken (with `keep_best`, of the best epoch, if there was one).
-    progress : called with the share of all steps done after every batch.
+        the labels, or alone from images without any; then a compressed network's original is the default.
+    checkpoint : a file to which the state of training is written as it goes on. If it exists, training goes on from it,
+        bit by bit as if it had never stopped, and the epochs done before are reported again.
+    checkpoint_seconds : seconds between two writes; it is also written after every epoch. If it cannot be written, the
+        log says so and training goes on.
+    on_epoch : called with each :class:`Epoch`.
+    progress : called after every batch; raising `Cancelled` ends the training, and the best epoch so far is returned.
 
-    Yields
-    ------
-    Epoch
+    Returns
+    -------
+    A network of the same kind, with the epochs done in its `history`.
 
     Raises
     ------
     TypeError : on settings that there are not.
-    ValueError : on settings that make no sense, labels the network has no output for, or a loss that is not finite.
+    ValueError : on settings that make no sense, no images to learn from, labels the network has no output for, or a
+        loss that is not finite.
     CheckpointError : if the checkpoint is damaged, or of another training.
 
     References: Kim et al., ICLR 2016, sec. 4 (base learning rate 1e-3, divided by 10 every 5 or 10 epochs).
     """
     expect_network(network)
     recipe = Recipe.of(**settings) if recipe is None else replace(recipe, **settings)
-    if not len(data.train):
-        raise ValueError(f"{data.name} has no training images")
-    if teacher is None and not data.train.labelled:
-        raise ValueError(f"{data.name} has training images without a label: give a teacher to learn from")
-    if teacher is None and not data.validation.labelled:
-        raise ValueError(f"the validation split of {data.name} has no labels: give a teacher to compare with")
-    training = _Training(network, data, recipe, teacher, cancelled, progress)
+    if recipe.batch_norm == "auto":
+        recipe = replace(recipe, batch_norm="frozen" if network.fitted else "train")
+    train, validation = _splits(data)
+    if teacher is None and not (train.labelled and validation.labelled):
+        teacher = network.original
+        if teacher is None:
+            raise ValueError(f"{data.name} has images without a label: give a teacher to learn from")
+    training = _Training(network, train, validation, data.name, recipe, teacher, reporter(progress))
     if checkpoint is not None:
         training.keep_in(Path(checkpoint), checkpoint_seconds)
-    return training.run()
+    training.run(on_epoch or (lambda epoch: None))
+    source = f"{network.source}; fine-tuned" if training.done.best else network.source
+    changes = {"source": source, "history": tuple(training.done.epochs)}
+    return network.with_model(training.model, **changes)
+
+
+def _splits(data: Data) -> tuple[Split, Split]:
+    """Images to learn from and images to choose by."""
+    if not len(data.train):
+        raise ValueError(f"{data.name} has no training images")
+    if len(data.validation):
+        return data.train, data.validation
+    count = max(1, round(HELD_OUT_SHARE * len(data.train)))
+    if count == len(data.train):
+        raise ValueError(f"{data.name} has {count} training image and no validation images: there is none to choose by")
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    kept, held = order[count:].sort().values, order[:count].sort().values
+    split = data.train
+    return (
+        Split(split.images[kept], split.labels[kept], split.name),
+        Split(split.images[held], split.labels[held], "validation"),
+    )
 
 
 class _Training:
@@ -94,21 +121,22 @@ class _Training:
     def __init__(
         self,
         network: Network,
-        data: Data,
+        train: Split,
+        validation: Split,
+        name: str,
         recipe: Recipe,
         teacher: Network | None,
-        cancelled: Callable[[], bool],
-        progress: Callable[[float], None] | None,
+        report: Progress,
     ) -> None:
-        self.network, self.recipe, self.teacher = network, recipe, teacher
-        self.train, self.validation, self.name = data.train, data.validation, data.name
-        self.cancelled, self.tell = cancelled, progress
-        self.model = network.model
+        self.recipe, self.teacher, self.report = recipe, teacher, report
+        self.train, self.validation, self.name = train, validation, name
+        self.model = copy_model(network.model)
+        self.network = network.with_model(self.model)  # to score with
         self.processes = Processes()
         self.steps = -(-len(self.train) // recipe.batch_size)  # of one epoch
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = recipe.optimizer_for(self.parameters)
-        self.done = Progress()
+        self.done = TrainingState()
         self.best: dict[str, Tensor] = {}
         self.file: Path | None = None
         self.pause, self.saved = 0.0, time.monotonic()
@@ -116,7 +144,7 @@ class _Training:
         self.scaler = torch.amp.GradScaler(network.device.type, enabled=self.low == torch.float16)
 
     def keep_in(self, file: Path, pause: float) -> None:
-        """Go on from the file if it is there, and write to it from now on."""
+        """Go on from the file if it exists, and write to it from now on."""
         self.file, self.pause = file, pause
         if file.exists():
             self.done, self.best = load_checkpoint(file, self.about(), self.model, self.optimizer)
@@ -125,37 +153,40 @@ class _Training:
         self.processes.wait()  # nobody writes before all have read
 
     def about(self) -> dict[str, Any]:
-        """What must be the same for training to go on."""
+        """Return what must be the same for training to go on."""
         labels = self.train.labels.cpu().contiguous().view(torch.uint8)
         seen = hashlib.blake2b(labels.numpy().data, digest_size=8).hexdigest()
         teacher = self.teacher.name if self.teacher else None
         about = {"network": self.network.name, "teacher": teacher, "data": self.name, "training labels": seen}
         return {**about, "training images": len(self.train), **self.recipe.to_dict()}
 
-    def run(self) -> Iterator[Epoch]:
+    def run(self, on_epoch: Callable[[Epoch], object]) -> None:
+        """Train to the end, or until it is cancelled; the model then has its best weights."""
         self.processes.begin_alike(self.model)
         if not self.validation.labelled:
             assert self.teacher is not None
-            self.validation = _answered_by(self.teacher, self.validation)
-        yield from tuple(self.done.epochs) if len(self.done.epochs) < self.recipe.epochs else self.done.epochs[:-1]
+            labels = answers(self.teacher, self.validation)
+            self.validation = Split(self.validation.images, labels, self.validation.name)
+        if self.done.start is None:
+            self.done.start = self.score()
+            self.best = self.weights()
         try:
+            for epoch in self.done.epochs:
+                on_epoch(epoch)
             while len(self.done.epochs) < self.recipe.epochs:
                 with self.training_mode(), self.processes.one_batch_norm(self.model):
-                    if not self.epoch():
-                        self.save()
-                        return
-                self.score()
+                    self.epoch()
+                self.end_epoch()
                 self.save()
-                if len(self.done.epochs) < self.recipe.epochs:
-                    yield self.done.epochs[-1]
+                on_epoch(self.done.epochs[-1])
+        except Cancelled:
+            self.save()
         finally:
-            if self.best:
-                self.model.load_state_dict(self.best)
-        yield self.done.epochs[-1]
+            self.model.load_state_dict(self.best)
+            self.model.eval()
 
     @contextmanager
     def training_mode(self) -> Iterator[None]:
-        modes = [(module, module.training) for module in self.model.modules()]
         self.model.train()
         if self.recipe.batch_norm == "frozen":
             for module in self.model.modules():
@@ -164,11 +195,10 @@ class _Training:
         try:
             yield
         finally:
-            for module, training in modes:
-                module.training = training
+            self.model.eval()
 
-    def epoch(self) -> bool:
-        """Train to the end of the epoch; False if it was cancelled before."""
+    def epoch(self) -> None:
+        """Train to the end of the epoch."""
         started = time.perf_counter()
         number = len(self.done.epochs)
         first = self.done.step - number * self.steps  # all of them, if it was stopped before the score
@@ -179,21 +209,25 @@ class _Training:
         before = self.done.seconds
         try:
             for piece in pieces[first:]:
-                if not self.step(piece):
-                    return False
+                self.step(piece)
                 self.done.seconds = before + time.perf_counter() - started
                 if self.file and time.monotonic() - self.saved >= self.pause:
                     self.save()
         finally:
             self.done.seconds = before + time.perf_counter() - started
-        return True
 
-    def step(self, piece: Tensor) -> bool:
-        """One step on the images with these indices, over all processes; False if one of them was cancelled."""
+    def step(self, piece: Tensor) -> None:
+        """Take one step on the images with these indices, over all processes; raise `Cancelled` in all or none."""
         device = self.network.device
-        if any(self.processes.sum([float(self.cancelled())], device)):
-            return False
-        rate = self.recipe.rate(self.done.step, self.steps)
+        done, epochs = self.done.step, self.recipe.epochs
+        cancelled = 0.0
+        try:
+            self.report(done / (self.steps * epochs), f"epoch {len(self.done.epochs) + 1} of {epochs}")
+        except Cancelled:
+            cancelled = 1.0
+        if any(self.processes.sum([cancelled], device)):
+            raise Cancelled
+        rate = self.recipe.rate(done, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.loss(self.processes.share(piece))
@@ -201,7 +235,7 @@ class _Training:
         if not math.isfinite(value):
             raise ValueError(
                 f"training diverged in epoch {len(self.done.epochs) + 1} (the loss is no longer finite): "
-                "begin again from the network before it, with a smaller learning rate"
+                "take a smaller learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss / len(piece)).backward()
@@ -213,12 +247,9 @@ class _Training:
         self.scaler.update()
         self.done.loss_sum += value
         self.done.step += 1
-        if self.tell:
-            self.tell(self.done.step / (self.steps * self.recipe.epochs))
-        return True
 
     def loss(self, mine: Tensor) -> Tensor:
-        """Sum of the losses of the images with these indices; what is random in it depends on seed and step alone."""
+        """Sum the losses of the images with these indices; what is random depends on seed and step alone."""
         recipe, device = self.recipe, self.network.device
         images, labels = self.train.images[mine], self.train.labels[mine]
         of_step = f"{recipe.seed} {self.done.step} {self.processes.index}".encode()
@@ -226,23 +257,23 @@ class _Training:
         if recipe.flip or recipe.shift:
             chance = torch.Generator().manual_seed(seed)
             images = augmented(images, chance, flip=recipe.flip, shift=recipe.shift)
-        answers = None
+        taught = None
         with self.autocast():
             if self.teacher is not None:
-                with evaluating(self.teacher.model), torch.no_grad():
-                    answers = self.teacher.model(self.teacher.inputs(images)).to(device)
+                with torch.no_grad():
+                    taught = self.teacher.model(self.teacher.inputs(images)).to(device)
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(seed)  # for dropout
                 outputs = self.model(self.network.inputs(images))
         check_labels(outputs, labels, self.train.name)
-        if answers is not None and answers.shape != outputs.shape:
+        if taught is not None and taught.shape != outputs.shape:
             assert self.teacher is not None
             raise ValueError(
-                f"the teacher {self.teacher.name} has {answers.shape[1]} classes, {self.network.name} has "
+                f"the teacher {self.teacher.name} has {taught.shape[1]} classes, {self.network.name} has "
                 f"{outputs.shape[1]}: a network learns from one with the same classes"
             )
         each = losses(
-            outputs, labels.to(device), answers, temperature=recipe.temperature, label_weight=recipe.label_weight
+            outputs, labels.to(device), taught, temperature=recipe.temperature, label_weight=recipe.label_weight
         )
         return each.sum()
 
@@ -250,16 +281,25 @@ class _Training:
         """Mixed precision where it was asked for and there is a GPU for it."""
         return torch.autocast(self.network.device.type, self.low) if self.low else nullcontext()
 
-    def score(self) -> None:
-        """End an epoch: its accuracy, and whether it was the best."""
-        score = accuracy(self.network, self.validation)
+    def score(self) -> Score:
+        """Score the model on the images to choose by."""
+        return accuracy(self.network, self.validation)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the model's present weights."""
+        return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+
+    def end_epoch(self) -> None:
+        """Score the epoch, and keep its weights if none before was better."""
+        score = self.score()
         number = len(self.done.epochs) + 1
         rate, loss = self.recipe.rate(self.done.step - 1, self.steps), self.done.loss_sum / len(self.train)
+        scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
         self.done.epochs.append(Epoch(number, loss, score, rate, self.done.seconds))
         self.done.loss_sum = self.done.seconds = 0.0
-        if self.recipe.keep_best and score.top1 >= max(epoch.validation.top1 for epoch in self.done.epochs):
+        if all(score.top1 >= before.top1 for before in scores if before is not None):
             self.done.best = number
-            self.best = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+            self.best = self.weights()
 
     def save(self) -> None:
         """Write the checkpoint, if there is one to be written and this process is the one that writes."""
@@ -277,15 +317,6 @@ def _low_precision(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _answered_by(teacher: Network, split: Split) -> Split:
-    """The same images with the teacher's first answers as labels."""
-    found = []
-    with evaluating(teacher.model), torch.inference_mode():
-        for images, _ in split.batches(fitting_batch(teacher.input_shape)):
-            found.append(teacher.model(teacher.inputs(images)).argmax(dim=1).cpu())
-    return Split(split.images, torch.cat(found), split.name)
 
 
 if __name__ == "__main__":  # `accelerate launch -m workbench.recover.finetune`: the command line stands above

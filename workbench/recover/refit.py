@@ -1,4 +1,4 @@
-"""The least-squares problem of one layer: which of its factors are fitted, on which features, group by group."""
+"""Fit the factors of one layer by least squares, group by group."""
 
 from math import prod
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from workbench.kernels.regression import MAX_SWEEPS, Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
 from workbench.network.layers import kernel_of
-from workbench.network.moments import ENTRIES, Moments, patches, pick_places, rows
+from workbench.network.moments import MAX_PATCH_NUMBERS, Moments, patches, pick_places, rows
 from workbench.plan.plan import LayerPlan
 
-LARGEST = 5200
-"""Most inputs of a problem (512 channels in 3x3 have 4608); above it the outer factors stay and the rest is fitted."""
+MAX_INPUTS = 5200
+"""Inputs of a problem (512 channels in 3x3 have 4608) above which the outer factors stay and the rest is fitted."""
 
-AGAIN = 3
+LATER_SWEEPS = 3
 """Sweeps over the Tucker-2 factors in later fits, which begin where the one before ended."""
 
-POSITIONS = 400
-"""Most positions of one image's map that are looked at; neighbours say nearly the same."""
+MAX_POSITIONS = 400
+"""Positions of one image's map that are looked at; neighbours say nearly the same."""
 
 
 class Refit:
@@ -49,11 +49,11 @@ class Refit:
         taps, inputs = prod(layer.shape.kernel_size), layer.shape.in_channels // layer.shape.groups
         bias = isinstance(dense.bias, Tensor)
         if part.decision == "keep":
-            small = inputs * taps <= LARGEST and not layer.shape.transposed
+            small = inputs * taps <= MAX_INPUTS and not layer.shape.transposed
             sound = layer.method != "keep" and type(made) is type(dense)
             return cls(part, dense, made, 0, centred=bias or norm_after) if small and sound else None
         sizes = [inputs * taps, (part.rank_in or inputs) * taps, part.rank_out or 0]
-        level = 2 if layer.shape.transposed else next((i for i, n in enumerate(sizes) if n <= LARGEST), 2)
+        level = 2 if layer.shape.transposed else next((i for i, n in enumerate(sizes) if n <= MAX_INPUTS), 2)
         return cls(part, dense, made, level, centred=bias or norm_after)
 
     def _prior(self) -> Tensor:
@@ -75,13 +75,13 @@ class Refit:
             return rows(seen, places, flat=not self.shape.kernel_size)
         return patches(self.dense if self.level == 0 else self.made.get_submodule("core"), seen, places)
 
-    def see(self, given: Tensor, wanted: Tensor, *, again: bool = False) -> None:
+    def add(self, given: Tensor, wanted: Tensor, *, again: bool = False) -> None:
         """Add a batch: the first half of its images to one half of the sums, the rest to the other."""
         flat = isinstance(self.dense, nn.Linear)
         positions = 1 if flat else prod(wanted.shape[2:])
-        places = pick_places(positions, POSITIONS)
-        per_image = min(positions, POSITIONS)
-        step = max(1, ENTRIES // max(1, per_image * self.prior.shape[1] * self.shape.groups))
+        places = pick_places(positions, MAX_POSITIONS)
+        per_image = min(positions, MAX_POSITIONS)
+        step = max(1, MAX_PATCH_NUMBERS // max(1, per_image * self.prior.shape[1] * self.shape.groups))
         middle = (len(given) + 1) // 2
         for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
             for start in range(begin, end, step):
@@ -92,10 +92,10 @@ class Refit:
                 for moments, mine, answer in groups:
                     (moments.add_outputs if again else moments.add)(half, mine, answer)
 
-    def forget_outputs(self) -> None:
+    def reset_outputs(self) -> None:
         """Begin the sums over the wanted outputs again."""
         for moments in self.moments:
-            moments.forget_outputs()
+            moments.reset_outputs()
 
     def solve(self) -> None:
         """Fit, and write the weights and the bias into the smaller network's layer."""
@@ -136,7 +136,7 @@ class Refit:
             rank_in=part.rank_in,
             rank_out=part.rank_out,
             start=start,
-            max_sweeps=MAX_SWEEPS if start is None else AGAIN,
+            max_sweeps=MAX_SWEEPS if start is None else LATER_SWEEPS,
         )
         self.inner[group] = inner
         weight = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)

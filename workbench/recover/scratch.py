@@ -1,20 +1,21 @@
-"""The baseline of the paper's comparison: the same architecture, trained from Gaussian initialisation."""
+"""Initialise a network with Gaussian weights: the baseline of the paper's comparison."""
 
-import copy
-from dataclasses import replace
 from math import prod, sqrt
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from workbench.network.network import Network, expect_network
+from workbench.network.network import Network, copy_model, expect_network
+
+N = TypeVar("N", bound=Network)
 
 LINEAR_TO_NEXT = ("factor_in", "core")
 """Parts of a factorised layer that another part follows with nothing between them."""
 
 
-def from_scratch(network: Network, *, seed: int = 0) -> Network:
-    """The same architecture with Gaussian weights, to be trained by `finetune`; the given network is not changed.
+def from_scratch(network: N, *, seed: int = 0) -> N:
+    """Return the same architecture with Gaussian weights, to be trained by `finetune`.
 
     Every convolution and linear layer gets zero-mean Gaussian weights and no bias. Their variance is 2 / (inputs of one
     output), which keeps the size of the signal through a ReLU, and half of that for the parts of a factorised layer
@@ -31,7 +32,7 @@ def from_scratch(network: Network, *, seed: int = 0) -> Network:
     References: Kim et al., ICLR 2016, sec. 4 (the comparison); He et al., ICCV 2015, sec. 2.2 (the variance).
     """
     expect_network(network)
-    model = copy.deepcopy(network.model)
+    model = copy_model(network.model)
     generator = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
@@ -50,7 +51,8 @@ def from_scratch(network: Network, *, seed: int = 0) -> Network:
                 f"{name or 'the model'} is a {type(module).__name__}, which has no Gaussian initialisation here"
             )
     source = f"Gaussian initialisation (seed {seed})"
-    return replace(network, model=model, source=source, sha256="", random_weights=True)
+    changes = {"source": source, "sha256": "", "random_weights": True, "history": (), "fitted": False}
+    return network.with_model(model, **changes)
 
 
 def _inputs(module: nn.Module, weight: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""An SQLite file that several processes use at once: opened only if it is sound, and every failure said in a sentence.
+"""Open an SQLite file of runs that several processes use at once, and say every failure in a sentence.
 
 Write-ahead logging, so that readers never wait; every change is one transaction, on the disk when it ends.
 """
@@ -12,8 +12,8 @@ from urllib.parse import quote
 APPLICATION = 0x57424348
 """SQLite's application_id of a run store."""
 
-SCHEMA = 1
-"""SQLite's user_version of a run store; goes up when the tables change."""
+SCHEMA = 2
+"""SQLite's user_version of a run store. Version 1 had scores in percent, and neither kinds nor notes of stages."""
 
 TABLES = """
 CREATE TABLE run (
@@ -42,13 +42,15 @@ CREATE TABLE stage (
     top1 REAL NOT NULL,
     top5 REAL NOT NULL,
     n INTEGER NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'accuracy',
+    note TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run, name, split)
 );
 """
 
 
 class StoreError(ValueError):
-    """A store that cannot be used, or a run that it cannot keep; the sentence says what and why."""
+    """A store that cannot be used, or a run that it cannot keep, in a sentence."""
 
 
 class Database:
@@ -77,14 +79,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """One consistent look, whatever others write meanwhile."""
-        with self._said(), closing(self._connect("ro")) as connection:
+        with self._translated(), closing(self._connect("ro")) as connection:
             connection.execute("BEGIN")
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is on the disk when the block ends, or none of it if the block raises."""
-        with self._said(), closing(self._connect("rw")) as connection:
+        with self._translated(), closing(self._connect("rw")) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -100,7 +102,7 @@ class Database:
         return sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
 
     def _sound(self) -> bool:
-        """Whether it is a whole run store; False if it has no tables yet. Reading changes nothing in the file."""
+        """Whether it is a whole run store, upgraded if it is an old one; False if it has no tables yet."""
         with self.reading() as connection:
             (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -117,12 +119,24 @@ class Database:
                 f"{self.path.name} was written by a newer workbench (schema {schema}, this one knows {SCHEMA}): "
                 "it is left as it is"
             )
-        if schema != SCHEMA or not {"run", "stage"} <= tables:
+        if not schema >= 1 or not {"run", "stage"} <= tables:
             raise StoreError(f"{self.path.name} is damaged (it lacks tables): it is left as it is")
+        if schema < SCHEMA:
+            self._upgrade()
         return True
 
+    def _upgrade(self) -> None:
+        """Bring a file of version 1 to the present one, in one transaction."""
+        with self.writing() as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (1,):
+                return  # another process was quicker
+            connection.execute("ALTER TABLE stage ADD COLUMN kind TEXT NOT NULL DEFAULT 'accuracy'")
+            connection.execute("ALTER TABLE stage ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+            connection.execute("UPDATE stage SET top1 = top1 / 100, top5 = top5 / 100")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
     def _create(self) -> None:
-        with self._said(), closing(self._connect("rwc")) as connection:
+        with self._translated(), closing(self._connect("rwc")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         with self.writing() as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
@@ -133,8 +147,8 @@ class Database:
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
-        """SQLite's errors as sentences."""
+    def _translated(self) -> Iterator[None]:
+        """Raise SQLite's errors as sentences."""
         try:
             yield
         except sqlite3.Error as error:

@@ -1,63 +1,84 @@
-"""One compression that was tried, and several of them: as a table, side by side, and the ones worth looking at."""
+"""A run: one compression with its plan, costs and scores at each stage; and tables of several runs."""
 
-import csv
-import io
 import json
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from workbench.network.data import Accuracy
+from workbench.network.network import Network
+from workbench.network.scores import Score
+from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import LayerPlan, Plan
-from workbench.tables import count, html_table, text_table
+from workbench.tables import Table, count, csv_text
 
-SCORES = ("top1", "top5", "n")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
+"""Packages whose versions are kept with a run."""
+T = TypeVar("T")
+
+
+class StageName(StrEnum):
+    """The stages that a network goes through."""
+
+    ORIGINAL = "original"
+    DECOMPOSED = "decomposed"
+    CALIBRATED = "calibrated"
+    DISTILLED = "distilled"
+    FINE_TUNED = "fine-tuned"
+    FROM_SCRATCH = "from scratch"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Accuracy of a run at one point: "original", "decomposed", "calibrated", "fine-tuned" or another name.
+    """Scores of a network at one stage.
 
     Attributes
     ----------
     name : of the stage.
-    split : of the data that it was scored on; runs are chosen by "validation", never by "test".
-    accuracy : what came out.
+    scores : by the name of the split; runs are chosen by "validation", never by "test".
+    note : how the stage came about, in words.
     """
 
-    name: str
-    split: str
-    accuracy: Accuracy
+    name: StageName
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def score(self) -> Score | None:
+        """The score to show: on the validation images, or the only one there is; None without one."""
+        return self.scores.get("validation") or next(iter(self.scores.values()), None)
 
 
 @dataclass(frozen=True, repr=False)
-class Run:
-    """One compression: a plan, what it costs, and how accurate the network was at each stage.
+class Run(Table):
+    """One compression: a plan, what it costs, and the scores of the network at each stage.
 
     Attributes
     ----------
-    network, data : their names.
     plan : what was done to each layer.
-    stages : in the order in which they were reached.
+    stages : in the order in which they were reached, the original first if it was scored.
+    network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
+    network_name, data_name : names of the original network and the data.
+    settings : of planning and recovery; JSON values.
     measured : latencies and the like, by name; JSON values.
-    settings : of recovery (a recipe, say); JSON values.
     seed : of everything random in it.
     versions : of Python, PyTorch and the packages that matter.
-    note : in one's own words.
+    note : in the user's words, or how the run came about.
     number : in its store, from 1; 0 for a run that is not stored.
     created : UTC, as ISO 8601.
     weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
+    error : one sentence if the run failed or could not be stored, else "".
     """
 
-    network: str
-    data: str
     plan: Plan
     stages: tuple[Stage, ...] = ()
-    measured: Mapping[str, Any] = field(default_factory=dict)
+    network: CompressedNetwork | None = field(default=None, compare=False)
+    network_name: str = ""
+    data_name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -65,10 +86,47 @@ class Run:
     created: str = ""
     weights_file: str = ""
     weights_hash: str = ""
+    error: str = ""
 
-    def accuracy(self, split: str = "validation") -> Accuracy | None:
-        """The newest accuracy on a split; None if it was never scored on it."""
-        return next((s.accuracy for s in reversed(self.stages) if s.split == split), None)
+    headers = ("run", "")
+    left = (0, 1)
+
+    @classmethod
+    def of(cls, network: CompressedNetwork, data_name: str, stages: Iterable[Stage], **more: Any) -> "Run":
+        """Return the run of a compressed network."""
+        names: dict[str, Any] = {"network_name": network.original.name, "data_name": data_name}
+        return cls(network.plan, tuple(stages), network, **names, **{"versions": versions(), **more})
+
+    def with_stage(self, stage: Stage, network: CompressedNetwork | None = None) -> "Run":
+        """Return the run with a further stage, and the network at that stage if it is given."""
+        kept = tuple(s for s in self.stages if s.name != stage.name)
+        return replace(self, stages=(*kept, stage), network=network or self.network, note=stage.note or self.note)
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if it was reached."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    @property
+    def last(self) -> Stage | None:
+        """The newest stage of the compressed network; the baseline from scratch is another network."""
+        own = [s for s in self.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
+        return own[-1] if own else None
+
+    def score(self, split: str = "validation") -> Score | None:
+        """The newest score of the compressed network on a split; None if it was never scored on it."""
+        own = [s for s in self.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
+        return next((s.scores[split] for s in reversed(own) if split in s.scores), None)
+
+    def lost(self, split: str = "validation") -> float | None:
+        """The share of top-1 lost against the original on a split; below 0 for a gain, None if it is not known."""
+        original, after = self.stage(StageName.ORIGINAL), self.score(split)
+        before = original.scores.get(split) if original else None
+        return before.top1 - after.top1 if before is not None and after is not None else None
+
+    @property
+    def label(self) -> str:
+        """Like "run 2"."""
+        return f"run {self.number}" if self.number else "run"
 
     @property
     def costs(self) -> dict[str, float]:
@@ -77,126 +135,126 @@ class Run:
         ratios = {"macs_ratio": plan.macs_ratio, "weights_ratio": plan.weights_ratio}
         return {"macs": plan.macs, "weights": plan.weights, **ratios}
 
-    def __str__(self) -> str:
-        scores = "; ".join(f"{s.name} ({s.split}) {s.accuracy}" for s in self.stages)
-        name = f"run {self.number}" if self.number else "run"
+    @property
+    def rows(self) -> list[list[str]]:
+        """Plan, costs and scores."""
+        found = [["network", self.network_name], ["data", self.data_name], ["plan", self.plan.describe()]]
+        found.append(["MACs", f"{count(self.plan.macs)} (x{self.plan.macs_ratio:.2f} fewer)"])
+        found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
+        found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
+        return [*found, *([["error", self.error]] if self.error else [])]
+
+    @property
+    def caption(self) -> str:
+        """The run's number."""
+        return self.label
+
+    def __repr__(self) -> str:
         costs = f"MACs x{self.plan.macs_ratio:.2f}, weights x{self.plan.weights_ratio:.2f} fewer"
-        return f"{name}: {self.network} on {self.data}, {self.plan.describe()}, {costs}; {scores or 'not scored'}"
-
-    __repr__ = __str__
+        return f"Run({self.label}: {self.network_name} on {self.data_name}, {self.plan.describe()}, {costs})"
 
 
-class Runs(tuple[Run, ...]):
+class Runs(Table, tuple[Run, ...]):
     """Several runs; prints as a table."""
 
-    __slots__ = ()
-    _headers = (
+    headers = (
         *("run", "network", "data", "policy", "MACs", "ratio", "weights", "ratio"),
         *("stages: top-1 % (95 % interval)", "created"),
     )
-    _left = (1, 2, 3, 8, 9)
-
-    def _rows(self) -> list[list[str]]:
-        rows = []
-        for run in self:
-            costs = [count(run.plan.macs), f"x{run.plan.macs_ratio:.2f}"]
-            costs += [count(run.plan.weights), f"x{run.plan.weights_ratio:.2f}"]
-            about = [str(run.number or "-"), run.network, run.data, run.plan.describe()]
-            rows.append([*about, *costs, _scores(run.stages), run.created[:16]])
-        return rows
-
-    def __str__(self) -> str:
-        return text_table(self._headers, self._rows(), left=self._left)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table(self._headers, self._rows(), left=self._left)
-
-    def to_csv(self) -> str:
-        """One line a run; a column for each cost, and for each stage's top-1, top-5 and number of images."""
-        names = list(dict.fromkeys((s.name, s.split) for run in self for s in run.stages))
-        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
-        head += [f"{name} {split} {what}" for name, split in names for what in SCORES]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*head, "seed", "settings", "measured", "note"])
-        for run in self:
-            found = {(s.name, s.split): s.accuracy for s in run.stages}
-            scores = [getattr(found[name], what) if name in found else "" for name in names for what in SCORES]
-            about = [run.number, run.created, run.network, run.data, run.plan.describe(), *run.costs.values()]
-            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
-            writer.writerow([*about, *scores, *more])
-        return text.getvalue()
-
-
-def pareto(runs: Iterable[Run], *, cost: Literal["macs", "weights"] = "macs", split: str = "validation") -> Runs:
-    """Runs that no other beats: none costs as little and is as accurate, and better in one of the two.
-
-    Only runs of the same network and data compete. Runs that were never scored on `split` are left out; of equal ones
-    the first stays.
-
-    Returns
-    -------
-    Runs by network, data and growing cost.
-    """
-    scored = [(run, found) for run in runs if (found := run.accuracy(split)) is not None]
-    scored.sort(key=lambda pair: (pair[0].network, pair[0].data, getattr(pair[0].plan, cost), -pair[1].top1))
-    front: list[Run] = []
-    best: dict[tuple[str, str], float] = {}
-    for run, score in scored:
-        key = (run.network, run.data)
-        if score.top1 > best.get(key, -1.0):
-            best[key] = score.top1
-            front.append(run)
-    return Runs(front)
-
-
-class Comparison:
-    """Runs side by side: a column each; costs, accuracies, and the layers that are not the same in all of them."""
-
-    def __init__(self, runs: Iterable[Run]) -> None:
-        self.runs = Runs(runs)
-
-    @property
-    def _headers(self) -> list[str]:
-        return ["", *(f"run {run.number}" if run.number else run.plan.describe() for run in self.runs)]
+    left = (1, 2, 3, 8, 9)
 
     @property
     def rows(self) -> list[list[str]]:
-        """Name and one value for each run."""
+        """One line a run."""
+        return [
+            [
+                *(str(run.number or "-"), run.network_name, run.data_name, run.plan.describe()),
+                *(count(run.plan.macs), f"x{run.plan.macs_ratio:.2f}"),
+                *(count(run.plan.weights), f"x{run.plan.weights_ratio:.2f}"),
+                *(run.error or _scores_text(run.stages), run.created[:16]),
+            ]
+            for run in self
+        ]
+
+    def to_csv(self) -> str:
+        """One line a run; a column for each cost, and for each stage's top-1, top-5 and number of images."""
+        names = list(dict.fromkeys((s.name, split) for run in self for s in run.stages for split in s.scores))
+        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
+        head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
+        lines = []
+        for run in self:
+            found = {(s.name, split): score for s in run.stages for split, score in s.scores.items()}
+            scores: list[Any] = []
+            for name in names:
+                score = found.get(name)
+                scores += ["", "", ""] if score is None else [score.top1, score.top5, score.n]
+            about = [run.number, run.created, run.network_name, run.data_name, run.plan.describe(), *run.costs.values()]
+            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
+            lines.append([*about, *scores, *more])
+        return csv_text([*head, "seed", "settings", "measured", "note"], lines)
+
+
+class RunComparison(Table):
+    """Runs side by side: a column each; costs, scores, and the layers that differ."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self.runs = Runs(runs)
+        self.headers = ["", *(run.label if run.number else run.plan.describe() for run in self.runs)]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Name, and one value for each run."""
         runs = self.runs
-        rows = [["network", *(run.network for run in runs)], ["data", *(run.data for run in runs)]]
+        rows = [["network", *(run.network_name for run in runs)], ["data", *(run.data_name for run in runs)]]
         rows.append(["policy", *(run.plan.describe() for run in runs)])
         rows.append(["MACs", *(f"{count(r.plan.macs)} (x{r.plan.macs_ratio:.2f})" for r in runs)])
         rows.append(["weights", *(f"{count(r.plan.weights)} (x{r.plan.weights_ratio:.2f})" for r in runs)])
-        for name, split in dict.fromkeys((s.name, s.split) for run in runs for s in run.stages):
-            found = [next((s for s in r.stages if (s.name, s.split) == (name, split)), None) for r in runs]
-            scores = [s.accuracy if s else None for s in found]
-            rows.append([f"{name}, {split}, top-1", *map(_top1, scores)])
-            if any(score.top5 < 100 for score in scores if score):
-                rows.append([f"{name}, {split}, top-5", *map(_top5, scores)])
+        for name, split in dict.fromkeys((s.name, split) for run in runs for s in run.stages for split in s.scores):
+            stages = [run.stage(name) for run in runs]
+            scores = [stage.scores.get(split) if stage else None for stage in stages]
+            rows.append([f"{name}, {split}, top-1", *(_percent(s) for s in scores)])
+            if any(score.top5 < 1 for score in scores if score):
+                rows.append([f"{name}, {split}, top-5", *(_percent(s, top5=True) for s in scores)])
         for key in dict.fromkeys(key for run in runs for key in run.settings):
-            values = [str(run.settings.get(key, "-")) for run in runs]
-            if len(set(values)) > 1:
-                rows.append([key, *values])
-        for name in dict.fromkeys(part.name for run in runs for part in run.plan):
-            values = [next((_decision(p) for p in run.plan if p.name == name), "-") for run in runs]
-            if len(set(values)) > 1:
-                rows.append([name, *values])
+            rows += _if_different(key, [str(run.settings.get(key, "-")) for run in runs])
+        for layer in dict.fromkeys(part.name for run in runs for part in run.plan):
+            rows += _if_different(layer, [next((_decision(p) for p in r.plan if p.name == layer), "-") for r in runs])
         return rows
 
-    def __str__(self) -> str:
-        return text_table(self._headers, self.rows)
 
-    __repr__ = __str__
+def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callable[[T], float | None]) -> list[T]:
+    """Return the points that no other beats: none costs as little and scores as much, and is better in one of the two.
 
-    def _repr_html_(self) -> str:
-        return html_table(self._headers, self.rows)
+    Points without a score are left out; of equal ones the first stays.
+
+    Returns
+    -------
+    Points by growing cost.
+    """
+    scored = [(point, cost(point), found) for point in points if (found := score(point)) is not None]
+    front: list[T] = []
+    best = float("-inf")
+    for point, _, value in sorted(scored, key=lambda entry: (entry[1], -entry[2])):
+        if value > best:
+            best = value
+            front.append(point)
+    return front
+
+
+def pareto(runs: Iterable[Run], *, cost: Literal["macs", "weights"] = "macs", split: str = "validation") -> Runs:
+    """Return the runs that no other of the same network and data beats, by network, data and growing cost."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.network_name, run.data_name), []).append(run)
+    return Runs(
+        run
+        for _, group in sorted(groups.items())
+        for run in pareto_front(group, lambda r: getattr(r.plan, cost), lambda r: _top1(r.score(split)))
+    )
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that results may depend on."""
+    """Return the versions of Python and the packages that results may depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -206,27 +264,35 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _scores(stages: Iterable[Stage]) -> str:
+def source_of(network: Network) -> str:
+    """Return what tells the weights of a network from others: the checksum of their file, or where they came from."""
+    return network.sha256 or network.source
+
+
+def _top1(score: Score | None) -> float | None:
+    return None if score is None else score.top1
+
+
+def _scores_text(stages: Iterable[Stage]) -> str:
     """All stages' top-1, with the number of images said once for each split."""
     groups: dict[tuple[str, int], list[str]] = {}
     for stage in stages:
-        score = stage.accuracy
-        low, high = score.interval
-        words = f"{stage.name} {score.top1:.2f} ({low:.1f} to {high:.1f})"
-        groups.setdefault((stage.split, score.n), []).append(words)
+        for split, score in stage.scores.items():
+            low, high = score.interval
+            words = f"{stage.name} {100 * score.top1:.2f} ({100 * low:.1f} to {100 * high:.1f})"
+            groups.setdefault((split, score.n), []).append(words)
     return "; ".join(f"{', '.join(words)} of {n} {split} images" for (split, n), words in groups.items())
 
 
-def _top1(score: Accuracy | None) -> str:
-    return "-" if score is None else _percent(score.top1, score.interval, score.n)
+def _percent(score: Score | None, *, top5: bool = False) -> str:
+    if score is None:
+        return "-"
+    value, (low, high) = (score.top5, score.top5_interval) if top5 else (score.top1, score.interval)
+    return f"{100 * value:.2f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
-def _top5(score: Accuracy | None) -> str:
-    return "-" if score is None else _percent(score.top5, score.top5_interval, score.n)
-
-
-def _percent(value: float, interval: tuple[float, float], n: int) -> str:
-    return f"{value:.2f} % ({interval[0]:.1f} to {interval[1]:.1f}) of {n}"
+def _if_different(name: str, values: list[str]) -> list[list[str]]:
+    return [[name, *values]] if len(set(values)) > 1 else []
 
 
 def _decision(part: LayerPlan) -> str:

@@ -1,68 +1,46 @@
-"""Many plans, one after the other or on any executor of `concurrent.futures`; each result as soon as it is there."""
+"""Compress a network by many plans, one after the other or on any executor of `concurrent.futures`."""
 
 import os
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
-from workbench.network.data import Data, accuracy
+from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
+from workbench.network.scores import accuracy
+from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
+from workbench.progress import Cancelled, Progress, part, reporter
 from workbench.recover.decompose import decompose, rebuild
-from workbench.recover.finetune import Epoch, finetune
+from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
-from workbench.runs.database import StoreError
-from workbench.runs.run import Run, Stage, versions
+from workbench.runs.compress import stored
+from workbench.runs.run import Run, Stage, StageName, versions
 from workbench.runs.store import RunStore
 
-Step = Callable[[Network, Network, Data], Network]
-"""A step of recovery before fine-tuning: (smaller, original, data) -> a new smaller network."""
+Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
+"""A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
-PAUSE = 0.2
-"""Seconds between two looks at whether a sweep on an executor is to stop."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one plan.
-
-    Attributes
-    ----------
-    index : of the plan, from 0, in the order in which they were given.
-    plan : as given.
-    run : plan, costs and accuracies; stored (with a number) if there is a store. None if it failed.
-    network : the smaller network. None if it failed.
-    epochs : of fine-tuning.
-    error : one sentence if it failed or could not be stored, else "".
-    """
-
-    index: int
-    plan: Plan
-    run: Run | None = field(default=None, repr=False)
-    network: Network | None = field(default=None, repr=False)
-    epochs: tuple[Epoch, ...] = field(default=(), repr=False)
-    error: str = ""
-
-    def __str__(self) -> str:
-        return f"plan {self.index + 1}: {self.error or self.run}"
+POLL_S = 0.2
+"""Seconds between two checks of an executor."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What all plans of a sweep have in common."""
+    """What all plans of a sweep share."""
 
     network: Network
     data: Data
     recipe: Recipe | None
     teacher: Network | None
-    steps: Mapping[str, Step]
+    steps: Mapping[StageName, Step]
     split: str
     home: int
     threads: int
@@ -70,12 +48,10 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a worker sends back: no modules, and tensors as the bytes of a safetensors file."""
+    """What a worker returns: no modules, and tensors as the bytes of a safetensors file."""
 
-    plan: Plan
     weights: bytes
     stages: tuple[Stage, ...]
-    epochs: tuple[Epoch, ...]
     seconds: float
 
 
@@ -87,17 +63,16 @@ def sweep(
     epochs: int = 0,
     recipe: Recipe | None = None,
     teacher: Network | None = None,
-    steps: Mapping[str, Step] | None = None,
+    steps: Mapping[StageName, Step] | None = None,
     split: str = "validation",
     executor: Any = None,
     threads: int = 1,
     store: RunStore | None = None,
     note: str = "",
-    cancelled: Callable[[], bool] = lambda: False,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
-) -> Iterator[Outcome]:
-    """Decompose, recover and score a network by many plans; the network itself is never changed.
+) -> Iterator[Run]:
+    """Decompose, recover and score a network by many plans.
 
     Parameters
     ----------
@@ -105,20 +80,18 @@ def sweep(
     epochs : of fine-tuning, 0 for none; with further `settings` or a `recipe` as for
         :func:`~workbench.recover.finetune.finetune`.
     teacher : usually the network itself: its answers are learned too.
-    steps : what happens before fine-tuning, each a function (smaller, original, data) -> Network under the name of its
-        stage, like ``{"calibrated": calibrated}``. On other processes it has to be importable there.
-    split : of the data that every stage is scored on. Plans are chosen by "validation"; "test" is for the last word.
+    steps : steps before fine-tuning, each a function (compressed, data) -> CompressedNetwork under the name of its
+        stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
+    split : of the data that every stage is scored on. Plans are chosen by "validation"; "test" is for reporting.
     executor : any `concurrent.futures.Executor`, or a Dask `Client`; None for one after the other, here.
     threads : of PyTorch in each process of an executor.
-    store : where runs are added, with their weights, as soon as they are there.
+    store : where runs are added, with their weights, as soon as they are done.
     note : stored with every run.
-    cancelled : asked again and again; if it says True, plans that have not begun are taken back and nothing more is
-        yielded.
-    progress : called with the share of the plans done.
+    progress : called all along; raising `Cancelled` takes back the plans that have not begun, and ends the sweep.
 
     Yields
     ------
-    Outcome, in the order in which they end. One that fails says so and stops no other.
+    Run, in the order in which they end. One that fails has its `error` and stops no other.
 
     Raises
     ------
@@ -137,68 +110,52 @@ def sweep(
     task = _Task(network, data, recipe, teacher, dict(steps or {}), split, os.getpid(), threads)
     if hasattr(executor, "get_executor"):
         executor = executor.get_executor()
-    found = _here(task, todo, cancelled, progress) if executor is None else _there(task, todo, executor, cancelled)
-    return _outcomes(task, todo, found, store, note, progress)
+    report = reporter(progress)
+    found = _here(task, todo, report) if executor is None else _there(task, todo, executor, report)
+    return _runs(task, todo, found, store, note, report)
 
 
-def _outcomes(
+def _runs(
     task: _Task,
     plans: list[Plan],
     found: Iterator[tuple[int, _Found | str]],
     store: RunStore | None,
     note: str,
-    progress: Callable[[float], None] | None,
-) -> Iterator[Outcome]:
+    report: Progress,
+) -> Iterator[Run]:
     original: Stage | None = None
     settings = task.recipe.to_dict() if task.recipe else {}
-    seed = task.recipe.seed if task.recipe else 0
+    more: dict[str, Any] = {
+        "network_name": task.network.name,
+        "data_name": task.data.name,
+        "versions": versions(),
+        "note": note,
+    }
+    more |= {"versions": versions(), "settings": settings, "seed": task.recipe.seed if task.recipe else 0}
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
-            outcome = Outcome(index, plans[index], error=result)
+            run = Run(plans[index], error=result, **more)
         else:
             if original is None:  # once, and while workers work
-                original = Stage("original", task.split, accuracy(task.network, getattr(task.data, task.split)))
-            plan = replace(result.plan, spectra=plans[index].spectra)
-            smaller = rebuild(task.network, plan, load(result.weights))
-            about = f"{task.network.source}; {', '.join(s.name for s in result.stages)} ({plan.policy})"
-            smaller = replace(smaller, source=about)
-            more: dict[str, Any] = {
-                "measured": {"seconds": result.seconds},
-                "settings": settings,
-                "seed": seed,
-                "note": note,
-            }
-            stages = (original, *result.stages)
-            run, error = Run(task.network.name, task.data.name, plan, stages, versions=versions(), **more), ""
-            if store is not None:
-                try:
-                    run = store.add(smaller, task.data.name, stages=stages, **more)
-                except StoreError as problem:
-                    error = f"it is done but not stored: {problem}"
-            outcome = Outcome(index, plans[index], run, smaller, result.epochs, error)
-        if progress:
-            progress(done / len(plans))
-        yield outcome
+                split = getattr(task.data, task.split)
+                original = Stage(StageName.ORIGINAL, {task.split: accuracy(task.network, split)})
+            compressed = rebuild(task.network, plans[index], load(result.weights))
+            about = f"{task.network.source}; {', '.join(s.name for s in result.stages)} ({plans[index].policy})"
+            compressed = compressed.with_model(compressed.model, source=about)
+            measured = {"seconds": result.seconds}
+            run = Run(plans[index], (original, *result.stages), compressed, measured=measured, **more)
+            run = stored(run, store)
+        report(done / len(plans), f"plan {done} of {len(plans)} is done")
+        yield run
 
 
-def _here(
-    task: _Task, plans: list[Plan], cancelled: Callable[[], bool], progress: Callable[[float], None] | None
-) -> Iterator[tuple[int, _Found | str]]:
+def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[int, _Found | str]]:
     for index, plan in enumerate(plans):
-        share = _share(progress, index, len(plans))
-        result = _try(task, plan, cancelled, share)
-        if cancelled():
-            return
-        yield index, result
+        share = part(report, index / len(plans), (index + 0.99) / len(plans), f"plan {index + 1} of {len(plans)}")
+        yield index, _try(task, plan, share)
 
 
-def _share(progress: Callable[[float], None] | None, index: int, count: int) -> Callable[[float], None] | None:
-    return None if progress is None else lambda share: progress((index + min(share, 0.99)) / count)
-
-
-def _there(
-    task: _Task, plans: list[Plan], executor: Executor, cancelled: Callable[[], bool]
-) -> Iterator[tuple[int, _Found | str]]:
+def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, _Found | str]]:
     try:
         content = _pickler().dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
@@ -214,9 +171,8 @@ def _there(
             except (BrokenExecutor, RuntimeError) as error:
                 yield index, _lost(error)
         while waiting:
-            done, _ = wait(waiting, timeout=PAUSE, return_when=FIRST_COMPLETED)
-            if cancelled():
-                return
+            done, _ = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            report(1 - len(waiting) / len(plans), "")
             for future in done:
                 index = waiting.pop(future)
                 lost = future.exception()
@@ -227,53 +183,47 @@ def _there(
 
 
 def _work(content: bytes, plan: Plan) -> _Found | str:
-    """In a worker: the same, from bytes."""
+    """Do one plan in a worker."""
     task: _Task = pickle.loads(content)  # noqa: S301 - made by the process that began the sweep
-    if os.getpid() == task.home:  # threads of the process that began it
-        return _try(task, plan)
-    torch.set_num_threads(task.threads)
-    return _try(task, plan)
+    if os.getpid() != task.home:  # else it is a thread of the process that began it
+        torch.set_num_threads(task.threads)
+    return _try(task, plan, reporter(None))
 
 
-def _try(
-    task: _Task,
-    plan: Plan,
-    cancelled: Callable[[], bool] = lambda: False,
-    progress: Callable[[float], None] | None = None,
-) -> _Found | str:
-    """One plan, from beginning to end; a failure as a sentence."""
+def _try(task: _Task, plan: Plan, report: Progress) -> _Found | str:
+    """Do one plan from beginning to end; a failure is returned as a sentence."""
     started = time.perf_counter()
-    scored = getattr(task.data, task.split)
-    epochs: tuple[Epoch, ...] = ()
+    split = getattr(task.data, task.split)
     try:
-        smaller = decompose(task.network, plan)
-        stages = [Stage("decomposed", task.split, accuracy(smaller, scored))]
+        compressed = decompose(task.network, plan, progress=part(report, 0.0, 0.1))
+        stages = [Stage(StageName.DECOMPOSED, {task.split: accuracy(compressed, split)})]
         for name, step in task.steps.items():
-            smaller = step(smaller, task.network, task.data)
-            stages.append(Stage(name, task.split, accuracy(smaller, scored)))
+            report(0.1, str(name))
+            compressed = step(compressed, task.data)
+            stages.append(Stage(StageName(name), {task.split: accuracy(compressed, split)}))
         if task.recipe is not None:
-            tuned = finetune(
-                smaller, task.data, recipe=task.recipe, teacher=task.teacher, cancelled=cancelled, progress=progress
-            )
-            epochs = tuple(tuned)
-            stages.append(Stage("fine-tuned", task.split, accuracy(smaller, scored)))
-        assert smaller.plan is not None
-        weights = {key: value.detach().cpu().clone().contiguous() for key, value in smaller.model.state_dict().items()}
-        seconds = time.perf_counter() - started
-        return _Found(replace(smaller.plan, spectra=None), save(weights), tuple(stages), epochs, seconds)
+            tuning = part(report, 0.2, 1.0)
+            compressed = finetune(compressed, task.data, recipe=task.recipe, teacher=task.teacher, progress=tuning)
+            stages.append(Stage(StageName.FINE_TUNED, {task.split: accuracy(compressed, split)}))
+        report(1.0, "")
+        state = compressed.model.state_dict()
+        weights = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+        return _Found(save(weights), tuple(stages), time.perf_counter() - started)
+    except Cancelled:
+        raise
     except Exception as error:  # whatever it is, it stops no other plan
         return f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
 
 
 def _lost(error: BaseException) -> str:
-    """What became of a plan whose worker did not answer."""
+    """Return the sentence for a plan whose worker did not answer."""
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
         return "its worker process died (killed, or out of memory) before it was done: try this plan again"
     return f"its worker failed: {type(error).__name__}: {error}"
 
 
 def _pickler() -> ModuleType:
-    """Cloudpickle where it is installed (with the extra "scale"): it also sends classes defined in a notebook."""
+    """Return cloudpickle where it is installed (extra "scale"): it also sends classes defined in a notebook."""
     try:
         import cloudpickle
     except ImportError:

@@ -1,0 +1,53 @@
+"""A compressed network: a network that knows its original and the plan it was made by."""
+
+from typing import Any
+
+from torch import nn
+
+from workbench.network.network import Network, expect_network
+from workbench.plan.plan import Plan
+
+
+class CompressedNetwork(Network):
+    """A network in which layers are replaced by their factors; made by :func:`~workbench.recover.decompose.decompose`.
+
+    Attributes
+    ----------
+    original : the network that it was compressed from.
+    plan : what was done to each layer.
+    history : epochs of the last training.
+    """
+
+    _original: Network
+    _plan: Plan
+
+    @classmethod
+    def of(cls, original: Network, plan: Plan, model: nn.Module, **changes: Any) -> "CompressedNetwork":
+        """Return a compressed network with this model, which is not copied and must belong to no other network."""
+        made = object.__new__(cls)
+        made.__dict__.update(original.__dict__, sha256="", history=(), fitted=False)
+        made.__dict__.update(model=model.eval(), _original=original, _plan=plan, **changes)
+        return made
+
+    @property
+    def original(self) -> Network:
+        """The network that it was compressed from."""
+        return self._original
+
+    @property
+    def plan(self) -> Plan:
+        """What was done to each layer."""
+        return self._plan
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Name and value of each property."""
+        return [*super().rows, ["compressed", f"MACs x{self.plan.macs_ratio:.2f} fewer, {self.plan.describe()}"]]
+
+
+def expect_compressed(value: object) -> None:
+    """Raise TypeError unless the value is a CompressedNetwork."""
+    expect_network(value)
+    if not isinstance(value, CompressedNetwork):
+        name = getattr(value, "name", "this")
+        raise TypeError(f"this takes a compressed network, as wb.decompose returns it; {name} is an original")
