@@ -1,10 +1,10 @@
 """Time single layers as they run inside a network.
 
-Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own way once
-for the whole network, but for a single layer at both ends; so the layer is timed between two small neighbours in one
+Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own way,
+once for the whole network, but for a single layer at both ends: the layer is timed between two small neighbours in one
 program, and their time without it is subtracted. And a layer that runs again and again finds its weights in the cache,
-where those of the other layers of a large network would have evicted them; so an array goes through the cache before
-each run. Not in PyTorch: there it would evict the layer's maps too, and no neighbours are subtracted.
+where those of a large network's other layers would have evicted them: an array goes through the cache before each run.
+Not in PyTorch: there it would evict the layer's maps too, and no neighbours are subtracted.
 """
 
 import time
