@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.exporters import executorch, preparing
+from workbench.exporters import executorch, tracing
 from workbench.exporters.executorch import executorch_bytes, load_executorch, set_threads, threads
-from workbench.exporters.preparing import ExportError
+from workbench.exporters.tracing import ExportError
 
 pytestmark = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
 
@@ -75,7 +75,7 @@ def test_a_model_that_is_nothing_else():
 
 
 def test_without_the_rewriting_the_runtime_has_no_kernel(monkeypatch, model, inputs):
-    monkeypatch.setattr(preparing, "_rewritten", lambda given: given)
+    monkeypatch.setattr(tracing, "_with_flat_normalisations", lambda given: given)
     content = executorch_bytes(model, inputs)
     with pytest.raises(ExportError, match=r"does not run here: the runtime has no kernel for aten::avg_pool3d\.out$"):
         load_executorch(content)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from workbench.exporters.onnx import INPUT, missing, onnx_bytes
-from workbench.exporters.preparing import ExportError
+from workbench.exporters.tracing import ExportError
 
 
 def run(content, inputs):
@@ -78,7 +78,7 @@ def test_what_onnx_cannot_say_is_refused_in_one_sentence():
 
 
 def test_a_model_too_large_for_one_file(monkeypatch, model):
-    monkeypatch.setattr("workbench.exporters.onnx.LARGEST", 100)
+    monkeypatch.setattr("workbench.exporters.onnx.MAX_MODEL_BYTES", 100)
     with pytest.raises(ExportError, match="holds 2 GB at most"):
         onnx_bytes(model, torch.rand(1, 3, 8, 8))
 

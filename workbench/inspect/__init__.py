@@ -1,1 +1,1 @@
-"""What one looks at: images with answers, rank curves, layer tables, factors."""
+"""What one looks at: images with answers, filters, kernels, rank curves, layer-wise tables and factors."""

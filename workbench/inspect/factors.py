@@ -1,4 +1,4 @@
-"""One convolution and the three in its place, as the numbers of a picture. Two modules draw it; nothing here does."""
+"""One convolution and the three in its place: costs, break-even, and the coordinates of a drawing of them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,44 +7,41 @@ from math import sqrt
 from workbench.kernels.complexity import Cost, break_even, dense_cost, total, tucker2_parts
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
-from workbench.plot.interactive.base import BLUE, GREEN, GREY, ORANGE, PURPLE
 from workbench.tables import count, times
 
 WIDTH, HEIGHT = 100.0, 47.0
 """Size of the drawing of the blocks."""
-
-NAMES = ("1x1, down", "core", "1x1, up")
-COLORS = (BLUE, ORANGE, GREEN)
-"""The three factors, in the order of the calls."""
-
+FACTOR_NAMES = ("1x1, down", "core", "1x1, up")
+MEASURES = {"weights": "weights", "macs": "MACs"}
+"""What is counted -> its label."""
 RATIOS = (1, 2, 4, 8)
 """How many times cheaper than the dense layer the lines in the plane of the ranks are."""
+COLUMNS, ROWS = (9.0, 36.0, 62.5, 89.0), (33.0, 9.5)
+"""Centres of the blocks: one convolution in the upper row, three in the lower."""
+MAX_BLOCK = 11.5
+"""Largest width and height of a block's front."""
 
 Points = list[tuple[float, float]]
-
-_CENTRES = (9.0, 36.0, 62.5, 89.0)
-_ROWS = (33.0, 9.5)
-_WIDEST, _TALLEST = 11.5, 11.5
 
 
 @dataclass(frozen=True)
 class Block:
-    """The channels of a map as a box, as long as there are channels and as tall as the map's side.
+    """The channels of a map as a box, as wide as there are channels and as tall as the map's side.
 
     Attributes
     ----------
     name : like "R3 = 14".
+    kind : "map" for channels of the network, "rank" for those between two factors.
     x, y : its centre.
     width, height : of its front.
-    color : of its front.
     """
 
     name: str
+    kind: str
     x: float
     y: float
     width: float
     height: float
-    color: str
 
     @property
     def faces(self) -> tuple[Points, Points, Points]:
@@ -59,23 +56,22 @@ class Block:
 
     @property
     def label(self) -> tuple[float, float]:
-        """Where its name stands: above it."""
+        """Position of its name, above it."""
         return self.x + 0.08 * self.height, self.y + 0.76 * self.height + 1.0
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """A convolution between two blocks: what it is (`above`) and what it costs (`below`)."""
+    """A convolution between two blocks, with its kernel size (`above`) and its weights (`below`) as texts."""
 
     start: tuple[float, float]
     end: tuple[float, float]
     above: str
     below: str
-    color: str
 
     @property
     def middle(self) -> float:
-        """Where its words are centred."""
+        """Horizontal centre of the texts."""
         return (self.start[0] + self.end[0]) / 2
 
 
@@ -87,11 +83,11 @@ class Factors:
     ----------
     layer : a convolution without groups.
     rank_in, rank_out : paper's R3, R4.
-    spectrum : for the error of the kernel and EVBMF's ranks; None if the layer's weights are not at hand.
+    spectrum : for the error of the kernel and EVBMF's ranks; None if the layer's weights are not known.
 
     Raises
     ------
-    ValueError : naming the layer, if it is no convolution that three others can replace, or the rank that does not fit.
+    ValueError : naming the layer, if three convolutions cannot replace it, or the rank that does not fit.
     """
 
     layer: Layer
@@ -111,15 +107,14 @@ class Factors:
 
     @classmethod
     def of(cls, subject: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> "Factors":
-        """From an analysed layer, or from a layer alone; ranks that are left out are EVBMF's, or half the channels."""
+        """Make one from an analysed layer or a Layer; ranks default to EVBMF's, or to half the channels."""
         if not isinstance(subject, Spectrum | Layer):
             raise TypeError(f'this takes one layer, like spectra["features.3"], not a {type(subject).__name__}')
         spectrum = subject if isinstance(subject, Spectrum) else None
         layer = subject if isinstance(subject, Layer) else subject.layer
-        found = evbmf_ranks(spectrum) or (max(1, layer.max_ranks[0] // 2), max(1, layer.max_ranks[1] // 2))
-        return cls(
-            layer, found[0] if rank_in is None else rank_in, found[1] if rank_out is None else rank_out, spectrum
-        )
+        default = evbmf_ranks(spectrum) or tuple(max(1, most // 2) for most in layer.max_ranks)
+        ranks = (given if given is not None else rank for given, rank in zip((rank_in, rank_out), default, strict=True))
+        return cls(layer, *ranks, spectrum)
 
     @property
     def parts(self) -> tuple[Cost, Cost, Cost]:
@@ -128,12 +123,12 @@ class Factors:
 
     @property
     def cost(self) -> Cost:
-        """All three together."""
+        """Cost of all three."""
         return total(self.parts)
 
     @property
     def dense(self) -> Cost:
-        """The one convolution."""
+        """Cost of the one convolution."""
         return dense_cost(self.layer.shape)
 
     @property
@@ -153,36 +148,39 @@ class Factors:
             return None
         return self.spectrum.error(rank_out=self.rank_out, rank_in=self.rank_in)
 
-    def shares(self, what: str) -> tuple[float, float, float]:
-        """The three factors' `what` ("weights" or "macs"), in percent of the dense layer's."""
-        first, core, last = (100 * getattr(part, what) / getattr(self.dense, what) for part in self.parts)
+    def shares(self, measure: str) -> tuple[float, float, float]:
+        """Return the "weights" or "macs" of the three factors as shares of the dense layer's."""
+        first, core, last = (getattr(part, measure) / getattr(self.dense, measure) for part in self.parts)
         return first, core, last
 
-    def compared(self, what: str) -> str:
-        """Like "18.5 k -> 3.55 k (x5.21 fewer)"."""
-        old, new = getattr(self.dense, what), getattr(self.cost, what)
+    @property
+    def max_share(self) -> float:
+        """Largest share that the axis of the costs shows: the dense layer and more, with some room."""
+        return max(1.15, *(1.08 * sum(self.shares(measure)) for measure in MEASURES))
+
+    def compared(self, measure: str) -> str:
+        """Return the change in words, like "18.5 k → 3.55 k (x5.21 fewer)"."""
+        old, new = getattr(self.dense, measure), getattr(self.cost, measure)
         change = f"{times(old / new)} fewer" if new < old else f"{times(new / old)} more" if new > old else "the same"
-        return f"{count(old)} -> {count(new)} ({change})"
+        return f"{count(old)} → {count(new)} ({change})"
 
     @property
     def verdict(self) -> str:
-        """Whether it pays, and up to where."""
+        """Whether it pays, and up to which rank."""
         most, limit = self.layer.max_ranks[1], self.break_even
         where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == most else f"R4 may be at most {limit}"
         return f"{'It pays' if self.pays else 'It does not pay'}. With R3 = {self.rank_in}, {where}."
 
     def line(self, ratio: float) -> Points:
-        """(rank_in, rank_out) on the line where the three are `ratio` times cheaper than the one."""
-        shape = self.layer.shape
+        """Return (rank_in, rank_out) on the line where the three are `ratio` times cheaper than the one."""
         ranks = range(1, self.layer.max_ranks[0] + 1)
-        found = ((float(rank), break_even(shape, rank_in=rank, ratio=ratio)) for rank in ranks)
+        found = ((float(rank), break_even(self.layer.shape, rank_in=rank, ratio=ratio)) for rank in ranks)
         return [point for point in found if point[1] > 0]
 
     def mark(self, ratio: float) -> tuple[float, float] | None:
-        """Where that line is named; None if there is none."""
+        """Return the position of that line's name, beside the diagonal; None if there is no line."""
         most_in, most_out = self.layer.max_ranks
         inside = [at for at in self.line(ratio) if at[0] <= 0.85 * most_in or most_in == 1]
-        # Beside the diagonal, where ranks are mostly tried.
         return min(inside, key=lambda at: abs(at[0] / most_in - 1.8 * at[1] / most_out), default=None)
 
     @property
@@ -191,15 +189,15 @@ class Factors:
         shape = self.layer.shape
         s, t = shape.in_channels, shape.out_channels
         inside, outside = (sqrt(sum(pair[i] for pair in shape.positions)) for i in (0, 1))
-        named = (("S", s, GREY), ("R3", self.rank_in, PURPLE), ("R4", self.rank_out, PURPLE), ("T", t, GREY))
+        named = (("S", s, "map"), ("R3", self.rank_in, "rank"), ("R4", self.rank_out, "rank"), ("T", t, "map"))
         sides = (inside, inside, outside, outside)  # the core is the one with the stride
         made = []
-        for row, columns in zip(_ROWS, ((0, 3), (0, 1, 2, 3)), strict=True):
+        for y, columns in zip(ROWS, ((0, 3), (0, 1, 2, 3)), strict=True):
             for i in columns:
-                name, channels, color = named[i]
-                width = max(0.35, _WIDEST * channels / max(s, t))
-                height = _TALLEST * sides[i] / max(inside, outside)
-                made.append(Block(f"{name} = {channels}", _CENTRES[i], row, width, height, color))
+                name, channels, kind = named[i]
+                width = max(0.35, MAX_BLOCK * channels / max(s, t))
+                height = MAX_BLOCK * sides[i] / max(inside, outside)
+                made.append(Block(f"{name} = {channels}", kind, COLUMNS[i], y, width, height))
         return tuple(made)
 
     @property
@@ -210,21 +208,19 @@ class Factors:
         ones = "x".join("1" for _ in self.layer.shape.kernel_size)
         pairs = [(first, last), *pairwise(four)]
         words = (f"{size} convolution", ones, f"{size} core", ones)
-        costs = (self.dense, *self.parts)
         return tuple(
             Arrow(
                 (a.x + a.width / 2 + 2.6, a.y),
                 (b.x - b.width / 2 - 0.8, b.y),
                 word,
                 f"{count(cost.weights)} weights",
-                color,
             )
-            for (a, b), word, cost, color in zip(pairs, words, costs, ("#52606D", *COLORS), strict=True)
+            for (a, b), word, cost in zip(pairs, words, (self.dense, *self.parts), strict=True)
         )
 
 
 def evbmf_ranks(spectrum: Spectrum | None) -> tuple[int, int] | None:
-    """EVBMF's (rank_in, rank_out) of a layer; None if they are not known or nothing but noise was found."""
+    """Return EVBMF's (rank_in, rank_out) of a layer; None if they are not known, or one of them is 0."""
     if spectrum is None or spectrum.in_ is None or not (spectrum.in_.rank and spectrum.out.rank):
         return None
     return spectrum.in_.rank, spectrum.out.rank

@@ -1,11 +1,11 @@
-"""A plan layer by layer and factor by factor: what each of the small layers costs that take a layer's place."""
+"""A plan layer by layer, with the cost of each factor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.kernels.complexity import Cost, total, tucker1_parts, tucker2_parts
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
-from workbench.tables import count, html_table, text_table, times
+from workbench.tables import Table, count, times
 
 FACTORS = ("factor_in", "core", "factor_out")
 
@@ -26,70 +26,65 @@ class LayerRow:
 
     @property
     def original(self) -> Cost:
-        """The dense layer."""
+        """Cost of the dense layer."""
         return self.part.layer.cost
 
     @property
     def compressed(self) -> Cost:
-        """All factors together, or the dense layer if it is kept."""
+        """Cost of all factors, or of the dense layer if it is kept."""
         return total(list(self.factors.values())) if self.factors else self.original
 
 
 @dataclass(frozen=True, repr=False)
-class Layerwise:
+class Layerwise(Table):
     """Weights and MACs of every layer, and of each of the factors in its place, as in the paper's tables.
 
     Attributes
     ----------
     plan : what is shown.
-    rows : one a layer, in the order of the calls.
+    layers : in the order of the calls.
     """
 
     plan: Plan
-    rows: tuple[LayerRow, ...]
+    layers: tuple[LayerRow, ...]
 
-    _headers = (
+    headers = (
         "layer",
         "shape",
         "ranks",
         *("weights", "now", "ratio", "of which"),
         *("MACs", "now", "ratio", "of which"),
     )
-    _left = (0, 1, 6, 10)
+    left = (0, 1, 2, 6, 10)
 
-    def _cells(self) -> list[list[str]]:
-        cells = []
-        for row in self.rows:
-            part = row.part
-            ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-            ranks = ranks or DECISIONS[part.decision]
-            costs = _compared(row.original, row.compressed, list(row.factors.values()))
-            cells.append([part.name, part.layer.describe(), ranks, *costs])
-        if self.plan.other != Cost(0, 0):
-            cells.append(["other parts", "", "", *_compared(self.plan.other, self.plan.other, [])])
-        return [*cells, ["total", "", "", *_compared(self.plan.dense, self.plan.cost, [])]]
-
-    def __str__(self) -> str:
-        return f"{self._caption()}\n{text_table(self._headers, self._cells(), left=self._left)}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table(self._headers, self._cells(), caption=self._caption(), left=self._left)
-
-    def _caption(self) -> str:
+    @property
+    def caption(self) -> str:
+        """Network, policy, and the meaning of the columns."""
         return (
             f"{self.plan.network} layer by layer: {self.plan.describe()}. MACs (the paper's FLOPs) of one input; "
             "ranks: input, output (the paper's R3, R4); of which: 1x1 + core + 1x1"
         )
 
+    @property
+    def rows(self) -> list[list[str]]:
+        """One row for each layer, one for other parts if they cost something, and the total."""
+        rows = []
+        for layer in self.layers:
+            part = layer.part
+            ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
+            costs = _compared(layer.original, layer.compressed, list(layer.factors.values()))
+            rows.append([part.name, part.layer.describe(), ranks or DECISIONS[part.decision], *costs])
+        if self.plan.other != Cost(0, 0):
+            rows.append(["other parts", "", "", *_compared(self.plan.other, self.plan.other)])
+        return [*rows, ["total", "", "", *_compared(self.plan.dense, self.plan.cost)]]
+
 
 def layerwise(plan: Plan) -> Layerwise:
-    """The plan as a table like the paper's of AlexNet: three factors beside each layer. Nothing is computed but costs.
+    """Return the plan as a table like the paper's of AlexNet, with three factors for each layer.
 
     Returns
     -------
-    Layerwise whose rows add up to the plan's predicted weights and MACs, together with ``plan.other``.
+    Layerwise whose layers add up to the plan's predicted weights and MACs, together with ``plan.other``.
 
     References: Kim et al., ICLR 2016, sec. 4 (the layer-wise table of AlexNet).
     """
@@ -105,7 +100,7 @@ def _factors(part: LayerPlan) -> dict[str, Cost]:
     return dict(zip(FACTORS, parts, strict=True))
 
 
-def _compared(before: Cost, after: Cost, factors: Sequence[Cost]) -> list[str]:
+def _compared(before: Cost, after: Cost, factors: Sequence[Cost] = ()) -> list[str]:
     cells = []
     for what in ("weights", "macs"):
         old, new, each = getattr(before, what), getattr(after, what), [getattr(cost, what) for cost in factors]

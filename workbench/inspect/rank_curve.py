@@ -1,70 +1,63 @@
-"""How a network's answers fall with the rank of one layer: a curve measured on a sample of images."""
+"""Accuracy and agreement of a network against the rank of one layer, measured on a sample of images."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from workbench.network.data import Accuracy, Split, evaluating, expect_split, fitting_batch
+from workbench.network.data import Split, expect_split, fitting_batch
 from workbench.network.network import Network, expect_network
+from workbench.network.scores import Score, check_labels
 from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra
+from workbench.progress import Cancelled, Progress, reporter
 from workbench.recover.decompose import decompose
 
-SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+RANK_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A network with one layer reduced.
+    """A network with one layer decomposed.
 
     Attributes
     ----------
-    share : of the layer's channels that was asked for.
+    share : share of the layer's channels that was asked for.
     rank_in, rank_out : the ranks that makes; rank_in is None for Tucker-1.
-    macs_ratio : MACs of the layer, original / reduced (below 1 where the factors cost more).
-    agreement : per cent of the images whose first answer is the original's; needs no labels.
-    top1 : per cent of the images that are right, by their labels.
-    n : how many images that was measured on.
+    macs_ratio : MACs of the layer, original / decomposed (below 1 where the factors cost more).
+    agreement : share of the images whose answer is the original's.
+    accuracy : by the labels; None if an image has none.
     """
 
     share: float
     rank_in: int | None
     rank_out: int
     macs_ratio: float
-    agreement: float
-    top1: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of `top1`."""
-        return Accuracy(self.top1, 100.0, self.n).interval
+    agreement: Score
+    accuracy: Score | None
 
 
-def sensitivity(
+def rank_curve(
     network: Network,
     split: Split,
     layer: str,
     spectra: Spectra,
     *,
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] = RANK_SHARES,
     sample: int = 256,
-    progress: Callable[[float, str], None] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress | bool | None = None,
 ) -> list[CurvePoint]:
-    """Accuracy, and agreement with the original, against the ranks of one layer that alone is decomposed.
+    """Measure accuracy, and agreement with the original, against the ranks of one layer; all others are kept.
 
     Parameters
     ----------
-    network : is not changed.
-    split : images to look at (not the test split, if the curve is to choose by); `sample` of them, evenly spread,
-        because folders are sorted by class.
+    split : images to measure on (not the test split, if the curve is to choose by).
     layer : its name.
     spectra : of the network.
     shares : of the layer's channels, above 0 to 1; both ranks take the same share.
-    progress : called with (share done, layer name) before each point.
-    cancelled : asked before each point; if it says True, the points so far are the result.
+    sample : images that are used at most, evenly spread over the split, because folders are sorted by class.
+    progress : called before each point; if it raises `Cancelled`, the points so far are returned.
 
     Returns
     -------
@@ -88,40 +81,40 @@ def sensitivity(
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong:
         raise ValueError(f"shares of the channels are above 0 and at most 1, not {wrong[0]}")
+    report = reporter(progress)
     count = min(sample, len(split))
     index = torch.arange(count) * len(split) // count
-    some = Split(split.images[index], split.labels[index], split.name)
-    kept = [LayerPlan(known, "keep", reason="kept: not looked at", error=0.0) for known in spectra.layers]
-    whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"{layer} alone", spectra)
-    original = _answers(network, some)
-    points = []
-    for i, share in enumerate(shares):
-        if progress:
-            progress(i / len(shares), layer)
-        if cancelled():
-            break
-        rank_in, rank_out = (max(1, round(share * most)) for most in found.max_ranks)
-        two_sided = found.method == "tucker2"
-        plan = whole.with_ranks(layer, rank_in=rank_in if two_sided else None, rank_out=rank_out)
-        answers = _answers(decompose(replace(network, plan=None), plan), some)
-        points.append(
-            CurvePoint(
-                share,
-                plan[layer].rank_in,
-                rank_out,
-                plan[layer].macs_ratio,
-                100 * float((answers == original).float().mean()),
-                100 * float((answers == some.labels).float().mean()),
-                len(some),
-            )
-        )
-    if progress:
-        progress(1.0, "")
+    images = Split(split.images[index], split.labels[index], split.name)
+    kept = [LayerPlan(known, "keep", reason="kept: not measured", error=0.0) for known in spectra.layers]
+    whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"only {layer}", spectra)
+    points: list[CurvePoint] = []
+    try:
+        answers = _outputs(network, images).argmax(dim=1)
+        for i, share in enumerate(shares):
+            report(i / len(shares), layer)
+            rank_in, rank_out = (max(1, round(share * most)) for most in found.max_ranks)
+            plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
+            outputs = _outputs(decompose(network, plan), images)
+            agreement = _score(outputs, answers, "agreement")
+            accuracy = _score(outputs, images.labels, "accuracy") if images.labelled else None
+            part = plan[layer]
+            points.append(CurvePoint(share, part.rank_in, rank_out, part.macs_ratio, agreement, accuracy))
+        report(1.0, "")
+    except Cancelled:
+        pass
     return points
 
 
-def _answers(network: Network, split: Split) -> torch.Tensor:
-    """(n,) the class that the network says."""
-    with evaluating(network.model), torch.inference_mode():
-        size = fitting_batch(network.input_shape)
-        return torch.cat([network.model(network.inputs(x)).argmax(1).cpu() for x, _ in split.batches(size)])
+def _outputs(network: Network, split: Split) -> Tensor:
+    """(n, classes)"""
+    outputs = []
+    with torch.inference_mode():
+        for images, labels in split.batches(fitting_batch(network.input_shape)):
+            outputs.append(network.model(network.inputs(images)).cpu())
+            check_labels(outputs[-1], labels, split.name)
+    return torch.cat(outputs)
+
+
+def _score(outputs: Tensor, labels: Tensor, kind: str) -> Score:
+    hits = outputs.topk(min(5, outputs.shape[1])).indices == labels[:, None]
+    return Score(float(hits[:, 0].double().mean()), float(hits.any(dim=1).double().mean()), len(labels), kind)

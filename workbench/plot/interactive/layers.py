@@ -1,59 +1,65 @@
-"""All layers at a glance: what each costs as it is and as planned. Figures only, no widgets."""
-
-import plotly.graph_objects as go
+"""Cost of every layer, original and planned."""
 
 from workbench.plan.plan import Plan
-from workbench.plot.interactive.base import BLUE, GREY, HATCH, VERMILLION, axis, layout
-from workbench.plot.interactive.plain import Drawing
+from workbench.plot.colors import BLUE, GREY, HATCH, VERMILLION
+from workbench.plot.interactive.base import HOVER, Figure, axis, layout
 from workbench.tables import count, times
 
 MEASURES = {"macs": "MACs per image", "weights": "weights"}
+"""What is counted -> its name on the page."""
+MAX_NAMED_LAYERS = 12
+"""Layers up to which each has its name on the axis."""
 
 
-def glance_figure() -> go.Figure:
-    """Empty figure for :func:`fill_glance`: two bars a layer, one in front of the other."""
-    figure = go.Figure()
-    hover = "%{customdata}<extra></extra>"
-    behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
-    figure.add_trace(go.Bar(name="original", marker=behind, hovertemplate=hover, width=0.86))
-    figure.add_trace(go.Bar(name="planned", marker={"color": BLUE}, hovertemplate=hover, width=0.5))
-    picked = {"symbol": "triangle-down", "color": VERMILLION, "size": 11}
-    figure.add_trace(go.Scatter(name="picked layer", mode="markers", marker=picked, hovertemplate=hover))
-    figure.update_layout(layout(250, barmode="overlay", margin={"t": 34}, legend={"y": 1.02, "yanchor": "bottom"}))
-    figure.update_xaxes(axis("", showgrid=False, tickangle=0, fixedrange=True))
-    figure.update_yaxes(axis("", rangemode="tozero", fixedrange=True))
-    return figure
-
-
-def fill_glance(figure: Drawing, plan: Plan | None, selected: str, measure: str) -> None:
-    """Cost of every layer, original and planned; the picked one is marked.
+def layer_costs(plan: Plan | None, selected: str = "", measure: str = "macs") -> Figure:
+    """Draw two bars a layer, original and planned, with a mark on the selected layer.
 
     Parameters
     ----------
+    selected : name of a layer.
     measure : "macs" or "weights".
     """
     parts = list(plan or ())
     numbers = list(range(1, len(parts) + 1))
+    names = [part.name for part in parts]
     before = [getattr(part.layer.cost, measure) for part in parts]
     after = [getattr(part.cost, measure) for part in parts]
-    words = [
-        f"{part.name}<br>{count(old)} → {count(new)} {MEASURES[measure]}"
+    hovers = [
+        f"{name}<br>{count(old)} → {count(new)} {MEASURES[measure]}"
         + (f" ({times(old / new)} fewer)" if 0 < new < old else "")
-        for part, old, new in zip(parts, before, after, strict=True)
+        for name, old, new in zip(names, before, after, strict=True)
     ]
-    names = [part.name for part in parts]
     at = [names.index(selected)] if selected in names else []
-    top = max(before, default=1) * 1.06
-    with figure.batch_update():
-        for trace, values in zip(figure.data[:2], (before, after), strict=True):
-            trace.x, trace.y, trace.customdata, trace.ids = numbers, values, words, names
-        mark = figure.data[2]
-        mark.x, mark.y = [numbers[i] for i in at], [max(before[i], after[i]) + 0.05 * top for i in at]
-        mark.customdata, mark.ids = [words[i] for i in at], [names[i] for i in at]
-        figure.layout.yaxis.title.text = MEASURES[measure]
-        figure.layout.yaxis.range = (0, top * 1.08)
-        figure.layout.xaxis.range = (0.4, len(parts) + 0.6)
-        short = len(parts) <= 12
-        figure.layout.xaxis.tickvals = numbers if short else None
-        figure.layout.xaxis.ticktext = names if short else None
-        figure.layout.xaxis.title.text = "layer" if short else "layer, in the order of the table"
+    top = 1.06 * max(before, default=1)
+    common = {"hovertemplate": HOVER}
+    bars = {"type": "bar", "x": numbers, "customdata": hovers, "ids": names, **common}
+    behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
+    mark = {
+        "type": "scatter",
+        "name": "picked layer",
+        "mode": "markers",
+        "x": [numbers[i] for i in at],
+        "y": [max(before[i], after[i]) + 0.05 * top for i in at],
+        "customdata": [hovers[i] for i in at],
+        "ids": [names[i] for i in at],
+        "marker": {"symbol": "triangle-down", "color": VERMILLION, "size": 11},
+        **common,
+    }
+    named = len(parts) <= MAX_NAMED_LAYERS
+    across = axis("layer" if named else "layer, in the order of the table", showgrid=False, tickangle=0)
+    ticks = {"tickvals": numbers, "ticktext": names} if named else {}
+    fixed = {"fixedrange": True}
+    return {
+        "data": [
+            {**bars, "name": "original", "y": before, "marker": behind, "width": 0.86},
+            {**bars, "name": "planned", "y": after, "marker": {"color": BLUE}, "width": 0.5},
+            mark,
+        ],
+        "layout": layout(
+            250,
+            barmode="overlay",
+            legend={"y": 1.02, "yanchor": "bottom"},
+            xaxis={**across, **ticks, **fixed, "range": [0.4, len(parts) + 0.6]},
+            yaxis=axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], **fixed),
+        ),
+    }

@@ -1,39 +1,20 @@
-"""Where the time goes: each part of a network under this machine's roofline, and the time of each layer, in plotly."""
+"""Each part of a network under this machine's roofline, and the time of each layer before and after."""
 
 from collections.abc import Mapping, Sequence
 from math import log10, sqrt
+from typing import Any
 
-import plotly.graph_objects as go
-
-from workbench.measure.profile_table import KINDS, OTHER, Profile, Row
+from workbench.measure.profile import KINDS, OTHER, NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
-from workbench.plot.interactive.base import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILLION,
-    axis,
-    layout,
-    say_if_empty,
-)
-from workbench.plot.interactive.plain import Drawing
+from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
+from workbench.plot.interactive.base import HOVER, Figure, axis, empty, layout, pattern
+from workbench.plot.roof import roof_line, timed_parts
 from workbench.tables import count, quantity
 
-MARKS = {
-    "dense": ("circle", BLUE),
-    "core": ("square", GREEN),
-    "1x1": ("triangle-up", VERMILLION),
-    "linear": ("diamond", PURPLE),
-}
-"""Symbol and colour of each kind of part; those of the original are hollow."""
-WHO = ("original", "compressed")
-SMALL, LARGE = 7, 34
-"""Diameters, in pixels, of a part that takes no time and of the one that takes the most."""
-MOST_LAYERS = 24
-"""Layers with bars of their own; of more, those with the least time are summed up."""
+MIN_MARKER_PIXELS, MAX_MARKER_PIXELS = 7, 34
+"""Diameter of a part that takes no time, and of the slowest."""
+MAX_LAYERS = 24
+"""Layers with bars of their own; of more, the fastest are summed up."""
 STACK = (
     ("original", "original", GREY, "/"),
     ("dense", "not factorised", BLUE, ""),
@@ -41,190 +22,169 @@ STACK = (
     ("core", "core", GREEN, ""),
     ("factor_out", "last factor", VERMILLION, "x"),
 )
-"""What the bars of :func:`times_figure` consist of: part, name, colour, pattern."""
+"""What the bars of the layers' times consist of: part, name, colour, pattern."""
 
 
-def roofline_figure() -> go.Figure:
-    """Empty figure for :func:`fill_roofline`: the roof, then each kind of part of the original and the compressed."""
-    figure = go.Figure()
-    roof = {"color": INK, "width": 2}
-    figure.add_trace(go.Scatter(name="this machine's roof", mode="lines", line=roof, hoverinfo="skip"))
-    for who in WHO:
-        for kind, (symbol, color) in MARKS.items():
-            hollow = who == "original"
-            edge = {"width": 1.8 if hollow else 1, "color": color if hollow else "white"}
-            marker = {"symbol": symbol + "-open" * hollow, "color": color, "line": edge, "sizemin": 3, "opacity": 0.9}
-            figure.add_trace(
-                go.Scatter(
-                    name=f"{who}: {KINDS[kind]}",
-                    mode="markers",
-                    marker=marker,
-                    visible=False,
-                    hovertemplate="%{customdata}<extra></extra>",
-                )
-            )
-    figure.update_layout(layout(520, margin={"l": 64, "t": 14}, legend={"y": -0.14, "itemsizing": "constant"}))
-    ticks = {"type": "log", "dtick": 1, "minor": {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}}
-    figure.update_xaxes(axis("multiply-adds for each byte moved", **ticks, tickformat="~g"))
-    figure.update_yaxes(axis("billion multiply-adds a second", **ticks, tickformat="~g"))
-    return figure
-
-
-def fill_roofline(
-    figure: Drawing,
-    before: Profile | None,
-    after: Profile | None,
-    roofline: Roofline | None = None,
-    selected: str = "",
-) -> None:
-    """Every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
+def roofline(profile: Profile | None, roof: Roofline | None = None, selected: str = "") -> Figure:
+    """Draw every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
 
     Parameters
     ----------
-    before, after : profiles of the original and of the compressed network; None where there is none yet.
-    roofline : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
-    selected : name of the layer that is looked at; the others are paler.
+    profile : of the original (hollow) and the compressed network (filled).
+    roof : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
+    selected : name of a layer; the others are paler.
     """
-    shown = {who: p for who, p in zip(WHO, (before, after), strict=True) if p is not None}
-    rows = [row for profile in shown.values() for row in profile.rows if row.seconds > 0 and row.macs]
-    slowest = max((row.seconds for row in rows), default=1.0)
-    marked = any(row.layer == selected for row in rows)
-    with figure.batch_update():
-        traces = iter(figure.data[1:])
-        for who in WHO:
-            for kind in MARKS:
-                trace, profile = next(traces), shown.get(who)
-                found = [row for row in rows_of(profile) if row.kind == kind]
-                trace.visible = bool(found)
-                trace.x = [row.intensity for row in found]
-                trace.y = [row.rate / 1e9 for row in found]
-                trace.marker.size = [SMALL + (LARGE - SMALL) * sqrt(row.seconds / slowest) for row in found]
-                trace.marker.opacity = [0.35 if marked and row.layer != selected else 0.95 for row in found]
-                trace.ids = [f"{row.layer}#{i}" for i, row in enumerate(found)]  # plotly drops doubles
-                trace.customdata = [_hover(who, row, profile, roofline) for row in found if profile]
-        line = roof_line(rows, roofline)
-        figure.data[0].x, figure.data[0].y = [x for x, _ in line], [y for _, y in line]
-        say_if_empty(figure, not rows, "The parts of the network appear here once their time has been measured.")
-        if rows and roofline is not None:
-            figure.layout.annotations = _limits(line, roofline)
+    networks = profile.networks if profile is not None else {}
+    parts = [part for network in networks.values() for part in timed_parts(network)]
+    if not parts:
+        return empty("The parts of the network appear here once their time has been measured.")
+    slowest = max(part.seconds for part in parts)
+    marked = any(part.layer == selected for part in parts)
+    data: list[dict[str, Any]] = []
+    for which, network in networks.items():
+        for kind, (symbol, color) in KIND_MARKS.items():
+            found = [part for part in timed_parts(network) if part.kind == kind]
+            if not found:
+                continue
+            hollow = which == "original"
+            sizes = [
+                MIN_MARKER_PIXELS + (MAX_MARKER_PIXELS - MIN_MARKER_PIXELS) * sqrt(p.seconds / slowest) for p in found
+            ]
+            trace = {
+                "name": f"{which}: {KINDS[kind]}",
+                "mode": "markers",
+                "x": [part.intensity for part in found],
+                "y": [part.rate / 1e9 for part in found],
+                "ids": [f"{part.layer}#{i}" for i, part in enumerate(found)],  # plotly drops doubles
+                "customdata": [_hover(which, part, network, roof) for part in found],
+                "hovertemplate": HOVER,
+                "marker": {
+                    "symbol": f"{symbol}-open" if hollow else symbol,
+                    "color": color,
+                    "line": {"width": 1.8, "color": color} if hollow else {"width": 1, "color": "white"},
+                    "size": sizes,
+                    "sizemin": 3,
+                    "opacity": [0.35 if marked and part.layer != selected else 0.95 for part in found],
+                },
+            }
+            data.append(trace)
+    line = roof_line(parts, roof)
+    roof_trace = {
+        "name": "this machine's roof",
+        "mode": "lines",
+        "x": [x for x, _ in line],
+        "y": [y for _, y in line],
+        "line": {"color": INK, "width": 2},
+        "hoverinfo": "skip",
+    }
+    minor = {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}
+    log = {"type": "log", "dtick": 1, "minor": minor, "tickformat": "~g"}
+    return {
+        "data": [{"type": "scatter", **trace} for trace in (roof_trace, *data)],
+        "layout": layout(
+            520,
+            margin={"l": 64, "t": 14},
+            legend={"y": -0.14, "itemsizing": "constant"},
+            xaxis=axis("multiply-adds for each byte moved", **log),
+            yaxis=axis("billion multiply-adds a second", **log),
+            annotations=_limits(line, roof) if roof is not None else [],
+        ),
+    }
 
 
-def rows_of(profile: Profile | None) -> list[Row]:
-    """The rows that have a place on logarithmic axes."""
-    return [row for row in (profile.rows if profile else ()) if row.seconds > 0 and row.macs]
-
-
-def roof_line(rows: Sequence[Row], roofline: Roofline | None) -> list[tuple[float, float]]:
-    """(multiply-adds a byte, billion a second) of the roof's corners, as wide as the rows and its ridge ask for."""
-    if roofline is None or not rows:
-        return []
-    low = min([roofline.ridge, *(row.intensity for row in rows)]) / 2
-    high = max([roofline.ridge, *(row.intensity for row in rows)]) * 2
-    return [(x, roofline.attainable(x) / 1e9) for x in (low, roofline.ridge, high)]
-
-
-def _limits(line: Sequence[tuple[float, float]], roofline: Roofline) -> list[dict[str, object]]:
-    """What limits on either side of the ridge, written along the roof."""
+def _limits(line: Sequence[tuple[float, float]], roof: Roofline) -> list[dict[str, Any]]:
+    """Return what limits on either side of the ridge, as texts along the roof."""
     (left, _), (ridge, peak), (right, _) = line
-    at = {"showarrow": False, "font": {"size": 11, "color": INK}}
-    memory = f"the memory limits: {quantity(roofline.bandwidth, 'B/s')}"
-    processor = f"the processor limits: {count(roofline.peak)} multiply-adds a second"
-    x = log10(sqrt(left * ridge))
-    return [
-        {**at, "text": memory, "x": x, "y": log10(roofline.attainable(10**x) / 1e9), "xanchor": "right", "xshift": -8},
-        {**at, "text": processor, "x": log10(sqrt(ridge * right)), "y": log10(peak), "yshift": 11},
-    ]
+    memory = f"the memory limits: {quantity(roof.bandwidth, 'B/s')}"
+    processor = f"the processor limits: {count(roof.peak)} multiply-adds a second"
+    middle = sqrt(left * ridge)
+    common = {"showarrow": False, "font": {"size": 11, "color": INK}}
+    at_memory = {"x": log10(middle), "y": log10(roof.attainable(middle) / 1e9), "xanchor": "right", "xshift": -8}
+    at_processor = {"x": log10(sqrt(ridge * right)), "y": log10(peak), "yshift": 11}
+    return [{"text": memory, **common, **at_memory}, {"text": processor, **common, **at_processor}]
 
 
-def _hover(who: str, row: Row, profile: Profile, roofline: Roofline | None) -> str:
+def _hover(which: str, part: Part, network: NetworkProfile, roof: Roofline | None) -> str:
+    limit = "" if roof is None else f"; the roof is at {count(roof.attainable(part.intensity))}"
     lines = [
-        f"<b>{row.layer}</b> ({who})",
-        f"{row.part}, {row.kernel}",
-        f"{count(row.macs)} multiply-adds, {quantity(row.moved, 'B')} moved: {row.intensity:.3g} a byte",
-        f"{quantity(row.seconds, 's')}, {row.seconds / profile.seconds:.1%} of the pass",
-        f"{count(row.rate)} multiply-adds a second",
+        f"<b>{part.layer}</b> ({which})",
+        f"{part.part}, {part.kernel}",
+        f"{count(part.macs)} multiply-adds, {quantity(part.moved, 'B')} moved: {part.intensity:.3g} a byte",
+        f"{quantity(part.seconds, 's')}, {part.seconds / network.seconds:.1%} of the pass",
+        f"{count(part.rate)} multiply-adds a second{limit}",
     ]
-    if roofline is not None:
-        lines[-1] += f"; the roof is at {count(roofline.attainable(row.intensity))}"
     return "<br>".join(lines)
 
 
-def times_figure() -> go.Figure:
-    """Empty figure for :func:`fill_times`: for each layer the original's time beside the compressed network's."""
-    figure = go.Figure()
-    for _, name, color, pattern in STACK:
-        marker = {
-            "color": color,
-            "pattern": {"shape": pattern, "fgcolor": INK, "size": 5, "solidity": 0.2, "fillmode": "overlay"},
-        }
-        hover = "%{customdata}<extra></extra>"
-        figure.add_trace(go.Bar(name=name, marker=marker, width=0.4, hovertemplate=hover))
-    figure.update_layout(
-        layout(380, barmode="overlay", margin={"l": 64, "t": 40, "b": 40}, legend={"y": 1.02, "yanchor": "bottom"})
-    )
-    figure.update_xaxes({**axis("", showgrid=False, tickangle=-45, automargin=True), "title": None})
-    figure.update_yaxes(axis("time (ms)", rangemode="tozero"))
-    return figure
-
-
-def fill_times(figure: Drawing, before: Profile | None, after: Profile | None, selected: str = "") -> None:
-    """One pair of bars a layer: the original's time, and that of the layer or its factors, one on the other.
+def layer_times(profile: Profile | None, selected: str = "") -> Figure:
+    """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other.
 
     Parameters
     ----------
-    selected : name of the layer that is looked at; it is marked.
+    selected : name of a layer; its label is marked.
     """
-    names, times = layer_times(before, after)
-    with figure.batch_update():
-        for trace, (part, label, *_) in zip(figure.data, STACK, strict=True):
-            bars = [(i, *times[name][part]) for i, name in enumerate(names) if part in times[name]]
-            side = -0.21 if part == "original" else 0.21
-            trace.x = [i + side for i, _, _ in bars]
-            trace.base = [1e3 * base for _, base, _ in bars]
-            trace.y = [1e3 * seconds for _, _, seconds in bars]
-            trace.ids = [names[i] for i, _, _ in bars]
-            trace.customdata = [f"<b>{names[i]}</b><br>{label}: {quantity(seconds, 's')}" for i, _, seconds in bars]
-        figure.layout.xaxis.tickvals = list(range(len(names)))
-        short = [name if len(name) <= 18 else f"…{name[-17:]}" for name in names]
-        figure.layout.xaxis.ticktext = [
-            f"<b>▸ {text}</b>" if name == selected else text for name, text in zip(names, short, strict=True)
-        ]
-        say_if_empty(figure, not names, "The time of each layer appears here once it has been measured.")
-
-
-def layer_times(
-    before: Profile | None, after: Profile | None
-) -> tuple[list[str], Mapping[str, Mapping[str, tuple[float, float]]]]:
-    """Names of layers and, for each, part -> (seconds below it in its bar, its own seconds).
-
-    The parts are those of `STACK`. Of more than `MOST_LAYERS` the slowest are kept, in their order, and the others
-    are one; last comes everything else.
-    """
-    spent: dict[str, dict[str, float]] = {}
-    for profile, original in ((before, True), (after, False)):
-        for row in profile.rows if profile else ():
-            part = "original" if original else row.part
-            parts = spent.setdefault(row.layer, {})
-            parts[part] = parts.get(part, 0.0) + row.seconds
-    slowest = sorted(spent, key=lambda name: -sum(spent[name].values()))
-    few = {name: parts for name, parts in spent.items() if name in slowest[:MOST_LAYERS]}
-    rest = [parts for name, parts in spent.items() if name not in few]
-    if rest:
-        few[f"{len(rest)} other layers"] = {
-            part: sum(parts[part] for parts in rest if part in parts)
-            for part, *_ in STACK
-            if any(part in parts for parts in rest)
+    spent = _spent(profile) if profile is not None else {}
+    if not spent:
+        return empty("The time of each layer appears here once it has been measured.")
+    names = list(spent)
+    data = []
+    for part, label, color, shape in STACK:
+        bars = [(i, name, *_stacked(spent[name], part)) for i, name in enumerate(names) if part in spent[name]]
+        side = -0.21 if part == "original" else 0.21
+        trace = {
+            "type": "bar",
+            "name": label,
+            "x": [i + side for i, *_ in bars],
+            "base": [1e3 * base for *_, base, _ in bars],
+            "y": [1e3 * seconds for *_, seconds in bars],
+            "width": 0.4,
+            "ids": [name for _, name, *_ in bars],
+            "customdata": [f"<b>{name}</b><br>{label}: {quantity(seconds, 's')}" for _, name, _, seconds in bars],
+            "hovertemplate": HOVER,
+            "marker": {"color": color, "pattern": pattern(shape)},
         }
-    others = {"original": before, "dense": after}
-    if few:
-        few[OTHER] = {part: profile.other for part, profile in others.items() if profile}
-    return list(few), {name: _stacked(parts) for name, parts in few.items()}
+        data.append(trace)
+    short = [name if len(name) <= 18 else f"…{name[-17:]}" for name in names]
+    ticks = [f"<b>▸ {text}</b>" if name == selected else text for name, text in zip(names, short, strict=True)]
+    across = {"showgrid": False, "tickangle": -45, "automargin": True, "tickvals": list(range(len(names)))}
+    return {
+        "data": data,
+        "layout": layout(
+            380,
+            barmode="overlay",
+            margin={"l": 64, "t": 40, "b": 40},
+            legend={"y": 1.02, "yanchor": "bottom"},
+            xaxis=axis("", ticktext=ticks, **across),
+            yaxis=axis("time (ms)", rangemode="tozero"),
+        ),
+    }
 
 
-def _stacked(parts: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    found, base = {}, 0.0
-    for part, *_ in STACK:
-        if part in parts:
-            found[part] = (0.0 if part == "original" else base, parts[part])
-            base += 0.0 if part == "original" else parts[part]
-    return found
+def _spent(profile: Profile) -> dict[str, dict[str, float]]:
+    """Return seconds by layer and part of `STACK`: the slowest layers in their order, the others' sum, all else."""
+    spent: dict[str, dict[str, float]] = {}
+    for which, network in profile.networks.items():
+        for row in network.parts:
+            _add(spent.setdefault(row.layer, {}), "original" if which == "original" else row.part, row.seconds)
+    slowest = sorted(spent, key=lambda name: -sum(spent[name].values()))[:MAX_LAYERS]
+    shown = {name: parts for name, parts in spent.items() if name in slowest}
+    if len(spent) > len(shown):
+        others = shown[f"{len(spent) - len(shown)} other layers"] = {}
+        for name, parts in spent.items():
+            for part, seconds in parts.items() if name not in shown else ():
+                _add(others, part, seconds)
+    if shown:
+        whole = {"original": "original", "compressed": "dense"}
+        shown[OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}
+    return shown
+
+
+def _add(sums: dict[str, float], key: str, seconds: float) -> None:
+    sums[key] = sums.get(key, 0.0) + seconds
+
+
+def _stacked(parts: Mapping[str, float], part: str) -> tuple[float, float]:
+    """Return (seconds below the part in its bar, its own seconds)."""
+    order = [name for name, *_ in STACK]
+    below = order[1 : order.index(part)] if part != "original" else []
+    return sum(parts.get(name, 0.0) for name in below), parts[part]

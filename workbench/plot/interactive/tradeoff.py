@@ -1,226 +1,209 @@
-"""Networks beside each other: accuracy against FLOPs with the Pareto front, and the stages of a run as bars."""
+"""Accuracy against MACs with the Pareto front, and the stages of one run as bars."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import wrap
-from typing import Protocol
+from typing import Any
 
-import plotly.graph_objects as go
-
-from workbench.inspect.rank_curve import CurvePoint
 from workbench.kernels.complexity import Cost
-from workbench.network.data import Accuracy
-from workbench.plot.interactive.base import (
-    BLUE,
-    EDGE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SLATE,
-    VERMILLION,
-    axis,
-    layout,
-    say_if_empty,
-)
-from workbench.plot.interactive.plain import Drawing
+from workbench.network.scores import Score
+from workbench.plan.plan import ratio
+from workbench.plot.colors import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION
+from workbench.plot.interactive.base import HOVER, Figure, axis, empty, error_bars, layout
+from workbench.runs.run import Run, Stage, StageName, pareto_front
+
+STAGE_MARKS = {
+    StageName.ORIGINAL: ("star", SLATE, 15),
+    StageName.DECOMPOSED: ("circle-open", VERMILLION, 12),
+    StageName.CALIBRATED: ("diamond", ORANGE, 12),
+    StageName.DISTILLED: ("square", GREEN, 11),
+    StageName.FINE_TUNED: ("circle", BLUE, 12),
+    StageName.FROM_SCRATCH: ("x", PURPLE, 11),
+}
+"""Symbol, colour and size in pixels of each stage, in the order of the bars."""
+MIN_BARS = 4
+"""Bars that the figure of the stages has room for at least."""
 
 
-class Point(Protocol):
-    """What the trade-off plot needs of a result."""
+@dataclass(frozen=True)
+class _Point:
+    """A scored stage of a run, or of the original network."""
+
+    stage: Stage
+    score: Score
+    cost: Cost | None
+    run_label: str = ""
 
     @property
-    def number(self) -> int: ...  # noqa: D102
+    def mega_macs(self) -> float:
+        return self.cost.macs / 1e6 if self.cost else 0.0
+
     @property
-    def stage(self) -> str: ...  # noqa: D102
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def cost(self) -> Cost: ...  # noqa: D102
-    @property
-    def validation(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def test(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def score(self) -> Accuracy | None: ...  # noqa: D102
-    @property
-    def random_weights(self) -> bool: ...  # noqa: D102
-    @property
-    def about(self) -> str: ...  # noqa: D102
+    def top1(self) -> float:
+        """In percent."""
+        return 100 * self.score.top1
+
+    def hover(self, dense: Cost | None) -> str:
+        lines = [f"<b>{', '.join(filter(None, (self.run_label, self.stage.name)))}</b>"]
+        for split, score in self.stage.scores.items():
+            low, high = (100 * end for end in score.interval)
+            kind = "" if score.kind == "accuracy" else f"{score.kind} "
+            percent = f"{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f})"
+            lines.append(f"{split} {kind}{percent} of {score.n} images")
+        if self.cost and dense:
+            lines.append(f"{self.mega_macs:.3g} M multiply-adds (x{ratio(dense.macs, self.cost.macs):.2f} fewer)")
+            lines.append(f"{self.cost.weights:,} weights (x{ratio(dense.weights, self.cost.weights):.2f} fewer)")
+        return "<br>".join([*lines, *wrap(self.stage.note, 60)])
 
 
-STAGES = (
-    ("original", "star", SLATE, 15),
-    ("decomposed", "circle-open", VERMILLION, 12),
-    ("calibrated", "diamond", ORANGE, 12),
-    ("distilled", "square", GREEN, 11),
-    ("fine-tuned", "circle", BLUE, 12),
-    ("from scratch", "x", PURPLE, 11),
-)
-
-
-def tradeoff_figure() -> go.Figure:
-    """Empty figure for :func:`fill_tradeoff`: the paths of runs, one trace for each stage, and the Pareto front."""
-    figure = go.Figure()
-    path = {"color": EDGE, "width": 1.5, "dash": "dot"}
-    figure.add_trace(go.Scatter(mode="lines", line=path, hoverinfo="skip", showlegend=False))
-    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
-    hover = "%{customdata}<extra></extra>"
-    figure.add_trace(go.Scatter(name="earlier runs", mode="markers", marker=old, hovertemplate=hover))
-    for stage, symbol, color, size in STAGES:
-        marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
-        bars = {"symmetric": False, "color": color, "thickness": 1, "width": 4}
-        figure.add_trace(go.Scatter(name=stage, mode="markers", marker=marker, hovertemplate=hover, error_y=bars))
-    front = {"color": GREEN, "width": 2, "shape": "hv"}
-    figure.add_trace(go.Scatter(name="Pareto front", mode="lines", line=front, hoverinfo="skip"))
-    figure.update_layout(layout(560, margin={"l": 82, "t": 14}, legend={"y": -0.12}))
-    figure.update_xaxes(axis("FLOPs (million multiply-adds per image)", rangemode="tozero"))
-    figure.update_yaxes(axis("validation accuracy (%)"))
-    return figure
-
-
-def fill_tradeoff(figure: Drawing, results: Sequence[Point], earlier: Sequence[Point] = ()) -> None:
-    """Accuracy against MACs, every scored result a point; a dotted path joins the stages of a run.
+def tradeoff(
+    runs: Sequence[Run],
+    original: Stage | None,
+    earlier: Sequence[Run] = (),
+    *,
+    dense: Cost | None = None,
+    random_weights: bool = False,
+) -> Figure:
+    """Draw every scored stage by MACs and accuracy; a dotted path joins the stages of a run.
 
     Parameters
     ----------
-    earlier : results of earlier sessions, smaller and grey; they count for the Pareto front.
+    runs : of this session.
+    original : scores of the original network; None while it is being scored.
+    earlier : runs of earlier sessions; their last stages are smaller and grey, and count for the Pareto front.
+    dense : cost of the original, where there may be no run whose plan knows it.
+    random_weights : whether the original was never trained; the axis says so.
     """
-    original = results[0].cost if results else Cost(0, 0)
-    scored = [(r, r.score) for r in results if r.score is not None]
-    path_x: list[float | None] = []
-    path_y: list[float | None] = []
-    for number in sorted({r.number for r, _ in scored if r.number}):
-        steps = [(r, score) for r, score in scored if r.number == number and r.stage != "from scratch"]
-        path_x += [*(r.cost.macs / 1e6 for r, _ in steps), None]
-        path_y += [*(score.top1 for _, score in steps), None]
-    front = pareto_front([*results, *earlier])
-    with figure.batch_update():
-        figure.data[0].x, figure.data[0].y = path_x, path_y
-        figure.data[-1].x = [r.cost.macs / 1e6 for r in front]
-        figure.data[-1].y = [r.score.top1 for r in front if r.score]
-        before = [r for r in earlier if r.score]
-        figure.data[1].x = [r.cost.macs / 1e6 for r in before]
-        figure.data[1].y = [_top1(r) for r in before]
-        figure.data[1].customdata = [_hover(r, original) for r in before]
-        for trace, (stage, *_) in zip(figure.data[2:-1], STAGES, strict=True):
-            points = [(r, score) for r, score in scored if r.stage == stage]
-            trace.x = [r.cost.macs / 1e6 for r, _ in points]
-            trace.y = [score.top1 for _, score in points]
-            trace.customdata = [_hover(r, original) for r, _ in points]
-            trace.error_y.array = [score.interval[1] - score.top1 for _, score in points]
-            trace.error_y.arrayminus = [score.top1 - score.interval[0] for _, score in points]
-        figure.layout.yaxis.title.text = accuracy_title([r for r, _ in scored])
-        text = (
-            "No accuracy without data that fit the network." if results else "The network is being opened and scored."
-        )
-        say_if_empty(figure, not scored, text, small=False)
+    dense = dense or _dense([*runs, *earlier])
+    if dense is None or (original is None and not runs):
+        return empty("The network is being opened and scored.", 560)
+    recovered = [_points(run) for run in runs]
+    scored = [*_original(original, dense), *(p for points in recovered for p in points)]
+    if not scored:
+        return empty("No accuracy without data that fit the network.", 560)
+    path: list[tuple[float | None, float | None]] = []
+    for points in recovered:
+        path += [*((p.mega_macs, p.top1) for p in points if p.stage.name != StageName.FROM_SCRATCH), (None, None)]
+    before = [points[-1] for run in earlier if (points := _points(run))]
+    front = pareto_front([*scored, *before], cost=lambda p: p.mega_macs, score=lambda p: p.top1)
+    data = [
+        {
+            "mode": "lines",
+            "x": [x for x, _ in path],
+            "y": [y for _, y in path],
+            "line": {"color": EDGE, "width": 1.5, "dash": "dot"},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        },
+        {
+            "name": "earlier runs",
+            **_markers(before, dense),
+            "marker": {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}},
+        },
+        *(
+            {
+                "name": name.value,
+                **_markers(found, dense),
+                "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}},
+                "error_y": error_bars([p.score for p in found], color=color, width=4),
+            }
+            for name, (symbol, color, size) in STAGE_MARKS.items()
+            if (found := [p for p in scored if p.stage.name == name])
+        ),
+        {
+            "name": "Pareto front",
+            "mode": "lines",
+            "x": [p.mega_macs for p in front],
+            "y": [p.top1 for p in front],
+            "line": {"color": GREEN, "width": 2, "shape": "hv"},
+            "hoverinfo": "skip",
+        },
+    ]
+    return {
+        "data": [{"type": "scatter", **trace} for trace in data],
+        "layout": layout(
+            560,
+            margin={"l": 82, "t": 14},
+            legend={"y": -0.12},
+            xaxis=axis("FLOPs (million multiply-adds per image)", rangemode="tozero"),
+            yaxis=axis(_score_title(scored, random_weights)),
+        ),
+    }
 
 
-def accuracy_title(results: Sequence[Point]) -> str:
-    """Title of an axis with scores: of which images, how many, and whether they mean anything."""
-    scores = [r.score for r in results if r.score]
-    kind = "test" if scores and results[0].validation is None else "validation"
-    counts = {score.n for score in scores}
+def stages(
+    run: Run | None, original: Stage | None, *, dense: Cost | None = None, random_weights: bool = False
+) -> Figure:
+    """Draw a bar for the original and for each stage of one run, with 95 % intervals.
+
+    Parameters
+    ----------
+    run : None where there is none yet.
+    original, dense, random_weights : as for :func:`tradeoff`.
+    """
+    dense = dense or _dense([run] if run else [])
+    points = [*_original(original, dense), *(_points(run) if run else [])]
+    last = {point.stage.name: point for point in points}
+    shown = [last[name] for name in STAGE_MARKS if name in last]
+    if not shown:
+        return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
+    bars = {
+        "type": "bar",
+        "width": 0.62,
+        "x": [f"{p.stage.name}<br><b>{p.top1:.1f} %</b>" for p in shown],  # below the bar, clear of the interval
+        "y": [p.top1 for p in shown],
+        "customdata": [p.hover(dense) for p in shown],
+        "hovertemplate": HOVER,
+        "marker": {"color": [STAGE_MARKS[p.stage.name][1] for p in shown]},
+        "error_y": error_bars([p.score for p in shown], color=EDGE, thickness=1.5, width=6),
+    }
+    room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
+    return {
+        "data": [bars],
+        "layout": layout(
+            232,
+            margin={"l": 74, "t": 10, "b": 44},
+            showlegend=False,
+            xaxis=axis("", showgrid=False, type="category", ticks="", range=room),
+            yaxis=axis(_score_title(shown, random_weights), rangemode="tozero", range=[0, 105]),
+        ),
+    }
+
+
+def _dense(runs: Sequence[Run]) -> Cost | None:
+    return next((run.plan.dense for run in runs), None)
+
+
+def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
+    return [_Point(stage, stage.score, cost)] if stage is not None and stage.score is not None else []
+
+
+def _points(run: Run) -> list[_Point]:
+    """The scored stages of a run, the one trained from scratch first, the original left out."""
+    points = [
+        _Point(stage, stage.score, run.plan.cost, run.label)
+        for stage in run.stages
+        if stage.score is not None and stage.name != StageName.ORIGINAL
+    ]
+    return sorted(points, key=lambda point: point.stage.name != StageName.FROM_SCRATCH)
+
+
+def _markers(points: Sequence[_Point], dense: Cost | None) -> dict[str, Any]:
+    return {
+        "mode": "markers",
+        "x": [p.mega_macs for p in points],
+        "y": [p.top1 for p in points],
+        "customdata": [p.hover(dense) for p in points],
+        "hovertemplate": HOVER,
+    }
+
+
+def _score_title(points: Sequence[_Point], random_weights: bool) -> str:
+    """Title of the axis: what is scored, on which images, how many, and whether it means anything."""
+    scores = points[0].stage.scores
+    split = "validation" if "validation" in scores else next(iter(scores))
+    kinds, counts = ({getattr(p.score, what) for p in points} for what in ("kind", "n"))
+    kind = "agreement with the original" if kinds == {"agreement"} else "accuracy"
     notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
-    notes += ["random weights"] if any(r.random_weights for r in results) else []
-    return f"{kind} accuracy (%)" + (f"<br>{', '.join(notes)}" if notes else "")
-
-
-def pareto_front(results: Sequence[Point]) -> list[Point]:
-    """Scored results that no other beats in both accuracy and MACs, by MACs; of equal ones the first."""
-    front: list[Point] = []
-    for result in sorted((r for r in results if r.score), key=lambda r: (r.cost.macs, -_top1(r))):
-        if not front or _top1(result) > _top1(front[-1]):
-            front.append(result)
-    return front
-
-
-def _top1(result: Point) -> float:
-    return result.score.top1 if result.score else 0.0
-
-
-def stages_figure() -> go.Figure:
-    """Empty figure for :func:`fill_stages`: one bar a stage, its accuracy below it, clear of the interval."""
-    bars = {"type": "data", "symmetric": False, "color": EDGE, "thickness": 1.5, "width": 6}
-    figure = go.Figure(go.Bar(width=0.62, error_y=bars, hovertemplate="%{customdata}<extra></extra>"))
-    figure.update_layout(layout(232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False))
-    figure.update_xaxes({**axis("", showgrid=False), "type": "category", "ticks": "", "title": None})
-    figure.update_yaxes(axis("accuracy (%)", rangemode="tozero"))
-    return figure
-
-
-def fill_stages(figure: Drawing, results: Sequence[Point], number: int | None) -> None:
-    """The original, and each stage of one run at its last, with 95 % intervals.
-
-    Parameters
-    ----------
-    number : the run; None where there is none yet.
-    """
-    last = {r.stage: r for r in results if r.score and r.number in (0, number)}
-    shown = [(last[stage], color) for stage, _, color, _ in STAGES if stage in last]
-    original = results[0].cost if results else Cost(0, 0)
-    with figure.batch_update():
-        trace = figure.data[0]
-        scores = [r.score for r, _ in shown if r.score]
-        trace.x = [f"{r.stage}<br><b>{score.top1:.1f} %</b>" for (r, _), score in zip(shown, scores, strict=True)]
-        trace.y = [score.top1 for score in scores]
-        trace.customdata = [_hover(r, original) for r, _ in shown]
-        trace.marker.color = [color for _, color in shown]
-        trace.error_y.array = [score.interval[1] - score.top1 for score in scores]
-        trace.error_y.arrayminus = [score.top1 - score.interval[0] for score in scores]
-        figure.layout.yaxis.title.text = accuracy_title([r for r, _ in shown])
-        figure.layout.yaxis.range = [0, 105]
-        figure.layout.xaxis.range = [-0.5, max(len(shown), 4) - 0.5]
-        text = "Each stage is a bar here: original, decomposed, calibrated, fine-tuned."
-        say_if_empty(figure, not shown, text, small=False)
-
-
-def ranks_figure() -> go.Figure:
-    """Empty figure for :func:`fill_ranks`."""
-    hover = "%{customdata}<br>%{y:.1f} %<extra>%{fullData.name}</extra>"
-    traces = [
-        go.Scatter(
-            name=name, mode="lines+markers", line={"color": color, "dash": dash, "width": 2}, hovertemplate=hover
-        )
-        for name, color, dash in (("accuracy", BLUE, "solid"), ("same answer as the original", ORANGE, "dot"))
-    ]
-    figure = go.Figure(traces)
-    figure.data[0].error_y = {"symmetric": False, "color": BLUE, "thickness": 1, "width": 4}
-    figure.update_layout(layout(300, margin={"t": 30}, legend={"y": -0.25}))
-    figure.update_xaxes(axis("output rank", rangemode="tozero"))
-    figure.update_yaxes(axis("share of images (%)", range=[0, 105]))
-    return figure
-
-
-def fill_ranks(figure: Drawing, layer: str, points: Sequence[CurvePoint]) -> None:
-    """Top-1 with its 95 % interval, and agreement with the original, against the output rank of one layer."""
-    ranks = [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points]
-    with figure.batch_update():
-        for trace, name in zip(figure.data, ("top1", "agreement"), strict=True):
-            trace.x = [p.rank_out for p in points]
-            trace.y = [getattr(p, name) for p in points]
-            trace.customdata = ranks
-        top1 = figure.data[0]
-        top1.error_y.array = [p.interval[1] - p.top1 for p in points]
-        top1.error_y.arrayminus = [p.top1 - p.interval[0] for p in points]
-        figure.layout.yaxis.title.text = f"share of {points[0].n} images (%)" if points else "share of images (%)"
-        figure.layout.title = {"text": f"{layer} alone", "font": {"size": 13}} if layer else None
-        say_if_empty(figure, not points, "The curve appears here once a layer has been tried.")
-
-
-def _scored(score: Accuracy) -> str:
-    low, high = score.interval
-    return f"{score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images"
-
-
-def _hover(result: Point, original: Cost) -> str:
-    r = result
-    macs, weights = (getattr(original, k) / max(1, getattr(r.cost, k)) for k in ("macs", "weights"))
-    lines = [
-        f"<b>{r.label}</b>",
-        *(f"{name} {_scored(score)}" for name, score in (("validation", r.validation), ("test", r.test)) if score),
-        f"{r.cost.macs / 1e6:.3g} M multiply-adds (x{macs:.2f} fewer)",
-        f"{r.cost.weights:,} weights (x{weights:.2f} fewer)",
-        *wrap(r.about, 60),
-    ]
-    return "<br>".join(lines)
+    notes += ["random weights"] if random_weights else []
+    return f"{split} {kind} (%)" + (f"<br>{', '.join(notes)}" if notes else "")

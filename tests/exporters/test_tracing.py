@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.exporters.preparing import prepared, traced
+from workbench.exporters.tracing import trace
 
 POOL = torch.ops.aten.adaptive_avg_pool2d.default
 
@@ -19,7 +19,7 @@ def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynami
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(size), nn.ReLU(), nn.Flatten())
     x = torch.randn(2, 3, 4, 6)
-    program = traced(prepared(model), x, dynamic_batch=dynamic_batch)
+    program = trace(model, x, dynamic_batch=dynamic_batch)
     assert pools(program) == left
     with torch.no_grad():
         assert torch.equal(program.module()(x), model(x))
@@ -28,7 +28,7 @@ def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynami
 def test_a_pool_that_nothing_follows_stays():
     model = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(4))
     x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    program = traced(prepared(model), x)
+    program = trace(model, x)
     assert pools(program) == 1
     assert torch.equal(program.module()(x), x.relu())
 
@@ -36,6 +36,6 @@ def test_a_pool_that_nothing_follows_stays():
 def test_one_after_another():
     model = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    program = traced(prepared(model), x)
+    program = trace(model, x)
     assert pools(program) == 1
     assert torch.equal(program.module()(x), model(x))

@@ -1,16 +1,15 @@
-"""What a file says of itself: what it was made from, what goes in, what comes out. For people and for programs."""
+"""Describe a network inside its file: what it was made from, what goes in and what comes out."""
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 import workbench
-from workbench.catalog.networks.load import Centred
-from workbench.exporters.preparing import ExportError
-from workbench.network.network import Network
+from workbench.exporters.tracing import ExportError
+from workbench.network.network import Network, copy_model
 from workbench.runs.run import versions
 
 PAPER = (
@@ -19,10 +18,21 @@ PAPER = (
 )
 
 
-class Pixels(nn.Module):
-    """A model behind the arithmetic of its preprocessing: pixels 0 to 255 as they are -> what the model gives."""
+@runtime_checkable
+class Normalisation(Protocol):
+    """Preprocessing that crops images to `size` pixels, divides by 255, and normalises each channel: a dataclass."""
 
-    def __init__(self, model: nn.Module, preprocessing: Centred) -> None:
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+class PixelInputs(nn.Module):
+    """A model behind the arithmetic of its preprocessing: it takes pixels, 0 to 255."""
+
+    def __init__(self, model: nn.Module, preprocessing: Normalisation) -> None:
         super().__init__()
         self.scale: Tensor
         self.shift: Tensor
@@ -36,24 +46,25 @@ class Pixels(nn.Module):
         return self.model(pixels * self.scale + self.shift)  # type: ignore[no-any-return]
 
 
-def with_pixels(network: Network) -> Network:
-    """The network with its preprocessing's arithmetic inside: its inputs are pixels, 0 to 255.
+def with_pixel_inputs(network: Network) -> Network:
+    """Return the network with its preprocessing's arithmetic inside: its inputs are pixels, 0 to 255.
 
     Raises
     ------
-    ExportError : if its preprocessing is not the catalog's, a crop, a scale, a mean and a deviation.
+    ExportError : if its preprocessing is no crop followed by a normalisation.
     """
-    own = network.preprocessing
-    if not isinstance(own, Centred):
+    own: Any = network.preprocessing
+    if not isinstance(own, Normalisation):
         raise ExportError(
             f"the preprocessing of {network.name} is not a scale, a mean and a deviation, so it cannot go into the file"
         )
-    plain = replace(own, mean=(0.0,) * len(own.mean), std=(1.0,) * len(own.std))
-    return replace(network, model=Pixels(network.model, own), preprocessing=lambda images: 255 * plain(images))
+    crop = replace(own, mean=(0.0,) * len(own.mean), std=(1.0,) * len(own.std))  # type: ignore[type-var]
+    model = PixelInputs(copy_model(network.model), own).to(network.device)
+    return network.with_model(model, preprocessing=lambda images: 255 * crop(images))
 
 
-def about(network: Network, *, pixels: bool = False) -> dict[str, Any]:
-    """Everything that is known of a network, as JSON values.
+def metadata(network: Network, *, pixels: bool = False) -> dict[str, Any]:
+    """Return what is known of a network, as JSON values.
 
     Parameters
     ----------
@@ -70,8 +81,8 @@ def about(network: Network, *, pixels: bool = False) -> dict[str, Any]:
         "weights": network.weights,
         "versions": {"workbench": workbench.__version__, **versions()},
     }
-    if network.plan is not None:
-        plan = network.plan
+    plan = getattr(network, "plan", None)
+    if plan is not None:
         found["compression"] = {
             "policy": plan.describe(),
             "macs": plan.macs,
@@ -83,23 +94,23 @@ def about(network: Network, *, pixels: bool = False) -> dict[str, Any]:
     return found
 
 
-def texts(known: dict[str, Any]) -> dict[str, str]:
-    """The same as a text for each name, for files that hold only these: lists and tables become JSON."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()}
+def as_texts(values: dict[str, Any]) -> dict[str, str]:
+    """Return metadata as one text a name, for files that hold nothing else: lists and tables become JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def _preprocessing(network: Network, pixels: bool) -> dict[str, Any]:
     own, shape = network.preprocessing, " x ".join(map(str, network.input_shape))
     if own is None:
         return {"words": f"Nothing is to be done before: an input is {shape} numbers as the data hold them."}
-    if not isinstance(own, Centred):
+    if not isinstance(own, Normalisation):
         name = getattr(own, "__qualname__", type(own).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}
-    size, of = own.size, "RGB images" if len(own.mean) == 3 else "images"
-    words = f"{of}, channels first, resized and cropped to their centre of {size} x {size} pixels. "
+    kind = "RGB images" if len(own.mean) == 3 else "Images"
+    words = f"{kind}, channels first, resized and cropped to their centre of {own.size} x {own.size} pixels. "
     if pixels:
         words += "The file takes the pixels as they are, 0 to 255, and scales and normalises them itself."
     else:
         words += "Divide the pixels by 255, subtract the mean and divide by the deviation of each channel."
-    known = {"size": size, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std), "inside": pixels}
-    return {"words": words[0].upper() + words[1:], **known}
+    numbers = {"size": own.size, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std)}
+    return {"words": words, **numbers, "inside": pixels}

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import pytest
+
+import workbench as wb
+from workbench.kernels.complexity import Cost
+from workbench.plot.interactive import stages, tradeoff
+from workbench.runs.run import Stage, StageName
+
+
+def scored(name, top1, n=50, splits=("validation", "test"), kind="accuracy"):
+    return Stage(StageName(name), dict.fromkeys(splits, wb.Score(top1, 1.0, n, kind)), "about it")
+
+
+ORIGINAL = scored("original", 0.99)
+
+
+@pytest.fixture
+def run(spectra):
+    """Make a run of so many MACs (of the bundled network, which has 888,688 in its layers) with these stages."""
+    plan = wb.evbmf_plan(spectra)
+
+    def make(number, *found, macs=0):
+        other = Cost(0, macs - sum(part.cost.macs for part in plan))
+        return wb.Run(replace(plan, other=other), found, number=number)
+
+    return make
+
+
+def named(figure):
+    return {trace.get("name", "path"): trace for trace in figure["data"]}
+
+
+def test_every_stage_is_a_point(run, valid):
+    first = run(1, scored("decomposed", 0.6), scored("fine-tuned", 0.98), scored("from scratch", 0.7), macs=10**6)
+    second = run(2, ORIGINAL, scored("decomposed", 0.3), macs=500_000)
+    figure = valid(tradeoff([first, second], ORIGINAL, [run(7, scored("calibrated", 0.7), macs=700_000)]))
+    traces = named(figure)
+    assert traces["original"]["x"] == [first.plan.dense.macs / 1e6]
+    assert traces["decomposed"]["x"] == [1.0, 0.5]
+    assert traces["fine-tuned"]["y"] == [98]
+    assert traces["path"]["x"] == [1.0, 1.0, None, 0.5, None]  # without the baseline from scratch
+    assert traces["path"]["y"] == [60, 98, None, 30, None]
+    assert (traces["earlier runs"]["x"], traces["earlier runs"]["y"]) == ([0.7], [70])
+    assert traces["Pareto front"]["y"] == [30, 70, 98, 99]
+    hover = traces["fine-tuned"]["customdata"][0]
+    assert hover.startswith("<b>run 1, fine-tuned</b><br>validation 98.00 % (95 %: 89.5 to 99.6) of 50 images<br>test")
+    assert f"1 M multiply-adds (x{first.plan.macs_ratio:.2f} fewer)" in hover
+    assert hover.endswith("<br>about it")
+    assert figure["layout"]["yaxis"]["title"]["text"] == "validation accuracy (%)<br>of 50 images"
+    assert "multiply-adds" in figure["layout"]["xaxis"]["title"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("original", "options", "title"),
+    [
+        (scored("original", 0.5, splits=("test",)), {}, "test accuracy (%)<br>of 50 images"),
+        (scored("original", 0.5, kind="agreement"), {}, "validation agreement with the original (%)<br>of 50 images"),
+        (ORIGINAL, {"random_weights": True}, "validation accuracy (%)<br>of 50 images, random weights"),
+    ],
+)
+def test_the_axis_says_what_was_scored(original, options, title, valid):
+    figure = valid(tradeoff([], original, dense=Cost(1, 2), **options))
+    assert figure["layout"]["yaxis"]["title"]["text"] == title
+
+
+def test_nothing_is_scored(run, valid):
+    for figure, words in (
+        (tradeoff([], None), "The network is being opened"),
+        (tradeoff([run(1)], Stage(StageName.ORIGINAL)), "No accuracy without data"),
+        (stages(None, None), "Each stage is a bar here"),
+    ):
+        assert valid(figure)["data"] == []
+        assert figure["layout"]["annotations"][0]["text"].startswith(words)
+
+
+def test_stages_of_one_run_are_bars_in_their_order(run, valid):
+    order = {"original": 0.99, "decomposed": 0.1, "calibrated": 0.8, "fine-tuned": 0.95, "from scratch": 0.7}
+    shuffled = [scored(name, order[name]) for name in ("decomposed", "fine-tuned", "from scratch", "calibrated")]
+    (bars,) = valid(stages(run(2, *shuffled, macs=40), ORIGINAL))["data"]
+    assert bars["x"] == [f"{name}<br><b>{100 * top1:.1f} %</b>" for name, top1 in order.items()]
+    assert bars["y"] == pytest.approx([100 * top1 for top1 in order.values()])
+    assert bars["error_y"]["array"][1] == pytest.approx(100 * wb.Score(0.1, 1, 50).interval[1] - 10)
+    (bars,) = valid(stages(None, ORIGINAL))["data"]
+    assert bars["x"] == ["original<br><b>99.0 %</b>"]
+    assert "multiply-adds" not in bars["customdata"][0]

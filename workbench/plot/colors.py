@@ -1,0 +1,26 @@
+"""Colours of all figures, after Okabe and Ito: colour-blind readers tell them apart, and each has 3:1 on white.
+
+What matters is told by shape or position too.
+"""
+
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#C98500", "#009E73", "#B84A00", "#B8609A"
+SKY = "#56B4E9"
+GREY, EDGE, HATCH, SLATE, INK = "#C3CAD3", "#7B8794", "#8A94A2", "#52606D", "#1F2933"
+DARK_RED = "#A33F00"
+"""Vermillion of small text."""
+GRID = "#E4E9F0"
+VEILED_BLUE = "#9EC9E2"
+"""Blue under the veil of the spectrum."""
+KIND_MARKS = {
+    "dense": ("circle", BLUE),
+    "core": ("square", GREEN),
+    "1x1": ("triangle-up", VERMILLION),
+    "linear": ("diamond", PURPLE),
+}
+"""Kind of a part of a profile -> symbol (plotly's name) and colour."""
+FACTOR_COLORS = (BLUE, ORANGE, GREEN)
+"""First factor, core, last factor."""
+ARROW_COLORS = (SLATE, *FACTOR_COLORS)
+"""The dense convolution, and the three in its place."""
+BLOCK_SHADES = {"map": (GREY, GRID, "#AEB7C2"), "rank": ("#CC79A7", "#E8BFD6", "#A85A85")}
+"""Front, top and side of a block of the network's channels, and of the ranks between two factors."""

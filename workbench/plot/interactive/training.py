@@ -1,0 +1,67 @@
+"""The curve of a training: validation score and loss by epoch."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+from workbench.network.scores import Score
+from workbench.plot.colors import BLUE, ORANGE
+from workbench.plot.interactive.base import Figure, axis, empty, error_bars, layout
+from workbench.recover.checkpoint import Epoch
+
+MAX_ERROR_BARS = 30
+"""Points of the curve up to which intervals are drawn; more bars hide the curve (the CSV file has them)."""
+MAX_NUMBERED_EPOCHS = 12
+"""Epochs up to which each has its number on the axis."""
+
+
+def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figure:
+    """Draw validation score and training loss by epoch.
+
+    Parameters
+    ----------
+    before : score at epoch 0, where `epochs` do not begin with it.
+    """
+    if not epochs:
+        return empty("The curve appears here while the network is fine-tuned.")
+    points = [(e.epoch, e.validation) for e in epochs if e.validation is not None]
+    if before is not None and epochs[0].epoch > 0:
+        points.insert(0, (0, before))
+    scores = [score for _, score in points]
+    losses = [(e.epoch, e.loss) for e in epochs if isfinite(e.loss)]
+    color = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
+    accuracy = {
+        "type": "scatter",
+        "name": "validation accuracy",
+        "mode": "lines+markers",
+        "x": [x for x, _ in points],
+        "y": [100 * score.top1 for score in scores],
+        "line": {"color": BLUE, "width": 2.5},
+        "marker": {"size": 7},
+        "hovertemplate": "epoch %{x}<br>validation accuracy %{y:.2f} %<extra></extra>",
+        "error_y": error_bars(scores, color=color, width=3),
+    }
+    loss = {
+        "type": "scatter",
+        "name": "training loss (right axis)",
+        "mode": "lines+markers",
+        "x": [x for x, _ in losses],
+        "y": [y for _, y in losses],
+        "yaxis": "y2",
+        "line": {"color": ORANGE, "width": 1.5, "dash": "dot"},
+        "marker": {"size": 6, "symbol": "diamond"},
+        "hovertemplate": "epoch %{x}<br>training loss %{y:.4f}<extra></extra>",
+    }
+    count = f"<br>of {scores[-1].n} images" if scores else ""
+    step = {"dtick": 1} if len(epochs) <= MAX_NUMBERED_EPOCHS else {}
+    second = {"overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
+    return {
+        "data": [accuracy, loss],
+        "layout": layout(
+            330,
+            margin={"l": 74, "r": 64, "t": 12},
+            legend={"y": -0.2},
+            xaxis=axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **step),
+            yaxis=axis(f"validation accuracy (%){count}"),
+            yaxis2=axis("training loss", showgrid=False, rangemode="tozero", anchor="x", **second),
+        ),
+    }

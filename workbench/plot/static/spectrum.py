@@ -1,0 +1,70 @@
+"""Singular values of an unfolding, EVBMF's threshold and free energy, and the explained share."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from workbench.kernels.evbmf import Evbmf
+from workbench.plan.spectrum import Spectrum
+from workbench.plot.colors import BLUE, GREY, GRID, INK, ORANGE, VERMILLION
+from workbench.plot.static.base import NotebookFigure, new_axes
+
+
+def spectrum(found: Evbmf, title: str = "") -> Figure:
+    """Draw singular values, the threshold between signal and noise, and the posterior means of the signal."""
+    figure, axes = new_axes("direction, strongest first", "singular value", title)
+    values, rank = found.singular_values, found.rank
+    index = np.arange(1, len(values) + 1)
+    axes.bar(index[:rank], values[:rank], color=BLUE, label=f"signal: rank {rank}")
+    axes.bar(index[rank:], values[rank:], color=GREY, hatch="///", edgecolor="white", label="noise")
+    if rank and not found.exact:
+        look = {"color": ORANGE, "markeredgecolor": INK}
+        axes.plot(index[:rank], found.shrunk, "o", label="without the noise's part", **look)
+    if found.threshold > 0:
+        axes.set_ylim(top=1.3 * max(found.threshold, values[0]))  # room for the legend
+        axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
+    axes.legend(frameon=False)
+    return figure
+
+
+def free_energy(found: Evbmf, title: str = "") -> Figure:
+    """Draw the free energy against the noise variance, with its global minimum: the reason for the threshold."""
+    figure, axes = new_axes("noise variance (logarithmic)", "free energy per singular value", title)
+    variances, energies = found.curve()
+    if not variances.size:
+        axes.text(0.5, 0.5, "no noise: the matrix is of exactly low rank", ha="center", transform=axes.transAxes)
+        return figure
+    axes.semilogx(variances, energies, color=BLUE, linewidth=2)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    lowest = found.free_energy(found.noise_variance)[0]
+    label = f"minimum: noise variance {found.noise_variance:.3g}, rank {found.rank}"
+    axes.plot([found.noise_variance], [lowest], "*", color=VERMILLION, markersize=15, label=label)
+    axes.legend(frameon=False)
+    return figure
+
+
+def explained(spectrum: Spectrum, title: str = "") -> Figure:
+    """Draw the singular values of both unfoldings, and the share of the squared norm that the strongest explain."""
+    figure = NotebookFigure(figsize=(8.2, 3.5), layout="constrained")
+    figure.suptitle(title or spectrum.layer.name)
+    left, right = figure.subplots(1, 2)
+    modes: list[tuple[str, NDArray[np.float64], str, str]] = [
+        ("output channels", spectrum.singular_out, BLUE, "o-"),
+    ]
+    if spectrum.singular_in is not None:
+        modes.append(("input channels", spectrum.singular_in, ORANGE, "s-"))
+    for name, values, color, style in modes:
+        squares = np.concatenate([[0.0], np.cumsum(values**2)])
+        look = {"color": color, "markersize": 3, "linewidth": 1.2}
+        left.plot(range(1, len(values) + 1), values, style, label=name, **look)
+        right.plot(range(len(squares)), 100 * squares / (squares[-1] or 1.0), style, **look)
+    left.set(xlabel="direction, strongest first", ylabel="singular value")
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False)
+    right.set(xlabel="directions kept", ylabel="explained (%)", ylim=(0, 103))
+    right.grid(axis="y", color=GRID)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
