@@ -7,39 +7,30 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.runners import FakeRunner
 from workbench.measure import exclusive, runtimes
 from workbench.measure import latency as module
 from workbench.measure.latency import MAX_ROUNDS, MIN_ROUNDS, Latency, latency, timed
 from workbench.measure.runtimes import AbsentRuntimeError
 
 
-class Clock:
-    """A runner whose runs take known seconds."""
-
-    def __init__(self, seconds, log=None, name=""):
-        self.seconds, self.log, self.name = seconds, [] if log is None else log, name
-
-    def clock(self):
-        self.log.append((self.name, gc.isenabled()))
-        return next(self.seconds) if hasattr(self.seconds, "__next__") else self.seconds
-
-
 def test_turns_are_taken_and_their_order_changes():
-    log = []
-    samples = timed({"a": Clock(0.1, log, "a"), "b": Clock(0.2, log, "b")}, seconds=2.5)
+    log, collecting = [], []
+    a, b = (FakeRunner(lambda s=seconds: collecting.append(gc.isenabled()) or s, log) for seconds in (0.1, 0.2))
+    samples = timed({"a": a, "b": b}, seconds=2.5)
     assert {name: len(values) for name, values in samples.items()} == {"a": 8, "b": 8}
-    assert [name for name, _ in log[-16:]] == list("abba") * 4
-    assert not any(collecting for _, collecting in log[-16:])
+    assert log[-16:] == [a, b, b, a] * 4
+    assert not any(collecting[-16:])
     assert gc.isenabled()
 
 
 @pytest.mark.parametrize(("once", "rounds"), [(10.0, MIN_ROUNDS), (1e-6, MAX_ROUNDS)])
 def test_there_are_neither_too_few_rounds_nor_too_many(once, rounds):
-    assert len(timed({"a": Clock(once)}, seconds=1.0)["a"]) == rounds
+    assert len(timed({"a": FakeRunner(once)}, seconds=1.0)["a"]) == rounds
 
 
 def test_warm_up_does_not_count():
-    assert timed({"a": Clock(iter([9.0, 8.0, *[0.1] * 100]))}, seconds=1.0)["a"].max() == 0.1
+    assert timed({"a": FakeRunner(iter([9.0, 8.0, *[0.1] * 100]))}, seconds=1.0)["a"].max() == 0.1
 
 
 def test_medians_quartiles_and_their_ratio():
@@ -122,7 +113,7 @@ def fake(monkeypatch):
     def prepare(model, inputs, runtime, **settings):
         if runtime not in seconds:
             raise AbsentRuntimeError(f"{runtime} is not installed here.")
-        return Clock(seconds[runtime][next(order[runtime]) % 2])
+        return FakeRunner(seconds[runtime][next(order[runtime]) % 2])
 
     monkeypatch.setattr(runtimes, "prepare", prepare)
     monkeypatch.setattr(module, "timed", lambda runners, *_: {n: np.full(7, r.clock()) for n, r in runners.items()})
@@ -139,7 +130,9 @@ def test_speed_is_beside_what_was_counted(smaller, fake):
     assert found.best_realised == pytest.approx(2 / ratio)  # 100 ms / 50 ms, not 400 / 50
     assert found.absent == {"executorch": "executorch is not installed here."}
     for text in (str(found), found._repr_html_()):
-        assert all(words in text for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %"))
+        assert all(
+            words in text for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %")
+        )
     with pytest.raises(ValueError, match="cuda is not installed here"):
         wb.speed(smaller, ("cuda",))
 

@@ -3,7 +3,15 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.measure.runtimes import RUNTIMES, AbsentRuntimeError, Runner, image_batch, missing, prepare, torch_threads
+from workbench.measure.runtimes import (
+    RUNTIMES,
+    AbsentRuntimeError,
+    Runner,
+    image_batch,
+    missing,
+    prepare,
+    torch_threads,
+)
 
 
 @pytest.fixture(scope="module")
