@@ -260,7 +260,7 @@ def test_cancel_gives_no_half_fitted_network(little, data):
 
 
 def test_progress_reaches_one(little, data):
-    network, smaller = little
+    _, smaller = little
     shares = []
     calibrate(smaller, data.train.images[:20], progress=lambda share, name: shares.append(share))
     assert shares == sorted(shares)
