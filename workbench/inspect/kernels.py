@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from workbench.inspect.layerwise import FACTORS
 from workbench.kernels.tucker import relative_error
 from workbench.network.layers import Layer, kernel_of
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
@@ -37,8 +38,9 @@ def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
     kernels = []
     for group in range(layer.shape.groups):
         weights = {
-            name: part.get_parameter("weight").detach().double().chunk(layer.shape.groups)[group]
-            for name, part in parts.items()
+            name: parts[name].get_parameter("weight").detach().double().chunk(layer.shape.groups)[group]
+            for name in FACTORS
+            if name in parts
         }
         core = weights["core"].transpose(0, 1) if layer.shape.transposed else weights["core"]
         kernel = torch.einsum("ab...,ta->tb...", core, weights["factor_out"].flatten(1))
