@@ -164,7 +164,11 @@ def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = torch.compile(model, options={"freezing": True})
-        run = torch.no_grad()(lambda: compiled(inputs))
+
+        def run() -> Any:
+            with torch.no_grad():
+                return compiled(inputs)
+
         try:
             run()
         except InductorError as error:
