@@ -64,10 +64,8 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     k = _four_way(kernel)
     t, s, height, width = k.shape
     if k.size > MAX_ENTRIES or t > len(OUTPUT_COLORS):
-        raise ValueError(
-            f"a kernel of shape {k.shape} is too large for this picture: "
-            f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
-        )
+        limits = f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
+        raise ValueError(f"a kernel of shape {k.shape} is too large for this picture: {limits}")
     colors = np.empty((*k.shape, 3))
     for to, si in product(range(t), range(s)):
         strength = 0.75 - 0.5 * si / max(1, s - 1)

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
 from workbench.kernels.evbmf import Evbmf
 from workbench.plan.spectrum import Spectrum
@@ -49,9 +48,7 @@ def explained(spectrum: Spectrum, title: str = "") -> Figure:
     figure = NotebookFigure(figsize=(8.2, 3.5), layout="constrained")
     figure.suptitle(title or spectrum.layer.name)
     left, right = figure.subplots(1, 2)
-    modes: list[tuple[str, NDArray[np.float64], str, str]] = [
-        ("output channels", spectrum.singular_out, BLUE, "o-"),
-    ]
+    modes = [("output channels", spectrum.singular_out, BLUE, "o-")]
     if spectrum.singular_in is not None:
         modes.append(("input channels", spectrum.singular_in, ORANGE, "s-"))
     for name, values, color, style in modes:
