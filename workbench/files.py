@@ -1,21 +1,41 @@
-"""Files are written whole or not at all."""
+"""Write files atomically and durably: a reader, or a crash, finds the old content or the new one, never a part."""
 
+import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write next to the target, flush to disk, then rename over it: nobody ever sees half a file."""
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file beside the target, flush it to the disk, and rename it to the target.
+
+    A new file gets the permissions that the umask leaves, a replaced one keeps those it had.
+    """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        if path.exists():
+            os.chmod(temporary, path.stat().st_mode & 0o777)
+        move_durably(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Rename a file to a target in the same file system, replacing it, and flush the target's folder to the disk."""
+    os.replace(source, target)
+    if os.name == "nt":  # Windows cannot open a folder, and its file system logs renames
+        return
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush folders
+            raise
+    finally:
+        os.close(folder)

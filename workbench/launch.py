@@ -1,4 +1,4 @@
-"""Fine-tuning from the command line, in one process or several that share every batch.
+"""Fine-tune from the command line, in one process or several that share every batch.
 
     python -m workbench.launch digits_vgg --plan plan.json --data digits --epochs 5 --out folder
     accelerate launch --num_processes 2 -m workbench.launch digits_vgg ...
@@ -22,13 +22,15 @@ from workbench.catalog.datasets.load import load_data
 from workbench.catalog.networks.checkpoints import read_weights
 from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
+from workbench.network.network import Network, copy_model
 from workbench.plan.plan import Plan
+from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose, rebuild
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 
 FILES = ("weights.safetensors", "plan.json", "epochs.json")
-"""What `train` writes."""
+"""Files that `train` writes."""
 
 
 def train(
@@ -65,27 +67,34 @@ def train(
     if not isinstance(plan, Plan | None):
         plan = Plan.from_json(Path(plan).read_text(encoding="utf-8"))
     if plan is not None and start:
-        smaller = rebuild(original, plan, read_weights(start))
+        smaller: Network = rebuild(original, plan, read_weights(start))
     else:
-        smaller = decompose(original, plan) if plan is not None else load_network(network, weights=weights or "default")
-    smaller.model.to(device)
-    teacher = original if distil else None
-    original.model.to(device)
-    epochs = []
-    for epoch in finetune(
-        smaller, load_data(data, root=root), recipe=recipe, teacher=teacher, checkpoint=checkpoint or None
-    ):
-        epochs.append(asdict(epoch))
+        smaller = decompose(original, plan) if plan is not None else original
+    first = smaller.with_model(copy_model(smaller.model).to(device))
+    teacher = original.with_model(copy_model(original.model).to(device)) if distil else None
+
+    def tell(epoch: Epoch) -> None:
         if not index:
             print(epoch, flush=True)  # noqa: T201 - it is a command
+
+    tuned = finetune(
+        first,
+        load_data(data, root=root),
+        recipe=recipe,
+        teacher=teacher,
+        checkpoint=checkpoint or None,
+        on_epoch=tell,
+    )
     if not index:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {key: value.detach().cpu().clone().contiguous() for key, value in smaller.model.state_dict().items()}
+        state = {key: value.detach().cpu().clone().contiguous() for key, value in tuned.model.state_dict().items()}
         write_atomically(folder / "weights.safetensors", save(state))
-        if smaller.plan is not None:
-            write_atomically(folder / "plan.json", smaller.plan.to_json().encode())
-        write_atomically(folder / "epochs.json", json.dumps(epochs, indent=2).encode())
+        if plan is not None:
+            write_atomically(folder / "plan.json", plan.to_json().encode())
+        write_atomically(
+            folder / "epochs.json", json.dumps([asdict(epoch) for epoch in tuned.history], indent=2).encode()
+        )
 
 
 def _place() -> tuple[int, torch.device]:

@@ -5,7 +5,7 @@ from torch import nn
 
 import workbench as wb
 from benchmarks import speed
-from tests.plan.test_layer_times import machine
+from tests.helpers.machines import machine
 
 
 def test_the_plans_are_in_the_range_and_promise_the_most(spectra):

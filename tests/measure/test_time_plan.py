@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import workbench as wb
-from tests.plan.test_layer_times import machine
+from tests.helpers.machines import machine
 from workbench.measure import time_plan as module
 from workbench.measure.latency import Latency
 from workbench.measure.time_plan import GAINS, SLOWER, hollow, time_plan

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.network.activations import Walk, _trace
+from workbench.network.activations import PairedActivations, _trace
 
 
 def hooked(model, name, batches, *, inputs):
@@ -62,43 +62,43 @@ def batches(generator):
 def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches):
     torch.manual_seed(0)
     original = build().eval()
-    smaller = copy.deepcopy(original)
+    compressed = copy.deepcopy(original)
     names = ["a", "b", "c"] if build is Looks else ["stem.0", "left", "right", "tail", "last"]
     with torch.no_grad():
-        walk = Walk(smaller, original, batches, memory)
-        assert bool(walk.nodes) == (build is Branches)
+        activations = PairedActivations(compressed, original, batches, memory)
+        assert bool(activations.nodes) == (build is Branches)
         for name in names:
             for _ in range(2):  # asked twice, the same
-                pairs = [(x.clone(), y.clone()) for x, y in walk.pairs(name)]
+                pairs = [(x.clone(), y.clone()) for x, y in activations.pairs(name)]
                 for (x, y), in_, out in zip(
                     pairs,
-                    hooked(smaller, name, batches, inputs=True),
+                    hooked(compressed, name, batches, inputs=True),
                     hooked(original, name, batches, inputs=False),
                     strict=True,
                 ):
                     assert torch.allclose(x, in_, atol=1e-6)
                     assert torch.allclose(y, out, atol=1e-6)
-            smaller.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
+            compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
 
 
 def test_a_layer_called_twice_shows_both_calls(mixed):
     batch = torch.randn(2, *mixed.input_shape, dtype=torch.float64)
     with torch.no_grad():
-        walk = Walk(copy.deepcopy(mixed.model), mixed.model, [batch])
-        assert len(list(walk.pairs("twice"))) == 2
+        activations = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
+        assert len(list(activations.pairs("twice"))) == 2
 
 
 def test_what_is_behind_a_layer(network):
     torch.manual_seed(0)
-    walk = Walk(network.model, network.model, [torch.rand(2, *network.input_shape)])
-    assert walk.norm_after("features.0") == "features.1"
-    assert walk.norm_after("classifier.0") is None
-    assert walk.rectified("classifier.0")
-    assert not walk.rectified("features.0")  # a batch norm comes first
+    activations = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
+    assert activations.norm_after("features.0") == "features.1"
+    assert activations.norm_after("classifier.0") is None
+    assert activations.rectified("classifier.0")
+    assert not activations.rectified("features.0")  # a batch norm comes first
     branches = Branches().eval()
-    walk = Walk(branches, branches, [torch.rand(2, 3, 12, 12)])
-    assert walk.rectified("left")
-    assert not walk.rectified("tail")
+    activations = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
+    assert activations.rectified("left")
+    assert not activations.rectified("tail")
 
 
 @pytest.mark.parametrize("build", [Looks, Branches])
@@ -107,14 +107,14 @@ def test_answers_with_one_layer_exchanged(build, batches):
     model = build().eval()
     names = ("a", "b") if build is Looks else ("left", "tail")
     with torch.no_grad():
-        walk = Walk(model, model, batches)
+        activations = PairedActivations(model, model, batches)
         for name in names:
-            list(walk.pairs(name))
+            list(activations.pairs(name))
             other = copy.deepcopy(model.get_submodule(name))
             other.weight.mul_(2)
             exchanged = copy.deepcopy(model)
             exchanged.get_submodule(name).weight.mul_(2)
-            for batch, (answers, changed) in zip(batches, walk.changed(name, other), strict=True):
+            for batch, (answers, changed) in zip(batches, activations.changed(name, other), strict=True):
                 assert torch.allclose(answers, model(batch), atol=1e-6)
                 assert torch.allclose(changed, exchanged(batch), atol=1e-6)
 
@@ -122,9 +122,9 @@ def test_answers_with_one_layer_exchanged(build, batches):
 def test_only_what_is_needed_is_held(network):
     batch = torch.rand(8, *network.input_shape)
     with torch.no_grad():
-        walk = Walk(network.model, wb.load_network("digits_vgg").model, [batch])
-        list(walk.pairs("classifier.2"))
-    assert walk.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
+        activations = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
+        list(activations.pairs("classifier.2"))
+    assert activations.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):
@@ -132,7 +132,7 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
     batch = torch.rand(2, *network.input_shape)
     wanted = network.model(batch).detach()
     problems, stop = [], threading.Event()
-    counted = len(_trace(network.model, batch))
+    counted = len(_trace(network.model, batch)[0])
     assert counted > 8
 
     def run():
@@ -147,7 +147,7 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
     def trace():
         other = copy.deepcopy(network.model)
         while not stop.is_set():
-            if len(_trace(other, batch)) != counted:
+            if len(_trace(other, batch)[0]) != counted:
                 problems.append("another graph")
 
     pause = sys.getswitchinterval()
@@ -157,7 +157,7 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
         for thread in threads:
             thread.start()
         for _ in range(30):
-            if len(_trace(network.model, batch)) != counted:
+            if len(_trace(network.model, batch)[0]) != counted:
                 problems.append("another graph")
     finally:
         stop.set()

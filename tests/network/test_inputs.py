@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import workbench as wb
-from workbench.network.inputs import Views, inputs_of, random_view
+from workbench.network.inputs import InputBatches, inputs_of, random_view
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def large(generator):
 
 def test_one_view_is_the_networks_own(large):
     network, split = large
-    (batch,) = Views(network, split)
+    (batch,) = InputBatches(network, split)
     assert torch.equal(batch, network.inputs(split.images))
 
 
 def test_ten_views_are_the_centre_the_corners_and_their_mirror_images(large):
     network, split = large
-    views = list(Views(network, split, 99, batch_size=5))
+    views = list(InputBatches(network, split, 99, batch_size=5))
     assert len(views) == 10
     assert torch.equal(views[1], split.images[..., :6, :6])
     assert torch.equal(views[2], split.images[..., 4:, 2:])
@@ -33,7 +33,7 @@ def test_ten_views_are_the_centre_the_corners_and_their_mirror_images(large):
 
 def test_images_no_larger_than_the_input_are_never_mirrored(network, data, generator):
     split = wb.Split(data.train.images[:7], data.train.labels[:7])
-    (batch,) = Views(network, split, 10)
+    (batch,) = InputBatches(network, split, 10)
     assert torch.equal(batch, split.images)
     assert torch.equal(random_view(network, split.images, generator), split.images)
 
@@ -56,11 +56,13 @@ def test_integers_stay_integers(large, generator):
     assert random_view(network, images, generator).dtype == torch.uint8
 
 
-def test_any_batches_of_inputs(network):
+def test_any_batches_of_images():
+    network = wb.Network(torch.nn.Flatten(), (1, 8, 8), preprocessing=lambda x: 2 * x)
     given = [torch.rand(3, 1, 8, 8), torch.rand(2, 1, 8, 8)]
-    for found in (inputs_of(network, given), inputs_of(network, iter(given))):
+    labelled = [(batch, torch.zeros(len(batch))) for batch in given]
+    for found in (inputs_of(network, given), inputs_of(network, iter(given)), inputs_of(network, labelled)):
         for _ in range(2):  # the same each time, also from a generator
-            assert all(torch.equal(a, b) for a, b in zip(found, given, strict=True))
+            assert all(torch.equal(a, 2 * b) for a, b in zip(found, given, strict=True))
     assert [len(b) for b in inputs_of(network, torch.rand(5, 1, 8, 8), batch_size=4)] == [4, 1]
 
 
@@ -68,7 +70,8 @@ def test_any_batches_of_inputs(network):
     ("images", "error", "message"),
     [
         ([], ValueError, "there are no images"),
-        ([torch.zeros(2, 3, 8, 8)], ValueError, r"inputs of shape \(1, 8, 8\), these have \(3, 8, 8\)"),
+        ([torch.zeros(2, 3, 8, 8)], ValueError, r"inputs of shape \(1, 8, 8\), these images have \(3, 8, 8\)"),
+        (["a"], TypeError, "batches of str"),
         (7, TypeError, "not a int"),
         (wb.Split(torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.long)), ValueError, "has no images"),
     ],

@@ -15,6 +15,14 @@ CONVOLUTIONS = [
     (nn.Conv1d(4, 6, 5, padding=2), (13,)),
     (nn.Conv3d(4, 6, 2, stride=(1, 2, 1)), (4, 5, 6)),
 ]
+for late in (
+    nn.Conv2d(4, 6, 3, padding=1),
+    nn.Conv2d(4, 6, 3, padding="same"),
+    nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
+):
+    late.dilation = (2, 2)  # as some encoders do after construction
+    late.padding = late.padding if late.padding == "same" else (2, 2)
+    CONVOLUTIONS.append((late, (12, 11)))
 
 
 @pytest.mark.parametrize(("conv", "size"), CONVOLUTIONS, ids=str)
@@ -52,7 +60,7 @@ def test_other_outputs_for_the_same_inputs(generator):
     once, twice = Moments(4, 2, centred=False), Moments(4, 2, centred=False)
     once.add(0, x, z)
     twice.add(0, x, y)
-    twice.forget_outputs()
+    twice.reset_outputs()
     twice.add_outputs(0, x, z)
     for a, b in zip(
         (once.normal().inputs, once.normal().cross), (twice.normal().inputs, twice.normal().cross), strict=True

@@ -1,21 +1,24 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import workbench as wb
+from workbench.network.network import copy_model
 
 
 def test_it_knows_what_it_is(network):
     assert network.input_shape == (1, 8, 8)
     assert network.weights == 560_266
     assert len(network.classes) == 10
+    assert (network.original, network.history) == (None, ())
     assert "digits_vgg" in str(network)
     assert "1 x 8 x 8" in network._repr_html_()
-
-
-def test_preprocessing_comes_before_the_model():
     network = wb.Network(nn.Flatten(), (1, 2, 2), preprocessing=lambda images: images * 2)
     assert torch.equal(network.inputs(torch.ones(1, 1, 2, 2)), torch.full((1, 1, 2, 2), 2.0))
+    assert wb.Network(nn.Flatten(), example=torch.zeros(1, 2, 3)).input_shape == (2, 3)
 
 
 @pytest.mark.parametrize("shape", [(), (3, 0, 4), (3, 2.5, 4)])
@@ -27,3 +30,79 @@ def test_an_input_shape_that_is_none(shape):
 def test_a_model_that_is_none():
     with pytest.raises(TypeError, match=r"wraps a torch.nn.Module, not a str"):
         wb.Network("model", (3, 8, 8))
+
+
+class Cached(nn.Module):
+    """Keeps a tensor that its forward pass computes, as position grids and attention biases do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.weight = nn.Parameter(torch.randn(4, 8))
+        self.index, self.kept = torch.arange(8), None
+
+    def forward(self, x):
+        if not self.training and self.kept is None:
+            self.kept = self.weight[:, self.index]
+        return self.conv(x).mean((2, 3)) @ self.kept.T
+
+
+def everything_about(model):
+    """Parameters, buffers, modes, hooks and attributes of a model."""
+    return {
+        "state": {key: value.clone() for key, value in model.state_dict().items()},
+        "modes": [module.training for module in model.modules()],
+        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
+        "attributes": [sorted(vars(module)) for module in model.modules()],
+    }
+
+
+def test_nothing_that_is_done_reaches_the_model_that_was_given(data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+    model[1].eval()  # the rest is left in train mode
+    before = everything_about(model)
+    network = wb.Network(model, (1, 8, 8))
+    spectra = wb.analyze(network, cached=False)
+    small = wb.decompose(network, wb.evbmf_plan(spectra).with_ranks("0", rank_out=4))
+    images = data.train.images[:32]
+    wb.importance(network, spectra, images)
+    small = wb.distill(wb.calibrate(small, images), images, epochs=1)
+    few = wb.Data(wb.Split(images, data.train.labels[:32]), data.validation, data.test)
+    wb.score(wb.finetune(small, few, epochs=1, teacher=network), data.test)
+    after = everything_about(model)
+    assert all(torch.equal(value, after["state"][key]) for key, value in before["state"].items())
+    assert {key: after[key] for key in ("modes", "hooks", "attributes")} == {
+        key: before[key] for key in ("modes", "hooks", "attributes")
+    }
+
+
+def test_no_fake_tensor_stays_in_a_model_that_keeps_one(data):
+    model = Cached().eval()
+    network = wb.Network(model, (3, 8, 8), name="cached")
+    spectra = wb.analyze(network, cached=False)
+    x = torch.rand(16, 3, 8, 8)
+    small = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, 1.0)), x)
+    for one in (model, network.model, small.model):
+        assert float(one(x).detach().sum()) == pytest.approx(float(model(x).detach().sum()), rel=1e-3)
+    assert type(model.kept) is torch.Tensor
+
+
+@pytest.mark.parametrize("wrap", ["weight_norm", "pruning"])
+def test_models_whose_weights_a_hook_computes_are_copied_after_a_backward_pass(wrap):
+    conv = nn.Conv2d(3, 6, 3)
+    if wrap == "weight_norm":
+        with pytest.warns(FutureWarning):
+            conv = nn.utils.weight_norm(conv)
+    else:
+        prune.l1_unstructured(conv, "weight", amount=0.5)
+    model, x = nn.Sequential(conv, nn.Flatten()), torch.rand(2, 3, 5, 5)
+    model(x).sum().backward()
+    with pytest.raises(RuntimeError):
+        copy.deepcopy(model)
+    copied = copy_model(model)
+    assert torch.equal(copied(x), model(x))
+    with torch.no_grad():
+        next(copied.parameters()).mul_(2)
+    assert not torch.equal(copied(x), model(x))
+    assert wb.Network(model, (3, 5, 5)).weights == sum(p.numel() for p in model.parameters())

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.kernels.evbmf import evbmf_matrix
 from workbench.plan.evbmf import scaled_rank
 
 
@@ -114,7 +115,7 @@ def test_no_strength_reduces_nothing_and_much_finds_nothing(spectra):
 
 def test_a_matrix_of_exactly_low_rank_has_it_at_any_strength(generator):
     left, right = (torch.randn(*size, dtype=torch.float64, generator=generator) for size in ((30, 7), (7, 90)))
-    found = wb.evbmf_matrix((left @ right).numpy())
+    found = evbmf_matrix((left @ right).numpy())
     assert found.exact
     assert [scaled_rank(found, strength, 30) for strength in (0, 0.5, 1, 3)] == [30, 7, 7, 7]
 

@@ -1,32 +1,12 @@
 import json
 
-import numpy as np
 import pytest
 
 import workbench as wb
+from tests.helpers.machines import machine, table
 from workbench.plan.budget import budget_plan
-from workbench.plan.layer_times import LayerTimes, Times
+from workbench.plan.layer_times import LayerTimes, NetworkTimes
 from workbench.plan.plan import PlanError
-
-
-def table(layer, *, per_mac=1e-9, overhead=0.0):
-    """A machine whose factors take so long a MAC, and so long for each call."""
-    most_in, most_out = layer.max_ranks
-    ins = (1, most_in // 2, most_in) if layer.method == "tucker2" else ()
-    outs = (1, most_out // 2, most_out)
-    s, taps = layer.shape, int(np.prod(layer.shape.kernel_size or (1,)))
-    before, behind = (sum(p[i] for p in s.positions) for i in (0, 1))
-    first = [per_mac * s.in_channels * r * before + overhead for r in ins]
-    core = [[per_mac * taps * i * o * behind + overhead for o in outs] for i in ins]
-    last = np.array([per_mac * o * s.out_channels * behind + overhead for o in outs])
-    two_sided = np.array(first)[:, None] + np.array(core) + last if ins else np.zeros(0)
-    one_sided = [per_mac * taps * s.in_channels * o * behind + overhead for o in outs] + last
-    return LayerTimes(per_mac * layer.cost.macs + overhead, ins, outs, two_sided, one_sided)
-
-
-def machine(spectra, rest=0.0, **kwargs):
-    layers = {layer.name: table(layer, **kwargs) for layer in spectra.layers if layer.name in spectra}
-    return Times(spectra.network, "a model of a machine", layers, rest, 1.0)
 
 
 def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
@@ -105,12 +85,12 @@ def test_what_cannot_be_said_in_one_sentence_each(spectra):
         budget_plan(spectra, time_ratio=1000, times=times)
     with pytest.raises(ValueError, match="needs the layers' times on this machine"):
         budget_plan(spectra, time_ratio=2)
-    with pytest.raises(ValueError, match="time_ratio must be a number above 0"):
+    with pytest.raises(ValueError, match="time_ratio is original / compressed"):
         budget_plan(spectra, time_ratio=-1, times=times)
     with pytest.raises(ValueError, match="min_gain is a share"):
         budget_plan(spectra, 2, times=times, min_gain=1)
     with pytest.raises(PlanError, match="these times are of other"):
-        budget_plan(spectra, 2, times=Times("other", "", times.layers, 0.0, 0.0))
+        budget_plan(spectra, 2, times=NetworkTimes("other", "", times.layers, 0.0, 0.0))
 
 
 def test_a_pinned_layer_has_its_time(spectra):

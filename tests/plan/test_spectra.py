@@ -96,7 +96,7 @@ def test_progress_and_names(network, spectra):
 def test_it_shows_itself(spectra):
     text = str(spectra)
     assert "14 of 32" in text
-    assert len({line.index("EVBMF in") for line in text.splitlines()[:1]}) == 1
+    assert "EVBMF in" in text
     assert "<table>" in spectra._repr_html_()
 
 

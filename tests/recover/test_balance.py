@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.plan.plan import PlanError
 from workbench.recover.balance import balance
 
 
@@ -64,5 +63,5 @@ def test_factors_are_orthogonal_and_of_like_size(smaller):
 
 
 def test_only_decomposed_networks_have_factors(network):
-    with pytest.raises(PlanError, match="digits_vgg was not decomposed"):
+    with pytest.raises(TypeError, match="digits_vgg is an original"):
         balance(network)

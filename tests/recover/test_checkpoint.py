@@ -6,61 +6,47 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 import workbench as wb
+from tests.helpers.networks import TINY_SETTINGS as SETTINGS
+from tests.helpers.networks import few, same, tiny
 from workbench.recover import finetune
 from workbench.recover.checkpoint import CheckpointError, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def tiny(classes=10):
-    """Batch norm, dropout, and few weights."""
-    torch.manual_seed(0)
-    layers = (torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Dropout(0.2))
-    return wb.Network(torch.nn.Sequential(*layers, torch.nn.Linear(4 * 36, classes)), (1, 8, 8), name="tiny")
-
-
 @pytest.fixture
-def few(data):
-    return replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
+def hundred(data):
+    return few(data, 100)
 
 
-SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1, "keep_best": True}
+def stop_after(steps):
+    """A progress callback that cancels the step after so many."""
+    calls = []
 
+    def report(share, note):
+        calls.append(share)
+        if len(calls) > steps:
+            raise wb.Cancelled
 
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(v, two[k]) for k, v in one.items())
+    return report
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("stop", [0, 1, 6, 7, 12, 20])
-def test_stopped_anywhere_it_goes_on_as_if_nothing_had_happened(few, tmp_path, optimizer, stop):
+def test_stopped_anywhere_it_goes_on_as_if_it_had_not(hundred, tmp_path, optimizer, stop):
     settings = {**SETTINGS, "optimizer": optimizer}
-    whole = tiny()
-    expected = list(wb.finetune(whole, few, **settings))
-
-    steps = []
-    first = wb.finetune(
-        tiny(),
-        few,
-        checkpoint=tmp_path / "c",
-        progress=steps.append,
-        cancelled=lambda: len(steps) == stop,
-        **settings,
-    )
-    assert len(list(first)) == stop // 7
-    again = tiny()
-    found = list(wb.finetune(again, few, checkpoint=tmp_path / "c", **settings))
-    assert [(e.epoch, e.loss, e.validation, e.learning_rate) for e in found] == [
-        (e.epoch, e.loss, e.validation, e.learning_rate) for e in expected
-    ]
+    whole = wb.finetune(tiny(), hundred, **settings)
+    first = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", progress=stop_after(stop), **settings)
+    assert len(first.history) == stop // 7
+    again = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **settings)
+    assert [replace(e, seconds=0) for e in again.history] == [replace(e, seconds=0) for e in whole.history]
     assert same(again.model.state_dict(), whole.model.state_dict())
 
 
-def test_every_state_that_is_ever_written_leads_to_the_same_end(few, tmp_path, monkeypatch):
+def test_every_state_that_is_ever_written_leads_to_the_same_end(hundred, tmp_path, monkeypatch):
     written = []
 
     def write(path, *state):
@@ -69,37 +55,34 @@ def test_every_state_that_is_ever_written_leads_to_the_same_end(few, tmp_path, m
 
     monkeypatch.setattr(finetune, "save_checkpoint", write)
     settings = {**SETTINGS, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
-    whole = tiny()
-    expected = [e.loss for e in wb.finetune(whole, few, **settings)]
+    whole = wb.finetune(tiny(), hundred, **settings)
     assert len(written) == 3 * 7 + 3
     for content in written[5:9] + written[-3:]:
         (tmp_path / "c").write_bytes(content)
-        again = tiny()
-        assert [e.loss for e in wb.finetune(again, few, **settings)] == expected
+        again = wb.finetune(tiny(), hundred, **settings)
+        assert [e.loss for e in again.history] == [e.loss for e in whole.history]
         assert same(again.model.state_dict(), whole.model.state_dict())
 
 
-def test_what_is_done_is_done(few, tmp_path):
-    first, second = tiny(), tiny()
-    done = list(wb.finetune(first, few, checkpoint=tmp_path / "c", **SETTINGS))
-    steps = []
-    assert list(wb.finetune(second, few, checkpoint=tmp_path / "c", progress=steps.append, **SETTINGS)) == done
-    assert steps == []
+def test_what_is_done_is_not_done_again(hundred, tmp_path):
+    first = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **SETTINGS)
+    second = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", progress=stop_after(0), **SETTINGS)
+    assert second.history == first.history
     assert same(first.model.state_dict(), second.model.state_dict())
 
 
-def test_it_is_written_as_often_as_asked(few, tmp_path):
+def test_it_is_written_as_often_as_asked(hundred, tmp_path):
     seen = set()
 
-    def look(_):
+    def look(*_):
         if (tmp_path / "c").exists():
             seen.add((tmp_path / "c").read_bytes())
 
-    list(wb.finetune(tiny(), few, checkpoint=tmp_path / "c", checkpoint_seconds=0, progress=look, **SETTINGS))
+    wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", checkpoint_seconds=0, progress=look, **SETTINGS)
     assert len(seen) > 15
     seen.clear()
     (tmp_path / "c").unlink()
-    list(wb.finetune(tiny(), few, checkpoint=tmp_path / "c", checkpoint_seconds=1e9, progress=look, **SETTINGS))
+    wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", checkpoint_seconds=1e9, progress=look, **SETTINGS)
     assert len(seen) == 2
 
 
@@ -110,26 +93,26 @@ def test_it_is_written_as_often_as_asked(few, tmp_path):
         ({"epochs": 4}, "its epochs was 3, not 4"),
     ],
 )
-def test_another_training_is_refused(few, tmp_path, change, message):
-    list(wb.finetune(tiny(), few, checkpoint=tmp_path / "c", **SETTINGS))
+def test_another_training_is_refused(hundred, tmp_path, change, message):
+    wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **SETTINGS)
     before = (tmp_path / "c").read_bytes()
     with pytest.raises(CheckpointError, match=message):
-        wb.finetune(tiny(), few, checkpoint=tmp_path / "c", **{**SETTINGS, **change})
+        wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **{**SETTINGS, **change})
     with pytest.raises(CheckpointError, match="its network was tiny, not digits_vgg"):
-        wb.finetune(wb.load_network("digits_vgg"), few, checkpoint=tmp_path / "c", **SETTINGS)
+        wb.finetune(wb.load_network("digits_vgg"), hundred, checkpoint=tmp_path / "c", **SETTINGS)
     with pytest.raises(CheckpointError, match=r"another network: 4\.bias is \(10,\), not \(12,\)"):
-        wb.finetune(tiny(12), few, checkpoint=tmp_path / "c", **SETTINGS)
-    other = replace(few, train=wb.Split(few.train.images, few.train.labels.flip(0), "train"))
+        wb.finetune(tiny(12), hundred, checkpoint=tmp_path / "c", **SETTINGS)
+    other = replace(hundred, train=wb.Split(hundred.train.images, hundred.train.labels.flip(0), "train"))
     with pytest.raises(CheckpointError, match="its training labels was"):
         wb.finetune(tiny(), other, checkpoint=tmp_path / "c", **SETTINGS)
     assert (tmp_path / "c").read_bytes() == before
 
 
-def test_damaged_files_are_refused_and_change_nothing(few, tmp_path, generator):
-    list(wb.finetune(tiny(), few, checkpoint=tmp_path / "c", **SETTINGS))
+def test_damaged_files_are_refused_and_change_nothing(hundred, tmp_path, generator):
+    wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **SETTINGS)
     sound = (tmp_path / "c").read_bytes()
     head = json.loads(sound[8 : 8 + int.from_bytes(sound[:8], "little")])["__metadata__"]["checkpoint"]
-    newer = head.replace('"version": 1', '"version": 2')
+    newer = head.replace('"version": 2', '"version": 3')
     damaged = [b"", b"\x80\x04pickle", sound[:100], sound[:-10], sound.replace(b"checkpoint", b"chickpoint")]
     damaged.append(sound.replace(json.dumps(head).encode(), json.dumps(newer).encode()))
     for content in damaged:
@@ -137,8 +120,8 @@ def test_damaged_files_are_refused_and_change_nothing(few, tmp_path, generator):
         (tmp_path / "c").write_bytes(content)
         network = tiny()
         before = copy.deepcopy(network.model.state_dict())
-        with pytest.raises(CheckpointError, match=r"^c is (damaged|a checkpoint of version 2)"):
-            wb.finetune(network, few, checkpoint=tmp_path / "c", **SETTINGS)
+        with pytest.raises(CheckpointError, match=r"^c is (damaged|a checkpoint of version 3)"):
+            wb.finetune(network, hundred, checkpoint=tmp_path / "c", **SETTINGS)
         assert same(network.model.state_dict(), before)
 
 
@@ -149,7 +132,7 @@ import torch
 torch.set_num_threads(1)
 from safetensors.torch import save_file
 import workbench as wb
-from tests.recover.test_checkpoint import SETTINGS, tiny
+from tests.helpers.networks import TINY_SETTINGS as SETTINGS, tiny
 from workbench.recover.finetune import finetune
 
 data = wb.load_data("digits")
@@ -162,7 +145,7 @@ def train(checkpoint, out):
     if child:
         return child
     network = tiny()
-    list(finetune(network, few, checkpoint=checkpoint, checkpoint_seconds=0.0, **SETTINGS))
+    list(finetune(network, hundred, checkpoint=checkpoint, checkpoint_seconds=0.0, **SETTINGS))
     save_file(network.model.state_dict(), out)
     os._exit(0)
 

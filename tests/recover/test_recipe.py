@@ -38,7 +38,7 @@ def test_nesterov_and_adamw():
 
 def test_the_modern_one_can_be_changed():
     recipe = Recipe.modern(40, learning_rate=0.1)
-    assert (recipe.schedule, recipe.optimizer, recipe.keep_best) == ("cosine", "nesterov", True)
+    assert (recipe.schedule, recipe.optimizer) == ("cosine", "nesterov")
     assert (recipe.epochs, recipe.learning_rate, recipe.warmup) == (40, 0.1, 2)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
+from tests.helpers.networks import at_full_rank
 from workbench.catalog.networks.torchvision import torchvision
 
 MODELS = torchvision("models")
@@ -98,16 +99,6 @@ ZOO = {
 }
 
 
-def full_rank(plan):
-    for part in plan:
-        rank_in, rank_out = part.layer.max_ranks
-        if part.layer.method == "tucker2":
-            plan = plan.with_ranks(part.name, rank_in=rank_in, rank_out=rank_out)
-        elif part.layer.method == "tucker1":
-            plan = plan.keep(part.name).with_ranks(part.name, rank_out=rank_out)
-    return plan
-
-
 def tensors(output):
     if isinstance(output, torch.Tensor):
         return [output]
@@ -142,7 +133,7 @@ def test_the_zoo(name):
         plan = wb.evbmf_plan(spectra, layers=layers)
         assert all(p.cost.macs <= p.layer.cost.macs and p.cost.weights <= p.layer.cost.weights for p in plan)
 
-    plan = full_rank(plan)
+    plan = at_full_rank(network, spectra)
     assert sum(part.decision != "keep" for part in plan) >= 5
     smaller = wb.decompose(network, plan)
     assert flops(smaller) == 2 * plan.macs

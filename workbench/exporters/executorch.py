@@ -1,16 +1,14 @@
-"""A model as an ExecuTorch program (``.pte``) lowered to XNNPACK, which phones run; and running one here."""
+"""Export a model to ExecuTorch (``.pte``, lowered to XNNPACK), which phones run; run such programs here."""
 
-import re
 from importlib import import_module
 from pathlib import Path
-from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from workbench.exporters.preparing import ExportError, first_line, is_there, prepared, quiet, traced
+from workbench.exporters.tracing import EXPORTING, ExportError, first_line, is_installed, quiet_libraries, trace
 
 METADATA = "metadata"
 """Name of the program's method that returns its metadata, a JSON text."""
@@ -20,46 +18,54 @@ DTYPES = {5: torch.float16, 6: torch.float32, 7: torch.float64, 15: torch.bfloat
 
 
 def missing() -> str:
-    """Why ExecuTorch cannot be used here and how to get it, in one sentence; empty if it can."""
-    return "" if is_there("executorch") else "ExecuTorch is not installed here: pip install -e '.[mobile]'"
+    """Return why ExecuTorch cannot be used here and how to install it, in one sentence; "" if it can."""
+    return "" if is_installed("executorch") else "ExecuTorch is not installed here: pip install -e '.[mobile]'"
 
 
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
-    """The model in eval mode as an ExecuTorch program, lowered to XNNPACK; the given model is not changed.
+    """Return the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
-    What XNNPACK has no kernel for stays with ExecuTorch's portable kernels, which are slow but right.
+    Operators that XNNPACK has no kernel for run in ExecuTorch's portable kernels, which are slow.
 
     Parameters
     ----------
-    model : of one input and one output.
+    model : of one input and one output; it is not changed.
     example : (n, ...) a batch of inputs; the program takes exactly this shape and dtype.
-    metadata : a text; the program's method "metadata" returns it. Empty for no such method.
+    metadata : a text, which the program's method "metadata" returns; "" for no such method.
 
     Raises
     ------
-    ExportError : if ExecuTorch is not installed or does not start, or the model cannot be lowered.
+    ExportError : if ExecuTorch is not installed or does not start, the model cannot be lowered, or the runtime has no
+        kernel for one of its operators.
     """
     if why := missing():
         raise ExportError(why)
-    program = traced(prepared(model), example)
+    program = trace(model, example)
     try:
-        with quiet():
+        with quiet_libraries():
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
+            from executorch.runtime import Runtime
 
             constants: dict[str, Any] | None = {METADATA: metadata} if metadata else None
             lowered = to_edge_transform_and_lower(
                 program, partitioner=[XnnpackPartitioner()], constant_methods=constants
-            )
-            return bytes(lowered.to_executorch().buffer)
+            ).to_executorch()
+            content = bytes(lowered.buffer)
+            kernels = set(Runtime.get().operator_registry.operator_names)
     except ImportError as error:
-        raise ExportError(_no_start(error)) from error
+        raise ExportError(_start_failed(error)) from error
     except Exception as error:
         raise ExportError(f"the model cannot be lowered to ExecuTorch: {first_line(error)}") from error
+    plans = lowered.executorch_program.execution_plan
+    called = {f"{op.name}.{op.overload}".rstrip(".") for plan in plans for op in plan.operators}
+    if lacking := ", ".join(sorted(called - kernels)):
+        raise ExportError(f"the ExecuTorch program does not run: the runtime has no kernel for {lacking}")
+    return content
 
 
-class Loaded:
-    """A program that runs: inputs (n, ...) -> outputs, as tensors of their own.
+class ExecutorchProgram:
+    """A program that runs here: inputs (n, ...) -> outputs.
 
     Parameters
     ----------
@@ -67,14 +73,14 @@ class Loaded:
 
     Attributes
     ----------
-    shape, dtype : of the inputs that it takes, and no other.
-    metadata : the text that it was exported with; empty if there is none.
+    shape, dtype : of the only inputs that it takes.
+    metadata : the text that it was exported with, or "".
     """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._program: Any = None
-        with _RUNNING:
+        with EXPORTING:
             loaded = self._load()
             taken = loaded.metadata("forward").input_tensor_meta(0)
             self.shape, self.dtype = tuple(taken.sizes()), DTYPES.get(taken.dtype())
@@ -87,50 +93,47 @@ class Loaded:
 
         Raises
         ------
-        ExportError : if the inputs have another shape, or the program fails.
+        ExportError : if the inputs have another shape or dtype, or the program fails.
         """
         if tuple(inputs.shape) != self.shape or inputs.dtype != self.dtype:
             given = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
             raise ExportError(f"this program takes {self.dtype} of shape {self.shape}, not {given}")
-        with _RUNNING:
+        with EXPORTING:
             if self._program is None:
                 self._load()
             try:
                 outputs = self._forward.execute([inputs.contiguous()])
             except Exception as error:
                 raise ExportError(f"the ExecuTorch program fails: {first_line(error)}") from error
-        found: Tensor = outputs[0]  # a copy: the runtime makes one at every call
+        found: Tensor = outputs[0]  # the runtime copies it at every call
         return found
 
     def _load(self) -> Any:
-        with quiet() as said:
+        with quiet_libraries():
             try:
                 from executorch.runtime import Runtime
 
                 program = Runtime.get().load_program(self._content)
             except ImportError as error:
-                raise ExportError(_no_start(error)) from error
+                raise ExportError(_start_failed(error)) from error
             except Exception as error:
                 raise ExportError("this is no ExecuTorch program, or it is damaged") from error
             try:
                 self._forward = program.load_method("forward")
             except Exception as error:
-                lacking = ", ".join(sorted(set(re.findall(r"Missing operator: \[\d+\] (\S+)", said()))))
-                why = f"the runtime has no kernel for {lacking}" if lacking else first_line(error)
-                raise ExportError(f"this ExecuTorch program does not run here: {why}") from error
-            self._program = program  # it holds what the method works in
+                raise ExportError(f"this ExecuTorch program does not run here: {first_line(error)}") from error
+            self._program = program  # it owns the memory that the method uses
             return program
 
     def _unload(self) -> None:
         self._program = self._forward = None
 
 
-_RUNNING = RLock()
-_LOADED: WeakSet[Loaded] = WeakSet()
+_LOADED: WeakSet[ExecutorchProgram] = WeakSet()
 
 
-def load_executorch(program: str | Path | bytes) -> Loaded:
-    """A program from a file, or its content, ready to run here.
+def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
+    """Return a program from a file, or from its content, ready to run here.
 
     Raises
     ------
@@ -139,43 +142,33 @@ def load_executorch(program: str | Path | bytes) -> Loaded:
     if why := missing():
         raise ExportError(why)
     if isinstance(program, bytes):
-        return Loaded(program)
+        return ExecutorchProgram(program)
     try:
-        return Loaded(Path(program).read_bytes())
+        return ExecutorchProgram(Path(program).read_bytes())
     except OSError as error:
         raise ExportError(f"{program} cannot be read: {error.strerror}") from None
 
 
-def threads() -> int:
-    """How many threads ExecuTorch's runtime uses: one pool for the whole process, a thread a core unless it was set."""
-    with _RUNNING, quiet():
-        return int(_bindings()._threadpool_get_thread_count())
-
-
 def set_threads(number: int) -> None:
-    """Set how many threads all programs of this process use.
+    """Set the number of threads that all programs of this process use.
 
-    The runtime makes a new pool, and programs that are loaded keep a pointer to the old one; so they are unloaded
-    first, and loaded again when they are next called (run each once before you measure).
+    The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
+    by their next call (run each once before you measure).
     """
     if number < 1:
         raise ValueError(f"a program runs on 1 thread or more, not {number}")
-    with _RUNNING, quiet():
-        if _bindings()._threadpool_get_thread_count() == number:
-            return
-        for program in list(_LOADED):
-            program._unload()
-        _bindings()._unsafe_reset_threadpool(number)
-
-
-def _bindings() -> Any:
     if why := missing():
         raise ExportError(why)
-    try:
-        return import_module("executorch.extension.pybindings.portable_lib")
-    except ImportError as error:
-        raise ExportError(_no_start(error)) from error
+    with quiet_libraries():
+        try:
+            library = import_module("executorch.extension.pybindings.portable_lib")
+        except ImportError as error:
+            raise ExportError(_start_failed(error)) from error
+        if library._threadpool_get_thread_count() != number:
+            for program in list(_LOADED):
+                program._unload()
+            library._unsafe_reset_threadpool(number)
 
 
-def _no_start(error: BaseException) -> str:
+def _start_failed(error: BaseException) -> str:
     return f"ExecuTorch is installed but does not start here: {first_line(error)}"

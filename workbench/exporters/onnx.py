@@ -1,4 +1,4 @@
-"""A model as an ONNX file, which ONNX Runtime, browsers and most phone toolchains read."""
+"""Export a model to ONNX, which ONNX Runtime, browsers and most phone toolchains read; run ONNX files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.exporters.preparing import ExportError, first_line, is_there, prepared, quiet, traced
+from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
 INPUT, OUTPUT = "input", "output"
-LARGEST = 2**31 - 2**20
-"""Bytes that fit into one protobuf, with room for the graph."""
+MAX_MODEL_BYTES = 2**31 - 2**20
+"""Bytes of parameters and buffers that fit into one protobuf, with room for the graph."""
 
 
 def missing() -> str:
-    """Why ONNX cannot be used here and how to get it, in one sentence; empty if it can."""
-    if is_there("onnx", "onnxscript", "onnxruntime"):
+    """Return why ONNX cannot be used here and how to install it, in one sentence; "" if it can."""
+    if is_installed("onnx", "onnxscript", "onnxruntime"):
         return ""
     return "ONNX is not installed here: pip install -e '.[onnx]'"
 
@@ -24,11 +24,11 @@ def missing() -> str:
 def onnx_bytes(
     model: nn.Module, example: Tensor, *, metadata: Mapping[str, str] | None = None, dynamic_batch: bool = False
 ) -> bytes:
-    """The model in eval mode as an ONNX protobuf with its weights inside; the given model is not changed.
+    """Return the model in eval mode as an ONNX protobuf that holds its parameters.
 
     Parameters
     ----------
-    model : of one input and one output, which are called "input" and "output" in the file.
+    model : of one input and one output, which are called "input" and "output" in the file; it is not changed.
     example : (n, ...) a batch of inputs; its shape and dtype become the file's.
     metadata : written into the file's ``metadata_props``.
     dynamic_batch : whether the file takes any number of inputs at a time; otherwise n.
@@ -40,36 +40,26 @@ def onnx_bytes(
     if why := missing():
         raise ExportError(why)
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    if size > LARGEST:
+    if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
-    program = traced(prepared(model), example, dynamic_batch=dynamic_batch)
+    program = trace(model, example, dynamic_batch=dynamic_batch)
     try:
-        with quiet():
+        with quiet_libraries():
             made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT])
             assert made is not None
             proto = made.model_proto
     except Exception as error:
         raise ExportError(f"the model cannot be translated to ONNX: {first_line(error)}") from error
-    _forget(proto)
+    _remove_source_paths(proto)
     if dynamic_batch:
         _name_batch(proto)
     for key, value in (metadata or {}).items():
-        entry = proto.metadata_props.add()
-        entry.key, entry.value = key, value
+        proto.metadata_props.add(key=key, value=value)
     return bytes(proto.SerializeToString())
 
 
-def _name_batch(proto: Any) -> None:
-    """Call the number of inputs "n", instead of the tracer's s31 or s77."""
-    taken = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    for thing in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
-        for dim in thing.type.tensor_type.shape.dim:
-            if dim.dim_param == taken:
-                dim.dim_param = "n"
-
-
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
-    """An ONNX file, or its content, ready to run here on the CPU: a batch of inputs -> outputs.
+    """Return an ONNX file, or its content, as a function that runs it here on the CPU: a batch of inputs -> outputs.
 
     Parameters
     ----------
@@ -82,14 +72,13 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Ten
     if why := missing():
         raise ExportError(why)
     try:
-        with quiet():
-            import onnxruntime
+        import onnxruntime
 
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            options.log_severity_level = 4  # only what is fatal
-            given = content if isinstance(content, bytes) else str(content)
-            session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # fatal errors only
+        given = content if isinstance(content, bytes) else str(content)
+        session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except ImportError as error:
         raise ExportError(f"ONNX Runtime is installed but does not start here: {first_line(error)}") from error
     except Exception as error:
@@ -105,9 +94,18 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Ten
     return run
 
 
-def _forget(proto: Any) -> None:
-    """Take out where each node came from: traces that name files of this machine."""
+def _name_batch(proto: Any) -> None:
+    """Call the number of inputs "n", instead of the tracer's s31 or s77."""
+    taken = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == taken:
+                dim.dim_param = "n"
+
+
+def _remove_source_paths(proto: Any) -> None:
+    """Remove each node's trace, which names files of this machine."""
     graph = proto.graph
-    for things in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer, [graph]):
-        for thing in things:
-            del thing.metadata_props[:]
+    for items in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer, [graph]):
+        for item in items:
+            del item.metadata_props[:]

@@ -1,129 +1,272 @@
-"""A run as one page to read, keep or print: nothing is fetched from anywhere, and no program runs in it."""
+"""Write a run as one HTML page to read or print: it fetches nothing and runs no program."""
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from io import BytesIO
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
-from workbench.exporters import sections
-from workbench.exporters.about import PAPER, about
-from workbench.exporters.files import Exported
-from workbench.exporters.measured import energy_of, latencies
-from workbench.exporters.sections import section, wide
-from workbench.inspect.gallery import Gallery
-from workbench.network.network import Network
+from PIL import Image
+
+from workbench.exporters import report_figures as figures
+from workbench.exporters.export import Exported
+from workbench.exporters.metadata import PAPER, metadata
+from workbench.files import write_atomically
+from workbench.inspect.gallery import Gallery, Picture
+from workbench.inspect.layerwise import layerwise
 from workbench.plan.spectra import Spectra
-from workbench.runs.run import Run
+from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+STAGES = {
+    StageName.ORIGINAL: "the network as it was given",
+    StageName.DECOMPOSED: "its layers replaced by their factors, nothing trained yet",
+    StageName.CALIBRATED: "each layer refitted to the original's outputs on images without labels",
+    StageName.DISTILLED: "trained on the original's answers, without labels",
+    StageName.FINE_TUNED: "trained on labelled images",
+    StageName.FROM_SCRATCH: "the same small layers trained from random weights, for comparison",
+}
 
 
-def report_html(
+def report(
     run: Run,
+    path: str | Path,
     *,
-    network: Network | None = None,
-    smaller: Network | None = None,
     spectra: Spectra | None = None,
     pictures: Gallery | None = None,
     exports: Sequence[Exported] = (),
-) -> str:
-    """The report of a run: what was done, what it cost and saved, layer by layer, and what it was made with.
+) -> Path:
+    """Write the report of a run: what was done, what it cost and saved, layer by layer, and what it was made with.
 
     Parameters
     ----------
-    run : its plan, stages, settings and versions; ``run.measured`` may have "latency" (a list of {"runtime",
-        "dense_ms", "compressed_ms", "speedup", "realised"}) and "energy" ({"dense_mj", "compressed_mj", "measured",
-        "source"}). Energy that was not measured is called an estimate wherever it stands.
-    network, smaller : the original and the compressed network, for where they came from.
+    run : with its network, for what is known of the original, or without. ``run.measured`` may have "latency" (a list
+        of {"runtime", "how", "dense_ms", "compressed_ms"}), "machine" and "energy" ({"dense_mj", "compressed_mj",
+        "measured", "source"}); energy that was not measured is called an estimate wherever it stands.
+    path : of the HTML page, which is light or dark as the reader's system is.
     spectra : of the original, for its singular values; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
-    exports : files that were written, each with its check.
+    exports : files that were written.
 
     Returns
     -------
-    One HTML page, light or dark as the reader's system is, which also prints.
+    The path.
     """
-    plan = run.plan
-    parts = [
-        _head(run, network),
-        _cards(run),
-        sections.what_was_done(run),
-        sections.accuracy(run),
-        sections.images(pictures),
-        sections.speed(run),
-        sections.energy(run),
-        sections.layers(plan),
-        sections.redundancy(plan, spectra if spectra is not None else plan.spectra),
-        _exports(exports),
-        _made(run, network, smaller),
-    ]
+    spectra = spectra if spectra is not None else run.plan.spectra
+    parts = [_head(run), _cards(run), _done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
+    parts += [_layers(run), _redundancy(run, spectra), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    title = escape(f"{run.network}, compressed")
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{css}</style>'
+    body = "\n".join(filter(None, parts))
+    page = (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(run.network_name)}, compressed</title>'
+        f"<style>{css}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
-    body = "\n".join(part for part in parts if part)
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+    write_atomically(path, page.encode())
+    return Path(path)
 
 
-def _head(run: Run, network: Network | None) -> str:
+def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], float, float]]:
+    """(entry, value of the original, of the compressed network) of each measurement with two positive numbers."""
+    given = run.measured.get(name)
+    found = []
+    for entry in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(entry, Mapping):
+            before, after = entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")
+            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in (before, after)):
+                found.append((entry, before, after))
+    return found
+
+
+def _kind(energy: Mapping[str, Any]) -> str:
+    return "measured" if energy.get("measured") is True else "estimate"
+
+
+def _head(run: Run) -> str:
     when = f"{run.created[:16].replace('T', ' ')} UTC" if run.created else ""
-    line = ", ".join(filter(None, [f"run {run.number}" if run.number else "", f"on {run.data}", when, run.note]))
-    warning = ""
-    if network is not None and network.random_weights:
-        warning = '<p class="warn">This network has random weights: its ranks and accuracies mean nothing.</p>'
-    return f'<h1>{escape(run.network)}, compressed</h1><p class="quiet">{escape(line)}</p>{warning}'
+    line = ", ".join(filter(None, [run.label if run.number else "", f"on {run.data_name}", when, run.note]))
+    warnings = [run.error] if run.error else []
+    if run.network is not None and run.network.original.random_weights:
+        warnings.append("This network has random weights: its ranks and scores mean nothing.")
+    warned = "".join(f'<p class="warn">{escape(text)}</p>' for text in warnings)
+    return f'<h1>{escape(run.network_name)}, compressed</h1><p class="quiet">{escape(line)}</p>{warned}'
 
 
 def _cards(run: Run) -> str:
-    """The few numbers that matter most: a large one each, with words."""
+    """The main numbers, each with its meaning in words."""
     plan, dense = run.plan, run.plan.dense
     cards = [
         (times(plan.macs_ratio), f"fewer multiply-adds: {count(plan.macs)} instead of {count(dense.macs)}"),
         (times(plan.weights_ratio), f"fewer weights: {count(plan.weights)} instead of {count(dense.weights)}"),
     ]
-    for split in ("test", "validation"):
-        scored = [stage for stage in run.stages if stage.split == split]
-        if scored:
-            first, last = scored[0], scored[-1].accuracy
-            before = f"; {first.name}: {first.accuracy.top1:.2f} %" if len(scored) > 1 else ""
-            cards.append((f"{last.top1:.2f} %", f"of {last.n} {split} images right{before}"))
-            break
-    if timed := latencies(run):
-        dense_ms, small_ms = min(row.dense_ms for row in timed), min(row.compressed_ms for row in timed)
-        share = dense_ms / small_ms / plan.macs_ratio
+    split = "test" if run.score("test") else "validation"
+    if score := run.score(split):
+        original = run.stage(StageName.ORIGINAL)
+        before = original.scores.get(split) if original else None
+        words = "right" if score.kind == "accuracy" else "answered as by the original"
+        more = f"; original: {before.top1:.2%}" if before else ""
+        cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
+    if timed := _measured(run, "latency", "ms"):
+        dense_ms, small_ms = (min(row[i] for row in timed) for i in (1, 2))
         words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
+        share = dense_ms / small_ms / plan.macs_ratio
         cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
-    if energy := energy_of(run):
-        before, after = (quantity(mj / 1e3, "J") for mj in (energy.dense_mj, energy.compressed_mj))
-        saved = f"{after} instead of {before} an image"
-        cards.append((times(energy.dense_mj / energy.compressed_mj), f"less energy ({energy.kind}): {saved}"))
+    for entry, dense_mj, small_mj in _measured(run, "energy", "mj"):
+        words = f"{quantity(small_mj / 1e3, 'J')} instead of {quantity(dense_mj / 1e3, 'J')} an image"
+        cards.append((times(dense_mj / small_mj), f"less energy ({_kind(entry)}): {words}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'
 
 
-def _exports(exports: Sequence[Exported]) -> str:
-    if not exports:
+def _done(run: Run) -> str:
+    plan = run.plan
+    two, one = (sum(part.decision == decision for part in plan) for decision in ("tucker2", "tucker1"))
+    texts = [
+        f"{one + two} of the {len(plan)} convolutions and fully connected layers of {plan.network} were replaced by "
+        "several smaller layers in a row that together do nearly the same: "
+        f"{two} by three (Tucker-2: fewer channels, a small layer, all channels again) and {one} by two (Tucker-1). "
+        f"{len(plan) - one - two} were kept as they are.",
+        f"How small was chosen layer by layer, as ranks: {plan.describe()}. The tables have all of them, with reasons.",
+        "A multiply-add (MAC) is one multiplication and one addition; the paper calls them FLOPs.",
+    ]
+    return _section("What was done", *map(_paragraph, texts))
+
+
+def _scores(run: Run) -> str:
+    rows = []
+    for stage in run.stages:
+        for split, score in stage.scores.items():
+            first, fifth = (f"{100 * a:.1f} to {100 * b:.1f}" for a, b in (score.interval, score.top5_interval))
+            numbers = (f"{100 * score.top1:.2f}", first, f"{100 * score.top5:.2f}", fifth, str(score.n))
+            rows.append([stage.name, split, score.kind, *numbers, STAGES.get(stage.name, "")])
+    if not rows:
+        return _section("Scores", _paragraph("This run was not scored."))
+    headers = ("stage", "images", "score", "top-1 %", "95 % interval", "top-5 %", "95 % interval", "n", "what it is")
+    text = (
+        "Accuracy: per cent of the images whose true class is the network's first answer, or among its first five. "
+        "Agreement: the same with the original's answer for the true class. The interval says where it would lie on as "
+        "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
+        "test images are for the final score."
+    )
+    drawn = _figure(figures.scores(run.stages))
+    return _section("Scores", _paragraph(text), drawn, _scrolling(html_table(headers, rows, left=(0, 1, 2, 8))))
+
+
+def _pictures(pictures: Gallery | None) -> str:
+    if pictures is None or not pictures.pictures:
         return ""
-    rows = [[e.path.name, e.format, f"{e.bytes / 1e6:.2f} MB", str(e.check)] for e in exports]
-    table = wide(html_table(("file", "format", "size", "checked after writing"), rows, left=(0, 1, 3)))
-    return section("Files", table)
+    text = (
+        f"Of {pictures.looked_at} images of the {pictures.split} split that were looked at, {pictures.changed} have "
+        "another first answer than before."
+    )
+    shown = "".join(map(_picture, pictures.pictures))
+    return _section("Images", _paragraph(text), f'<div class="gallery">{shown}</div>')
 
 
-def _made(run: Run, network: Network | None, smaller: Network | None) -> str:
-    rows = [["data", run.data], ["seed", str(run.seed)], ["input", " x ".join(map(str, run.plan.input_shape))]]
-    if network is not None:
-        rows += [["weights of the original", network.source]]
-        rows += [["sha256", network.sha256]] if network.sha256 else []
-        rows += [["classes", str(len(network.classes) or "not named")]]
-        rows += [["preprocessing", about(network)["preprocessing"]["words"]]]
-    if smaller is not None:
-        rows += [["compressed", smaller.source], ["its weights, counted", f"{smaller.weights:,}"]]
-    rows += [["plan", run.plan.describe()]]
-    rows += [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in run.settings.items()]
-    rows += [[f"version of {name}", value] for name, value in run.versions.items()]
-    rows += [["sha256 of the compressed weights", run.weights_hash]] if run.weights_hash else []
-    table = wide(html_table(("what", "value"), [[str(cell) for cell in row] for row in rows], left=(0, 1)))
-    return section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
+def _picture(picture: Picture) -> str:
+    content = BytesIO()
+    Image.fromarray(picture.image).save(content, format="PNG")
+    lines = [picture.name]
+    for which, answer in (("original", picture.before), ("compressed", picture.after)):
+        if answer is not None:
+            mark = "✓" if answer.label == picture.label else "✗"
+            lines.append(f"{mark} {which}: {answer.name}, {answer.probability:.0%}")
+    data = base64.b64encode(content.getvalue()).decode()
+    caption = "<br>".join(map(escape, lines))
+    image = f'<img alt="{escape(picture.name)}" src="data:image/png;base64,{data}">'
+    return _figure(f"{image}<figcaption>{caption}</figcaption>")
+
+
+def _speed(run: Run) -> str:
+    timed, promised = _measured(run, "latency", "ms"), run.plan.macs_ratio
+    if not timed:
+        return _section("Speed", _paragraph("Speed was not measured in this run."))
+    text = (
+        "Fewer multiply-adds are not as many fewer milliseconds: memory has to be read as well. Realised is the "
+        f"speed-up divided by {times(promised)}, which the multiply-adds promise."
+    )
+    machine = run.measured.get("machine")
+    text += f" Machine: {machine}." if isinstance(machine, str) and machine else ""
+    rows = []
+    for entry, before, after in timed:
+        name = str(entry.get("how") or entry.get("runtime") or "a runtime")
+        ratio = before / after
+        rows.append([name, f"{before:.4g}", f"{after:.4g}", times(ratio), f"{ratio / promised:.2f}"])
+    headers = ("runtime", "original ms", "compressed ms", "times faster", "realised")
+    return _section("Speed, measured", _paragraph(text), _scrolling(html_table(headers, rows)))
+
+
+def _energy(run: Run) -> str:
+    for entry, before, after in _measured(run, "energy", "mj"):
+        kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
+        text = "This is an estimate, not a measurement: nothing on the machine counted joules."
+        text = "Measured by the machine's own counters." if kind == "measured" else text
+        values = {"original": before, "compressed": after}
+        rows = [[name, f"{quantity(value / 1e3, 'J')} ({kind})"] for name, value in values.items()]
+        table = html_table(("network", "energy of one image"), rows)
+        return _section(f"Energy ({kind})", _paragraph(f"{text} Source: {source}." if source else text), table)
+    return ""
+
+
+def _layers(run: Run) -> str:
+    number = figures.MAX_LAYERS
+    text = f"The {number} layers that cost most are drawn; all are in the tables." if len(run.plan) > number else ""
+    tables = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
+    return _section("Layer by layer", _paragraph(text), _figure(figures.layer_costs(run.plan)), *tables)
+
+
+def _redundancy(run: Run, spectra: Spectra | None) -> str:
+    if spectra is None or not any(part.name in spectra for part in run.plan):
+        return ""
+    text = (
+        "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
+        "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
+    )
+    return _section("What was redundant", _paragraph(text), _figure(figures.spectra(spectra, run.plan)))
+
+
+def _files(exports: Sequence[Exported]) -> str:
+    rows = [row for export in exports for row in export.rows]
+    table = html_table(Exported.headers, rows, left=Exported.left)
+    return _section("Files", _scrolling(table)) if rows else ""
+
+
+def _made(run: Run) -> str:
+    rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in _known(run) if value != ""]
+    table = _scrolling(html_table(("what", "value"), rows, left=(0, 1)))
+    return _section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
+
+
+def _known(run: Run) -> Iterator[tuple[str, object]]:
+    yield from (("data", run.data_name), ("seed", run.seed), ("input", " x ".join(map(str, run.plan.input_shape))))
+    if run.network is not None:
+        original = run.network.original
+        yield from (("weights of the original", original.source), ("sha256", original.sha256))
+        yield from (("classes", len(original.classes) or "not named"), ("compressed", run.network.source))
+        yield "preprocessing", metadata(original)["preprocessing"]["words"]
+    yield "plan", run.plan.describe()
+    yield from run.settings.items()
+    yield from ((f"version of {name}", value) for name, value in run.versions.items())
+    yield "sha256 of the compressed weights", run.weights_hash
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>" if text else ""
+
+
+def _figure(content: str) -> str:
+    return f"<figure>{content}</figure>"
+
+
+def _scrolling(table: str) -> str:
+    """A table that scrolls by itself where the page is narrow."""
+    return f'<div class="wide">{table}</div>'

@@ -28,6 +28,9 @@ def batches_of(images: Images, size: int) -> Iterator[Tensor]:
     ValueError : if there are none.
     TypeError : if it holds no images.
     """
+    if isinstance(images, Split | Tensor) and not len(images):
+        where = f"the {images.name} split has" if isinstance(images, Split) else "there are"
+        raise ValueError(f"{where} no images to look at")
     if isinstance(images, Split | Tensor):
         source: Iterable[object] = (
             images.images[piece] if isinstance(images, Split) else images[piece]
@@ -45,8 +48,7 @@ def batches_of(images: Images, size: int) -> Iterator[Tensor]:
         empty = empty and not len(found)
         yield found
     if empty:
-        where = f"the {images.name} split has" if isinstance(images, Split) else "there are"
-        raise ValueError(f"{where} no images to look at")
+        raise ValueError("there are no images to look at")
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,7 +117,7 @@ def score(network: Network, data: Split | Data | Images, *, progress: Progress |
     """
     expect_network(network)
     split = data.test if isinstance(data, Data) else data
-    if isinstance(split, Split) and len(split) and split.labelled:
+    if isinstance(split, Split) and split.labelled:
         return accuracy(network, split, progress=progress)
     if network.original is None:
         raise ValueError(

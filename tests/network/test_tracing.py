@@ -5,7 +5,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from workbench.network.layers import Layer, find_layers, kernel_of, measured_cost
+from workbench.network.layers import Layer, kernel_of
+from workbench.network.tracing import find_layers, measured_cost
 
 
 def by_name(network):

@@ -1,4 +1,4 @@
-"""The compressed network again, without the workbench: torch 2.5 or newer and safetensors are all it needs."""
+"""Load a compressed network without the workbench, with torch 2.5 or newer and safetensors alone."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,190 @@
+"""Files of whole networks: run on real images, described inside, refused when they are wrong."""
+
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.catalog.networks.load import Centred
+from workbench.exporters import archive, executorch, onnx
+from workbench.exporters.executorch import load_executorch
+from workbench.exporters.export import FORMATS, export
+from workbench.exporters.onnx import load_onnx
+from workbench.exporters.tracing import ExportError
+from workbench.progress import Cancelled
+
+MOBILE = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+RUNNABLE = [".onnx", pytest.param(".pte", marks=MOBILE)]
+LOADERS = {".onnx": (onnx, "load_onnx"), ".pte": (executorch, "load_executorch"), ".zip": (archive, "load_archive")}
+EVERY_FORMAT = pytest.mark.parametrize("suffix", [*RUNNABLE, ".zip"])
+
+
+@pytest.fixture(scope="module", params=RUNNABLE)
+def exported(request, small, data, tmp_path_factory):
+    return export(small, tmp_path_factory.mktemp("exports") / f"digits{request.param}", data.test)
+
+
+def described(path):
+    """What the file says of itself."""
+    if path.suffix == ".pte":
+        return json.loads(load_executorch(path).metadata)
+    import onnxruntime
+
+    texts = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
+    return {
+        k: json.loads(v) if v[:1] in "[{0123456789tf" and k not in ("sha256", "source") else v for k, v in texts.items()
+    }
+
+
+def test_the_compressed_digits_run_and_agree_on_every_test_image(exported, small, data):
+    found = exported.verification
+    assert (found.n, found.agreement, found.inputs) == (500, 1.0, "test")
+    assert found.max_error < 1e-5
+    assert exported.bytes == exported.path.stat().st_size
+    assert "every answer on 500 images (test)" in str(exported)
+    assert [path.name for path in exported.path.parent.iterdir()] == [exported.path.name]
+    # and not only by its own word
+    program = (load_executorch if exported.path.suffix == ".pte" else load_onnx)(exported.path)
+    outputs = torch.cat([program(one) for one in data.test.images.split(1)])
+    with torch.inference_mode():
+        expected = small.model(data.test.images)
+    assert float((outputs - expected).abs().max() / expected.abs().max()) < 1e-4
+    assert torch.equal(outputs.argmax(1), expected.argmax(1))
+
+
+def test_the_file_describes_itself(exported, small):
+    found = described(exported.path)
+    assert found["name"] == "digits_vgg"
+    assert found["classes"] == list("0123456789")
+    assert found["input_shape"] == [1, 8, 8]
+    assert found["source"] == small.source
+    assert found["random_weights"] is False
+    assert found["versions"]["torch"]
+    assert found["compression"]["macs_ratio"] == pytest.approx(small.plan.macs_ratio, abs=1e-3)
+    assert "arXiv:1511.06530" in found["compression"]["reference"]
+
+
+def test_any_number_of_images_at_a_time(small, data, tmp_path):
+    found = export(small, tmp_path / "any.onnx", data.validation, dynamic_batch=True)
+    assert found.verification.n == 297
+    assert load_onnx(found.path)(data.test.images[:7]).shape == (7, 10)
+    with pytest.raises(ExportError, match=r"dynamic_batch is for \.onnx files alone"):
+        export(small, tmp_path / "any.zip", dynamic_batch=True)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """A small compressed network behind a preprocessing, and images larger than it takes."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    network = wb.Network(
+        nn.Sequential(*layers), (3, 16, 16), name="photos", preprocessing=Centred(16), classes=tuple("abcd")
+    )
+    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("0", rank_out=6)
+    return wb.decompose(network, plan)
+
+
+def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, tmp_path):
+    images = torch.randint(256, (12, 3, 20, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    found = export(photos, tmp_path / "photos.onnx", images)
+    assert found.verification.n == 12
+    described_as = described(found.path)["preprocessing"]
+    assert (described_as["size"], described_as["mean"]) == (16, [0.485, 0.456, 0.406])
+    assert "cropped to their centre of 16 x 16 pixels. Divide the pixels by 255" in described_as["words"]
+
+    def halved(images):
+        return images[..., ::2, ::2].float()
+
+    own = wb.Network(photos.model, (3, 10, 12), preprocessing=halved)
+    assert (
+        "halved, that is not in this file"
+        in described(export(own, tmp_path / "own.onnx").path)["preprocessing"]["words"]
+    )
+
+
+@EVERY_FORMAT
+def test_a_file_that_computes_something_else_is_not_kept(monkeypatch, photos, suffix, tmp_path):
+    module, name = LOADERS[suffix]
+    load = getattr(module, name)
+
+    def loaded(*given):
+        program = load(*given)
+        return lambda inputs: program(inputs).roll(1, 1)
+
+    monkeypatch.setattr(module, name, loaded)
+    (tmp_path / f"old{suffix}").write_bytes(b"an older export")
+    for name in ("new", "old"):
+        with pytest.raises(
+            ExportError, match=rf"^{name}\{suffix} was not kept, since it does not compute what PyTorch"
+        ):
+            export(photos, tmp_path / f"{name}{suffix}")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"an older export"]
+
+
+@EVERY_FORMAT
+def test_progress_and_cancelling(photos, suffix, tmp_path):
+    seen = []
+
+    def progress(share, note):
+        seen.append((share, note))
+        if note == "checking it":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        export(photos, tmp_path / f"net{suffix}", progress=progress)
+    assert [note for _, note in seen] == ["running it in PyTorch", "translating it", "writing it", "checking it"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_that_cannot_be_written(monkeypatch, photos, tmp_path):
+    (tmp_path / "folder.onnx").mkdir()
+    for path, why in (
+        (tmp_path / "net.docx", r"net\.docx does not end .*\.onnx \(ONNX\), \.pte .*, \.zip"),
+        (tmp_path / "nowhere" / "net.zip", "there is no folder .*nowhere$"),
+        (tmp_path / "folder.onnx", r"folder\.onnx is a folder: name a file in it"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            export(photos, path)
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.exporters.export.write_atomically", full)
+    with pytest.raises(ExportError, match=r"net\.zip cannot be written: No space left on device$"):
+        export(photos, tmp_path / "net.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pte"])
+def test_a_missing_library_is_said_before_anything_is_done(monkeypatch, photos, suffix, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    with pytest.raises(ExportError, match=r"is not installed here: pip install -e '\.\[(onnx|mobile)\]'$"):
+        export(photos, tmp_path / f"net{suffix}", progress=lambda share, note: pytest.fail("began"))
+
+
+@EVERY_FORMAT
+def test_the_network_is_not_changed(small, suffix, tmp_path):
+    before = {key: value.clone() for key, value in small.model.state_dict().items()}
+    found = export(small, tmp_path / f"small{suffix}")
+    assert (found.format, found.verification.n, found.verification.inputs) == (FORMATS[suffix], 8, "random inputs")
+    assert all(torch.equal(value, before[key]) for key, value in small.model.state_dict().items())
+    assert all(p.requires_grad for p in small.model.parameters())
+    assert not any(module._forward_hooks for module in small.model.modules())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", RUNNABLE)
+def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
+    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+    sample = shared / "imagenet_sample"
+    data = wb.load_data("images", root=sample, labels=sample / "labels.csv", classes=network.classes)
+    split = wb.Split(data.test.images[torch.arange(0, len(data.test), 10)], data.test.labels[::10], "test")
+    small = wb.decompose(network, wb.evbmf_plan(wb.analyze(network), layers="spatial"))
+    found = export(small, tmp_path / f"googlenet{suffix}", split)
+    assert found.verification.passed
+    assert found.verification.n == len(split) >= 50
+    assert described(found.path)["classes"][1] == "goldfish"

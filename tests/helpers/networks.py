@@ -1,0 +1,78 @@
+"""Small networks and data that several test modules use."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+import workbench as wb
+
+TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}
+"""A training of `tiny` on a hundred images: seven steps an epoch."""
+
+
+class NoLabels:
+    """Labels that must not be looked at."""
+
+    ndim = 1
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def is_floating_point(self):
+        return False
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the labels were looked at: {name}")
+
+
+def unlabelled(split, n):
+    """The first images of a split, with labels that must not be looked at."""
+    made = wb.Split.unlabelled(split.images[:n])
+    object.__setattr__(made, "labels", NoLabels(n))
+    return made
+
+
+def few(data, n=200):
+    """Data with n training images."""
+    return replace(data, train=wb.Split(data.train.images[:n], data.train.labels[:n], "train"))
+
+
+def tiny(classes=10):
+    """Batch norm, dropout, and few weights, for 8 x 8 images."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.2))
+    return wb.Network(nn.Sequential(*layers, nn.Linear(4 * 36, classes)), (1, 8, 8), name="tiny")
+
+
+def small():
+    """A convolution and a linear layer, for 3 x 8 x 8 images."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 4))
+    return wb.Network(model, input_shape=(3, 8, 8), name="small")
+
+
+def small_compressed(network=None):
+    """`small` with its linear layer decomposed."""
+    network = network or small()
+    return wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
+
+
+def at_full_rank(network, spectra=None):
+    """A plan that decomposes all layers that can be, at full rank."""
+    plan = wb.evbmf_plan(spectra or wb.analyze(network, cached=False), layers="all")
+    for part in plan:
+        rank_in, rank_out = part.layer.max_ranks
+        if part.layer.method == "tucker2":
+            plan = plan.with_ranks(part.name, rank_in=rank_in, rank_out=rank_out)
+        elif part.layer.method == "tucker1":
+            plan = plan.keep(part.name).with_ranks(part.name, rank_out=rank_out)
+    return plan
+
+
+def same(one, two):
+    """Whether two state dictionaries are equal to the bit."""
+    return one.keys() == two.keys() and all(torch.equal(v, two[k]) for k, v in one.items())

@@ -1,0 +1,140 @@
+"""Export a network to a file of any format, run the file, and compare it with the network."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from workbench.exporters import archive, executorch, onnx
+from workbench.exporters.metadata import as_texts, metadata
+from workbench.exporters.tracing import ExportError
+from workbench.exporters.verification import Verification, reference
+from workbench.files import move_durably, write_atomically
+from workbench.network.inputs import Images
+from workbench.network.network import Network, expect_network
+from workbench.plan.compressed import CompressedNetwork
+from workbench.progress import Progress, part, reporter
+from workbench.tables import Table
+
+FORMATS = {".onnx": "ONNX", ".pte": "ExecuTorch", ".zip": "plan and weights"}
+
+
+@dataclass(frozen=True, repr=False)
+class Exported(Table):
+    """A file that was written and compared with its network.
+
+    Attributes
+    ----------
+    path : where it is.
+    format : "ONNX", "ExecuTorch" or "plan and weights".
+    bytes : its size.
+    verification : how its outputs compare with the network's.
+    """
+
+    path: Path
+    format: str
+    bytes: int
+    verification: Verification
+
+    headers = ("file", "format", "size", "compared after writing")
+    left = (0, 1, 3)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One row: name, format, size and comparison."""
+        return [[self.path.name, self.format, f"{self.bytes / 1e6:.2f} MB", str(self.verification)]]
+
+
+def export(
+    network: Network,
+    path: str | Path,
+    data: Images | None = None,
+    *,
+    dynamic_batch: bool = False,
+    progress: Progress | bool | None = None,
+) -> Exported:
+    """Write a network to a file, run the file, and compare it with PyTorch.
+
+    The suffix of the path chooses the format:
+
+    - ``.onnx`` for ONNX Runtime, browsers and other tools;
+    - ``.pte`` for phones: ExecuTorch, lowered to XNNPACK;
+    - ``.zip`` for PyTorch without the workbench: plan, parameters and a loader of ten lines; compressed networks only.
+
+    The file takes one input at a time, after the network's preprocessing. It describes itself: name, classes, input
+    shape, preprocessing, where the weights are from and how they were compressed. ONNX has this in ``metadata_props``
+    (lists and tables as JSON), ExecuTorch as the JSON text that its method "metadata" returns.
+
+    Parameters
+    ----------
+    network : of one batch of inputs and one tensor (n, classes, ...); it is not changed.
+    path : a file that is there is replaced once the new one has passed.
+    data : images to compare on, as the data hold them, up to 500; None for a few random inputs.
+    dynamic_batch : for ONNX, whether the file takes any number of inputs at a time.
+    progress : called now and then; raising `Cancelled` ends the export, and leaves no file.
+
+    Raises
+    ------
+    ExportError : a ValueError, if the suffix is another, the library of the format is not installed, the network cannot
+        be translated, the file cannot be written, or it does not compute the same: relative error above 1e-4, or
+        another answer. No file is left then.
+    """
+    expect_network(network)
+    path = Path(path)
+    suffix = _checked_suffix(path)
+    if dynamic_batch and suffix != ".onnx":
+        raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
+    if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
+        raise ExportError(why)
+    report = reporter(progress)
+    report(0.0, "running it in PyTorch")
+    wanted = reference(network, data)
+    report(0.1, "translating it")
+    about = metadata(network)
+    if suffix == ".onnx":
+        content = onnx.onnx_bytes(network.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
+    elif suffix == ".pte":
+        content = executorch.executorch_bytes(network.model, wanted.example, metadata=json.dumps(about))
+    else:
+        content = archive.archive_bytes(network, path.stem)
+    report(0.6, "writing it")
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            temporary = Path(folder) / path.name
+            write_atomically(temporary, content)
+            found = wanted.compare(_load(temporary, suffix, network), progress=part(report, 0.6, 1.0))
+            if not found.passed:
+                raise ExportError(
+                    f"{path.name} was not kept, since it does not compute what PyTorch does: its largest error is "
+                    f"{found.max_error:.1e}, and it gives the same answer on {found.agreement:.1%} of {found.n} images"
+                )
+            move_durably(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
+    report(1.0, "")
+    return Exported(path, FORMATS[suffix], len(content), found)
+
+
+def _checked_suffix(path: Path) -> str:
+    """The format's suffix; ExportError if no such file can be written there."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise ExportError(f"there is no folder {path.parent}")
+    return suffix
+
+
+def _load(path: Path, suffix: str, network: Network) -> Callable[[Tensor], Tensor]:
+    if suffix == ".onnx":
+        return onnx.load_onnx(path)
+    if suffix == ".pte":
+        return executorch.load_executorch(path)
+    assert isinstance(network, CompressedNetwork)
+    return archive.load_archive(path, network)

@@ -1,0 +1,68 @@
+"""Describe a network inside its file: what it was made from, what goes in and what comes out."""
+
+import json
+from typing import Any, Protocol, runtime_checkable
+
+import workbench
+from workbench.network.network import Network
+from workbench.plan.compressed import CompressedNetwork
+from workbench.runs.run import versions
+
+PAPER = (
+    "Y.-D. Kim, E. Park, S. Yoo, T. Choi, L. Yang, D. Shin: Compression of Deep Convolutional Neural Networks for Fast "
+    "and Low Power Mobile Applications. ICLR 2016, arXiv:1511.06530"
+)
+
+
+@runtime_checkable
+class Normalisation(Protocol):
+    """Preprocessing that crops images to `size` pixels, divides by 255, and normalises each channel."""
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def metadata(network: Network) -> dict[str, Any]:
+    """Return what is known of a network, as JSON values."""
+    found: dict[str, Any] = {
+        "name": network.name,
+        "classes": list(network.classes),
+        "input_shape": list(network.input_shape),
+        "preprocessing": _preprocessing(network),
+        "source": network.source,
+        **({"sha256": network.sha256} if network.sha256 else {}),
+        "random_weights": network.random_weights,
+        "weights": network.weights,
+        "versions": {"workbench": workbench.__version__, **versions()},
+    }
+    if isinstance(network, CompressedNetwork):
+        plan = network.plan
+        found["compression"] = {
+            "policy": plan.describe(),
+            "macs": plan.macs,
+            "macs_ratio": round(plan.macs_ratio, 4),
+            "weights_ratio": round(plan.weights_ratio, 4),
+            "method": "Tucker-2 decomposition",
+            "reference": PAPER,
+        }
+    return found
+
+
+def as_texts(values: dict[str, Any]) -> dict[str, str]:
+    """Return metadata as one text a name, for files that hold nothing else: lists and tables become JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def _preprocessing(network: Network) -> dict[str, Any]:
+    own, shape = network.preprocessing, " x ".join(map(str, network.input_shape))
+    if own is None:
+        return {"words": f"Nothing is to be done before: an input is {shape} numbers as the data hold them."}
+    if not isinstance(own, Normalisation):
+        name = getattr(own, "__qualname__", type(own).__qualname__)
+        return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}
+    kind = "RGB images" if len(own.mean) == 3 else "Images"
+    words = f"{kind}, channels first, resized and cropped to their centre of {own.size} x {own.size} pixels. "
+    words += "Divide the pixels by 255, subtract the mean and divide by the deviation of each channel."
+    numbers = {"size": own.size, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std)}
+    return {"words": words, **numbers}

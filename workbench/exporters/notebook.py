@@ -1,0 +1,82 @@
+"""Write a run as a notebook that makes the compressed network again, step by step."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from workbench.exporters.metadata import PAPER
+from workbench.files import write_atomically
+from workbench.recover.recipe import Recipe
+from workbench.runs.compress import CALIBRATION_IMAGES, FINE_TUNING
+from workbench.runs.run import Run, StageName
+
+
+def notebook(run: Run, path: str | Path) -> Path:
+    """Write a notebook that loads the original and the data, applies the run's plan, recovers and scores.
+
+    Networks and data are loaded by the names that the run has; for those of the user's own, the calls are to be given
+    their files. Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
+
+    Parameters
+    ----------
+    path : of the ``.ipynb`` file.
+
+    Returns
+    -------
+    The path.
+    """
+    from nbformat import v4, writes
+
+    cells = [v4.new_markdown_cell(_title(run))]
+    for text, code in _steps(run):
+        cells += [v4.new_markdown_cell(text), v4.new_code_cell(code)]
+    for i, cell in enumerate(cells):
+        cell.id = f"cell-{i}"  # the same file for the same run
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    write_atomically(path, (writes(v4.new_notebook(cells=cells, metadata=kernel)) + "\n").encode())
+    return Path(path)
+
+
+def _title(run: Run) -> str:
+    costs = f"MACs x{run.plan.macs_ratio:.2f} fewer, weights x{run.plan.weights_ratio:.2f} fewer"
+    return f"# {_inline(run.network_name)}, compressed\n\n{_inline(run.plan.describe())}: {costs}.\n\nMethod: {PAPER}."
+
+
+def _steps(run: Run) -> list[tuple[str, str]]:
+    """(markdown, code) of each step."""
+    load = ["import workbench as wb", ""]
+    load += [f"network = wb.load_network({run.network_name!r})", f"data = wb.load_data({run.data_name!r})"]
+    if run.network is not None and (sha256 := run.network.original.sha256):
+        load.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
+    plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string
+    apply = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
+    training = ", ".join(f"{key}={value!r}" for key, value in _training(run).items())
+    recovery = {
+        StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
+        StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
+        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
+    }
+    score = "split = data.test if len(data.test) else data.validation"
+    score += '\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
+    return [
+        ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load)),
+        ("## Apply the plan", "\n".join(apply)),
+        *((f"## Recover: {name}", code) for name, code in recovery.items() if run.stage(name)),
+        ("## Score" + _scores(run), score),
+    ]
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """The settings of fine-tuning, as far as the run has them."""
+    known = {field.name for field in fields(Recipe)}
+    return {**FINE_TUNING, **{key: value for key, value in run.settings.items() if key in known}}
+
+
+def _scores(run: Run) -> str:
+    lines = [f"- {s.name}, {_inline(split)}: {score}" for s in run.stages for split, score in s.scores.items()]
+    return "\n\nThe run had:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _inline(text: str) -> str:
+    """A text as inline code of Markdown, which holds no HTML and no links."""
+    return f"`{text.replace('`', ' ')}`" if text else ""

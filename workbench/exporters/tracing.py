@@ -1,0 +1,123 @@
+"""Trace a copy of a model for the exporters, and keep their libraries quiet."""
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from workbench.network.network import copy_model
+
+EXPORTING = threading.RLock()
+"""Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
+
+NOISY_LOGGERS = ("executorch", "onnx_ir", "onnxscript", "torch", "torchao")
+NOISY_MODULES = re.compile(r"(copyreg|executorch|importlib|onnx_ir|onnxscript|torch|torchao)(\.|$)")
+"""Modules whose warnings are ignored during an export; PyTorch's own reach the caller as copyreg's."""
+
+
+class ExportError(ValueError):
+    """A network cannot be exported, or its file does not compute the same; one sentence says what and why."""
+
+
+def is_installed(*packages: str) -> bool:
+    """Return whether all these packages are installed, without importing them."""
+    return all(find_spec(name) is not None for name in packages)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or of the exception that caused it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, and of nothing else.
+
+    All other loggers and warnings stay as they are, in this thread and in others. What C++ code prints is let through.
+    """
+    ignored = ("ignore", None, Warning, NOISY_MODULES, 0)
+    with EXPORTING, torch.no_grad():
+        names = [n for n in list(logging.root.manager.loggerDict) if n.partition(".")[0] in NOISY_LOGGERS]
+        loggers = {name: logging.getLogger(name) for name in (*NOISY_LOGGERS, *names)}
+        levels = {name: logger.level for name, logger in loggers.items() if logger.level or name in NOISY_LOGGERS}
+        warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]  # catch_warnings would undo other threads' filters
+        try:
+            for name in levels:
+                loggers[name].setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for name, level in levels.items():
+                loggers[name].setLevel(level)
+            if ignored in warnings.filters:
+                warnings.filters.remove(ignored)  # type: ignore[attr-defined]
+
+
+def copy_for_export(model: nn.Module) -> nn.Module:
+    """Return a copy of a model in eval mode on the CPU, without gradients."""
+    return copy_model(model).eval().cpu().requires_grad_(False)
+
+
+def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:
+    """Return the graph of a copy of the model in eval mode, from one run on `example`.
+
+    Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
+    dimensions), and an average pooling to the size that its input has already, which is left out.
+
+    Parameters
+    ----------
+    dynamic_batch : whether the graph takes any number of inputs; otherwise that of the example.
+
+    Raises
+    ------
+    ExportError : if there is no such graph, with PyTorch's first sentence.
+    """
+    inputs, shapes = example.detach().cpu(), None
+    if dynamic_batch:
+        inputs = torch.cat([inputs[:1]] * 2)  # a batch of one would be traced as a constant
+        shapes = ({0: torch.export.Dim.DYNAMIC},)
+    copied = _with_flat_normalisations(copy_for_export(model))
+    try:
+        with quiet_libraries():
+            copied(inputs)  # what a model caches in its first pass must be there: a trace may not assign it
+            return _without_idle_pools(torch.export.export(copied, (inputs,), dynamic_shapes=shapes))
+    except Exception as error:
+        why = first_line(error)
+        if "data-dependent" in why:
+            why = "what it computes depends on the values in its input, and a file holds one fixed computation"
+        raise ExportError(f"the model cannot be traced, so it is not exported: {why}") from error
+
+
+class _FlatNormalisation(nn.LocalResponseNorm):
+    """The same normalisation over maps laid flat, for which PyTorch averages in two dimensions."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in PyTorch
+        return super().forward(input.flatten(2)).view_as(input)
+
+
+def _with_flat_normalisations(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if type(module) is nn.LocalResponseNorm:
+            module.__class__ = _FlatNormalisation
+    return model
+
+
+def _without_idle_pools(program: ExportedProgram) -> ExportedProgram:
+    graph = program.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.adaptive_avg_pool2d.default):
+        maps = node.args[0]
+        same = maps.meta["val"].shape == node.meta["val"].shape
+        if same and all(user.op != "output" for user in node.users):  # an output keeps its name
+            node.replace_all_uses_with(maps)
+            graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
