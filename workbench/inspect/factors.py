@@ -107,8 +107,9 @@ class Factors:
         spectrum = subject if isinstance(subject, Spectrum) else None
         layer = subject if isinstance(subject, Layer) else subject.layer
         default = evbmf_ranks(spectrum) or tuple(max(1, most // 2) for most in layer.max_ranks)
-        ranks = (given if given is not None else rank for given, rank in zip((rank_in, rank_out), default, strict=True))
-        return cls(layer, *ranks, spectrum)
+        return cls(
+            layer, default[0] if rank_in is None else rank_in, default[1] if rank_out is None else rank_out, spectrum
+        )
 
     @property
     def parts(self) -> tuple[Cost, Cost, Cost]:

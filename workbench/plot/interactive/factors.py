@@ -7,7 +7,7 @@ from workbench.plot import colors
 from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, scatter
 
 BREAK_EVEN_LINE = {"color": colors.VERMILLION, "width": 2.5}
-UNNAMED = {"hoverinfo": "skip", "showlegend": False}
+UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
 
 
 def factors(factors: Factors) -> Figure:
@@ -42,7 +42,7 @@ def _blocks(factors: Factors) -> list[Trace]:
         for face, color in enumerate(shades):
             polygons = [block.faces[face] for block in factors.blocks if block.kind == kind]
             points = [point for corners in polygons for point in (*corners, corners[0], (None, None))]
-            look = {"fill": "toself", "fillcolor": color, "line": {"color": colors.INK, "width": 1}, **UNNAMED}
+            look: Trace = {"fill": "toself", "fillcolor": color, "line": {"color": colors.INK, "width": 1}, **UNNAMED}
             traces.append(scatter([x for x, _ in points], [y for _, y in points], **look))
     return traces
 
@@ -62,7 +62,7 @@ def _plane(factors: Factors) -> list[Trace]:
     traces = []
     for ratio in RATIOS:
         cheaper = {"fill": "tozeroy", "fillcolor": "rgba(0,158,115,0.14)", "line": BREAK_EVEN_LINE}
-        look = cheaper if ratio == 1 else {"line": {"color": colors.EDGE, "width": 1}}
+        look: Trace = cheaper if ratio == 1 else {"line": {"color": colors.EDGE, "width": 1}}
         points = factors.line(ratio)
         traces.append(scatter([x for x, _ in points], [y for _, y in points], **look, **UNNAMED, **place))
     found = {"symbol": "diamond-open", "color": colors.GREEN, "size": 13, "line": {"width": 2.5}}
@@ -79,14 +79,14 @@ def _plane(factors: Factors) -> list[Trace]:
 def _texts(factors: Factors) -> list[dict[str, Any]]:
     texts = [_text(f"<b>{block.name}</b>", *block.label, yanchor="bottom") for block in factors.blocks]
     for arrow, color in zip(factors.arrows, colors.ARROW_COLORS, strict=True):
-        start = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
-        head = {"showarrow": True, "arrowhead": 2, "arrowwidth": 2.5, "arrowcolor": color, **start}
+        start: Trace = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
+        head: Trace = {"showarrow": True, "arrowhead": 2, "arrowwidth": 2.5, "arrowcolor": color, **start}
         texts.append(_text("", *arrow.end, **head))
         texts.append(_text(f"<b>{arrow.above}</b>", arrow.middle, arrow.end[1], yanchor="bottom", yshift=4))
         texts.append(_text(arrow.below, arrow.middle, arrow.end[1], yanchor="top", yshift=-4))
     for i, measure in enumerate(MEASURES):
         texts.append(_text(factors.compared(measure), 0, i + 0.27, "2", xanchor="left", yanchor="top"))
-    above = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": colors.VERMILLION}}
+    above: Trace = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": colors.VERMILLION}}
     texts.append(_text("dense", 100, 1.0, "2", **above))
     for ratio in RATIOS:
         at = factors.mark(ratio)

@@ -1,5 +1,7 @@
 """One convolution and the three in its place: blocks, costs, and the plane of the ranks."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
@@ -59,7 +61,7 @@ def _draw_costs(axes: Axes, shown: Factors) -> None:
         axes.barh(list(MEASURES.values()), widths, left=left, height=0.45, color=color, label=name)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.axvline(100, color=colors.VERMILLION, linewidth=2)
-    above = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
+    above: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
     axes.text(100, 1.0, "dense", fontsize=9, color=colors.DARK_RED, **above)
     for i, measure in enumerate(MEASURES):
         axes.text(0, i + 0.28, shown.compared(measure), ha="left", va="top", fontsize=9)
@@ -82,8 +84,8 @@ def _draw_plane(axes: Axes, shown: Factors) -> None:
         axes.text(*at, text, ha="center", va="center", fontsize=8, color=color, bbox=box)
     found = evbmf_ranks(shown.spectrum)
     if found:
-        look = {"color": colors.GREEN, "fillstyle": "none", "markeredgewidth": 2}
-        axes.plot(*found, "D", markersize=8, label="EVBMF's ranks", **look)
-    look = {"color": colors.INK, "markeredgecolor": "white"}
-    axes.plot(shown.rank_in, shown.rank_out, "o", markersize=8, label="these ranks", **look)
+        (mark,) = axes.plot(*found, "D", color=colors.GREEN, markersize=8, label="EVBMF's ranks")
+        mark.set(fillstyle="none", markeredgewidth=2)
+    (mark,) = axes.plot(shown.rank_in, shown.rank_out, "o", color=colors.INK, markersize=8, label="these ranks")
+    mark.set(markeredgecolor="white")
     axes.set(xlabel="R3: input rank", ylabel="R4: output rank", xlim=(0, 1.03 * max_in), ylim=(0, 1.06 * max_out))

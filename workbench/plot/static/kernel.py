@@ -43,8 +43,8 @@ def kernel(kernel: Tensor, title: str = "", *, rows: int = 8, columns: int = 16)
     size = float(np.abs(shown).max()) or 1.0
     drawn = axes.imshow(picture, cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
     axes.set(xlabel="input channel s", ylabel="output channel t", title=title)
-    axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, range(s))
-    axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, range(t))
+    axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, [str(i) for i in range(s)])
+    axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, [str(i) for i in range(t)])
     axes.tick_params(length=0)
     axes.set_facecolor("#D3DAE2")  # of the gaps; white is a weight of zero
     axes.spines[:].set_visible(False)

@@ -18,8 +18,8 @@ def spectrum(found: Evbmf, title: str = "") -> Figure:
     axes.bar(index[:rank], values[:rank], color=BLUE, label=f"signal: rank {rank}")
     axes.bar(index[rank:], values[rank:], color=GREY, hatch="///", edgecolor="white", label="noise")
     if rank and not found.exact:
-        look = {"color": ORANGE, "markeredgecolor": INK}
-        axes.plot(index[:rank], found.shrunk, "o", label="without the noise's part", **look)
+        label = "without the noise's part"
+        axes.plot(index[:rank], found.shrunk, "o", color=ORANGE, markeredgecolor=INK, label=label)
     if found.threshold > 0:
         axes.set_ylim(top=1.3 * max(found.threshold, values[0]))  # room for the legend
         axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
