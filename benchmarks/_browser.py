@@ -1,4 +1,4 @@
-"""A dashboard that is really served, and the browser that looks at it: for benchmarks and for tests."""
+"""Serve the dashboard and drive a browser, for benchmarks and tests."""
 
 import os
 import shutil
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psutil
 
-from workbench.app.server.serve import ADDRESS, free_port
+from workbench.app.server.serve import ADDRESS, ROOT, free_port, page_url
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
@@ -29,84 +30,100 @@ FLAGS = [
     "--disable-sync",
 ]
 FIGURE = '.wb-figure[aria-label="Singular values"] .bars .point'
-"""A bar of the spectrum: once there is one, the figure has been drawn."""
+"""Selector of a bar of the spectrum; it exists once the figure is drawn."""
+TOKEN = "token-of-tests-and-benchmarks"  # noqa: S105 - of servers that `served` starts and stops
+PROBE = "voila/static/voila.js"
+START_TIMEOUT_S = 60
 
 
 def chromium() -> str | None:
-    """Path of the browser; None if there is none, and `HOW` says what to do."""
+    """Path of the browser, or None; `HOW` says how to install one."""
     return os.environ.get("WORKBENCH_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass
 class Served:
-    """A server that answers at an address."""
+    """A server that runs; `address` is the page's URL, with the token if the server is the dashboard."""
 
     address: str
     process: psutil.Process
 
+    def url(self, path: str) -> str:
+        """URL of another path of the server, without the token."""
+        scheme, host, *_ = urlsplit(self.address)
+        return urlunsplit((scheme, host, path, "", ""))
+
     def kernels(self) -> int:
-        """Number of kernels that it runs."""
+        """Number of kernels that run."""
         return len(self.kernel_processes())
 
     def kernel_processes(self) -> list[psutil.Process]:
-        """The kernels that are alive."""
+        """Processes of the kernels that run."""
         found = []
         for process in self.process.children(recursive=True):
             try:
                 if process.status() != psutil.STATUS_ZOMBIE and "ipykernel_launcher" in process.cmdline():
                     found.append(process)
-            except psutil.NoSuchProcess:  # it has just ended
+            except psutil.NoSuchProcess:
                 continue
         return found
 
 
 @contextmanager
-def served(command: Sequence[str], address: str, probe: str, log: Path, own: Mapping[str, str]) -> Iterator[Served]:
-    """A server from its command line, once it answers; it ends with the block.
+def served(
+    command: Sequence[str], address: str, probe: str, log: Path, variables: Mapping[str, str]
+) -> Iterator[Served]:
+    """Start a server, wait until it answers, and stop it at the end of the block.
 
     Parameters
     ----------
-    probe : a path below the address at which it answers.
-    log : file for what it says.
-    own : environment, over this process's.
+    address : URL of its first page.
+    probe : path below the address at which it answers.
+    log : file for its output.
+    variables : replace those of this process's environment. A dashboard gets `TOKEN`, and its kernels this package.
     """
+    is_dashboard = "workbench.app.server" in " ".join(command)
+    ours = {"JUPYTER_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)} if is_dashboard else {}
+    environment = {**os.environ, **ours, **variables}
     with log.open("w") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **own})
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
         _wait_for(address + probe, server, log)
-        yield Served(address, psutil.Process(server.pid))
+        query = f"?token={quote(environment['JUPYTER_TOKEN'])}" if is_dashboard else ""
+        yield Served(address + query, psutil.Process(server.pid))
     finally:
         server.terminate()
         server.wait(30)
 
 
 @contextmanager
-def dashboard(log: Path, *more: str, own: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """The dashboard as `make dashboard` serves it, at a free port; `more` are further arguments."""
+def dashboard(log: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """Serve the dashboard as `make dashboard` does, at a free port, with further arguments of `serve`."""
     port = free_port()
-    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser", *more]
-    with served(command, f"http://{ADDRESS}:{port}/", "voila/static/voila.js", log, own or {}) as server:
+    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser", *arguments]
+    with served(command, page_url(ADDRESS, port, ""), PROBE, log, variables or {}) as server:
         yield server
 
 
-def noting(page: Any) -> list[str]:
-    """A list that takes every exception and every error in the console of this page."""
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    return problems
+def collect_errors(page: Any) -> list[str]:
+    """A list to which every exception and every console error of the page is added."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    return errors
 
 
-def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
+def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
         if server.poll() is not None:
             raise RuntimeError(f"the server ended: {log.read_text()}")
         try:
-            urllib.request.urlopen(address, timeout=5)  # noqa: S310 - our own server
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own server
         except urllib.error.HTTPError:
             return
         except OSError:
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"the server did not answer in 30 s: {log.read_text()}")
+    raise RuntimeError(f"the server did not answer in {START_TIMEOUT_S} s: {log.read_text()}")

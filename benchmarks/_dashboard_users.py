@@ -1,30 +1,30 @@
-"""Users who each take the whole journey on the bundled digits, all at once, each in a browser of their own."""
+"""Let several users take the whole journey on the bundled digits at once, each in a browser context."""
 
 import asyncio
 import re
 import time
 from typing import Any
 
-from benchmarks._browser import FIGURE, Served, noting
+from benchmarks._browser import FIGURE, Served, collect_errors
 
 EPOCHS = 3
-WAIT = 600_000
-"""Milliseconds for each step: many users on few cores wait long, and that is no failure."""
+STEP_TIMEOUT_MS = 600_000
+"""Longest wait for each step; many users on few cores wait long, which is no failure."""
 POINTS = """() => Object.fromEntries(
   (document.querySelector('.wb-figure[aria-label="Accuracy against FLOPs"]')?.calcdata || [])
     .map((points) => [points[0].trace.name, points.filter((point) => point.x !== undefined).length]))"""
 STAGES = ("original", "decomposed", "calibrated", "fine-tuned")
 
 
-async def users(browser: Any, server: Served, address: str, number: int) -> dict[str, Any]:
-    """All of them at once.
+async def users(browser: Any, server: Served, number: int) -> dict[str, Any]:
+    """Run all journeys at once.
 
     Returns
     -------
-    how many there were, what failed in a sentence each, seconds of each journey, and MiB of each kernel at its end.
+    number of users, a sentence for each failure, seconds of each journey, and MiB of each kernel at its end.
     """
     contexts = [await browser.new_context(viewport={"width": 1440, "height": 1000}) for _ in range(number)]
-    took = await asyncio.gather(*(one(context, address, i + 1) for i, context in enumerate(contexts)))
+    took = await asyncio.gather(*(one(context, server.address, i + 1) for i, context in enumerate(contexts)))
     used = sorted((p.memory_full_info().uss / 2**20 for p in server.kernel_processes()), reverse=True)[:number]
     for context in contexts:
         await context.close()
@@ -40,20 +40,20 @@ async def users(browser: Any, server: Served, address: str, number: int) -> dict
 
 
 async def one(context: Any, address: str, number: int) -> tuple[float, list[str]]:
-    """One user's journey: how long it took in seconds, and all that went wrong."""
+    """Seconds of one user's journey, and a sentence for each failure."""
     page = await context.new_page()
-    problems = noting(page)
+    problems = collect_errors(page)
     began = time.perf_counter()
     try:
         problems += await journey(page, address)
-    except Exception as error:  # whatever it is: a user who does not get through
+    except Exception as error:  # any exception is a failed journey
         problems.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
     return time.perf_counter() - began, [f"user {number}: {text}" for text in problems]
 
 
 async def journey(page: Any, address: str) -> list[str]:
-    """Open, move a rank, compress, calibrate, fine-tune; what of the final state is not as it should be."""
-    page.set_default_timeout(WAIT)
+    """Open, move a rank, compress, calibrate, fine-tune; returns what is wrong with the final state."""
+    page.set_default_timeout(STEP_TIMEOUT_MS)
     await page.goto(address)
     await page.wait_for_selector(FIGURE)
     await _point(page, "original")
@@ -67,13 +67,13 @@ async def journey(page: Any, address: str) -> list[str]:
         "() => document.querySelector('.wb-table tr.selected').innerText.includes('chosen by hand')"
     )
     after = await row.inner_text()
-    await _click(page, "Compress")
+    await _press(page, "Compress")
     await _point(page, "decomposed")
-    await _click(page, "Calibrate")
+    await _press(page, "Calibrate")
     await _point(page, "calibrated")
     await page.get_by_label("epochs").fill(str(EPOCHS))
     await page.get_by_label("epochs").press("Tab")
-    await _click(page, "Fine-tune")
+    await _press(page, "Fine-tune")
     await _point(page, "fine-tuned")
     await page.wait_for_function("() => /Fine-tuning run \\d+: done in/.test(document.body.innerText)")
     return await _wrong(page, before, after)
@@ -94,10 +94,10 @@ async def _wrong(page: Any, before: str, after: str) -> list[str]:
     return found
 
 
-async def _click(page: Any, name: str) -> None:
+async def _press(page: Any, name: str) -> None:
     await page.locator("button:not([disabled])", has_text=re.compile(f"^{name}$")).first.click()
 
 
 async def _point(page: Any, stage: str) -> None:
-    """Until a network of this stage is a point of the plot."""
+    """Wait until a network of this stage is a point of the plot."""
     await page.wait_for_function(f"(stage) => ({POINTS})()[stage] >= 1", arg=stage, polling=250)

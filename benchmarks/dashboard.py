@@ -1,13 +1,14 @@
-"""The dashboard in a real browser: how fast it follows the hand, how fast it is there, and how many it bears.
+"""Measure the served dashboard in Chromium: latency of the sliders, time to the first figure, memory, failed loads.
 
-Chromium against Voila as `make dashboard` serves it, and for standby kernels and many users as for a class
-(deploy/class). `slider`: milliseconds from the hand's event on a rank slider (a key, or the last position of a drag) to
-the frame in which the spectrum, the costs in card, table and readout, and nothing more, have been painted, by the
-page's own clock, with the paper's GoogLeNet open (57 layers; its real weights if they are at hand). `page_to_figure_s`:
-from the address to the spectrum of the bundled network, with an empty browser cache: cold without a kernel at hand,
-preheated with standby kernels; the median of several. `users`: so many at once take the whole journey on digits;
-`failures` counts exceptions, errors in the console and wrong final states. Memory is what a kernel has to itself (USS),
-in MiB; `bytes_first_page` is all that comes over HTTP and the websocket until the figure is there.
+- `slider_*`: milliseconds from a key press or drag on a rank slider to the frame that shows the new spectrum and costs,
+  by the page's own clock, with the paper's GoogLeNet open (57 layers; with its real weights where they are at hand).
+- `page_to_figure_s`: seconds from the address to the spectrum of the bundled network, with an empty browser cache;
+  `cold` starts a kernel, `preheated` takes a standby kernel of a class server. The median of several.
+- `bytes_first_page`: all bytes that come over HTTP and the websocket until then.
+- `users`, `failures`, `journey_s`: users who take the whole journey on the digits at once; exceptions, console errors
+  and wrong final states count as failures. `memory_mb_per_user` is the memory that each kernel has to itself (USS).
+- `loads`: many page loads, six at a time, without standby kernels: how many were drawn, how many stayed empty, how many
+  the page had to try again.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._browser import FIGURE, FLAGS, HOW, Served, chromium, dashboard, noting
+from benchmarks._browser import FIGURE, FLAGS, HOW, Served, chromium, collect_errors, dashboard
 from benchmarks._dashboard_slider import SCRIPT, latencies, open_googlenet, summary
 from benchmarks._dashboard_users import users
 from benchmarks._report import parser, report
 
-TOKEN = "benchmark-of-the-dashboard"  # noqa: S105 - of a server that this process starts and stops
-WAIT = 300_000
+WAIT_MS = 300_000
+LOADS_AT_ONCE = 6
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 0)))"
 
 
@@ -42,8 +43,8 @@ async def first_page(browser: Any, address: str) -> dict[str, float]:
     devtools.on("Network.webSocketFrameReceived", lambda event: add("websocket", frame_bytes(event["response"])))
     await devtools.send("Network.enable")
     began = time.perf_counter()
-    await page.goto(address, timeout=WAIT, wait_until="commit")
-    await page.wait_for_selector(FIGURE, timeout=WAIT)
+    await page.goto(address, timeout=WAIT_MS, wait_until="commit")
+    await page.wait_for_selector(FIGURE, timeout=WAIT_MS)
     await page.evaluate(PAINTED)
     found["seconds"] = time.perf_counter() - began
     result = dict(found)
@@ -74,11 +75,11 @@ async def slider(browser: Any, server: Served, weights: Path, layers: int) -> di
     """Latency of the rank sliders with GoogLeNet open."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
     page = await context.new_page()
-    problems = noting(page)
+    problems = collect_errors(page)
     await page.add_init_script(SCRIPT)
-    await page.goto(server.address, timeout=WAIT)
-    await page.wait_for_selector(FIGURE, timeout=WAIT)
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT)
+    await page.goto(server.address, timeout=WAIT_MS)
+    await page.wait_for_selector(FIGURE, timeout=WAIT_MS)
+    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT_MS)
     await open_googlenet(page, weights)
     found = summary(await latencies(page, layers))
     await context.close()
@@ -97,19 +98,19 @@ async def measure(folder: Path, weights: Path, *, layers: int, number: int, repe
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        with dashboard(folder / "alone.log", own=own) as server:
+        with dashboard(folder / "one_user.log", variables=own) as server:
             cold = [await first_page(browser, server.address) for _ in range(repeats)]
             say(f"cold: {cold}")
             results |= await slider(browser, server, weights, layers)
             say(f"slider: {results}")
-        with dashboard(folder / "class.log", "--class", own={**own, "JUPYTER_TOKEN": TOKEN}) as server:
-            address, ready = f"{server.address}?token={TOKEN}", []
+        with dashboard(folder / "class.log", "--class", variables=own) as server:
+            ready = []
             for _ in range(repeats):
                 await standby(server, 2)
-                ready.append(await first_page(browser, address))
+                ready.append(await first_page(browser, server.address))
             say(f"preheated: {ready}")
             await standby(server, 2)
-            results |= await users(browser, server, address, number)
+            results |= await users(browser, server, number)
         await browser.close()
     seconds = {"cold": cold, "preheated": ready}
     results["page_to_figure_s"] = {k: statistics.median(one["seconds"] for one in v) for k, v in seconds.items()}

@@ -19,7 +19,7 @@ def main() -> None:
     """Take the journey on the bundled network, with a picture at every step."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         own = {"WORKBENCH_RUNS": f"{folder}/runs.sqlite", "WORKBENCH_CACHE": f"{folder}/cache"}
-        with dashboard(Path(folder) / "log", own=own) as server:
+        with dashboard(Path(folder) / "log", variables=own) as server:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
             page.goto(server.address, timeout=120_000)

@@ -124,12 +124,12 @@ def test_every_other_variable_is_on_the_page_for_developers():
 
 
 def test_what_holds_for_a_class_is_what_the_page_says():
-    from workbench.app.server.serve import LIMITS, SHORTEST
+    from workbench.app.server.serve import CLASS_LIMITS, MIN_TOKEN_CHARACTERS
 
     text = read(FOLDER / "operators.md")
-    for variable, value in LIMITS.items():
+    for variable, value in CLASS_LIMITS.items():
         assert re.search(rf"^\| `{variable}` \|.*\| {value} \|$", text, re.M)
-    assert f"at least {SHORTEST}" in text.replace("\n", " ")
+    assert f"at least {MIN_TOKEN_CHARACTERS}" in text.replace("\n", " ")
 
 
 def test_what_the_pages_take_from_the_code_is_up_to_date():

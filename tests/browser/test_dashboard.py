@@ -304,9 +304,9 @@ def test_a_slow_page_loses_no_widget(page, voila):
 
 
 def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
-    assert page.request.get(f"{voila.address}voila/plotly/plotly.min.js").text() == get_plotlyjs()
+    assert page.request.get(voila.url("voila/plotly/plotly.min.js")).text() == get_plotlyjs()
     for path in ("plotly/datasets/iris.csv.gz", "plotly/%2e%2e/__init__.py", "plotly/"):
-        assert page.request.get(f"{voila.address}voila/{path}").status in (403, 404)
+        assert page.request.get(voila.url(f"voila/{path}")).status in (403, 404)
 
 
 @pytest.mark.slow

@@ -101,7 +101,12 @@ def test_what_it_copies_is_there_and_enough():
             copied += [ROOT / source for source in sources]
     for path in copied:
         assert path.exists(), path
-    for needed in (serve.NOTEBOOK, serve.CLASS / "voila.json", serve.ALONE, ROOT / "data" / "digits_vgg.safetensors"):
+    for needed in (
+        serve.NOTEBOOK,
+        serve.CLASS / "voila.json",
+        serve.ONE_USER,
+        ROOT / "data" / "digits_vgg.safetensors",
+    ):
         assert any(path == needed or path in needed.parents for path in copied), needed
 
 

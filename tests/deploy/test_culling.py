@@ -1,4 +1,4 @@
-"""A real server: a kernel that no page is connected to ends soon, one with a silent page does not."""
+"""A served kernel that no page is connected to ends early; one with a silent page does not."""
 
 import asyncio
 import json
@@ -6,44 +6,42 @@ import time
 
 import pytest
 from nbformat.v4 import new_code_cell
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
 
-from tests.deploy.serving import kernel_of, serving
+from tests.helpers.serving import kernel_of, serving
+from workbench.app.server import serve
 
 pytestmark = pytest.mark.slow
-SOON = {
+SETTINGS = {
     "VoilaConfiguration": {"preheat_kernel": False},
     "MappingKernelManager": {"cull_interval": 1},
-    "Kernels": {"unconnected_timeout": 4},
+    "IdleKernelCuller": {"unconnected_timeout": 4},
 }
 
 
 @pytest.fixture
 def server(tmp_path):
-    (tmp_path / "voila.json").write_text(json.dumps(SOON))
-    with serving(tmp_path, [new_code_cell("6 * 7")], settings=[tmp_path]) as found:
+    (tmp_path / "voila.json").write_text(json.dumps(SETTINGS))
+    with serving(tmp_path, [new_code_cell("6 * 7")], settings=[serve.CLASS, tmp_path]) as found:
         yield found
 
 
-async def _until(server, number, seconds=40):
-    deadline = time.time() + seconds
-    while server.kernels() != number:
-        assert time.time() < deadline, f"{server.kernels()} kernels"
+async def wait_for_kernels(server, number, timeout_s=40):
+    deadline = time.time() + timeout_s
+    while server.served.kernels() != number:
+        assert time.time() < deadline, f"{server.served.kernels()} kernels"
         await asyncio.sleep(0.2)
 
 
 def test_kernels_without_a_page(server):
-    async def go():
+    async def run():
         cookies, page = await asyncio.to_thread(server.enter)
-        await asyncio.to_thread(server.enter)  # as a program that only looks whether the server is there
-        url = f"{server.address.replace('http', 'ws')}/api/kernels/{kernel_of(page)}/channels"
-        socket = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies, "Origin": server.address}))
-        assert server.kernels() == 2
-        await _until(server, 1)
-        await asyncio.sleep(8)  # twice as long as a kernel without a page has
-        assert server.kernels() == 1
+        await asyncio.to_thread(server.enter)  # as a program that only checks whether the server answers
+        socket = await server.connect(kernel_of(page), Cookie=cookies, Origin=server.address)
+        assert server.served.kernels() == 2
+        await wait_for_kernels(server, 1)
+        await asyncio.sleep(8)  # twice the timeout of a kernel without a page
+        assert server.served.kernels() == 1
         socket.close()
-        await _until(server, 0)
+        await wait_for_kernels(server, 0)
 
-    asyncio.run(go())
+    asyncio.run(run())

@@ -56,7 +56,7 @@ def test_it_opens_a_network_and_its_run_store(folders):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     port = serve.free_port()
     command, environment = serve.voila_command(
-        port, browser=False, folders=[serve.ALONE, serve.CLASS], environment={**inherited, **own}
+        port, browser=False, folders=[serve.ONE_USER, serve.CLASS], environment={**inherited, **own}
     )
     with (folders / "log").open("w") as log:
         shell = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"]

@@ -1,4 +1,4 @@
-"""A server: who comes in, and its kernels. deploy/class/voila.json and app/jupyter/voila.json name these classes."""
+"""Subclasses of Jupyter Server's classes, named in jupyter/voila.json and deploy/class/voila.json."""
 
 import hmac
 from datetime import UTC, datetime
@@ -15,71 +15,67 @@ from jupyter_server.utils import url_path_join
 from tornado.web import RequestHandler
 from traitlets import Int
 
-PAGE = Path(__file__).parent / "jupyter" / "login.html"
+LOGIN_PAGE = Path(__file__).parent / "jupyter" / "login.html"
 
 
-class Entrance(LoginFormHandler):
-    """The page that asks for the token, without Jupyter's advice for whoever runs a server of their own."""
+class TokenForm(LoginFormHandler):
+    """A page that asks for the token; Jupyter's own speaks of command lines and passwords."""
 
     def _render(self, message: dict[str, str] | None = None) -> None:
         action = f"login?next={self.get_query_argument('next', self.base_url)}"
-        words = {
+        values = {
             "action": escape(action, quote=True),
             "xsrf": self.xsrf_form_html(),
-            "problem": "That is not the token; ask whoever gave it to you." if message else "",
+            "problem": "That is not the token." if message else "",
         }
-        self.write(Template(PAGE.read_text(encoding="utf-8")).substitute(words))
+        self.write(Template(LOGIN_PAGE.read_text(encoding="utf-8")).substitute(values))
 
 
-class Guard(IdentityProvider):
-    """Lets in who has the token. There are no passwords: Jupyter's would let the first one in choose one."""
+class TokenIdentityProvider(IdentityProvider):
+    """Accept the token only. Jupyter's password form would let the first visitor choose a password."""
 
     @property
     def auth_enabled(self) -> bool:
-        """Whether anybody is asked; without a token somebody else must, a proxy for instance."""
+        """Whether a token is needed; without one, a proxy in front has to check who comes in."""
         return bool(self.token)
 
     def get_handlers(self) -> list[tuple[str, object]]:
-        """The page that asks, where the server sends those whom it does not know."""
+        """The login page, where the server sends requests without a token."""
         server: Any = self.parent
-        return [(url_path_join(server.base_url, "login"), Entrance)]
+        return [(url_path_join(server.base_url, "login"), TokenForm)]
 
     def process_login_form(self, handler: RequestHandler) -> User | None:
-        """A new visitor if what they typed is the token."""
+        """A new anonymous user if the form holds the token, else None."""
         typed = handler.get_body_argument("password", "")
-        right = self.auth_enabled and hmac.compare_digest(typed.encode(), self.token.encode())
-        return self.generate_anonymous_user(handler) if right else None
+        matches = self.auth_enabled and hmac.compare_digest(typed.encode(), self.token.encode())
+        return self.generate_anonymous_user(handler) if matches else None
 
 
-class Kernel(ServerKernelManager):
-    """Jupyter's, which is asked for this text in place of a traceback, and does not have it."""
+class KernelWithoutTracebacks(ServerKernelManager):
+    """Define the text that jupyter_server wants in place of a traceback, and does not define itself."""
 
     traceback_replacement_message = "Something went wrong; the server's log has the details."
 
 
-class Connection(ZMQChannelsWebsocketConnection):
-    """Jupyter's, but what a kernel says leaves at once.
+class NoDelayConnection(ZMQChannelsWebsocketConnection):
+    """Send each message of a kernel at once.
 
-    A move of a slider is answered in several short messages. TCP keeps back all but the first until the browser has
-    acknowledged that, for which it takes its time: 40 ms on Linux, longer than all the rest together.
+    A move of a slider is answered in several short messages. Nagle's algorithm holds back all but the first until the
+    browser has acknowledged that one, which takes Linux 40 ms.
     """
 
     def connect(self) -> Any:
-        """Join the page and its kernel."""
+        """Set TCP_NODELAY, then connect the page with its kernel."""
         self.websocket_handler.set_nodelay(True)
         return super().connect()
 
 
-class Kernels(AsyncMappingKernelManager):
-    """Jupyter's, except for when a kernel is culled.
+class IdleKernelCuller(AsyncMappingKernelManager):
+    """Count a kernel's idle time from when a page takes it, and end kernels without a page early.
 
-    One that stood by is not culled for the time in which it did. Voila keeps the culler away from standby kernels. But
-    as soon as a page takes one that has stood by for longer than ``cull_idle_timeout``, it counts as idle all that
-    time, and dies before the page is there if the culler comes first.
-
-    One that no page is connected to ends soon. Every request for the page begins a kernel, also that of a program which
-    never asks for more, or of a browser that crashed: a few dozen of them filled 24 GB of memory. Training goes on, as
-    it reports how far it is.
+    Jupyter counts the time in Voila's pool as idle, so that it may end a kernel as soon as a page takes it. And every
+    request for the page starts a kernel, also one whose sender never connects to it; training kernels report progress
+    and are never silent.
     """
 
     unconnected_timeout = Int(120, config=True, help="Seconds of silence after which a kernel without a page ends.")
@@ -89,15 +85,15 @@ class Kernels(AsyncMappingKernelManager):
         self._taken: set[str] = set()
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Cull a kernel if it is idle; when one is looked at for the first time, its time begins."""
+        """End the kernel if it is idle for too long; Voila calls this only for kernels that a page has taken."""
         kernel: Any = self.get_kernel(kernel_id)
         if kernel_id not in self._taken:
             self._taken = {known for known in self._taken if known in self} | {kernel_id}
             kernel.last_activity = datetime.now(UTC)
             return
-        silent = (datetime.now(UTC) - kernel.last_activity).total_seconds()
-        alone = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
-        if alone and silent > self.unconnected_timeout:
+        silent_s = (datetime.now(UTC) - kernel.last_activity).total_seconds()
+        unconnected = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
+        if unconnected and silent_s > self.unconnected_timeout:
             await self.shutdown_kernel(kernel_id)  # type: ignore[no-untyped-call]
             return
         await super().cull_kernel_if_idle(kernel_id)  # type: ignore[no-untyped-call]

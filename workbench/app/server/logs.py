@@ -1,7 +1,6 @@
-"""What goes wrong in a kernel, in the log of the server that has started it.
+"""Write the workbench's warnings and errors from a kernel to the log of the server.
 
-A kernel sends whatever is written to ``sys.stderr`` to the page, where Voila drops it and nobody may see a traceback.
-But a kernel's stream still knows the file that the server gave it.
+In a kernel, ``sys.stderr`` sends text to the page, where Voila drops it; its file descriptor is still the server's.
 """
 
 import logging
@@ -11,8 +10,8 @@ import sys
 NAME = "workbench"
 
 
-class ServerLog(logging.Handler):
-    """Writes to the file behind ``sys.stderr``; where there is none, to where Python would have written."""
+class ServerLogHandler(logging.Handler):
+    """Write to the file descriptor of ``sys.stderr``, or to Python's last resort where it has none."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one message, with its traceback if it has one."""
@@ -24,9 +23,9 @@ class ServerLog(logging.Handler):
 
 
 def log_to_server() -> None:
-    """Have our messages in the server's log from now on, each once."""
+    """Send the package's warnings and errors to the server's log; a second call changes nothing."""
     log = logging.getLogger(NAME)
-    if not any(isinstance(handler, ServerLog) for handler in log.handlers):
-        handler = ServerLog(logging.WARNING)
+    if not any(isinstance(handler, ServerLogHandler) for handler in log.handlers):
+        handler = ServerLogHandler(logging.WARNING)
         handler.setFormatter(logging.Formatter("[Workbench] %(asctime)s %(levelname)s | %(message)s"))
         log.addHandler(handler)

@@ -1,4 +1,4 @@
-"""Command ``python -m workbench.app.server.serve``: serve the dashboard with Voila, for one user or for many."""
+"""``python -m workbench.app.server.serve``: serve the dashboard with Voila, for one user or for a class."""
 
 import argparse
 import errno
@@ -11,56 +11,53 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOK = ROOT / "notebooks" / "dashboard.ipynb"
 ADDRESS = "127.0.0.1"
-ALONE = HERE / "jupyter"
-"""Voila's settings for one person, and the page's template."""
+ONE_USER = Path(__file__).resolve().parent / "jupyter"
+"""Folder with Voila's settings for one user and the page's template."""
 CLASS = ROOT / "deploy" / "class"
-"""Voila's settings for many; they go over those for one."""
-LIMITS = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_UPLOAD_MIB": "256"}
-"""What holds for a class unless the environment says otherwise."""
-SHORTEST = 12
-"""Characters of a token, at least: nothing slows down somebody who tries many."""
+"""Folder with the settings for a class, which replace those for one user."""
+CLASS_LIMITS = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_UPLOAD_MIB": "256"}
+"""Variables that a class server sets where the environment does not."""
+MIN_TOKEN_CHARACTERS = 12
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check what is asked for, then become Voila. Returns an exit status only if that cannot be."""
+    """Check the arguments and the environment, then replace this process by Voila; 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m workbench.app.server.serve", description=__doc__)
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(
         "--class",
-        dest="many",
+        dest="settings",
         nargs="?",
         const=CLASS,
         type=Path,
         metavar="FOLDER",
-        help="for many: a token, standby kernels, limits (deploy/class); what is in FOLDER/voila.json goes over that",
+        help="serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings",
     )
     options = parser.parse_args(arguments)
-    many = options.many is not None
-    folders = list(dict.fromkeys([ALONE, CLASS, options.many])) if many else [ALONE]
-    environment = {**(LIMITS if many else {}), **os.environ}
+    for_class = options.settings is not None
+    folders = list(dict.fromkeys([ONE_USER, CLASS, options.settings])) if for_class else [ONE_USER]
+    environment = {**(CLASS_LIMITS if for_class else {}), **os.environ}
     try:
-        token = token_of(environment) if wants_token(folders) else ""
-        problem = address_problem(options.address, guarded=bool(token)) or port_problem(options.port, options.address)
-        problem = problem or limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
+        token = read_token(environment) if read_settings(folders).get("Voila", {}).get("auto_token") else ""
+        check_address(options.address, may_be_public=for_class and bool(token))
+        check_port(options.port, options.address)
+        limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
     except ValueError as error:
-        problem = str(error)
-    if problem:
-        print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
-    what = "for a class" if many else "dashboard"
-    chosen = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
-    query = f"?token={token}" if token and not chosen else ""  # whoever chose it knows it, and the log need not
-    print(f"Workbench {what}: http://{options.address}:{options.port}/{query}  (Ctrl-C stops it)", flush=True)
+    own_token = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
+    url = page_url(options.address, options.port, "" if own_token else token)  # an own token stays out of the log
+    print(f"Workbench {'for a class' if for_class else 'dashboard'}: {url}  (Ctrl-C stops it)", flush=True)
     command, environment = voila_command(
         int(options.port),
-        browser=not options.no_browser and not many,
+        browser=not options.no_browser and not for_class,
         address=options.address,
         folders=folders,
         environment={**environment, "JUPYTER_TOKEN": token} if token else environment,
@@ -68,8 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     os.execve(command[0], command, environment)
 
 
-def settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Voila's settings, class -> option -> value; those of a later folder go over those of an earlier one.
+def page_url(address: str, port: int | str, token: str) -> str:
+    """URL of the page; with a token, the server answers it with a cookie."""
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
+
+
+def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Voila's settings, class -> option -> value; options of a later folder replace those of an earlier one.
 
     Raises
     ------
@@ -88,58 +91,57 @@ def settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def wants_token(folders: Sequence[Path]) -> bool:
-    """Whether the server lets nobody in without one."""
-    return bool(settings(folders).get("Voila", {}).get("auto_token"))
-
-
-def token_of(environment: Mapping[str, str]) -> str:
-    """The token: ``$JUPYTER_TOKEN``, or what is in the file ``$JUPYTER_TOKEN_FILE``, or a new one.
+def read_token(environment: Mapping[str, str]) -> str:
+    """The token: ``$JUPYTER_TOKEN``, or the content of the file ``$JUPYTER_TOKEN_FILE``, or a new one.
 
     Raises
     ------
-    ValueError : if the file cannot be read, or the token is too easy to guess.
+    ValueError : if the file cannot be read, or the token is too short; nothing slows down guessing.
     """
     token, file = environment.get("JUPYTER_TOKEN", ""), environment.get("JUPYTER_TOKEN_FILE", "")
     if not token and not file:
         return secrets.token_urlsafe(24)
     if not token:
         try:
-            token = Path(file).read_text(encoding="utf-8").strip()  # an editor ends it with a line feed
+            token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             raise ValueError(f"The token file {file} cannot be read: {error}.") from None
-    if len(token) < SHORTEST or not token.isprintable():
-        raise ValueError(f"The token must have at least {SHORTEST} characters, all of them printable.")
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():
+        raise ValueError(f"The token must have at least {MIN_TOKEN_CHARACTERS} characters, all of them printable.")
     return token
 
 
-def address_problem(address: str, *, guarded: bool) -> str:
-    """One sentence if that is no address, or one that others reach although no token guards it; else ""."""
+def check_address(address: str, *, may_be_public: bool) -> None:
+    """Raise ValueError if this is no IP address, or one that other machines reach although they may not."""
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
-        return f"--address {address} is no address of a machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
-    if loopback or guarded:
-        return ""
-    return f"At {address} others could reach the dashboard, and no token guards it: take --class, or {ADDRESS}."
+        raise ValueError(
+            f"--address {address} is no address of a machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
+        ) from None
+    if not loopback and not may_be_public:
+        raise ValueError(
+            f"At {address} others could reach the dashboard: take --class with a token, or the address {ADDRESS}."
+        )
 
 
-def port_problem(text: str, address: str = ADDRESS) -> str:
-    """One sentence if the dashboard cannot listen there, else ""."""
+def check_port(text: str, address: str = ADDRESS) -> None:
+    """Raise ValueError if the server cannot listen at this port and address."""
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        return f"PORT={text} is not a port: take a number from 1 to 65535, like make dashboard PORT=8866."
+        raise ValueError(f"PORT={text} is not a port: take a number from 1 to 65535, like make dashboard PORT=8866.")
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, int(text)))
         except PermissionError:
-            return f"Port {text} may only be used by the administrator: try make dashboard PORT=8866."
+            problem = f"Port {text} may only be used by the administrator: try make dashboard PORT=8866."
         except OSError as error:
+            problem = f"Port {text} is taken: stop what listens there, or try make dashboard PORT={free_port()}."
             if error.errno == errno.EADDRNOTAVAIL:
-                return f"{address} is no address of this machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
-            free = free_port()
-            return f"Port {text} is taken: stop what listens there, or try make dashboard PORT={free}."
-    return ""
+                problem = f"{address} is no address of this machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
+        else:
+            return
+    raise ValueError(problem)
 
 
 def free_port() -> int:
@@ -149,24 +151,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def limit_memory(text: str) -> str:
-    """Limit the address space of this process and of each that it starts; one sentence if that cannot be, else "".
+def limit_memory(mebibytes: str) -> None:
+    """Limit the address space of this process and of every process it starts, kernels included; "" for no limit.
 
-    Parameters
-    ----------
-    text : mebibytes for each process, so for each kernel; "" for no limit.
+    Raises
+    ------
+    ValueError : if that is no number, or the system cannot do it.
     """
-    if not text:
-        return ""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        return f"WORKBENCH_MEMORY_MIB={text} is not a whole number above 0."
+    if not mebibytes:
+        return
+    if not (mebibytes.isascii() and mebibytes.isdigit() and int(mebibytes) > 0):
+        raise ValueError(f"WORKBENCH_MEMORY_MIB={mebibytes} is not a whole number above 0.")
     try:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (int(text) * 2**20,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (int(mebibytes) * 2**20,) * 2)
     except (ImportError, ValueError, OSError) as error:
-        return f"This system cannot limit the memory of a process ({error}): unset WORKBENCH_MEMORY_MIB."
-    return ""
+        raise ValueError(
+            f"This system cannot limit the memory of a process ({error}): unset WORKBENCH_MEMORY_MIB."
+        ) from None
 
 
 def voila_command(
@@ -174,7 +177,7 @@ def voila_command(
     *,
     browser: bool,
     address: str = ADDRESS,
-    folders: Sequence[Path] = (ALONE,),
+    folders: Sequence[Path] = (ONE_USER,),
     environment: Mapping[str, str] = os.environ,
     notebook: Path = NOTEBOOK,
 ) -> tuple[list[str], dict[str, str]]:
@@ -182,28 +185,21 @@ def voila_command(
 
     Parameters
     ----------
-    folders : of Voila's settings; a later one goes over an earlier one.
-    environment : what the server and its kernels are to find in theirs, besides ours.
+    folders : with Voila's settings; a later one replaces options of an earlier one.
+    environment : for the server and its kernels.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "workbench.app.server.voila",
-        str(notebook),
-        f"--port={port}",
-        f"--Voila.ip={address}",
-    ]
+    command = [sys.executable, "-m", "workbench.app.server.voila", str(notebook)]
+    command += [f"--port={port}", f"--Voila.ip={address}"]
     command += [f"--Voila.config_file_paths={folder}" for folder in reversed(folders)]
-    if sys.platform == "linux":  # on macOS the folder for temporary files makes the sockets' names too long
+    if sys.platform == "linux":  # macOS's folder for temporary files makes the sockets' names too long
         command.append("--KernelManager.transport=ipc")
     if not browser:
         command.append("--no-browser")
-    paths = [str(ALONE), environment.get("JUPYTER_PATH", "")]
-    own = {
-        "JUPYTER_PATH": os.pathsep.join(filter(None, paths)),
+    return command, {
+        **environment,
+        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(ONE_USER), environment.get("JUPYTER_PATH", "")])),
         "OMP_NUM_THREADS": environment.get("WORKBENCH_THREADS", "1"),
     }
-    return command, {**environment, **own}
 
 
 if __name__ == "__main__":

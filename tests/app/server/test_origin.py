@@ -1,0 +1,91 @@
+"""Who reaches the dashboard of one user: no other web site, and nobody without the token."""
+
+import asyncio
+
+import pytest
+from nbformat.v4 import new_code_cell
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from benchmarks._browser import TOKEN
+from tests.helpers.serving import close, kernel_of, serving
+from workbench.app.server.origin import ForeignRequest
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_user")
+    with serving(
+        folder, [new_code_cell("6 * 7")], settings=(), variables={"WORKBENCH_HOSTS": "proxy.example"}
+    ) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("address", "names", "host", "is_ours"),
+    [
+        ("127.0.0.1", (), "127.0.0.1:8866", True),
+        ("127.0.0.1", (), "LocalHost:8866", True),
+        ("::1", (), "[::1]:8866", True),
+        ("::1", (), "[::1]", True),
+        ("127.0.0.1", (), "10.0.0.7:8866", False),
+        ("127.0.0.1", (), "127.0.0.1.attacker.example:8866", False),
+        ("127.0.0.1", (), "attacker.example:8866", False),
+        ("127.0.0.1", ("Proxy.Example",), "proxy.example", True),
+        ("10.0.0.7", (), "10.0.0.7:8866", True),
+        ("0.0.0.0", (), "10.0.0.7:8866", True),  # noqa: S104 - an IP address cannot be rebound
+        ("::", (), "[fe80::1]:8866", True),
+        ("0.0.0.0", (), "attacker.example", False),  # noqa: S104
+    ],
+)
+def test_hosts_of_the_server(address, names, host, is_ours):
+    line = RequestStartLine("GET", "/", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": host}))
+    assert (ForeignRequest(address, names).match(request) is None) == is_ours
+
+
+@pytest.mark.parametrize("path", ["/", f"/?token={TOKEN}", "/login", "/voila/static/voila.js", "/nothing"])
+def test_a_foreign_host_is_refused(server, path):
+    answer = server.ask(path, Host="attacker.example:8866")
+    assert answer.status == 403
+    assert "WORKBENCH_HOSTS" in answer.text
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_page_needs_the_token_once(server):
+    for path in ("/", "/?token=", "/?token=wrong"):
+        assert (server.ask(path).status, server.ask(path).location[:6]) == (302, "/login")
+    cookie, page = server.enter()
+    assert "42" in page.text
+    assert TOKEN not in page.text
+    assert "HttpOnly" in page.headers["Set-Cookie"]
+    assert "SameSite=Lax" in page.headers["Set-Cookie"]
+    assert server.ask(f"/api/kernels/{kernel_of(page)}").status == 403
+    assert server.ask(f"/api/kernels/{kernel_of(page)}", cookies=cookie).status == 200
+
+
+def test_a_websocket_needs_cookie_host_and_origin(server):
+    cookie, page = server.enter()
+    kernel, own, foreign = kernel_of(page), server.address, "http://attacker.example:8866"
+    named = server.ask(f"/?token={TOKEN}", Host="proxy.example").headers["Set-Cookie"].split(";")[0]
+
+    async def statuses():
+        refused = [
+            {"Origin": own},
+            {"Cookie": cookie},
+            {"Cookie": cookie, "Origin": foreign},
+            {"Cookie": cookie, "Origin": "null"},
+            {"Cookie": cookie, "Origin": foreign, "Host": "attacker.example:8866"},
+        ]
+        found = [await server.connect(kernel, **headers) for headers in refused]
+        await close(await server.connect(kernel, Cookie=cookie, Origin=own))
+        await close(await server.connect(kernel, Cookie=named, Origin="https://proxy.example", Host="proxy.example"))
+        return found
+
+    assert asyncio.run(statuses()) == [403] * 5
+
+
+def test_the_query_of_a_page_is_told_to_no_websocket(server):
+    _, page = server.enter()
+    assert server.ask(f"/voila/query/{kernel_of(page)}", Origin=server.address, **UPGRADE).status in (302, 404)
