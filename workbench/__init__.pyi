@@ -5,8 +5,8 @@ from .app.widgets.rank_explorer import explore_ranks as explore_ranks
 from .catalog.datasets.load import load_data as load_data
 from .catalog.networks.load import load_network as load_network
 from .catalog.paper.table import paper_table as paper_table
-from .exporters.files import Exported as Exported
-from .exporters.files import export as export
+from .exporters.export import Exported as Exported
+from .exporters.export import export as export
 from .exporters.notebook import notebook as notebook
 from .exporters.report import report as report
 from .inspect.gallery import first_filters as first_filters

@@ -1,11 +1,43 @@
-"""The bundled network, compressed four times and refitted, as most of these tests export it."""
+"""The bundled network with a quarter of its MACs and calibrated, and models that no format can hold."""
 
 import pytest
+import torch
+from torch import nn
 
 import workbench as wb
 
 
 @pytest.fixture(scope="session")
-def smaller(network, spectra, data) -> wb.Network:
+def small(network, spectra, data) -> wb.CompressedNetwork:
     plan = wb.budget_plan(spectra, macs_ratio=4)
-    return wb.calibrate(wb.decompose(network, plan), network, wb.Split.unlabelled(data.train.images[:128]))
+    return wb.calibrate(wb.decompose(network, plan), data.train.images[:128])
+
+
+@pytest.fixture(scope="package")
+def model():
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.LocalResponseNorm(5), nn.Dropout())
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5)).eval()
+
+
+@pytest.fixture(scope="package")
+def inputs():
+    return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def undecided():
+    class Undecided(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    return Undecided()
+
+
+@pytest.fixture
+def eigenvalues():
+    class Eigenvalues(nn.Module):
+        def forward(self, x):
+            return torch.linalg.eigvals(x).real
+
+    return Eigenvalues()

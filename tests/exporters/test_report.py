@@ -7,12 +7,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-
-import workbench as wb
-from workbench.exporters import drawings
 from workbench.exporters.check import Check
 from workbench.exporters.files import Exported
 from workbench.exporters.measured import latencies
+
+import workbench as wb
+from workbench.exporters import drawings
 from workbench.exporters.report import report_html
 from workbench.network.data import Accuracy
 from workbench.runs.run import Stage

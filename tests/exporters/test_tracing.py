@@ -1,16 +1,19 @@
-"""Graphs that exporters are given, against the model that they were traced from."""
+"""Graphs against the model that they were traced from; what an export silences, and what it does not."""
+
+import copy
+import logging
+import sys
+import threading
+import warnings
 
 import pytest
 import torch
 from torch import nn
 
-from workbench.exporters.tracing import trace
+from workbench.exporters.export import export
+from workbench.exporters.tracing import ExportError, quiet_libraries, trace
 
 POOL = torch.ops.aten.adaptive_avg_pool2d.default
-
-
-def pools(program):
-    return len(program.graph.find_nodes(op="call_function", target=POOL))
 
 
 @pytest.mark.parametrize("dynamic_batch", [False, True])
@@ -18,24 +21,84 @@ def pools(program):
 def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynamic_batch):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(size), nn.ReLU(), nn.Flatten())
-    x = torch.randn(2, 3, 4, 6)
-    program = trace(model, x, dynamic_batch=dynamic_batch)
-    assert pools(program) == left
+    check(model, torch.randn(2, 3, 4, 6), left, dynamic_batch=dynamic_batch)
+
+
+@pytest.mark.parametrize(
+    "layers", [(nn.ReLU(), nn.AdaptiveAvgPool2d(4)), (*[nn.AdaptiveAvgPool2d(4)] * 2, nn.Flatten())]
+)
+def test_pools_in_a_row_and_one_that_nothing_follows(layers):
+    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    check(nn.Sequential(*layers), x, int(isinstance(layers[-1], nn.AdaptiveAvgPool2d)))
+
+
+def check(model, x, pools, **options):
+    program = trace(model, x, **options)
+    assert len(program.graph.find_nodes(op="call_function", target=POOL)) == pools
     with torch.no_grad():
         assert torch.equal(program.module()(x), model(x))
 
 
-def test_a_pool_that_nothing_follows_stays():
-    model = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(4))
-    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    program = trace(model, x)
-    assert pools(program) == 1
-    assert torch.equal(program.module()(x), x.relu())
+def test_the_given_model_is_not_changed(model, inputs):
+    class Grid(nn.Module):
+        cached = None
+
+        def forward(self, x):
+            self.cached = torch.arange(x.shape[-1], dtype=x.dtype) if self.cached is None else self.cached
+            return x + self.cached
+
+    given = nn.Sequential(Grid(), *copy.deepcopy(model)).train()
+    before = {key: value.clone() for key, value in given.state_dict().items()}
+    trace(given, inputs)
+    assert given[0].cached is None
+    assert type(given[4]) is nn.LocalResponseNorm
+    assert all(module.training for module in given[1:])
+    assert all(parameter.requires_grad for parameter in given.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in given.state_dict().items())
 
 
-def test_one_after_another():
-    model = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    program = trace(model, x)
-    assert pools(program) == 1
-    assert torch.equal(program.module()(x), model(x))
+def test_what_depends_on_values_is_refused_in_one_sentence(undecided):
+    with pytest.raises(ExportError, match=r"^the model cannot be traced.*depends on the values in its input[^\n]*$"):
+        trace(undecided, torch.rand(1, 3))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pte", ".zip"])
+def test_what_other_threads_log_during_an_export_arrives(small, suffix, tmp_path, caplog):
+    written, ended, streams = [], threading.Event(), set()
+
+    def log():
+        while not ended.wait(0.02):
+            try:
+                raise RuntimeError(f"failure {len(written)}")
+            except RuntimeError as error:
+                logging.getLogger("workbench").error("a job failed", exc_info=True)
+                written.append(str(error))
+                streams.add(sys.stderr)
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    try:
+        export(small, tmp_path / f"small{suffix}")
+    finally:
+        ended.set()
+        thread.join()
+    records = [record for record in caplog.records if record.name == "workbench"]
+    assert [str(record.exc_info[1]) for record in records] == written
+    assert written
+    assert streams == {sys.stderr}
+
+
+def test_only_the_libraries_are_silenced_and_only_for_a_while(caplog):
+    def levels():
+        return {name: logging.getLogger(name).level for name in ("torch", "torch.onnx", "onnxscript", "torchao")}
+
+    before, filters = levels(), list(warnings.filters)
+    with quiet_libraries():
+        for name in ("torch", "torch.onnx", "onnxscript._internal", "torchao.kernel", "somewhere.else"):
+            logging.getLogger(name).error("an error")
+        with pytest.warns(UserWarning, match="of ours"):
+            warnings.warn("one of ours", stacklevel=1)
+        warnings.warn_explicit("one of theirs", UserWarning, "file.py", 1, "torch.export.thing")
+    assert [record.name for record in caplog.records] == ["somewhere.else"]
+    assert levels() == before
+    assert list(warnings.filters) == filters

@@ -5,13 +5,11 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.exporters.check import Check, expected
-from workbench.exporters.preparing import ExportError
+from workbench.exporters.tracing import ExportError
+from workbench.exporters.verification import Verification, reference
 
 
-class Given(nn.Module):
-    """Returns whatever it was told to."""
-
+class Answering(nn.Module):
     def __init__(self, answer):
         super().__init__()
         self.answer = answer
@@ -21,49 +19,46 @@ class Given(nn.Module):
 
 
 def network(answer, **options):
-    return wb.Network(Given(answer), (3,), "given", **options)
+    return wb.Network(Answering(answer), (3,), name="given", **options)
 
 
 def test_the_largest_difference_is_a_share_of_the_largest_output():
-    reference = expected(network(lambda x: x * 0 + torch.tensor([1.0, 4.0, 2.0])), None)
-    found = reference.compare(lambda x: torch.tensor([[1.0, 4.0, 2.5]]))
-    assert (found.max_error, found.agreement, found.n) == (0.125, 1.0, 8)
-    assert not found.passed
-    assert reference.compare(lambda x: torch.tensor([[1.0, 4.0001, 2.0]])).passed
+    wanted = reference(network(lambda x: x * 0 + torch.tensor([1.0, 4.0, 2.0])), None)
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0, 2.5]]))
+    assert (found.max_error, found.agreement, found.n, found.passed) == (0.125, 1.0, 8, False)
+    assert wanted.compare(lambda x: torch.tensor([[1.0, 4.0001, 2.0]])).passed
 
 
 def test_one_other_answer_fails_however_small_the_difference():
-    reference = expected(network(lambda x: x * 0 + torch.tensor([1.0, 4.0, 4.00001])), None)
+    wanted = reference(network(lambda x: x * 0 + torch.tensor([1.0, 4.0, 4.00001])), None)
     calls = iter(range(8))
-    found = reference.compare(lambda x: torch.tensor([[1.0, 4.0 + 0.00002 * (next(calls) == 3), 4.00001]]))
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0 + 0.00002 * (next(calls) == 3), 4.00001]]))
     assert found.max_error < 1e-4
-    assert found.agreement == 7 / 8
-    assert not found.passed
-    assert str(found).startswith("87.5% of the answers on 8 images (random inputs)")
+    assert (found.agreement, found.passed) == (7 / 8, False)
 
 
-def test_what_is_not_a_number_fails():
-    reference = expected(network(lambda x: x), None)
-    assert not reference.compare(lambda x: x * float("nan")).passed
-
-
-def test_outputs_that_are_maps():
-    reference = expected(network(lambda x: x[:, :, None].expand(-1, -1, 4)), None)
-    assert reference.compare(lambda x: x[:, :, None].expand(-1, -1, 4)).passed
+def test_nan_and_zeros_and_maps():
+    assert not reference(network(lambda x: x), None).compare(lambda x: x * float("nan")).passed
+    zeros = reference(network(lambda x: 0 * x), None).compare(lambda x: 0 * x)
+    assert zeros == Verification(0.0, 1.0, 8, "random inputs")
+    maps = reference(network(lambda x: x[:, :, None].expand(-1, -1, 4)), None)
+    assert maps.compare(lambda x: x[:, :, None].expand(-1, -1, 4)).passed
     with pytest.raises(ExportError, match=r"it gives \(8, 3\) where PyTorch gives \(8, 3, 4\)"):
-        reference.compare(lambda x: x)
+        maps.compare(lambda x: x)
 
 
-def test_zeros():
-    assert expected(network(lambda x: 0 * x), None).compare(lambda x: 0 * x) == Check(0.0, 1.0, 8, "random inputs")
-
-
-def test_at_most_500_images_of_a_split():
-    split = wb.Split(torch.rand(700, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(700, dtype=torch.long))
-    reference = expected(network(lambda x: x), split)
-    assert len(reference.outputs) == 500
-    assert torch.equal(reference.outputs, split.images[:500])
-    assert reference.example.shape == (1, 3)
+def test_at_most_500_images():
+    images = torch.rand(700, 3, generator=torch.Generator().manual_seed(0))
+    doubled = network(lambda x: x, preprocessing=lambda images: 2 * images)
+    for given, name in (
+        (wb.Split.unlabelled(images, "test"), "test"),
+        (images, "images"),
+        (images.split(300), "images"),
+    ):
+        wanted = reference(doubled, given)
+        assert torch.equal(wanted.outputs, 2 * images[:500])
+        assert wanted.example.shape == (1, 3)
+        assert wanted.name == name
 
 
 @pytest.mark.parametrize(
@@ -78,14 +73,11 @@ def test_at_most_500_images_of_a_split():
 )
 def test_networks_that_cannot_be_compared(answer, why):
     with pytest.raises(ExportError, match=why):
-        expected(network(answer), None)
+        reference(network(answer), None)
 
 
-def test_inputs_of_its_own_kind():
+def test_inputs_of_its_own_kind_and_images_that_are_none(data):
     with pytest.raises(ExportError, match="given takes inputs of its own kind"):
-        expected(network(lambda x: x, example=(torch.zeros(1, 3),)), None)
-
-
-def test_images_are_a_split(data):
-    with pytest.raises(TypeError, match="images is a Split, not a Data: say which"):
-        expected(network(lambda x: x), data)
+        reference(network(lambda x: x, example=(torch.zeros(1, 3),)), None)
+    with pytest.raises(TypeError, match="not a Data"):
+        reference(network(lambda x: x), data)

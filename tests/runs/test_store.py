@@ -17,24 +17,24 @@ import pytest
 import torch
 
 import workbench as wb
-from workbench.runs.store import Run, Runs, RunStore, Stage, StoreError, pareto
+from tests.helpers.networks import same, small, small_compressed
+from workbench.runs.database import SCHEMA
+from workbench.runs.run import Run, Runs, Stage, StageName, pareto
+from workbench.runs.store import RunStore, StoreError
 
 ROOT = Path(__file__).resolve().parents[2]
-SCORE = wb.Accuracy(90.0, 99.0, 100)
+SCORE = wb.Score(0.9, 0.99, 100)
+DECOMPOSED = Stage(StageName.DECOMPOSED, {"validation": SCORE})
 
 
 @pytest.fixture(scope="module")
-def smaller():
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
-    network = wb.Network(model, input_shape=(3, 8, 8), name="small")
-    return wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
+def compressed():
+    return small_compressed()
 
 
 @pytest.fixture
-def original(smaller):
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
-    return wb.Network(model, input_shape=(3, 8, 8), name="small")
+def original():
+    return small()
 
 
 @pytest.fixture
@@ -42,84 +42,97 @@ def store(tmp_path):
     return RunStore(tmp_path / "runs.db", wait=0.2)
 
 
+def run_of(compressed, data="digits", stages=(DECOMPOSED,), **more):
+    return Run.of(compressed, data, stages, **more)
+
+
 def content(store):
     return {p.name: p.read_bytes() for p in (store.path, *store.folder.glob("*"))}
 
 
-def test_what_is_stored_comes_back(store, smaller, original):
-    stages = {("decomposed", "validation"): SCORE, ("fine-tuned", "test"): wb.Accuracy(91, 98, 50)}
-    settings = {"epochs": 3, "flip": True}
-    added = store.add(smaller, "digits", stages=stages, settings=settings, measured={"ms": 1.5}, seed=4, note="first")
-    (found,) = RunStore(store.path).list()
+def test_what_is_stored_comes_back(store, compressed, original):
+    agreed = Stage(StageName.FINE_TUNED, {"test": wb.Score(0.91, 0.98, 50, "agreement")}, "by hand")
+    stages = (DECOMPOSED, Stage(StageName.CALIBRATED), agreed)
+    more = {"settings": {"epochs": 3, "flip": True}, "measured": {"ms": 1.5}, "seed": 4, "note": "first"}
+    added = store.add(run_of(compressed, stages=stages, **more))
+    (found,) = RunStore(store.path).runs()
     assert found == added == store[1]
-    assert (found.number, found.network, found.data, found.seed, found.note) == (1, "small", "digits", 4, "first")
-    assert found.stages == (
-        Stage("decomposed", "validation", SCORE),
-        Stage("fine-tuned", "test", wb.Accuracy(91, 98, 50)),
-    )
-    assert (found.settings, found.measured) == (settings, {"ms": 1.5})
-    assert found.plan.to_json() == smaller.plan.to_json()
-    assert found.costs["macs"] == smaller.plan.macs
+    assert (added.network, found.network) == (compressed, None)
+    assert (found.number, found.network_name, found.data_name) == (1, "small", "digits")
+    assert found.stages == stages
+    assert {name: getattr(found, name) for name in more} == more
+    assert found.plan.to_json() == compressed.plan.to_json()
     assert found.versions["torch"] == torch.__version__
     again = store.load(added, original)
-    assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in smaller.model.state_dict().items())
-    assert "run 1: small on digits" in str(added)
+    assert same(again.model.state_dict(), compressed.model.state_dict())
+    assert again.fitted
+    assert "run 1" in str(added)
 
 
-def test_update_adds_stages_and_newer_weights(store, smaller, original):
-    run = store.add(smaller, "digits", stages={("decomposed", "validation"): SCORE}, measured={"ms": 1})
-    trained = replace(smaller, model=torch.nn.Sequential(*smaller.model))
-    trained = wb.rebuild(original, smaller.plan, {k: v + 1 for k, v in smaller.model.state_dict().items()})
-    new = {("decomposed", "validation"): wb.Accuracy(50, 60, 10), ("fine-tuned", "validation"): SCORE}
-    updated = store.update(run, stages=new, measured={"joules": 2}, note="better", network=trained)
-    assert [(s.name, s.accuracy.top1) for s in updated.stages] == [("decomposed", 50), ("fine-tuned", 90)]
+def test_update_adds_stages_and_newer_weights(store, compressed, original):
+    run = store.add(run_of(compressed, measured={"ms": 1}))
+    trained = wb.rebuild(original, compressed.plan, {k: v + 1 for k, v in compressed.model.state_dict().items()})
+    run = run.with_stage(Stage(StageName.DECOMPOSED, {"validation": wb.Score(0.5, 0.6, 10)}))
+    run = run.with_stage(Stage(StageName.FINE_TUNED, {"validation": SCORE}, "better"), trained)
+    updated = store.update(replace(run, measured={"joules": 2}))
+    assert [(s.name, s.score.top1) for s in updated.stages] == [("decomposed", 0.5), ("fine-tuned", 0.9)]
     assert (updated.measured, updated.note) == ({"ms": 1, "joules": 2}, "better")
-    assert updated.accuracy() == SCORE
+    assert (updated.score(), updated.last.name, updated.network) == (SCORE, "fine-tuned", trained)
     assert len(list(store.folder.iterdir())) == 1
     state = store.load(run, original).model.state_dict()
-    assert all(torch.equal(state[k], v + 1) for k, v in smaller.model.state_dict().items())
+    assert all(torch.equal(state[k], v + 1) for k, v in compressed.model.state_dict().items())
+    baseline = updated.with_stage(Stage(StageName.FROM_SCRATCH, {"validation": wb.Score(1.0, 1.0, 10)}))
+    assert store.update(baseline, weights=False).score() == SCORE  # another network's score
+    assert same(store.load(run, original).model.state_dict(), state)
 
 
-def test_delete_takes_the_weights_too(store, smaller):
-    first, second = (store.add(smaller, "digits", stages={("x", "test"): SCORE}) for _ in range(2))
+def test_a_store_of_the_first_version_is_upgraded(store, compressed, original):
+    store.add(run_of(compressed))
+    connection = sqlite3.connect(store.path)
+    connection.execute("ALTER TABLE stage DROP COLUMN kind")
+    connection.execute("ALTER TABLE stage DROP COLUMN note")
+    connection.execute("UPDATE stage SET top1 = 90, top5 = 99")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        (run,) = RunStore(store.path).runs()
+        assert run.score() == SCORE
+
+
+def test_delete_takes_the_weights_too(store, compressed):
+    first, second = (store.add(run_of(compressed)) for _ in range(2))
     store.delete(first)
-    assert [run.number for run in store.list()] == [second.number]
+    assert [run.number for run in store.runs()] == [second.number]
     assert [p.name for p in store.folder.iterdir()] == [second.weights_file]
     with pytest.raises(StoreError, match=r"there is no run 1 in runs\.db"):
         store.delete(1)
-    assert store.add(smaller, "digits").number == 3  # a number is never used again
+    assert store.add(run_of(compressed)).number == 3  # a number is never used again
 
 
-def test_list_by_network_and_data(store, smaller):
+def test_runs_by_network_and_data(store, compressed):
     for data in ("digits", "cifar", "digits"):
-        store.add(smaller, data, weights=False)
-    assert [run.number for run in store.list(data="digits")] == [1, 3]
-    assert [run.number for run in store.list(network="small", data="cifar")] == [2]
-    assert store.list(network="other") == ()
+        store.add(run_of(compressed, data, ()), weights=False)
+    assert [run.number for run in store.runs(data="digits")] == [1, 3]
+    assert [run.number for run in store.runs(network="small", data="cifar")] == [2]
+    assert store.runs(network="other") == ()
     assert len(store) == 3
-    assert "cifar" in str(store.list())
-    assert "<table>" in store.list()._repr_html_()
-    assert " of " not in str(store.list())
-    store.update(1, stages={(name, "validation"): SCORE for name in ("decomposed", "calibrated")})
-    low, high = SCORE.interval
-    each = f"90.00 ({low:.1f} to {high:.1f})"
-    assert f"decomposed {each}, calibrated {each} of 100 validation images" in str(store.list())
+    assert "cifar" in str(store.runs())
+    assert "<table>" in store.runs()._repr_html_()
 
 
-def test_without_weights_or_a_plan(store, smaller, original):
-    run = store.add(smaller, "digits", weights=False)
+def test_without_weights_or_with_settings_that_are_no_json(store, compressed, original):
+    run = store.add(run_of(compressed), weights=False)
     with pytest.raises(StoreError, match="run 1 was stored without weights"):
         store.load(run, original)
-    with pytest.raises(StoreError, match="small has no plan"):
-        store.add(original, "digits")
     with pytest.raises(StoreError, match="the settings of a run are JSON values, these are not"):
-        store.add(smaller, "digits", settings={"device": torch.device("cpu")})
+        store.add(run_of(compressed, settings={"device": torch.device("cpu")}))
     assert len(store) == 1
     assert not store.folder.exists()
 
 
-def test_weights_that_are_gone_damaged_or_of_another_network(store, smaller, original):
-    run = store.add(smaller, "digits")
+def test_weights_that_are_gone_damaged_or_of_another_network(store, compressed, original):
+    run = store.add(run_of(compressed))
     other = wb.Network(torch.nn.Conv2d(3, 8, 3), (3, 8, 8), name="other")
     with pytest.raises(StoreError, match="run 1 cannot be loaded into other: the plan has a layer 0"):
         store.load(run, other)
@@ -136,60 +149,64 @@ def made(plan, macs, top1, split="validation", network="n"):
     """A run of a given cost, without a store."""
     layers = (replace(plan.layers[0], decision="keep", rank_in=None, rank_out=None),)
     plan = replace(plan, layers=layers, other=replace(plan.other, macs=macs))
-    return Run(network, "d", plan, (Stage("s", split, wb.Accuracy(top1, 100, 1000)),))
+    stage = Stage(StageName.DECOMPOSED, {split: wb.Score(top1, 1.0, 1000)})
+    return Run(plan, (stage,), network_name=network, data_name="d")
 
 
-def test_the_front_by_its_definition(smaller):
+def test_the_front_by_its_definition(compressed):
     chance = random.Random(0)  # noqa: S311
-    runs = [made(smaller.plan, chance.randrange(30), chance.randrange(60, 90)) for _ in range(40)]
+    runs = [made(compressed.plan, chance.randrange(30), chance.randrange(60, 90) / 100) for _ in range(40)]
 
     def beats(a, b):
-        x, y = ((r.plan.macs, -r.accuracy().top1) for r in (a, b))
+        x, y = ((r.plan.macs, -r.score().top1) for r in (a, b))
         return x != y and x[0] <= y[0] and x[1] <= y[1]
 
-    expected = {(r.plan.macs, r.accuracy().top1) for r in runs if not any(beats(other, r) for other in runs)}
+    expected = {(r.plan.macs, r.score().top1) for r in runs if not any(beats(other, r) for other in runs)}
     front = pareto(runs)
     assert isinstance(front, Runs)
-    assert [(r.plan.macs, r.accuracy().top1) for r in front] == sorted(expected)
+    assert [(r.plan.macs, r.score().top1) for r in front] == sorted(expected)
 
 
-def test_only_what_can_be_compared_competes(smaller):
-    cheap, good = made(smaller.plan, 1, 90), made(smaller.plan, 9, 80)
+def test_only_what_can_be_compared_competes(compressed):
+    cheap, good = made(compressed.plan, 1, 0.9), made(compressed.plan, 9, 0.8)
     assert pareto([cheap, good]) == (cheap,)
-    assert pareto([cheap, replace(good, network="other")]) == (cheap, replace(good, network="other"))
-    assert pareto([made(smaller.plan, 1, 90, "test")]) == ()
-    assert len(pareto([made(smaller.plan, 1, 90, "test")], split="test")) == 1
+    other = replace(good, network_name="other")
+    assert pareto([cheap, other]) == (cheap, other)
+    assert pareto([made(compressed.plan, 1, 0.9, "test")]) == ()
+    assert len(pareto([made(compressed.plan, 1, 0.9, "test")], split="test")) == 1
 
 
-def test_compare_and_csv(store, smaller, tmp_path):
-    store.add(smaller, "digits", stages={("decomposed", "validation"): SCORE}, settings={"epochs": 1}, note="a,b")
-    kept = wb.decompose(replace(smaller, model=_original().model), smaller.plan.keep("2"))
-    store.add(kept, "digits", settings={"epochs": 2})
+def test_points_lost_are_those_of_the_same_split(compressed):
+    before = Stage(StageName.ORIGINAL, {"validation": wb.Score(0.95, 1.0, 100), "test": wb.Score(0.8, 1.0, 50)})
+    run = run_of(compressed, stages=(before, DECOMPOSED))
+    assert run.lost() == pytest.approx(0.05)
+    assert run.lost("test") is None
+    assert run_of(compressed).lost() is None
+
+
+def test_compare_and_csv(store, compressed, tmp_path):
+    store.add(run_of(compressed, settings={"epochs": 1}, note="=1+1,b"))
+    kept = wb.decompose(small(), compressed.plan.keep("2"))
+    store.add(run_of(kept, stages=(), settings={"epochs": 2}))
     table = {row[0]: row[1:] for row in store.compare(1, 2).rows}
     assert table["2"] == ["tucker2 2, 2", "keep"]
     assert table["epochs"] == ["1", "2"]
     low, high = SCORE.interval
-    assert table["decomposed, validation, top-1"] == [f"90.00 % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
-    low, high = SCORE.top5_interval
-    assert table["decomposed, validation, top-5"] == [f"{SCORE.top5:.2f} % ({low:.1f} to {high:.1f}) of {SCORE.n}", "-"]
+    assert table["decomposed, validation, top-1"] == [f"90.00 % ({100 * low:.1f} to {100 * high:.1f}) of 100", "-"]
+    assert "decomposed, validation, top-5" in table
     assert "0" not in table
     text = store.to_csv(tmp_path / "runs.csv")
     assert (tmp_path / "runs.csv").read_text() == text
     first, second = csv.DictReader(io.StringIO(text))
-    assert (first["run"], first["decomposed validation top1"], first["note"]) == ("1", "90.0", "a,b")
+    assert (first["run"], first["decomposed validation top1"], first["note"]) == ("1", "0.9", "'=1+1,b")
     assert (second["macs"], second["decomposed validation top1"]) == (str(kept.plan.macs), "")
     with pytest.raises(StoreError, match="cannot be written"):
         store.to_csv(tmp_path / "nowhere" / "runs.csv")
 
 
-def _original():
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 4))
-    return wb.Network(model, input_shape=(3, 8, 8), name="small")
-
-
-def test_damaged_stores_are_refused_and_left_as_they_are(store, smaller, tmp_path):
+def test_damaged_stores_are_refused_and_left_as_they_are(store, compressed, tmp_path):
     for _ in range(3):
-        store.add(smaller, "digits", stages={("x", "test"): SCORE})
+        store.add(run_of(compressed))
     sound = store.path.read_bytes()
     page = 4096
     assert len(sound) >= 4 * page
@@ -213,7 +230,7 @@ def test_newer_and_foreign_stores_are_refused_and_left_as_they_are(store, tmp_pa
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = content(store)
-    with pytest.raises(StoreError, match=r"written by a newer workbench \(schema 99, this one knows 1\)"):
+    with pytest.raises(StoreError, match=rf"written by a newer workbench \(schema 99, this one knows {SCHEMA}\)"):
         RunStore(store.path)
     assert content(store) == before
     foreign = tmp_path / "foreign.db"
@@ -227,16 +244,16 @@ def test_newer_and_foreign_stores_are_refused_and_left_as_they_are(store, tmp_pa
     assert foreign.read_bytes() == before
 
 
-def test_a_locked_store_waits_and_then_says_so(store, smaller):
+def test_a_locked_store_waits_and_then_says_so(store, compressed):
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match=r"being written by another program for more than 0\.2 s"):
-        store.add(smaller, "digits")
+        store.add(run_of(compressed))
     assert list(store.folder.iterdir()) == []
     assert len(store) == 0  # reading does not wait
-    patient = RunStore(store.path, wait=30)
+    waiting_store = RunStore(store.path, wait=30)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(patient.add, smaller, "digits")
+        waiting = pool.submit(waiting_store.add, run_of(compressed))
         time.sleep(0.1)
         assert not waiting.done()
         other.execute("ROLLBACK")
@@ -244,7 +261,7 @@ def test_a_locked_store_waits_and_then_says_so(store, smaller):
     other.close()
 
 
-def test_places_that_cannot_be_written_to(smaller, tmp_path):
+def test_places_that_cannot_be_written_to(compressed, tmp_path):
     with pytest.raises(StoreError, match="cannot be opened"):
         RunStore("/proc/runs.db")
     (tmp_path / "file").write_text("")
@@ -254,17 +271,17 @@ def test_places_that_cannot_be_written_to(smaller, tmp_path):
         RunStore(tmp_path)
 
 
-def test_a_read_only_store_is_read_but_not_written(store, smaller, monkeypatch):
-    store.add(smaller, "digits")
+def test_a_read_only_store_is_read_but_not_written(store, compressed, monkeypatch):
+    store.add(run_of(compressed))
     connect = store._database._connect
     monkeypatch.setattr(store._database, "_connect", lambda mode: connect("ro"))
     with pytest.raises(StoreError, match=r"runs\.db is read-only, so nothing was stored"):
-        store.add(smaller, "digits")
+        store.add(run_of(compressed))
     assert len(store) == len(list(store.folder.iterdir())) == 1
 
 
-def test_a_full_disk(store, smaller, monkeypatch):
-    store.add(smaller, "digits")
+def test_a_full_disk(store, compressed, monkeypatch):
+    store.add(run_of(compressed))
     before = content(store)
     connect = store._database._connect
 
@@ -275,13 +292,13 @@ def test_a_full_disk(store, smaller, monkeypatch):
 
     monkeypatch.setattr(store._database, "_connect", full)
     with pytest.raises(StoreError, match=r"the disk of runs\.db is full, so nothing was stored"):
-        store.add(smaller, "x" * 40000)
+        store.add(run_of(compressed, "x" * 40000))
     monkeypatch.undo()
     assert len(store) == len(content(store)) - 1
     assert before.keys() <= content(store).keys()
 
 
-def test_no_room_for_the_weights(store, smaller):
+def test_no_room_for_the_weights(store, compressed):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -289,7 +306,7 @@ def test_no_room_for_the_weights(store, smaller):
         with pytest.raises(
             StoreError, match=r"the weights cannot be written to .*, so nothing was stored: File too large"
         ):
-            store.add(smaller, "digits")
+            store.add(run_of(compressed))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
@@ -297,8 +314,8 @@ def test_no_room_for_the_weights(store, smaller):
     assert list(store.folder.iterdir()) == []
 
 
-def test_tidy_deletes_only_old_weights_without_a_run(store, smaller):
-    kept = store.add(smaller, "digits")
+def test_tidy_deletes_only_old_weights_without_a_run(store, compressed):
+    kept = store.add(run_of(compressed))
     for name, hours in (("old.safetensors", 2), ("new.safetensors", 0)):
         (store.folder / name).write_bytes(b"")
         os.utime(store.folder / name, times=(time.time() - 3600 * hours,) * 2)
@@ -310,17 +327,18 @@ WRITER = """
 import sys, os, signal
 import torch
 import workbench as wb
-from tests.runs.test_store import SCORE, _original
+from tests.helpers.networks import small_compressed
+from workbench.runs.run import Run, Stage, StageName
 from workbench.runs.store import RunStore
 torch.set_num_threads(1)
-network = _original()
-smaller = wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=2, rank_out=2))
+compressed = small_compressed()
+stages = (Stage(StageName.DECOMPOSED, {"validation": wb.Score(0.9, 0.99, 100)}),)
 children = []
 for number in range(int(sys.argv[2])):
     child = os.fork()
     if not child:
         for _ in range(int(sys.argv[3])):
-            run = RunStore(sys.argv[1], wait=30).add(smaller, "digits", stages={("decomposed", "validation"): SCORE})
+            run = RunStore(sys.argv[1], wait=30).add(Run.of(compressed, "digits", stages))
             os.write(1, f"{run.number}\\n".encode())  # said to be stored
         os._exit(0)
     children.append(child)
@@ -340,8 +358,8 @@ def test_several_processes_at_once(tmp_path):
     process = writers(RunStore(path), 4, 5)
     said = sorted(map(int, process.communicate()[0].split()))
     store = RunStore(path)
-    assert said == list(range(1, 21)) == [run.number for run in store.list()]
-    assert {p.name for p in store.folder.iterdir()} == {run.weights_file for run in store.list()}
+    assert said == list(range(1, 21)) == [run.number for run in store.runs()]
+    assert {p.name for p in store.folder.iterdir()} == {run.weights_file for run in store.runs()}
 
 
 def test_killed_while_writing_it_loses_nothing_that_it_said_was_stored(tmp_path, original):
@@ -351,13 +369,13 @@ def test_killed_while_writing_it_loses_nothing_that_it_said_was_stored(tmp_path,
     os.killpg(process.pid, signal.SIGKILL)
     said += [int(line) for line in process.communicate()[0].split()]
     store = RunStore(path)
-    stored = {run.number: run for run in store.list()}
+    stored = {run.number: run for run in store.runs()}
     assert stored.keys() >= set(said)
     for run in stored.values():
-        assert run.accuracy() == SCORE
+        assert run.score() == SCORE
         assert store.load(run, original).plan == run.plan
     assert not list(tmp_path.glob("*.tmp"))
-    assert store.add(store.load(said[0], original), "digits").number > max(stored)
+    assert store.add(run_of(store.load(said[0], original))).number > max(stored)
 
 
 def test_many_make_the_same_store_at_once(tmp_path):

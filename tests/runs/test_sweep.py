@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.runs.run import StageName
 from workbench.runs.store import RunStore
 from workbench.runs.sweep import sweep
 
@@ -32,74 +33,68 @@ def bad(plan):
     return replace(plan, layers=tuple(replace(p, layer=replace(p.layer, name=f"x{p.name}")) for p in plan))
 
 
-def check(outcomes, plans, network, data, store=None):
+def check(runs, plans, network, data, store=None):
     """Every plan has come, with the network that decompose and finetune make of it."""
-    assert sorted(o.index for o in outcomes) == list(range(len(plans)))
-    for outcome in outcomes:
-        assert outcome.error == ""
-        assert outcome.plan is plans[outcome.index]
-        expected = wb.decompose(network, outcome.plan)
-        fallen = wb.accuracy(expected, data.validation)
-        list(wb.finetune(expected, data, epochs=1))
-        state = outcome.network.model.state_dict()
+    assert sorted(map(id, (run.plan for run in runs))) == sorted(map(id, plans))
+    for run in runs:
+        assert run.error == ""
+        expected = wb.decompose(network, run.plan)
+        fallen = wb.score(expected, data.validation)
+        expected = wb.finetune(expected, data, epochs=1)
+        state = run.network.model.state_dict()
         assert all(torch.allclose(v, state[k], rtol=1e-4, atol=1e-5) for k, v in expected.model.state_dict().items())
-        scores = {s.name: s.accuracy for s in outcome.run.stages}
+        scores = {s.name: s.scores["validation"] for s in run.stages}
         assert list(scores) == ["original", "decomposed", "fine-tuned"]
-        assert scores["original"] == wb.accuracy(network, data.validation)
+        assert scores["original"] == wb.score(network, data.validation)
         assert scores["decomposed"] == fallen
-        assert scores["fine-tuned"] == outcome.epochs[-1].validation
-        assert outcome.network.plan["features.3"].measured_error is not None
+        assert scores["fine-tuned"] == expected.history[-1].validation
         if store is not None:
-            again = store.load(outcome.run, network)
+            again = store.load(run, network)
             assert all(torch.equal(v, state[k]) for k, v in again.model.state_dict().items())
-            assert store[outcome.run.number].settings["epochs"] == 1
+            assert store[run.number].settings["epochs"] == 1
 
 
 def test_one_after_the_other_into_a_store(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db")
-    stored, shares = [], []
-    outcomes = []
-    for outcome in sweep(network, plans[:2], few, epochs=1, store=store, progress=shares.append):
-        outcomes.append(outcome)
+    stored, shares, runs = [], [], []
+    for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=lambda share, _: shares.append(share)):
+        runs.append(run)
         stored.append(len(store))
     assert stored == [1, 2]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    check(outcomes, plans[:2], network, few, store)
-    assert [o.index for o in outcomes] == [0, 1]
-    assert "plan 1: run 1: digits_vgg" in str(outcomes[0])
+    assert [run.number for run in runs] == [1, 2]
 
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_one_that_fails_stops_no_other(network, plans, few, threads):
     todo = [plans[0], bad(plans[1]), plans[2]]
     with ThreadPoolExecutor(2) as executor:
-        found = {o.index: o for o in sweep(network, todo, few, executor=executor if threads else None)}
-    assert found[0].run.stages[-1].name == found[2].run.stages[-1].name == "decomposed"
-    assert (found[1].run, found[1].network) == (None, None)
-    assert found[1].error.startswith("the plan has a layer xfeatures.0, which digits_vgg has not")
+        found = {id(r.plan): r for r in sweep(network, todo, few, executor=executor if threads else None)}
+    first, second, third = (found[id(plan)] for plan in todo)
+    assert first.last.name == third.last.name == "decomposed"
+    assert second.network is None
+    assert second.error.startswith("the plan has a layer xfeatures.0, which digits_vgg has not")
 
 
-def halved(smaller, original, data):
+def halved(compressed, data):
     """A step: all weights of the last layer halved."""
-    state = {k: v / 2 if k.startswith("classifier.2") else v for k, v in smaller.model.state_dict().items()}
-    return wb.rebuild(original, smaller.plan, state)
+    state = {k: v / 2 if k.startswith("classifier.2") else v for k, v in compressed.model.state_dict().items()}
+    return wb.rebuild(compressed.original, compressed.plan, state)
 
 
-def refused(smaller, original, data):
+def refused(compressed, data):
     raise ArithmeticError("no")
 
 
 def test_steps_before_fine_tuning(network, plans, few):
-    (outcome,) = sweep(network, plans[:1], few, steps={"halved": halved}, split="test")
-    assert [(s.name, s.split) for s in outcome.run.stages] == [
-        ("original", "test"),
-        ("decomposed", "test"),
-        ("halved", "test"),
+    (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: halved}, split="test")
+    assert [(s.name, list(s.scores)) for s in run.stages] == [
+        (name, ["test"]) for name in ("original", "decomposed", "calibrated")
     ]
-    assert "halved" in outcome.network.source
-    (outcome,) = sweep(network, plans[:1], few, steps={"refused": refused})
-    assert outcome.error == "ArithmeticError: no"
+    assert "calibrated" in run.network.source
+    (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: refused})
+    assert run.error == "ArithmeticError: no"
 
 
 @pytest.mark.slow
@@ -115,52 +110,62 @@ def test_a_process_pool(network, plans, few, tmp_path):
         )
 
 
-def dies(smaller, original, data):
-    if smaller.plan["features.3"].rank_in == 8:
+def dies(compressed, data):
+    if compressed.plan["features.3"].rank_in == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-    return smaller
+    return compressed
 
 
 def test_a_worker_that_dies_is_said(network, plans, few):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        found = list(sweep(network, plans[:3], few, steps={"step": dies}, executor=executor))
-    errors = {o.index: o.error for o in found}
-    assert errors[0] == ""
-    assert errors[1].startswith("its worker process died (killed, or out of memory) before it was done")
+        found = list(sweep(network, plans[:3], few, steps={StageName.CALIBRATED: dies}, executor=executor))
+    errors = {id(run.plan): run.error for run in found}
+    assert errors[id(plans[0])] == ""
+    assert errors[id(plans[1])].startswith("its worker process died (killed, or out of memory) before it was done")
     assert len(found) == 3
 
 
 def test_cancel_takes_back_what_has_not_begun(network, plans, few):
     begun, go = [], threading.Event()
 
-    def step(smaller, original, data):
-        begun.append(smaller)
+    def step(content, plan):
+        begun.append(plan)
         go.wait(10)
-        return smaller
 
     class Later(ThreadPoolExecutor):
         def submit(self, work, content, plan):
-            return super().submit(step, plan, network, few)
+            return super().submit(step, content, plan)
+
+    def stop(share, note):
+        if begun:
+            raise wb.Cancelled
 
     with Later(1) as executor:
-        assert list(sweep(network, plans, few, executor=executor, cancelled=lambda: bool(begun))) == []
+        with pytest.raises(wb.Cancelled):
+            list(sweep(network, plans, few, executor=executor, progress=stop))
         go.set()
     assert len(begun) == 1
 
 
 def test_cancel_here_stops_in_the_middle(network, plans, few):
-    shares = []
-    outcomes = sweep(network, plans, few, epochs=1, progress=shares.append, cancelled=lambda: len(shares) > 5)
-    assert [o.index for o in outcomes] == [0]
+    done = []
+
+    def stop(share, note):
+        if "plan 2" in note:
+            raise wb.Cancelled
+
+    with pytest.raises(wb.Cancelled):
+        done.extend(sweep(network, plans, few, progress=stop))
+    assert [run.plan for run in done] == plans[:1]
 
 
 def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db", wait=0.1)
     store.path.unlink()
-    (outcome,) = sweep(network, plans[:1], few, store=store)
-    assert outcome.error.startswith("it is done but not stored: runs.db cannot be opened")
-    assert outcome.network is not None
-    assert outcome.run.number == 0
+    (run,) = sweep(network, plans[:1], few, store=store)
+    assert run.error.startswith("the run is not stored: runs.db cannot be opened")
+    assert run.network is not None
+    assert run.number == 0
 
 
 def test_settings_that_make_no_sense(network, plans, few):
@@ -174,7 +179,7 @@ def test_settings_that_make_no_sense(network, plans, few):
 
 def test_what_cannot_be_sent_is_said(network, plans, few, monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
-    own = replace(network, preprocessing=lambda images: images)
+    own = network.with_model(network.model, preprocessing=lambda images: images)
     with (
         ThreadPoolExecutor(1) as executor,
         pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"),
@@ -185,9 +190,9 @@ def test_what_cannot_be_sent_is_said(network, plans, few, monkeypatch):
 class Slow:
     """A step that gives time to kill its worker."""
 
-    def __call__(self, smaller, original, data):
+    def __call__(self, compressed, data):
         time.sleep(0.5)
-        return smaller
+        return compressed
 
 
 @pytest.mark.slow
@@ -201,24 +206,22 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
         victim = next(iter(client.run(os.getpid).values()))
         todo = plans + plans
         outcomes = []
-        for outcome in sweep(network, todo, few, steps={"slow": Slow()}, executor=client, store=store):
+        for run in sweep(network, todo, few, steps={StageName.CALIBRATED: Slow()}, executor=client, store=store):
             if not outcomes:
                 os.kill(victim, signal.SIGKILL)
-            outcomes.append(outcome)
-    assert sorted(o.index for o in outcomes) == list(range(8))
+            outcomes.append(run)
     assert [o.error for o in outcomes] == [""] * 8
     assert len(store) == 8
-    for outcome in outcomes:
-        expected = wb.accuracy(wb.decompose(network, outcome.plan), few.validation)
-        assert outcome.run.stages[-1].accuracy == expected
+    for run in outcomes:
+        assert run.score() == wb.score(wb.decompose(network, run.plan), few.validation)
 
 
-def test_a_future_that_fails_is_an_outcome(network, plans, few):
+def test_a_future_that_fails_is_a_run_with_an_error(network, plans, few):
     class Broken:
         def submit(self, *_):
             future = Future()
             future.set_exception(MemoryError("too much"))
             return future
 
-    (outcome,) = sweep(network, plans[:1], few, executor=Broken())
-    assert outcome.error == "its worker failed: MemoryError: too much"
+    (run,) = sweep(network, plans[:1], few, executor=Broken())
+    assert run.error == "its worker failed: MemoryError: too much"

@@ -57,7 +57,8 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
         raise ExportError(_start_failed(error)) from error
     except Exception as error:
         raise ExportError(f"the model cannot be lowered to ExecuTorch: {first_line(error)}") from error
-    called = {f"{op.name}.{op.overload}".rstrip(".") for plan in lowered.executorch_program.execution_plan for op in plan.operators}
+    plans = lowered.executorch_program.execution_plan
+    called = {f"{op.name}.{op.overload}".rstrip(".") for plan in plans for op in plan.operators}
     if lacking := ", ".join(sorted(called - kernels)):
         raise ExportError(f"the ExecuTorch program does not run: the runtime has no kernel for {lacking}")
     return content
@@ -148,12 +149,6 @@ def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
         raise ExportError(f"{program} cannot be read: {error.strerror}") from None
 
 
-def threads() -> int:
-    """Return the number of threads that all programs of this process use; one a core unless it was set."""
-    with quiet_libraries():
-        return int(_bindings()._threadpool_get_thread_count())
-
-
 def set_threads(number: int) -> None:
     """Set the number of threads that all programs of this process use.
 
@@ -162,21 +157,17 @@ def set_threads(number: int) -> None:
     """
     if number < 1:
         raise ValueError(f"a program runs on 1 thread or more, not {number}")
-    with quiet_libraries():
-        if _bindings()._threadpool_get_thread_count() == number:
-            return
-        for program in list(_LOADED):
-            program._unload()
-        _bindings()._unsafe_reset_threadpool(number)
-
-
-def _bindings() -> Any:
     if why := missing():
         raise ExportError(why)
-    try:
-        return import_module("executorch.extension.pybindings.portable_lib")
-    except ImportError as error:
-        raise ExportError(_start_failed(error)) from error
+    with quiet_libraries():
+        try:
+            library = import_module("executorch.extension.pybindings.portable_lib")
+        except ImportError as error:
+            raise ExportError(_start_failed(error)) from error
+        if library._threadpool_get_thread_count() != number:
+            for program in list(_LOADED):
+                program._unload()
+            library._unsafe_reset_threadpool(number)
 
 
 def _start_failed(error: BaseException) -> str:

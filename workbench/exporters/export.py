@@ -9,12 +9,13 @@ from pathlib import Path
 from torch import Tensor
 
 from workbench.exporters import archive, executorch, onnx
-from workbench.exporters.metadata import as_texts, metadata, with_pixel_inputs
+from workbench.exporters.metadata import as_texts, metadata
 from workbench.exporters.tracing import ExportError
 from workbench.exporters.verification import Verification, reference
 from workbench.files import move_durably, write_atomically
 from workbench.network.inputs import Images
 from workbench.network.network import Network, expect_network
+from workbench.plan.compressed import CompressedNetwork
 from workbench.progress import Progress, part, reporter
 from workbench.tables import Table
 
@@ -53,7 +54,6 @@ def export(
     data: Images | None = None,
     *,
     dynamic_batch: bool = False,
-    pixels: bool = False,
     progress: Progress | bool | None = None,
 ) -> Exported:
     """Write a network to a file, run the file, and compare it with PyTorch.
@@ -74,8 +74,6 @@ def export(
     path : a file that is there is replaced once the new one has passed.
     data : images to compare on, as the data hold them, up to 500; None for a few random inputs.
     dynamic_batch : for ONNX, whether the file takes any number of inputs at a time.
-    pixels : for ONNX and ExecuTorch, put the arithmetic of the preprocessing (scale, mean, deviation) into the file,
-        which then takes pixels, 0 to 255, of the right size.
     progress : called now and then; raising `Cancelled` ends the export, and leaves no file.
 
     Raises
@@ -87,20 +85,19 @@ def export(
     expect_network(network)
     path = Path(path)
     suffix = _checked_suffix(path)
-    if (dynamic_batch and suffix != ".onnx") or (pixels and suffix == ".zip"):
-        raise ExportError(f"a {suffix} file has no {'dynamic batch' if dynamic_batch else 'preprocessing inside'}")
+    if dynamic_batch and suffix != ".onnx":
+        raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
     if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
         raise ExportError(why)
     report = reporter(progress)
     report(0.0, "running it in PyTorch")
-    given = with_pixel_inputs(network) if pixels else network
-    wanted = reference(given, data)
+    wanted = reference(network, data)
     report(0.1, "translating it")
-    about = metadata(network, pixels=pixels)
+    about = metadata(network)
     if suffix == ".onnx":
-        content = onnx.onnx_bytes(given.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
+        content = onnx.onnx_bytes(network.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
     elif suffix == ".pte":
-        content = executorch.executorch_bytes(given.model, wanted.example, metadata=json.dumps(about))
+        content = executorch.executorch_bytes(network.model, wanted.example, metadata=json.dumps(about))
     else:
         content = archive.archive_bytes(network, path.stem)
     report(0.6, "writing it")
@@ -108,7 +105,7 @@ def export(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             write_atomically(temporary, content)
-            found = wanted.compare(_load(temporary, suffix, given), progress=part(report, 0.6, 1.0))
+            found = wanted.compare(_load(temporary, suffix, network), progress=part(report, 0.6, 1.0))
             if not found.passed:
                 raise ExportError(
                     f"{path.name} was not kept, since it does not compute what PyTorch does: its largest error is "
@@ -137,4 +134,7 @@ def _checked_suffix(path: Path) -> str:
 def _load(path: Path, suffix: str, network: Network) -> Callable[[Tensor], Tensor]:
     if suffix == ".onnx":
         return onnx.load_onnx(path)
-    return executorch.load_executorch(path) if suffix == ".pte" else archive.load_archive(path, network)
+    if suffix == ".pte":
+        return executorch.load_executorch(path)
+    assert isinstance(network, CompressedNetwork)
+    return archive.load_archive(path, network)

@@ -44,26 +44,26 @@ def _title(run: Run) -> str:
 
 def _steps(run: Run) -> list[tuple[str, str]]:
     """(markdown, code) of each step."""
-    names = {stage.name for stage in run.stages}
-    load = f"import workbench as wb\n\nnetwork = wb.load_network({run.network_name!r})\ndata = wb.load_data({run.data_name!r})"
-    sha256 = run.network.original.sha256 if run.network is not None else ""
-    if sha256:
-        load += f'\nif network.sha256 != {sha256!r}:\n    raise ValueError("the run was made from other weights")'
-    plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape, so that it cannot end the string
-    steps = [
-        ("## Load\n\nA network or data of your own: `weights=\"file\"`, `root=\"folder\"`.", load),
-        ("## Apply the plan", f"plan = wb.Plan.from_json(r'''{plan}''')\nsmall = wb.decompose(network, plan)\nplan"),
-    ]
-    images = f"data.unlabelled.sample({CALIBRATION_IMAGES})"
+    load = ["import workbench as wb", ""]
+    load += [f"network = wb.load_network({run.network_name!r})", f"data = wb.load_data({run.data_name!r})"]
+    if run.network is not None and (sha256 := run.network.original.sha256):
+        load.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
+    plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string
+    apply = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
     training = ", ".join(f"{key}={value!r}" for key, value in _training(run).items())
     recovery = {
-        StageName.CALIBRATED: ("## Calibrate, without labels", f"small = wb.calibrate(small, {images})"),
-        StageName.DISTILLED: ("## Distil, without labels", "small = wb.distill(small, data.unlabelled)"),
-        StageName.FINE_TUNED: ("## Fine-tune", f"small = wb.finetune(small, data, {training}, on_epoch=print)"),
+        StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
+        StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
+        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
     }
-    steps += [step for name, step in recovery.items() if name in names]
-    score = 'split = data.test if len(data.test) else data.validation\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
-    return [*steps, ("## Score" + _scores(run), score)]
+    score = "split = data.test if len(data.test) else data.validation"
+    score += '\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
+    return [
+        ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load)),
+        ("## Apply the plan", "\n".join(apply)),
+        *((f"## Recover: {name}", code) for name, code in recovery.items() if run.stage(name)),
+        ("## Score" + _scores(run), score),
+    ]
 
 
 def _training(run: Run) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -15,10 +15,8 @@ from workbench.exporters import report_figures as figures
 from workbench.exporters.export import Exported
 from workbench.exporters.metadata import PAPER, metadata
 from workbench.files import write_atomically
-from workbench.inspect.factors import kernel_errors
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
-from workbench.plan.plan import DECISIONS
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
@@ -46,10 +44,10 @@ def report(
 
     Parameters
     ----------
-    run : with the compressed network, for what is known of it, or without. ``run.measured`` may have "latency" (a list
+    run : with its network, for what is known of the original, or without. ``run.measured`` may have "latency" (a list
         of {"runtime", "how", "dense_ms", "compressed_ms"}), "machine" and "energy" ({"dense_mj", "compressed_mj",
         "measured", "source"}); energy that was not measured is called an estimate wherever it stands.
-    path : of the HTML page, light or dark as the reader's system is.
+    path : of the HTML page, which is light or dark as the reader's system is.
     spectra : of the original, for its singular values; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
@@ -59,55 +57,34 @@ def report(
     The path.
     """
     spectra = spectra if spectra is not None else run.plan.spectra
-    sections = (_done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run), _layers(run))
-    sections += (_redundancy(run, spectra), _files(exports), _made(run))
+    parts = [_head(run), _cards(run), _done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
+    parts += [_layers(run), _redundancy(run, spectra), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    body = "\n".join(filter(None, parts))
     page = (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(run.network_name)}, compressed</title>'
-        f"<style>{css}</style></head>\n<body>\n{_head(run)}\n{_cards(run)}\n{''.join(sections)}\n</body></html>\n"
+        f"<style>{css}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
     write_atomically(path, page.encode())
     return Path(path)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A measured value of the original and of the compressed network, and what was measured."""
-
-    name: str
-    original: float
-    compressed: float
-
-    @property
-    def ratio(self) -> float:
-        return self.original / self.compressed
-
-
-def _latencies(run: Run) -> list[_Pair]:
-    """Milliseconds in each runtime; entries of the store that are no two positive numbers are left out."""
-    given = run.measured.get("latency")
-    rows = [row for row in given if isinstance(row, Mapping)] if isinstance(given, list | tuple) else []
-    names = [str(row.get("how") or row.get("runtime") or "a runtime") for row in rows]
-    pairs = [_pair(name, row.get("dense_ms"), row.get("compressed_ms")) for name, row in zip(names, rows, strict=True)]
-    return [pair for pair in pairs if pair is not None]
+def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], float, float]]:
+    """(entry, value of the original, of the compressed network) of each measurement with two positive numbers."""
+    given = run.measured.get(name)
+    found = []
+    for entry in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(entry, Mapping):
+            before, after = entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")
+            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in (before, after)):
+                found.append((entry, before, after))
+    return found
 
 
-def _joules(run: Run) -> tuple[_Pair | None, str]:
-    """Joules an image, named "measured" or "estimate", and where they are from."""
-    given = run.measured.get("energy")
-    if not isinstance(given, Mapping):
-        return None, ""
-    kind = "measured" if given.get("measured") is True else "estimate"
-    return _pair(kind, given.get("dense_mj"), given.get("compressed_mj"), 1e-3), str(given.get("source") or "")
-
-
-def _pair(name: str, original: object, compressed: object, unit: float = 1.0) -> _Pair | None:
-    for value in (original, compressed):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
-            return None
-    return _Pair(name, unit * original, unit * compressed)  # type: ignore[operator]
+def _kind(energy: Mapping[str, Any]) -> str:
+    return "measured" if energy.get("measured") is True else "estimate"
 
 
 def _head(run: Run) -> str:
@@ -127,21 +104,21 @@ def _cards(run: Run) -> str:
         (times(plan.macs_ratio), f"fewer multiply-adds: {count(plan.macs)} instead of {count(dense.macs)}"),
         (times(plan.weights_ratio), f"fewer weights: {count(plan.weights)} instead of {count(dense.weights)}"),
     ]
-    for split in ("test", "validation"):
-        if score := run.score(split):
-            original = run.stage(StageName.ORIGINAL)
-            before = original.scores.get(split) if original else None
-            words = "right" if score.kind == "accuracy" else "answered as by the original"
-            more = f"; original: {before.top1:.2%}" if before else ""
-            cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
-            break
-    if timed := _latencies(run):
-        best = _Pair("", min(row.original for row in timed), min(row.compressed for row in timed))
-        words = f"as fast in the fastest runtime: {best.compressed:.3g} ms instead of {best.original:.3g}"
-        cards.append((times(best.ratio), f"{words}, {best.ratio / plan.macs_ratio:.0%} of what the multiply-adds promise"))
-    if joules := _joules(run)[0]:
-        before, after = quantity(joules.original, "J"), quantity(joules.compressed, "J")
-        cards.append((times(joules.ratio), f"less energy ({joules.name}): {after} instead of {before} an image"))
+    split = "test" if run.score("test") else "validation"
+    if score := run.score(split):
+        original = run.stage(StageName.ORIGINAL)
+        before = original.scores.get(split) if original else None
+        words = "right" if score.kind == "accuracy" else "answered as by the original"
+        more = f"; original: {before.top1:.2%}" if before else ""
+        cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
+    if timed := _measured(run, "latency", "ms"):
+        dense_ms, small_ms = (min(row[i] for row in timed) for i in (1, 2))
+        words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
+        share = dense_ms / small_ms / plan.macs_ratio
+        cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
+    for entry, dense_mj, small_mj in _measured(run, "energy", "mj"):
+        words = f"{quantity(small_mj / 1e3, 'J')} instead of {quantity(dense_mj / 1e3, 'J')} an image"
+        cards.append((times(dense_mj / small_mj), f"less energy ({_kind(entry)}): {words}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'
 
@@ -176,7 +153,8 @@ def _scores(run: Run) -> str:
         "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
         "test images are for the final score."
     )
-    return _section("Scores", _paragraph(text), _figure(figures.scores(run.stages)), _table(headers, rows, (0, 1, 2, 8)))
+    drawn = _figure(figures.scores(run.stages))
+    return _section("Scores", _paragraph(text), drawn, _scrolling(html_table(headers, rows, left=(0, 1, 2, 8))))
 
 
 def _pictures(pictures: Gallery | None) -> str:
@@ -205,8 +183,8 @@ def _picture(picture: Picture) -> str:
 
 
 def _speed(run: Run) -> str:
-    pairs, promised = _latencies(run), run.plan.macs_ratio
-    if not pairs:
+    timed, promised = _measured(run, "latency", "ms"), run.plan.macs_ratio
+    if not timed:
         return _section("Speed", _paragraph("Speed was not measured in this run."))
     text = (
         "Fewer multiply-adds are not as many fewer milliseconds: memory has to be read as well. Realised is the "
@@ -214,45 +192,32 @@ def _speed(run: Run) -> str:
     )
     machine = run.measured.get("machine")
     text += f" Machine: {machine}." if isinstance(machine, str) and machine else ""
+    rows = []
+    for entry, before, after in timed:
+        name = str(entry.get("how") or entry.get("runtime") or "a runtime")
+        ratio = before / after
+        rows.append([name, f"{before:.4g}", f"{after:.4g}", times(ratio), f"{ratio / promised:.2f}"])
     headers = ("runtime", "original ms", "compressed ms", "times faster", "realised")
-    rows = [
-        [p.name, f"{p.original:.4g}", f"{p.compressed:.4g}", times(p.ratio), f"{p.ratio / promised:.2f}"] for p in pairs
-    ]
-    drawn = figures.latencies([(pair.name, pair.original, pair.compressed) for pair in pairs])
-    return _section("Speed, measured", _paragraph(text), _figure(drawn), _table(headers, rows))
+    return _section("Speed, measured", _paragraph(text), _scrolling(html_table(headers, rows)))
 
 
 def _energy(run: Run) -> str:
-    joules, source = _joules(run)
-    if joules is None:
-        return ""
-    text = "This is an estimate, not a measurement: nothing on the machine counted joules."
-    if joules.name == "measured":
-        text = "Measured by the machine's own counters."
-    values = {"original": joules.original, "compressed": joules.compressed}
-    rows = [[name, f"{quantity(value, 'J')} ({joules.name})"] for name, value in values.items()]
-    source = f" Source: {source.rstrip('.')}." if source else ""
-    table = _table(("network", "energy of one image"), rows)
-    return _section(f"Energy ({joules.name})", _paragraph(text + source), table)
+    for entry, before, after in _measured(run, "energy", "mj"):
+        kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
+        text = "This is an estimate, not a measurement: nothing on the machine counted joules."
+        text = "Measured by the machine's own counters." if kind == "measured" else text
+        values = {"original": before, "compressed": after}
+        rows = [[name, f"{quantity(value / 1e3, 'J')} ({kind})"] for name, value in values.items()]
+        table = html_table(("network", "energy of one image"), rows)
+        return _section(f"Energy ({kind})", _paragraph(f"{text} Source: {source}." if source else text), table)
+    return ""
 
 
 def _layers(run: Run) -> str:
-    plan, errors = run.plan, kernel_errors(run.network) if run.network is not None else {}
-    rows = []
-    for part in plan:
-        numbers = ["-" if rank is None else str(rank) for rank in (part.rank_in, part.rank_out)]
-        numbers += ["-" if e is None else f"{e:.1%}" for e in (part.error, errors.get(part.name))]
-        rows.append([part.name, DECISIONS[part.decision], *numbers, part.reason])
-    headers = ("layer", "decision", "rank in", "rank out", "error, at most", "error now", "reason")
-    caption = "Why each layer is as it is; the errors are those of its kernel, relative"
-    text = f"The {figures.MAX_LAYERS} layers that cost most are drawn; all are in the tables."
-    return _section(
-        "Layer by layer",
-        _paragraph(text) if len(plan) > figures.MAX_LAYERS else "",
-        _figure(figures.layer_costs(plan)),
-        f'<div class="wide">{layerwise(plan)._repr_html_()}</div>',
-        _table(headers, rows, (0, 1, 6), caption),
-    )
+    number = figures.MAX_LAYERS
+    text = f"The {number} layers that cost most are drawn; all are in the tables." if len(run.plan) > number else ""
+    tables = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
+    return _section("Layer by layer", _paragraph(text), _figure(figures.layer_costs(run.plan)), *tables)
 
 
 def _redundancy(run: Run, spectra: Spectra | None) -> str:
@@ -267,39 +232,41 @@ def _redundancy(run: Run, spectra: Spectra | None) -> str:
 
 def _files(exports: Sequence[Exported]) -> str:
     rows = [row for export in exports for row in export.rows]
-    return _section("Files", _table(Exported.headers, rows, Exported.left)) if rows else ""
+    table = html_table(Exported.headers, rows, left=Exported.left)
+    return _section("Files", _scrolling(table)) if rows else ""
 
 
 def _made(run: Run) -> str:
-    def known() -> Iterator[tuple[str, object]]:
-        yield from {"data": run.data_name, "seed": run.seed, "input": " x ".join(map(str, run.plan.input_shape))}.items()
-        if run.network is not None:
-            original = run.network.original
-            yield from (("weights of the original", original.source), ("sha256", original.sha256))
-            yield from (("classes", len(original.classes) or "not named"), ("compressed", run.network.source))
-            yield "preprocessing", metadata(original)["preprocessing"]["words"]
-        yield "plan", run.plan.describe()
-        yield from run.settings.items()
-        yield from ((f"version of {name}", value) for name, value in run.versions.items())
-        yield "sha256 of the compressed weights", run.weights_hash
+    rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in _known(run) if value != ""]
+    table = _scrolling(html_table(("what", "value"), rows, left=(0, 1)))
+    return _section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
 
-    rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in known() if value != ""]
-    method = f'<p class="quiet">Method: {escape(PAPER)}.</p>'
-    return _section("How it was made", _table(("what", "value"), rows, (0, 1)), method)
+
+def _known(run: Run) -> Iterator[tuple[str, object]]:
+    yield from (("data", run.data_name), ("seed", run.seed), ("input", " x ".join(map(str, run.plan.input_shape))))
+    if run.network is not None:
+        original = run.network.original
+        yield from (("weights of the original", original.source), ("sha256", original.sha256))
+        yield from (("classes", len(original.classes) or "not named"), ("compressed", run.network.source))
+        yield "preprocessing", metadata(original)["preprocessing"]["words"]
+    yield "plan", run.plan.describe()
+    yield from run.settings.items()
+    yield from ((f"version of {name}", value) for name, value in run.versions.items())
+    yield "sha256 of the compressed weights", run.weights_hash
 
 
 def _section(title: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>\n"
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 def _figure(content: str) -> str:
     return f"<figure>{content}</figure>"
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), caption: str = "") -> str:
+def _scrolling(table: str) -> str:
     """A table that scrolls by itself where the page is narrow."""
-    return f'<div class="wide">{html_table(headers, rows, caption=caption, left=left)}</div>'
+    return f'<div class="wide">{table}</div>'

@@ -34,13 +34,13 @@ def scores(stages: Sequence[Stage]) -> str:
 def layer_costs(plan: Plan) -> str:
     """Draw the MACs of the layers that cost most before and after, in the order of their calls."""
     parts = largest_layers(plan, MAX_LAYERS)
-    changes = [(p.name or "(the network)", p.layer.cost.macs, p.cost.macs) for p in parts]
-    return _changes("MACs of each layer: before in grey, after in blue", changes)
-
-
-def latencies(rows: Sequence[tuple[str, float, float]]) -> str:
-    """Draw (runtime, milliseconds of the original, of the compressed network)."""
-    return _changes("Milliseconds an image: original in grey, compressed in blue", rows)
+    top = max(max(p.layer.cost.macs, p.cost.macs) for p in parts) or 1
+    rows = []
+    for part in parts:
+        before, after = part.layer.cost.macs, part.cost.macs
+        bars = [_bar(0, before / top, 16, GREY), _bar(0, after / top, 8, BLUE)]
+        rows.append((part.name or "(the network)", bars, f"{count(before)} → {count(after)}"))
+    return _rows("MACs of each layer: before in grey, after in blue", rows)
 
 
 def spectra(found: Spectra, plan: Plan) -> str:
@@ -64,16 +64,6 @@ def largest_layers(plan: Plan | Sequence[LayerPlan], number: int) -> list[LayerP
     """Return the layers with the most MACs, in their order in the plan."""
     largest = sorted(plan, key=lambda part: -part.layer.cost.macs)[:number]
     return [part for part in plan if part in largest]
-
-
-def _changes(title: str, changes: Sequence[tuple[str, float, float]]) -> str:
-    """A row for each (label, value before, value after): two bars from zero, and both values."""
-    top = max((max(before, after) for _, before, after in changes), default=0) or 1
-    rows = []
-    for label, before, after in changes:
-        values = f"{_number(before)} → {_number(after)}"
-        rows.append((label, [_bar(0, before / top, 16, GREY), _bar(0, after / top, 8, BLUE)], values))
-    return _rows(title, rows)
 
 
 def _rows(title: str, rows: Sequence[tuple[str, Sequence[str], str]]) -> str:
@@ -114,7 +104,3 @@ def _area(values: Sequence[float], number: int, color: str) -> str:
     bottom, step = PANEL_HEIGHT - 12, PANEL_WIDTH / number
     path = "".join(f"V{bottom - value * (bottom - 22):.1f}H{(i + 1) * step:.1f}" for i, value in enumerate(values))
     return f'<path d="M0 {bottom}{path}V{bottom}Z" fill="{color}"/>'
-
-
-def _number(value: float) -> str:
-    return count(value) if value >= 1000 else f"{value:.3g}"

@@ -88,6 +88,7 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> 
     copied = _with_flat_normalisations(copy_for_export(model))
     try:
         with quiet_libraries():
+            copied(inputs)  # what a model caches in its first pass must be there: a trace may not assign it
             return _without_idle_pools(torch.export.export(copied, (inputs,), dynamic_shapes=shapes))
     except Exception as error:
         why = first_line(error)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from workbench.exporters.tracing import ExportError, copy_for_export, first_line
-from workbench.network.data import fitting_batch
+from workbench.network.data import Split, fitting_batch
 from workbench.network.inputs import Images, inputs_of
 from workbench.network.network import Network
 from workbench.progress import Progress, reporter
@@ -66,9 +66,7 @@ class Reference:
         """The first input, a batch of one."""
         return self.inputs[0][:1]
 
-    def compare(
-        self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None
-    ) -> Verification:
+    def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
         """Run the same inputs one at a time, and compare the outputs.
 
         Parameters
@@ -105,7 +103,7 @@ def reference(network: Network, images: Images | None, *, max_images: int = MAX_
 
     Raises
     ------
-    ExportError : if the network does not turn one batch into one tensor (n, classes, ...), or its outputs are not finite.
+    ExportError : if the network does not turn one batch into one tensor (n, classes, ...) of finite numbers.
     """
     if network.example is not None:
         raise ExportError(f"{network.name} takes inputs of its own kind; only networks of one batch can be exported")
@@ -124,7 +122,8 @@ def reference(network: Network, images: Images | None, *, max_images: int = MAX_
     found = torch.cat(outputs).clone()
     if not bool(found.isfinite().all()):
         raise ExportError(f"{network.name} gives outputs that are NaN or infinite: there is nothing to compare with")
-    return Reference(inputs, found, getattr(images, "name", "images") if images is not None else "random inputs")
+    name = images.name if isinstance(images, Split) else "images" if images is not None else "random inputs"
+    return Reference(inputs, found, name)
 
 
 def _random_inputs(network: Network) -> Iterator[Tensor]:

@@ -67,10 +67,11 @@ class Meter:
             warnings.simplefilter("ignore")  # of a counter that stood still: measure() says so
             found = self.monitor.end_window(key)
         if found.soc_energy is not None:
-            values = {name: value / 1000 for name, value in vars(found.soc_energy).items() if isinstance(value, float | int)}
-            if "total_energy_mj" in values:
-                return found.time, {"chip": values["total_energy_mj"]}
-            return found.time, {name.removesuffix("_mj"): values[name] for name in CHIP_FIELDS if name in values}
+            millijoules = {name: mj for name, mj in vars(found.soc_energy).items() if mj is not None}
+            fields = ("total_energy_mj",) if "total_energy_mj" in millijoules else CHIP_FIELDS
+            return found.time, {
+                name.removesuffix("_mj"): millijoules[name] / 1000 for name in fields if name in millijoules
+            }
         cpus, memory = found.cpu_energy or {}, found.dram_energy or {}
         parts = {f"GPU {i}": joules for i, joules in found.gpu_energy.items()}
         parts |= {f"CPU {i}": cpus[i] for i in self.cpus if i in cpus}

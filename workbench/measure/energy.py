@@ -13,12 +13,12 @@ from textwrap import fill
 from typing import Any
 
 from workbench.kernels.complexity import bytes_moved
-from workbench.measure.counters import Meter, PowerTrace, find_meter
+from workbench.measure.counters import PowerTrace, find_meter
 from workbench.measure.exclusive import watching
 from workbench.measure.latency import Latency
 from workbench.measure.runtimes import check_counts, with_original
-from workbench.network.layers import find_layers
 from workbench.network.network import Network
+from workbench.network.tracing import find_layers
 from workbench.progress import Progress
 from workbench.tables import Table, quantity, times
 
@@ -76,7 +76,7 @@ class NetworkEnergy:
 
 @dataclass(frozen=True, repr=False)
 class Energy(Table):
-    """Joules for one image of a compressed network and its original, or of one network: both measured, or both estimated.
+    """Joules for one image of a compressed network and its original, both measured or both estimated.
 
     However it is shown, an estimate says that it is one.
 
@@ -85,7 +85,6 @@ class Energy(Table):
     original : the original, or the only network.
     compressed : None if there is only one network.
     source : which counters, or which constants, in words.
-    batch : images of one pass.
     why_estimated : why it was not measured, or "".
     disturbed : a sentence if another process of the workbench computed meanwhile, else "".
     """
@@ -93,7 +92,6 @@ class Energy(Table):
     original: NetworkEnergy
     compressed: NetworkEnergy | None
     source: str
-    batch: int = 1
     why_estimated: str = ""
     disturbed: str = ""
 
@@ -196,13 +194,13 @@ def energy(
         for each, found in zip(networks.values(), readings, strict=True)
     ]
     source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
-    return Energy(first, second[0] if second else None, source, batch, disturbed=watch.disturbed)
+    return Energy(first, second[0] if second else None, source, disturbed=watch.disturbed)
 
 
 def _estimates(networks: Mapping[str, Network], batch: int, latency: Latency | None, why: str) -> Energy:
-    seconds = {name: latency.seconds(name) / latency.batch for name in latency.samples} if latency else {}
+    seconds = {name: 1e-3 * latency.ms(name) / latency.batch for name in latency.samples} if latency else {}
     first, *second = [estimate(each, batch=batch, seconds=seconds.get(name)) for name, each in networks.items()]
-    return Energy(first, second[0] if second else None, SOURCE, batch, why)
+    return Energy(first, second[0] if second else None, SOURCE, why)
 
 
 def estimate(network: Network, *, batch: int = 1, seconds: float | None = None) -> NetworkEnergy:

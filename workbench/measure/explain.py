@@ -1,8 +1,8 @@
 """Explain in two sentences why fewer multiply-adds are not as much less time, with all numbers from a profile.
 
 At the original's rate (its multiply-adds a second) the compressed network would take as much less time as it does fewer
-multiply-adds. What each kind of part takes beyond that adds up, exactly, to what is missing. The kinds with the most are
-named, and their memory traffic or their rate says why.
+multiply-adds. What each kind of part takes beyond that adds up to what is missing. The kinds with the most are named,
+and their memory traffic or their rate says why.
 """
 
 from workbench.measure.profile import Group, NetworkProfile, Profile
@@ -76,7 +76,7 @@ def _why(before: NetworkProfile, after: NetworkProfile, roofline: Roofline | Non
     extra = {group.name: sign * (group.seconds - group.macs / rate) for group in groups}
     ranked = sorted((group for group in groups if extra[group.name] > 0), key=lambda group: -extra[group.name])
     total = sum(extra[group.name] for group in ranked)
-    causes = []
+    causes: list[str] = []
     for group in ranked[:2]:
         if causes and extra[group.name] < MIN_NAMED_SHARE * total:
             break

@@ -83,7 +83,7 @@ def measure_times(
     seen: dict[str, LayerTimes] = {}
     timed = [layer for layer in timed if layer.name in spectra]
     with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
-        timer = LayerTimer(runtime, threads, channels_last, network.device, evict=exceeds_cache(model))
+        timer = LayerTimer(runtime, threads, channels_last, inputs, evict=exceeds_cache(model))
         for i, layer in enumerate(timed):
             watch.report(i / len(timed), layer.name)
             geometry = geometries[layer.name]

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from workbench.kernels.complexity import bytes_moved
 from workbench.measure.exclusive import watching
 from workbench.measure.runtimes import batch_inputs, check_counts, configuration, torch_threads, with_original
-from workbench.network.layers import Layer, find_layers
+from workbench.network.layers import Layer
 from workbench.network.network import Network, copy_model
+from workbench.network.tracing import find_layers
+from workbench.plan.compressed import CompressedNetwork
 from workbench.progress import Progress
 from workbench.tables import Table, count, quantity, times
 
@@ -122,10 +124,14 @@ class NetworkProfile(Table):
         rows = []
         for group in (*self.parts, Group(OTHER, 0, 0, self.other), self.total):
             first = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
-            costs = [count(group.macs), quantity(group.moved, "B"), f"{group.intensity:.3g}"]
             share = f"{group.seconds / (self.seconds or 1.0):.1%}"
-            rows.append([*first, *costs, quantity(group.seconds, "s"), share, count(group.rate)])
+            rows.append([*first, *_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s"), share])
+            rows[-1].append(count(group.rate))
         return rows
+
+
+def _costs(group: Group) -> list[str]:
+    return [count(group.macs), quantity(group.moved, "B")] if group.moved else ["", ""]
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,15 +144,14 @@ class Profile(Table):
     ----------
     original : the original, or the only network.
     compressed : None if only one network was profiled.
+    how : runtime, batch, threads, memory format and repeats, in words.
     disturbed : a sentence if another process of the workbench computed meanwhile, else "".
     """
 
     original: NetworkProfile
     compressed: NetworkProfile | None = None
-    batch: int = 1
+    how: str = ""
     threads: int = 1
-    channels_last: bool = False
-    repeats: int = 1
     device: str = "cpu"
     disturbed: str = ""
 
@@ -158,9 +163,7 @@ class Profile(Table):
     @property
     def caption(self) -> str:
         """How it was measured, in words."""
-        where = configuration("cuda" if self.device == "cuda" else "eager", self.batch, self.threads, self.channels_last)
-        how = f"{self.original.network}, one pass: {where}, median of {self.repeats}"
-        return ". ".join(filter(None, (how, self.disturbed)))
+        return "; ".join(filter(None, (f"{self.original.network}, one pass: {self.how}", self.disturbed)))
 
     @property
     def headers(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -178,9 +181,11 @@ class Profile(Table):
         rows = []
         for name in columns[0]:
             groups = [column.get(name, Group(name, 0, 0, 0.0)) for column in columns]
-            cells = [[count(g.macs), quantity(g.moved, "B"), quantity(g.seconds, "s")] for g in groups]
-            faster = [times(groups[0].seconds / groups[1].seconds if groups[1].seconds else 1.0)] if groups[1:] else []
-            rows.append([name, *sum(cells, []), *faster])
+            rows.append([name])
+            for group in groups:
+                rows[-1] += [*_costs(group), quantity(group.seconds, "s")]
+            if len(groups) == 2:
+                rows[-1].append(times(groups[0].seconds / groups[1].seconds) if groups[1].seconds else "-")
         return rows
 
 
@@ -216,8 +221,10 @@ def profile(
             each.run()
         watch.report(1.0, "")
     original, *compressed = [each.result() for each in timed]
-    how = (batch, threads, channels_last, repeats, timed[0].device)
-    return Profile(original, compressed[0] if compressed else None, *how, disturbed=watch.disturbed)
+    device = timed[0].device
+    how = configuration("cuda" if device == "cuda" else "eager", batch, threads, channels_last)
+    how += f", median of {repeats}"
+    return Profile(original, compressed[0] if compressed else None, how, threads, device, watch.disturbed)
 
 
 class _Passes:
@@ -295,7 +302,7 @@ def kernel_text(layer: Layer) -> str:
 def _owners(network: Network) -> dict[str, tuple[str, str, bool]]:
     """Return module of a factor -> (its layer, which part it is, whether that layer is fully connected)."""
     found: dict[str, tuple[str, str, bool]] = {}
-    for part in network.plan or ():
+    for part in network.plan if isinstance(network, CompressedNetwork) else ():
         if part.decision != "keep":
             module = network.model.get_submodule(part.name)
             for name in FACTORS:

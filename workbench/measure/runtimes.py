@@ -159,7 +159,11 @@ def prepare(
     given = inputs.to(device).contiguous(memory_format=layout)
     if runtime == "compile":
         return _compiled(ready, given)
-    run = torch.inference_mode()(lambda: ready(given))
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return ready(given)
+
     return CudaRunner(run) if runtime == "cuda" else Runner(run)
 
 

@@ -105,7 +105,7 @@ class RunStore:
             if name:  # no row names it
                 (self.folder / name).unlink(missing_ok=True)
             raise
-        return replace(self[number], network=run.network)
+        return replace(self[number], network=run.network, plan=run.plan)
 
     def update(self, run: Run, *, weights: bool = True) -> Run:
         """Store the stages, measurements, note and weights that a stored run has got since.
@@ -131,7 +131,7 @@ class RunStore:
             _put_stages(database, old.number, run.stages)
         if name and row[1]:
             (self.folder / row[1]).unlink(missing_ok=True)
-        return replace(self[old.number], network=run.network)
+        return replace(self[old.number], network=run.network, plan=run.plan)
 
     def __getitem__(self, number: int) -> Run:
         found = self._select("WHERE number = ?", (number,))

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.kernels.unfolding import unfold
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def texts(figure):
 
 
 def test_kernel_is_a_table_of_filters(kernel):
-    figure = wb.plot_kernel(kernel, "mine", rows=5, columns=3)
+    figure = wb.plot.kernel(kernel, "mine", rows=5, columns=3)
     axes = figure.axes[0]
     picture = np.asarray(axes.images[0].get_array().filled(np.nan))
     assert picture.shape == (5 * 4 - 1, 3 * 4 - 1)
@@ -29,10 +30,10 @@ def test_kernel_is_a_table_of_filters(kernel):
 
 def test_unfoldings_put_every_number_where_unfold_puts_it():
     kernel = torch.arange(36).reshape(3, 2, 3, 2)
-    figure = wb.plot_unfoldings(kernel)
+    figure = wb.plot.unfoldings(kernel)
     _, out, in_ = figure.axes
     for axes, mode in ((out, 0), (in_, 1)):
-        matrix = wb.unfold(kernel, mode)
+        matrix = unfold(kernel, mode)
         found = {(int(t.get_position()[1]), int(t.get_position()[0])): int(t.get_text()) for t in axes.texts}
         assert found == {(i, j): int(matrix[i, j]) for i in range(matrix.shape[0]) for j in range(matrix.shape[1])}
     colors = {int(t.get_text()): p.get_facecolor() for t, p in zip(out.texts, out.patches, strict=True)}
@@ -40,23 +41,11 @@ def test_unfoldings_put_every_number_where_unfold_puts_it():
     assert len(set(colors.values())) == 6  # one colour for each pair of channels
 
 
-def test_energy_ends_at_all_of_it(spectra):
-    figure = wb.plot_energy(spectra["features.3"])
-    values, energy = figure.axes
-    out, in_ = energy.lines
-    assert out.get_ydata()[[0, -1]] == pytest.approx([0, 100])
-    assert out.get_ydata()[16] == pytest.approx(100 * (1 - spectra["features.3"].error(rank_out=16) ** 2))
-    assert len(in_.get_xdata()) == 33
-    assert np.array_equal(values.lines[0].get_ydata(), spectra["features.3"].singular_out)
-    assert figure.get_suptitle() == "features.3"
-    assert len(wb.plot_energy(spectra["features.0"], "first").axes[0].lines) == 1  # only its output side is reduced
-
-
 def test_growing_rank_ends_at_the_original(kernel):
-    figure = wb.plot_growing_rank(kernel, ranks=(1, 3, 6))
+    figure = wb.plot.growing_rank(kernel, ranks=(1, 3, 6))
     words = texts(figure)
     assert [text.splitlines()[0] for text in words] == ["patterns,", "rank 1", "rank 3", "rank 6", "original"]
-    assert "100 % of energy" in words[3]
+    assert "100 % explained" in words[3]
     images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(images) == 5 * 6
     last, original = images[-12:-6], images[-6:]
@@ -67,23 +56,15 @@ def test_growing_rank_ends_at_the_original(kernel):
 
 
 def test_what_cannot_be_drawn(kernel):
-    for draw in (wb.plot_kernel, wb.plot_unfoldings, lambda k: wb.plot_growing_rank(k, (1,))):
+    for draw in (wb.plot.kernel, wb.plot.unfoldings, lambda k: wb.plot.growing_rank(k, (1,))):
         with pytest.raises(ValueError, match=r"this picture is of a kernel of shape .*, not \(6, 36\)"):
             draw(kernel.flatten(1))
     with pytest.raises(ValueError, match="too large for this picture"):
-        wb.plot_unfoldings(kernel)
+        wb.plot.unfoldings(kernel)
     with pytest.raises(ValueError, match="rank_out=7 does not fit"):
-        wb.plot_growing_rank(kernel, ranks=(7,))
+        wb.plot.growing_rank(kernel, ranks=(7,))
 
 
 def test_a_kernel_of_zeros_can_be_drawn():
-    wb.plot_kernel(torch.zeros(2, 2, 3, 3))._repr_png_()
-    wb.plot_growing_rank(torch.zeros(2, 2, 3, 3), ranks=(1,))._repr_png_()
-
-
-def test_a_picture_says_what_it_is_of(spectra):
-    data, metadata = wb.plot_energy(spectra["features.3"])._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG")
-    assert metadata["image/png"]["alt"] == (
-        "features.3. singular value against direction, strongest first. energy captured (%) against directions kept"
-    )
+    wb.plot.kernel(torch.zeros(2, 2, 3, 3))._repr_png_()
+    wb.plot.growing_rank(torch.zeros(2, 2, 3, 3), ranks=(1,))._repr_png_()

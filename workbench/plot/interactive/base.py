@@ -1,9 +1,9 @@
-"""What all interactive figures share: layout, axes, colours of a dark page, error bars and the empty figure.
+"""What all interactive figures share: layout, axes, traces, error bars, and the colours of a dark page.
 
 A figure is a dictionary {"data": [...], "layout": {...}} as plotly.js takes it; its values can be written as JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from workbench.network.scores import Score
@@ -23,79 +23,77 @@ from workbench.plot.colors import (
 )
 
 Figure: TypeAlias = dict[str, Any]
+Trace: TypeAlias = dict[str, Any]
 
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 DARK = {
-    BLUE: "#56B4E9",
-    ORANGE: "#E69F00",
-    GREEN: "#00A678",
-    VERMILLION: "#E8713A",
-    PURPLE: "#CC6FA8",
-    SKY: "#F0E442",
-    GREY: "#6B7986",
-    EDGE: "#8694A2",
-    SLATE: "#D5DCE3",
-    INK: "#E6EBF0",
-    GRID: "#303B46",
-    "white": "#1B232C",
-    VEILED_BLUE: "#315A74",
+    **{BLUE: "#56B4E9", ORANGE: "#E69F00", GREEN: "#00A678", VERMILLION: "#E8713A", PURPLE: "#CC6FA8", SKY: "#F0E442"},
+    **{GREY: "#6B7986", EDGE: "#8694A2", SLATE: "#D5DCE3", INK: "#E6EBF0", GRID: "#303B46"},
+    **{"white": "#1B232C", VEILED_BLUE: "#315A74"},
 }
 """Colour of a figure -> colour on a dark page; other colours stay as they are."""
 EMPTY_HEIGHT = 96
 """Height in pixels of a figure without content."""
-HOVER = "%{customdata}<extra></extra>"
-"""Hover template of traces whose texts are their custom data."""
+LAYOUT: dict[str, Any] = {
+    "autosize": True,
+    "font": FONT,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "margin": {"l": 58, "r": 16, "t": 34, "b": 46},
+    "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
+    "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": EDGE, "activecolor": INK},
+    "hoverlabel": {"font": FONT, "bgcolor": "white", "bordercolor": EDGE, "align": "left"},
+}
 
 
-def layout(height: int, **more: Any) -> dict[str, Any]:
-    """Return the layout that all figures share; `more` goes over it, dictionaries key by key."""
-    base: dict[str, Any] = {
-        "height": height,
-        "autosize": True,
-        "font": FONT,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 58, "r": 16, "t": 34, "b": 46},
-        "legend": {"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
-        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": EDGE, "activecolor": INK},
-        "hoverlabel": {"font": FONT, "bgcolor": "white", "bordercolor": EDGE, "align": "left"},
-    }
-    merged = {key: {**base[key], **more[key]} for key in ("margin", "legend") if key in more}
-    return base | more | merged
-
-
-def axis(title: str, **more: Any) -> dict[str, Any]:
-    """Return the settings that all axes share; `more` goes over them."""
-    return {
-        "title": {"text": title, "standoff": 8},
-        "gridcolor": GRID,
-        "zeroline": False,
-        "linecolor": GREY,
-        "ticks": "outside",
-        "tickcolor": GREY,
-        **more,
-    }
+def figure(data: Sequence[Trace], height: int, **layout: Any) -> Figure:
+    """Return a figure with the common layout; `layout` goes over it, margin and legend key by key."""
+    merged = {key: {**LAYOUT[key], **layout[key]} for key in ("margin", "legend") if key in layout}
+    return {"data": list(data), "layout": LAYOUT | {"height": height} | layout | merged}
 
 
 def empty(text: str, height: int = EMPTY_HEIGHT) -> Figure:
     """Return a figure with a sentence in place of axes."""
     note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
-    hidden = {"visible": False}
-    return {"data": [], "layout": layout(height, annotations=[note], xaxis=hidden, yaxis=hidden)}
+    return figure([], height, annotations=[note], xaxis={"visible": False}, yaxis={"visible": False})
 
 
-def error_bars(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
-    """Return the 95 % intervals of top-1, in percent, as error bars."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [100 * (score.interval[1] - score.top1) for score in scores],
-        "arrayminus": [100 * (score.top1 - score.interval[0]) for score in scores],
-        "thickness": 1,
-        **look,
-    }
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """Return the settings that all axes share; `more` goes over them."""
+    lines = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}
+    return {"title": {"text": title, "standoff": 8}, **lines, **more}
 
 
-def pattern(shape: str) -> dict[str, Any]:
-    """Return the fill pattern of a bar, drawn over its colour; none for ""."""
-    return {"shape": shape, "fgcolor": INK, "size": 5, "solidity": 0.2, "fillmode": "overlay"}
+def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "lines", **more: Any) -> Trace:
+    """Return a trace of lines, markers or both."""
+    return {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **more}
+
+
+def bar(x: Iterable[Any], y: Iterable[Any], **more: Any) -> Trace:
+    """Return a trace of bars."""
+    return {"type": "bar", "x": list(x), "y": list(y), **more}
+
+
+def hover(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the part of a trace that shows one text for each of its points."""
+    return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
+
+
+def error_bars(y: Sequence[float], low: Sequence[float], high: Sequence[float], **look: Any) -> dict[str, Any]:
+    """Return error bars from `low` to `high`."""
+    above = [end - value for value, end in zip(y, high, strict=True)]
+    below = [value - end for value, end in zip(y, low, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, **look}
+
+
+def percent(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
+    """Return the part of a trace that has top-1 in percent, with its 95 % interval."""
+    top1 = [100 * score.top1 for score in scores]
+    low, high = ([100 * score.interval[i] for score in scores] for i in (0, 1))
+    return {"y": top1, "error_y": error_bars(top1, low, high, **look)}
+
+
+def filled(color: str, pattern: str) -> dict[str, Any]:
+    """Return the fill of bars: a colour, and a pattern over it, "" for none."""
+    over = {"shape": pattern, "fgcolor": INK, "size": 5, "solidity": 0.2, "fillmode": "overlay"}
+    return {"color": color, "pattern": over}

@@ -2,7 +2,7 @@
 
 from workbench.plan.plan import Plan
 from workbench.plot.colors import BLUE, GREY, HATCH, VERMILLION
-from workbench.plot.interactive.base import HOVER, Figure, axis, layout
+from workbench.plot.interactive.base import Figure, axis, bar, figure, hover, scatter
 from workbench.tables import count, times
 
 MEASURES = {"macs": "MACs per image", "weights": "weights"}
@@ -20,46 +20,39 @@ def layer_costs(plan: Plan | None, selected: str = "", measure: str = "macs") ->
     measure : "macs" or "weights".
     """
     parts = list(plan or ())
-    numbers = list(range(1, len(parts) + 1))
-    names = [part.name for part in parts]
+    numbers, names = list(range(1, len(parts) + 1)), [part.name for part in parts]
     before = [getattr(part.layer.cost, measure) for part in parts]
     after = [getattr(part.cost, measure) for part in parts]
-    hovers = [
+    texts = [
         f"{name}<br>{count(old)} → {count(new)} {MEASURES[measure]}"
         + (f" ({times(old / new)} fewer)" if 0 < new < old else "")
         for name, old, new in zip(names, before, after, strict=True)
     ]
-    at = [names.index(selected)] if selected in names else []
     top = 1.06 * max(before, default=1)
-    common = {"hovertemplate": HOVER}
-    bars = {"type": "bar", "x": numbers, "customdata": hovers, "ids": names, **common}
+    each = {**hover(texts), "ids": names}
     behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
-    mark = {
-        "type": "scatter",
-        "name": "picked layer",
-        "mode": "markers",
-        "x": [numbers[i] for i in at],
-        "y": [max(before[i], after[i]) + 0.05 * top for i in at],
-        "customdata": [hovers[i] for i in at],
-        "ids": [names[i] for i in at],
-        "marker": {"symbol": "triangle-down", "color": VERMILLION, "size": 11},
-        **common,
-    }
+    at = [i for i, name in enumerate(names) if name == selected]
+    marked = scatter([i + 1 for i in at], [max(before[i], after[i]) + 0.05 * top for i in at], "markers")
+    arrow = {"symbol": "triangle-down", "color": VERMILLION, "size": 11}
+    data = [
+        bar(numbers, before, name="original", width=0.86, marker=behind, **each),
+        bar(numbers, after, name="planned", width=0.5, marker={"color": BLUE}, **each),
+        {
+            **marked,
+            "name": "picked layer",
+            "marker": arrow,
+            **hover(texts[i] for i in at),
+            "ids": [names[i] for i in at],
+        },
+    ]
     named = len(parts) <= MAX_NAMED_LAYERS
-    across = axis("layer" if named else "layer, in the order of the table", showgrid=False, tickangle=0)
     ticks = {"tickvals": numbers, "ticktext": names} if named else {}
-    fixed = {"fixedrange": True}
-    return {
-        "data": [
-            {**bars, "name": "original", "y": before, "marker": behind, "width": 0.86},
-            {**bars, "name": "planned", "y": after, "marker": {"color": BLUE}, "width": 0.5},
-            mark,
-        ],
-        "layout": layout(
-            250,
-            barmode="overlay",
-            legend={"y": 1.02, "yanchor": "bottom"},
-            xaxis={**across, **ticks, **fixed, "range": [0.4, len(parts) + 0.6]},
-            yaxis=axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], **fixed),
-        ),
-    }
+    across = {"range": [0.4, len(parts) + 0.6], "showgrid": False, "tickangle": 0, "fixedrange": True, **ticks}
+    return figure(
+        data,
+        250,
+        barmode="overlay",
+        legend={"y": 1.02, "yanchor": "bottom"},
+        xaxis=axis("layer" if named else "layer, in the order of the table", **across),
+        yaxis=axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], fixedrange=True),
+    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from workbench.inspect.rank_curve import CurvePoint
 from workbench.plot.colors import BLUE, ORANGE
-from workbench.plot.interactive.base import Figure, axis, empty, error_bars, layout
+from workbench.plot.interactive.base import Figure, axis, empty, figure, percent, scatter
 
 
 def rank_curve(layer: str, points: Sequence[CurvePoint]) -> Figure:
@@ -13,38 +13,28 @@ def rank_curve(layer: str, points: Sequence[CurvePoint]) -> Figure:
     Parameters
     ----------
     layer : its name, for the title.
-    points : of :func:`workbench.inspect.rank_curve.rank_curve`; accuracy is left out where images have no labels.
+    points : of :func:`workbench.inspect.rank_curve.rank_curve`.
     """
     if not points:
         return empty("The curve appears here once a layer has been tried.")
-    ranks = [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points]
     common = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": [p.rank_out for p in points],
-        "customdata": ranks,
+        **scatter([p.rank_out for p in points], [], "lines+markers"),
+        "customdata": [f"ranks {p.rank_in} x {p.rank_out}" if p.rank_in else f"rank {p.rank_out}" for p in points],
         "hovertemplate": "%{customdata}<br>%{y:.1f} %<extra>%{fullData.name}</extra>",
     }
+    line = {"color": ORANGE, "dash": "dot", "width": 2}
+    agreement = [100 * p.agreement.top1 for p in points]
+    data = [{**common, "name": "same answer as the original", "y": agreement, "line": line}]
     scores = [p.accuracy for p in points if p.accuracy is not None]
-    accuracy = {
-        "name": "accuracy",
-        "y": [100 * score.top1 for score in scores],
-        "line": {"color": BLUE, "dash": "solid", "width": 2},
-        "error_y": error_bars(scores, color=BLUE, width=4),
-    }
-    agreement = {
-        "name": "same answer as the original",
-        "y": [100 * p.agreement.top1 for p in points],
-        "line": {"color": ORANGE, "dash": "dot", "width": 2},
-    }
-    return {
-        "data": [{**common, **trace} for trace in ([accuracy] if scores else []) + [agreement]],
-        "layout": layout(
-            300,
-            margin={"t": 30},
-            legend={"y": -0.25},
-            title={"text": f"only {layer} decomposed", "font": {"size": 13}},
-            xaxis=axis("output rank", rangemode="tozero"),
-            yaxis=axis(f"share of {points[0].agreement.n} images (%)", range=[0, 105]),
-        ),
-    }
+    if scores:
+        line = {"color": BLUE, "dash": "solid", "width": 2}
+        data.insert(0, {**common, "name": "accuracy", **percent(scores, color=BLUE, width=4), "line": line})
+    return figure(
+        data,
+        300,
+        margin={"t": 30},
+        legend={"y": -0.25},
+        title={"text": f"only {layer} decomposed", "font": {"size": 13}},
+        xaxis=axis("output rank", rangemode="tozero"),
+        yaxis=axis(f"share of {points[0].agreement.n} images (%)", range=[0, 105]),
+    )

@@ -1,15 +1,14 @@
 """Accuracy against MACs with the Pareto front, and the stages of one run as bars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
 
 from workbench.kernels.complexity import Cost
 from workbench.network.scores import Score
 from workbench.plan.plan import ratio
 from workbench.plot.colors import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION
-from workbench.plot.interactive.base import HOVER, Figure, axis, empty, error_bars, layout
+from workbench.plot.interactive.base import Figure, Trace, axis, bar, empty, figure, hover, percent, scatter
 from workbench.runs.run import Run, Stage, StageName, pareto_front
 
 STAGE_MARKS = {
@@ -43,18 +42,6 @@ class _Point:
         """In percent."""
         return 100 * self.score.top1
 
-    def hover(self, dense: Cost | None) -> str:
-        lines = [f"<b>{', '.join(filter(None, (self.run_label, self.stage.name)))}</b>"]
-        for split, score in self.stage.scores.items():
-            low, high = (100 * end for end in score.interval)
-            kind = "" if score.kind == "accuracy" else f"{score.kind} "
-            percent = f"{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f})"
-            lines.append(f"{split} {kind}{percent} of {score.n} images")
-        if self.cost and dense:
-            lines.append(f"{self.mega_macs:.3g} M multiply-adds (x{ratio(dense.macs, self.cost.macs):.2f} fewer)")
-            lines.append(f"{self.cost.weights:,} weights (x{ratio(dense.weights, self.cost.weights):.2f} fewer)")
-        return "<br>".join([*lines, *wrap(self.stage.note, 60)])
-
 
 def tradeoff(
     runs: Sequence[Run],
@@ -81,54 +68,31 @@ def tradeoff(
     scored = [*_original(original, dense), *(p for points in recovered for p in points)]
     if not scored:
         return empty("No accuracy without data that fit the network.", 560)
-    path: list[tuple[float | None, float | None]] = []
-    for points in recovered:
-        path += [*((p.mega_macs, p.top1) for p in points if p.stage.name != StageName.FROM_SCRATCH), (None, None)]
+    own = [[p for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in recovered]
+    path = [(p.mega_macs, p.top1) if p else (None, None) for points in own for p in (*points, None)]
     before = [points[-1] for run in earlier if (points := _points(run))]
     front = pareto_front([*scored, *before], cost=lambda p: p.mega_macs, score=lambda p: p.top1)
-    data = [
-        {
-            "mode": "lines",
-            "x": [x for x, _ in path],
-            "y": [y for _, y in path],
-            "line": {"color": EDGE, "width": 1.5, "dash": "dot"},
-            "hoverinfo": "skip",
-            "showlegend": False,
-        },
-        {
-            "name": "earlier runs",
-            **_markers(before, dense),
-            "marker": {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}},
-        },
-        *(
-            {
-                "name": name.value,
-                **_markers(found, dense),
-                "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}},
-                "error_y": error_bars([p.score for p in found], color=color, width=4),
-            }
-            for name, (symbol, color, size) in STAGE_MARKS.items()
-            if (found := [p for p in scored if p.stage.name == name])
-        ),
-        {
-            "name": "Pareto front",
-            "mode": "lines",
-            "x": [p.mega_macs for p in front],
-            "y": [p.top1 for p in front],
-            "line": {"color": GREEN, "width": 2, "shape": "hv"},
-            "hoverinfo": "skip",
-        },
-    ]
-    return {
-        "data": [{"type": "scatter", **trace} for trace in data],
-        "layout": layout(
-            560,
-            margin={"l": 82, "t": 14},
-            legend={"y": -0.12},
-            xaxis=axis("FLOPs (million multiply-adds per image)", rangemode="tozero"),
-            yaxis=axis(_score_title(scored, random_weights)),
-        ),
-    }
+    line = {"color": EDGE, "width": 1.5, "dash": "dot"}
+    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
+    stair = {"color": GREEN, "width": 2, "shape": "hv"}
+    data = [scatter(*_columns(path), line=line, hoverinfo="skip", showlegend=False)]
+    data.append({"name": "earlier runs", **_markers(before, dense), "marker": old})
+    for name, (symbol, color, size) in STAGE_MARKS.items():
+        found = [p for p in scored if p.stage.name == name]
+        if found:
+            marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
+            interval = percent([p.score for p in found], color=color, width=4)
+            data.append({"name": name.value, **_markers(found, dense), "marker": marker, **interval})
+    steps = _columns([(p.mega_macs, p.top1) for p in front])
+    data.append(scatter(*steps, name="Pareto front", line=stair, hoverinfo="skip"))
+    return figure(
+        data,
+        560,
+        margin={"l": 82, "t": 14},
+        legend={"y": -0.12},
+        xaxis=axis("FLOPs (million multiply-adds per image)", rangemode="tozero"),
+        yaxis=axis(_score_title(scored, random_weights)),
+    )
 
 
 def stages(
@@ -147,27 +111,18 @@ def stages(
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
-    bars = {
-        "type": "bar",
-        "width": 0.62,
-        "x": [f"{p.stage.name}<br><b>{p.top1:.1f} %</b>" for p in shown],  # below the bar, clear of the interval
-        "y": [p.top1 for p in shown],
-        "customdata": [p.hover(dense) for p in shown],
-        "hovertemplate": HOVER,
-        "marker": {"color": [STAGE_MARKS[p.stage.name][1] for p in shown]},
-        "error_y": error_bars([p.score for p in shown], color=EDGE, thickness=1.5, width=6),
-    }
+    x = [f"{p.stage.name}<br><b>{p.top1:.1f} %</b>" for p in shown]  # below the bar, clear of the interval
+    bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})
+    bars |= {**percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6), **hover(_texts(shown, dense))}
     room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
-    return {
-        "data": [bars],
-        "layout": layout(
-            232,
-            margin={"l": 74, "t": 10, "b": 44},
-            showlegend=False,
-            xaxis=axis("", showgrid=False, type="category", ticks="", range=room),
-            yaxis=axis(_score_title(shown, random_weights), rangemode="tozero", range=[0, 105]),
-        ),
-    }
+    return figure(
+        [bars],
+        232,
+        margin={"l": 74, "t": 10, "b": 44},
+        showlegend=False,
+        xaxis=axis("", showgrid=False, type="category", ticks="", range=room),
+        yaxis=axis(_score_title(shown, random_weights), rangemode="tozero", range=[0, 105]),
+    )
 
 
 def _dense(runs: Sequence[Run]) -> Cost | None:
@@ -188,14 +143,28 @@ def _points(run: Run) -> list[_Point]:
     return sorted(points, key=lambda point: point.stage.name != StageName.FROM_SCRATCH)
 
 
-def _markers(points: Sequence[_Point], dense: Cost | None) -> dict[str, Any]:
-    return {
-        "mode": "markers",
-        "x": [p.mega_macs for p in points],
-        "y": [p.top1 for p in points],
-        "customdata": [p.hover(dense) for p in points],
-        "hovertemplate": HOVER,
-    }
+def _markers(points: Sequence[_Point], dense: Cost | None) -> Trace:
+    places = _columns([(p.mega_macs, p.top1) for p in points])
+    return {**scatter(*places, "markers"), **hover(_texts(points, dense))}
+
+
+def _columns(points: Sequence[tuple[float | None, float | None]]) -> tuple[list[float | None], list[float | None]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _texts(points: Sequence[_Point], dense: Cost | None) -> Iterator[str]:
+    for point in points:
+        lines = [f"<b>{', '.join(filter(None, (point.run_label, point.stage.name)))}</b>"]
+        for split, score in point.stage.scores.items():
+            low, high = (100 * end for end in score.interval)
+            kind = "" if score.kind == "accuracy" else f"{score.kind} "
+            share = f"{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f})"
+            lines.append(f"{split} {kind}{share} of {score.n} images")
+        if point.cost and dense:
+            macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
+            lines.append(f"{point.mega_macs:.3g} M multiply-adds (x{macs:.2f} fewer)")
+            lines.append(f"{point.cost.weights:,} weights (x{weights:.2f} fewer)")
+        yield "<br>".join([*lines, *wrap(point.stage.note, 60)])
 
 
 def _score_title(points: Sequence[_Point], random_weights: bool) -> str:

@@ -5,7 +5,7 @@ from math import isfinite
 
 from workbench.network.scores import Score
 from workbench.plot.colors import BLUE, ORANGE
-from workbench.plot.interactive.base import Figure, axis, empty, error_bars, layout
+from workbench.plot.interactive.base import Figure, axis, empty, figure, percent, scatter
 from workbench.recover.checkpoint import Epoch
 
 MAX_ERROR_BARS = 30
@@ -23,45 +23,34 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
     """
     if not epochs:
         return empty("The curve appears here while the network is fine-tuned.")
-    points = [(e.epoch, e.validation) for e in epochs if e.validation is not None]
+    points = [(epoch.epoch, epoch.validation) for epoch in epochs if epoch.validation is not None]
     if before is not None and epochs[0].epoch > 0:
         points.insert(0, (0, before))
-    scores = [score for _, score in points]
-    losses = [(e.epoch, e.loss) for e in epochs if isfinite(e.loss)]
-    color = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
+    losses = [(epoch.epoch, epoch.loss) for epoch in epochs if isfinite(epoch.loss)]
     accuracy = {
-        "type": "scatter",
-        "name": "validation accuracy",
-        "mode": "lines+markers",
-        "x": [x for x, _ in points],
-        "y": [100 * score.top1 for score in scores],
+        **scatter([x for x, _ in points], [], "lines+markers", name="validation accuracy"),
+        **percent([score for _, score in points], width=3),
         "line": {"color": BLUE, "width": 2.5},
         "marker": {"size": 7},
         "hovertemplate": "epoch %{x}<br>validation accuracy %{y:.2f} %<extra></extra>",
-        "error_y": error_bars(scores, color=color, width=3),
     }
+    accuracy["error_y"]["color"] = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
     loss = {
-        "type": "scatter",
-        "name": "training loss (right axis)",
-        "mode": "lines+markers",
-        "x": [x for x, _ in losses],
-        "y": [y for _, y in losses],
+        **scatter([x for x, _ in losses], [y for _, y in losses], "lines+markers", name="training loss (right axis)"),
         "yaxis": "y2",
         "line": {"color": ORANGE, "width": 1.5, "dash": "dot"},
         "marker": {"size": 6, "symbol": "diamond"},
         "hovertemplate": "epoch %{x}<br>training loss %{y:.4f}<extra></extra>",
     }
-    count = f"<br>of {scores[-1].n} images" if scores else ""
+    count = f"<br>of {points[-1][1].n} images" if points else ""
     step = {"dtick": 1} if len(epochs) <= MAX_NUMBERED_EPOCHS else {}
-    second = {"overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
-    return {
-        "data": [accuracy, loss],
-        "layout": layout(
-            330,
-            margin={"l": 74, "r": 64, "t": 12},
-            legend={"y": -0.2},
-            xaxis=axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **step),
-            yaxis=axis(f"validation accuracy (%){count}"),
-            yaxis2=axis("training loss", showgrid=False, rangemode="tozero", anchor="x", **second),
-        ),
-    }
+    right = {"anchor": "x", "overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
+    return figure(
+        [accuracy, loss],
+        330,
+        margin={"l": 74, "r": 64, "t": 12},
+        legend={"y": -0.2},
+        xaxis=axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **step),
+        yaxis=axis(f"validation accuracy (%){count}"),
+        yaxis2=axis("training loss", rangemode="tozero", showgrid=False, **right),
+    )
