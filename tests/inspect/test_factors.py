@@ -22,7 +22,6 @@ def test_the_numbers_are_the_plans(spectra, plan):
     shown = Factors.of(spectra["features.3"])
     assert (shown.rank_in, shown.rank_out) == (part.rank_in, part.rank_out) == (14, 16)
     assert shown.cost == part.cost
-    assert shown.dense == part.layer.cost
     assert shown.error == part.error
     assert sum(shown.shares("macs")) == pytest.approx(1 / part.macs_ratio)
     assert shown.compared("weights") == "18.5 k → 3.55 k (x5.21 fewer)"
