@@ -59,7 +59,7 @@ def test_neither_network_is_changed(little, data):
 
 
 def test_batches_and_splits_say_the_same(little, data):
-    network, smaller = little
+    _, smaller = little
     images = data.train.images[:40]
     states = [
         calibrate(smaller, given).model.state_dict() for given in (unlabelled(data.train, 40), images, iter([images]))
@@ -189,7 +189,7 @@ def test_a_model_that_cannot_be_traced_is_run_whole(mixed, generator):
 
 
 def test_activations_beyond_the_memory_are_computed_again(little, data, monkeypatch):
-    network, smaller = little
+    _, smaller = little
     images = data.train.images[:40]
     enough = calibrate(smaller, images.split(10)).model.state_dict()
     monkeypatch.setattr(activations, "MAX_HELD_BYTES", 0)

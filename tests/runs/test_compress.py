@@ -36,7 +36,7 @@ def test_gentler_plans_with_their_own_settings_until_it_is_enough(network, spect
     hard = wb.budget_plan(spectra, 12)
     few = replace(without(data, "train"), validation=data.validation)
     run = wb.compress(
-        network, few, max_drop=0.0, plan=hard, settings={"macs_ratio": 12}, on_stage=stages.append, store=store
+        network, few, max_drop=-1.0, plan=hard, settings={"macs_ratio": 12}, on_stage=stages.append, store=store
     )
     tried = plans_tried(stages)
     assert len(tried) > 1

@@ -58,15 +58,11 @@ def export(
 ) -> Exported:
     """Write a network to a file, run the file, and compare it with PyTorch.
 
-    The suffix of the path chooses the format:
-
-    - ``.onnx`` for ONNX Runtime, browsers and other tools;
-    - ``.pte`` for phones: ExecuTorch, lowered to XNNPACK;
-    - ``.zip`` for PyTorch without the workbench: plan, parameters and a loader of ten lines; compressed networks only.
-
-    The file takes one input at a time, after the network's preprocessing. It describes itself: name, classes, input
-    shape, preprocessing, where the weights are from and how they were compressed. ONNX has this in ``metadata_props``
-    (lists and tables as JSON), ExecuTorch as the JSON text that its method "metadata" returns.
+    The suffix chooses the format: ``.onnx``; ``.pte`` for phones (ExecuTorch, lowered to XNNPACK); ``.zip`` for PyTorch
+    without the workbench (plan, parameters and a loader of ten lines), for compressed networks. The file takes one input
+    at a time, after the network's preprocessing. It describes itself: name, classes, input shape, preprocessing, where
+    the weights are from and how they were compressed. ONNX has this in ``metadata_props`` (lists and tables as JSON),
+    ExecuTorch as the JSON text that its method "metadata" returns.
 
     Parameters
     ----------
@@ -78,9 +74,9 @@ def export(
 
     Raises
     ------
-    ExportError : a ValueError, if the suffix is another, the library of the format is not installed, the network cannot
-        be translated, the file cannot be written, or it does not compute the same: relative error above 1e-4, or
-        another answer. No file is left then.
+    ExportError : a ValueError, if the suffix is another, the format's library is not installed, the network cannot be
+        translated, the file cannot be written, or it computes something else: relative error above 1e-4, or another
+        answer. No file is left then.
     """
     expect_network(network)
     path = Path(path)

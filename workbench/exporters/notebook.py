@@ -14,16 +14,12 @@ from workbench.runs.run import Run, StageName
 def notebook(run: Run, path: str | Path) -> Path:
     """Write a notebook that loads the original and the data, applies the run's plan, recovers and scores.
 
-    Networks and data are loaded by the names that the run has; for those of the user's own, the calls are to be given
-    their files. Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
-
-    Parameters
-    ----------
-    path : of the ``.ipynb`` file.
+    Network and data are loaded by their names in the run; those of the user's own need their files as arguments.
+    Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
 
     Returns
     -------
-    The path.
+    The path of the ``.ipynb`` file.
     """
     from nbformat import v4, writes
 
@@ -54,7 +50,7 @@ def _steps(run: Run) -> list[tuple[str, str]]:
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
         StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
-        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
+        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, teacher=network, on_epoch=print)",
     }
     score = "split = data.test if len(data.test) else data.validation"
     score += '\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
@@ -79,4 +75,4 @@ def _scores(run: Run) -> str:
 
 def _inline(text: str) -> str:
     """A text as inline code of Markdown, which holds no HTML and no links."""
-    return f"`{text.replace('`', ' ')}`" if text else ""
+    return f"`{' '.join(text.replace('`', ' ').split())}`"

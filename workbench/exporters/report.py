@@ -51,10 +51,6 @@ def report(
     spectra : of the original, for its singular values; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
-
-    Returns
-    -------
-    The path.
     """
     spectra = spectra if spectra is not None else run.plan.spectra
     parts = [_head(run), _cards(run), _done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
@@ -153,8 +149,8 @@ def _scores(run: Run) -> str:
         "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
         "test images are for the final score."
     )
-    drawn = _figure(figures.scores(run.stages))
-    return _section("Scores", _paragraph(text), drawn, _scrolling(html_table(headers, rows, left=(0, 1, 2, 8))))
+    table = _scrolling(html_table(headers, rows, left=(0, 1, 2, 8)))
+    return _section("Scores", _paragraph(text), figures.scores(run.stages), table)
 
 
 def _pictures(pictures: Gallery | None) -> str:
@@ -179,7 +175,7 @@ def _picture(picture: Picture) -> str:
     data = base64.b64encode(content.getvalue()).decode()
     caption = "<br>".join(map(escape, lines))
     image = f'<img alt="{escape(picture.name)}" src="data:image/png;base64,{data}">'
-    return _figure(f"{image}<figcaption>{caption}</figcaption>")
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _speed(run: Run) -> str:
@@ -204,8 +200,8 @@ def _speed(run: Run) -> str:
 def _energy(run: Run) -> str:
     for entry, before, after in _measured(run, "energy", "mj"):
         kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
-        text = "This is an estimate, not a measurement: nothing on the machine counted joules."
-        text = "Measured by the machine's own counters." if kind == "measured" else text
+        measured, estimated = "Measured by the machine's own counters.", "This is an estimate, not a measurement."
+        text = measured if kind == "measured" else estimated
         values = {"original": before, "compressed": after}
         rows = [[name, f"{quantity(value / 1e3, 'J')} ({kind})"] for name, value in values.items()]
         table = html_table(("network", "energy of one image"), rows)
@@ -217,7 +213,7 @@ def _layers(run: Run) -> str:
     number = figures.MAX_LAYERS
     text = f"The {number} layers that cost most are drawn; all are in the tables." if len(run.plan) > number else ""
     tables = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
-    return _section("Layer by layer", _paragraph(text), _figure(figures.layer_costs(run.plan)), *tables)
+    return _section("Layer by layer", _paragraph(text), figures.layer_costs(run.plan), *tables)
 
 
 def _redundancy(run: Run, spectra: Spectra | None) -> str:
@@ -227,7 +223,7 @@ def _redundancy(run: Run, spectra: Spectra | None) -> str:
         "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
         "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
     )
-    return _section("What was redundant", _paragraph(text), _figure(figures.spectra(spectra, run.plan)))
+    return _section("What was redundant", _paragraph(text), figures.spectra(spectra, run.plan))
 
 
 def _files(exports: Sequence[Exported]) -> str:
@@ -261,10 +257,6 @@ def _section(title: str, *parts: str) -> str:
 
 def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>" if text else ""
-
-
-def _figure(content: str) -> str:
-    return f"<figure>{content}</figure>"
 
 
 def _scrolling(table: str) -> str:

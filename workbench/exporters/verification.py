@@ -48,14 +48,7 @@ class Verification:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Inputs, and the network's outputs for them on the CPU.
-
-    Attributes
-    ----------
-    inputs : batches of one or more.
-    outputs : (n, classes, ...).
-    name : what the inputs are.
-    """
+    """Batches of inputs, the network's outputs (n, classes, ...) for them on the CPU, and what the inputs are."""
 
     inputs: list[Tensor]
     outputs: Tensor
@@ -67,12 +60,7 @@ class Reference:
         return self.inputs[0][:1]
 
     def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
-        """Run the same inputs one at a time, and compare the outputs.
-
-        Parameters
-        ----------
-        run : a batch of one input -> its outputs.
-        progress : called before each input; raising `Cancelled` ends the comparison.
+        """Run the same inputs in batches of one, and compare the outputs.
 
         Raises
         ------

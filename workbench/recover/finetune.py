@@ -29,6 +29,8 @@ __all__ = ["Epoch", "finetune"]
 log = logging.getLogger(__name__)
 N = TypeVar("N", bound=Network)
 
+FITTED_CLIP_NORM = 1.0
+"""Largest length of a gradient where batch norms keep their statistics and the recipe says none."""
 HELD_OUT_SHARE = 0.1
 """Share of the training images that is held out to choose by, where the data have no validation images."""
 
@@ -82,7 +84,8 @@ def finetune(
     expect_network(network)
     recipe = Recipe.of(**settings) if recipe is None else replace(recipe, **settings)
     if recipe.batch_norm == "auto":
-        recipe = replace(recipe, batch_norm="frozen" if network.fitted else "train")
+        frozen = {"batch_norm": "frozen", "clip_norm": recipe.clip_norm or FITTED_CLIP_NORM}
+        recipe = replace(recipe, **(frozen if network.fitted else {"batch_norm": "train"}))
     train, validation = _splits(data)
     if teacher is None and not (train.labelled and validation.labelled):
         teacher = network.original

@@ -33,8 +33,8 @@ class Recipe:
         from the teacher. Images without a label have the divergence alone.
     temperature : what the logits of both are divided by before that divergence is taken.
     batch_norm : "train" (statistics of each batch, as usual), "frozen" (the network's running ones, which stay), or
-        "auto": frozen where the network was calibrated or distilled, whose layers are fitted to the running statistics
-        (a calibrated ResNet fell from 95.6 to 53.5 % in one epoch of training by each batch's), else "train".
+        "auto": frozen, and gradients clipped to length 1, where the network was calibrated or distilled. Its layers are
+        fitted to the running statistics: a calibrated ResNet fell from 95.6 to 53.5 % in one epoch of "train".
     flip : whether images are mirrored left to right at random.
     shift : pixels by which images are moved at random, at most, in both directions; black comes in.
     mixed_precision : on a GPU, bfloat16 (float16 on old ones) where that is safe; nothing changes on a CPU.
