@@ -52,20 +52,13 @@ def measure_times(
 
     Parameters
     ----------
-    network, spectra : the original, and which of its layers can be factorised.
-    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`. Those that translate a network first take a second
-        for each of the some hundred parts.
-    threads, batch, channels_last : as the network will be run.
-    progress : called with (share done, layer name); if it raises, so does this function.
+    runtime, threads, batch, channels_last, progress : as for :func:`~workbench.measure.latency.latency`. A runtime that
+        translates networks takes a second for each of the some hundred parts.
 
     Returns
     -------
     NetworkTimes for :func:`~workbench.plan.budget.budget_plan`. If another process of the workbench computed
     meanwhile, they say so in `disturbed`, and are not kept.
-
-    Raises
-    ------
-    AbsentRuntimeError : if the runtime is not here, with the way to get it.
     """
     expect_network(network)
     inputs = image_batch(network, batch)

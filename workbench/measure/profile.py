@@ -5,7 +5,6 @@ processor waits for memory.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -36,24 +35,15 @@ OTHER = "everything else"
 
 @dataclass(frozen=True)
 class Group:
-    """Costs and time of one or several parts of a network in one pass.
-
-    Attributes
-    ----------
-    macs : multiply-adds, of all inputs of the batch.
-    moved : bytes, each weight, input and output once: see :func:`~workbench.kernels.complexity.bytes_moved`.
-    """
+    """Multiply-adds, bytes moved (each weight, input and output once) and seconds of parts of a network in one pass."""
 
     name: str
     macs: int
     moved: int
     seconds: float
 
-    @classmethod
-    def of(cls, name: str, groups: Sequence["Group"], other: float = 0.0) -> "Group":
-        """Return the sum of several groups, and of seconds in which something else was done."""
-        seconds = sum(group.seconds for group in groups) + other
-        return Group(name, sum(group.macs for group in groups), sum(group.moved for group in groups), seconds)
+    def __add__(self, other: "Group") -> "Group":
+        return Group(self.name, self.macs + other.macs, self.moved + other.moved, self.seconds + other.seconds)
 
     @property
     def intensity(self) -> float:
@@ -86,11 +76,10 @@ class Part(Group):
 
 @dataclass(frozen=True, repr=False)
 class NetworkProfile(Table):
-    """Where the time of one network goes. Prints as a table of its parts.
+    """Where the time of one network goes: its convolutions and linear layers in the order of their first call.
 
     Attributes
     ----------
-    parts : one for each convolution and linear layer that was called, in the order of their first call.
     other : seconds of everything else.
     number_bytes : bytes of a number.
     """
@@ -106,7 +95,7 @@ class NetworkProfile(Table):
     @property
     def total(self) -> Group:
         """The whole pass; MACs are those of the parts."""
-        return Group.of("total", self.parts, self.other)
+        return sum(self.parts, Group("total", 0, 0, self.other))
 
     @property
     def seconds(self) -> float:
@@ -115,8 +104,11 @@ class NetworkProfile(Table):
 
     def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
         """Return sums over the parts of each layer of the original network, or of each kind."""
-        names = dict.fromkeys(getattr(part, by) for part in self.parts)
-        return {name: Group.of(name, [part for part in self.parts if getattr(part, by) == name]) for name in names}
+        found: dict[str, Group] = {}
+        for part in self.parts:
+            name = getattr(part, by)
+            found[name] = found.get(name, Group(name, 0, 0, 0.0)) + part
+        return found
 
     @property
     def rows(self) -> list[list[str]]:
@@ -136,9 +128,7 @@ def _costs(group: Group) -> list[str]:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Table):
-    """Where the time of an original network and of its compressed network goes, measured in turns.
-
-    Prints as a table with one row for each layer; `original` and `compressed` have the table of each factor.
+    """Where the time of an original and its compressed network goes, layer by layer; of each factor in `compressed`.
 
     Attributes
     ----------
@@ -202,11 +192,8 @@ def profile(
 
     Parameters
     ----------
-    batch : inputs of one pass.
-    threads : of PyTorch.
-    channels_last : whether weights and inputs lie in memory with the channels last.
+    batch, threads, channels_last, progress : as for :func:`~workbench.measure.latency.latency`.
     repeats : timed passes; seconds are medians over them, of each layer and of each stretch between two.
-    progress : called before each pass; if it raises, so does this function.
 
     Raises
     ------
@@ -269,10 +256,7 @@ class _Passes:
         self.seconds.append([after - before for before, after in pairwise(self.stamps)])
 
     def result(self) -> NetworkProfile:
-        """Return every layer with its median, and what is left of a pass.
-
-        The medians are those of each stretch, so that a disturbed stretch does not spoil a whole pass.
-        """
+        """Return the sums of the medians of each stretch: a disturbed stretch does not spoil a whole pass."""
         spent = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
         for name, seconds in zip(self.stretches, zip(*self.seconds[WARM_UP_PASSES:], strict=True), strict=True):
             spent[name] += median(seconds)
