@@ -134,17 +134,8 @@ def _scores(run: Run) -> str:
             rows.append([stage.name, split, score.kind, *numbers, stage.note])
     if not rows:
         return _section("Scores", _paragraph("This run was not scored."))
-    headers = (
-        "stage",
-        "images",
-        "score",
-        "top-1 %",
-        "95 % interval",
-        "top-5 %",
-        "95 % interval",
-        "n",
-        "how it was made",
-    )
+    intervals = ("top-1 %", "95 % interval", "top-5 %", "95 % interval")
+    headers = ("stage", "images", "score", *intervals, "n", "how it was made")
     text = (
         "Accuracy: per cent of the images whose true class is the network's first answer, or among its first five. "
         "Agreement: the same with the original's answer for the true class. The interval says where it would lie on as "
