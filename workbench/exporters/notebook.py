@@ -1,5 +1,6 @@
 """Write a run as a notebook that makes the compressed network again, step by step."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,19 @@ def notebook(run: Run, path: str | Path) -> Path:
     -------
     The path of the ``.ipynb`` file.
     """
-    from nbformat import v4, writes
-
-    cells = [v4.new_markdown_cell(_title(run))]
+    cells = [_cell(0, "markdown", _title(run))]
     for text, code in _steps(run):
-        cells += [v4.new_markdown_cell(text), v4.new_code_cell(code)]
-    for i, cell in enumerate(cells):
-        cell.id = f"cell-{i}"  # the same file for the same run
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    write_atomically(path, (writes(v4.new_notebook(cells=cells, metadata=kernel)) + "\n").encode())
+        cells.append(_cell(len(cells), "markdown", text))
+        cells.append(_cell(len(cells), "code", code, execution_count=None, outputs=[]))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return Path(path)
+
+
+def _cell(number: int, kind: str, source: str, **more: Any) -> dict[str, Any]:
+    lines = source.splitlines(keepends=True)
+    return {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines, **more}
 
 
 def _title(run: Run) -> str:

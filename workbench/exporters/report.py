@@ -22,14 +22,6 @@ from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-STAGES = {
-    StageName.ORIGINAL: "the network as it was given",
-    StageName.DECOMPOSED: "its layers replaced by their factors, nothing trained yet",
-    StageName.CALIBRATED: "each layer refitted to the original's outputs on images without labels",
-    StageName.DISTILLED: "trained on the original's answers, without labels",
-    StageName.FINE_TUNED: "trained on labelled images",
-    StageName.FROM_SCRATCH: "the same small layers trained from random weights, for comparison",
-}
 
 
 def report(
@@ -73,9 +65,9 @@ def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], f
     found = []
     for entry in given if isinstance(given, list | tuple) else [given]:
         if isinstance(entry, Mapping):
-            before, after = entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")
-            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in (before, after)):
-                found.append((entry, before, after))
+            pair: list[Any] = [entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")]
+            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in pair):
+                found.append((entry, float(pair[0]), float(pair[1])))
     return found
 
 
@@ -108,7 +100,7 @@ def _cards(run: Run) -> str:
         more = f"; original: {before.top1:.2%}" if before else ""
         cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
     if timed := _measured(run, "latency", "ms"):
-        dense_ms, small_ms = (min(row[i] for row in timed) for i in (1, 2))
+        dense_ms, small_ms = min(row[1] for row in timed), min(row[2] for row in timed)
         words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
         share = dense_ms / small_ms / plan.macs_ratio
         cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
@@ -139,10 +131,11 @@ def _scores(run: Run) -> str:
         for split, score in stage.scores.items():
             first, fifth = (f"{100 * a:.1f} to {100 * b:.1f}" for a, b in (score.interval, score.top5_interval))
             numbers = (f"{100 * score.top1:.2f}", first, f"{100 * score.top5:.2f}", fifth, str(score.n))
-            rows.append([stage.name, split, score.kind, *numbers, STAGES.get(stage.name, "")])
+            rows.append([stage.name, split, score.kind, *numbers, stage.note])
     if not rows:
         return _section("Scores", _paragraph("This run was not scored."))
-    headers = ("stage", "images", "score", "top-1 %", "95 % interval", "top-5 %", "95 % interval", "n", "what it is")
+    intervals = ("top-1 %", "95 % interval", "top-5 %", "95 % interval")
+    headers = ("stage", "images", "score", *intervals, "n", "how it was made")
     text = (
         "Accuracy: per cent of the images whose true class is the network's first answer, or among its first five. "
         "Agreement: the same with the original's answer for the true class. The interval says where it would lie on as "

@@ -3,7 +3,7 @@
 Colours are Okabe and Ito's; shape or position says the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from workbench.plan.plan import LayerPlan, Plan
@@ -26,13 +26,8 @@ def scores(stages: Sequence[Stage]) -> str:
     rows = []
     for label, score in found:
         low, high, top = ((value - start) / span for value in (*score.interval, score.top1))
-        rows.append(
-            (
-                label,
-                [_bar(low, high, 4, GREY), f'<circle cx="{_x(top):.1f}" cy="0" r="5" fill="{BLUE}"/>'],
-                f"{score.top1:.2%}",
-            )
-        )
+        shapes = [_bar(low, high, 4, GREY), f'<circle cx="{_x(top):.1f}" cy="0" r="5" fill="{BLUE}"/>']
+        rows.append((label, shapes, f"{score.top1:.2%}"))
     return _rows("Top-1 of each stage: the score on its 95 % interval", rows)
 
 
@@ -65,11 +60,10 @@ def spectra(found: Spectra, plan: Plan) -> str:
     return _svg("Singular values of the layers that cost most: kept ones in blue", height, "".join(panels))
 
 
-def largest_layers(plan: Iterable[LayerPlan], number: int) -> list[LayerPlan]:
+def largest_layers(plan: Plan | list[LayerPlan], number: int) -> list[LayerPlan]:
     """Return the layers with the most MACs, in their order in the plan."""
-    parts = list(plan)
-    largest = sorted(parts, key=lambda part: -part.layer.cost.macs)[:number]
-    return [part for part in parts if part in largest]
+    largest = sorted(plan, key=lambda part: -part.layer.cost.macs)[:number]
+    return [part for part in plan if part in largest]
 
 
 def _rows(title: str, rows: Sequence[tuple[str, Sequence[str], str]]) -> str:

@@ -26,9 +26,8 @@ class Verification:
     Attributes
     ----------
     max_error : largest difference of two outputs, divided by the largest output.
-    agreement : share of the inputs with the same first answer, 0 to 1.
-    n : number of inputs.
-    inputs : what they were: the name of the split, "images" or "random inputs".
+    agreement : share of the `n` inputs with the same first answer, 0 to 1.
+    inputs : the name of the split, "images" or "random inputs".
     """
 
     max_error: float
@@ -56,7 +55,7 @@ class Reference:
 
     @property
     def example(self) -> Tensor:
-        """The first input, a batch of one."""
+        """The first input, as a batch of one."""
         return self.inputs[0][:1]
 
     def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
