@@ -1,112 +1,116 @@
-"""Download one file with progress and a checksum: the whole file, or none."""
+"""One file from the network: in pieces, with progress, and whole or not at all."""
 
 import hashlib
 import os
+import socket
 import tempfile
+from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
-from workbench.files import move_durably
-from workbench.progress import Progress, reporter
+PIECE = 2**18
+TIMEOUT = 20.0
+"""Seconds without a byte after which a server counts as gone."""
 
-CHUNK_BYTES = 2**18
-TIMEOUT_S = 20.0
-"""Seconds without a byte after which a download fails."""
-
-MAX_DOWNLOAD_BYTES = 8 * 2**30
+LARGEST = 8 * 2**30
+"""Bytes that are accepted at most."""
 
 
 class DownloadError(OSError):
-    """A file that cannot be downloaded; the sentence says why."""
+    """A file that did not come, or not as it should be; the sentence says why."""
 
 
-def checksum_of(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hexadecimal digest of a file; "" if there is no such file."""
+def is_whole(path: Path, checksum: str, algorithm: str = "sha256") -> bool:
+    """Whether a file is there and its checksum begins with the given digits (any, if there are none)."""
     if not path.is_file():
-        return ""
+        return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest().startswith(checksum)
 
 
 def fetch(
-    url: str, target: Path, *, checksum: str = "", algorithm: str = "sha256", progress: Progress | bool | None = None
+    url: str,
+    target: Path,
+    *,
+    checksum: str = "",
+    algorithm: str = "sha256",
+    progress: Callable[[float, str], None] | None = None,
 ) -> Path:
-    """Download a file beside its target, compare its checksum, then rename it to the target.
+    """Download a file next to its target under another name, compare its checksum, then rename it.
 
     Parameters
     ----------
     url : http or https.
-    target : path of the file; its folder is made. An older file there is replaced only by a whole one.
+    target : where it is to be; its folder is made. A file of that name is replaced only by a whole one.
     checksum : first digits of the `algorithm`'s hexadecimal digest; "" if it is not known.
-    progress : called after every chunk; raising `Cancelled` ends the download and leaves nothing of it.
+    progress : called with (share done, what) after every piece; what it raises ends the download, and nothing of it
+        stays.
 
     Raises
     ------
-    DownloadError : if there is no network, the server refuses, breaks off, or sends another file.
-    ValueError : if the address is none of the web.
+    DownloadError : if there is no network, the server refuses, breaks off, or sends something else.
+    ValueError : on another kind of address.
     """
-    import pooch  # takes a quarter of a second, and most sessions download nothing
-
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"{url} is no address of the web")
-    bar = _ProgressBar(target.name, reporter(progress))
-    download = pooch.HTTPDownloader(bar, CHUNK_BYTES, timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"})
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise DownloadError(f"{target.parent} cannot be written to: {error.strerror or error}") from None
+    temporary = Path(name)
     try:
-        download(url, str(temporary), None)
-        found = checksum_of(temporary, algorithm)
+        with os.fdopen(descriptor, "wb") as file:
+            found = _receive(url, file, target.name, algorithm, progress)
         if not found.startswith(checksum):
             raise DownloadError(f"{target.name} is damaged or another file: its {algorithm} is {found[:12]}...")
-        temporary.chmod(0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        move_durably(temporary, target)
-    except DownloadError:
-        raise
-    except OSError as error:  # requests' errors are OSErrors, too
-        what = f"broke off after {_size(bar.done)}" if bar.done else "cannot be downloaded"
-        raise DownloadError(f"{target.name} {what}: {_reason(error)}") from None
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
-class _ProgressBar:
-    """Progress of a download, in the form that pooch calls."""
+def _receive(
+    url: str, file: IO[bytes], name: str, algorithm: str, progress: Callable[[float, str], None] | None
+) -> str:
+    """Write what comes, and return its digest; what `progress` raises is not mistaken for the network's failure."""
+    digest, done = hashlib.new(algorithm, usedforsecurity=False), 0
+    try:
+        response = urlopen(Request(url, headers={"User-Agent": "workbench"}), timeout=TIMEOUT)  # noqa: S310 - see fetch
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f"{name} cannot be downloaded: {_why(error)}") from None
+    with response:
+        size = int(response.headers.get("Content-Length") or 0)
+        while True:
+            try:
+                piece = response.read(PIECE)
+                file.write(piece)
+            except (OSError, HTTPException) as error:
+                raise DownloadError(f"{name} broke off after {_size(done)}: {_why(error)}") from None
+            if not piece:
+                break
+            digest.update(piece)
+            done += len(piece)
+            if max(done, size) > LARGEST:
+                raise DownloadError(f"{name} is larger than {_size(LARGEST)}, which is the most that is taken")
+            if progress:
+                progress(done / size if size else 0.0, f"downloading {name}: {_size(done)} of {_size(size)}")
+    if size and done != size:
+        raise DownloadError(f"{name} broke off after {_size(done)} of {_size(size)}")
+    file.flush()
+    os.fsync(file.fileno())
+    return digest.hexdigest()
 
-    total = 0
 
-    def __init__(self, name: str, report: Progress) -> None:
-        self.name, self.report, self.done = name, report, 0
-
-    def update(self, count: int) -> None:
-        """Count bytes that were written."""
-        self.done = min(self.done + count, self.total) if self.total else self.done + count
-        if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
-            raise DownloadError(f"{self.name} is larger than {_size(MAX_DOWNLOAD_BYTES)}, the most that is downloaded")
-        share = self.done / self.total if self.total else 0.0
-        self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
-
-    def reset(self) -> None:
-        """Begin again; pooch does before its last update."""
-        self.done = 0
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def _reason(error: OSError) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"its server answers {response.status_code} {response.reason}"
-    if error.errno is not None:
-        return error.strerror or str(error)
-    return "its server is not reached from here, as where there is no network"
+def _why(error: BaseException) -> str:
+    reason = getattr(error, "reason", "") or error
+    if isinstance(reason, socket.gaierror):
+        return "its server is not found from here, as where there is no network"
+    return " ".join(str(reason).split()) or type(error).__name__
 
 
 def _size(count: int) -> str:
