@@ -110,8 +110,7 @@ class _Windows:
 
     def add(self, seconds: float, begin: float) -> None:
         """Run the network in one window of so many seconds, in slices."""
-        images, joules, start = 0, Counter[str](), time.perf_counter()
-        spent = 0.0
+        images, spent, joules, start = 0, 0.0, Counter[str](), time.perf_counter()
         while not images or time.perf_counter() - start < seconds:
             since = time.perf_counter()
             self.meter.monitor.begin_window("slice")

@@ -129,20 +129,17 @@ class Energy(Table):
     @property
     def rows(self) -> list[list[str]]:
         """Joules, what they consist of, and seconds and power where they are known."""
-        networks, label = list(self.networks.values()), self.original.label
-        values: dict[str, tuple[str, list[float | None]]] = {
-            f"energy ({label})": ("J", [each.joules for each in networks]),
-            f"from ({label})": ("J", [each.least for each in networks]),
-            f"to ({label})": ("J", [each.most for each in networks]),
-            **{f"{name} ({label})": ("J", [each.parts.get(name) for each in networks]) for name in self.original.parts},
-            "time": ("s", [each.seconds for each in networks]),
-            f"mean power ({label})": ("W", [each.watts for each in networks]),
-        }
-        known = {name: found for name, found in values.items() if any(each is not None for each in found[1])}
-        return [
-            [name, *("-" if each is None else quantity(each, unit) for each in found)]
-            for name, (unit, found) in known.items()
-        ]
+        label = self.original.label
+
+        def column(each: NetworkEnergy) -> dict[str, str]:
+            joules = {"energy": each.joules, "from": each.least, "to": each.most, **each.parts}
+            cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
+            if each.seconds and each.watts:
+                cells |= {"time": quantity(each.seconds, "s"), f"power ({label})": quantity(each.watts, "W")}
+            return cells
+
+        columns = [column(each) for each in self.networks.values()]
+        return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values as a run keeps them: millijoules of both networks, and whether they were measured."""

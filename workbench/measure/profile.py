@@ -8,17 +8,15 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from math import prod
 from statistics import median
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.kernels.complexity import bytes_moved
 from workbench.measure.exclusive import watching
 from workbench.measure.runtimes import batch_inputs, check_counts, configuration, torch_threads, with_original
-from workbench.network.layers import Layer
 from workbench.network.network import Network, copy_model
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -116,9 +114,8 @@ class NetworkProfile(Table):
         rows = []
         for group in (*self.parts, Group(OTHER, 0, 0, self.other), self.total):
             first = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
-            share = f"{group.seconds / (self.seconds or 1.0):.1%}"
-            rows.append([*first, *_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s"), share])
-            rows[-1].append(count(group.rate))
+            costs = [*_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s")]
+            rows.append([*first, *costs, f"{group.seconds / (self.seconds or 1.0):.1%}", count(group.rate)])
         return rows
 
 
@@ -171,11 +168,9 @@ class Profile(Table):
         rows = []
         for name in columns[0]:
             groups = [column.get(name, Group(name, 0, 0, 0.0)) for column in columns]
-            rows.append([name])
-            for group in groups:
-                rows[-1] += [*_costs(group), quantity(group.seconds, "s")]
-            if len(groups) == 2:
-                rows[-1].append(times(groups[0].seconds / groups[1].seconds) if groups[1].seconds else "-")
+            cells = [cell for group in groups for cell in (*_costs(group), quantity(group.seconds, "s"))]
+            gain = [times(groups[0].seconds / (group.seconds or groups[0].seconds or 1.0)) for group in groups[1:]]
+            rows.append([name, *cells, *gain])
         return rows
 
 
@@ -261,35 +256,16 @@ class _Passes:
         for name, seconds in zip(self.stretches, zip(*self.seconds[WARM_UP_PASSES:], strict=True), strict=True):
             spent[name] += median(seconds)
         number_bytes = next((p.element_size() for p in self.model.parameters()), 4)
-        owners = _owners(self.network)
+        plan = self.network.plan if isinstance(self.network, CompressedNetwork) else ()
+        reduced = {part.name: part.layer.kind for part in plan if part.decision != "keep"}
         parts = []
         for layer in self.layers:
-            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
-            owner, part, linear = owners.get(layer.name, (layer.name, "dense", layer.kind == "linear"))
+            owner, _, part = layer.name.rpartition(".")
+            if part not in FACTORS or owner not in reduced:
+                owner, part = layer.name, "dense"
+            linear = reduced.get(owner, layer.kind) == "linear"
             kind = "linear" if linear else part if part == "dense" else "1x1" if layer.pointwise else "core"
-            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel_text(layer)))
+            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
+            kernel = "linear" if layer.kind == "linear" else layer.describe().partition(", ")[2]
+            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel))
         return NetworkProfile(self.network.name, tuple(parts), spent[OTHER], number_bytes)
-
-
-def kernel_text(layer: Layer) -> str:
-    """Return a layer's kernel size in words, like "3x3", "3x3, 2 groups", "3x3, depthwise" or "linear"."""
-    shape = layer.shape
-    if layer.kind == "linear":
-        return "linear"
-    size = "x".join(map(str, shape.kernel_size)) + (", transposed" if shape.transposed else "")
-    if shape.groups == 1:
-        return size
-    depthwise = shape.groups == shape.in_channels and prod(shape.kernel_size) > 1
-    return f"{size}, depthwise" if depthwise else f"{size}, {shape.groups} groups"
-
-
-def _owners(network: Network) -> dict[str, tuple[str, str, bool]]:
-    """Return module of a factor -> (its layer, which part it is, whether that layer is fully connected)."""
-    found: dict[str, tuple[str, str, bool]] = {}
-    for part in network.plan if isinstance(network, CompressedNetwork) else ():
-        if part.decision != "keep":
-            module = network.model.get_submodule(part.name)
-            for name in FACTORS:
-                if isinstance(getattr(module, name, None), nn.Module):
-                    found[f"{part.name}.{name}" if part.name else name] = (part.name, name, part.layer.kind == "linear")
-    return found
