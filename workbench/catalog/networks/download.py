@@ -93,11 +93,9 @@ class _ProgressBar:
         self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
 
     def reset(self) -> None:
-        """Begin again; pooch does before its last update."""
-        self.done = 0
+        """Do nothing; pooch calls it before the last update, and after it."""
 
-    def close(self) -> None:
-        """Do nothing."""
+    close = reset
 
 
 def _reason(error: OSError) -> str:
