@@ -17,20 +17,15 @@ NAMES = {"1x1": "the 1x1 factors", "linear": "the fully connected layers"}
 
 
 def explain(profile: Profile, roofline: Roofline | None = None) -> str:
-    """Explain where the compressed network's time goes, and why it is not what its multiply-adds promise.
+    """Explain where a compressed network's time goes, and why it is not what its multiply-adds promise.
 
     Parameters
     ----------
-    profile : of a compressed network, from :func:`~workbench.measure.profile.profile`.
     roofline : of this machine, with as many threads; without it nothing is said about the memory.
-
-    Returns
-    -------
-    Two sentences.
 
     Raises
     ------
-    ValueError : if there is no compressed network in the profile, or the roofline was measured otherwise.
+    ValueError : if the profile is of one network only, or the roofline was measured otherwise.
     """
     before, after = profile.original, profile.compressed
     if after is None or not all(each.total.macs and each.seconds > 0 for each in (before, after)):

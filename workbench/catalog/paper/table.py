@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from workbench.catalog.networks.load import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE, Figures, Published
 from workbench.kernels.complexity import Cost, total
-from workbench.network.data import Accuracy, Split, accuracy
-from workbench.network.layers import Layer, find_layers
+from workbench.network.data import Split
+from workbench.network.layers import Layer
 from workbench.network.network import Network, expect_network
+from workbench.network.scores import Score, accuracy
+from workbench.network.tracing import find_layers
 from workbench.plan.evbmf import CHOICES, evbmf_plan
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra, analyze
@@ -55,8 +57,8 @@ class PaperRow:
     original: Cost
     layers: tuple[Layer, ...]
     plan: Plan | None = None
-    before: Accuracy | None = None
-    after: Accuracy | None = None
+    before: Score | None = None
+    after: Score | None = None
 
     @property
     def title(self) -> str:
@@ -225,9 +227,9 @@ def _compressed(
     row = PaperRow(network.name, PUBLISHED.get(network.name), spectra.total, spectra.layers, plan)
     if split is None:
         return row
-    before = accuracy(network, split, progress=lambda share: report(0.4 + 0.3 * share, "scoring the original"))
+    before = accuracy(network, split, progress=lambda share, _: report(0.4 + 0.3 * share, "scoring the original"))
     smaller = decompose(network, plan, progress=lambda share, name: report(0.7 + 0.1 * share, f"decomposing {name}"))
-    after = accuracy(smaller, split, progress=lambda share: report(0.8 + 0.2 * share, "scoring the decomposed"))
+    after = accuracy(smaller, split, progress=lambda share, _: report(0.8 + 0.2 * share, "scoring the decomposed"))
     return replace(row, plan=smaller.plan, before=before, after=after)
 
 
@@ -235,11 +237,11 @@ def _part(progress: Progress | None, i: int, n: int, name: str) -> Progress:
     return lambda share, what: progress((i + share) / n, f"{name}: {what}") if progress else None
 
 
-def _top5(score: Accuracy | None) -> str:
+def _top5(score: Score | None) -> str:
     if score is None:
         return "-"
     low, high = score.top5_interval
-    return f"{score.top5:.1f} % ({low:.1f} to {high:.1f}) of {score.n}"
+    return f"{100 * score.top5:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
 def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:
