@@ -43,7 +43,7 @@ MAX_ARRAY_ENTRIES = 2_000_000
 
 @lru_cache(maxsize=4096)
 def tau_bar(alpha: float, approximate: bool = False) -> float:
-    r"""Return the root of :math:`\Phi(\tau) + \Phi(\tau/\alpha) = 0` with :math:`\Phi(z) = \log(z+1)/z - 1/2`, 0 < alpha <= 1.
+    r"""Return the root of :math:`\Phi(\tau) + \Phi(\tau/\alpha) = 0` with :math:`\Phi(z) = \log(z+1)/z - 1/2`.
 
     The common approximation 2.5129 sqrt(alpha) is right at alpha = 1 only.
     """
