@@ -114,7 +114,7 @@ class TakeHomeModel(HasTraits):
                 self._report(job, run, path, images, data.classes, [m.exported for m in made if m.exported])
                 return MadeFile(kind, path, size(path.stat().st_size))
             found = export(run.network, path, images, progress=job.report)
-            return MadeFile(kind, path, f"{size(found.bytes)}; {found.check}", found)
+            return MadeFile(kind, path, f"{size(found.bytes)}; {found.verification}", found)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
