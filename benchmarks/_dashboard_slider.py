@@ -1,4 +1,4 @@
-"""From the hand on a rank slider to the repainted figure and costs, in a page with the paper's GoogLeNet open."""
+"""Measure the latency from a rank slider to the repainted figure and costs, with the paper's GoogLeNet open."""
 
 import re
 from collections.abc import Sequence
@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 
 SCRIPT = (Path(__file__).parent / "_dashboard.js").read_text(encoding="utf-8")
-"""Goes into the page before it loads."""
+"""Runs in the page before it loads; defines `window.probe`."""
 
 NETWORK = "googlenet_bvlc"
 LABELS = ("input rank", "output rank")
-KEYS, DRAGS = 10, 4
-"""Moves of each kind in a layer."""
-QUIET = 200
-"""Milliseconds in which nothing more may follow before a move counts as done."""
-STEPS = 12
-"""Positions of the mouse in a drag, one a frame."""
+KEYS_PER_LAYER, DRAGS_PER_LAYER = 10, 4
+QUIET_MS = 200
+"""A move is done once nothing was painted for this long."""
+DRAG_STEPS = 12
+"""Positions of the mouse in a drag, one per frame."""
 
 
 async def open_googlenet(page: Any, weights: Path) -> None:
-    """Choose it as a user would, and upload its weights if they are at hand."""
+    """Choose the network, and upload its real weights if they are there."""
     chooser = page.get_by_role("combobox", name="Network", exact=True)
     label = await chooser.locator("option", has_text=NETWORK).first.inner_text()
     await chooser.select_option(label)
@@ -37,29 +36,29 @@ async def open_googlenet(page: Any, weights: Path) -> None:
 
 
 async def latencies(page: Any, layers: int) -> dict[str, list[float]]:
-    """Milliseconds of each move of a rank, by key and by drag, over so many layers spread over the network."""
-    await page.evaluate("window.hand.watch()")
+    """Milliseconds of each move of a rank, by key and by drag, in layers spread evenly over the network."""
+    await page.evaluate("window.probe.watch()")
     rows = page.locator(".wb-table").first.locator("tbody tr")
     texts = await rows.all_inner_texts()
-    able = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]  # both of its ranks can be moved
+    tucker2 = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]
     found: dict[str, list[float]] = {"key": [], "drag": []}
-    for k, i in enumerate(np.linspace(0, len(able) - 1, layers).round().astype(int)):
-        await rows.nth(able[i]).click()
+    for k, i in enumerate(np.linspace(0, len(tucker2) - 1, layers).round().astype(int)):
+        await rows.nth(tucker2[i]).click()
         await page.wait_for_timeout(500)
-        await page.evaluate("window.hand.watch()")
+        await page.evaluate("window.probe.watch()")
         which = k % 2
         handle = page.locator(".widget-slider:visible", has_text=LABELS[which]).first.locator(".noUi-handle")
         await handle.scroll_into_view_if_needed()
         await _middle(page, handle)
-        for _ in range(KEYS):
+        for _ in range(KEYS_PER_LAYER):
             found["key"].append(await _moved(page, handle, which, "ArrowLeft"))
-        for n in range(DRAGS):
+        for n in range(DRAGS_PER_LAYER):
             found["drag"].append(await _dragged(page, handle, which, -1 if n % 2 else 1))
     return found
 
 
 async def _middle(page: Any, handle: Any) -> None:
-    """Away from both ends."""
+    """Move the handle to the middle of its slider."""
     box = await handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
     await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     await page.wait_for_timeout(600)
@@ -71,19 +70,19 @@ async def _rank(handle: Any) -> int:
 
 async def _moved(page: Any, handle: Any, which: int, key: str) -> float:
     await handle.focus()
-    await page.evaluate("window.hand.reset()")
+    await page.evaluate("window.probe.reset()")
     await page.keyboard.press(key)
     return await _settled(page, handle, which)
 
 
 async def _dragged(page: Any, handle: Any, which: int, way: int) -> float:
-    """A fifth of the slider's length, frame by frame; timed from the last position of the mouse."""
-    await page.evaluate("window.hand.reset()")
+    """Drag by 60 pixels, frame by frame; timed from the last position of the mouse."""
+    await page.evaluate("window.probe.reset()")
     box = await handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     await page.mouse.move(x, y)
     await page.mouse.down()
-    for step in range(STEPS):
+    for step in range(DRAG_STEPS):
         await page.mouse.move(x + way * 5 * (step + 1), y)
         await page.wait_for_timeout(16)
     time = await _settled(page, handle, which)
@@ -93,13 +92,13 @@ async def _dragged(page: Any, handle: Any, which: int, way: int) -> float:
 
 async def _settled(page: Any, handle: Any, which: int) -> float:
     rank = await _rank(handle)
-    asked = "([which, rank, quiet]) => window.hand.settled(which, rank, quiet)"
-    milliseconds = await page.wait_for_function(asked, arg=[which, rank, QUIET], timeout=30_000, polling=25)
+    asked = "([which, rank, quiet]) => window.probe.settled(which, rank, quiet)"
+    milliseconds = await page.wait_for_function(asked, arg=[which, rank, QUIET_MS], timeout=30_000, polling=25)
     return float(await milliseconds.json_value())
 
 
 def summary(found: dict[str, list[float]]) -> dict[str, Any]:
-    """Percentiles over all moves, and of each kind."""
+    """Percentiles over all moves, and for keys and drags."""
     every = [time for times in found.values() for time in times]
     kinds = {kind: {"moves": len(times), **percentiles(times)} for kind, times in found.items()}
     over = percentiles(every)

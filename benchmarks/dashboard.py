@@ -11,6 +11,7 @@
   the page had to try again.
 """
 
+import argparse
 import asyncio
 import os
 import statistics
@@ -26,19 +27,21 @@ from benchmarks._report import parser, report
 
 WAIT_MS = 300_000
 LOADS_AT_ONCE = 6
+PARTS = ("pages", "slider", "loads", "users")
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 0)))"
 
 
 async def first_page(browser: Any, address: str) -> dict[str, float]:
-    """Seconds until the figure is painted, and bytes that came, with an empty cache."""
+    """Seconds until the figure is painted, bytes that came, and reloads by the page itself, with an empty cache."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
     page = await context.new_page()
     devtools = await context.new_cdp_session(page)
-    found = {"seconds": 0.0, "http": 0.0, "websocket": 0.0}
+    found = {"seconds": 0.0, "http": 0.0, "websocket": 0.0, "reloads": -1.0}
 
     def add(kind: str, length: float) -> None:
         found[kind] += length
 
+    page.on("domcontentloaded", lambda _: add("reloads", 1))
     devtools.on("Network.loadingFinished", lambda event: add("http", event["encodedDataLength"]))
     devtools.on("Network.webSocketFrameReceived", lambda event: add("websocket", frame_bytes(event["response"])))
     await devtools.send("Network.enable")
@@ -48,18 +51,39 @@ async def first_page(browser: Any, address: str) -> dict[str, float]:
     await page.evaluate(PAINTED)
     found["seconds"] = time.perf_counter() - began
     result = dict(found)
+    await page.goto("about:blank")  # the page ends its kernel
     await context.close()
     return result
 
 
+async def loads(browser: Any, server: Served, number: int) -> dict[str, Any]:
+    """Load the page many times, `LOADS_AT_ONCE` at a time: seconds of those that were drawn, number that were not."""
+    found: list[dict[str, float] | BaseException] = []
+    while len(found) < number:
+        at_once = min(LOADS_AT_ONCE, number - len(found))
+        found += await asyncio.gather(
+            *(first_page(browser, server.address) for _ in range(at_once)), return_exceptions=True
+        )
+        say(f"loads: {len(found)}, {sum(isinstance(one, BaseException) for one in found)} failed")
+    drawn = [one for one in found if not isinstance(one, BaseException)]
+    return {
+        "number": number,
+        "at_once": LOADS_AT_ONCE,
+        "drawn": len(drawn),
+        "failed": number - len(drawn),
+        "reloads": sum(one["reloads"] for one in drawn),
+        "seconds": sorted(one["seconds"] for one in drawn),
+    }
+
+
 def frame_bytes(frame: dict[str, Any]) -> float:
-    """Length of a websocket's message; the browser tells binary ones in base64."""
+    """Length of a websocket's message; DevTools gives binary ones in base64."""
     text = frame["payloadData"]
     return len(text) * 3 / 4 - text.count("=") if frame["opcode"] == 2 else len(text.encode())
 
 
 async def standby(server: Served, number: int) -> None:
-    """Until so many kernels stand by and have nothing to do."""
+    """Wait until a number of standby kernels are idle."""
     before: dict[int, float] = {}
     for _ in range(300):
         await asyncio.sleep(1)
@@ -68,7 +92,7 @@ async def standby(server: Served, number: int) -> None:
         if steady and all(spent[pid] - before[pid] < 0.05 for pid in spent):
             return
         before = spent
-    raise RuntimeError("the standby kernels are not ready after five minutes")
+    raise RuntimeError("the standby kernels are not ready after 5 min")
 
 
 async def slider(browser: Any, server: Served, weights: Path, layers: int) -> dict[str, Any]:
@@ -86,59 +110,73 @@ async def slider(browser: Any, server: Served, weights: Path, layers: int) -> di
     return {**found, "slider_problems": problems}
 
 
-async def measure(folder: Path, weights: Path, *, layers: int, number: int, repeats: int) -> dict[str, Any]:
-    """All of it; see the module."""
+def say(text: str) -> None:
+    """Print a line with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+async def measure(folder: Path, weights: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the parts that the options name, each with a server of its own run store."""
     from playwright.async_api import async_playwright
 
-    own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
+    variables = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
     results: dict[str, Any] = {}
-
-    def say(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
+    pages: dict[str, list[dict[str, float]]] = {"cold": [], "preheated": []}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        with dashboard(folder / "one_user.log", variables=own) as server:
-            cold = [await first_page(browser, server.address) for _ in range(repeats)]
-            say(f"cold: {cold}")
-            results |= await slider(browser, server, weights, layers)
-            say(f"slider: {results}")
-        with dashboard(folder / "class.log", "--class", variables=own) as server:
-            ready = []
-            for _ in range(repeats):
-                await standby(server, 2)
-                ready.append(await first_page(browser, server.address))
-            say(f"preheated: {ready}")
-            await standby(server, 2)
-            results |= await users(browser, server, number)
+        with dashboard(folder / "one_user.log", variables=variables) as server:
+            if "pages" in options.parts:
+                pages["cold"] = [await first_page(browser, server.address) for _ in range(options.repeats)]
+                say(f"cold: {pages['cold']}")
+            if "slider" in options.parts:
+                results |= await slider(browser, server, weights, options.layers)
+                say(f"slider: {results}")
+            if "loads" in options.parts:
+                results["loads"] = await loads(browser, server, options.loads)
+        if {"pages", "users"} & set(options.parts):
+            with dashboard(folder / "class.log", "--class", variables=variables) as server:
+                for _ in range(options.repeats if "pages" in options.parts else 0):
+                    await standby(server, 2)
+                    pages["preheated"].append(await first_page(browser, server.address))
+                say(f"preheated: {pages['preheated']}")
+                if "users" in options.parts:
+                    await standby(server, 2)
+                    results |= await users(browser, server, options.users)
         await browser.close()
-    seconds = {"cold": cold, "preheated": ready}
-    results["page_to_figure_s"] = {k: statistics.median(one["seconds"] for one in v) for k, v in seconds.items()}
-    results["page_to_figure_each_s"] = {k: [one["seconds"] for one in v] for k, v in seconds.items()}
-    results["bytes_first_page"] = round(max(one["http"] + one["websocket"] for one in cold))
-    results["bytes"] = {
-        k: {w: round(max(one[w] for one in v)) for w in ("http", "websocket")} for k, v in seconds.items()
-    }
-    results["failures"] += len(results["slider_problems"])
+    if "pages" in options.parts:
+        results |= page_summary(pages)
+    if "users" in options.parts:
+        results["failures"] += len(results.get("slider_problems", []))
     return results
 
 
+def page_summary(pages: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Median seconds and largest bytes of the first pages, of each kind of server."""
+    return {
+        "page_to_figure_s": {k: statistics.median(one["seconds"] for one in v) for k, v in pages.items()},
+        "page_to_figure_each_s": {k: [one["seconds"] for one in v] for k, v in pages.items()},
+        "bytes_first_page": round(max(one["http"] + one["websocket"] for one in pages["cold"])),
+        "bytes": {k: {w: round(max(one[w] for one in v)) for w in ("http", "websocket")} for k, v in pages.items()},
+    }
+
+
 def main() -> None:
-    """Run it."""
+    """Read the options, measure, report."""
     arguments = parser(__doc__)
     default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
-    arguments.add_argument("--layers", type=int, default=6, help="in which ranks are moved, 14 times each")
-    arguments.add_argument("--users", type=int, default=6, help="at once")
-    arguments.add_argument("--repeats", type=int, default=3, help="of opening the page")
+    arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
+    arguments.add_argument("--layers", type=int, default=6, help="layers whose ranks are moved, 14 times each")
+    arguments.add_argument("--users", type=int, default=6, help="journeys at once")
+    arguments.add_argument("--repeats", type=int, default=3, help="first pages of each kind of server")
+    arguments.add_argument("--loads", type=int, default=60, help=f"page loads, {LOADS_AT_ONCE} at a time")
     options = arguments.parse_args()
     if chromium() is None:
         raise SystemExit(HOW)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WORKBENCH_CACHE"] = str(Path(folder) / "cache")
         weights = options.shared / "googlenet_bvlc.safetensors"
-        sizes = {"layers": options.layers, "number": options.users, "repeats": options.repeats}
-        results = asyncio.run(measure(Path(folder), weights, **sizes))
+        results = asyncio.run(measure(Path(folder), weights, options))
     report({**results, "real_weights": weights.exists(), "cores": os.cpu_count()}, options.json)
 
 

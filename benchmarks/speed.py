@@ -1,13 +1,12 @@
-"""Measured speed beside counted work: a dense and a compressed network in every runtime that is here, interleaved.
+"""Measured speed beside counted MACs: an original and a compressed network in every runtime that is here, in turns.
 
 The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
 the plans whose MACs are in the asked range those with the largest predicted realised shares are taken, one for each
-multiple of ranks, budget of weights and choice of last layers that stay as they are. A table adds up layers that ran
-alone; so these few are timed as whole networks in the runtime that phones run (`--choose`), beside the original, the
-best of them once more, and the one that then realises most is it. All timings are of one thread and one image; in
-PyTorch with channels last, which is faster for dense networks too. `realised` is speed-up / MAC ratio; `best_realised`
-compares the fastest dense with the fastest compressed network of all runtimes, so that a slow dense one flatters
-nobody.
+multiple of ranks, budget of weights and choice of last layers that are kept. A table adds up layers that were timed one
+by one; so these plans are timed as whole networks in the runtime of phones (`--choose`), beside the original, the best
+of them once more, and the one that then realises most is taken. All timings are of one thread and one image; in PyTorch
+with channels last, which is faster for dense networks too. `realised` is speed-up / MAC ratio; `best_realised` compares
+the fastest original with the fastest compressed network of all runtimes, so that a slow original does not count.
 
 `planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
 interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
@@ -29,10 +28,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.measure.latency import latency, speed
-from workbench.measure.layer_timer import Alone, cold
+from workbench.measure.layer_timer import LayerTimer, exceeds_cache
 from workbench.measure.layer_times import input_shapes, measure_times
-from workbench.measure.runtimes import RUNTIMES, available, example_inputs, missing
-from workbench.measure.time_plan import GAINS, hollow, time_plan
+from workbench.measure.runtimes import RUNTIMES, image_batch, missing
+from workbench.measure.time_plan import MIN_GAINS, noise_network, time_plan
+from workbench.network.network import copy_model
 from workbench.plan.budget import budget_plan
 from workbench.plan.plan import PlanError
 
@@ -43,40 +43,41 @@ COMPARED = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2
 """Network -> MAC ratio of the plan by MACs, in the comparison of planners."""
 
 WEIGHTS = (None, 5.0, 10.0, 15.0, 20.0)
-"""Budgets of weights that are tried beside: fully connected layers cost time that MACs do not show."""
+"""Budgets of weights that are tried too: fully connected layers cost time that MACs do not show."""
 
 KEPT = (0, 2, 3)
-"""So many of the last convolutions with the smallest maps may stay as they are: such plans realise more as a whole
-network than the table promises beside others (VGG-16 in ExecuTorch, budget of weights 15: 1 to 3 % in three runs, where
-it says 0.6 %)."""
+"""Numbers of last convolutions with the smallest maps that are kept: such plans realise more as a whole network than
+the table promises (VGG-16 in ExecuTorch, budget of weights 15: 1 to 3 % more than others in three runs; the table:
+0.6 %)."""
 
 STEPS = (16, 32)
 """Multiples of ranks, in the plans that may be timed in all runtimes."""
 
 FINALISTS = 4
-"""So many plans are timed once more: among many each has few runs, and the best of them is in part the luckiest."""
+"""Number of plans that are timed once more: among many each has few runs, and the best is in part the luckiest."""
 
 MULTIPLES = (4, 8, 16)
 """Of ranks, in the comparison of planners: the one that promises the most is taken."""
 
 
 def fading(network: wb.Network) -> wb.Network:
-    """Scale a random network's kernels in place: direction i of either channel mode by 1 / sqrt(1 + i).
+    """Scale a random network's kernels: direction i of either channel mode by 1 / sqrt(1 + i).
 
     Their singular values then fall about as those of trained networks do.
     """
+    model = copy_model(network.model)
     with torch.no_grad():
-        for module in network.model.modules():
+        for module in model.modules():
             weight = getattr(module, "weight", None)
             if isinstance(weight, torch.Tensor) and weight.ndim > 1:
                 for mode in (0, 1):
                     scale = torch.arange(1.0, weight.shape[mode] + 1).rsqrt()
                     weight.mul_(scale.reshape([-1 if i == mode else 1 for i in range(weight.ndim)]))
-    return network
+    return network.with_model(model)
 
 
 def load(name: str, shared: Path) -> wb.Network:
-    """With real weights where they are at hand."""
+    """Load a network with real weights where they are at hand."""
     weights = shared / f"{name}.safetensors"
     if weights.exists():
         return wb.load_network(name, weights=weights)
@@ -85,14 +86,14 @@ def load(name: str, shared: Path) -> wb.Network:
 
 
 def last_layers(spectra: wb.Spectra) -> list[str]:
-    """Names of the spatial convolutions whose maps are the smallest, in the order of the network."""
+    """Return the names of the spatial convolutions whose maps are the smallest, in the order of the network."""
     convolutions = [layer for layer in spectra.layers if layer.kind == "conv" and not layer.pointwise]
     size = {layer.name: layer.shape.positions[0][1] for layer in convolutions}
     return [name for name, positions in size.items() if positions == min(size.values())]
 
 
 def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> list[wb.Plan]:
-    """Time-aware plans in a range of MAC ratios: for each of the settings the one that promises most."""
+    """Return time-aware plans in a range of MAC ratios: for each of the settings the one that promises most."""
     best: list[wb.Plan] = []
     last = last_layers(spectra)
     for multiple, weights_ratio, kept in product(STEPS, WEIGHTS, [n for n in KEPT if n <= len(last)]):
@@ -113,42 +114,47 @@ def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> list[
 
 
 def chosen(network: wb.Network, plans: list[wb.Plan], runtime: str, seconds: float) -> wb.Plan:
-    """Of several plans the one that realises most as a whole network, the best of them in a second round.
+    """Return the plan that realises most as a whole network; the best of a first round are timed once more.
 
     In each round, of so many seconds, the plans take turns with the original.
     """
-    for few in (FINALISTS, 1):
-        networks = {str(i): hollow(network, plan) for i, plan in enumerate(plans)}
+    for count in (FINALISTS, 1):
+        networks = {str(i): noise_network(network, plan) for i, plan in enumerate(plans)}
         run = latency({"original": network, **networks}, runtime=runtime, channels_last=True, seconds=seconds)
         shares = [run.speedup("original", str(i)) / plan.macs_ratio for i, plan in enumerate(plans)]
         for plan, share in zip(plans, shares, strict=True):
             print(f"MACs x{plan.macs_ratio:.2f}, weights x{plan.weights_ratio:.2f}: realised {share:.3f}", flush=True)
-        plans = [plans[i] for i in np.argsort(shares)[::-1][:few]]
+        plans = [plans[i] for i in np.argsort(shares)[::-1][:count]]
     return plans[0]
 
 
 def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
-    """Every runtime's times, and what is realised."""
-    measured = speed(network, hollow(network, plan), names, channels_last=True, seconds=seconds)
+    """Measure the times in every runtime, and what is realised."""
+    measured = speed(noise_network(network, plan), names, channels_last=True, seconds=seconds)
     print(measured, flush=True)
     rows = {
         row["runtime"]: {k: row[k] for k in ("dense_ms", "compressed_ms", "speedup", "realised")}
-        for row in measured.rows()
+        for row in measured.records
     }
-    return {"runtimes": rows, "best_realised": measured.best_realised, "absent": dict(measured.absent)}
+    return {
+        "runtimes": rows,
+        "best_realised": measured.best_realised,
+        "absent": dict(measured.absent),
+        "disturbed": measured.disturbed,
+    }
 
 
 def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
-    """Where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind of layer.
+    """Measure where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind.
 
-    Each layer and factor is timed by itself, as between two others (see :class:`~workbench.measure.layer_timer.Alone`);
-    `rest` is what the whole network takes beyond their sum: pooling, activations, copies.
+    Each layer and factor is timed by itself, as between two others: see `workbench.measure.layer_timer`. `rest` is what
+    the whole network takes beyond their sum: pooling, activations, copies.
     """
-    alone = Alone(runtime, 1, True, network.device, cold=cold(network.model))
-    inputs = example_inputs(network)
+    inputs = image_batch(network)
+    timer = LayerTimer(runtime, 1, True, inputs, evict=exceeds_cache(network.model))
     connected = tuple(part.name for part in plan if isinstance(network.model.get_submodule(part.name), nn.Linear))
     found: dict[str, Any] = {}
-    for which, ready in (("original", network), ("compressed", hollow(network, plan))):
+    for which, ready in (("original", network), ("compressed", noise_network(network, plan))):
         leaves = {n: m for n, m in ready.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
         shapes, calls = input_shapes(ready, list(leaves), inputs)
         seconds: dict[str, float] = defaultdict(float)
@@ -158,9 +164,9 @@ def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
             kind = "first" if not i else "connected" if name.startswith(connected) else "spatial" if spatial else "1x1"
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 module(torch.zeros(shapes[name]))
-            seconds[kind] += calls[name] * alone.seconds(module, shapes[name])
+            seconds[kind] += calls[name] * timer.layer_seconds(module, shapes[name])
             macs[kind] += calls[name] * counter.get_total_flops() / 2
-        whole = alone.whole(ready.model, tuple(inputs.shape))
+        whole = timer.network_seconds(ready.model, tuple(inputs.shape))
         found[which] = {
             kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
             for kind, taken in seconds.items()
@@ -171,12 +177,12 @@ def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
 
 
 def fastest(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> float:
-    """The largest budget of time whose plan has no larger predicted error, to a thousandth."""
+    """Return the largest budget of time whose plan has no larger predicted error, to a thousandth."""
     low, high = 1.0, 8.0
     while high / low > 1.001:
         middle = (low * high) ** 0.5
         try:
-            plan = budget_plan(spectra, time_ratio=middle, times=times, min_gain=GAINS[0], rank_multiple=multiple)
+            plan = budget_plan(spectra, time_ratio=middle, times=times, min_gain=MIN_GAINS[0], rank_multiple=multiple)
             fits = (plan.error or 0.0) <= error
         except PlanError:
             fits = False
@@ -185,7 +191,7 @@ def fastest(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> flo
 
 
 def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str, Any]:
-    """A plan by MACs and a plan by time of no larger predicted error, against the original, in one run."""
+    """Time a plan by MACs and a plan by time of no larger predicted error against the original, in one run."""
     network = load(name, shared)
     spectra = wb.analyze(network)
     times = measure_times(network, spectra, runtime=runtime, channels_last=True)
@@ -197,8 +203,8 @@ def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str,
     checked = time_plan(network, spectra, found_ratio, times=times, rank_multiple=multiple, rounds=1, **how)
     networks = {
         "original": network,
-        "by_macs": hollow(network, by_macs),
-        "by_time": hollow(network, checked),
+        "by_macs": noise_network(network, by_macs),
+        "by_time": noise_network(network, checked),
     }
     run = latency(networks, **how)
     print(name, run, sep="\n", flush=True)
@@ -211,7 +217,7 @@ def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str,
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     arguments = parser(__doc__)
     default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
@@ -249,7 +255,7 @@ def main() -> None:
         if options.stages:
             results["stages"] = stages(network, plan, runtime)
         results["planner"] = {n: planners(n, options.shared, "eager", options.seconds) for n in options.planner}
-    results["available"] = list(available())
+    results["available"] = [name for name in RUNTIMES if not missing(name)]
     results["absent"] |= {name: missing(name) for name in RUNTIMES if missing(name)}
     results["threads"] = 1
     report(results, options.json)

@@ -17,7 +17,7 @@ def test_percentiles_are_over_all_moves():
     assert found["slider"]["drag"] == {"moves": 1, "p50": 110.0, "p95": 110.0}
 
 
-def test_a_frame_is_as_long_as_what_was_sent():
+def test_length_of_a_websocket_message():
     for length in range(6):
         payload = base64.b64encode(bytes(length)).decode()
         assert dashboard.frame_bytes({"opcode": 2, "payloadData": payload}) == length
@@ -33,12 +33,15 @@ def test_a_small_run(tmp_path):
         (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_BROWSER") else pytest.skip)(HOW)
     path = tmp_path / "dashboard.json"
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
-    subprocess.run([*command, "--layers", "1", "--users", "2", "--repeats", "1"], check=True, timeout=600)
+    subprocess.run(
+        [*command, "--layers", "1", "--users", "2", "--repeats", "1", "--loads", "2"], check=True, timeout=600
+    )
     found = json.loads(path.read_text())
     assert found["problems"] == []
     assert (found["failures"], found["users"], found["real_weights"]) == (0, 2, False)
-    assert found["slider_moves"] == _dashboard_slider.KEYS + _dashboard_slider.DRAGS
+    assert found["slider_moves"] == _dashboard_slider.KEYS_PER_LAYER + _dashboard_slider.DRAGS_PER_LAYER
     assert 0 < found["slider_p50_ms"] <= found["slider_p95_ms"]
     assert set(found["page_to_figure_s"]) == {"cold", "preheated"}
     assert found["bytes_first_page"] > 1e6
     assert 50 < found["memory_mb_per_user"] < 2000
+    assert (found["loads"]["drawn"], found["loads"]["failed"], len(found["loads"]["seconds"])) == (2, 0, 2)

@@ -17,9 +17,9 @@ def test_the_plans_are_in_the_range_and_promise_the_most(spectra):
         ranks = [r for part in plan for r in (part.rank_in, part.rank_out) if r]
         assert ranks
         assert all(r % 16 == 0 for r in ranks)
-    plain = wb.budget_plan(spectra, 2.0, rank_multiple=16)
+    by_macs = wb.budget_plan(spectra, 2.0, rank_multiple=16)
     promised = max(times.speedup(plan) / plan.macs_ratio for plan in plans)
-    assert promised >= times.speedup(plain) / plain.macs_ratio
+    assert promised >= times.speedup(by_macs) / by_macs.macs_ratio
 
 
 def test_the_last_layers_are_those_with_the_smallest_maps_and_may_be_kept(spectra):
@@ -39,8 +39,8 @@ def test_of_several_plans_the_one_that_realises_most_as_a_whole_is_chosen(networ
 
     class Run:
         def __init__(self, networks, **how):
-            self.plans = [network.plan for name, network in networks.items() if name != "original"]
             assert networks["original"] is network
+            self.plans = [each.plan for name, each in networks.items() if name != "original"]
             assert how["runtime"] == "eager"
             rounds.append(self.plans)
 
@@ -67,9 +67,8 @@ def test_every_runtime_that_is_asked_for_is_measured_or_named_absent(network, sp
 
 def test_fading_kernels_have_falling_singular_values():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(32, 48, 3))
-    network = speed.fading(wb.Network(model, (32, 5, 5), name="one"))
-    values = np.linalg.svd(model[0].weight.detach().flatten(1).numpy(), compute_uv=False)
+    network = speed.fading(wb.Network(nn.Sequential(nn.Conv2d(32, 48, 3)), (32, 5, 5), name="one"))
+    values = np.linalg.svd(network.model[0].weight.detach().flatten(1).numpy(), compute_uv=False)
     assert values[0] > 4 * values[-1]
     assert wb.analyze(network, cached=False)["0"].out.rank < 48
 

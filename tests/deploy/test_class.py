@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 UNKNOWN_KERNEL = "11111111-1111-1111-1111-111111111111"
 CELLS = (
-    "# a comment of ours\nprint(6 * 7)",
+    "# a comment of ours\nprint('shown' + ' text')",
     "def fail(comm, message):\n    try:\n        1 / 0\n    except ZeroDivisionError:\n"
     "        get_ipython().showtraceback()\nget_ipython().kernel.comm_manager.register_target('fail', fail)",
     "raise ValueError('a word of ' + 'the cell')",
@@ -72,9 +72,9 @@ def test_one_notebook_and_no_file_is_served(server):
 
 def test_the_page_has_no_source_and_no_traceback(server):
     _, page = server.enter()
-    assert "42" in page.text
+    assert "shown text" in page.text
     assert "There was an error when executing cell" in page.text
-    for secret in ("a comment of ours", "print(6", "a word of", "Traceback", "ValueError", TOKEN):
+    for secret in ("a comment of ours", "print(", "a word of", "Traceback", "ValueError", TOKEN):
         assert secret not in page.text
     assert "a word of the cell" in server.log.read_text()
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]

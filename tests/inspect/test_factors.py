@@ -22,14 +22,13 @@ def test_the_numbers_are_the_plans(spectra, plan):
     shown = Factors.of(spectra["features.3"])
     assert (shown.rank_in, shown.rank_out) == (part.rank_in, part.rank_out) == (14, 16)
     assert shown.cost == part.cost
-    assert shown.dense == part.layer.cost
     assert shown.error == part.error
     assert sum(shown.shares("macs")) == pytest.approx(1 / part.macs_ratio)
     assert shown.compared("weights") == "18.5 k → 3.55 k (x5.21 fewer)"
     assert shown.verdict == "It pays. With R3 = 14, any R4 pays."
 
 
-def test_a_layer_alone(strided):
+def test_a_layer_without_weights(strided):
     shown = Factors.of(strided)
     assert (shown.rank_in, shown.rank_out) == (4, 6)
     assert shown.error is None
@@ -37,13 +36,10 @@ def test_a_layer_alone(strided):
     assert not full.pays
     assert full.verdict == f"It does not pay. With R3 = 8, R4 may be at most {full.break_even}."
     assert full.compared("macs").endswith(" more)")
-    for rank_out in range(1, 13):
-        assert Factors.of(strided, 8, rank_out).pays == (rank_out <= full.break_even)
-
-
-def test_no_rank_pays_where_the_other_is_full():
     pointwise = layer_of(nn.Conv2d(8, 8, 1), 8, 4, 4)
     assert Factors.of(pointwise, 8, 1).verdict == "It does not pay. With R3 = 8, no R4 pays."
+    for rank_out in range(1, 13):
+        assert Factors.of(strided, 8, rank_out).pays == (rank_out <= full.break_even)
 
 
 def test_points_on_a_line_cost_that_much_less(strided):

@@ -4,7 +4,12 @@ import workbench as wb
 
 
 @pytest.fixture(scope="session")
-def smaller(network, spectra) -> wb.Network:
-    """The bundled network with every kind of part: Tucker-2, Tucker-1, and layers left whole."""
-    plan = wb.evbmf_plan(spectra).keep("features.7").keep("classifier.2")
-    return wb.decompose(network, plan)
+def smaller(network, spectra) -> wb.CompressedNetwork:
+    """The bundled network with every kind of part: Tucker-2, Tucker-1, and layers that are kept."""
+    return wb.decompose(network, wb.evbmf_plan(spectra).keep("features.7").keep("classifier.2"))
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,45 +1,39 @@
 import json
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 
 import workbench as wb
-from workbench.measure import layer_timer as alone
-from workbench.measure.layer_times import filled, grid, measure_times
-from workbench.measure.runtimes import Runner
+from tests.helpers.runners import FakeRunner, macs
+from workbench.measure import exclusive, layer_timer
+from workbench.measure.layer_times import fill_with_noise, measure_times, rank_grid
 from workbench.plan.plan import LayerPlan
 from workbench.recover.decompose import factors_for
 
 
 @pytest.fixture
-def counted(monkeypatch, tmp_path):
+def counted(monkeypatch, own_cache):
     """A machine on which each convolution or linear layer takes a nanosecond for each MAC, and nothing else any."""
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
     calls = []
 
     def prepare(module, inputs, runtime, **settings):
-        from torch.utils.flop_counter import FlopCounterMode
+        calls.append(module)
+        return FakeRunner(1e-9 * macs(module, inputs))
 
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            module(inputs)
-        calls.append((module, tuple(inputs.shape)))
-        return Runner(lambda: inputs, lambda: counter.get_total_flops() / 2e9)
-
-    monkeypatch.setattr(alone, "prepare", prepare)
+    monkeypatch.setattr(layer_timer, "prepare", prepare)
     return calls
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 31, 32, 96, 512, 1000, 4096])
 def test_grids_grow_to_all_channels(channels):
-    found = grid(channels)
+    found = rank_grid(channels)
     assert found[-1] == channels
     assert all(a < b for a, b in pairwise(found))
     assert all(r % 8 == 0 for r in found[:-1]) or channels < 32
 
 
-def test_the_table_adds_up_to_the_work(network, spectra, counted):
+def test_the_table_adds_up_to_the_macs(network, spectra, counted):
     times = measure_times(network, spectra)
     assert times.rest == pytest.approx(1e-9 * spectra.other.macs, abs=1e-12)
     assert times.dense == pytest.approx(1e-9 * spectra.total.macs)
@@ -50,8 +44,6 @@ def test_the_table_adds_up_to_the_work(network, spectra, counted):
 
 def test_every_kind_of_layer(mixed, counted):
     spectra = wb.analyze(mixed, cached=False)
-    assert spectra.layers
-    mixed.model.float()
     times = measure_times(mixed, spectra)
     assert set(times.layers) == {s.layer.name for s in spectra}
     plan = wb.evbmf_plan(spectra, layers="all", strength=1e-3)
@@ -63,38 +55,35 @@ def test_layers_of_one_geometry_share_their_measurements(counted):
     network = wb.Network(model, (16, 5, 5), name="alike")
     times = measure_times(network, wb.analyze(network, cached=False))
     assert len(times.layers) == 3
-    most = len(grid(16))
-    assert len(counted) == 2 + most * most + most  # whole, dense, Tucker-2's factors together, Tucker-1's
+    ranks = len(rank_grid(16))
+    assert len(counted) == 2 + ranks * ranks + ranks  # whole, dense, Tucker-2's factors together, Tucker-1's
 
 
-def test_from_the_cache_and_anew_where_it_is_damaged(network, spectra, counted, tmp_path):
+def test_from_the_cache_and_anew_where_it_is_damaged(network, spectra, counted, own_cache):
     first = measure_times(network, spectra)
     count = len(counted)
     assert measure_times(network, spectra).layers["features.3"].to_dict() == first.layers["features.3"].to_dict()
     assert len(counted) == count
     measure_times(network, spectra, batch=2)
     assert len(counted) > count
-    file = next(tmp_path.glob("times-*.json"))
     for content in ("", "[]", "{}", json.dumps({"layers": {"a": {}}, "where": "", "rest": 0, "seconds": 0})):
-        for file in tmp_path.glob("times-*.json"):
+        for file in own_cache.glob("times-*.json"):
             file.write_text(content)
         count = len(counted)
         assert measure_times(network, spectra).dense == pytest.approx(first.dense)
         assert len(counted) > count
-    count = len(counted)
-    measure_times(network, spectra, refresh=True)
-    assert len(counted) > count
 
 
-def test_a_folder_that_cannot_be_written_is_no_harm(network, spectra, counted, monkeypatch, tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    monkeypatch.setenv("WORKBENCH_CACHE", str(blocked / "below"))
-    assert measure_times(network, spectra).dense > 0
+def test_a_disturbed_table_says_so_and_is_not_kept(network, spectra, counted, own_cache, monkeypatch):
+    monkeypatch.setattr(exclusive, "others_computing", lambda: True)
+    times = measure_times(network, spectra)
+    assert times.disturbed
+    assert times.disturbed in str(times)
+    assert not list(own_cache.glob("times-*.json"))
+    monkeypatch.undo()
 
 
-def test_on_the_clock(network, spectra, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+def test_on_the_clock(network, spectra, own_cache):
     told = []
     times = measure_times(network, spectra, progress=lambda share, name: told.append(share))
     assert times.dense > 0
@@ -106,9 +95,8 @@ def test_on_the_clock(network, spectra, tmp_path, monkeypatch):
 
 
 def test_factors_are_filled_with_ordinary_numbers(network, spectra):
-    layer = spectra["features.3"].layer
-    module = network.model.get_submodule("features.3")
-    factors = filled(factors_for(module, LayerPlan(layer, "tucker2", 8, 8)))
+    plan = LayerPlan(spectra["features.3"].layer, "tucker2", 8, 8)
+    factors = fill_with_noise(factors_for(network.model.get_submodule("features.3"), plan))
     for parameter in factors.parameters():
-        assert np.isfinite(parameter.detach().numpy()).all()
+        assert torch.isfinite(parameter).all()
         assert 1e-3 < float(parameter.detach().std()) < 10

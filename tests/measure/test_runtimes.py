@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -7,10 +9,10 @@ from workbench.measure.runtimes import (
     RUNTIMES,
     AbsentRuntimeError,
     Runner,
-    available,
-    example_inputs,
+    image_batch,
     missing,
     prepare,
+    torch_threads,
 )
 
 
@@ -46,7 +48,6 @@ def test_compiled_computes_the_same(model, inputs):
 
 def test_gpu_if_there_is_one(model, inputs):
     if not torch.cuda.is_available():
-        assert missing("cuda") == "There is no CUDA GPU here, or PyTorch was installed without CUDA."
         with pytest.raises(AbsentRuntimeError, match="no CUDA GPU"):
             prepare(model, inputs, "cuda")
         return
@@ -60,25 +61,37 @@ def test_what_is_absent_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("workbench.exporters.onnx.missing", lambda: "ONNX is not installed here: get it.")
     monkeypatch.setattr("workbench.exporters.executorch.missing", lambda: "ExecuTorch is not installed here: get it.")
     monkeypatch.setattr("workbench.measure.runtimes.shutil.which", lambda _: None)
+    assert missing("eager") == ""
     assert missing("onnxruntime") == "ONNX is not installed here: get it."
     assert missing("executorch") == "ExecuTorch is not installed here: get it."
     assert missing("compile") == "torch.compile needs a C++ compiler: install g++ or clang."
-    assert available() == ("eager", *(["cuda"] if torch.cuda.is_available() else []))
     with pytest.raises(ValueError, match="there is no runtime 'tpu': choose one of eager, "):
         missing("tpu")
 
 
 def test_inputs_are_the_same_every_time(network):
-    first, again = example_inputs(network, 3), example_inputs(network, 3)
+    first, again = image_batch(network, 3), image_batch(network, 3)
     assert first.shape == (3, *network.input_shape)
     assert torch.equal(first, again)
+    example = wb.Network(network.model, example=torch.ones(1, *network.input_shape))
+    assert torch.equal(image_batch(example, 2), torch.ones(2, *network.input_shape))
     several = wb.Network(network.model, network.input_shape, example=(torch.zeros(1), torch.zeros(1)))
     with pytest.raises(ValueError, match="takes other inputs"):
-        example_inputs(several)
+        image_batch(several)
 
 
 def test_the_wall_clock():
     calls = []
-    runner = Runner.of(lambda: calls.append(1) or torch.zeros(1))
-    assert runner.clock() >= 0
+    assert Runner(lambda: calls.append(1)).clock() >= 0
     assert calls == [1]
+
+
+def test_threads_are_put_back():
+    before = torch.get_num_threads()
+    with contextlib.suppress(ZeroDivisionError), torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        _ = 1 / 0
+    assert torch.get_num_threads() == before
+    for threads in (0, -1, 1.5, True, "1"):
+        with pytest.raises(ValueError, match="threads is a whole number of at least 1"), torch_threads(threads):
+            pass

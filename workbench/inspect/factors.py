@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
+from typing import NamedTuple
 
-from workbench.kernels.complexity import Cost, break_even, dense_cost, total, tucker2_parts
+from workbench.kernels.complexity import Cost, break_even, total, tucker2_parts
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
 from workbench.tables import count, times
@@ -24,16 +25,10 @@ MAX_BLOCK = 11.5
 Points = list[tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Block:
-    """The channels of a map as a box, as wide as there are channels and as tall as the map's side.
+class Block(NamedTuple):
+    """The channels of a map as a box around (x, y), as wide as there are channels and as tall as the map's side.
 
-    Attributes
-    ----------
-    name : like "R3 = 14".
-    kind : "map" for channels of the network, "rank" for those between two factors.
-    x, y : its centre.
-    width, height : of its front.
+    `kind` is "map" for channels of the network, "rank" for those between two factors.
     """
 
     name: str
@@ -60,8 +55,7 @@ class Block:
         return self.x + 0.08 * self.height, self.y + 0.76 * self.height + 1.0
 
 
-@dataclass(frozen=True)
-class Arrow:
+class Arrow(NamedTuple):
     """A convolution between two blocks, with its kernel size (`above`) and its weights (`below`) as texts."""
 
     start: tuple[float, float]
@@ -100,10 +94,10 @@ class Factors:
         if not self.layer.shape.kernel_size or self.layer.shape.groups > 1:
             what = "has groups" if self.layer.shape.groups > 1 else "is a matrix"
             raise ValueError(f"{name} {what}: this picture shows one convolution and the three in its place")
-        for which, most in zip(("rank_in", "rank_out"), self.layer.max_ranks, strict=True):
+        for which, max_rank in zip(("rank_in", "rank_out"), self.layer.max_ranks, strict=True):
             rank = getattr(self, which)
-            if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= most:
-                raise ValueError(f"{name}: {which}={rank!r} does not fit, it can be 1 to {most}")
+            if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= max_rank:
+                raise ValueError(f"{name}: {which}={rank!r} does not fit, it can be 1 to {max_rank}")
 
     @classmethod
     def of(cls, subject: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> "Factors":
@@ -112,9 +106,10 @@ class Factors:
             raise TypeError(f'this takes one layer, like spectra["features.3"], not a {type(subject).__name__}')
         spectrum = subject if isinstance(subject, Spectrum) else None
         layer = subject if isinstance(subject, Layer) else subject.layer
-        default = evbmf_ranks(spectrum) or tuple(max(1, most // 2) for most in layer.max_ranks)
-        ranks = (given if given is not None else rank for given, rank in zip((rank_in, rank_out), default, strict=True))
-        return cls(layer, *ranks, spectrum)
+        default = evbmf_ranks(spectrum) or tuple(max(1, max_rank // 2) for max_rank in layer.max_ranks)
+        return cls(
+            layer, default[0] if rank_in is None else rank_in, default[1] if rank_out is None else rank_out, spectrum
+        )
 
     @property
     def parts(self) -> tuple[Cost, Cost, Cost]:
@@ -127,14 +122,9 @@ class Factors:
         return total(self.parts)
 
     @property
-    def dense(self) -> Cost:
-        """Cost of the one convolution."""
-        return dense_cost(self.layer.shape)
-
-    @property
     def pays(self) -> bool:
         """Whether the three need neither more weights nor more MACs than the one."""
-        return self.cost.weights <= self.dense.weights and self.cost.macs <= self.dense.macs
+        return self.cost.weights <= self.layer.cost.weights and self.cost.macs <= self.layer.cost.macs
 
     @property
     def break_even(self) -> int:
@@ -150,7 +140,7 @@ class Factors:
 
     def shares(self, measure: str) -> tuple[float, float, float]:
         """Return the "weights" or "macs" of the three factors as shares of the dense layer's."""
-        first, core, last = (getattr(part, measure) / getattr(self.dense, measure) for part in self.parts)
+        first, core, last = (getattr(part, measure) / getattr(self.layer.cost, measure) for part in self.parts)
         return first, core, last
 
     @property
@@ -160,15 +150,15 @@ class Factors:
 
     def compared(self, measure: str) -> str:
         """Return the change in words, like "18.5 k → 3.55 k (x5.21 fewer)"."""
-        old, new = getattr(self.dense, measure), getattr(self.cost, measure)
+        old, new = getattr(self.layer.cost, measure), getattr(self.cost, measure)
         change = f"{times(old / new)} fewer" if new < old else f"{times(new / old)} more" if new > old else "the same"
         return f"{count(old)} → {count(new)} ({change})"
 
     @property
     def verdict(self) -> str:
         """Whether it pays, and up to which rank."""
-        most, limit = self.layer.max_ranks[1], self.break_even
-        where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == most else f"R4 may be at most {limit}"
+        max_rank, limit = self.layer.max_ranks[1], self.break_even
+        where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == max_rank else f"R4 may be at most {limit}"
         return f"{'It pays' if self.pays else 'It does not pay'}. With R3 = {self.rank_in}, {where}."
 
     def line(self, ratio: float) -> Points:
@@ -208,15 +198,11 @@ class Factors:
         ones = "x".join("1" for _ in self.layer.shape.kernel_size)
         pairs = [(first, last), *pairwise(four)]
         words = (f"{size} convolution", ones, f"{size} core", ones)
-        return tuple(
-            Arrow(
-                (a.x + a.width / 2 + 2.6, a.y),
-                (b.x - b.width / 2 - 0.8, b.y),
-                word,
-                f"{count(cost.weights)} weights",
-            )
-            for (a, b), word, cost in zip(pairs, words, (self.dense, *self.parts), strict=True)
-        )
+        arrows = []
+        for (a, b), word, cost in zip(pairs, words, (self.layer.cost, *self.parts), strict=True):
+            start, end = (a.x + a.width / 2 + 2.6, a.y), (b.x - b.width / 2 - 0.8, b.y)
+            arrows.append(Arrow(start, end, word, f"{count(cost.weights)} weights"))
+        return tuple(arrows)
 
 
 def evbmf_ranks(spectrum: Spectrum | None) -> tuple[int, int] | None:

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.inspect.kernels import reconstruct
+from workbench.inspect.kernels import kernels_of
 from workbench.network.data import UNLABELLED, Split, expect_split, fitting_batch
-from workbench.network.layers import kernel_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import check_labels
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
@@ -26,14 +25,7 @@ MAX_SEARCHED_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's first answer.
-
-    Attributes
-    ----------
-    label, name : its class.
-    probability : softmax, 0 to 1.
-    right : whether it is the true class; None for an image without a label.
-    """
+    """A network's first answer: its class, its probability, and whether it is right (None without a label)."""
 
     label: int
     name: str
@@ -50,7 +42,7 @@ class Picture:
     index : its place in the split.
     image : (height, width, 3) uint8; grey images have three equal channels.
     label, name : its true class; -1 and "" without a label.
-    before, after : the original's and the compressed network's answer (`after` is None without one).
+    before, after : answers of the original and the compressed network.
     """
 
     index: int
@@ -68,14 +60,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Images with the networks' answers.
-
-    Attributes
-    ----------
-    pictures : in the order of the seed; with `prefer_changed`, changed ones first.
-    split : name of the split they are from.
-    looked_at, changed : number of images that were looked at, and of those whose answer changed.
-    """
+    """Images of a split with the networks' answers; how many were looked at, and how many of those answers changed."""
 
     pictures: tuple[Picture, ...]
     split: str
@@ -149,10 +134,13 @@ def as_pictures(images: Tensor) -> Image:
     least, largest = (float(pixels.min()), float(pixels.max())) if pixels.numel() else (0.0, 1.0)
     if least < 0 or largest > 1:
         pixels = (pixels - least) / ((largest - least) or 1.0)
-    if pixels.shape[1] not in (1, 3):
-        pixels = pixels.mean(dim=1, keepdim=True)
-    colours = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    colours = _in_colour(pixels).expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     return (255 * colours.clamp(0, 1)).round().to(torch.uint8).numpy()
+
+
+def _in_colour(pixels: Tensor) -> Tensor:
+    """Return the images as they are if they have one or three channels, else their mean over the channels."""
+    return pixels if pixels.shape[1] in (1, 3) else pixels.mean(dim=1, keepdim=True)
 
 
 def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes: Sequence[str]) -> list[Picture]:
@@ -217,15 +205,10 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     if layer is None or len(layer.shape.kernel_size) != 2:
         name = compressed.original.name
         raise ValueError(f"{name} has no two-dimensional convolution in front: there are no filters to show")
-    before = kernel_of(compressed.original.model.get_submodule(layer.name), layer).detach().cpu().double()
-    after = reconstruct(compressed.model.get_submodule(layer.name), layer).cpu()
+    before, after = kernels_of(compressed, layer)
     scale = float(torch.stack([before, after]).abs().max())
     missed, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
     errors = torch.where(missed == 0, 0.0, missed / norms).numpy()
-    original, reconstructed = (as_pictures(_three_or_one(k) / (2 * scale or 1.0) + 0.5) for k in (before, after))
+    original, reconstructed = (as_pictures(_in_colour(k) / (2 * scale or 1.0) + 0.5) for k in (before, after))
     error = float(missed.norm() / norms.norm()) if missed.any() else 0.0
     return Filters(layer.name, original, reconstructed, scale, errors, error)
-
-
-def _three_or_one(kernel: Tensor) -> Tensor:
-    return kernel if kernel.shape[1] in (1, 3) else kernel.mean(dim=1, keepdim=True)

@@ -1,13 +1,10 @@
 """A plan layer by layer, with the cost of each factor."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.kernels.complexity import Cost, total, tucker1_parts, tucker2_parts
+from workbench.kernels.complexity import Cost, dense_cost, factor_shapes
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.tables import Table, count, times
-
-FACTORS = ("factor_in", "core", "factor_out")
 
 
 @dataclass(frozen=True)
@@ -24,37 +21,15 @@ class LayerRow:
     part: LayerPlan
     factors: dict[str, Cost]
 
-    @property
-    def original(self) -> Cost:
-        """Cost of the dense layer."""
-        return self.part.layer.cost
-
-    @property
-    def compressed(self) -> Cost:
-        """Cost of all factors, or of the dense layer if it is kept."""
-        return total(list(self.factors.values())) if self.factors else self.original
-
 
 @dataclass(frozen=True, repr=False)
 class Layerwise(Table):
-    """Weights and MACs of every layer, and of each of the factors in its place, as in the paper's tables.
-
-    Attributes
-    ----------
-    plan : what is shown.
-    layers : in the order of the calls.
-    """
+    """Weights and MACs of every layer, and of each of the factors in its place, as in the paper's tables."""
 
     plan: Plan
     layers: tuple[LayerRow, ...]
 
-    headers = (
-        "layer",
-        "shape",
-        "ranks",
-        *("weights", "now", "ratio", "of which"),
-        *("MACs", "now", "ratio", "of which"),
-    )
+    headers = ("layer", "shape", "ranks", "weights", "now", "ratio", "of which", "MACs", "now", "ratio", "of which")
     left = (0, 1, 2, 6, 10)
 
     @property
@@ -69,10 +44,9 @@ class Layerwise(Table):
     def rows(self) -> list[list[str]]:
         """One row for each layer, one for other parts if they cost something, and the total."""
         rows = []
-        for layer in self.layers:
-            part = layer.part
+        for part, factors in ((layer.part, layer.factors) for layer in self.layers):
             ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-            costs = _compared(layer.original, layer.compressed, list(layer.factors.values()))
+            costs = _compared(part.layer.cost, part.cost, *factors.values())
             rows.append([part.name, part.layer.describe(), ranks or DECISIONS[part.decision], *costs])
         if self.plan.other != Cost(0, 0):
             rows.append(["other parts", "", "", *_compared(self.plan.other, self.plan.other)])
@@ -82,10 +56,6 @@ class Layerwise(Table):
 def layerwise(plan: Plan) -> Layerwise:
     """Return the plan as a table like the paper's of AlexNet, with three factors for each layer.
 
-    Returns
-    -------
-    Layerwise whose layers add up to the plan's predicted weights and MACs, together with ``plan.other``.
-
     References: Kim et al., ICLR 2016, sec. 4 (the layer-wise table of AlexNet).
     """
     return Layerwise(plan, tuple(LayerRow(part, _factors(part)) for part in plan))
@@ -94,13 +64,11 @@ def layerwise(plan: Plan) -> Layerwise:
 def _factors(part: LayerPlan) -> dict[str, Cost]:
     if part.rank_out is None:
         return {}
-    if part.rank_in is None:
-        return dict(zip(FACTORS[1:], tucker1_parts(part.layer.shape, rank_out=part.rank_out), strict=True))
-    parts = tucker2_parts(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
-    return dict(zip(FACTORS, parts, strict=True))
+    shapes = factor_shapes(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
+    return {name: dense_cost(shape) for name, shape in shapes.items()}
 
 
-def _compared(before: Cost, after: Cost, factors: Sequence[Cost] = ()) -> list[str]:
+def _compared(before: Cost, after: Cost, *factors: Cost) -> list[str]:
     cells = []
     for what in ("weights", "macs"):
         old, new, each = getattr(before, what), getattr(after, what), [getattr(cost, what) for cost in factors]

@@ -1,6 +1,7 @@
 """Accuracy and agreement of a network against the rank of one layer, measured on a sample of images."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -88,20 +89,17 @@ def rank_curve(
     kept = [LayerPlan(known, "keep", reason="kept: not measured", error=0.0) for known in spectra.layers]
     whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"only {layer}", spectra)
     points: list[CurvePoint] = []
-    try:
+    with suppress(Cancelled):
         answers = _outputs(network, images).argmax(dim=1)
         for i, share in enumerate(shares):
             report(i / len(shares), layer)
-            rank_in, rank_out = (max(1, round(share * most)) for most in found.max_ranks)
+            rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
             plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
             outputs = _outputs(decompose(network, plan), images)
-            agreement = _score(outputs, answers, "agreement")
             accuracy = _score(outputs, images.labels, "accuracy") if images.labelled else None
-            part = plan[layer]
+            agreement, part = _score(outputs, answers, "agreement"), plan[layer]
             points.append(CurvePoint(share, part.rank_in, rank_out, part.macs_ratio, agreement, accuracy))
         report(1.0, "")
-    except Cancelled:
-        pass
     return points
 
 

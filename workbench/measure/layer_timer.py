@@ -1,10 +1,10 @@
 """Time single layers as they run inside a network.
 
-Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own way once
-for the whole network, but for a single layer at both ends; so the layer is timed between two small neighbours in one
+Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own way,
+once for the whole network, but for a single layer at both ends: the layer is timed between two small neighbours in one
 program, and their time without it is subtracted. And a layer that runs again and again finds its weights in the cache,
-where those of the other layers of a large network would have evicted them; so an array goes through the cache before
-each run. Not in PyTorch: there it would evict the layer's maps too, and no neighbours are subtracted.
+where those of a large network's other layers would have evicted them: an array goes through the cache before each run.
+Not in PyTorch: there it would evict the layer's maps too, and no neighbours are subtracted.
 """
 
 import time
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.measure.roofline import last_cache
 from workbench.measure.runtimes import Runner, prepare
@@ -30,18 +30,14 @@ class LayerTimer:
 
     Parameters
     ----------
-    runtime, threads, channels_last : as of :func:`~workbench.measure.runtimes.prepare`.
-    device : of the inputs.
-    evict : drive the weights out of the cache before each run, in a runtime that translates: see
-        :func:`exceeds_cache`.
+    like : a tensor with the device and the number format of the inputs.
+    evict : whether to evict weights from the cache before each run, in a runtime that translates.
     """
 
-    def __init__(
-        self, runtime: str, threads: int, channels_last: bool, device: torch.device, *, evict: bool = False
-    ) -> None:
+    def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:
         self._translates = runtime in TRANSLATING_RUNTIMES
         self._how = {"runtime": runtime, "threads": threads, "channels_last": channels_last}
-        self._device = device
+        self._like = like.new_empty(0)
         self._neighbours: dict[tuple[int, ...], float] = {}
         size = min(2 * last_cache(), MAX_EVICTION_BYTES) if evict and self._translates else 0
         self._evicting = torch.zeros(size, dtype=torch.uint8)
@@ -51,10 +47,10 @@ class LayerTimer:
         if not self._translates or len(shape) != 4:
             return self._seconds(module, shape)
         with torch.inference_mode():
-            output = tuple(module(torch.zeros(shape, device=self._device)).shape)
+            output = tuple(module(self._like.new_zeros(shape)).shape)
         if len(output) != 4:
             return self._seconds(module, shape)
-        both = self._seconds(_between_neighbours(module, shape), _one_channel(shape))
+        both = self._between_neighbours(module, shape)
         return max(0.0, both - 0.5 * self._neighbours_seconds(shape) - 0.5 * self._neighbours_seconds(output))
 
     def network_seconds(self, model: nn.Module, shape: tuple[int, ...]) -> float:
@@ -65,16 +61,23 @@ class LayerTimer:
         return low_quartile(self._runner(module, shape).clock, before=self._evict)
 
     def _runner(self, module: nn.Module, shape: tuple[int, ...]) -> Runner:
-        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._device)
+        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._like)
         return prepare(module, inputs, **self._how)  # type: ignore[arg-type]
 
     def _evict(self) -> None:
         self._evicting += 1
 
+    def _between_neighbours(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a layer that makes maps of this shape from one channel, the module, and their means."""
+        before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # draws no random numbers
+        nn.init.ones_(before.weight)
+        program = nn.Sequential(before.to(self._like), module, nn.AdaptiveAvgPool2d(1))
+        return self._seconds(program, (shape[0], 1, *shape[2:]))
+
     def _neighbours_seconds(self, shape: tuple[int, ...]) -> float:
         """Return the time of the two neighbours, one of which makes maps of this shape and the other reads them."""
         if shape not in self._neighbours:
-            self._neighbours[shape] = self._seconds(_between_neighbours(nn.Identity(), shape), _one_channel(shape))
+            self._neighbours[shape] = self._between_neighbours(nn.Identity(), shape)
         return self._neighbours[shape]
 
 
@@ -96,14 +99,3 @@ def low_quartile(
         if sum(found) > MAX_SECONDS:
             break
     return float(np.quantile(found, 0.25))
-
-
-def _one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (shape[0], 1, *shape[2:])
-
-
-def _between_neighbours(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """Return a layer that makes maps of this shape from one channel, the module, and the means of its maps."""
-    before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # draws no random numbers
-    nn.init.ones_(before.weight)
-    return nn.Sequential(before, module, nn.AdaptiveAvgPool2d(1))

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,9 +27,11 @@ from workbench.files import write_atomically
 from workbench.measure.exclusive import watching
 from workbench.measure.runtimes import torch_threads
 from workbench.plan import cache
+from workbench.progress import Progress
 from workbench.tables import Table, count, quantity
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 VERSION = 2
 """Increased whenever the measurement, or the layout of the file, changes."""
@@ -39,21 +41,13 @@ MIN_ARRAY_BYTES, MAX_ARRAY_BYTES, CHUNKS = 128 * 2**20, 2**30, 16
 """Size of each array that is read or written (in between, four times the last cache), and the number of pieces that are
 timed one by one: a short one is less often disturbed on a busy machine."""
 MATRIX_SIZES = (384, 1024)
-"""Sides of the matrices that are multiplied: the smaller is less often disturbed, the larger keeps many threads busy."""
+"""Sides of the matrices that are multiplied: the smaller is less often disturbed, the larger suits many threads."""
 DEFAULT_CACHE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, repr=False)
 class Roofline(Table):
-    """The best that the processor does in float32.
-
-    Attributes
-    ----------
-    peak : multiply-adds a second, with all operands in the cache.
-    bandwidth : bytes a second to and from memory.
-    threads : of PyTorch, that both were measured with.
-    machine : processor and version, in words.
-    """
+    """The best that the processor does in float32: multiply-adds a second, and bytes a second to and from memory."""
 
     peak: float
     bandwidth: float
@@ -68,10 +62,7 @@ class Roofline(Table):
         return self.peak / self.bandwidth
 
     def attainable(self, intensity: float) -> float:
-        """Return how many multiply-adds a second are possible with `intensity` multiply-adds for each byte moved.
-
-        A layer can exceed it: what is in a cache does not wait for the memory.
-        """
+        """Return the limit of multiply-adds a second, at so many for each byte; what is in a cache can exceed it."""
         return min(self.peak, self.bandwidth * intensity)
 
     @property
@@ -86,7 +77,7 @@ class Roofline(Table):
         return [*limits, ["the memory limits", f"below {self.ridge:.3g} MACs a byte"]]
 
 
-def roofline(threads: int = 1) -> Roofline:
+def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Roofline:
     """Return peak and bandwidth of this machine's processor, measured once for each number of threads of PyTorch.
 
     Peak is the faster of a product of large matrices and a large convolution; bandwidth the fastest of copying, adding
@@ -98,8 +89,11 @@ def roofline(threads: int = 1) -> Roofline:
         path = cache.folder() / f"roofline-{digest}.json"
         limits = load_measured(path, _limits)
         if limits is None:
-            with watching() as watch:
-                limits = {"peak": _peak(), "bandwidth": _bandwidth()}
+            with watching(progress) as watch:
+                watch.report(0.0, "timing the processor")
+                limits = {"peak": _peak()}
+                watch.report(0.5, "timing the memory")
+                limits["bandwidth"] = _bandwidth()
             if not watch.disturbed:
                 save_measured(path, limits)
     return Roofline(**limits, threads=threads, machine=machine)
@@ -112,7 +106,7 @@ def _limits(values: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def load_measured(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
+def load_measured(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
     """Return what was measured before, from a JSON file; None if it is not there or not sound."""
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))

@@ -77,6 +77,7 @@ class NetworkTimes:
     layers : by name, those that can be factorised.
     rest : seconds of everything else in one run.
     seconds : how long measuring took.
+    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
     """
 
     network: str
@@ -84,6 +85,7 @@ class NetworkTimes:
     layers: dict[str, LayerTimes] = field(repr=False)
     rest: float
     seconds: float
+    disturbed: str = ""
 
     @property
     def dense(self) -> float:
@@ -108,9 +110,10 @@ class NetworkTimes:
         return self.dense / self.of(plan)
 
     def __str__(self) -> str:
+        disturbed = f"; {self.disturbed}" if self.disturbed else ""
         return (
             f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); "
-            f"measured in {self.seconds:.0f} s"
+            f"measured in {self.seconds:.0f} s{disturbed}"
         )
 
     __repr__ = __str__

@@ -3,21 +3,11 @@
 from typing import Any
 
 from workbench.inspect.factors import FACTOR_NAMES, HEIGHT, MEASURES, RATIOS, WIDTH, Factors, evbmf_ranks
-from workbench.plot.colors import (
-    ARROW_COLORS,
-    BLOCK_SHADES,
-    DARK_RED,
-    EDGE,
-    FACTOR_COLORS,
-    GREEN,
-    INK,
-    SLATE,
-    VERMILLION,
-)
+from workbench.plot import colors
 from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, scatter
 
-BREAK_EVEN_LINE = {"color": VERMILLION, "width": 2.5}
-UNNAMED = {"hoverinfo": "skip", "showlegend": False}
+BREAK_EVEN_LINE = {"color": colors.VERMILLION, "width": 2.5}
+UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
 
 
 def factors(factors: Factors) -> Figure:
@@ -48,18 +38,18 @@ def factors(factors: Factors) -> Figure:
 def _blocks(factors: Factors) -> list[Trace]:
     """Return one trace for each face of all blocks of a kind: closed polygons with gaps between them."""
     traces = []
-    for kind, shades in BLOCK_SHADES.items():
+    for kind, shades in colors.BLOCK_SHADES.items():
         for face, color in enumerate(shades):
             polygons = [block.faces[face] for block in factors.blocks if block.kind == kind]
             points = [point for corners in polygons for point in (*corners, corners[0], (None, None))]
-            look = {"fill": "toself", "fillcolor": color, "line": {"color": INK, "width": 1}, **UNNAMED}
+            look: Trace = {"fill": "toself", "fillcolor": color, "line": {"color": colors.INK, "width": 1}, **UNNAMED}
             traces.append(scatter([x for x, _ in points], [y for _, y in points], **look))
     return traces
 
 
 def _bars(factors: Factors) -> list[Trace]:
     traces = []
-    for i, (name, color) in enumerate(zip(FACTOR_NAMES, FACTOR_COLORS, strict=True)):
+    for i, (name, color) in enumerate(zip(FACTOR_NAMES, colors.FACTOR_COLORS, strict=True)):
         x = [100 * factors.shares(measure)[i] for measure in MEASURES]
         look = {"orientation": "h", "xaxis": "x2", "yaxis": "y2", "width": 0.5, "marker": {"color": color}}
         hover = f"{name}: %{{x:.1f}} % of the dense %{{y}}<extra></extra>"
@@ -72,11 +62,11 @@ def _plane(factors: Factors) -> list[Trace]:
     traces = []
     for ratio in RATIOS:
         cheaper = {"fill": "tozeroy", "fillcolor": "rgba(0,158,115,0.14)", "line": BREAK_EVEN_LINE}
-        look = cheaper if ratio == 1 else {"line": {"color": EDGE, "width": 1}}
+        look: Trace = cheaper if ratio == 1 else {"line": {"color": colors.EDGE, "width": 1}}
         points = factors.line(ratio)
         traces.append(scatter([x for x, _ in points], [y for _, y in points], **look, **UNNAMED, **place))
-    found = {"symbol": "diamond-open", "color": GREEN, "size": 13, "line": {"width": 2.5}}
-    here = {"symbol": "circle", "color": INK, "size": 12, "line": {"width": 2, "color": "white"}}
+    found = {"symbol": "diamond-open", "color": colors.GREEN, "size": 13, "line": {"width": 2.5}}
+    here = {"symbol": "circle", "color": colors.INK, "size": 12, "line": {"width": 2, "color": "white"}}
     marks = {"EVBMF's ranks": (evbmf_ranks(factors.spectrum), found)}
     marks["these ranks"] = (factors.rank_in, factors.rank_out), here
     for name, (ranks, marker) in marks.items():
@@ -88,20 +78,20 @@ def _plane(factors: Factors) -> list[Trace]:
 
 def _texts(factors: Factors) -> list[dict[str, Any]]:
     texts = [_text(f"<b>{block.name}</b>", *block.label, yanchor="bottom") for block in factors.blocks]
-    for arrow, color in zip(factors.arrows, ARROW_COLORS, strict=True):
-        start = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
-        head = {"showarrow": True, "arrowhead": 2, "arrowwidth": 2.5, "arrowcolor": color, **start}
+    for arrow, color in zip(factors.arrows, colors.ARROW_COLORS, strict=True):
+        start: Trace = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
+        head: Trace = {"showarrow": True, "arrowhead": 2, "arrowwidth": 2.5, "arrowcolor": color, **start}
         texts.append(_text("", *arrow.end, **head))
         texts.append(_text(f"<b>{arrow.above}</b>", arrow.middle, arrow.end[1], yanchor="bottom", yshift=4))
         texts.append(_text(arrow.below, arrow.middle, arrow.end[1], yanchor="top", yshift=-4))
     for i, measure in enumerate(MEASURES):
         texts.append(_text(factors.compared(measure), 0, i + 0.27, "2", xanchor="left", yanchor="top"))
-    above = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": VERMILLION}}
+    above: Trace = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": colors.VERMILLION}}
     texts.append(_text("dense", 100, 1.0, "2", **above))
     for ratio in RATIOS:
         at = factors.mark(ratio)
         if at is not None:
-            text, color = ("break-even", DARK_RED) if ratio == 1 else (f"x{ratio}", SLATE)
+            text, color = ("break-even", colors.DARK_RED) if ratio == 1 else (f"x{ratio}", colors.SLATE)
             texts.append(_text(text, *at, "3", bgcolor="rgba(255,255,255,0.8)", font={"size": 11, "color": color}))
     return texts
 

@@ -1,6 +1,6 @@
 """Each part of a network under this machine's roofline, and the time of each layer before and after."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from math import log10, sqrt
 from typing import Any
@@ -27,13 +27,9 @@ STACK = (
 
 
 def roofline(profile: Profile | None, roof: Roofline | None = None, selected: str = "") -> Figure:
-    """Draw every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
+    """Draw each part of the original (hollow) and the compressed network (filled), as large as the time it takes.
 
-    Parameters
-    ----------
-    profile : of the original (hollow) and the compressed network (filled).
-    roof : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
-    selected : name of a layer; the others are paler.
+    A part can lie above the roof: what is in a cache does not wait for the memory. Layers not selected are paler.
     """
     networks = profile.networks if profile is not None else {}
     parts = [part for network in networks.values() for part in timed_parts(network)]
@@ -100,12 +96,7 @@ def _text(which: str, part: Part, network: NetworkProfile, roof: Roofline | None
 
 
 def layer_times(profile: Profile | None, selected: str = "") -> Figure:
-    """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other.
-
-    Parameters
-    ----------
-    selected : name of a layer; its label is marked.
-    """
+    """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other."""
     spent = _spent(profile) if profile is not None else {}
     if not spent:
         return empty("The time of each layer appears here once it has been measured.")
@@ -136,16 +127,16 @@ def layer_times(profile: Profile | None, selected: str = "") -> Figure:
 
 def _spent(profile: Profile) -> dict[str, dict[str, float]]:
     """Return seconds by layer and part of `STACK`: the slowest layers in their order, the others' sum, all else."""
-    spent: dict[str, Counter[str]] = {}
+    spent: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for which, network in profile.networks.items():
         for row in network.parts:
-            sums = spent.setdefault(row.layer, Counter())
-            sums["original" if which == "original" else row.part] += row.seconds
-    slowest = sorted(spent, key=lambda name: -spent[name].total())[:MAX_LAYERS]
-    shown = {name: dict(parts) for name, parts in spent.items() if name in slowest}
+            spent[row.layer]["original" if which == "original" else row.part] += row.seconds
+    slowest = sorted(spent, key=lambda name: -sum(spent[name].values()))[:MAX_LAYERS]
+    shown = {name: dict(sums) for name, sums in spent.items() if name in slowest}
     others = [parts for name, parts in spent.items() if name not in shown]
     if others:
-        shown[f"{len(others)} other layers"] = dict(sum(others, Counter()))
+        parts = dict.fromkeys(part for each in others for part in each)
+        shown[f"{len(others)} other layers"] = {part: sum(each.get(part, 0.0) for each in others) for part in parts}
     if shown:
         whole = {"original": "original", "compressed": "dense"}
         shown[OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}

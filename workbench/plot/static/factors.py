@@ -1,22 +1,14 @@
 """One convolution and the three in its place: blocks, costs, and the plane of the ranks."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from workbench.inspect.factors import FACTOR_NAMES, HEIGHT, MEASURES, RATIOS, WIDTH, Factors, evbmf_ranks
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
-from workbench.plot.colors import (
-    ARROW_COLORS,
-    BLOCK_SHADES,
-    DARK_RED,
-    EDGE,
-    FACTOR_COLORS,
-    GREEN,
-    INK,
-    SLATE,
-    VERMILLION,
-)
+from workbench.plot import colors
 from workbench.plot.static.base import NotebookFigure
 
 
@@ -51,10 +43,10 @@ def _draw_blocks(axes: Axes, shown: Factors) -> None:
     axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.axis("off")
     for block in shown.blocks:
-        for corners, color in zip(block.faces, BLOCK_SHADES[block.kind], strict=True):
-            axes.add_patch(Polygon(corners, facecolor=color, edgecolor=INK, linewidth=0.8))
+        for corners, color in zip(block.faces, colors.BLOCK_SHADES[block.kind], strict=True):
+            axes.add_patch(Polygon(corners, facecolor=color, edgecolor=colors.INK, linewidth=0.8))
         axes.text(*block.label, block.name, ha="center", va="bottom", fontsize=9, weight="bold")
-    for arrow, color in zip(shown.arrows, ARROW_COLORS, strict=True):
+    for arrow, color in zip(shown.arrows, colors.ARROW_COLORS, strict=True):
         style = {"arrowstyle": "-|>", "color": color, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", arrow.end, arrow.start, arrowprops=style)
         axes.text(arrow.middle, arrow.end[1] + 0.9, arrow.above, ha="center", va="bottom", fontsize=9, weight="bold")
@@ -64,13 +56,13 @@ def _draw_blocks(axes: Axes, shown: Factors) -> None:
 def _draw_costs(axes: Axes, shown: Factors) -> None:
     left = [0.0] * len(MEASURES)
     shares = [shown.shares(measure) for measure in MEASURES]
-    for i, (name, color) in enumerate(zip(FACTOR_NAMES, FACTOR_COLORS, strict=True)):
+    for i, (name, color) in enumerate(zip(FACTOR_NAMES, colors.FACTOR_COLORS, strict=True)):
         widths = [100 * share[i] for share in shares]
         axes.barh(list(MEASURES.values()), widths, left=left, height=0.45, color=color, label=name)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.axvline(100, color=VERMILLION, linewidth=2)
-    above = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
-    axes.text(100, 1.0, "dense", fontsize=9, color=DARK_RED, **above)
+    axes.axvline(100, color=colors.VERMILLION, linewidth=2)
+    above: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
+    axes.text(100, 1.0, "dense", fontsize=9, color=colors.DARK_RED, **above)
     for i, measure in enumerate(MEASURES):
         axes.text(0, i + 0.28, shown.compared(measure), ha="left", va="top", fontsize=9)
     axes.set(xlabel="percent of the dense layer", xlim=(0, 100 * shown.max_share), ylim=(1.6, -0.45))
@@ -84,14 +76,16 @@ def _draw_plane(axes: Axes, shown: Factors) -> None:
             continue
         x, y = zip(*shown.line(ratio), strict=True)
         first = ratio == 1
-        axes.plot(x, y, color=VERMILLION if first else EDGE, linewidth=2 if first else 0.9)
+        axes.plot(x, y, color=colors.VERMILLION if first else colors.EDGE, linewidth=2 if first else 0.9)
         if first:
-            axes.fill_between(x, y, color=GREEN, alpha=0.14, linewidth=0)
+            axes.fill_between(x, y, color=colors.GREEN, alpha=0.14, linewidth=0)
         box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-        text, color = ("break-even", DARK_RED) if first else (f"x{ratio}", SLATE)
+        text, color = ("break-even", colors.DARK_RED) if first else (f"x{ratio}", colors.SLATE)
         axes.text(*at, text, ha="center", va="center", fontsize=8, color=color, bbox=box)
     found = evbmf_ranks(shown.spectrum)
     if found:
-        axes.plot(*found, "D", markersize=8, color=GREEN, fillstyle="none", markeredgewidth=2, label="EVBMF's ranks")
-    axes.plot(shown.rank_in, shown.rank_out, "o", markersize=8, color=INK, markeredgecolor="white", label="these ranks")
+        (mark,) = axes.plot(*found, "D", color=colors.GREEN, markersize=8, label="EVBMF's ranks")
+        mark.set(fillstyle="none", markeredgewidth=2)
+    (mark,) = axes.plot(shown.rank_in, shown.rank_out, "o", color=colors.INK, markersize=8, label="these ranks")
+    mark.set(markeredgecolor="white")
     axes.set(xlabel="R3: input rank", ylabel="R4: output rank", xlim=(0, 1.03 * max_in), ylim=(0, 1.06 * max_out))

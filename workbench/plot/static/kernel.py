@@ -43,8 +43,8 @@ def kernel(kernel: Tensor, title: str = "", *, rows: int = 8, columns: int = 16)
     size = float(np.abs(shown).max()) or 1.0
     drawn = axes.imshow(picture, cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
     axes.set(xlabel="input channel s", ylabel="output channel t", title=title)
-    axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, range(s))
-    axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, range(t))
+    axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, [str(i) for i in range(s)])
+    axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, [str(i) for i in range(t)])
     axes.tick_params(length=0)
     axes.set_facecolor("#D3DAE2")  # of the gaps; white is a weight of zero
     axes.spines[:].set_visible(False)
@@ -64,10 +64,8 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     k = _four_way(kernel)
     t, s, height, width = k.shape
     if k.size > MAX_ENTRIES or t > len(OUTPUT_COLORS):
-        raise ValueError(
-            f"a kernel of shape {k.shape} is too large for this picture: "
-            f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
-        )
+        limits = f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
+        raise ValueError(f"a kernel of shape {k.shape} is too large for this picture: {limits}")
     colors = np.empty((*k.shape, 3))
     for to, si in product(range(t), range(s)):
         strength = 0.75 - 0.5 * si / max(1, s - 1)

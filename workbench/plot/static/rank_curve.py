@@ -15,11 +15,10 @@ def rank_curve(points: Sequence[CurvePoint], title: str = "") -> Figure:
     figure, axes = new_axes("output rank", f"share{count} (%)", title)
     scored = [(point.rank_out, point.accuracy) for point in points if point.accuracy is not None]
     if scored:
-        ranks, scores = zip(*scored, strict=True)
-        low, high = zip(*(score.interval for score in scores), strict=True)
+        ranks, scores = [rank for rank, _ in scored], [score for _, score in scored]
+        low, high = ([100 * score.interval[i] for score in scores] for i in (0, 1))
         axes.plot(ranks, [100 * score.top1 for score in scores], "o-", color=BLUE, label="accuracy")
-        band = {"color": BLUE, "alpha": 0.15, "linewidth": 0}
-        axes.fill_between(ranks, [100 * x for x in low], [100 * x for x in high], label="95 % interval", **band)
+        axes.fill_between(ranks, low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
     agreement = [100 * point.agreement.top1 for point in points]
     ranks = [point.rank_out for point in points]
     axes.plot(ranks, agreement, "s:", color=ORANGE, label="same answer as the original")

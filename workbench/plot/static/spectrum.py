@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
 from workbench.kernels.evbmf import Evbmf
 from workbench.plan.spectrum import Spectrum
@@ -19,8 +18,8 @@ def spectrum(found: Evbmf, title: str = "") -> Figure:
     axes.bar(index[:rank], values[:rank], color=BLUE, label=f"signal: rank {rank}")
     axes.bar(index[rank:], values[rank:], color=GREY, hatch="///", edgecolor="white", label="noise")
     if rank and not found.exact:
-        look = {"color": ORANGE, "markeredgecolor": INK}
-        axes.plot(index[:rank], found.shrunk, "o", label="without the noise's part", **look)
+        label = "without the noise's part"
+        axes.plot(index[:rank], found.shrunk, "o", color=ORANGE, markeredgecolor=INK, label=label)
     if found.threshold > 0:
         axes.set_ylim(top=1.3 * max(found.threshold, values[0]))  # room for the legend
         axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
@@ -49,9 +48,7 @@ def explained(spectrum: Spectrum, title: str = "") -> Figure:
     figure = NotebookFigure(figsize=(8.2, 3.5), layout="constrained")
     figure.suptitle(title or spectrum.layer.name)
     left, right = figure.subplots(1, 2)
-    modes: list[tuple[str, NDArray[np.float64], str, str]] = [
-        ("output channels", spectrum.singular_out, BLUE, "o-"),
-    ]
+    modes = [("output channels", spectrum.singular_out, BLUE, "o-")]
     if spectrum.singular_in is not None:
         modes.append(("input channels", spectrum.singular_in, ORANGE, "s-"))
     for name, values, color, style in modes:

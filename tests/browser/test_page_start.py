@@ -1,0 +1,36 @@
+"""A page on which nothing is drawn says so, loads itself again twice, and then offers a button."""
+
+import pytest
+from nbformat.v4 import new_code_cell
+
+from tests.helpers.serving import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def test_a_page_that_stays_empty(page, tmp_path):
+    loads = []
+    page.on("domcontentloaded", lambda page: loads.append(page))
+    with serving(tmp_path, [new_code_cell("None")], settings=()) as server:
+        page.goto(server.served.address)
+        text, button = page.locator("#loading_text"), page.get_by_role("button", name="Load again")
+        text.filter(has_text="Nothing was drawn. Loading the page again (try 2 of 3).").wait_for()
+        button.wait_for()
+        assert "stayed empty" in text.inner_text()
+        assert len(loads) == 3
+        button.click()
+        text.filter(has_text="(try 2 of 3)").wait_for()
+        assert len(loads) == 4
+
+
+def test_a_page_with_widgets_loads_once(page, tmp_path):
+    loads = []
+    page.on("domcontentloaded", lambda page: loads.append(page))
+    cell = "import time, ipywidgets as w\ntime.sleep(1)\nw.VBox([w.Label('drawn')])"
+    with serving(tmp_path, [new_code_cell(cell)], settings=()) as server:
+        page.goto(server.served.address, wait_until="commit")
+        assert "this takes a few seconds" in page.locator("#loading_text").inner_text()
+        page.get_by_text("drawn").wait_for()
+        page.locator("#loading").wait_for(state="detached")
+        assert len(loads) == 1
+        assert page.evaluate("sessionStorage.length") == 0
