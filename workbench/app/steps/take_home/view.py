@@ -13,9 +13,8 @@ from workbench.app.worker import JobKind, Worker
 
 def view(take_home: TakeHomeModel, recover: RecoverModel, worker: Worker) -> w.Widget:
     """Return a row for each kind of file: what it is, a button that makes it, one that saves it."""
-    makers = {
-        kind: w.Button(description=f"Make {f.suffix}", layout={"width": "130px"}) for kind, f in FILE_KINDS.items()
-    }
+    width = {"width": "130px"}
+    makers = {kind: w.Button(description=f"Make {f.suffix}", layout=width) for kind, f in FILE_KINDS.items()}
     savers = {kind: Download() for kind in FILE_KINDS}
     results = {kind: w.HTML(layout={"flex": "1 1 240px"}) for kind in FILE_KINDS}
     note = w.HTML()
