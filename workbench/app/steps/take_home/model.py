@@ -127,7 +127,7 @@ class TakeHomeModel(HasTraits):
     def _report(
         job: Job, run: Run, path: Path, images: Split | None, classes: tuple[str, ...], exports: list[Exported]
     ) -> None:
-        from workbench.exporters.report import report  # matplotlib takes a while to import, and the page would wait
+        from workbench.exporters.report import report
 
         pictures = None
         if images is not None and run.network is not None:
