@@ -68,4 +68,5 @@ def sweep_budgets(
 
 
 def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+    """Calibrate a compressed network on images of the data."""
     return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
