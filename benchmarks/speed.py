@@ -147,7 +147,8 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
 def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
     """Measure where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind.
 
-    Each layer and factor is timed by itself, as between two others: see `workbench.measure.layer_timer`. `rest` is what the whole network takes beyond their sum: pooling, activations, copies.
+    Each layer and factor is timed by itself, as between two others: see `workbench.measure.layer_timer`. `rest` is what
+    the whole network takes beyond their sum: pooling, activations, copies.
     """
     inputs = image_batch(network)
     timer = LayerTimer(runtime, 1, True, inputs, evict=exceeds_cache(network.model))

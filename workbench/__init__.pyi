@@ -9,6 +9,7 @@ from .exporters.export import Exported as Exported
 from .exporters.export import export as export
 from .exporters.notebook import notebook as notebook
 from .exporters.report import report as report
+from .exporters.tracing import ExportError as ExportError
 from .inspect.gallery import first_filters as first_filters
 from .inspect.gallery import gallery as gallery
 from .inspect.layerwise import layerwise as layerwise
@@ -56,3 +57,5 @@ from .runs.database import StoreError as StoreError
 from .runs.run import Run as Run
 from .runs.store import RunStore as RunStore
 from .runs.sweep import sweep as sweep
+
+__version__: str

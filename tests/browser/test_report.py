@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.network.data import Accuracy
+from workbench.network.scores import Score
+from workbench.runs.run import Run, Stage, StageName
 
 pytestmark = [
     pytest.mark.browser,
@@ -16,16 +17,15 @@ pytestmark = [
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
 def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, scheme, width):
-    smaller = wb.decompose(network, wb.evbmf_plan(spectra))
+    small = wb.decompose(network, wb.evbmf_plan(spectra))
     measured = {
         "latency": [{"runtime": "eager", "dense_ms": 1.0, "compressed_ms": 0.5}],
         "energy": {"dense_mj": 2.0, "compressed_mj": 1.0, "measured": False, "source": "a table"},
     }
-    store = wb.RunStore(tmp_path / "runs.sqlite")
-    run = store.add(smaller, "digits", stages={("decomposed", "test"): Accuracy(99.0, 100.0, 500)}, measured=measured)
-    pictures = wb.gallery(network, smaller, data.test, 6)
-    page = wb.report_html(run, network=network, smaller=smaller, spectra=spectra, pictures=pictures)
-    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    stage = Stage(StageName.DECOMPOSED, {"test": Score(0.99, 1.0, 500)})
+    pictures = wb.gallery(network, data.test, 6, compressed=small)
+    run = Run.of(small, "digits", [stage], measured=measured)
+    wb.report(run, tmp_path / "report.html", spectra=spectra, pictures=pictures)
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     try:
         opened, asked, problems = context.new_page(), [], []
@@ -35,7 +35,7 @@ def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, s
         assert [url for url in asked if not url.startswith("data:")] == [f"file://{tmp_path}/report.html"]
         assert problems == []
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
-        assert opened.locator("svg").count() == 4
+        assert opened.locator("svg").count() == 3
         assert opened.locator("img").count() == 6
         assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
         ink = opened.evaluate("getComputedStyle(document.querySelector('figure svg')).color")

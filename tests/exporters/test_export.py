@@ -110,8 +110,8 @@ def test_a_file_that_computes_something_else_is_not_kept(monkeypatch, photos, su
     module, name = LOADERS[suffix]
     load = getattr(module, name)
 
-    def loaded(*given):
-        program = load(*given)
+    def loaded(*given, **more):
+        program = load(*given, **more)
         return lambda inputs: program(inputs).roll(1, 1)
 
     monkeypatch.setattr(module, name, loaded)
@@ -177,7 +177,7 @@ def test_the_network_is_not_changed(small, suffix, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", RUNNABLE)
+@EVERY_FORMAT
 def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
     network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
     sample = shared / "imagenet_sample"
@@ -187,4 +187,4 @@ def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
     found = export(small, tmp_path / f"googlenet{suffix}", split)
     assert found.verification.passed
     assert found.verification.n == len(split) >= 50
-    assert described(found.path)["classes"][1] == "goldfish"
+    assert suffix == ".zip" or described(found.path)["classes"][1] == "goldfish"

@@ -28,7 +28,7 @@ def test_the_numbers_are_the_plans(spectra, plan):
     assert shown.verdict == "It pays. With R3 = 14, any R4 pays."
 
 
-def test_a_layer_alone(strided):
+def test_a_layer_without_weights(strided):
     shown = Factors.of(strided)
     assert (shown.rank_in, shown.rank_out) == (4, 6)
     assert shown.error is None
@@ -36,13 +36,10 @@ def test_a_layer_alone(strided):
     assert not full.pays
     assert full.verdict == f"It does not pay. With R3 = 8, R4 may be at most {full.break_even}."
     assert full.compared("macs").endswith(" more)")
-    for rank_out in range(1, 13):
-        assert Factors.of(strided, 8, rank_out).pays == (rank_out <= full.break_even)
-
-
-def test_no_rank_pays_where_the_other_is_full():
     pointwise = layer_of(nn.Conv2d(8, 8, 1), 8, 4, 4)
     assert Factors.of(pointwise, 8, 1).verdict == "It does not pay. With R3 = 8, no R4 pays."
+    for rank_out in range(1, 13):
+        assert Factors.of(strided, 8, rank_out).pays == (rank_out <= full.break_even)
 
 
 def test_points_on_a_line_cost_that_much_less(strided):

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 import workbench as wb
-from workbench.kernels.complexity import Cost, total
+from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 
 
@@ -21,7 +21,7 @@ def test_each_factor_costs_what_its_module_costs(which, request):
     factorised = 0
     for row in table.layers:
         made = small.model.get_submodule(row.part.name)
-        assert isinstance(made, nn.Sequential) == bool(row.factors)
+        assert isinstance(made, nn.Sequential) == bool(row.factors)  # none for a layer that is kept
         for name, cost in row.factors.items():
             assert cost == seen[f"{row.part.name}.{name}"]
             assert cost.weights == sum(p.numel() for p in made.get_submodule(name).parameters())
@@ -41,8 +41,3 @@ def test_it_shows_the_three_factors(plan):
     assert lines[-1].split()[0] == "total"
     assert f"x{plan.macs_ratio:.2f}" in lines[-1]
     assert wb.layerwise(plan)._repr_html_().count("<tr>") == len(lines) - 2
-
-
-def test_a_layer_that_is_kept_has_no_factors(plan):
-    row = next(r for r in wb.layerwise(plan.keep("features.3")).layers if r.part.name == "features.3")
-    assert row.factors == {}

@@ -17,7 +17,7 @@ def kernel(generator):
 @pytest.fixture(params=[8_000_000, 50])
 def block(request, monkeypatch):
     """All at once, and in many pieces."""
-    monkeypatch.setattr(hosvd, "BLOCK", request.param)
+    monkeypatch.setattr(hosvd, "MAX_BLOCK_ENTRIES", request.param)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -2,7 +2,7 @@ import pytest
 import tensorly as tl
 import torch
 
-from workbench.kernels.unfolding import IN_MODE, OUT_MODE, fold, unfold
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 KERNEL = torch.arange(2 * 3 * 4 * 5, dtype=torch.float64).reshape(2, 3, 4, 5)
 
@@ -10,11 +10,6 @@ KERNEL = torch.arange(2 * 3 * 4 * 5, dtype=torch.float64).reshape(2, 3, 4, 5)
 @pytest.mark.parametrize("mode", [0, 1, 2, 3])
 def test_unfolding_is_tensorlys(mode):
     assert (unfold(KERNEL, mode).numpy() == tl.unfold(KERNEL.numpy(), mode)).all()
-
-
-@pytest.mark.parametrize("mode", [0, 1, 2, 3])
-def test_fold_is_the_inverse(mode):
-    assert torch.equal(fold(unfold(KERNEL, mode), mode, KERNEL.shape), KERNEL)
 
 
 def test_modes_are_the_papers():
@@ -25,8 +20,3 @@ def test_modes_are_the_papers():
 def test_a_mode_that_is_not_there():
     with pytest.raises(ValueError, match="mode 4: the tensor has 4 dimensions"):
         unfold(KERNEL, 4)
-
-
-def test_a_matrix_that_does_not_fold():
-    with pytest.raises(ValueError, match=r"\(2, 60\) does not fold along mode 1"):
-        fold(unfold(KERNEL, 0), 1, KERNEL.shape)

@@ -40,8 +40,8 @@ def test_what_a_window_adds_up(monkeypatch):
     meter = find_meter()
     now = iter([0.0, 2.0])
     monkeypatch.setattr(counters.time, "perf_counter", lambda: next(now))
-    meter.begin("window")
-    took, parts = meter.end("window")
+    meter.monitor.begin_window("slice")
+    took, parts = meter.end_slice()
     assert took == 2.0
     assert parts == {"GPU 0": 200.0, "CPU 0": 40.0, "memory of CPU 0": 6.0}  # psys has the packages in it
 
@@ -58,5 +58,5 @@ def test_chips(monkeypatch, soc, joules):
     install(monkeypatch, gpus=1, soc=SimpleNamespace(**soc))
     meter = find_meter()
     assert meter.names() == ["the SimpleNamespace chip"]
-    meter.begin("window")
-    assert sum(meter.end("window")[1].values()) == pytest.approx(joules)  # millijoules; the GPU is in the chip
+    meter.monitor.begin_window("slice")
+    assert sum(meter.end_slice()[1].values()) == pytest.approx(joules)  # millijoules; the GPU is in the chip

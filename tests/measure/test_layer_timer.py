@@ -58,11 +58,6 @@ def test_measuring_draws_no_random_numbers(translating):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_vectors_are_not_laid_out_anew(translating):
-    layer = nn.Linear(8, 4)
-    assert LayerTimer("executorch", 1, False, CPU).layer_seconds(layer, (1, 8)) == pytest.approx(1e-9 * (32 + 8 + 4))
-
-
 def test_no_time_is_negative(monkeypatch):
     def prepare(module, inputs, runtime, **settings):
         return FakeRunner(1.0 if isinstance(module[1], nn.Identity) else 0.5)

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -86,7 +88,7 @@ def test_the_wall_clock():
 
 def test_threads_are_put_back():
     before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), torch_threads(before + 1):
+    with contextlib.suppress(ZeroDivisionError), torch_threads(before + 1):
         assert torch.get_num_threads() == before + 1
         _ = 1 / 0
     assert torch.get_num_threads() == before

@@ -92,11 +92,6 @@ def test_a_plan_that_is_slower_after_all_gives_way(network, spectra, clock):
     assert SLOWER in {part.reason for part in plan}
 
 
-def test_what_is_out_of_reach_here_is_said(network, spectra, clock):
-    with pytest.raises(PlanError, match="time x50 is out of reach: the most on this machine is"):
-        time_plan(network, spectra, 50, times=machine(spectra))
-
-
 def test_other_budgets_hold_too_and_a_disturbed_timing_is_said(network, spectra, clock):
     clock[0][:] = [1.5]
     clock[2]["note"] = "another session was computing"

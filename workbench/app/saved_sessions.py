@@ -1,7 +1,7 @@
-"""Sessions on disk: what somebody was doing, kept as it goes, found again after a reload or a crash. No widgets.
+"""Save sessions on disk, and find those that a reload or a crash has left.
 
-A session is a file beside the run store. Its kernel holds a lock on it, which the operating system gives back when the
-kernel ends, however it ends: a session that is locked is open in another tab, and one that is not can be gone on with.
+A session is a file beside the run store. Its kernel holds a lock on it, which the operating system releases when the
+kernel ends: a session that is locked is open in another tab, and one that is not can be continued.
 """
 
 import json
@@ -15,38 +15,39 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from workbench.app.history import runs_file
-from workbench.app.jobs import sentence
+from workbench.app.errors import sentence
+from workbench.app.stored_runs import runs_file
 from workbench.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-DAYS = 30
-"""After so long a session is not offered any more, and removed."""
-LARGEST = 4 * 2**20
-"""Bytes: no session of ours is larger."""
+VERSION = 2
+MAX_AGE_DAYS = 30
+"""Age after which a session is removed."""
+MAX_BYTES = 4 * 2**20
+"""Size of a session file above which it is not read."""
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What is needed to go on.
+class SavedSession:
+    """What is needed to continue a session.
 
     Attributes
     ----------
-    browser : whose session it is: a number that the browser has made up.
+    browser : number that the browser has chosen for itself.
     choice : network, data and weights, by name.
-    planning : settings of the planner; plan : as JSON, with its edits.
-    selected : name of the layer that was looked at.
+    settings : of the planner.
+    plan : as JSON, with its edits.
+    selected : name of the picked layer.
     number : the run that was worked on, or 0.
     training : {"stage", and the settings of training} while a network is trained, else empty.
-    doing : what was going on in the background, in words, or "".
+    doing : what was trained, in words, or "".
     when : seconds since 1970.
     """
 
     browser: str
     choice: dict[str, str]
-    planning: dict[str, Any]
+    settings: dict[str, Any]
     plan: str
     selected: str = ""
     number: int = 0
@@ -63,12 +64,12 @@ class Saved:
         return f"{self.choice.get('network', '')} on {self.choice.get('data', '')}{run}, {ago}"
 
 
-class Sessions:
-    """The session file of this kernel, and those that others have left.
+class SavedSessions:
+    """The session file of this kernel, and those that other kernels have left.
 
     Attributes
     ----------
-    problem : why the session is not kept, in a sentence, or "".
+    problem : why the session is not saved, in a sentence, or "".
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -80,16 +81,16 @@ class Sessions:
 
     @property
     def file(self) -> Path:
-        """Where this session is kept."""
+        """Where this session is saved."""
         return self.folder / f"{self.name}.json"
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training of this session is kept."""
+        """Where the training of this session is saved."""
         return self.folder / f"{self.name}.checkpoint"
 
-    def keep(self, saved: Saved) -> None:
-        """Write the session; what goes wrong is said in `problem`, and nothing else suffers."""
+    def save(self, saved: SavedSession) -> None:
+        """Write the session; `problem` says what goes wrong."""
         values = asdict(saved)
         same = json.dumps({**values, "when": 0})
         if same == self._written:
@@ -103,11 +104,11 @@ class Sessions:
             write_atomically(self.file, json.dumps({"version": VERSION, **values}).encode())
             self._written, self.problem = same, ""
         except (OSError, Timeout) as error:
-            log.warning("the session is not kept: %s", error)
-            self.problem = f"This session is not kept, only its runs: {sentence(error)}"
+            log.warning("the session is not saved: %s", error)
+            self.problem = f"This session is not saved, only its runs: {sentence(error)}"
 
-    def left_by(self, browser: str) -> tuple["Left | None", bool]:
-        """The newest session that this browser has left, and whether it has one open in another tab."""
+    def left_by(self, browser: str) -> tuple["LeftSession | None", bool]:
+        """Return the newest session that this browser has left, and whether it has one open in another tab."""
         found, open_ = None, False
         for file in self._files():
             saved = _read(file)
@@ -116,7 +117,7 @@ class Sessions:
             if _locked(file):
                 open_ = True
             elif found is None:
-                found = Left(file, saved)
+                found = LeftSession(file, saved)
         return found, open_
 
     def _files(self) -> list[Path]:
@@ -125,8 +126,8 @@ class Sessions:
         try:
             for file in self.folder.glob("*.json"):
                 when = file.stat().st_mtime
-                if time.time() - when > 86400 * DAYS and not _locked(file):
-                    Left.remove_file(file)
+                if time.time() - when > 86400 * MAX_AGE_DAYS and not _locked(file):
+                    LeftSession.remove_file(file)
                 elif file != self.file:
                     files.append((when, file))
         except OSError as error:
@@ -134,26 +135,26 @@ class Sessions:
         return [file for _, file in sorted(files, reverse=True)]
 
     def end(self) -> None:
-        """Give the session up, as the end of the kernel does."""
+        """Release the session, as the end of the kernel does."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
 
 @dataclass(frozen=True)
-class Left:
-    """A session that nobody has open."""
+class LeftSession:
+    """A session that no kernel has open."""
 
     file: Path
-    saved: Saved
+    saved: SavedSession
 
     @property
     def checkpoint(self) -> Path:
-        """Of its training; it need not be there."""
+        """The file of its training; it need not exist."""
         return self.file.with_suffix(".checkpoint")
 
     def remove(self) -> None:
-        """It is gone on with in another file, or not at all."""
+        """Remove the session."""
         self.remove_file(self.file)
 
     @staticmethod
@@ -167,13 +168,13 @@ class Left:
 
 
 def sessions_folder() -> Path:
-    """Beside the run store."""
+    """Return the folder of sessions, beside the run store."""
     runs = runs_file()
     return runs.with_name(f"{runs.name}.sessions")
 
 
 def is_browser(name: object) -> bool:
-    """Whether that can be the number that a browser has made up."""
+    """Return whether that can be the number of a browser."""
     return isinstance(name, str) and re.fullmatch(r"[0-9a-f]{32}", name) is not None
 
 
@@ -192,18 +193,18 @@ def _locked(file: Path) -> bool:
     return False
 
 
-def _read(file: Path) -> Saved | None:
-    """A session, or None if the file is none; it may be anybody's, so nothing in it is trusted."""
+def _read(file: Path) -> SavedSession | None:
+    """Read a session; None if the file is none. Nothing in it is trusted."""
     try:
-        if file.stat().st_size > LARGEST:
+        if file.stat().st_size > MAX_BYTES:
             raise ValueError("it is too large")
         values = json.loads(file.read_text(encoding="utf-8"))
         if values.pop("version") != VERSION:
             raise ValueError("it is of another version")
-        saved = Saved(**values)
+        saved = SavedSession(**values)
         wanted: dict[str, type | tuple[type, ...]] = {"number": int, "when": (int, float)}
         wanted |= dict.fromkeys(("browser", "plan", "selected", "doing"), str)
-        wanted |= dict.fromkeys(("choice", "planning", "training"), dict)
+        wanted |= dict.fromkeys(("choice", "settings", "training"), dict)
         wrong = [name for name, kind in wanted.items() if not isinstance(getattr(saved, name), kind)]
         if wrong or not all(isinstance(value, str) for value in saved.choice.values()):
             raise ValueError(f"{wrong[0] if wrong else 'choice'} makes no sense")

@@ -79,10 +79,10 @@ def archive_bytes(network: Network, folder: str) -> bytes:
     return made.getvalue()
 
 
-def load_archive(path: Path, network: CompressedNetwork) -> nn.Module:
+def load_archive(path: Path, network: Network) -> nn.Module:
     """Load an archive with its own loader into a copy of the network, without its factors and parameters."""
     model = copy_for_export(network.model)
-    for part in network.plan:
+    for part in network.plan if isinstance(network, CompressedNetwork) else ():
         if part.decision != "keep":
             model.set_submodule(part.name, nn.Identity())
     for tensor in (*model.parameters(), *model.buffers()):

@@ -25,8 +25,6 @@ def missing() -> str:
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
     """Return the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
-    Operators that XNNPACK has no kernel for run in ExecuTorch's portable kernels, which are slow.
-
     Parameters
     ----------
     model : of one input and one output; it is not changed.
@@ -65,11 +63,7 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
 
 
 class ExecutorchProgram:
-    """A program that runs here: inputs (n, ...) -> outputs.
-
-    Parameters
-    ----------
-    content : of a ``.pte`` file.
+    """A program, from the content of a ``.pte`` file, that runs here: inputs (n, ...) -> outputs.
 
     Attributes
     ----------

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +16,6 @@ from workbench.exporters.verification import Verification, reference
 from workbench.files import move_durably, write_atomically
 from workbench.network.inputs import Images
 from workbench.network.network import Network, expect_network
-from workbench.plan.compressed import CompressedNetwork
 from workbench.progress import Progress, part, reporter
 from workbench.tables import Table
 
@@ -58,15 +58,11 @@ def export(
 ) -> Exported:
     """Write a network to a file, run the file, and compare it with PyTorch.
 
-    The suffix of the path chooses the format:
-
-    - ``.onnx`` for ONNX Runtime, browsers and other tools;
-    - ``.pte`` for phones: ExecuTorch, lowered to XNNPACK;
-    - ``.zip`` for PyTorch without the workbench: plan, parameters and a loader of ten lines; compressed networks only.
-
-    The file takes one input at a time, after the network's preprocessing. It describes itself: name, classes, input
-    shape, preprocessing, where the weights are from and how they were compressed. ONNX has this in ``metadata_props``
-    (lists and tables as JSON), ExecuTorch as the JSON text that its method "metadata" returns.
+    The suffix chooses the format: ``.onnx``; ``.pte`` for phones (ExecuTorch, lowered to XNNPACK); ``.zip`` for PyTorch
+    without the workbench (plan, parameters and a loader of ten lines), for compressed networks. The file takes one
+    input at a time, after the network's preprocessing, and describes itself: name, classes, input shape, preprocessing,
+    where the weights are from and how they were compressed. ONNX has this in ``metadata_props`` (lists and tables as
+    JSON), ExecuTorch as the JSON text that its method "metadata" returns.
 
     Parameters
     ----------
@@ -78,9 +74,9 @@ def export(
 
     Raises
     ------
-    ExportError : a ValueError, if the suffix is another, the library of the format is not installed, the network cannot
-        be translated, the file cannot be written, or it does not compute the same: relative error above 1e-4, or
-        another answer. No file is left then.
+    ExportError : a ValueError, if the suffix is another, the format's library is not installed, the network cannot be
+        translated, the file cannot be written, or it computes something else: relative error above 1e-4, or another
+        answer. No file is left then.
     """
     expect_network(network)
     path = Path(path)
@@ -94,18 +90,21 @@ def export(
     wanted = reference(network, data)
     report(0.1, "translating it")
     about = metadata(network)
+    load: Callable[[Path], Callable[[Tensor], Tensor]]
     if suffix == ".onnx":
         content = onnx.onnx_bytes(network.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
+        load = onnx.load_onnx
     elif suffix == ".pte":
         content = executorch.executorch_bytes(network.model, wanted.example, metadata=json.dumps(about))
+        load = executorch.load_executorch
     else:
-        content = archive.archive_bytes(network, path.stem)
+        content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)
     report(0.6, "writing it")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             write_atomically(temporary, content)
-            found = wanted.compare(_load(temporary, suffix, network), progress=part(report, 0.6, 1.0))
+            found = wanted.compare(load(temporary), progress=part(report, 0.6, 1.0))
             if not found.passed:
                 raise ExportError(
                     f"{path.name} was not kept, since it does not compute what PyTorch does: its largest error is "
@@ -129,12 +128,3 @@ def _checked_suffix(path: Path) -> str:
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}")
     return suffix
-
-
-def _load(path: Path, suffix: str, network: Network) -> Callable[[Tensor], Tensor]:
-    if suffix == ".onnx":
-        return onnx.load_onnx(path)
-    if suffix == ".pte":
-        return executorch.load_executorch(path)
-    assert isinstance(network, CompressedNetwork)
-    return archive.load_archive(path, network)

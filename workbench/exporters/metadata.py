@@ -55,9 +55,10 @@ def as_texts(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _preprocessing(network: Network) -> dict[str, Any]:
-    own, shape = network.preprocessing, " x ".join(map(str, network.input_shape))
+    own: Any = network.preprocessing
+    shape = " x ".join(map(str, network.input_shape))
     if own is None:
-        return {"words": f"Nothing is to be done before: an input is {shape} numbers as the data hold them."}
+        return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them."}
     if not isinstance(own, Normalisation):
         name = getattr(own, "__qualname__", type(own).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}

@@ -1,5 +1,6 @@
 """Write a run as a notebook that makes the compressed network again, step by step."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,26 @@ from workbench.runs.run import Run, StageName
 def notebook(run: Run, path: str | Path) -> Path:
     """Write a notebook that loads the original and the data, applies the run's plan, recovers and scores.
 
-    Networks and data are loaded by the names that the run has; for those of the user's own, the calls are to be given
-    their files. Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
-
-    Parameters
-    ----------
-    path : of the ``.ipynb`` file.
+    Network and data are loaded by their names in the run; those of the user's own need their files as arguments.
+    Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
 
     Returns
     -------
-    The path.
+    The path of the ``.ipynb`` file.
     """
-    from nbformat import v4, writes
-
-    cells = [v4.new_markdown_cell(_title(run))]
+    cells = [_cell(0, "markdown", _title(run))]
     for text, code in _steps(run):
-        cells += [v4.new_markdown_cell(text), v4.new_code_cell(code)]
-    for i, cell in enumerate(cells):
-        cell.id = f"cell-{i}"  # the same file for the same run
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    write_atomically(path, (writes(v4.new_notebook(cells=cells, metadata=kernel)) + "\n").encode())
+        cells.append(_cell(len(cells), "markdown", text))
+        cells.append(_cell(len(cells), "code", code, execution_count=None, outputs=[]))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return Path(path)
+
+
+def _cell(number: int, kind: str, source: str, **more: Any) -> dict[str, Any]:
+    lines = source.splitlines(keepends=True)
+    return {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines, **more}
 
 
 def _title(run: Run) -> str:
@@ -54,7 +54,7 @@ def _steps(run: Run) -> list[tuple[str, str]]:
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
         StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
-        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
+        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, teacher=network, on_epoch=print)",
     }
     score = "split = data.test if len(data.test) else data.validation"
     score += '\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
@@ -79,4 +79,4 @@ def _scores(run: Run) -> str:
 
 def _inline(text: str) -> str:
     """A text as inline code of Markdown, which holds no HTML and no links."""
-    return f"`{text.replace('`', ' ')}`" if text else ""
+    return f"`{' '.join(text.replace('`', ' ').split())}`"

@@ -29,9 +29,8 @@ def onnx_bytes(
     Parameters
     ----------
     model : of one input and one output, which are called "input" and "output" in the file; it is not changed.
-    example : (n, ...) a batch of inputs; its shape and dtype become the file's.
+    example : (n, ...) a batch of inputs; its shape (any n if `dynamic_batch`) and dtype become the file's.
     metadata : written into the file's ``metadata_props``.
-    dynamic_batch : whether the file takes any number of inputs at a time; otherwise n.
 
     Raises
     ------

@@ -22,14 +22,6 @@ from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-STAGES = {
-    StageName.ORIGINAL: "the network as it was given",
-    StageName.DECOMPOSED: "its layers replaced by their factors, nothing trained yet",
-    StageName.CALIBRATED: "each layer refitted to the original's outputs on images without labels",
-    StageName.DISTILLED: "trained on the original's answers, without labels",
-    StageName.FINE_TUNED: "trained on labelled images",
-    StageName.FROM_SCRATCH: "the same small layers trained from random weights, for comparison",
-}
 
 
 def report(
@@ -51,10 +43,6 @@ def report(
     spectra : of the original, for its singular values; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
-
-    Returns
-    -------
-    The path.
     """
     spectra = spectra if spectra is not None else run.plan.spectra
     parts = [_head(run), _cards(run), _done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
@@ -77,9 +65,9 @@ def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], f
     found = []
     for entry in given if isinstance(given, list | tuple) else [given]:
         if isinstance(entry, Mapping):
-            before, after = entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")
-            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in (before, after)):
-                found.append((entry, before, after))
+            pair: list[Any] = [entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")]
+            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in pair):
+                found.append((entry, float(pair[0]), float(pair[1])))
     return found
 
 
@@ -112,7 +100,7 @@ def _cards(run: Run) -> str:
         more = f"; original: {before.top1:.2%}" if before else ""
         cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
     if timed := _measured(run, "latency", "ms"):
-        dense_ms, small_ms = (min(row[i] for row in timed) for i in (1, 2))
+        dense_ms, small_ms = min(row[1] for row in timed), min(row[2] for row in timed)
         words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
         share = dense_ms / small_ms / plan.macs_ratio
         cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
@@ -143,18 +131,19 @@ def _scores(run: Run) -> str:
         for split, score in stage.scores.items():
             first, fifth = (f"{100 * a:.1f} to {100 * b:.1f}" for a, b in (score.interval, score.top5_interval))
             numbers = (f"{100 * score.top1:.2f}", first, f"{100 * score.top5:.2f}", fifth, str(score.n))
-            rows.append([stage.name, split, score.kind, *numbers, STAGES.get(stage.name, "")])
+            rows.append([stage.name, split, score.kind, *numbers, stage.note])
     if not rows:
         return _section("Scores", _paragraph("This run was not scored."))
-    headers = ("stage", "images", "score", "top-1 %", "95 % interval", "top-5 %", "95 % interval", "n", "what it is")
+    intervals = ("top-1 %", "95 % interval", "top-5 %", "95 % interval")
+    headers = ("stage", "images", "score", *intervals, "n", "how it was made")
     text = (
         "Accuracy: per cent of the images whose true class is the network's first answer, or among its first five. "
         "Agreement: the same with the original's answer for the true class. The interval says where it would lie on as "
         "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
         "test images are for the final score."
     )
-    drawn = _figure(figures.scores(run.stages))
-    return _section("Scores", _paragraph(text), drawn, _scrolling(html_table(headers, rows, left=(0, 1, 2, 8))))
+    table = _scrolling(html_table(headers, rows, left=(0, 1, 2, 8)))
+    return _section("Scores", _paragraph(text), figures.scores(run.stages), table)
 
 
 def _pictures(pictures: Gallery | None) -> str:
@@ -179,7 +168,7 @@ def _picture(picture: Picture) -> str:
     data = base64.b64encode(content.getvalue()).decode()
     caption = "<br>".join(map(escape, lines))
     image = f'<img alt="{escape(picture.name)}" src="data:image/png;base64,{data}">'
-    return _figure(f"{image}<figcaption>{caption}</figcaption>")
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _speed(run: Run) -> str:
@@ -204,8 +193,8 @@ def _speed(run: Run) -> str:
 def _energy(run: Run) -> str:
     for entry, before, after in _measured(run, "energy", "mj"):
         kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
-        text = "This is an estimate, not a measurement: nothing on the machine counted joules."
-        text = "Measured by the machine's own counters." if kind == "measured" else text
+        measured, estimated = "Measured by the machine's own counters.", "This is an estimate, not a measurement."
+        text = measured if kind == "measured" else estimated
         values = {"original": before, "compressed": after}
         rows = [[name, f"{quantity(value / 1e3, 'J')} ({kind})"] for name, value in values.items()]
         table = html_table(("network", "energy of one image"), rows)
@@ -217,7 +206,7 @@ def _layers(run: Run) -> str:
     number = figures.MAX_LAYERS
     text = f"The {number} layers that cost most are drawn; all are in the tables." if len(run.plan) > number else ""
     tables = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
-    return _section("Layer by layer", _paragraph(text), _figure(figures.layer_costs(run.plan)), *tables)
+    return _section("Layer by layer", _paragraph(text), figures.layer_costs(run.plan), *tables)
 
 
 def _redundancy(run: Run, spectra: Spectra | None) -> str:
@@ -227,7 +216,7 @@ def _redundancy(run: Run, spectra: Spectra | None) -> str:
         "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
         "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
     )
-    return _section("What was redundant", _paragraph(text), _figure(figures.spectra(spectra, run.plan)))
+    return _section("What was redundant", _paragraph(text), figures.spectra(spectra, run.plan))
 
 
 def _files(exports: Sequence[Exported]) -> str:
@@ -261,10 +250,6 @@ def _section(title: str, *parts: str) -> str:
 
 def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>" if text else ""
-
-
-def _figure(content: str) -> str:
-    return f"<figure>{content}</figure>"
 
 
 def _scrolling(table: str) -> str:

@@ -14,9 +14,8 @@ from workbench.tables import count
 BLUE, GREY = "#0072b2", "#9aa5b1"
 MAX_LAYERS, MAX_SPECTRA = 40, 9
 WIDTH, LABEL_WIDTH, VALUE_WIDTH, ROW_HEIGHT = 760, 190, 130, 22
-"""Units of the SVG, which scales to the page."""
-
 PANEL_WIDTH, PANEL_HEIGHT = 245, 110
+"""Units of the SVG, which scales to the page."""
 
 
 def scores(stages: Sequence[Stage]) -> str:
@@ -27,7 +26,8 @@ def scores(stages: Sequence[Stage]) -> str:
     rows = []
     for label, score in found:
         low, high, top = ((value - start) / span for value in (*score.interval, score.top1))
-        rows.append((label, [_bar(low, high, 4, GREY), _dot(top)], f"{score.top1:.2%}"))
+        shapes = [_bar(low, high, 4, GREY), f'<circle cx="{_x(top):.1f}" cy="0" r="5" fill="{BLUE}"/>']
+        rows.append((label, shapes, f"{score.top1:.2%}"))
     return _rows("Top-1 of each stage: the score on its 95 % interval", rows)
 
 
@@ -60,7 +60,7 @@ def spectra(found: Spectra, plan: Plan) -> str:
     return _svg("Singular values of the layers that cost most: kept ones in blue", height, "".join(panels))
 
 
-def largest_layers(plan: Plan | Sequence[LayerPlan], number: int) -> list[LayerPlan]:
+def largest_layers(plan: Plan | list[LayerPlan], number: int) -> list[LayerPlan]:
     """Return the layers with the most MACs, in their order in the plan."""
     largest = sorted(plan, key=lambda part: -part.layer.cost.macs)[:number]
     return [part for part in plan if part in largest]
@@ -80,19 +80,15 @@ def _rows(title: str, rows: Sequence[tuple[str, Sequence[str], str]]) -> str:
 
 def _svg(title: str, height: float, content: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'<figure><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
         f'viewBox="0 0 {WIDTH} {height}" font-size="12" fill="currentColor">{content}</svg>'
-        f"<figcaption>{escape(title)}</figcaption>"
+        f"<figcaption>{escape(title)}</figcaption></figure>"
     )
 
 
 def _bar(begin: float, end: float, thickness: float, color: str) -> str:
     x, width = _x(begin), _x(end) - _x(begin)
     return f'<rect x="{x:.1f}" y="{-thickness / 2}" width="{width:.1f}" height="{thickness}" fill="{color}"/>'
-
-
-def _dot(place: float) -> str:
-    return f'<circle cx="{_x(place):.1f}" cy="0" r="5" fill="{BLUE}"/>'
 
 
 def _x(share: float) -> float:

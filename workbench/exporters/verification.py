@@ -26,9 +26,8 @@ class Verification:
     Attributes
     ----------
     max_error : largest difference of two outputs, divided by the largest output.
-    agreement : share of the inputs with the same first answer, 0 to 1.
-    n : number of inputs.
-    inputs : what they were: the name of the split, "images" or "random inputs".
+    agreement : share of the `n` inputs with the same first answer, 0 to 1.
+    inputs : the name of the split, "images" or "random inputs".
     """
 
     max_error: float
@@ -48,14 +47,7 @@ class Verification:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Inputs, and the network's outputs for them on the CPU.
-
-    Attributes
-    ----------
-    inputs : batches of one or more.
-    outputs : (n, classes, ...).
-    name : what the inputs are.
-    """
+    """Batches of inputs, the network's outputs (n, classes, ...) for them on the CPU, and what the inputs are."""
 
     inputs: list[Tensor]
     outputs: Tensor
@@ -63,16 +55,11 @@ class Reference:
 
     @property
     def example(self) -> Tensor:
-        """The first input, a batch of one."""
+        """The first input, as a batch of one."""
         return self.inputs[0][:1]
 
     def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
-        """Run the same inputs one at a time, and compare the outputs.
-
-        Parameters
-        ----------
-        run : a batch of one input -> its outputs.
-        progress : called before each input; raising `Cancelled` ends the comparison.
+        """Run the same inputs in batches of one, and compare the outputs.
 
         Raises
         ------

@@ -94,10 +94,10 @@ class Factors:
         if not self.layer.shape.kernel_size or self.layer.shape.groups > 1:
             what = "has groups" if self.layer.shape.groups > 1 else "is a matrix"
             raise ValueError(f"{name} {what}: this picture shows one convolution and the three in its place")
-        for which, most in zip(("rank_in", "rank_out"), self.layer.max_ranks, strict=True):
+        for which, max_rank in zip(("rank_in", "rank_out"), self.layer.max_ranks, strict=True):
             rank = getattr(self, which)
-            if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= most:
-                raise ValueError(f"{name}: {which}={rank!r} does not fit, it can be 1 to {most}")
+            if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= max_rank:
+                raise ValueError(f"{name}: {which}={rank!r} does not fit, it can be 1 to {max_rank}")
 
     @classmethod
     def of(cls, subject: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> "Factors":
@@ -106,7 +106,7 @@ class Factors:
             raise TypeError(f'this takes one layer, like spectra["features.3"], not a {type(subject).__name__}')
         spectrum = subject if isinstance(subject, Spectrum) else None
         layer = subject if isinstance(subject, Layer) else subject.layer
-        default = evbmf_ranks(spectrum) or tuple(max(1, most // 2) for most in layer.max_ranks)
+        default = evbmf_ranks(spectrum) or tuple(max(1, max_rank // 2) for max_rank in layer.max_ranks)
         return cls(
             layer, default[0] if rank_in is None else rank_in, default[1] if rank_out is None else rank_out, spectrum
         )
@@ -157,8 +157,8 @@ class Factors:
     @property
     def verdict(self) -> str:
         """Whether it pays, and up to which rank."""
-        most, limit = self.layer.max_ranks[1], self.break_even
-        where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == most else f"R4 may be at most {limit}"
+        max_rank, limit = self.layer.max_ranks[1], self.break_even
+        where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == max_rank else f"R4 may be at most {limit}"
         return f"{'It pays' if self.pays else 'It does not pay'}. With R3 = {self.rank_in}, {where}."
 
     def line(self, ratio: float) -> Points:

@@ -93,7 +93,7 @@ def rank_curve(
         answers = _outputs(network, images).argmax(dim=1)
         for i, share in enumerate(shares):
             report(i / len(shares), layer)
-            rank_in, rank_out = (max(1, round(share * most)) for most in found.max_ranks)
+            rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
             plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
             outputs = _outputs(decompose(network, plan), images)
             accuracy = _score(outputs, images.labels, "accuracy") if images.labelled else None

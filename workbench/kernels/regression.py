@@ -1,13 +1,13 @@
-r"""Least squares under a rank constraint: the factors that reproduce given outputs, from second moments alone.
+r"""Least squares under a rank constraint, from second moments: factors that reproduce given outputs.
 
-With centred input patches x (n), wanted outputs y (t), P = E[x x^T] and C = E[y x^T], a layer W (t, n) misses by
+With centred input patches x (n), wanted outputs y (t), P = E[x x^T] and C = E[y x^T], weights W (t, n) have the error
 
 .. math:: E\|y - W x\|^2 = \mathrm{tr}(W P W^T) - 2\,\mathrm{tr}(W C^T) + E\|y\|^2 .
 
-A ridge that pulls towards a `prior` W0 (the dense kernel, say) adds :math:`\rho \|W - W_0\|^2`, which is the same
-problem with P + rho I and C + rho W0. Of a given rank the minimiser is closed form (reduced-rank regression); with
-both channel modes reduced (Tucker-2) the core and the output factor are closed form given the input factor, and the
-input factor solves a linear system given those: alternating between the two never raises the error.
+A ridge towards a prior W0 (the dense kernel, say) adds :math:`\rho \|W - W_0\|^2`: the same problem with P + rho I and
+C + rho W0. The minimiser of a given rank is closed form (reduced-rank regression). With both channel modes reduced
+(Tucker-2), core and output factor are closed form given the input factor, which solves a linear system given those:
+alternating never raises the error.
 
 References: Izenman, J. Multivariate Analysis 5 (1975), reduced-rank regression; Zhang et al., *Accelerating very deep
 convolutional networks*, TPAMI 2016 (responses as the objective).
@@ -24,17 +24,17 @@ from workbench.kernels.tucker import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""What :func:`choose_ridge` tries, in units of the mean variance of an input."""
+"""Candidates of :func:`choose_ridge`, in units of the mean variance of an input."""
 
 MAX_SWEEPS = 12
 CG_STEPS = 12
-TOLERANCE = 1e-3
-"""Alternation stops when a sweep lowers the error by less than this share of it."""
+MIN_GAIN = 1e-3
+"""Share of the error by which a sweep must lower it, else the alternation stops."""
 
 
 @dataclass(frozen=True)
 class Normal:
-    """The normal equations of one least-squares problem, float64.
+    """Normal equations of a least-squares problem, float64.
 
     Attributes
     ----------
@@ -48,34 +48,34 @@ class Normal:
     power: float
 
     def loss(self, weight: Tensor) -> float:
-        """E||y - W x||^2 of W (t, n)."""
+        """Return E||y - W x||^2 of W (t, n)."""
         return self.power + float(((weight @ self.inputs - 2 * self.cross) * weight).sum())
 
     def ridged(self, prior: Tensor, ridge: float) -> "Normal":
-        """The same problem pulled towards a prior (t, n); `ridge` is in units of the mean input variance."""
+        """Return the problem with a ridge towards a prior (t, n), in units of the mean input variance."""
         rho = max(ridge, 1e-9) * scale(self.inputs)
-        inputs = self.inputs.clone()
-        inputs.diagonal().add_(rho)
-        return Normal(inputs, self.cross + rho * prior, self.power + rho * float(prior.square().sum()))
+        return Normal(
+            _with_diagonal(self.inputs, rho), self.cross + rho * prior, self.power + rho * float(prior.square().sum())
+        )
 
 
 def scale(inputs: Tensor) -> float:
-    """Mean variance of an input; 1 where all are dead, so that a ridge of it is still one."""
+    """Return the mean variance of an input; 1 where all are zero, so that a ridge is positive."""
     mean = float(inputs.diagonal().mean()) if inputs.numel() else 0.0
     return mean if mean > 0 else 1.0
 
 
 def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float] = RIDGES) -> float:
-    """The ridge that predicts one half of the images best from the other, both ways, in units of the input variance.
+    """Choose a ridge by two-fold cross-validation, in units of the mean input variance.
 
     Parameters
     ----------
     halves : the problem on two disjoint halves of the images.
-    prior : (t, n), what the ridge pulls towards.
+    prior : (t, n) weights that the ridge pulls towards.
 
     Returns
     -------
-    One of `ridges`, the larger of equals. Halved, because the fit that follows has twice the images.
+    Half of the best of `ridges` (the larger of equals), because the fit that follows has twice the images.
     """
     one, other = halves
     losses = torch.zeros(len(ridges), dtype=torch.float64)
@@ -83,33 +83,29 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float
         missing = (fit.cross - prior @ fit.inputs).mT
         wanted = check.cross - prior @ check.inputs
         for i, ridge in enumerate(ridges):
-            inputs = fit.inputs.clone()
-            inputs.diagonal().add_(ridge * scale(fit.inputs))
-            change = torch.cholesky_solve(missing, _lower(inputs)).mT
+            lower = _lower(_with_diagonal(fit.inputs, ridge * scale(fit.inputs)))
+            change = torch.cholesky_solve(missing, lower).mT
             losses[i] += ((change @ check.inputs - 2 * wanted) * change).sum()
     best = max(range(len(ridges)), key=lambda i: (-float(losses[i]), ridges[i]))
     return ridges[best] / 2
 
 
 def full_rank(problem: Normal) -> Tensor:
-    """The minimiser W (t, n) without any constraint."""
-    lower = _lower(problem.inputs)
-    return torch.cholesky_solve(problem.cross.mT, lower).mT
+    """Return the minimiser W (t, n) without any constraint."""
+    return torch.cholesky_solve(problem.cross.mT, _lower(problem.inputs)).mT
 
 
 def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
-    """The minimiser of a given rank: (core (rank, n), factor_out (t, rank) with orthonormal columns)."""
+    """Return the minimiser of a given rank: (core (rank, n), factor_out (t, rank) with orthonormal columns)."""
     lower = _lower(problem.inputs)
     whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
     factor_out = torch.linalg.eigh(whitened.mT @ whitened)[1].flip(1)[:, :rank]
-    core = torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT
-    return core, factor_out
+    return torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT, factor_out
 
 
 def explained(problem: Normal) -> Tensor:
-    """(min(t, n) + 1,) how much of the power the best weights of rank 0, 1, 2, ... explain."""
-    lower = _lower(problem.inputs)
-    whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
+    """Return how much of the power the best weights of rank 0, 1, 2, ... explain, (min(t, n) + 1,)."""
+    whitened = torch.linalg.solve_triangular(_lower(problem.inputs), problem.cross.mT, upper=False)
     gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
     values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
     return torch.cat([values.new_zeros(1), values.cumsum(0)])
@@ -117,13 +113,13 @@ def explained(problem: Normal) -> Tensor:
 
 @dataclass(frozen=True)
 class Whitened:
-    """A convolution's problem with its input channels made white: then an input factor's system is well conditioned.
+    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned.
 
     Attributes
     ----------
     inputs : (in_channels, taps, in_channels, taps)
     cross : (out_channels, in_channels, taps)
-    root, inverse : (in_channels, in_channels) square roots of the channels' covariance, and of its inverse.
+    root, inverse : (in_channels, in_channels) square roots of the channels' covariance and of its inverse.
     """
 
     inputs: Tensor
@@ -134,7 +130,7 @@ class Whitened:
 
     @classmethod
     def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
-        """From a problem with a positive definite `inputs`, and the kernel's shape."""
+        """Whiten a problem with a positive definite `inputs`; `shape` is the kernel's."""
         out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
         inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
         root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
@@ -144,12 +140,12 @@ class Whitened:
         return cls(white, cross, problem.power, root, inverse)
 
     def basis(self) -> Tensor:
-        """(in_channels, in_channels) input directions of the unconstrained solution, strongest first."""
-        everything = self.behind(torch.eye(len(self.inputs), dtype=self.inputs.dtype))
-        return leading_basis(full_rank(everything).reshape(self.cross.shape), IN_MODE)
+        """Return the input directions of the unconstrained solution, strongest first, (in_channels, in_channels)."""
+        whole = self.behind(torch.eye(len(self.inputs), dtype=self.inputs.dtype))
+        return leading_basis(full_rank(whole).reshape(self.cross.shape), IN_MODE)
 
     def behind(self, factor: Tensor) -> Normal:
-        """The problem that is left for core and output factor behind an input factor (rank_in, in_channels)."""
+        """Return the problem of core and output factor, given an input factor (rank_in, in_channels)."""
         rank, taps = len(factor), self.inputs.shape[1]
         half = torch.einsum("as,skul->akul", factor, self.inputs)
         inputs = torch.einsum("akul,bu->akbl", half, factor).reshape(rank * taps, rank * taps)
@@ -166,13 +162,13 @@ def tucker2_regression(
     start: Tensor | None = None,
     max_sweeps: int = MAX_SWEEPS,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tucker-2 factors that minimise the error in the outputs.
+    """Return the Tucker-2 factors that minimise the error in the outputs.
 
     Parameters
     ----------
     problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
-    shape : (out_channels, in_channels, *kernel_size).
-    start : (rank_in, in_channels), an input factor to begin with; by default the strongest input directions of the
+    shape : (out_channels, in_channels, *kernel_size) of the kernel.
+    start : (rank_in, in_channels) input factor to begin with; None for the strongest input directions of the
         unconstrained solution, in the metric of the channels' covariance.
 
     Returns
@@ -188,11 +184,11 @@ def tucker2_regression(
         small = white.behind(factor)
         core, factor_out = reduced_rank(small, rank_out)
         loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
-        enough = answer is not None and best - loss <= TOLERANCE * abs(best)
+        converged = answer is not None and best - loss <= MIN_GAIN * abs(best)
         cube = core.reshape(rank_out, rank_in, taps)
         if answer is None or loss < best:
             best, answer = loss, (factor, cube, factor_out)
-        if enough or rank_in == shape[1]:
+        if converged or rank_in == shape[1]:
             break
         wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
         factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
@@ -201,23 +197,28 @@ def tucker2_regression(
     return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
 
 
+def _with_diagonal(matrix: Tensor, value: float) -> Tensor:
+    """Return a copy of the matrix with a value added to its diagonal."""
+    moved = matrix.clone()
+    moved.diagonal().add_(value)
+    return moved
+
+
 def _lower(inputs: Tensor) -> Tensor:
-    """Cholesky factor; inputs that rounding in their sums made indefinite are first moved by as little as is needed."""
-    move = 1e-6 * scale(inputs)
+    """Return the Cholesky factor; the diagonal of a matrix that rounding made indefinite is raised first."""
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("the sums over the inputs are not finite: look for NaN in the images or the layer before")
+    move = 1e-6 * scale(inputs)
     lower: Tensor
     lower, info = torch.linalg.cholesky_ex(inputs)
     while int(info):
-        moved = inputs.clone()
-        moved.diagonal().add_(move)
-        lower, info = torch.linalg.cholesky_ex(moved)
+        lower, info = torch.linalg.cholesky_ex(_with_diagonal(inputs, move))
         move *= 4
     return lower
 
 
 def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
-    """Conjugate gradients for the input factor (rank_in, in_channels), all else fixed."""
+    """Solve for the input factor (rank_in, in_channels) by conjugate gradients, the other factors fixed."""
     in_channels, taps = white.shape[:2]
     matrix = white.reshape(in_channels * taps, -1)
 
@@ -242,7 +243,7 @@ def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) ->
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric square root and inverse square root of a positive semidefinite matrix, held away from zero."""
+    """Return square root and inverse square root of a positive semidefinite matrix, eigenvalues held above zero."""
     values, vectors = torch.linalg.eigh(covariance)
     values = values.clamp(min=max(float(values.max()), 1e-300) * 1e-10).sqrt()
     return (vectors * values) @ vectors.mT, (vectors / values) @ vectors.mT

@@ -1,8 +1,8 @@
-r"""Tucker-2 and Tucker-1 of convolution kernels: small cores between orthonormal factors.
+r"""Tucker-2 and Tucker-1 decompositions of convolution kernels: small cores between orthonormal factors.
 
-Everything is computed in float64 from Gram matrices and symmetric eigenvalues, and handed back in the dtype and on
-the device of the kernel. The squared error of a projection on the leading eigenvectors is then good to about 1e-15
-of the kernel's squared norm, which is all that choosing a subspace needs.
+Computed in float64 from Gram matrices and symmetric eigenvalues, and returned in the dtype and on the device of the
+kernel. The squared error of a projection on the leading eigenvectors is good to about 1e-15 of the kernel's squared
+norm.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.kernels.hosvd import BLOCK, gram, project
+from workbench.kernels.hosvd import MAX_BLOCK_ENTRIES, gram, project
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 MAX_SWEEPS = 50
-TOLERANCE = 1e-5
-"""HOOI stops when turning one factor lowers the squared error by less than this share of it."""
+MIN_GAIN = 1e-5
+"""Share of the squared error by which a new factor must lower it, else HOOI stops."""
 
 EPS = 4 * torch.finfo(torch.float64).eps
 
@@ -36,7 +36,7 @@ class Tucker2:
     factor_out: Tensor
 
     def reconstruct(self) -> Tensor:
-        """The kernel (out_channels, in_channels, height, width) that the factors stand for."""
+        """Return the product of the factors, (out_channels, in_channels, height, width)."""
         return torch.einsum("ab...,ta,sb->ts...", self.core, self.factor_out, self.factor_in)
 
 
@@ -54,7 +54,7 @@ class Tucker1:
     factor_out: Tensor
 
     def reconstruct(self) -> Tensor:
-        """The kernel (out_channels, in_channels, ...) that the factors stand for."""
+        """Return the product of the factors, (out_channels, in_channels, ...)."""
         return torch.einsum("a...,ta->t...", self.core, self.factor_out)
 
 
@@ -65,15 +65,15 @@ def tucker2(
     rank_out: int,
     bases: tuple[Tensor, Tensor] | None = None,
     max_sweeps: int = MAX_SWEEPS,
-    tolerance: float = TOLERANCE,
+    tolerance: float = MIN_GAIN,
 ) -> Tucker2:
     r"""Tucker-2 decomposition of a convolution kernel over its two channel modes.
 
     .. math:: K_{tsij} \approx \sum_{a,b} C_{abij} U^{(4)}_{ta} U^{(3)}_{sb}
 
-    Truncated HOSVD, then alternating sweeps (HOOI), each of which can only lower the error; a sweep turns each factor
-    by one step of subspace iteration. Stops when turning one factor lowers the squared error by less than `tolerance`
-    of itself, or after `max_sweeps`.
+    Truncated HOSVD, then alternating sweeps (HOOI) that never raise the error; a sweep updates each factor by one step
+    of subspace iteration. Stops when an update lowers the squared error by less than `tolerance` of itself, or after
+    `max_sweeps`.
 
     Parameters
     ----------
@@ -100,10 +100,10 @@ def tucker2(
     References: Kim et al., ICLR 2016, sec. 3; De Lathauwer et al., SIAM J. Matrix Anal. 2000 (HOOI).
     """
     _check(kernel, rank_in=rank_in, rank_out=rank_out)
-    k = kernel.detach().double() if kernel.numel() <= BLOCK else kernel.detach()
+    k = kernel.detach().double() if kernel.numel() <= MAX_BLOCK_ENTRIES else kernel.detach()
     basis_out, basis_in = bases or (leading_basis(k, OUT_MODE), leading_basis(k, IN_MODE))
     core, factor_out, factor_in = _hooi(k, basis_out[:, :rank_out], basis_in[:, :rank_in], max_sweeps, tolerance)
-    # Principal axes, strongest first, with their sign: the answer is reproducible.
+    # Principal axes, strongest first, with positive largest entries: the answer is reproducible.
     turn_out, turn_in = leading_basis(core, OUT_MODE), leading_basis(core, IN_MODE)
     factor_out, signs_out = _signed(factor_out @ turn_out)
     factor_in, signs_in = _signed(factor_in @ turn_in)
@@ -114,16 +114,16 @@ def tucker2(
 def _hooi(
     kernel: Tensor, factor_out: Tensor, factor_in: Tensor, max_sweeps: int, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Core and factors after alternating turns, from the factors of truncated HOSVD."""
+    """Return core and factors after alternating updates that begin with the factors of truncated HOSVD."""
     factors = {OUT_MODE: factor_out, IN_MODE: factor_in}
     other, projected = OUT_MODE, project(kernel, factor_in, IN_MODE)
-    # Where one mode keeps all its channels the other's HOSVD factor is already the best there is.
+    # If one mode keeps all its channels, the other's HOSVD factor is the best one.
     if factor_in.shape[0] > factor_in.shape[1] and factor_out.shape[0] > factor_out.shape[1]:
         total = float(torch.linalg.vector_norm(kernel, dtype=torch.float64)) ** 2
         kept = float(project(projected, factor_out, OUT_MODE).square().sum())
         for half in range(2 * max_sweeps):
             mode, other = ((OUT_MODE, IN_MODE), (IN_MODE, OUT_MODE))[half % 2]
-            factors[mode], now = _turn(unfold(projected, mode), factors[mode])
+            factors[mode], now = _update(unfold(projected, mode), factors[mode])
             projected = project(kernel, factors[mode], mode)
             gain, kept = now - kept, now
             if half and gain <= tolerance * (total - kept) + EPS * total:
@@ -132,7 +132,7 @@ def _hooi(
 
 
 def tucker1(kernel: Tensor, *, rank_out: int, bases: tuple[Tensor, Tensor] | None = None) -> Tucker1:
-    """Tucker-1 decomposition: only the output mode is reduced, which is the truncated SVD of its unfolding.
+    """Tucker-1 decomposition over the output mode: the truncated SVD of its unfolding.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def tucker1(kernel: Tensor, *, rank_out: int, bases: tuple[Tensor, Tensor] | Non
 
 
 def relative_error(kernel: Tensor, approximation: Tensor | Tucker1 | Tucker2) -> float:
-    """||K - approximation|| / ||K|| in the Frobenius norm, computed in float64; 0 for two kernels of zeros."""
+    """Return ||K - approximation|| / ||K|| in the Frobenius norm, computed in float64; 0 for two kernels of zeros."""
     other = approximation if isinstance(approximation, Tensor) else approximation.reconstruct()
     if other.shape != kernel.shape:
         raise ValueError(f"cannot compare kernels of shapes {tuple(kernel.shape)} and {tuple(other.shape)}")
@@ -163,16 +163,16 @@ def relative_error(kernel: Tensor, approximation: Tensor | Tucker1 | Tucker2) ->
 
 
 def leading_basis(kernel: Tensor, mode: int) -> Tensor:
-    """(channels, channels) left singular vectors of an unfolding in float64, strongest first."""
+    """Return the left singular vectors of an unfolding in float64, strongest first, (channels, channels)."""
     vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]
     return vectors.flip(1)
 
 
-def _turn(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
-    """The matrix's best (rows, rank) basis within span [U, A A^T U], and the energy tr(U^T A A^T U) it captures.
+def _update(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
+    """Return the best (rows, rank) basis U' in span [U, A A^T U], and the energy tr(U'^T A A^T U') that it captures.
 
-    That energy never falls, because the present U itself is in that space; two such steps do what one full eigenvalue
-    problem does, at a fraction of its cost. Where the space would be all, the eigenvalue problem is solved.
+    The energy never falls, because U itself is in that span. Where the span is the whole space, the eigenvalue problem
+    is solved.
     """
     rows, rank = basis.shape
     if 2 * rank >= rows:
@@ -185,7 +185,7 @@ def _turn(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
 
 
 def _signed(basis: Tensor) -> tuple[Tensor, Tensor]:
-    """The basis (rows, rank) with every column's largest entry positive, and the signs (rank,) it was multiplied by."""
+    """Return the basis with each column's largest entry positive, and the signs (rank,) of the change."""
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     signs = torch.where(largest < 0, -1.0, 1.0).to(basis)
     return basis * signs, signs[0]

@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from statistics import median
@@ -57,15 +58,11 @@ class Meter:
     def __str__(self) -> str:
         return f"counters of {', '.join(self.names())}, read by Zeus"
 
-    def begin(self, key: str) -> None:
-        """Begin a window."""
-        self.monitor.begin_window(key)
-
-    def end(self, key: str) -> tuple[float, dict[str, float]]:
-        """Return the seconds since the window began, and joules of each counter, by name."""
+    def end_slice(self) -> tuple[float, dict[str, float]]:
+        """Return the seconds since the slice began, and joules of each counter, by name."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a counter that stood still: measure() says so
-            found = self.monitor.end_window(key)
+            found = self.monitor.end_window("slice")
         if found.soc_energy is not None:
             millijoules = {name: mj for name, mj in vars(found.soc_energy).items() if mj is not None}
             fields = ("total_energy_mj",) if "total_energy_mj" in millijoules else CHIP_FIELDS
@@ -102,7 +99,7 @@ class _Windows:
     def __init__(self, meter: Meter, network: Network, batch: int) -> None:
         self.meter, self.network, self.batch = meter, network, batch
         self.model, self.inputs = copy_model(network.model), batch_inputs(network, batch)
-        self.windows: list[tuple[int, float, dict[str, float]]] = []
+        self.windows: list[tuple[int, float, Counter[str]]] = []
         self.slices: list[tuple[float, float, float]] = []
 
     def run(self) -> None:
@@ -113,40 +110,33 @@ class _Windows:
 
     def add(self, seconds: float, begin: float) -> None:
         """Run the network in one window of so many seconds, in slices."""
-        images, start = 0, time.perf_counter()
-        self.meter.begin("window")
-        try:
-            while not images or time.perf_counter() - start < seconds:
-                since = time.perf_counter()
-                self.meter.begin("slice")
-                try:
+        images, spent, joules, start = 0, 0.0, Counter[str](), time.perf_counter()
+        while not images or time.perf_counter() - start < seconds:
+            since = time.perf_counter()
+            self.meter.monitor.begin_window("slice")
+            try:
+                while True:
                     self.run()
                     images += self.batch
-                    while time.perf_counter() - since < min(SLICE_S, seconds):
-                        self.run()
-                        images += self.batch
-                finally:
-                    took, parts = self.meter.end("slice")
-                if took > 0:
-                    self.slices.append((since - begin, since - begin + took, sum(parts.values()) / took))
-        finally:
-            took, parts = self.meter.end("window")
-        self.windows.append((images, took, parts))
+                    if time.perf_counter() - since >= min(SLICE_S, seconds):
+                        break
+            finally:
+                took, parts = self.meter.end_slice()
+            spent += took
+            joules.update(parts)
+            if took > 0:
+                self.slices.append((since - begin, since - begin + took, sum(parts.values()) / took))
+        self.windows.append((images, spent, joules))
 
     def reading(self) -> Reading:
-        joules = tuple(sum(parts.values()) / images for images, _, parts in self.windows)
-        each = {name: median(parts[name] / images for images, _, parts in self.windows) for name in self.windows[0][2]}
-        took = median(seconds / images for images, seconds, _ in self.windows)
-        return Reading(joules, each, took, PowerTrace(*zip(*self.slices, strict=True)))
+        each = [Counter({name: joules / images for name, joules in found.items()}) for images, _, found in self.windows]
+        parts = {name: median(joules[name] for joules in each) for name in each[0]}
+        took = median(spent / images for images, spent, _ in self.windows)
+        return Reading(tuple(found.total() for found in each), parts, took, PowerTrace(*zip(*self.slices, strict=True)))
 
 
 def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
-    """Return the counters of what networks on these devices run on, or a sentence that says why there are none.
-
-    Parameters
-    ----------
-    devices : of the networks: GPUs that they do not use are left out. None of them: all counters there are.
-    """
+    """Return the counters of what networks on these devices run on, or of everything; or why there are none."""
     try:
         zeus = import_module("zeus.monitor")
     except ImportError:

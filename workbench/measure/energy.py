@@ -37,15 +37,12 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class NetworkEnergy:
-    """Joules of one network for one image.
+    """Joules of one network for one image, and its seconds where they are known.
 
     Attributes
     ----------
-    joules : for one image; of a measurement the median over its windows.
-    estimated : whether they are an estimate, and not measured by counters.
-    least, most : of the windows, or with the least and the most that an access to memory takes.
+    joules, least, most : of windows of a measurement (the median), or with what an access to memory takes.
     parts : joules by counter, or of multiply-adds and of memory.
-    seconds : for one image, if known.
     trace : power over time, if measured.
     """
 
@@ -82,8 +79,7 @@ class Energy(Table):
 
     Attributes
     ----------
-    original : the original, or the only network.
-    compressed : None if there is only one network.
+    original, compressed : the original, or the only network; and None if there is only one.
     source : which counters, or which constants, in words.
     why_estimated : why it was not measured, or "".
     disturbed : a sentence if another process of the workbench computed meanwhile, else "".
@@ -133,20 +129,17 @@ class Energy(Table):
     @property
     def rows(self) -> list[list[str]]:
         """Joules, what they consist of, and seconds and power where they are known."""
-        networks, label = list(self.networks.values()), self.original.label
-        values: dict[str, tuple[str, list[float | None]]] = {
-            f"energy ({label})": ("J", [each.joules for each in networks]),
-            f"from ({label})": ("J", [each.least for each in networks]),
-            f"to ({label})": ("J", [each.most for each in networks]),
-            **{f"{name} ({label})": ("J", [each.parts.get(name) for each in networks]) for name in self.original.parts},
-            "time": ("s", [each.seconds for each in networks]),
-            f"mean power ({label})": ("W", [each.watts for each in networks]),
-        }
-        known = {name: found for name, found in values.items() if any(each is not None for each in found[1])}
-        return [
-            [name, *("-" if each is None else quantity(each, unit) for each in found)]
-            for name, (unit, found) in known.items()
-        ]
+        label = self.original.label
+
+        def column(each: NetworkEnergy) -> dict[str, str]:
+            joules = {"energy": each.joules, "from": each.least, "to": each.most, **each.parts}
+            cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
+            if each.seconds and each.watts:
+                cells |= {"time": quantity(each.seconds, "s"), f"power ({label})": quantity(each.watts, "W")}
+            return cells
+
+        columns = [column(each) for each in self.networks.values()]
+        return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values as a run keeps them: millijoules of both networks, and whether they were measured."""
@@ -171,11 +164,9 @@ def energy(
 
     Parameters
     ----------
-    batch, threads : as for :func:`~workbench.measure.profile.profile`.
-    seconds : of each window that is measured; counters move in steps of up to a tenth of a second.
-    rounds : windows of each network.
+    batch, threads, progress : as for :func:`~workbench.measure.latency.latency`.
+    seconds, rounds : of each window, and number of windows; counters move in steps of up to a tenth of a second.
     latency : measured times of "original" and "compressed", for the mean power of an estimate.
-    progress : called before each window; if it raises, so does this function.
     """
     check_counts(batch=batch, threads=threads, rounds=rounds)
     if not seconds > 0:
@@ -204,13 +195,7 @@ def _estimates(networks: Mapping[str, Network], batch: int, latency: Latency | N
 
 
 def estimate(network: Network, *, batch: int = 1, seconds: float | None = None) -> NetworkEnergy:
-    """Estimate the joules for one image from shapes alone: multiply-adds and bytes moved, each at a published energy.
-
-    Parameters
-    ----------
-    batch : images that share one loading of the weights.
-    seconds : for one image, for the mean power.
-    """
+    """Estimate the joules for one image from shapes alone; the images of a batch share one loading of the weights."""
     traced = find_layers(network)
     macs = sum(layer.cost.macs for layer in traced.layers) + traced.other.macs
     moved = sum(bytes_moved(layer.shape, batch=batch) for layer in traced.layers) / batch

@@ -17,20 +17,15 @@ NAMES = {"1x1": "the 1x1 factors", "linear": "the fully connected layers"}
 
 
 def explain(profile: Profile, roofline: Roofline | None = None) -> str:
-    """Explain where the compressed network's time goes, and why it is not what its multiply-adds promise.
+    """Explain where a compressed network's time goes, and why it is not what its multiply-adds promise.
 
     Parameters
     ----------
-    profile : of a compressed network, from :func:`~workbench.measure.profile.profile`.
     roofline : of this machine, with as many threads; without it nothing is said about the memory.
-
-    Returns
-    -------
-    Two sentences.
 
     Raises
     ------
-    ValueError : if there is no compressed network in the profile, or the roofline was measured otherwise.
+    ValueError : if the profile is of one network only, or the roofline was measured otherwise.
     """
     before, after = profile.original, profile.compressed
     if after is None or not all(each.total.macs and each.seconds > 0 for each in (before, after)):
@@ -49,7 +44,7 @@ def realised(before: NetworkProfile, after: NetworkProfile) -> float:
 def _where(before: NetworkProfile, after: NetworkProfile) -> str:
     """Say how fast it is, and how much of the time each kind of part takes."""
     macs, speed = before.total.macs / after.total.macs, before.seconds / after.seconds
-    work = "as many" if abs(macs - 1) < SAME_RATIO else _ratio(macs, "fewer", "more")
+    amount = "as many" if abs(macs - 1) < SAME_RATIO else _ratio(macs, "fewer", "more")
     change = "as fast as before" if abs(speed - 1) < SAME_RATIO else _ratio(speed, "faster", "slower")
     took = f"({quantity(after.seconds, 's')} instead of {quantity(before.seconds, 's')})"
     promise = f", {_percent(realised(before, after))} of what they promise" if macs > 1 + SAME_RATIO else ""
@@ -61,7 +56,7 @@ def _where(before: NetworkProfile, after: NetworkProfile) -> str:
         elif shares != ("0 %", "0 %"):
             spent.append("{} {} for {}".format(_name(after, group), *shares))
     spent.append(f"and everything else, like activations and pooling, {_percent(after.other / after.seconds)}")
-    return f"With {work} multiply-adds the compressed network is {change} {took}{promise}: {', '.join(spent)}."
+    return f"With {amount} multiply-adds the compressed network is {change} {took}{promise}: {', '.join(spent)}."
 
 
 def _why(before: NetworkProfile, after: NetworkProfile, roofline: Roofline | None) -> str:

@@ -90,9 +90,7 @@ def latency(
     ----------
     networks : by name; or one, which is timed against its original if it is a compressed network.
     runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`.
-    batch : images in one run.
-    threads : that a run may use.
-    channels_last : memory format, for PyTorch.
+    batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
     seconds : about how long to time all of them together; there are at least 7 rounds.
     progress : called with (share done, note); if it raises, so does this function.
 
@@ -144,14 +142,7 @@ def timed(
 
 @dataclass(frozen=True, repr=False)
 class Speed(Table):
-    """An original and its compressed network, side by side in several runtimes.
-
-    Attributes
-    ----------
-    macs_ratio : original / compressed MACs, what counting promises.
-    latencies : runtime -> times of "original" and "compressed".
-    absent : runtime -> why it could not be used.
-    """
+    """Times of an original and its compressed network by runtime, and why other runtimes could not be used."""
 
     macs_ratio: float
     latencies: Mapping[str, Latency]
@@ -204,7 +195,7 @@ def speed(
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Speed:
-    """Time a compressed network against its original in several runtimes; one that is absent is named, not fatal.
+    """Time a compressed network against its original in several runtimes, of which some may be absent.
 
     Parameters
     ----------
@@ -212,7 +203,6 @@ def speed(
 
     Raises
     ------
-    TypeError : if it is no compressed network.
     ValueError : if none of the runtimes is here, or a setting makes no sense.
     """
     expect_compressed(small)

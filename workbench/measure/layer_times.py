@@ -52,20 +52,13 @@ def measure_times(
 
     Parameters
     ----------
-    network, spectra : the original, and which of its layers can be factorised.
-    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`. Those that translate a network first take a second
-        for each of the some hundred parts.
-    threads, batch, channels_last : as the network will be run.
-    progress : called with (share done, layer name); if it raises, so does this function.
+    runtime, threads, batch, channels_last, progress : as for :func:`~workbench.measure.latency.latency`. A runtime that
+        translates networks takes a second for each of the some hundred parts.
 
     Returns
     -------
     NetworkTimes for :func:`~workbench.plan.budget.budget_plan`. If another process of the workbench computed
     meanwhile, they say so in `disturbed`, and are not kept.
-
-    Raises
-    ------
-    AbsentRuntimeError : if the runtime is not here, with the way to get it.
     """
     expect_network(network)
     inputs = image_batch(network, batch)
@@ -74,7 +67,9 @@ def measure_times(
     timed = [layer for layer in spectra.layers if layer.name in shapes]
     geometries = {n.name: _geometry(n, model.get_submodule(n.name), shapes[n.name]) for n in timed}
     how = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
-    path = folder() / f"times-{_key(list(geometries.items()), how, str(network.device))}.json"
+    machine = [processor(), torch.__version__, str(network.device)]
+    key = json.dumps([VERSION, RANK_SHARES, list(geometries.items()), how, machine], sort_keys=True)
+    path = folder() / f"times-{hashlib.blake2b(key.encode(), digest_size=20).hexdigest()}.json"
     known = load_measured(path, partial(_from_dict, network.name))
     if known is not None:
         return known
@@ -90,7 +85,9 @@ def measure_times(
             if geometry not in seen:
                 module = model.get_submodule(layer.name)
                 seen[geometry] = _measured(layer, module, shapes[layer.name], timer.layer_seconds)
-            layers[layer.name] = _times_calls(seen[geometry], calls[layer.name])
+            one, n = seen[geometry], calls[layer.name]
+            two_sided, one_sided = n * one.two_sided, n * one.one_sided
+            layers[layer.name] = replace(one, dense=n * one.dense, two_sided=two_sided, one_sided=one_sided)
         # The whole network last: all runs of the first program of a process are some per cent slower.
         whole = timer.network_seconds(model, tuple(inputs.shape))
         watch.report(1.0, "")
@@ -153,23 +150,11 @@ def _measured(layer: Layer, module: nn.Module, shape: tuple[int, ...], seconds: 
     return LayerTimes(seconds(module, shape), ins, outs, two_sided, one_sided)
 
 
-def _times_calls(times: LayerTimes, calls: int) -> LayerTimes:
-    """Return the table of a layer that is called several times in one run."""
-    tables = {name: calls * getattr(times, name) for name in ("dense", "two_sided", "one_sided")}
-    return replace(times, **tables)
-
-
 def _geometry(layer: Layer, module: nn.Module, shape: tuple[int, ...]) -> str:
     """Return everything that a layer's times depend on, as JSON."""
     about = asdict(layer.shape) | {"method": layer.method, "input": shape}
     about |= {name: getattr(module, name, None) for name in ("stride", "padding", "dilation", "padding_mode")}
     return json.dumps(about, sort_keys=True)
-
-
-def _key(geometries: list[tuple[str, str]], how: dict[str, Any], device: str) -> str:
-    machine = [processor(), torch.__version__, device]
-    text = json.dumps([VERSION, RANK_SHARES, geometries, how, machine], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
 def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:

@@ -5,21 +5,18 @@ processor waits for memory.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from math import prod
 from statistics import median
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.kernels.complexity import bytes_moved
 from workbench.measure.exclusive import watching
 from workbench.measure.runtimes import batch_inputs, check_counts, configuration, torch_threads, with_original
-from workbench.network.layers import Layer
 from workbench.network.network import Network, copy_model
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -36,24 +33,15 @@ OTHER = "everything else"
 
 @dataclass(frozen=True)
 class Group:
-    """Costs and time of one or several parts of a network in one pass.
-
-    Attributes
-    ----------
-    macs : multiply-adds, of all inputs of the batch.
-    moved : bytes, each weight, input and output once: see :func:`~workbench.kernels.complexity.bytes_moved`.
-    """
+    """Multiply-adds, bytes moved (each weight, input and output once) and seconds of parts of a network in one pass."""
 
     name: str
     macs: int
     moved: int
     seconds: float
 
-    @classmethod
-    def of(cls, name: str, groups: Sequence["Group"], other: float = 0.0) -> "Group":
-        """Return the sum of several groups, and of seconds in which something else was done."""
-        seconds = sum(group.seconds for group in groups) + other
-        return Group(name, sum(group.macs for group in groups), sum(group.moved for group in groups), seconds)
+    def __add__(self, other: "Group") -> "Group":
+        return Group(self.name, self.macs + other.macs, self.moved + other.moved, self.seconds + other.seconds)
 
     @property
     def intensity(self) -> float:
@@ -86,11 +74,10 @@ class Part(Group):
 
 @dataclass(frozen=True, repr=False)
 class NetworkProfile(Table):
-    """Where the time of one network goes. Prints as a table of its parts.
+    """Where the time of one network goes: its convolutions and linear layers in the order of their first call.
 
     Attributes
     ----------
-    parts : one for each convolution and linear layer that was called, in the order of their first call.
     other : seconds of everything else.
     number_bytes : bytes of a number.
     """
@@ -106,7 +93,7 @@ class NetworkProfile(Table):
     @property
     def total(self) -> Group:
         """The whole pass; MACs are those of the parts."""
-        return Group.of("total", self.parts, self.other)
+        return sum(self.parts, Group("total", 0, 0, self.other))
 
     @property
     def seconds(self) -> float:
@@ -115,8 +102,11 @@ class NetworkProfile(Table):
 
     def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
         """Return sums over the parts of each layer of the original network, or of each kind."""
-        names = dict.fromkeys(getattr(part, by) for part in self.parts)
-        return {name: Group.of(name, [part for part in self.parts if getattr(part, by) == name]) for name in names}
+        found: dict[str, Group] = {}
+        for part in self.parts:
+            name = getattr(part, by)
+            found[name] = found.get(name, Group(name, 0, 0, 0.0)) + part
+        return found
 
     @property
     def rows(self) -> list[list[str]]:
@@ -124,9 +114,8 @@ class NetworkProfile(Table):
         rows = []
         for group in (*self.parts, Group(OTHER, 0, 0, self.other), self.total):
             first = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
-            share = f"{group.seconds / (self.seconds or 1.0):.1%}"
-            rows.append([*first, *_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s"), share])
-            rows[-1].append(count(group.rate))
+            costs = [*_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s")]
+            rows.append([*first, *costs, f"{group.seconds / (self.seconds or 1.0):.1%}", count(group.rate)])
         return rows
 
 
@@ -136,9 +125,7 @@ def _costs(group: Group) -> list[str]:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Table):
-    """Where the time of an original network and of its compressed network goes, measured in turns.
-
-    Prints as a table with one row for each layer; `original` and `compressed` have the table of each factor.
+    """Where the time of an original and its compressed network goes, layer by layer; of each factor in `compressed`.
 
     Attributes
     ----------
@@ -181,11 +168,9 @@ class Profile(Table):
         rows = []
         for name in columns[0]:
             groups = [column.get(name, Group(name, 0, 0, 0.0)) for column in columns]
-            rows.append([name])
-            for group in groups:
-                rows[-1] += [*_costs(group), quantity(group.seconds, "s")]
-            if len(groups) == 2:
-                rows[-1].append(times(groups[0].seconds / groups[1].seconds) if groups[1].seconds else "-")
+            cells = [cell for group in groups for cell in (*_costs(group), quantity(group.seconds, "s"))]
+            gain = [times(groups[0].seconds / (group.seconds or groups[0].seconds or 1.0)) for group in groups[1:]]
+            rows.append([name, *cells, *gain])
         return rows
 
 
@@ -202,11 +187,8 @@ def profile(
 
     Parameters
     ----------
-    batch : inputs of one pass.
-    threads : of PyTorch.
-    channels_last : whether weights and inputs lie in memory with the channels last.
+    batch, threads, channels_last, progress : as for :func:`~workbench.measure.latency.latency`.
     repeats : timed passes; seconds are medians over them, of each layer and of each stretch between two.
-    progress : called before each pass; if it raises, so does this function.
 
     Raises
     ------
@@ -269,43 +251,21 @@ class _Passes:
         self.seconds.append([after - before for before, after in pairwise(self.stamps)])
 
     def result(self) -> NetworkProfile:
-        """Return every layer with its median, and what is left of a pass.
-
-        The medians are those of each stretch, so that a disturbed stretch does not spoil a whole pass.
-        """
+        """Return the sums of the medians of each stretch: a disturbed stretch does not spoil a whole pass."""
         spent = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
         for name, seconds in zip(self.stretches, zip(*self.seconds[WARM_UP_PASSES:], strict=True), strict=True):
             spent[name] += median(seconds)
         number_bytes = next((p.element_size() for p in self.model.parameters()), 4)
-        owners = _owners(self.network)
+        plan = self.network.plan if isinstance(self.network, CompressedNetwork) else ()
+        reduced = {part.name: part.layer.kind for part in plan if part.decision != "keep"}
         parts = []
         for layer in self.layers:
-            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
-            owner, part, linear = owners.get(layer.name, (layer.name, "dense", layer.kind == "linear"))
+            owner, _, part = layer.name.rpartition(".")
+            if part not in FACTORS or owner not in reduced:
+                owner, part = layer.name, "dense"
+            linear = reduced.get(owner, layer.kind) == "linear"
             kind = "linear" if linear else part if part == "dense" else "1x1" if layer.pointwise else "core"
-            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel_text(layer)))
+            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
+            kernel = "linear" if layer.kind == "linear" else layer.describe().partition(", ")[2]
+            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel))
         return NetworkProfile(self.network.name, tuple(parts), spent[OTHER], number_bytes)
-
-
-def kernel_text(layer: Layer) -> str:
-    """Return a layer's kernel size in words, like "3x3", "3x3, 2 groups", "3x3, depthwise" or "linear"."""
-    shape = layer.shape
-    if layer.kind == "linear":
-        return "linear"
-    size = "x".join(map(str, shape.kernel_size)) + (", transposed" if shape.transposed else "")
-    if shape.groups == 1:
-        return size
-    depthwise = shape.groups == shape.in_channels and prod(shape.kernel_size) > 1
-    return f"{size}, depthwise" if depthwise else f"{size}, {shape.groups} groups"
-
-
-def _owners(network: Network) -> dict[str, tuple[str, str, bool]]:
-    """Return module of a factor -> (its layer, which part it is, whether that layer is fully connected)."""
-    found: dict[str, tuple[str, str, bool]] = {}
-    for part in network.plan if isinstance(network, CompressedNetwork) else ():
-        if part.decision != "keep":
-            module = network.model.get_submodule(part.name)
-            for name in FACTORS:
-                if isinstance(getattr(module, name, None), nn.Module):
-                    found[f"{part.name}.{name}" if part.name else name] = (part.name, name, part.layer.kind == "linear")
-    return found

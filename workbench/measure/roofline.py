@@ -47,15 +47,7 @@ DEFAULT_CACHE_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, repr=False)
 class Roofline(Table):
-    """The best that the processor does in float32.
-
-    Attributes
-    ----------
-    peak : multiply-adds a second, with all operands in the cache.
-    bandwidth : bytes a second to and from memory.
-    threads : of PyTorch, that both were measured with.
-    machine : processor and version, in words.
-    """
+    """The best that the processor does in float32: multiply-adds a second, and bytes a second to and from memory."""
 
     peak: float
     bandwidth: float
@@ -70,10 +62,7 @@ class Roofline(Table):
         return self.peak / self.bandwidth
 
     def attainable(self, intensity: float) -> float:
-        """Return how many multiply-adds a second are possible with `intensity` multiply-adds for each byte moved.
-
-        A layer can exceed it: what is in a cache does not wait for the memory.
-        """
+        """Return the limit of multiply-adds a second, at so many for each byte; what is in a cache can exceed it."""
         return min(self.peak, self.bandwidth * intensity)
 
     @property

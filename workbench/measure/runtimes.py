@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from workbench.exporters import executorch, onnx
 from workbench.network.network import Network, copy_model, expect_network
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,10 @@ class Runner:
 
 
 class CudaRunner(Runner):
-    """A network that is ready to run on a GPU, which returns before it is done."""
+    """A network on a GPU, timed between two events there: what the CPU does meanwhile does not count."""
 
     def clock(self) -> float:
-        """Return the seconds between two events on the GPU, so that what the CPU does meanwhile does not count."""
+        """Return the seconds of one pass."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         self.run()
@@ -58,27 +60,15 @@ class CudaRunner(Runner):
 
 
 def missing(runtime: str) -> str:
-    """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can.
-
-    Raises
-    ------
-    ValueError : if there is no runtime of that name.
-    """
+    """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can."""
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
     if runtime == "compile" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return "torch.compile needs a C++ compiler: install g++ or clang."
     if runtime == "cuda" and not torch.cuda.is_available():
         return "There is no CUDA GPU here, or PyTorch was installed without CUDA."
-    if runtime == "onnxruntime":
-        from workbench.exporters import onnx
-
-        return onnx.missing()
-    if runtime == "executorch":
-        from workbench.exporters import executorch
-
-        return executorch.missing()
-    return ""
+    module = {"onnxruntime": onnx, "executorch": executorch}.get(runtime)
+    return module.missing() if module else ""
 
 
 def configuration(runtime: str, batch: int, threads: int, channels_last: bool) -> str:
@@ -137,22 +127,21 @@ def prepare(
     Parameters
     ----------
     inputs : (n, ...) one batch.
-    runtime : one of `RUNTIMES`.
     threads : that one run may use. For PyTorch this is the setting of the whole process: see :func:`torch_threads`.
     channels_last : lay out maps with their channels innermost; in PyTorch only, others choose for themselves.
 
     Raises
     ------
-    AbsentRuntimeError : if it is not here, with the way to get it.
+    AbsentRuntimeError : if the runtime is not here, with the way to get it.
     """
-    why = missing(runtime)
-    if why:
+    if why := missing(runtime):
         raise AbsentRuntimeError(why)
     ready = copy_model(model).eval()
     if runtime == "onnxruntime":
-        return _onnxruntime(ready, inputs, threads)
+        return Runner(partial(onnx.load_onnx(onnx.onnx_bytes(ready, inputs), threads=threads), inputs))
     if runtime == "executorch":
-        return _executorch(ready, inputs, threads)
+        executorch.set_threads(threads)
+        return Runner(partial(executorch.load_executorch(executorch.executorch_bytes(ready, inputs)), inputs))
     device = torch.device("cuda") if runtime == "cuda" else inputs.device
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
     ready.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
@@ -169,13 +158,17 @@ def prepare(
 
 def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
     """Compile with frozen weights, which the compiler may lay out anew."""
-    from torch._inductor.exc import InductorError
+    from torch._inductor.exc import InductorError  # takes seconds
 
     torch.compiler.reset()  # code compiled for another model is of no use, and its number is limited
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = torch.compile(model, options={"freezing": True})
-        run = torch.no_grad()(lambda: compiled(inputs))
+
+        def run() -> Any:
+            with torch.no_grad():
+                return compiled(inputs)
+
         try:
             run()
         except InductorError as error:
@@ -184,24 +177,3 @@ def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
                 "torch.compile could not compile this network here; the log says why. Is the C++ compiler complete?"
             ) from None
     return Runner(run)
-
-
-def _onnxruntime(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
-    import onnxruntime
-
-    from workbench.exporters.onnx import onnx_bytes
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(onnx_bytes(model, inputs), options, providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: inputs.numpy()}
-    return Runner(lambda: torch.from_numpy(session.run(None, given)[0]))
-
-
-def _executorch(model: nn.Module, inputs: Tensor, threads: int) -> Runner:
-    from workbench.exporters.executorch import executorch_bytes, load_executorch, set_threads
-
-    set_threads(threads)
-    call = load_executorch(executorch_bytes(model, inputs))
-    return Runner(lambda: call(inputs))

@@ -48,15 +48,11 @@ def time_plan(
 
     Parameters
     ----------
-    network, spectra : the original.
     time_ratio : original / compressed time of the whole network, reached to 1 %.
     times : from :func:`~workbench.measure.layer_times.measure_times`, with the same settings.
-    runtime, threads, batch, channels_last : how the network will be run.
-    seconds : for timing the whole network, each time.
+    runtime, threads, batch, channels_last, seconds, progress : as for :func:`~workbench.measure.latency.latency`.
     rounds : plans at most that are timed for the budget; 1 takes the first that is faster than the original.
-    rank_multiple, budget : `macs_ratio`, `importance`, `pinned` and others of
-        :func:`~workbench.plan.budget.budget_plan`.
-    progress : called with (share done, note); if it raises, so does this function.
+    budget : `macs_ratio`, `importance`, `pinned` and others of :func:`~workbench.plan.budget.budget_plan`.
 
     Returns
     -------
@@ -65,7 +61,6 @@ def time_plan(
     Raises
     ------
     PlanError : if not even the layers' times promise so much, naming the best that can be reached.
-    ValueError : if a setting makes no sense.
     """
     expect_network(network)
     if rounds < 1:

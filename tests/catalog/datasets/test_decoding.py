@@ -148,9 +148,9 @@ def test_files_that_are_no_sound_images(tmp_path, name, make, message):
 
 def test_an_image_at_the_limit_is_read(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", Image.new("RGB", (20, 20)))
-    monkeypatch.setattr(decoding, "LARGEST", 400)
+    monkeypatch.setattr(decoding, "MAX_IMAGE_PIXELS", 400)
     assert decode(path, 16).shape == (3, 16, 16)
-    monkeypatch.setattr(decoding, "LARGEST", 399)
+    monkeypatch.setattr(decoding, "MAX_IMAGE_PIXELS", 399)
     with pytest.raises(ValueError, match="20 x 20 pixels"):
         decode(path, 16)
 

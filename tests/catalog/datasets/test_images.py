@@ -57,7 +57,7 @@ def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
 
 def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
     eager = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    monkeypatch.setattr(images, "IN_MEMORY", 100)
+    monkeypatch.setattr(images, "MAX_MEMORY_BYTES", 100)
     lazy = wb.load_data("images", root=table, labels="labels.csv", size=16).test
     assert not isinstance(lazy.images, torch.Tensor)
     for (a, la), (b, lb) in zip(eager.batches(3), lazy.batches(3), strict=True):
@@ -233,7 +233,7 @@ def many(tmp_path):
 
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
-    monkeypatch.setattr(images, "IN_MEMORY", memory)
+    monkeypatch.setattr(images, "MAX_MEMORY_BYTES", memory)
     options = {"root": many, "size": 8, "train": 0.5, "validation": 0.25}
     data, again = wb.load_data("images", **options), wb.load_data("images", **options)
     splits = [data.train, data.validation, data.test]

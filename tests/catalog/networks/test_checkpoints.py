@@ -142,8 +142,8 @@ def fifo(path):
         ("keys.pth", lambda p: torch.save({1: torch.zeros(3)}, p), "something else than a tensor under 1"),
         ("deep.pth", lambda p: torch.save({"a": {"b": torch.zeros(3)}}, p), "something else than a tensor under 'a'"),
         ("half.pth", lambda p: torch.save({**STATE, "lr": 0.1}, p), "something else than a tensor under 'lr'"),
-        ("sparse.pth", lambda p: torch.save({"a": torch.eye(3).to_sparse()}, p), "holds no plain numbers under 'a'"),
-        ("meta.pth", lambda p: torch.save({"a": torch.zeros(3, device="meta")}, p), "no plain numbers under 'a'"),
+        ("sparse.pth", lambda p: torch.save({"a": torch.eye(3).to_sparse()}, p), "holds no dense numbers under 'a'"),
+        ("meta.pth", lambda p: torch.save({"a": torch.zeros(3, device="meta")}, p), "no dense numbers under 'a'"),
         ("none.pth", lambda p: None, "there is no file"),
         ("empty.pth", lambda p: p.write_bytes(b""), "damaged or no file of weights"),
         ("text.pth", lambda p: p.write_text("hello, this is text"), "damaged or no file of weights"),
@@ -164,7 +164,7 @@ def test_files_that_are_wrong(tmp_path, name, make, message):
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "LARGEST", 1_000_000)
+    monkeypatch.setattr(weights, "MAX_WEIGHT_BYTES", 1_000_000)
     path = tmp_path / "bomb.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(3_000_000))

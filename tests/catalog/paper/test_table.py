@@ -21,13 +21,13 @@ def table():
 def test_original_columns(table):
     """The arithmetic of the paper's definitions; the published ones round or count slightly differently."""
     weights = {"alexnet_caffe": 60_965_224, "vgg_s": 102_908_520, "googlenet_bvlc": 6_998_552, "vgg16": 138_357_544}
-    assert {row.network: row.original.weights for row in table.rows} == weights
-    for row in table.rows:
+    assert {row.network: row.original.weights for row in table.networks} == weights
+    for row in table.networks:
         assert row.original.macs == sum(layer.cost.macs for layer in row.layers)
         assert row.original.weights == sum(layer.cost.weights for layer in row.layers)
         assert row.original.macs / PUBLISHED[row.network].original.macs == pytest.approx(1, abs=0.011)
         assert row.plan is row.before is row.after is None
-    assert [len(row.layers) for row in table.rows] == [8, 8, 58, 16]
+    assert [len(row.layers) for row in table.networks] == [8, 8, 58, 16]
 
 
 @pytest.mark.parametrize("name", ["digits_vgg", "googlenet_bvlc", "resnet20"])
@@ -58,7 +58,7 @@ def test_a_given_network_is_compressed_and_scored(network, data):
     assert row.before == wb.accuracy(network, data.test)
     assert row.after == wb.accuracy(smaller, data.test)
     assert row.published is None
-    assert len(table.rows) == 5
+    assert len(table.networks) == 5
     shares = [share for share, _ in said]
     assert shares == sorted(shares)
     assert said[-1] == (1.0, "")
@@ -67,7 +67,7 @@ def test_a_given_network_is_compressed_and_scored(network, data):
 
 def test_a_network_called_like_the_papers_fills_its_row(network):
     table = paper_table([replace(network, name="vgg_s")])
-    assert [row.network for row in table.rows] == list(PUBLISHED)
+    assert [row.network for row in table.networks] == list(PUBLISHED)
     assert table["vgg_s"].published is PUBLISHED["vgg_s"]
     assert table["vgg_s"].original.weights == network.weights  # what is given is counted
     line = next(line for line in str(table).splitlines() if line.startswith("VGG-S *"))

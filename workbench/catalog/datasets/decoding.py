@@ -1,4 +1,4 @@
-"""One image file of anybody's -> pixels: upright, RGB, square. What is no sound image is a sentence, not a crash."""
+"""Decode an image file of any origin into upright, square RGB pixels."""
 
 import struct
 import warnings
@@ -11,39 +11,38 @@ from torch import Tensor
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
-"""What is read, whatever a file is called: Pillow's other decoders (one starts another program) stay out of it."""
+"""Formats that are read, whatever the file's name: one of Pillow's other decoders starts another program."""
 
-LARGEST = 80_000_000
-"""Pixels of an image that are unpacked at most; a small file that claims more is a bomb."""
+MAX_IMAGE_PIXELS = 80_000_000
 
-BROKEN = (
+READ_ERRORS = (
     *(OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError),
     *(OverflowError, ZeroDivisionError, MemoryError, struct.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
-"""What Pillow raises, one or the other, on files that are damaged or made to do damage."""
+"""Exceptions that Pillow raises on damaged and hostile files."""
 
 
 def decode(path: Path, size: int, name: str = "") -> Tensor:
-    """(3, size, size) uint8: turned upright as the camera noted, shorter side `size`, centre cropped, RGB.
+    """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
-    What is transparent becomes white; 16 bits and floats are scaled to 8 bits; of several pages the first counts.
+    Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages the first is read.
 
     Parameters
     ----------
-    name : what the file is called in messages; its own name if empty.
+    name : name of the file in messages; its own name if empty.
 
     Raises
     ------
-    ValueError : naming the file, if it is no sound image or a bomb.
+    ValueError : naming the file, if it is no sound image or too large.
     """
     try:
         image = _rgb(path)
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise ValueError(f"{name or path.name} is no sound image: {_reason(error, path)}") from None
     width, height = image.size
     scale = size / min(width, height)
-    if max(width, height) * scale * size > LARGEST:
+    if max(width, height) * scale * size > MAX_IMAGE_PIXELS:
         raise ValueError(f"{name or path.name} is no sound image: it has {width} x {height} pixels, a line")
     if scale != 1:
         image = image.resize(
@@ -55,9 +54,9 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
 
 
 class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
-    """Context without Pillow's warnings of damaged files and bombs, which are left out and named anyway.
+    """Context without Pillow's warnings about damaged and large files.
 
-    Warnings are switched for all threads, so it belongs around a pool of them, not into each.
+    Warnings are switched for all threads: use it around a pool of threads, not in each.
     """
 
     def __enter__(self) -> None:
@@ -69,12 +68,12 @@ def _rgb(path: Path) -> Image.Image:
     if not path.stat().st_size:
         raise ValueError("it is empty")
     with Image.open(path, formats=FORMATS) as opened:
-        if opened.width * opened.height > LARGEST:
+        if opened.width * opened.height > MAX_IMAGE_PIXELS:
             raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
         opened.load()
         try:
             image = ImageOps.exif_transpose(opened)
-        except BROKEN:  # a damaged note of the camera is no reason to lose the picture
+        except READ_ERRORS:  # damaged EXIF data
             image = opened.copy()
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
@@ -85,7 +84,7 @@ def _rgb(path: Path) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Greys of more than 8 bits as uint8: 16-bit ones by their range, floats of 0 to 1 by 255, others stretched."""
+    """Return greys of more than 8 bits as uint8: 16 bits by their range, floats of 0 to 1 by 255, others stretched."""
     values = np.nan_to_num(values.astype(np.float64))
     least, largest = float(values.min()), float(values.max())
     integers = not np.any(values % 1)
@@ -99,7 +98,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _reason(error: BaseException, path: Path) -> str:
-    """Pillow's reason in one line, without the folders of this machine."""
+    """Return Pillow's reason in one line, without the folders of this machine."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):

@@ -1,4 +1,4 @@
-"""scikit-learn's digits, 1,797 real 8x8 scans of handwriting, and the VGG-like network that is trained on them."""
+"""The digits of scikit-learn, 1,797 scans of 8x8 pixels, and the architecture of the bundled network."""
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ POOL = (0, 2)
 
 
 def digits() -> Data:
-    """The digits behind a fixed split: 1000 to train, 297 to choose, 500 to report; every class in proportion.
+    """Return the digits in a fixed stratified split: 1000 train, 297 validation, 500 test.
 
     Images are (1, 8, 8), float32 in 0 to 1.
     """
-    from sklearn.datasets import load_digits  # here: it takes a quarter of a second, and the page waits for this module
+    from sklearn.datasets import load_digits  # takes a quarter of a second
 
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
@@ -27,7 +27,7 @@ def digits() -> Data:
 
 
 def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """Indices of each part. Shuffled by the seed, then dealt out class by class, so that all parts look alike."""
+    """Return the indices of each part: shuffled by the seed, then dealt out class by class."""
     shuffled = np.random.default_rng(SEED).permutation(len(labels))
     ranked = np.empty(len(labels))
     for label in np.unique(labels):
@@ -40,7 +40,7 @@ def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
 
 
 def digits_vgg() -> nn.Module:
-    """Six convolutions (5x5, then 3x3) with batch norm in three stages, then two fully connected layers, untrained.
+    """Return six convolutions (5x5, then 3x3) with batch norm, and two fully connected layers, untrained.
 
     Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
     Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and

@@ -1,8 +1,7 @@
 """ImageNet's 1000 classes: their names, their WordNet ids, and the labels of the validation images.
 
-Class indices are the usual ones, 0 to 999 in the order of the WordNet ids, which torchvision's and Caffe's networks
-share. The development kit's ``ILSVRC2012_ID`` (1 to 1000) is *another* order: its ground truth is turned into ours by
-its ``meta.mat``, and refused without.
+Class indices are 0 to 999 in the order of the WordNet ids, as in torchvision's and Caffe's networks. The development
+kit's ``ILSVRC2012_ID`` (1 to 1000) is another order, which its ``meta.mat`` translates.
 """
 
 import csv
@@ -26,22 +25,18 @@ TABLES = ("val.txt", "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth
 
 @lru_cache(maxsize=1)
 def class_names() -> tuple[str, ...]:
-    """The 1000 names in the order of the networks' outputs, as torchvision has them."""
+    """Return the 1000 names in the order of the networks' outputs, from torchvision."""
     return tuple(torchvision("models._meta")._IMAGENET_CATEGORIES)
 
 
 def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[str, int]:
-    """WordNet id -> class index, from what lies in a folder.
+    """Return the class index of each WordNet id, from the files in a folder; empty if it is unknown.
 
     Parameters
     ----------
     folder : may hold one of ``MAPPINGS``.
     classes : how many classes there are; a mapping of another length is not used.
-    seen : names of folders; if they are the ids of all classes, their order is enough and no mapping is needed.
-
-    Returns
-    -------
-    dict, empty if it cannot be known.
+    seen : names of folders; if they are the ids of all classes, no mapping is needed.
     """
     for name in MAPPINGS:
         if (folder / name).is_file():
@@ -54,7 +49,7 @@ def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[st
 
 
 def validation_labels(table: Path, files: Sequence[str], classes: int = 1000) -> dict[str, int]:
-    """File name -> class index, from Caffe's ``val.txt``, Kaggle's csv or the development kit's ground truth.
+    """Return the class index of each file, from Caffe's ``val.txt``, Kaggle's csv or the development kit's table.
 
     Parameters
     ----------
@@ -63,7 +58,7 @@ def validation_labels(table: Path, files: Sequence[str], classes: int = 1000) ->
 
     Raises
     ------
-    ValueError : naming the file, and what is wrong with it or missing beside it.
+    LabelsError : naming the file, and the fault in it or the file that is missing beside it.
     """
     lines = [line for line in table.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
     try:

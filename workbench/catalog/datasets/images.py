@@ -1,7 +1,7 @@
-"""Folders of images as data sets: labelled by a table, by folders, or ImageNet's own validation images."""
+"""Load folders of images: labelled by a table, by folders, or ImageNet's validation images."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,17 @@ from torch import Tensor
 from workbench.catalog.datasets.decoding import decode, quiet
 from workbench.catalog.datasets.labels import read_labels
 from workbench.network.data import Data, Split
+from workbench.progress import Progress, reporter
 
-IN_MEMORY = 2**30
-"""Bytes of decoded images that are kept; larger sets are decoded again batch by batch."""
+MAX_MEMORY_BYTES = 2**30
+"""Bytes of decoded images that are held; larger sets are decoded batch by batch."""
 
 SEED = 20160226
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images on disk that behave like one uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
+    """Images on disk that behave like a uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
 
     paths: Sequence[Path]
     size: int
@@ -49,32 +50,31 @@ def load_images(
     train: float = 0.0,
     validation: float = 0.0,
     seed: int = SEED,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Data:
-    """All images of a folder: the `test` split, or what is left of it after a share to train and one to choose by.
+    """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
 
     Parameters
     ----------
-    root : the folder. Each folder in it is a class; without such folders, a table of labels is looked for.
+    root : the folder. Each folder in it is a class; without such folders, a table of labels is used.
     labels : a table in it: a CSV file with the columns ``file`` (relative, never out of the folder) and
         ``class_index``; or one for ImageNet's flat validation folder, Caffe's ``val.txt``, Kaggle's
         ``LOC_val_solution.csv`` beside ``LOC_synset_mapping.txt``, or the development kit's
         ``ILSVRC2012_validation_ground_truth.txt`` beside its ``meta.mat``.
-    size : pixels of the shorter side; networks take the centre of it. Those of the catalog say how many are right for
-        them: ``network.preprocessing.shorter`` (256 for most, 32 for CIFAR's).
+    size : pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
     classes : the network's class names. Folders may then be some of the classes only, called by name, number or
         WordNet id (`~workbench.catalog.datasets.labels.class_index`). Without, folders are counted in alphabetical
         order, or by number if all are numbers.
-    train, validation : shares of every class, 0 to 1, that become these splits; by `seed`, always the same ones.
-    progress : called with (share done, file); what it raises ends the reading.
+    train, validation : shares of every class, 0 to 1, that become these splits, drawn by `seed`.
+    progress : called after each file; raising `Cancelled` ends the reading.
 
     Returns
     -------
-    Data whose `skipped` has a sentence for each file that is no sound image or is not there.
+    Data whose `skipped` has a sentence for each file that is absent or no sound image.
 
     Raises
     ------
-    ValueError : if there is no folder, a table or a folder name is wrong, or no sound image with a label is left.
+    ValueError : if there is no folder, a table or a folder name is wrong, or no sound image has a label.
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -85,7 +85,7 @@ def load_images(
     if not found.labels and not found.skipped:
         raise ValueError(f"there are no labelled images in {folder}")
     names = list(found.labels)
-    decoded = _decode(folder, names, size, progress)
+    decoded = _decode(folder, names, size, reporter(progress))
     sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
     skipped = (*found.skipped, *(image for image in decoded if isinstance(image, str)))
     if not sound:
@@ -105,11 +105,9 @@ def load_images(
     return Data(**made, name=folder.name, classes=found.classes, skipped=skipped)
 
 
-def _decode(
-    folder: Path, names: Sequence[str], size: int, progress: Callable[[float, str], None] | None
-) -> list[Tensor | str]:
-    """Every image (or, if all together are too large, only the finding that it is sound), or what is wrong with it."""
-    keep = len(names) * 3 * size * size <= IN_MEMORY
+def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
+    """Return each image (an empty tensor if all together are too large), or a sentence if it is not sound."""
+    keep = len(names) * 3 * size * size <= MAX_MEMORY_BYTES
 
     def check(name: str) -> Tensor | str:
         try:
@@ -123,8 +121,7 @@ def _decode(
         try:
             for i, result in enumerate(pool.map(check, names)):
                 results.append(result)
-                if progress:
-                    progress((i + 1) / len(names), names[i])
+                report((i + 1) / len(names), names[i])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -132,13 +129,13 @@ def _decode(
 
 
 def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[str, Tensor]:
-    """Indices of each split, ascending: every class is shuffled and dealt out in proportion."""
+    """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():
         members = order[labels.numpy()[order] == label]
-        # By an offset of its own, so that classes of a single image do not all fall into the same split.
+        # A random offset, so that classes of a single image do not all fall into the same split.
         position[members] = (np.arange(len(members)) + generator.random()) / len(members)
     dealt = np.argsort(position, kind="stable")
     ends = [round(train * len(labels)), round(train * len(labels)) + round(validation * len(labels))]

@@ -1,4 +1,4 @@
-"""Which class each image of a folder has: by a table, by the folder it lies in, or as ImageNet's validation images."""
+"""Read the class of each image in a folder: from a table, from its folder, or from ImageNet's validation labels."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ OWN_TABLE = "labels.csv"
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a folder says.
+    """Labels of the images of a folder.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Labelled:
 
 
 def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) -> Labelled:
-    """The label of every image of a folder, see :func:`~workbench.catalog.datasets.images.load_images`.
+    """Return the label of every image of a folder, see :func:`~workbench.catalog.datasets.images.load_images`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _index(text: str | None, table: Path, line: int) -> int:
 
 
 def stays_inside(name: str) -> bool:
-    """Whether a path from a table is relative and never climbs, for Windows as well as for others."""
+    """Return whether a path from a table is relative and never climbs, on Windows as well."""
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.is_absolute() or path.drive or path.root or ".." in path.parts or not path.name:
             return False
@@ -116,7 +116,7 @@ def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
 
 
 def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) -> dict[str, int]:
-    """Name of a folder -> index of its class among the given ones.
+    """Return the class index of each folder, by its name.
 
     A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
     id, if `folder` holds the mapping (``LOC_synset_mapping.txt``, ``synset_words.txt``) or the folders of all classes.
@@ -129,11 +129,11 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
     loose: dict[str, set[int]] = {}
     for i, name in enumerate(classes):
         exact.setdefault(name, i)
-        loose.setdefault(_plain(name), set()).add(i)
+        loose.setdefault(_normalised(name), set()).add(i)
     ids = wordnet_ids(folder, len(classes), folders)
     found: dict[str, int] = {}
     for name in folders:
-        alike = loose.get(_plain(name), set())
+        alike = loose.get(_normalised(name), set())
         if name in exact and classes.count(name) == 1:
             found[name] = exact[name]
         elif len(alike) == 1:
@@ -157,7 +157,7 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
     return found
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).casefold()
 
 

@@ -1,13 +1,14 @@
-"""Data sets by name."""
+"""Load data sets by name."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.catalog.datasets.digits import digits
 from workbench.catalog.datasets.images import load_images
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS, load_torch_dataset
 from workbench.network.data import Data
+from workbench.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ BUNDLED = {"digits": digits}
 
 
 def data_names() -> list[str]:
-    """Names that :func:`load_data` knows without being told a folder."""
+    """Return the names of the bundled data sets, which need no folder."""
     return sorted(BUNDLED)
 
 
@@ -29,19 +30,18 @@ def load_data(
     train: float = 0.0,
     validation: float = 0.0,
     download: bool = False,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Data:
-    """A data set with its `train`, `validation` and `test` splits.
+    """Load a data set with its `train`, `validation` and `test` splits.
 
     Parameters
     ----------
     name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
         a folder of images, which become the `test` split.
-    download : fetch a data set of torchvision's into `root` if it is not there.
+    download : whether to download a data set of torchvision's into `root` if it is not there.
     root, labels, size, classes, train, validation : for "images", see
-        :func:`~workbench.catalog.datasets.images.load_images`; images that are not sound are left out and named in
-        ``data.skipped``.
-    progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
+        :func:`~workbench.catalog.datasets.images.load_images`; images that are not sound are named in ``data.skipped``.
+    progress : called while files are read or downloaded; raising `Cancelled` ends that.
 
     Raises
     ------

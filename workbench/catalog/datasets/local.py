@@ -1,29 +1,30 @@
-"""Data sets that are on this machine: those bundled, and what somebody put into one folder. Nobody types a path."""
+"""Data sets of this machine by name: the bundled ones, torchvision's, and the user's folders of images."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 from workbench.catalog.datasets.decoding import SUFFIXES
 from workbench.catalog.datasets.imagenet import TABLES
+from workbench.catalog.datasets.labels import OWN_TABLE
 from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
+from workbench.progress import Progress
 
-TABLE = "labels.csv"
-TRAIN, VALIDATION = 0.4, 0.1
-"""Shares of a folder of images to recover with and to choose by; the rest is for the score."""
+TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
+"""Shares of a folder of images; the others are test images."""
 
 
 def datasets_folder() -> Path:
-    """Where one puts folders of images: ``data/datasets`` beside the package, or ``$WORKBENCH_DATASETS``."""
+    """Return the folder of the user's images: ``data/datasets`` beside the package, or ``$WORKBENCH_DATASETS``."""
     return Path(os.environ.get("WORKBENCH_DATASETS", data_folder() / "datasets"))
 
 
 def local_names() -> dict[str, str]:
-    """Data sets to choose from -> where each comes from, in words."""
+    """Return the names of the data sets, each with its origin in words."""
     found = dict.fromkeys(data_names(), "bundled")
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -36,21 +37,20 @@ def load_local(
     *,
     classes: Sequence[str] = (),
     size: int = 256,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Data:
-    """One of :func:`local_names`; torchvision's are downloaded into the folder if they are not there yet.
+    """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 
-    Of a folder of images two in five are for training and calibration, one in ten to choose by, the others to test on.
+    A folder of images is split into 40 % training, 10 % validation and 50 % test images.
 
     Parameters
     ----------
-    classes, size : the network's, if folders of images are to be called like them, and how large it wants them
-        (`image_size`); see :func:`~workbench.catalog.datasets.images.load_images`.
-    progress : called with (share done, what) while files are read or downloaded; what it raises ends that.
+    classes, size : of the network, see :func:`~workbench.catalog.datasets.images.load_images`.
+    progress : called while files are read or downloaded; raising `Cancelled` ends that.
 
     Raises
     ------
-    KeyError : if it is none of them.
+    KeyError : if there is no such data set.
     ValueError : if it cannot be read or downloaded.
     """
     if name in data_names():
@@ -60,28 +60,20 @@ def load_local(
     if name in TORCH_DATASETS:
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
-    table = TABLE if (folder / TABLE).is_file() else None
-    return load_data(
-        "images",
-        root=folder,
-        labels=table,
-        size=size,
-        classes=classes,
-        train=TRAIN,
-        validation=VALIDATION,
-        progress=progress,
-    )
+    labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
+    shares = {"train": TRAIN_SHARE, "validation": VALIDATION_SHARE}
+    return load_data("images", root=folder, labels=labels, size=size, classes=classes, progress=progress, **shares)
 
 
 def _holds_images(entry: Path) -> bool:
-    """Whether it is a folder with a table of labels, or with folders of images."""
+    """Return whether an entry is a folder with a table of labels or with folders of images."""
     try:
         if not entry.is_dir() or entry.name.startswith("."):
             return False
-        if any((entry / table).is_file() for table in (TABLE, *TABLES)):
+        if any((entry / table).is_file() for table in (OWN_TABLE, *TABLES)):
             return True
         return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
-    except OSError:  # a folder that we may not read is none to choose from
+    except OSError:  # a folder without permission to read
         return False
 
 

@@ -1,10 +1,10 @@
-"""CIFAR-10 and -100, MNIST and Fashion-MNIST through torchvision, from a folder one has or downloaded into it.
+"""Load CIFAR-10 and -100, MNIST and Fashion-MNIST through torchvision, and download them.
 
-torchvision compares the files with known checksums before it reads them, so nothing foreign is unpickled.
+Torchvision compares the files with known checksums before it reads them, so nothing foreign is unpickled.
 """
 
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.catalog.networks.download import DownloadError, fetch, is_whole
+from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
+from workbench.progress import Progress, part, reporter
 
 SEED = 20160226
 
 
 @dataclass(frozen=True)
 class Entry:
-    """torchvision's class, and how many of its training images are set apart for validation."""
+    """Name of torchvision's class, and the number of training images that become the validation split."""
 
     kind: str
     validation: int
@@ -38,24 +39,20 @@ TORCH_DATASETS = {
 
 
 def load_torch_dataset(
-    name: str,
-    root: str | Path,
-    *,
-    download: bool = False,
-    progress: Callable[[float, str], None] | None = None,
+    name: str, root: str | Path, *, download: bool = False, progress: Progress | bool | None = None
 ) -> Data:
-    """Train, validation (set apart from the training images by a seed) and test split; images are uint8.
+    """Return the splits of a data set of torchvision; validation images are drawn from the training images by a seed.
 
     Parameters
     ----------
     name : one of ``TORCH_DATASETS``.
-    root : the folder torchvision keeps it in (its inner folder will do); what is there is not downloaded again.
-    download : fetch what is missing, whole or not at all.
-    progress : called with (share done, what) while downloading; what it raises ends that.
+    root : torchvision's folder of it, or the folder above.
+    download : whether to download what is missing.
+    progress : called while downloading; raising `Cancelled` ends the download.
 
     Raises
     ------
-    ValueError : if it is not in the folder, or cannot be downloaded, saying what to do.
+    ValueError : if it is not in the folder, or cannot be downloaded.
     """
     entry = TORCH_DATASETS[name]
     kind = getattr(torchvision("datasets"), entry.kind)
@@ -75,7 +72,7 @@ def load_torch_dataset(
         urls = ", ".join(file.urls[0] for file in files) or "it"
         advice = f"on a machine with a network get {urls} and put it into {where}"
         try:
-            _fetch(files, progress)
+            _fetch(files, reporter(progress))
         except DownloadError as failed:
             raise ValueError(f"{name} cannot be downloaded now ({failed}): {advice}") from None
         try:
@@ -84,9 +81,9 @@ def load_torch_dataset(
             raise ValueError(f"{name} cannot be downloaded or unpacked ({failed}): {advice}") from None
     images, labels = _tensors(train)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
-    held, rest = order[: entry.validation].sort().values, order[entry.validation :].sort().values
+    held, kept = order[: entry.validation].sort().values, order[entry.validation :].sort().values
     return Data(
-        Split(images[rest], labels[rest], "train"),
+        Split(images[kept], labels[kept], "train"),
         Split(images[held], labels[held], "validation"),
         Split(*_tensors(test), "test"),
         name=name,
@@ -96,7 +93,7 @@ def load_torch_dataset(
 
 @dataclass(frozen=True)
 class File:
-    """An archive of a data set: where it comes from, where torchvision looks for it, and its md5."""
+    """An archive of a data set: its addresses, its path in torchvision's folder, and its md5."""
 
     urls: tuple[str, ...]
     path: Path
@@ -104,36 +101,33 @@ class File:
 
 
 def _files(kind: Any, root: Path) -> list[File]:
-    """What torchvision's class would download: one archive (CIFAR), or four gzipped files (MNIST)."""
+    """Return the files that torchvision's class downloads: one archive (CIFAR), or four gzipped files (MNIST)."""
     if hasattr(kind, "resources"):
         raw = root / kind.__name__ / "raw"
         return [File(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
     return [File((kind.url,), root / kind.filename, kind.tgz_md5)] if hasattr(kind, "url") else []
 
 
-def _fetch(files: Sequence[File], progress: Callable[[float, str], None] | None) -> None:
-    """Get every archive that is not there whole; MNIST's are unpacked here, because torchvision takes half of one for
-    a whole one.
+def _fetch(files: Sequence[File], report: Progress) -> None:
+    """Download every archive that is absent or damaged, and unpack MNIST's.
+
+    Torchvision unpacks in place and would take a half-unpacked file for a whole one.
     """
     for i, file in enumerate(files):
-        if not is_whole(file.path, file.md5, "md5"):
-            _from_any(file, _part(progress, i, len(files)))
+        if checksum_of(file.path, "md5") != file.md5:
+            _fetch_from_mirrors(file, part(report, i / len(files), (i + 1) / len(files)))
         if file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
             write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
 
 
-def _from_any(file: File, progress: Callable[[float, str], None]) -> None:
-    for url in file.urls[:-1]:
+def _fetch_from_mirrors(file: File, report: Progress) -> None:
+    for i, url in enumerate(file.urls, start=1):
         try:
-            fetch(url, file.path, checksum=file.md5, algorithm="md5", progress=progress)
+            fetch(url, file.path, checksum=file.md5, algorithm="md5", progress=report)
+            return
         except DownloadError:
-            continue
-        return
-    fetch(file.urls[-1], file.path, checksum=file.md5, algorithm="md5", progress=progress)
-
-
-def _part(progress: Callable[[float, str], None] | None, i: int, n: int) -> Callable[[float, str], None]:
-    return lambda share, what: progress((i + share) / n, what) if progress else None
+            if i == len(file.urls):
+                raise
 
 
 def _open(kind: Any, root: Path, *, download: bool) -> tuple[Any, Any]:
@@ -142,7 +136,7 @@ def _open(kind: Any, root: Path, *, download: bool) -> tuple[Any, Any]:
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:
-    """Images (n, channels, height, width) uint8 and labels (n,), from torchvision's arrays."""
+    """Return images (n, channels, height, width) uint8 and labels (n,) from torchvision's arrays."""
     pixels = torch.as_tensor(np.asarray(dataset.data))
     images = pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels[:, None]
     return images.contiguous(), torch.as_tensor(np.asarray(dataset.targets), dtype=torch.long)

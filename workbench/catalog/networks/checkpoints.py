@@ -1,4 +1,4 @@
-"""Weights from files that anybody may have made: read without running any code in them, and compared key by key."""
+"""Read checkpoints of any origin without running code in them, and compare them with a model key by key."""
 
 import pickle
 import struct
@@ -15,71 +15,60 @@ from torch import Tensor, nn
 
 PICKLED = (".pth", ".pt", ".th")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-LARGEST = 4 * 2**30
-"""Bytes of weights, unpacked, that are accepted; a small file that claims more is a bomb."""
+MAX_WEIGHT_BYTES = 4 * 2**30
+"""Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
 
-
-DAMAGED = (
+READ_ERRORS = (
     *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, MemoryError),
     *(AssertionError, OverflowError, struct.error, zipfile.BadZipFile, NotImplementedError),
 )
-"""What readers raise, one or the other, on files that are damaged or made to do damage."""
+"""Exceptions that readers raise on damaged and hostile files."""
 
 
 class WeightsError(ValueError):
-    """A file whose weights cannot be used; the sentence names it and says why."""
+    """A checkpoint that cannot be used; the sentence names the file and says why."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from a safetensors file or a tensor-only state_dict (.pth, .pt, .th).
+    """Return tensors by name from a safetensors file or a tensor-only state_dict (.pth, .pt, .th).
 
-    A state_dict may be wrapped ({"state_dict": ...}), and all its keys may begin with ``module.`` or ``_orig_mod.``,
-    which PyTorch's wrappers leave behind.
+    A state_dict may be wrapped ({"state_dict": ...}), and all its keys may begin with ``module.`` or ``_orig_mod.``.
 
     Raises
     ------
-    WeightsError : one sentence that names the file, for a file that is absent, damaged, of an unknown kind, too large,
-        holds other things than tensors, or would run code if it were unpickled (it does not run).
+    WeightsError : if the file is absent, damaged, of an unknown kind, too large, holds other things than tensors, or
+        would run code if it were unpickled (which does not happen).
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise WeightsError(
-            f"{path.name} is {'a folder' if path.is_dir() else 'no ordinary file'}; name the file itself"
-        )
+        kind = "a folder" if path.is_dir() else "no ordinary file"
+        raise WeightsError(f"{path.name} is {kind}; name the file itself")
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     suffix = path.suffix.lower()
-    if suffix == ".safetensors":
-        try:
-            return _tensors(load_file(path), path.name)
-        except (SafetensorError, *DAMAGED) as error:
-            if isinstance(error, WeightsError):
-                raise
-            why = str(error).removeprefix("Error while deserializing header: ")
-            raise WeightsError(f"{path.name} is no sound safetensors file: {why}") from None
-    if suffix not in PICKLED:
-        raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
+    content: Any
     try:
-        _refuse_bombs(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old pickle protocols
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        unreadable = "Unsupported operand" in str(error)  # no pickle of PyTorch's at all
-        if not unreadable and ("weights_only" in str(error) or "Unsupported" in str(error)):
-            raise WeightsError(
-                f"{path.name} holds more than tensors and would run code when loaded; save model.state_dict() instead"
-            ) from None
-        raise WeightsError(f"{path.name} is damaged or no file of weights") from None
-    except DAMAGED as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise WeightsError(f"{path.name} is damaged or no file of weights") from None
+        if suffix == ".safetensors":
+            content = load_file(path)
+        elif suffix in PICKLED:
+            _check_size(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about old pickle protocols
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
+    except WeightsError:
+        raise
+    except SafetensorError as error:
+        why = str(error).removeprefix("Error while deserializing header: ")
+        raise WeightsError(f"{path.name} is no sound safetensors file: {why}") from None
+    except (pickle.UnpicklingError, *READ_ERRORS) as error:
+        raise WeightsError(f"{path.name} {_why_unreadable(error)}") from None
     return _tensors(content, path.name)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
-    """Put weights into a model, strictly.
+    """Copy weights into a model, strictly.
 
     Raises
     ------
@@ -87,19 +76,19 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
         the model is then unchanged.
     """
     own = model.state_dict()
-    # Batch norms did not count their batches before PyTorch 0.4.1: old files lack the number, and nothing uses it.
+    # Before PyTorch 0.4.1 batch norms did not count their batches; nothing uses the number.
     counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in weights}
     weights = {**counters, **weights}
     missing = sorted(own.keys() - weights.keys())
     unknown = sorted(weights.keys() - own.keys())
     other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
-    problems = [f"{what} {_few(keys)}" for what, keys in (("lacks", missing), ("has the unknown", unknown)) if keys]
+    found = (("lacks", missing), ("has the unknown", unknown))
+    problems = [f"{what} {_first_three(keys)}" for what, keys in found if keys]
     if other:
         key = other[0]
         shapes = f"{tuple(weights[key].shape)}, not {tuple(own[key].shape)}"
-        problems.append(
-            f"has {key} in the shape {shapes}" + (f" (and {len(other) - 1} more)" if len(other) > 1 else "")
-        )
+        more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
+        problems.append(f"has {key} in the shape {shapes}{more}")
     if problems:
         raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}")
     for key, value in weights.items():
@@ -110,19 +99,26 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
     model.load_state_dict(dict(weights))
 
 
-def _few(keys: list[str]) -> str:
+def _first_three(keys: list[str]) -> str:
     return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
-def _refuse_bombs(path: Path) -> None:
+def _why_unreadable(error: Exception) -> str:
+    text = str(error)
+    foreign = "Unsupported operand" in text  # no pickle of PyTorch's at all
+    if isinstance(error, pickle.UnpicklingError) and not foreign and ("weights_only" in text or "Unsupported" in text):
+        return "holds more than tensors and would run code when loaded; save model.state_dict() instead"
+    return "is damaged or no file of weights"
+
+
+def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-    if size > LARGEST:
-        raise WeightsError(
-            f"{path.name} would unpack to {size / 2**30:.0f} GiB; at most {LARGEST / 2**30:.0f} are read"
-        )
+    if size > MAX_WEIGHT_BYTES:
+        limit = f"{MAX_WEIGHT_BYTES / 2**30:.0f}"
+        raise WeightsError(f"{path.name} would unpack to {size / 2**30:.0f} GiB; at most {limit} are read")
 
 
 def _tensors(content: Any, name: str) -> dict[str, Tensor]:
@@ -137,9 +133,9 @@ def _tensors(content: Any, name: str) -> dict[str, Tensor]:
                 f"{name} holds something else than a tensor under {key!r}; save model.state_dict() alone"
             )
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise WeightsError(f"{name} holds no plain numbers under {key!r}; save the weights of the usual model")
+            raise WeightsError(f"{name} holds no dense numbers under {key!r}; save the weights of an ordinary model")
     found = dict(content)
-    for prefix in ("module.", "_orig_mod.", "module."):  # either may be outside of the other
+    for prefix in ("module.", "_orig_mod.", "module."):  # of PyTorch's wrappers, in either order
         if all(key.startswith(prefix) for key in found):
             found = {key.removeprefix(prefix): value for key, value in found.items()}
     return found

@@ -1,6 +1,6 @@
-"""The networks of the paper that torchvision does not have in its variant: AlexNet and VGG-S of Caffe, GoogLeNet.
+"""Networks of the paper that torchvision lacks or has in another variant: Caffe's AlexNet, VGG-S and GoogLeNet.
 
-Layer names, shapes and pooling are the originals'; auxiliary heads, which serve training only, are left out.
+Layer names, shapes and pooling are the originals'. Auxiliary heads, which only serve training, are left out.
 
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015.
 """
@@ -15,8 +15,8 @@ from torch.nn.functional import pad
 class LocalResponseNorm(nn.Module):
     """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^beta.
 
-    The same as ``nn.LocalResponseNorm``, written with additions and square roots alone. PyTorch's own takes an average
-    pooling in three dimensions, for which mobile runtimes have no kernel, and a power, for which they have a slow one.
+    Equal to ``nn.LocalResponseNorm``, but without three-dimensional pooling, which mobile runtimes lack, and without
+    powers, which they compute slowly.
     """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

@@ -1,116 +1,110 @@
-"""One file from the network: in pieces, with progress, and whole or not at all."""
+"""Download one file with progress and a checksum: the whole file, or none."""
 
 import hashlib
 import os
-import socket
 import tempfile
-from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
-PIECE = 2**18
-TIMEOUT = 20.0
-"""Seconds without a byte after which a server counts as gone."""
+from workbench.files import move_durably
+from workbench.progress import Progress, reporter
 
-LARGEST = 8 * 2**30
-"""Bytes that are accepted at most."""
+CHUNK_BYTES = 2**18
+TIMEOUT_S = 20.0
+"""Seconds without a byte after which a download fails."""
+
+MAX_DOWNLOAD_BYTES = 8 * 2**30
 
 
 class DownloadError(OSError):
-    """A file that did not come, or not as it should be; the sentence says why."""
+    """A file that cannot be downloaded; the sentence says why."""
 
 
-def is_whole(path: Path, checksum: str, algorithm: str = "sha256") -> bool:
-    """Whether a file is there and its checksum begins with the given digits (any, if there are none)."""
+def checksum_of(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file; "" if there is no such file."""
     if not path.is_file():
-        return False
+        return ""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest().startswith(checksum)
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def fetch(
-    url: str,
-    target: Path,
-    *,
-    checksum: str = "",
-    algorithm: str = "sha256",
-    progress: Callable[[float, str], None] | None = None,
+    url: str, target: Path, *, checksum: str = "", algorithm: str = "sha256", progress: Progress | bool | None = None
 ) -> Path:
-    """Download a file next to its target under another name, compare its checksum, then rename it.
+    """Download a file beside its target, compare its checksum, then rename it to the target.
 
     Parameters
     ----------
     url : http or https.
-    target : where it is to be; its folder is made. A file of that name is replaced only by a whole one.
+    target : path of the file; its folder is made. An older file there is replaced only by a whole one.
     checksum : first digits of the `algorithm`'s hexadecimal digest; "" if it is not known.
-    progress : called with (share done, what) after every piece; what it raises ends the download, and nothing of it
-        stays.
+    progress : called after every chunk; raising `Cancelled` ends the download and leaves nothing of it.
 
     Raises
     ------
-    DownloadError : if there is no network, the server refuses, breaks off, or sends something else.
-    ValueError : on another kind of address.
+    DownloadError : if there is no network, the server refuses, breaks off, or sends another file.
+    ValueError : if the address is none of the web.
     """
+    import pooch  # takes a quarter of a second, and most sessions download nothing
+
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"{url} is no address of the web")
+    bar = _ProgressBar(target.name, reporter(progress))
+    download = pooch.HTTPDownloader(bar, CHUNK_BYTES, timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"})
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            temporary = Path(file.name)
     except OSError as error:
         raise DownloadError(f"{target.parent} cannot be written to: {error.strerror or error}") from None
-    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            found = _receive(url, file, target.name, algorithm, progress)
+        download(url, str(temporary), None)
+        found = checksum_of(temporary, algorithm)
         if not found.startswith(checksum):
             raise DownloadError(f"{target.name} is damaged or another file: its {algorithm} is {found[:12]}...")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        temporary.chmod(0o644)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        move_durably(temporary, target)
+    except DownloadError:
+        raise
+    except OSError as error:  # requests' errors are OSErrors, too
+        what = f"broke off after {_size(bar.done)}" if bar.done else "cannot be downloaded"
+        raise DownloadError(f"{target.name} {what}: {_reason(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
-def _receive(
-    url: str, file: IO[bytes], name: str, algorithm: str, progress: Callable[[float, str], None] | None
-) -> str:
-    """Write what comes, and return its digest; what `progress` raises is not mistaken for the network's failure."""
-    digest, done = hashlib.new(algorithm, usedforsecurity=False), 0
-    try:
-        response = urlopen(Request(url, headers={"User-Agent": "workbench"}), timeout=TIMEOUT)  # noqa: S310 - see fetch
-    except (OSError, HTTPException) as error:
-        raise DownloadError(f"{name} cannot be downloaded: {_why(error)}") from None
-    with response:
-        size = int(response.headers.get("Content-Length") or 0)
-        while True:
-            try:
-                piece = response.read(PIECE)
-                file.write(piece)
-            except (OSError, HTTPException) as error:
-                raise DownloadError(f"{name} broke off after {_size(done)}: {_why(error)}") from None
-            if not piece:
-                break
-            digest.update(piece)
-            done += len(piece)
-            if max(done, size) > LARGEST:
-                raise DownloadError(f"{name} is larger than {_size(LARGEST)}, which is the most that is taken")
-            if progress:
-                progress(done / size if size else 0.0, f"downloading {name}: {_size(done)} of {_size(size)}")
-    if size and done != size:
-        raise DownloadError(f"{name} broke off after {_size(done)} of {_size(size)}")
-    file.flush()
-    os.fsync(file.fileno())
-    return digest.hexdigest()
+class _ProgressBar:
+    """Progress of a download, in the form that pooch calls."""
+
+    total = 0
+
+    def __init__(self, name: str, report: Progress) -> None:
+        self.name, self.report, self.done = name, report, 0
+
+    def update(self, count: int) -> None:
+        """Count bytes that were written."""
+        self.done = min(self.done + count, self.total) if self.total else self.done + count
+        if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
+            raise DownloadError(f"{self.name} is larger than {_size(MAX_DOWNLOAD_BYTES)}, the most that is downloaded")
+        share = self.done / self.total if self.total else 0.0
+        self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
+
+    def reset(self) -> None:
+        """Do nothing; pooch calls it before the last update, and after it."""
+
+    close = reset
 
 
-def _why(error: BaseException) -> str:
-    reason = getattr(error, "reason", "") or error
-    if isinstance(reason, socket.gaierror):
-        return "its server is not found from here, as where there is no network"
-    return " ".join(str(reason).split()) or type(error).__name__
+def _reason(error: OSError) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"its server answers {response.status_code} {response.reason}"
+    if error.errno is not None:
+        return error.strerror or str(error)
+    return "its server is not reached from here, as where there is no network"
 
 
 def _size(count: int) -> str:

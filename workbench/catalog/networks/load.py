@@ -18,28 +18,29 @@ from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
 from workbench.catalog.networks import cifar, classics
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
-from workbench.catalog.networks.download import DownloadError, fetch, is_whole
+from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.network.network import Network
+from workbench.progress import Progress
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 OR_NONE = ", or take weights=None"
-"""How a sentence about weights that cannot be had ends, for people who write code."""
+"""End of a message about absent weights, for notebooks only."""
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
-"""In the names of torchvision's checkpoints: the beginning of the file's sha256."""
+"""First digits of the sha256, in the names of torchvision's checkpoints."""
 
 
 class DamagedFileError(ValueError):
-    """A file is not what its card says; the sentence names both."""
+    """A bundled file whose checksum is not the one in its card."""
 
 
 @dataclass(frozen=True)
 class Centred:
-    """Preprocessing of a batch of images: the centre of `size` pixels, scaled to 0..1 if integers, normalised.
+    """Preprocessing of a batch of images: the centre of `size` pixels, integers scaled to 0..1, normalised.
 
-    `shorter` is how many pixels the shorter side of the images should have, so that the centre shows enough of them.
+    `shorter` is the number of pixels that the shorter side of the images should have.
     """
 
     size: int
@@ -61,7 +62,7 @@ class Centred:
 
 @dataclass(frozen=True)
 class Entry:
-    """How to build a network of the catalog, and what it takes."""
+    """A network of the catalog: how to build it, and its inputs and outputs."""
 
     build: Callable[[], nn.Module]
     input_shape: tuple[int, ...]
@@ -72,7 +73,7 @@ class Entry:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the outputs; ImageNet's are read from torchvision when they are asked for."""
+        """Names of the outputs; ImageNet's are read from torchvision on demand."""
         return imagenet.class_names() if self.imagenet else self.classes
 
 
@@ -81,15 +82,15 @@ def _image(build: Callable[[], nn.Module], size: int) -> Entry:
 
 
 def _torchvision(name: str) -> Entry:
-    """One of torchvision's, with the inputs that its best weights were trained for."""
+    """Return a network of torchvision with the inputs that its best weights were trained for."""
     wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
     size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
     centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
     options: dict[str, object] = {}
     if name in ("googlenet", "inception_v3"):
-        # They undo the usual normalisation for theirs; torchvision switches that on for its own weights only.
+        # Torchvision's weights expect it, and its constructor switches it on for downloaded weights only.
         options = {"init_weights": False, "transform_input": True}
-    if name.startswith("vit_"):  # whose positions are weights
+    if name.startswith("vit_"):  # its position embeddings are weights
         options = {"image_size": size}
 
     def build() -> nn.Module:
@@ -115,25 +116,25 @@ OWN = {
 
 @lru_cache(maxsize=1)
 def catalog() -> dict[str, Entry]:
-    """All networks by name; ours come first where torchvision has the same name."""
+    """Return all networks by name; ours replace torchvision's of the same name."""
     models = torchvision("models")
     return {**{name: _torchvision(name) for name in models.list_models(models)}, **OWN}
 
 
 def bundled_names() -> list[str]:
-    """Names of the networks whose weights come with the project."""
+    """Return the names of the networks whose weights come with the project."""
     return sorted(name for name, entry in OWN.items() if entry.bundled)
 
 
 def network_names() -> list[str]:
-    """Names that :func:`load_network` knows."""
+    """Return the names that :func:`load_network` knows."""
     return sorted(catalog())
 
 
 def load_network(
-    name: str, weights: str | Path | None = "default", *, progress: Callable[[float, str], None] | None = None
+    name: str, weights: str | Path | None = "default", *, progress: Progress | bool | None = None
 ) -> Network:
-    """A network of the catalog, in eval mode.
+    """Load a network of the catalog.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def load_network(
         56) and "vgg16_cifar", or a classification network of torchvision by its own name.
     weights : "default" (the bundled ones, or random ones where none are bundled), None (random, from seed 0),
         "pretrained" (torchvision's, downloaded once), or the path of a safetensors file or a tensor-only state_dict.
-    progress : called with (share done, what) while something is downloaded; what it raises ends that.
+    progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
     Raises
     ------
@@ -164,26 +165,17 @@ def load_network(
     elif weights is not None and weights != "default":
         path = Path(weights)
         load_weights(model, _renamed(name, read_weights(path)), path.name)
-        sha256 = _checksum(path)
+        sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
     else:
         random = True
-    return Network(
-        model.eval(),
-        entry.input_shape,
-        name,
-        entry.preprocessing,
-        entry.class_names,
-        source,
-        random_weights=random,
-        sha256=sha256,
-    )
+    return _network(name, entry, model, source, random, sha256)
 
 
 def outline(name: str) -> Network:
-    """A network of the catalog without its weights (PyTorch's meta device): to count layers and costs, not to run.
+    """Return a network of the catalog without weights (on PyTorch's meta device), to count layers and costs.
 
-    No memory is taken and nothing is drawn at random, so that VGG-16 is there in a tenth of a second.
+    It takes no memory: VGG-16 is built in a tenth of a second.
 
     Raises
     ------
@@ -192,40 +184,40 @@ def outline(name: str) -> Network:
     entry = _entry(name)
     with torch.device("meta"):
         model = entry.build()
-    return Network(
-        model.eval(), entry.input_shape, name, entry.preprocessing, entry.class_names, "no weights", random_weights=True
-    )
+    return _network(name, entry, model, "no weights", True)
 
 
 def image_size(network: Network) -> int:
-    """Pixels that the shorter side of images from a folder should have for a network."""
+    """Return the pixels that the shorter side of images from a folder should have for a network."""
     if isinstance(network.preprocessing, Centred):
         return network.preprocessing.shorter
-    # without preprocessing they are the input itself
+    # without preprocessing the images are the input
     return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
 
 
+def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
+    """Wrap a model that was built here, without the copy that Network makes of a given one."""
+    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, entry.class_names, source)
+    return made.with_model(model, random_weights=random_weights, sha256=sha256)
+
+
 def _entry(name: str) -> Entry:
-    # The bundled network needs no torchvision, which takes a second to import.
+    # The bundled network needs no torchvision, whose import takes a second.
     entry = OWN[name] if name in OWN else catalog().get(name)
     if entry is None:
-        raise KeyError(f"no network is called {name!r}; there are: {', '.join(_like(name))}")
+        alike = [known for known in network_names() if known[:3] == name[:3]] or sorted(OWN)
+        raise KeyError(f"no network is called {name!r}; there are: {', '.join(alike[:12])}")
     return entry
 
 
-def _like(name: str) -> list[str]:
-    first = [known for known in network_names() if known[:3] == name[:3]]
-    return (first or sorted(OWN))[:12]
-
-
-def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], None] | None) -> tuple[str, str]:
+def _pretrained(model: nn.Module, name: str, progress: Progress | bool | None) -> tuple[str, str]:
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
     digits = CHECKSUM.search(path.name)
     checksum = digits[1] if digits else ""
-    if not is_whole(path, checksum):
+    if not (path.is_file() and checksum_of(path).startswith(checksum)):
         try:
             fetch(found.url, path, checksum=checksum, progress=progress)
         except DownloadError as error:
@@ -234,11 +226,11 @@ def _pretrained(model: nn.Module, name: str, progress: Callable[[float, str], No
                 f"{found.url} and put it into {path.parent} (torch.hub's){OR_NONE}"
             ) from None
     load_weights(model, _renamed(name, read_weights(path)), path.name)
-    return f"torchvision {found}", _checksum(path)
+    return f"torchvision {found}", checksum_of(path)
 
 
 def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Torchvision's files of DenseNets still have the names of an old PyTorch (norm.1 for norm1)."""
+    """Rename keys of torchvision's DenseNets, whose files have the names of an old PyTorch (norm.1 for norm1)."""
     if not name.startswith("densenet"):
         return weights
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
@@ -261,13 +253,8 @@ def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
     return f"{weights.name}, {card['trained_on']}", found
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def data_folder() -> Path:
-    """Where the bundled checkpoints are: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
+    """Return the folder of the bundled checkpoints: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
     return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
 
 

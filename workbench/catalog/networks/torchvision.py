@@ -1,7 +1,7 @@
-"""torchvision, also beside a PyTorch for which its compiled extension was not built.
+"""Import torchvision, also beside a PyTorch for which its compiled extension was not built.
 
-Such a pair (a CPU build of PyTorch with a CUDA build of torchvision, say) fails at ``import torchvision`` because two
-operators of the extension are missing. Nothing here uses them: declaring their names is enough.
+A CPU build of PyTorch with a CUDA build of torchvision fails at ``import torchvision``, because two operators of the
+extension are missing. Nothing here uses them: declaring their names is enough.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ SCHEMAS = {
 
 
 def torchvision(submodule: str = "") -> ModuleType:
-    """The package, or one of its submodules ("models", "datasets", ...).
+    """Return the package, or one of its submodules ("models", "datasets", ...).
 
     Raises
     ------

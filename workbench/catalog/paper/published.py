@@ -1,7 +1,4 @@
-"""What the paper published, as it published it: no figure here is ours, and none of ours may be put beside it unmarked.
-
-The table was transcribed second-hand, so its last digits are not to be relied upon.
-"""
+"""Figures that the paper published. They were transcribed second-hand, so their last digits are uncertain."""
 
 from dataclasses import dataclass
 
@@ -39,10 +36,10 @@ class Published:
 
     Attributes
     ----------
-    title : as the paper calls it.
-    original, compressed : its two lines.
-    printed : the ratios original / compressed printed beside them, with the names of `Figures`. They are not
-        always the quotient of the two printed numbers: 6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
+    title : its name in the paper.
+    original, compressed : its two lines of the table.
+    printed : the printed ratios original / compressed, by the names of `Figures`. They are not always the quotient
+        of the printed numbers: 6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
     """
 
     title: str

@@ -1,24 +1,26 @@
-"""The paper's table, computed here and set beside what was published.
+"""The paper's table: our figures beside the published ones.
 
-Weights and MACs of the original networks follow from their definitions alone and are there at once. What compression
-makes of a network needs its real weights, and its accuracy needs images: these columns are filled for the networks
-that are given, and stay empty for all others.
+Weights and MACs of the original networks follow from their definitions. Compression needs trained weights, and accuracy
+needs images: these columns are filled for the given networks only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workbench.catalog.networks.load import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE, Figures, Published
 from workbench.kernels.complexity import Cost, total
-from workbench.network.data import Accuracy, Split, accuracy
-from workbench.network.layers import Layer, find_layers
+from workbench.network.data import Split
+from workbench.network.layers import Layer
 from workbench.network.network import Network, expect_network
+from workbench.network.scores import Score, accuracy
+from workbench.network.tracing import find_layers
 from workbench.plan.evbmf import CHOICES, evbmf_plan
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra, analyze
+from workbench.progress import Progress, part, reporter
 from workbench.recover.decompose import decompose
-from workbench.tables import count, html_table, text_table, times
+from workbench.tables import Table, count, html_table, times
 
 DIFFERENCES = (
     "Weights count every parameter, biases too, and MACs the multiply-adds of convolutions and fully connected layers "
@@ -30,9 +32,7 @@ DIFFERENCES = (
     "unknown, so only the difference means anything); the published ones are after fine-tuning, on ImageNet's "
     "validation images. Times and energy are published ones only."
 )
-"""What to know before comparing the two halves of the table."""
-
-Progress = Callable[[float, str], None]
+"""Differences between our columns and the published ones."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,11 @@ class PaperRow:
     Attributes
     ----------
     network : its name in the catalog, or the given network's.
-    published : the paper's figures, None for a network that is not in the paper.
-    original : cost of the network as it is.
-    layers : its convolutions and fully connected layers, each with its cost, in the order of their call.
-    plan : how it was compressed here; None where no weights were given.
-    before, after : accuracy of the original, and right after decomposition, before any fine-tuning; None without
-        images.
+    published : the paper's figures; None for a network that is not in the paper.
+    original : cost of the original network.
+    layers : its convolutions and fully connected layers in the order of their call.
+    plan : its compression here; None without trained weights.
+    before, after : accuracy of the original, and right after decomposition; None without images.
     """
 
     network: str
@@ -55,18 +54,16 @@ class PaperRow:
     original: Cost
     layers: tuple[Layer, ...]
     plan: Plan | None = None
-    before: Accuracy | None = None
-    after: Accuracy | None = None
+    before: Score | None = None
+    after: Score | None = None
 
     @property
     def title(self) -> str:
-        """As the paper calls it."""
+        """Name of the network in the paper."""
         return self.published.title if self.published else self.network
 
     def example(self, share: float = 1 / 3) -> Plan:
-        """The paper's decisions at ranks that are a share of each layer's channels.
-
-        For the layer-wise table where no weights are at hand. EVBMF would find the ranks in the weights.
+        """Return a plan at ranks that are a share of each layer's channels, for a layer-wise table without weights.
 
         Parameters
         ----------
@@ -74,8 +71,8 @@ class PaperRow:
 
         Raises
         ------
-        ValueError : if it is another share.
-        KeyError : if the network is none of the catalog's.
+        ValueError : if the share is another one.
+        KeyError : if the catalog has no such network.
         """
         if not 0 < share <= 1:
             raise ValueError(f"share is above 0 and at most 1, not {share}")
@@ -91,25 +88,27 @@ class PaperRow:
 
 
 @dataclass(frozen=True, repr=False)
-class PaperTable:
-    """The rows; each prints as two lines, original and (marked ``*``) compressed, ours at the left of the published."""
+class PaperTable(Table):
+    """Two lines a network, original and (marked ``*``) compressed; our columns at the left of the published ones."""
 
-    rows: tuple[PaperRow, ...]
+    networks: tuple[PaperRow, ...]
 
-    _headers = (
+    headers = (
         *("network", "weights", "MACs", "top-5"),
         *("top-5 (published)", "weights (p)", "MACs (p)", "S6 time (p)", "S6 energy (p)", "Titan X (p)"),
     )
 
     def __getitem__(self, name: str) -> PaperRow:
-        for row in self.rows:
+        for row in self.networks:
             if row.network == name:
                 return row
-        raise KeyError(f"{name!r} is not in the table; there are {', '.join(row.network for row in self.rows)}")
+        raise KeyError(f"{name!r} is not in the table; there are {', '.join(row.network for row in self.networks)}")
 
-    def _cells(self) -> list[list[str]]:
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells as text, two lists a network."""
         cells = []
-        for row in self.rows:
+        for row in self.networks:
             p = row.published
             ours = [count(row.original.weights), count(row.original.macs), _top5(row.before)]
             cells.append([row.title, *ours, *_figures(p.original if p else None, {})])
@@ -120,18 +119,18 @@ class PaperTable:
             cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.printed if p else {})])
         return cells
 
-    def _caption(self) -> str:
-        plans = [f"{row.title} *: {row.plan.describe()}" for row in self.rows if row.plan is not None]
+    @property
+    def caption(self) -> str:
+        """The plans, and the source of the published columns."""
+        plans = [f"{row.title} *: {row.plan.describe()}" for row in self.networks if row.plan is not None]
         ours = "; ".join(plans) if plans else "no weights were given, so none is compressed here"
         return f"At the left computed here ({ours}); at the right (p) {SOURCE}."
 
     def __str__(self) -> str:
-        return f"{self._caption()}\n{text_table(self._headers, self._cells())}\n{DIFFERENCES}"
-
-    __repr__ = __str__
+        return f"{super().__str__()}\n{DIFFERENCES}"
 
     def _repr_html_(self) -> str:
-        return f"{html_table(self._headers, self._cells(), caption=self._caption())}<p>{DIFFERENCES}</p>"
+        return f"{html_table(self.headers, self.rows, caption=self.caption)}<p>{DIFFERENCES}</p>"
 
 
 def paper_table(
@@ -140,18 +139,16 @@ def paper_table(
     *,
     layers: str | Sequence[str] = "spatial",
     fully_connected: bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> PaperTable:
-    """The paper's four networks, and the given ones compressed at EVBMF ranks, right after decomposition.
+    """Return the paper's four networks, and the given ones compressed at EVBMF ranks, right after decomposition.
 
     Parameters
     ----------
-    networks : with trained weights. One called like a network of the paper fills that network's row, others follow
-        after them.
-    split : labelled images that all given networks take, to score them before and after; None for costs only. Nothing
-        is chosen by them.
+    networks : with trained weights. A network called like one of the paper fills its row; others get rows of their own.
+    split : labelled images to score the given networks on; None for costs only. Nothing is chosen by them.
     layers, fully_connected : which layers, see :func:`choose_layers`.
-    progress : called with (share done, what); what it raises ends the work.
+    progress : called before each layer and batch; raising `Cancelled` ends the function.
 
     Raises
     ------
@@ -169,21 +166,21 @@ def paper_table(
     if twice is not None:
         raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
     rows = {name: _original(outline(name)) for name in PUBLISHED}
+    report = reporter(progress)
     for i, network in enumerate(networks):
-        report = _part(progress, i, len(networks), network.name)
-        rows[network.name] = _compressed(network, split, layers, fully_connected, report)
-    if progress:
-        progress(1.0, "")
+        share = part(report, i / len(networks), (i + 1) / len(networks), network.name)
+        rows[network.name] = _compressed(network, split, layers, fully_connected, share)
+    report(1.0, "")
     return PaperTable(tuple(rows.values()))
 
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> list[str]:
-    """Names of the layers that a choice means: for :func:`~workbench.plan.evbmf.evbmf_plan`.
+    """Return the names of the layers that a choice stands for, for :func:`~workbench.plan.evbmf.evbmf_plan`.
 
     Parameters
     ----------
     layers : "all"; "default", without 1x1 convolutions; "spatial", only convolutions larger than 1x1; or names.
-    fully_connected : whether fully connected layers belong to it; None for what the choice itself says.
+    fully_connected : whether to include fully connected layers; None for the choice's own rule.
 
     Raises
     ------
@@ -199,7 +196,7 @@ def choose_layers(spectra: Spectra, layers: str | Sequence[str], fully_connected
 
 
 def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
-    """EVBMF's plan for :func:`choose_layers`, whose policy says in words what was chosen."""
+    """Return EVBMF's plan for :func:`choose_layers`; its policy names the choice."""
     plan = evbmf_plan(spectra, choose_layers(spectra, layers, fully_connected))
     if not isinstance(layers, str):
         return plan
@@ -220,26 +217,22 @@ def _compressed(
     fully_connected: bool | None,
     report: Progress,
 ) -> PaperRow:
-    spectra = analyze(network, progress=lambda share, name: report(0.4 * share, f"analysing {name}"))
+    spectra = analyze(network, progress=part(report, 0.0, 0.4, "analysing"))
     plan = plan_choice(spectra, layers, fully_connected)
     row = PaperRow(network.name, PUBLISHED.get(network.name), spectra.total, spectra.layers, plan)
     if split is None:
         return row
-    before = accuracy(network, split, progress=lambda share: report(0.4 + 0.3 * share, "scoring the original"))
-    smaller = decompose(network, plan, progress=lambda share, name: report(0.7 + 0.1 * share, f"decomposing {name}"))
-    after = accuracy(smaller, split, progress=lambda share: report(0.8 + 0.2 * share, "scoring the decomposed"))
+    before = accuracy(network, split, progress=part(report, 0.4, 0.7, "the original"))
+    smaller = decompose(network, plan, progress=part(report, 0.7, 0.8, "decomposing"))
+    after = accuracy(smaller, split, progress=part(report, 0.8, 1.0, "decomposed"))
     return replace(row, plan=smaller.plan, before=before, after=after)
 
 
-def _part(progress: Progress | None, i: int, n: int, name: str) -> Progress:
-    return lambda share, what: progress((i + share) / n, f"{name}: {what}") if progress else None
-
-
-def _top5(score: Accuracy | None) -> str:
+def _top5(score: Score | None) -> str:
     if score is None:
         return "-"
     low, high = score.top5_interval
-    return f"{score.top5:.1f} % ({low:.1f} to {high:.1f}) of {score.n}"
+    return f"{100 * score.top5:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
 def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:

@@ -12,13 +12,7 @@ MAX_NAMED_LAYERS = 12
 
 
 def layer_costs(plan: Plan | None, selected: str = "", measure: str = "macs") -> Figure:
-    """Draw two bars a layer, original and planned, with a mark on the selected layer.
-
-    Parameters
-    ----------
-    selected : name of a layer.
-    measure : "macs" or "weights".
-    """
+    """Draw two bars a layer, the original's and the planned "macs" or "weights", with a mark on the selected layer."""
     parts = list(plan or ())
     numbers, names = list(range(1, len(parts) + 1)), [part.name for part in parts]
     before = [getattr(part.layer.cost, measure) for part in parts]

@@ -8,13 +8,7 @@ from workbench.plot.interactive.base import Figure, axis, empty, figure, percent
 
 
 def rank_curve(layer: str, points: Sequence[CurvePoint]) -> Figure:
-    """Draw accuracy with its 95 % interval, and agreement with the original, against the output rank of one layer.
-
-    Parameters
-    ----------
-    layer : its name, for the title.
-    points : of :func:`workbench.inspect.rank_curve.rank_curve`.
-    """
+    """Draw accuracy with its 95 % interval, and agreement with the original, against the output rank of one layer."""
     if not points:
         return empty("The curve appears here once a layer has been tried.")
     common = {

@@ -27,13 +27,9 @@ STACK = (
 
 
 def roofline(profile: Profile | None, roof: Roofline | None = None, selected: str = "") -> Figure:
-    """Draw every part by its multiply-adds a byte and its multiply-adds a second, as large as the time it takes.
+    """Draw each part of the original (hollow) and the compressed network (filled), as large as the time it takes.
 
-    Parameters
-    ----------
-    profile : of the original (hollow) and the compressed network (filled).
-    roof : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
-    selected : name of a layer; the others are paler.
+    A part can lie above the roof: what is in a cache does not wait for the memory. Layers not selected are paler.
     """
     networks = profile.networks if profile is not None else {}
     parts = [part for network in networks.values() for part in timed_parts(network)]
@@ -100,12 +96,7 @@ def _text(which: str, part: Part, network: NetworkProfile, roof: Roofline | None
 
 
 def layer_times(profile: Profile | None, selected: str = "") -> Figure:
-    """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other.
-
-    Parameters
-    ----------
-    selected : name of a layer; its label is marked.
-    """
+    """Draw two bars a layer: the original's time, and that of the layer or its factors, one on the other."""
     spent = _spent(profile) if profile is not None else {}
     if not spent:
         return empty("The time of each layer appears here once it has been measured.")

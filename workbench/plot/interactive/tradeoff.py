@@ -1,8 +1,9 @@
 """Accuracy against MACs with the Pareto front, and the stages of one run as bars."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from textwrap import wrap
+from typing import NamedTuple
 
 from workbench.kernels.complexity import Cost
 from workbench.network.scores import Score
@@ -24,9 +25,8 @@ MIN_BARS = 4
 """Bars that the figure of the stages has room for at least."""
 
 
-@dataclass(frozen=True)
-class _Point:
-    """A scored stage of a run, or of the original network."""
+class _Point(NamedTuple):
+    """A scored stage of a run, or of the original network; top-1 in percent, MACs in millions."""
 
     stage: Stage
     score: Score
@@ -34,13 +34,8 @@ class _Point:
     run_label: str = ""
 
     @property
-    def mega_macs(self) -> float:
-        return self.cost.macs / 1e6 if self.cost else 0.0
-
-    @property
-    def top1(self) -> float:
-        """In percent."""
-        return 100 * self.score.top1
+    def place(self) -> tuple[float, float]:
+        return self.cost.macs / 1e6 if self.cost else 0.0, 100 * self.score.top1
 
 
 def tradeoff(
@@ -68,14 +63,13 @@ def tradeoff(
     scored = [*_original(original, dense), *(p for points in recovered for p in points)]
     if not scored:
         return empty("No accuracy without data that fit the network.", 560)
-    own = [[p for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in recovered]
-    path = [(p.mega_macs, p.top1) if p else (None, None) for points in own for p in (*points, None)]
+    own = [[p.place for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in recovered]
+    path = [place for places in own for place in (*places, (None, None))]
     before = [points[-1] for run in earlier if (points := _points(run))]
-    front = pareto_front([*scored, *before], cost=lambda p: p.mega_macs, score=lambda p: p.top1)
-    line = {"color": EDGE, "width": 1.5, "dash": "dot"}
+    front = pareto_front([p.place for p in (*scored, *before)], cost=itemgetter(0), score=itemgetter(1))
     old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
-    stair = {"color": GREEN, "width": 2, "shape": "hv"}
-    data = [scatter(*_columns(path), line=line, hoverinfo="skip", showlegend=False)]
+    dotted, stair = {"color": EDGE, "width": 1.5, "dash": "dot"}, {"color": GREEN, "width": 2, "shape": "hv"}
+    data = [scatter([x for x, _ in path], [y for _, y in path], line=dotted, hoverinfo="skip", showlegend=False)]
     data.append({"name": "earlier runs", **_markers(before, dense), "marker": old})
     for name, (symbol, color, size) in STAGE_MARKS.items():
         found = [p for p in scored if p.stage.name == name]
@@ -83,10 +77,9 @@ def tradeoff(
             marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
             interval = percent([p.score for p in found], color=color, width=4)
             data.append({"name": name.value, **_markers(found, dense), "marker": marker, **interval})
-    steps = _columns([(p.mega_macs, p.top1) for p in front])
-    data.append(scatter(*steps, name="Pareto front", line=stair, hoverinfo="skip"))
+    stairs = scatter([x for x, _ in front], [y for _, y in front], name="Pareto front", line=stair, hoverinfo="skip")
     return figure(
-        data,
+        [*data, stairs],
         560,
         margin={"l": 82, "t": 14},
         legend={"y": -0.12},
@@ -111,7 +104,7 @@ def stages(
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
-    x = [f"{p.stage.name}<br><b>{p.top1:.1f} %</b>" for p in shown]  # below the bar, clear of the interval
+    x = [f"{p.stage.name}<br><b>{p.place[1]:.1f} %</b>" for p in shown]  # below the bar, clear of the interval
     bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})
     bars |= {**percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6), **hover(_texts(shown, dense))}
     room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
@@ -144,12 +137,8 @@ def _points(run: Run) -> list[_Point]:
 
 
 def _markers(points: Sequence[_Point], dense: Cost | None) -> Trace:
-    places = _columns([(p.mega_macs, p.top1) for p in points])
-    return {**scatter(*places, "markers"), **hover(_texts(points, dense))}
-
-
-def _columns(points: Sequence[tuple[float | None, float | None]]) -> tuple[list[float | None], list[float | None]]:
-    return [x for x, _ in points], [y for _, y in points]
+    x, y = [p.place[0] for p in points], [p.place[1] for p in points]
+    return {**scatter(x, y, "markers"), **hover(_texts(points, dense))}
 
 
 def _texts(points: Sequence[_Point], dense: Cost | None) -> Iterator[str]:
@@ -162,7 +151,7 @@ def _texts(points: Sequence[_Point], dense: Cost | None) -> Iterator[str]:
             lines.append(f"{split} {kind}{share} of {score.n} images")
         if point.cost and dense:
             macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
-            lines.append(f"{point.mega_macs:.3g} M multiply-adds (x{macs:.2f} fewer)")
+            lines.append(f"{point.place[0]:.3g} M multiply-adds (x{macs:.2f} fewer)")
             lines.append(f"{point.cost.weights:,} weights (x{weights:.2f} fewer)")
         yield "<br>".join([*lines, *wrap(point.stage.note, 60)])
 

@@ -15,12 +15,7 @@ MAX_NUMBERED_EPOCHS = 12
 
 
 def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figure:
-    """Draw validation score and training loss by epoch.
-
-    Parameters
-    ----------
-    before : score at epoch 0, where `epochs` do not begin with it.
-    """
+    """Draw validation score and training loss by epoch; `before` is the score at epoch 0, if `epochs` lack it."""
     if not epochs:
         return empty("The curve appears here while the network is fine-tuned.")
     points = [(epoch.epoch, epoch.validation) for epoch in epochs if epoch.validation is not None]

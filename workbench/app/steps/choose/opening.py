@@ -1,27 +1,31 @@
-"""From names to something to look at: load a network and data, analyse, score. No widgets."""
+"""Open a network and data by their names: load, analyse, score."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.app.jobs import Job, sentence
-from workbench.app.results import Result, measure
+from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_local
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.load import OR_NONE, OWN, image_size, load_network
 from workbench.network.data import Data
 from workbench.network.network import Network
+from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
+from workbench.progress import part
+from workbench.runs.run import Stage, StageName
+from workbench.runs.stages import scored_stage
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be opened.
+    """What to open.
 
     Attributes
     ----------
     network, data : names of the catalog and of the data sets here, or of what was given in code.
     weights : "default" (bundled, else torchvision's, else random), "random", or the name of an uploaded file.
-    file : the uploaded file; its name on disk is ours, never the user's.
+    file : the uploaded file; its name on disk is chosen by the workbench.
     """
 
     network: str
@@ -32,74 +36,90 @@ class Choice:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a session knows after opening.
+    """A network and data that are open.
 
     Attributes
     ----------
-    original : the network as it is, counted and scored.
-    misfit : why there is no score, in a sentence, or "".
-    notice : what the user must know of how it was opened, or "".
+    original : scores of the network.
+    misfit : why it cannot be scored on the data, in a sentence, or "".
+    warning : what the user must know of how it was opened, or "".
     """
 
     choice: Choice
     network: Network
     data: Data
     spectra: Spectra
-    original: Result
-    misfit: str
-    notice: str
+    original: Stage
+    misfit: str = ""
+    warning: str = ""
 
 
-def open_choice(job: Job, choice: Choice, known: Network | Opened | None, data: Data | None) -> Opened:
-    """Load, analyse and score in the background, saying how far it is.
+def open_choice(
+    choice: Choice, known: Network | Opened | None, data: Data | None, report: Callable[[float, str], None]
+) -> Opened:
+    """Load, analyse and score.
 
     Parameters
     ----------
     known : the network itself if it is given in code, or the last opening, whose parts are used again.
-    data : the same for data.
+    data : the data if they are at hand.
     """
-    job.report(0.0, f"loading {choice.network}")
-    notice = ""
+    report(0.0, f"loading {choice.network}")
+    warning = ""
     if isinstance(known, Opened):
-        network, spectra = known.network, known.spectra
+        network, spectra, warning = known.network, known.spectra, known.warning
     else:
-        network, notice = (known, "") if isinstance(known, Network) else _load(job, choice)
-        spectra = analyze(network, progress=lambda share, name: job.report(0.05 + 0.45 * share, f"analysing {name}"))
-    job.report(0.5, f"loading {choice.data}")
+        network, warning = (known, "") if isinstance(known, Network) else _load(choice, part(report, 0.0, 0.05))
+        spectra = analyze(network, progress=part(report, 0.05, 0.5, "analysing"))
+    report(0.5, f"loading {choice.data}")
     if data is None:
         data = load_local(
-            choice.data,
-            classes=network.classes,
-            size=image_size(network),
-            progress=lambda share, what: job.report(0.5 + 0.05 * share, _doing(what)),
+            choice.data, classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55)
         )
-    original, misfit = measure(job.report, 0.55, network, data, 0, "original", network.source)
-    return Opened(choice, network, data, spectra, original, misfit, notice)
+    misfit = _misfit(network, data)
+    stage = Stage(StageName.ORIGINAL, {}, network.source)
+    if not misfit:
+        progress = part(report, 0.55, 1.0)
+        stage = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=progress)
+    return Opened(choice, network, data, spectra, stage, misfit, warning)
 
 
-def _doing(what: str) -> str:
-    """What is told of data: a file that is read, or a download that says so itself."""
-    return what if what.startswith("downloading") else f"reading {what}"
-
-
-def _load(job: Job, choice: Choice) -> tuple[Network, str]:
-    """The network, and a sentence if it is not what one would have hoped for."""
-
-    def fetching(share: float, what: str) -> None:
-        job.report(0.05 * share, what)
-
+def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network, str]:
+    """The network, and a sentence if it is not the one that was wanted."""
     if choice.file is not None:
         try:
             network = load_network(choice.network, weights=choice.file)
         except WeightsError as error:  # the sentence is to name the file as the user knows it
             raise WeightsError(str(error).replace(choice.file.name, choice.weights)) from None
-        return replace(network, source=network.source.replace(choice.file.name, choice.weights)), ""
+        source = network.source.replace(choice.file.name, choice.weights)
+        return network.with_model(network.model, source=source), ""
     if choice.weights == "random":
         return load_network(choice.network, weights=None), ""
     if choice.network in OWN:
         return load_network(choice.network), ""
     try:
-        return load_network(choice.network, weights="pretrained", progress=fetching), ""
+        return load_network(choice.network, weights="pretrained", progress=report), ""
     except WeightsError as error:
         why = sentence(ValueError(str(error).removesuffix(OR_NONE)))
         return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
+
+
+def _misfit(network: Network, data: Data) -> str:
+    """Why the network cannot be scored on these images, in a sentence; "" if it can."""
+    splits = [split for split in (data.validation, data.test, data.train) if len(split)]
+    if not splits:
+        return f"{data.name} has no images."
+    try:
+        for split in splits:
+            network.inputs(next(split.batches(1))[0])
+            if split.labelled:
+                last = type(split)(split.images[:1], split.labels.max()[None], split.name)
+                accuracy(network, last)
+    except (ValueError, RuntimeError) as error:
+        return sentence(error)
+    return ""
+
+
+def with_data_of(choice: Choice, other: Choice) -> Choice:
+    """The choice with the data of another one."""
+    return replace(choice, data=other.data)

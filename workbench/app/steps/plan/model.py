@@ -1,254 +1,193 @@
-"""The plan of a session: how the ranks of the whole network are chosen, and edits by hand. No widgets."""
+"""The step *Plan*: how ranks are chosen, and edits by hand."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 from traitlets import HasTraits, Instance, Unicode, observe
 
-from workbench.app.jobs import sentence
-from workbench.app.steps.plan.edits import Edits
-from workbench.plan.budget import budget_plan
-from workbench.plan.evbmf import CHOICES, evbmf_plan
-from workbench.plan.importance import Sensitivities
-from workbench.plan.layer_times import Times
+from workbench.app.errors import sentence
+from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.steps.plan.undo import UndoHistory
+from workbench.app.worker import Job, JobKind, Worker
+from workbench.measure.layer_times import measure_times
+from workbench.measure.time_plan import time_plan
+from workbench.plan.importance import Importance, importance
+from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
+from workbench.progress import part
 
-PLANNERS = {
-    "evbmf": "EVBMF: the paper's way",
-    "budget": "a budget of work",
-    "time": "a budget of time on this machine",
-}
-EXPLAINED = {
-    "evbmf": "EVBMF asks each layer by itself how many directions stand out from the noise, and keeps those.",
-    "budget": "You say how much work to save, and how many weights if you like; the ranks are shared out over "
-    "the layers that you choose so that the least is lost.",
-    "time": "You say how much faster it is to be here; ranks go by each layer's measured time, and a layer that would "
-    "not be faster stays as it is. The whole network can be a little slower than its layers promise: Measure, in "
-    "step 6, tells.",
-}
-"""Each way in a sentence."""
+IMPORTANCE_IMAGES = 48
+"""Images on which the importance of layers is measured."""
 
 
-MIN_GAIN = 0.05
-"""Share of its time that a layer must save under a budget of time: less is within what a clock can be wrong by."""
-
-
-@dataclass(frozen=True)
-class Planning:
-    """Settings of the planner.
-
-    Attributes
-    ----------
-    planner : "evbmf", "budget" or "time".
-    layers : which ones: "default", "spatial" or "all".
-    strength : factor on EVBMF's thresholds.
-    macs_ratio : the budget, original / compressed.
-    time_ratio : the budget of time, original / compressed.
-    weights_ratio : the same for weights; 1 is no limit.
-    rank_multiple : ranks are multiples of it; for budgets only.
-    """
-
-    planner: str = "evbmf"
-    layers: str = "default"
-    strength: float = 1.0
-    macs_ratio: float = 2.0
-    time_ratio: float = 1.5
-    weights_ratio: float = 1.0
-    rank_multiple: int = 1
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Planning":
-        """From what was kept of one; settings that had no say are as they are at first.
-
-        Raises
-        ------
-        ValueError : if they make no sense.
-        """
-        names = {field.name for field in fields(cls)}
-        found = cls(**{name: value for name, value in values.items() if name in names})
-        numbers = (found.strength, found.macs_ratio, found.time_ratio, found.weights_ratio, found.rank_multiple)
-        sane = found.planner in list(PLANNERS) and found.layers in list(dict(CHOICES))
-        if not sane or not all(isinstance(number, int | float) and 0.1 <= number <= 100 for number in numbers):
-            raise ValueError("settings of the planner make no sense")
-        return found
-
-    def used(self) -> dict[str, Any]:
-        """Those of them that have a say in the plan."""
-        own = {"evbmf": ("strength",), "budget": ("macs_ratio", "weights_ratio", "rank_multiple")}
-        names = ("planner", "layers", *own.get(self.planner, ("time_ratio", "weights_ratio", "rank_multiple")))
-        return {name: getattr(self, name) for name in names}
-
-    def plan(
-        self,
-        spectra: Spectra,
-        measured: Sensitivities | None = None,
-        edited: Plan | None = None,
-        times: Times | None = None,
-    ) -> Plan:
-        """The plan by these settings.
-
-        Parameters
-        ----------
-        measured : what layers matter in the outputs, for budgets; None to go by the weights.
-        edited : a plan whose parts chosen by hand stay as they are.
-        times : of the layers on this machine, for budgets of time.
-
-        Raises
-        ------
-        PlanError : if the budget cannot be met, naming the best that can be reached, or the times are not known yet.
-        """
-        by_hand = [part for part in edited or () if part.by_hand]
-        if self.planner == "evbmf":
-            plan = evbmf_plan(spectra, self.layers, strength=self.strength)
-        else:
-            timed = self.planner == "time"
-            if timed and times is None:
-                raise PlanError("the layers' times on this machine are not known yet: press Time layers")
-            pinned = {part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in by_hand}
-            plan = budget_plan(
-                spectra,
-                None if timed else self.macs_ratio,
-                weights_ratio=self.weights_ratio if self.weights_ratio > 1 and not timed else None,
-                time_ratio=self.time_ratio if timed else None,
-                times=times if timed else None,
-                min_gain=MIN_GAIN if timed else 0.0,
-                images=measured,
-                pinned=pinned,
-                rank_multiple=self.rank_multiple,
-                layers=self.layers,
-            )
-        for part in by_hand:
-            plan = plan.with_layer(part)
-        return plan
-
-
-class Planned(HasTraits):
-    """A plan that follows its settings and remembers what was chosen by hand.
+class PlanModel(HasTraits):
+    """Holds the plan, which follows its settings and remembers what was chosen by hand.
 
     Traits
     ------
-    spectra, plan : of the network that is open; None until it is.
-    planning : how the ranks of the whole network are chosen.
-    measured : what layers matter in the outputs, once that has been measured; None before.
-    times : of the layers on this machine, once they have been measured; None before.
-    selected : name of the layer that is looked at.
-    notice : a sentence about the last edit that could not be made, or "".
+    spectra : of the open network.
+    settings : of the planner.
+    plan : of the open network; None until one is open.
+    importance : of the layers in the network's outputs, once it was measured.
+    times : of the layers on this machine, once they were measured.
+    notice : a sentence on the last edit that could not be made, or "".
     undoable, redoable : what :meth:`undo` and :meth:`redo` would do, in words, or "".
     """
 
     spectra = Instance(Spectra, allow_none=True)
+    settings = Instance(PlanSettings, ())
     plan = Instance(Plan, allow_none=True)
-    planning = Instance(Planning, ())
-    measured = Instance(Sensitivities, allow_none=True)
-    times = Instance(Times, allow_none=True)
-    selected = Unicode()
+    importance = Instance(Importance, allow_none=True)
+    times = Instance(NetworkTimes, allow_none=True)
     notice = Unicode()
     undoable = Unicode()
     redoable = Unicode()
 
-    def __init__(self, **traits: object) -> None:
-        self._edits: Edits[tuple[Planning, Plan | None]] = Edits()
-        self._restoring = False
-        super().__init__(**traits)
+    def __init__(self, worker: Worker, choose: ChooseModel) -> None:
+        super().__init__()
+        self._worker, self._choose = worker, choose
+        self._history: UndoHistory[tuple[PlanSettings, Plan | None]] = UndoHistory()
 
-    def planned(self, spectra: Spectra) -> tuple[Plan, str]:
-        """The plan of a network just opened, and a notice; a budget that it cannot meet gives way to EVBMF."""
-        try:
-            return self.planning.plan(spectra), ""
-        except PlanError as error:
-            return replace(self.planning, planner="evbmf").plan(spectra), f"{sentence(error)} This is EVBMF's plan."
-
-    @observe("planning", "measured", "times")
-    def _replan(self, _: object) -> None:
-        if self._restoring:
-            return
-        if self.spectra is not None and self.plan is not None:
-            self._replace_plan(self.plan)  # what somebody chose by hand stays chosen
-
-    def reset_plan(self) -> None:
-        """Back to what the planner says of every layer."""
-        self._remember("all layers as the planner says")
-        self._replace_plan(None)
-
-    def _replace_plan(self, edited: Plan | None) -> None:
-        if self.spectra is None:
-            return
-        try:
-            self.plan, self.notice = self.planning.plan(self.spectra, self.measured, edited, self.times), ""
-        except PlanError as error:
-            self.notice = sentence(error)
+    @observe("spectra")
+    def _start(self, _: object) -> None:
+        """Plan a network that was just opened; a budget that it cannot meet gives way to EVBMF."""
+        self._history.clear()
+        notice, plan, settings = "", None, self.settings
+        if self.spectra is not None:
+            try:
+                plan = settings.plan(self.spectra)
+            except PlanError as error:
+                settings = settings.changed(planner="evbmf")
+                plan, notice = settings.plan(self.spectra), f"{sentence(error)} This is EVBMF's plan."
+        with self.hold_trait_notifications():
+            self.importance = self.times = None
+            self.settings, self.plan, self.notice = settings, plan, notice
+        self._tell_edits()
 
     def replan(self, **changes: Any) -> None:
-        """Change settings of the planner."""
-        planning = replace(self.planning, **changes)
-        if planning != self.planning:
-            self._remember("another way to plan", f"planning {sorted(changes)}")
-            self.planning = planning
+        """Change settings, and plan anew; choices by hand stay."""
+        settings = self.settings.changed(**changes)
+        if settings != self.settings:
+            self._record("another way to plan", f"planning {sorted(changes)}")
+            self.settings = settings
+            self._plan_anew(self.plan)
 
-    def reset_layer(self) -> None:
-        """Back to what EVBMF says of the selected layer."""
-        if self.plan is not None and self.spectra is not None and self.selected:
-            evbmf = replace(self.planning, planner="evbmf").plan(self.spectra)
-            self._remember(f"EVBMF's ranks for {self.selected}")
-            self.plan = self.plan.with_layer(evbmf[self.selected])
-            self.notice = ""
+    def reset(self) -> None:
+        """Plan all layers by the planner, and drop the choices by hand."""
+        self._record("all layers as the planner says")
+        self._plan_anew(None)
 
-    def choose_ranks(self, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
-        """Set ranks of the selected layer by hand; what cannot be is said in `notice`."""
+    def reset_layer(self, layer: str) -> None:
+        """Plan a layer by EVBMF."""
+        if self.plan is not None and self.spectra is not None and layer:
+            evbmf = self.settings.changed(planner="evbmf").plan(self.spectra)
+            self._edit(self.plan.with_layer(evbmf[layer]), f"EVBMF's ranks for {layer}")
+
+    def choose_ranks(self, layer: str, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
+        """Choose ranks of a layer by hand; `notice` says what cannot be."""
         if self.plan is None:
             return
         try:
-            plan = self.plan.with_ranks(self.selected, rank_in=rank_in, rank_out=rank_out)
-            self._remember(f"the ranks of {self.selected}", f"ranks {self.selected}")
-            self.plan = plan
-            self.notice = ""
+            plan = self.plan.with_ranks(layer, rank_in=rank_in, rank_out=rank_out)
         except (PlanError, KeyError) as error:
             self.notice = sentence(error)
+        else:
+            self._edit(plan, f"the ranks of {layer}", f"ranks {layer}")
 
-    def keep_layer(self) -> None:
-        """Leave the selected layer as it is."""
-        if self.plan is not None and self.selected:
-            plan = self.plan.keep(self.selected)
-            self._remember(f"{self.selected} is kept")
-            self.plan = plan
-            self.notice = ""
+    def keep_layer(self, layer: str) -> None:
+        """Leave a layer as it is."""
+        if self.plan is not None and layer:
+            self._edit(self.plan.keep(layer), f"{layer} is kept")
 
-    def _remember(self, words: str, key: str = "") -> None:
-        self._edits.remember(words, (self.planning, self.plan), key)
-        self._say_edits()
+    def restore(self, settings: PlanSettings, plan: Plan, words: str) -> None:
+        """Take another plan with the settings that made it, as of a run or an earlier session; it can be undone."""
+        self._record(words)
+        self._put(settings, plan)
 
-    def undo(self) -> None:
-        """Take back the last edit of the plan or of its settings."""
-        if self._edits.undoable:
-            self._restore(*self._edits.undo((self.planning, self.plan)))
+    def refuse(self, why: str) -> None:
+        """Say why the page was not followed."""
+        self.notice = why
 
-    def redo(self) -> None:
-        """Make the edit again that was taken back last."""
-        if self._edits.redoable:
-            self._restore(*self._edits.redo((self.planning, self.plan)))
+    def undo(self) -> str:
+        """Undo the last edit; return the only layer that it changed, or ""."""
+        return self._restore(self._history.undo((self.settings, self.plan))) if self._history.undoable else ""
 
-    def restore(self, planning: Planning, plan: Plan) -> None:
-        """Another plan and the settings that it was made by, as of an earlier session; it can be undone."""
-        self._remember("the plan of an earlier session")
-        self._put(planning, plan)
+    def redo(self) -> str:
+        """Redo the edit that was undone last; return the only layer that it changed, or ""."""
+        return self._restore(self._history.redo((self.settings, self.plan))) if self._history.redoable else ""
 
-    def _restore(self, planning: Planning, plan: Plan | None) -> None:
-        changed = [a.name for a, b in zip(plan or (), self.plan or (), strict=False) if a != b]
-        self._put(planning, plan)
-        if len(changed) == 1:
-            self.selected = changed[0]  # whoever takes something back wants to see it
-        self._say_edits()
+    def measure_importance(self) -> Job:
+        """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
+        network, spectra, data = self._choose.network, self.spectra, self._choose.scored_data
+        misfit = self._choose.misfit
 
-    def _put(self, planning: Planning, plan: Plan | None) -> None:
-        """A plan, which these settings have given with what was known then."""
-        self._restoring = True
+        def measure(job: Job) -> Importance:
+            if network is None or spectra is None or data is None:
+                raise ValueError(misfit or "open a network first")
+            images = data.unlabelled.sample(IMPORTANCE_IMAGES)
+            return importance(network, spectra, images, progress=part(job.report, 0.0, 1.0, "measuring"))
+
+        def done(found: Importance) -> None:
+            if self.spectra is spectra:
+                self.importance = found
+                self._plan_anew(self.plan)
+
+        return self._worker.submit(JobKind.IMPORTANCE, "Measuring layers", measure, done)
+
+    def time_layers(self) -> Job:
+        """Time the layers on this machine, and make a plan whose time is verified by timing the whole network."""
+        network, spectra, times = self._choose.network, self.spectra, self.times
+        settings, arguments = self.settings, self.settings.budget(self.importance, self.plan)
+
+        def measure(job: Job) -> tuple[NetworkTimes, Plan]:
+            if network is None or spectra is None:
+                raise ValueError("open a network first")
+            known = times or measure_times(network, spectra, progress=part(job.report, 0.0, 0.6, "timing"))
+            verify = part(job.report, 0.6, 1.0, "timing the whole network")
+            return known, time_plan(network, spectra, settings.time_ratio, times=known, progress=verify, **arguments)
+
+        def done(found: tuple[NetworkTimes, Plan]) -> None:
+            if self.spectra is spectra:
+                self.times = found[0]
+                if settings == self.settings and settings.planner == "time":
+                    self._edit(found[1], "a plan whose time was measured")
+                else:
+                    self._plan_anew(self.plan)
+
+        return self._worker.submit(JobKind.LAYER_TIMES, "Timing layers", measure, done)
+
+    def _plan_anew(self, edited: Plan | None) -> None:
+        if self.spectra is None:
+            return
         try:
-            with self.hold_trait_notifications():
-                self.planning, self.plan, self.notice = planning, plan, ""
-        finally:
-            self._restoring = False
+            plan, notice = self.settings.plan(self.spectra, self.importance, edited, self.times), ""
+        except PlanError as error:
+            plan, notice = self.plan, sentence(error)
+        with self.hold_trait_notifications():
+            self.plan, self.notice = plan, notice
 
-    def _say_edits(self) -> None:
-        self.undoable, self.redoable = self._edits.undoable, self._edits.redoable
+    def _edit(self, plan: Plan, words: str, key: str = "") -> None:
+        self._record(words, key)
+        self._put(self.settings, plan)
+
+    def _put(self, settings: PlanSettings, plan: Plan | None) -> None:
+        if plan is not None and plan.spectra is None and self.spectra is not None:
+            plan = replace(plan, spectra=self.spectra)
+        with self.hold_trait_notifications():
+            self.settings, self.plan, self.notice = settings, plan, ""
+
+    def _restore(self, state: tuple[PlanSettings, Plan | None]) -> str:
+        settings, plan = state
+        changed = [a.name for a, b in zip(plan or (), self.plan or (), strict=False) if a != b]
+        self._put(settings, plan)
+        self._tell_edits()
+        return changed[0] if len(changed) == 1 else ""
+
+    def _record(self, words: str, key: str = "") -> None:
+        self._history.record(words, (self.settings, self.plan), key)
+        self._tell_edits()
+
+    def _tell_edits(self) -> None:
+        self.undoable, self.redoable = self._history.undoable, self._history.redoable

@@ -1,261 +1,420 @@
-"""The stages a compressed network goes through: each takes a network, gives a new one, and measures it. No widgets."""
+"""The step *Compress and recover*: the compressed network that is worked on, and the runs of the session."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import torch
+from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
-from workbench.app.jobs import Cancelled, Job, Part
-from workbench.app.results import Result, measure
-from workbench.network.data import Data, Split
-from workbench.network.network import Network
-from workbench.plan.plan import Plan
+from workbench.app.errors import sentence
+from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.choose.opening import Opened
+from workbench.app.steps.plan.model import PlanModel
+from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.steps.recover.training import TrainingSettings
+from workbench.app.stored_runs import StoredRuns
+from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
+from workbench.network.data import Data
+from workbench.plan.compressed import CompressedNetwork
+from workbench.plan.plan import Plan, PlanError
+from workbench.progress import Cancelled, part
 from workbench.recover.calibrate import calibrate
+from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.distill import distill
-from workbench.recover.finetune import Epoch, finetune
+from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
-from workbench.runs.sweep import Outcome, sweep
-
-CALIBRATION = 200
-"""Images to calibrate with, at most: more are slower and hardly better."""
-LESSONS = {
-    "labels": "the labels",
-    "both": "labels and the original's answers",
-    "original": "the original's answers alone",
-}
-"""What a network can learn from while it is trained."""
-SCHEDULES = {"step": "the paper's: a tenth every 5 epochs", "cosine": "cosine: smoothly to zero"}
+from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
+from workbench.runs.run import Run, Stage, StageName, source_of
+from workbench.runs.stages import scored_stage
+from workbench.runs.sweep import sweep
 
 
 @dataclass(frozen=True)
-class Training:
-    """Settings of training.
+class Snapshot:
+    """What a verb works with, as it was when the user pressed."""
 
-    Attributes
-    ----------
-    learn_from : "labels", "both" (labels and the original network), or "original" (no labels needed).
+    opened: Opened
+    store: StoredRuns
+    plan: Plan
+    settings: Mapping[str, Any]
+    run: Run | None
+    checkpoint: Path | None
+
+    @property
+    def data(self) -> Data | None:
+        """The data, unless the network cannot be scored on them."""
+        return None if self.opened.misfit else self.opened.data
+
+    def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
+        """Score a network."""
+        return scored_stage(network, self.data, name, note=note)
+
+    def new_run(self, network: CompressedNetwork, note: str) -> Run:
+        """Return a run of a network that was just decomposed, which is in the store."""
+        stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
+        settings = {**self.settings, "source": source_of(self.opened.network)}
+        run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
+        return self.store.keep(run)
+
+
+class RecoverModel(HasTraits):
+    """Decomposes, calibrates, trains and resumes; every result is a run.
+
+    Traits
+    ------
+    run : the run that is worked on, with its compressed network; None before the first.
+    runs : the runs of this session on the open network and data, each at its newest stage.
+    curve : epochs of the present or last training.
+    training : {"stage", and the settings} of the training in progress, or empty.
+    checkpoint : file in which the state of training is kept; None to keep nothing.
+    store_problem : why runs are not stored, in a sentence, or "".
     """
 
-    epochs: int = 10
-    learning_rate: float = 1e-3
-    schedule: str = "step"
-    learn_from: str = "labels"
+    run = Instance(Run, allow_none=True)
+    runs = Tuple()
+    curve = Tuple()
+    training = Dict()
+    checkpoint = Instance(Path, allow_none=True)
+    store_problem = Unicode()
 
-    def __str__(self) -> str:
-        words = {"labels": "", "both": " and the original's answers", "original": " on the original's answers alone"}
-        return f"learning rate {self.learning_rate:g}{words[self.learn_from]}"
+    def __init__(self, worker: Worker, choose: ChooseModel, plan: PlanModel) -> None:
+        super().__init__()
+        self._worker, self._choose, self._plan = worker, choose, plan
+        self.store: StoredRuns | None = None
+        choose.observe(self._start, "opened")
 
+    def _start(self, _: object) -> None:
+        """Forget the runs of what was open before."""
+        opened = self._choose.opened
+        assert opened is not None
+        self.store = StoredRuns(opened.network, opened.data)
+        with self.hold_trait_notifications():
+            self.run, self.runs, self.curve, self.training = None, (), (), {}
+        self.store_problem = ""
 
-@dataclass(frozen=True)
-class Pass:
-    """One epoch of distillation: its number and mean loss; no labels are looked at, so there is no accuracy."""
+    def keep_training_in(self, file: Path) -> None:
+        """Keep the state of training in this file from now on."""
+        self.checkpoint = file
 
-    epoch: int
-    loss: float
-    validation: None = None
+    @property
+    def compressed(self) -> CompressedNetwork | None:
+        """The compressed network that is worked on."""
+        return self.run.network if self.run is not None else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the compressed network is being made or changed."""
+        return self._worker.busy(*COMPRESSING, JobKind.OPEN, JobKind.RESUME, JobKind.SWEEP)
 
-Curve = tuple[Epoch | Pass, ...]
+    @property
+    def as_planned(self) -> bool:
+        """Whether the compressed network is what the present plan describes."""
+        plan = self._plan.plan
+        return self.run is not None and plan is not None and self.run.plan.same_decisions(plan)
 
+    def decompose(self) -> Job:
+        """Decompose the network by the present plan and score the result."""
 
-@dataclass(frozen=True)
-class Stage:
-    """A network at some stage, measured."""
+        def work(job: Job, now: Snapshot) -> None:
+            made = decompose(now.opened.network, now.plan, progress=part(job.report, 0.0, 0.7, "decomposing"))
+            job.report(0.7, "scoring")
+            self._take(now, now.new_run(made, now.plan.describe()))
 
-    network: Network
-    result: Result
+        return self._submit(JobKind.DECOMPOSE, "Decomposing", work)
 
+    def calibrate(self) -> Job:
+        """Fit the layers of the compressed network to the original's outputs on images without labels."""
 
-@dataclass(frozen=True)
-class Bench:
-    """What all stages of a run need.
+        def work(job: Job, now: Snapshot) -> None:
+            run, network = _worked_on(now, "calibrate")
+            images = now.opened.data.unlabelled.sample(CALIBRATION_IMAGES)
+            made = calibrate(network, images, progress=part(job.report, 0.0, 0.9, "fitting"))
+            note = f"{run.note}; calibrated on {len(images)} {images.name} images without labels"
+            self._reach(job, now, run, StageName.CALIBRATED, made, note)
 
-    Attributes
-    ----------
-    job : told how far it is; may say that it is to stop.
-    original : the network that was compressed.
-    data : what is open.
-    scored : the same, or None if the network cannot be scored on it.
-    checkpoint : where training is kept as it goes on, so that it can go on from there; None to keep nothing.
-    """
+        return self._submit(JobKind.CALIBRATE, f"Calibrating{self._label}", work)
 
-    job: Job | Part
-    original: Network
-    data: Data
-    scored: Data | None
-    checkpoint: Path | None = None
+    def finetune(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
+        """Train the compressed network; what it was stays until the training ends, and is never replaced by worse."""
+        training = replace(settings or TrainingSettings(), **changes)
 
-    def decompose(self, plan: Plan, number: int) -> Stage:
-        """Factorise by a plan."""
-        made = decompose(self.original, plan, progress=lambda s, name: self.job.report(0.7 * s, f"factorising {name}"))
-        return self._measured(self.job.report, 0.7, made, number, "decomposed", plan.describe())
+        def work(job: Job, now: Snapshot) -> None:
+            run, network = _worked_on(now, "fine-tune")
+            if training.learn_from == "original":
+                made = distill(
+                    network,
+                    now.opened.data.unlabelled,
+                    epochs=training.epochs,
+                    on_epoch=self._epochs(job),
+                    progress=part(job.report, 0.0, 0.98),
+                )
+                name, what = StageName.DISTILLED, "epochs on the original's answers, without labels"
+            else:
+                made = self._finetuned(job, now, network, training)
+                name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
+            self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
-    def calibrate(self, start: Stage) -> Stage:
-        """Refit every layer on images without labels."""
-        images = calibration_images(self.data)
-        made = calibrate(
-            start.network,
-            self.original,
-            images,
-            progress=lambda share, name: self.job.report(0.9 * share, f"fitting {name}" if name else ""),
-            cancelled=self.job.cancelled,
-        )
-        if self.job.cancelled():
-            raise Cancelled  # half of the layers fitted is no network that anybody wants
-        about = f"{start.result.about}; calibrated on {len(images)} {images.name} images without labels"
-        return self._measured(self.job.report, 0.9, made, start.result.number, "calibrated", about)
+        return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", StageName.FINE_TUNED, training, work)
 
-    def train(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
-        """Fine-tune or distil; the stage that was given stays as it is.
+    def from_scratch(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
+        """Train the same architecture from Gaussian weights; the compressed network stays what it is."""
+        training = replace(settings or TrainingSettings(), **changes)
+
+        def work(job: Job, now: Snapshot) -> None:
+            run, network = _worked_on(now, "train from scratch")
+            made = self._finetuned(job, now, from_scratch(network), training)
+            note = f"{len(made.history)} epochs of training from scratch from {training}"
+            new = run.with_stage(replace(now.stage(made, StageName.FROM_SCRATCH, ""), note=""))
+            self._take(now, now.store.keep(replace(new, note=f"{run.note}; {note}"), weights=False), keep=True)
+
+        title = f"Training from scratch{self._label}"
+        return self._train(JobKind.FROM_SCRATCH, title, StageName.FROM_SCRATCH, training, work)
+
+    def compress_for_me(self) -> Job:
+        """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
+
+        def work(job: Job, now: Snapshot) -> None:
+            data = now.opened.data if now.data is not None else _without_images(now.opened.data)
+            shown = [now.plan]
+
+            def reached(run: Run) -> None:
+                self._take(now, run, instead_of=shown[-1])
+                shown.append(run.plan)
+
+            compress(
+                now.opened.network,
+                data,
+                max_drop=MAX_DROP,
+                plan=now.plan,
+                settings=now.settings,
+                spectra=now.plan.spectra,
+                importance=importance,
+                store=now.store.store,
+                checkpoint=now.checkpoint,
+                on_stage=reached,
+                on_epoch=self._epochs(job),
+                progress=job.report,
+            )
+
+        importance = self._plan.importance
+        name = self._choose.network.name if self._choose.network else ""
+        return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", work)
+
+    def sweep(self, ratios: Sequence[float], recovery: str, training: TrainingSettings | None = None) -> Job:
+        """Compress to several budgets, one after the other.
 
         Parameters
         ----------
-        told : called with the epochs so far after each.
-
-        Returns
-        -------
-        The trained stage, and whether it was cancelled after some whole epochs, whose work is kept.
-
-        Raises
-        ------
-        Cancelled : if it was cancelled before there was anything to keep.
+        ratios : original / compressed MACs of each budget; those out of reach are left out, and the error says so.
+        recovery : "none", "calibrate", or "fine-tune" after that.
         """
-        if training.learn_from == "original":
-            return self._distilled(start, training, told)
-        teacher = self.original if training.learn_from == "both" else None
-        network = replace(start.network, model=copy.deepcopy(start.network.model))
-        return self._finetuned(network, start.result, "fine-tuned", training, teacher, told)
+        training = training or TrainingSettings(epochs=5, schedule="cosine", learn_from="both")
+        planner = self._plan.settings
+        importance = self._plan.importance
 
-    def from_scratch(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
-        """The same architecture from Gaussian initialisation: the paper's baseline. Other things as in `train`."""
-        network = from_scratch(start.network, seed=0)
-        teacher = self.original if training.learn_from == "both" else None
-        stage, stopped = self._finetuned(network, start.result, "from scratch", training, teacher, told)
-        trained = replace(stage.network, random_weights=self.original.random_weights)
-        return Stage(trained, replace(stage.result, random_weights=False)), stopped
+        def work(job: Job, now: Snapshot) -> None:
+            assert now.plan.spectra is not None
+            plans: dict[int, PlanSettings] = {}
+            made, problem = [], ""
+            for ratio in ratios:
+                budget = planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
+                try:
+                    made.append(budget.plan(now.plan.spectra, importance))
+                    plans[id(made[-1])] = budget
+                except PlanError as error:
+                    problem = sentence(error)
+            if not made:
+                raise ValueError(f"none of these budgets can be met: {problem}")
+            data = now.opened.data
+            tuned: dict[str, Any] = {}
+            if recovery == "fine-tune":
+                teacher = now.opened.network if training.learn_from != "labels" else None
+                tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
+                tuned["schedule"] = training.schedule
+            steps = {} if recovery == "none" else {StageName.CALIBRATED: _fit}
+            split = "validation" if len(data.validation) else "test"
+            for run in sweep(now.opened.network, made, data, steps=steps, split=split, progress=job.report, **tuned):
+                if run.error:
+                    problem = run.error
+                    continue
+                used = {**plans[id(run.plan)].used(), "source": source_of(now.opened.network), "recovery": recovery}
+                note = f"{run.plan.describe()}; a sweep"
+                self._take(now, now.store.keep(replace(run, settings=used, note=note)), keep=True)
+            if problem:
+                raise ValueError(problem)
 
-    def sweep(self, plans: list[Plan], recover: str, training: Training) -> Iterator[Outcome]:
-        """Each plan in turn, scored on the images to choose by (or all there are); a failure stops no other."""
-        tuned: dict[str, Any] = {}
-        if recover == "fine-tune":
-            teacher = self.original if training.learn_from != "labels" else None
-            tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
-            tuned["schedule"] = training.schedule
-        self.job.report(0.0, f"budget 1 of {len(plans)}")
-        outcomes = sweep(
-            self.original,
-            plans,
-            self.data,
-            steps={} if recover == "none" else {"calibrated": _calibrated},
-            split="validation" if len(self.data.validation) else "test",
-            cancelled=self.job.cancelled,
-            progress=self.job.tell,
-            **tuned,
-        )
-        for done, outcome in enumerate(outcomes, start=1):
-            if done < len(plans):
-                self.job.tell(done / len(plans), f"budget {done + 1} of {len(plans)}")
-            yield outcome
+        return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", work)
+
+    def resume(self, number: int) -> Job:
+        """Go on with a run of the store: its network, its plan and the settings that made the plan."""
+
+        def work(job: Job, now: Snapshot) -> None:
+            if not number:
+                raise ValueError("pick a run in the table first")
+            run, network = now.store.load(number)
+            plan = replace(network.plan, spectra=now.plan.spectra)
+            self._take(now, replace(run, network=network, plan=plan), instead_of=plan)
+
+        return self._submit(JobKind.RESUME, f"Opening run {number}", work)
+
+    def delete(self, number: int) -> None:
+        """Delete a run of the store; what is worked on stays."""
+        if self.store is not None:
+            self.store.delete(number)
+            self.store_problem = self.store.problem
+        self.notify_change({"name": "runs", "old": self.runs, "new": self.runs, "owner": self, "type": "change"})
+
+    def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
+        """Store what was measured of a run of this session."""
+        run = next((run for run in self.runs if run.number == number), None)
+        if run is not None and self.store is not None and number:
+            self._put(self.store.keep(replace(run, measured={**run.measured, **measured}), weights=False))
+
+    @property
+    def _label(self) -> str:
+        return f" {self.run.label}" if self.run else ""
+
+    def _snapshot(self) -> Snapshot | None:
+        opened, plan = self._choose.opened, self._plan.plan
+        if opened is None or plan is None or self.store is None:
+            return None
+        return Snapshot(opened, self.store, plan, self._plan.settings.used(), self.run, self.checkpoint)
+
+    def _submit(self, kind: JobKind, title: str, work: Callable[[Job, Snapshot], None]) -> Job:
+        now = self._snapshot()
+
+        def function(job: Job) -> None:
+            if now is None:
+                raise ValueError("open a network first")
+            work(job, now)
+
+        return self._worker.submit(kind, title, function)
+
+    def _train(
+        self,
+        kind: JobKind,
+        title: str,
+        stage: StageName,
+        training: TrainingSettings,
+        work: Callable[[Job, Snapshot], None],
+    ) -> Job:
+        self.training = {"stage": str(stage), **training.to_dict()}
+        before = self.curve
+        checkpoint = self.checkpoint
+        reached = self.run
+
+        def trained(job: Job, now: Snapshot) -> None:
+            self._worker.post(lambda: self.set_trait("curve", ()))
+            try:
+                work(job, now)
+            finally:
+                if checkpoint is not None and not job.exiting:
+                    checkpoint.unlink(missing_ok=True)
+
+        def ended(change: dict[str, Any]) -> None:
+            if not job.active:
+                self.training = {}
+                if self.run is reached:  # nothing was reached, and so the curve before is shown again
+                    self.curve = before
+
+        job = self._submit(kind, title, trained)
+        job.observe(ended, "state")
+        if not job.active:
+            ended({})
+        return job
 
     def _finetuned(
-        self,
-        network: Network,
-        before: Result,
-        stage: str,
-        training: Training,
-        teacher: Network | None,
-        told: Callable[[Curve], None],
-    ) -> tuple[Stage, bool]:
-        curve: tuple[Epoch, ...] = ()
-        epochs = training.epochs
-        self.job.report(0.0, f"epoch 1 of {epochs}")
-        for epoch in finetune(
+        self, job: Job, now: Snapshot, network: CompressedNetwork, training: TrainingSettings
+    ) -> CompressedNetwork:
+        if not len(now.opened.data.train):
+            raise ValueError(f"{now.opened.data.name} has no training images")
+        made = finetune(
             network,
-            self.data,
-            epochs=epochs,
+            now.opened.data,
+            epochs=training.epochs,
             learning_rate=training.learning_rate,
             schedule=training.schedule,
-            teacher=teacher,
-            checkpoint=self.checkpoint,
-            cancelled=self.job.cancelled,
-            progress=lambda share: self.job.tell(0.98 * share),
-        ):
-            curve = (*curve, epoch)
-            told(curve)
-            if epoch.epoch < epochs:
-                self.job.tell(0.98 * epoch.epoch / epochs, f"epoch {epoch.epoch + 1} of {epochs}")
-        if not curve or (self.job.leaving and len(curve) < epochs):
-            raise Cancelled  # not one whole epoch, or to be gone on with from the checkpoint
-        stopped = len(curve) < epochs
-        end = f", cancelled after epoch {len(curve)} of {epochs}" if stopped else ""
-        what = "training from scratch" if stage == "from scratch" else "fine-tuning"
-        about = f"{before.about}; {len(curve)} epochs of {what} from {training}{end}"
-        if stage == "fine-tuned":
-            network = replace(network, source=f"{network.source}; fine-tuned")
-        return self._measured(self.job.tell, 0.98, network, before.number, stage, about), stopped
-
-    def _distilled(self, start: Stage, training: Training, told: Callable[[Curve], None]) -> tuple[Stage, bool]:
-        images = training_images(self.data)
-        losses: list[float] = []
-        curve: list[Pass] = []
-
-        def advance(share: float, words: str) -> None:
-            self.job.tell(0.98 * share, words)
-            epoch = int(training.epochs * share + 1e-9)  # of those that are whole
-            if epoch > len(curve):
-                curve.append(Pass(epoch, fmean(losses)))
-                losses.clear()
-                told(tuple(curve))
-
-        made = distill(
-            start.network,
-            self.original,
-            images,
-            epochs=training.epochs,
-            progress=advance,
-            losses=losses.append,
-            cancelled=self.job.cancelled,
+            teacher=now.opened.network if training.learn_from == "both" else None,
+            checkpoint=now.checkpoint,
+            on_epoch=self._epochs(job),
+            progress=part(job.report, 0.0, 0.98),
         )
-        stopped = self.job.cancelled()
-        end = ", cancelled before its end" if stopped else ""
-        about = f"{start.result.about}; {training.epochs} epochs on the original's answers, without labels{end}"
-        return self._measured(self.job.tell, 0.98, made, start.result.number, "distilled", about), stopped
+        if not made.history or job.exiting:
+            raise Cancelled  # before one whole epoch, or to go on from the checkpoint
+        return made
 
-    def _measured(
-        self, report: Callable[[float, str], None], begin: float, network: Network, number: int, stage: str, about: str
-    ) -> Stage:
-        result, _ = measure(report, begin, network, self.scored, number, stage, about)
-        return Stage(network, result)
+    def _epochs(self, job: Job) -> Callable[[Epoch], None]:
+        """A callback that shows each epoch and lets short jobs run after it."""
+        epochs: list[Epoch] = []
+
+        def show(epoch: Epoch) -> None:
+            if epoch.epoch == 1:
+                epochs.clear()
+            epochs.append(epoch)
+            curve = tuple(epochs)
+            self._worker.post(lambda: self.set_trait("curve", curve))
+            job.let_short_jobs_run()
+
+        return show
+
+    def _reach(self, job: Job, now: Snapshot, run: Run, name: StageName, made: CompressedNetwork, note: str) -> None:
+        """Score and store a further stage of a run; what was reached before a cancellation is kept."""
+        new = now.store.keep(run.with_stage(now.stage(made, name, note), made))
+        self._take(now, new)
+        job.report(1.0)
+
+    def _take(self, now: Snapshot, run: Run, *, keep: bool = False, instead_of: Plan | None = None) -> None:
+        """Have the loop's thread take a run, if what is open is still what it was made from.
+
+        Parameters
+        ----------
+        keep : whether the run that is worked on stays; else this one becomes it.
+        instead_of : its plan, with the settings that made it, becomes the plan on the page in place of this one, if
+            the user has not changed that meanwhile; its own plan stands for any; None leaves the page's plan.
+        """
+
+        def take() -> None:
+            if self._choose.opened is not now.opened:
+                return
+            self._put(run, keep=keep)
+            page = self._plan.plan
+            if page is None or instead_of is None:
+                return
+            if instead_of is run.plan or (page.same_decisions(instead_of) and not page.same_decisions(run.plan)):
+                try:
+                    settings = PlanSettings.of(run.settings)
+                except ValueError:  # of another version, or changed by hand
+                    settings = self._plan.settings
+                self._plan.restore(settings, run.plan, f"the plan of {run.label}")
+
+        self._worker.post(take)
+
+    def _put(self, run: Run, *, keep: bool = False) -> None:
+        """Take a run's newest state; a run without a number gets the next one."""
+        if not run.number:
+            run = replace(run, number=max((r.number for r in self.runs), default=0) + 1)
+        others = tuple(other for other in self.runs if other.number != run.number)
+        same = self.run is not None and self.run.number == run.number
+        with self.hold_trait_notifications():
+            self.runs = (*others, run)
+            if not keep or same:
+                self.run = run
+        self.store_problem = run.error or (self.store.problem if self.store else "")
 
 
-def _calibrated(smaller: Network, original: Network, data: Data) -> Network:
-    return calibrate(smaller, original, calibration_images(data))
+def _worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
+    if now.run is None or now.run.network is None:
+        raise ValueError(f"compress the network first: there is nothing to {verb} yet")
+    return now.run, now.run.network
 
 
-def training_images(data: Data) -> Split:
-    """Images to learn from without their labels: those for training, or, where there are none, for validation.
-
-    Raises
-    ------
-    ValueError : if the data have neither; the test images are for the score alone.
-    """
-    split = data.train if len(data.train) else data.validation
-    if not len(split):
-        raise ValueError(
-            f"{data.name} has test images only, and those are for the score: choose data with training images"
-        )
-    return split
+def _fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+    return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
 
 
-def calibration_images(data: Data, most: int = CALIBRATION) -> Split:
-    """At most so many of them, drawn by a seed."""
-    split = training_images(data)
-    if len(split) <= most:
-        return split
-    drawn = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:most].sort().values
-    return Split(split.images[drawn], split.labels[drawn], split.name)
+def _without_images(data: Data) -> Data:
+    """The data without their images, for a network that cannot be scored on them."""
+    splits = (data.train, data.validation, data.test)
+    return Data(*(replace(s, images=s.images[:0], labels=s.labels[:0]) for s in splits), name=data.name)

@@ -1,0 +1,122 @@
+"""The step *Choose*: which network, weights and data are open."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from traitlets import HasTraits, Instance, Tuple, Unicode
+
+from workbench.app.steps.choose.opening import Choice, Opened, open_choice
+from workbench.app.worker import Job, JobKind, Worker
+from workbench.catalog.datasets.load import data_names
+from workbench.catalog.networks.load import OWN, bundled_names, network_names
+from workbench.network.data import Data
+from workbench.network.network import Network
+from workbench.plan.spectra import Spectra
+from workbench.runs.run import Stage
+
+
+class ChooseModel(HasTraits):
+    """Opens a network and data, and holds what is open.
+
+    Traits
+    ------
+    choice : what is open or is being opened, by name.
+    opened : the open network and data with all that was computed of them; None before the first.
+    network, data, spectra, original, misfit, warning : parts of `opened`.
+    networks : names of the networks to choose from; torchvision's are added once it was imported.
+    """
+
+    choice = Instance(Choice)
+    opened = Instance(Opened, allow_none=True)
+    network = Instance(Network, allow_none=True)
+    data = Instance(Data, allow_none=True)
+    spectra = Instance(Spectra, allow_none=True)
+    original = Instance(Stage, allow_none=True)
+    misfit = Unicode()
+    warning = Unicode()
+    networks = Tuple()
+
+    def __init__(self, worker: Worker, network: Network | None = None, data: Data | None = None) -> None:
+        names = network.name if network else bundled_names()[0], data.name if data else data_names()[0]
+        super().__init__(choice=Choice(*names), networks=tuple(sorted({"vgg16", *OWN, names[0]})))
+        self._worker = worker
+        self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
+        self.job: Job | None = None
+
+    def given(self, what: str, name: str) -> Any:
+        """Return the "network" or "data" of that name, if it was given in code."""
+        found = self._given[what]
+        return found if found is not None and found.name == name else None
+
+    @property
+    def opening(self) -> bool:
+        """Whether something is being opened."""
+        return self._worker.busy(JobKind.OPEN)
+
+    @property
+    def scored_data(self) -> Data | None:
+        """The data, unless the network cannot be scored on them."""
+        return None if self.misfit else self.data
+
+    @property
+    def untrainable(self) -> str:
+        """Why nothing can be fine-tuned on these data, in a sentence, or ""."""
+        if self.misfit or self.data is None:
+            return self.misfit or "No data are open."
+        return "" if len(self.data.train) else f"{self.data.name} has none. Choose other data."
+
+    @property
+    def calibratable(self) -> bool:
+        """Whether there are images to calibrate with: not those for the score."""
+        data = self.scored_data
+        return data is not None and bool(len(data.train) or len(data.validation))
+
+    def open(self, **changes: str | Path | None) -> Job:
+        """Open another network, other weights or other data; what is open stays until that has worked.
+
+        Parameters
+        ----------
+        changes : fields of :class:`Choice`. Another network comes with its default weights.
+        """
+        if "network" in changes:
+            changes = {"weights": "default", "file": None, **changes}
+        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
+        if self.job is not None:
+            self.job.cancel()  # an opening that is under way is given up for this one
+        before = self.opened
+        same = before is not None and before.choice == replace(choice, data=before.choice.data)
+        known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
+        data: Any = self.given("data", choice.data)
+        # a folder's classes are those of the network: another network reads it anew
+        keeps = before is not None and (choice.network == before.choice.network or choice.data in data_names())
+        if before is not None and keeps and before.choice.data == choice.data:
+            data = before.data
+        self.choice = choice
+        self.job = job = self._worker.submit(
+            JobKind.OPEN,
+            f"Opening {choice.network}",
+            lambda job: open_choice(choice, known, data, job.report),
+            self._take,
+        )
+        job.observe(self._ended, "state")
+        self._ended()
+        return job
+
+    def _take(self, opened: Opened) -> None:
+        first = self.opened is None
+        with self.hold_trait_notifications():
+            self.choice = opened.choice
+            for name in ("network", "data", "spectra", "original", "misfit", "warning"):
+                self.set_trait(name, getattr(opened, name))
+            self.opened = opened
+        if first:  # importing torchvision takes a second
+            names = "Listing networks"
+            self._worker.submit(JobKind.GALLERY, names, lambda job: network_names(), self._list, short=True)
+
+    def _list(self, names: list[str]) -> None:
+        self.networks = tuple(sorted({*self.networks, *names}))
+
+    def _ended(self, _: object = None) -> None:
+        if self.job is not None and not self.job.active and self.opened is not None:
+            self.choice = self.opened.choice

@@ -1,0 +1,201 @@
+"""The step *Compare*: runs of this and earlier sessions, sample images, rank curves, and the paper's table."""
+
+from typing import Any
+
+from traitlets import Bool, Enum, HasTraits, Instance, Int, Tuple, Unicode, observe
+
+from workbench.app.errors import sentence
+from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.look.model import LookModel
+from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.worker import Job, JobKind, Worker
+from workbench.catalog.paper.table import PaperTable, paper_table
+from workbench.inspect.gallery import Filters, Gallery, first_filters, gallery
+from workbench.inspect.rank_curve import CurvePoint, rank_curve
+from workbench.plan.evbmf import CHOICES
+
+GALLERY_IMAGES = 12
+"""Images in the gallery."""
+
+
+class CompareModel(HasTraits):
+    """Holds the stored runs, and the models of the tabs.
+
+    Traits
+    ------
+    stored : runs of the store on the open network and data, oldest first.
+    problem : why they cannot be read, in a sentence, or "".
+    """
+
+    stored = Tuple()
+    problem = Unicode()
+
+    def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel, recover: RecoverModel) -> None:
+        super().__init__()
+        self._recover = recover
+        self.gallery = GalleryModel(worker, choose, recover)
+        self.rank_curve = RankCurveModel(worker, choose, look)
+        self.paper = PaperModel(worker, choose)
+        recover.observe(self._read, "runs")
+        choose.observe(self._read, "opened")
+
+    def _read(self, _: object) -> None:
+        store = self._recover.store
+        if store is not None:
+            self.stored = store.runs()
+            self.problem = store.problem or self._recover.store_problem
+
+
+class GalleryModel(HasTraits):
+    """Sample images with the answers before and after, and the first filters.
+
+    Traits
+    ------
+    seed : which sample.
+    changed_first : whether images whose answer changed come first.
+    gallery, filters : what is shown; None where there is nothing.
+    why_no_filters : in a sentence, or "".
+    """
+
+    seed = Int(0)
+    changed_first = Bool(False)
+    gallery = Instance(Gallery, allow_none=True)
+    filters = Instance(Filters, allow_none=True)
+    why_no_filters = Unicode()
+
+    def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
+        super().__init__()
+        self._worker, self._choose, self._recover = worker, choose, recover
+        self._job: Job | None = None
+        self._shown: tuple[object, ...] = ()
+        choose.observe(self._refresh, "opened")
+        recover.observe(self._refresh, "run")
+        self.observe(self._refresh, ["seed", "changed_first"])
+
+    def other_images(self) -> None:
+        """Show another sample."""
+        self.seed += 1
+
+    def _refresh(self, _: object = None) -> None:
+        choose, compressed = self._choose, self._recover.compressed
+        network, data, misfit = choose.network, choose.data, choose.misfit
+        seed, changed_first = self.seed, self.changed_first and compressed is not None
+        wanted = (network, data, compressed, seed, changed_first)
+        if wanted == self._shown:
+            return
+        self._shown = wanted
+        if self._job is not None:
+            self._job.cancel()
+
+        def look(job: Job) -> dict[str, Any]:
+            found: dict[str, Any] = {"gallery": None, "filters": None, "why_no_filters": ""}
+            if network is not None and data is not None and not misfit:
+                found["gallery"] = gallery(
+                    network,
+                    data.test if len(data.test) else data.validation,
+                    GALLERY_IMAGES,
+                    seed,
+                    compressed=compressed,
+                    prefer_changed=changed_first,
+                    classes=data.classes,
+                    progress=job.report,
+                )
+            if compressed is not None:
+                try:
+                    found["filters"] = first_filters(compressed)
+                except ValueError as error:
+                    found["why_no_filters"] = sentence(error)
+            return found
+
+        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, self._take, short=True)
+
+    def _take(self, found: dict[str, Any]) -> None:
+        with self.hold_trait_notifications():
+            for name, value in found.items():
+                self.set_trait(name, value)
+
+
+class RankCurveModel(HasTraits):
+    """Scores of the network with one layer alone reduced, at several ranks.
+
+    Traits
+    ------
+    layer : the layer that was measured, or "".
+    points : of :func:`~workbench.inspect.rank_curve.rank_curve`.
+    """
+
+    layer = Unicode()
+    points = Tuple()
+
+    def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel) -> None:
+        super().__init__()
+        self._worker, self._choose, self._look = worker, choose, look
+        choose.observe(lambda _: self._put("", ()), "opened")
+
+    def measure(self) -> Job:
+        """Measure the picked layer."""
+        opened, layer = self._choose.opened, self._look.selected
+
+        def work(job: Job) -> list[CurvePoint]:
+            if opened is None or opened.misfit or not layer:
+                raise ValueError((opened and opened.misfit) or "open a network and pick a layer first")
+            split = opened.data.validation if len(opened.data.validation) else opened.data.unlabelled
+            return rank_curve(opened.network, split, layer, opened.spectra, progress=job.report)
+
+        def done(points: list[CurvePoint]) -> None:
+            if self._choose.opened is opened:
+                self._put(layer, tuple(points))
+
+        return self._worker.submit(JobKind.RANK_CURVE, f"Trying ranks of {layer}", work, done)
+
+    def _put(self, layer: str, points: tuple[CurvePoint, ...]) -> None:
+        with self.hold_trait_notifications():
+            self.layer, self.points = layer, points
+
+
+class PaperModel(HasTraits):
+    """The paper's table beside the open network; computed on request, because its networks take a while.
+
+    Traits
+    ------
+    layers, fully_connected : which layers of the open network are compressed in the table.
+    table : what was computed last; None before.
+    note : which network fills its row, or why none does, in a sentence.
+    """
+
+    layers = Enum(list(CHOICES), default_value="spatial")
+    fully_connected = Bool(False)
+    table = Instance(PaperTable, allow_none=True)
+    note = Unicode()
+
+    def __init__(self, worker: Worker, choose: ChooseModel) -> None:
+        super().__init__()
+        self._worker, self._choose = worker, choose
+
+    @observe("layers")
+    def _follow_layers(self, _: object) -> None:
+        self.fully_connected = self.layers != "spatial"
+
+    def compute(self) -> Job:
+        """Compute the table anew."""
+        network, data = self._choose.network, self._choose.scored_data
+        layers, fully_connected = self.layers, self.fully_connected
+        split = data.test if data is not None and len(data.test) else None
+        networks = [network] if network is not None and not network.random_weights else []
+        if network is None:
+            note = "Only the originals: no network is open."
+        elif not networks:
+            note = f"Only the originals: {network.name} has random weights. Upload real ones to compress it here."
+        elif split is None:
+            note = f"{network.name} is compressed here; there are no images that fit it, so there is no accuracy."
+        else:
+            note = f"{network.name} is compressed and scored here on {len(split)} images."
+
+        def work(job: Job) -> PaperTable:
+            return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)
+
+        def done(table: PaperTable) -> None:
+            with self.hold_trait_notifications():
+                self.table, self.note = table, note
+
+        return self._worker.submit(JobKind.PAPER, "Computing the table", work, done)

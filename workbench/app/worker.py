@@ -1,0 +1,303 @@
+"""Run the computations of a session one after the other, in one thread, and post their results to the event loop.
+
+Two computations never overlap, so none disturbs a timing or sees the hooks, modes or traces of another. Traits are
+written by the thread of the event loop alone. In a script, where no event loop runs, a job runs at once in the calling
+thread.
+"""
+
+import asyncio
+import atexit
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from traitlets import Enum, Float, HasTraits, Tuple, Unicode
+
+from workbench.app.errors import sentence
+from workbench.measure.exclusive import computing
+from workbench.progress import Cancelled
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REPORT_INTERVAL_S = 0.1
+"""Seconds between two reports of progress without a new note."""
+ESTIMATE_AFTER_S = 2.0
+"""Seconds after which the remaining time is estimated."""
+EXIT_WAIT_S = 5.0
+"""Seconds that the interpreter waits for a running job when it exits; torch does not survive being cut off."""
+
+
+class JobKind(StrEnum):
+    """What a job computes."""
+
+    OPEN = "open"
+    IMPORTANCE = "importance"
+    LAYER_TIMES = "layer times"
+    AUTOMATIC = "automatic"
+    DECOMPOSE = "decompose"
+    CALIBRATE = "calibrate"
+    TRAIN = "train"
+    FROM_SCRATCH = "from scratch"
+    SWEEP = "sweep"
+    RESUME = "resume"
+    GALLERY = "gallery"
+    RANK_CURVE = "rank curve"
+    PAPER = "paper"
+    SPEED = "speed"
+    EXPORT = "export"
+
+
+COMPRESSING = (JobKind.AUTOMATIC, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH)
+"""Jobs that make or change the compressed network."""
+
+
+class JobState(StrEnum):
+    """Where a job is between its submission and its end."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Job(HasTraits):
+    """One computation.
+
+    Traits
+    ------
+    kind, state : see the enumerations.
+    title : what is computed, in words.
+    progress : share done, 0 to 1.
+    note : what is done just now, or how it ended.
+    remaining_s : estimated seconds until the end; -1 while unknown.
+    error : one sentence if it failed, else "".
+    """
+
+    kind = Enum(JobKind)
+    state = Enum(JobState, JobState.WAITING)
+    title = Unicode()
+    progress = Float(0.0)
+    note = Unicode()
+    remaining_s = Float(-1.0)
+    error = Unicode()
+
+    def __init__(self, worker: "Worker", kind: JobKind, title: str, *, short: bool = False) -> None:
+        super().__init__(kind=kind, title=title)
+        self.short = short
+        self.exiting = False
+        self._worker = worker
+        self._cancel = threading.Event()
+        self._started = self._reported = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in (JobState.WAITING, JobState.RUNNING)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancel.is_set()
+
+    def cancel(self) -> None:
+        """Ask a running job to stop at its next report, or take a waiting one back."""
+        if self.active:
+            self._cancel.set()
+            self._worker.take_back(self)
+
+    def report(self, share: float, note: str = "") -> None:
+        """Say how far the job is; called by its function, in its thread.
+
+        Raises
+        ------
+        Cancelled : if the job was asked to stop.
+        """
+        if self._cancel.is_set():
+            raise Cancelled
+        now = time.perf_counter()
+        if now - self._reported < REPORT_INTERVAL_S and not note:
+            return
+        self._reported = now
+        share = min(1.0, max(0.0, float(share)))
+        elapsed = now - self._started
+        remaining = elapsed * (1 - share) / share if share > 0.01 and elapsed > ESTIMATE_AFTER_S else -1.0
+        self._worker.post(lambda: self._show(share, note, remaining))
+
+    def let_short_jobs_run(self) -> None:
+        """Run the short jobs that wait; called where the job holds nothing that they use, as between two epochs."""
+        self._worker.run_short_jobs()
+
+    def _show(self, share: float, note: str, remaining: float) -> None:
+        if self.state is JobState.RUNNING:
+            with self.hold_trait_notifications():
+                self.progress, self.remaining_s = share, remaining
+                if note:
+                    self.note = note
+
+
+class Worker(HasTraits):
+    """The queue and the thread of a session.
+
+    Traits
+    ------
+    jobs : running and waiting jobs, in the order of their submission.
+    """
+
+    jobs = Tuple()
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self.loop = None
+        self._queue: deque[tuple[Job, Callable[[Job], Any], Callable[[Any], None] | None]] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._current: list[Job] = []
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether jobs run in the background."""
+        return self.loop is not None and not self.loop.is_closed()
+
+    @property
+    def running(self) -> Job | None:
+        """The job that runs, if one does."""
+        return next((job for job in self.jobs if job.state is JobState.RUNNING), None)
+
+    def busy(self, *kinds: JobKind) -> bool:
+        """Return whether a job of these kinds, or any if none is named, waits or runs."""
+        return any(not kinds or job.kind in kinds for job in self.jobs)
+
+    def submit(
+        self,
+        kind: JobKind,
+        title: str,
+        function: Callable[[Job], T],
+        done: Callable[[T], None] | None = None,
+        *,
+        short: bool = False,
+    ) -> Job:
+        """Queue a computation.
+
+        Parameters
+        ----------
+        function : computes a value from what was captured when it was submitted; it must not read or write traits.
+        done : takes the value, in the thread of the event loop, before the job counts as done.
+        short : whether the job may run between the epochs of a long one.
+        """
+        job = Job(self, kind, title, short=short)
+        self.jobs = (*self.jobs, job)
+        if not self.has_loop:
+            self._run(job, function, done)
+            return job
+        with self._changed:
+            self._queue.append((job, function, done))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="workbench worker", daemon=True)
+                self._thread.start()
+                atexit.register(self._exit)
+            self._changed.notify_all()
+        return job
+
+    def post(self, change: Callable[[], object]) -> None:
+        """Have a function called in the thread of the event loop; calls keep their order."""
+        if not self.has_loop:
+            change()
+        else:
+            assert self.loop is not None
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self.loop.call_soon_threadsafe(change)
+
+    def take_back(self, job: Job) -> None:
+        """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
+        with self._changed:
+            entry = next((entry for entry in self._queue if entry[0] is job), None)
+            if entry is not None:
+                self._queue.remove(entry)
+        if entry is not None:
+            self._end(job, JobState.CANCELLED, "taken back")
+        else:
+            job.note = "stopping ..."
+
+    def run_short_jobs(self) -> None:
+        """Run the short jobs that wait, in the present thread; called from within a long job."""
+        while True:
+            with self._changed:
+                entry = next((entry for entry in self._queue if entry[0].short), None)
+                if entry is None:
+                    return
+                self._queue.remove(entry)
+            self._run(*entry)
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue)
+                entry = self._queue.popleft()
+            self._run(*entry)
+
+    def _run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
+        """Run one job to its end; no error leaves it."""
+        job._started = time.perf_counter()
+        self._current.append(job)
+        self.post(lambda: job.set_trait("state", JobState.RUNNING))
+        state, note, error, value = JobState.DONE, "", "", None
+        try:
+            if job.cancelled:
+                raise Cancelled
+            with computing():
+                value = function(job)
+        except Cancelled:
+            state, note = JobState.CANCELLED, "cancelled"
+        except (ValueError, OSError, LookupError, ImportError) as problem:
+            log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
+            state, error = JobState.FAILED, sentence(problem)
+        except Exception as problem:
+            state, error = JobState.FAILED, self._fault(job, problem)
+        finally:
+            self._current.pop()
+        note = note or ("done" if state is JobState.DONE else "stopped")
+        note = f"{note} after {time.perf_counter() - job._started:.1f} s"
+        self.post(lambda: self._deliver(job, state, note, error, done, value))
+
+    def _deliver(
+        self, job: Job, state: JobState, note: str, error: str, done: Callable[[Any], None] | None, value: Any
+    ) -> None:
+        if state is JobState.DONE and done is not None:
+            try:
+                done(value)
+            except Exception as problem:
+                state, error = JobState.FAILED, self._fault(job, problem)
+        self._end(job, state, note, error)
+
+    def _end(self, job: Job, state: JobState, note: str, error: str = "") -> None:
+        with job.hold_trait_notifications():
+            job.note, job.error, job.remaining_s = note, error, -1.0
+            job.progress = 1.0 if state is JobState.DONE else job.progress
+            job.state = state
+        self.jobs = tuple(other for other in self.jobs if other is not job)
+
+    @staticmethod
+    def _fault(job: Job, problem: Exception) -> str:
+        log.error("%s failed", job.title, exc_info=problem)
+        return f"{job.title} stopped because of a fault in the workbench ({type(problem).__name__}); see the log."
+
+    def _exit(self) -> None:
+        """Stop what runs before the interpreter exits; nothing that waits begins."""
+        with self._changed:
+            self._queue.clear()
+        for job in self._current:
+            job.exiting = True
+            job._cancel.set()
+        deadline = time.monotonic() + EXIT_WAIT_S
+        while self._current and time.monotonic() < deadline:
+            time.sleep(0.02)
