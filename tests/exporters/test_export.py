@@ -110,8 +110,8 @@ def test_a_file_that_computes_something_else_is_not_kept(monkeypatch, photos, su
     module, name = LOADERS[suffix]
     load = getattr(module, name)
 
-    def loaded(*given):
-        program = load(*given)
+    def loaded(*given, **more):
+        program = load(*given, **more)
         return lambda inputs: program(inputs).roll(1, 1)
 
     monkeypatch.setattr(module, name, loaded)

@@ -83,12 +83,6 @@ def test_a_disturbed_table_says_so_and_is_not_kept(network, spectra, counted, ow
     monkeypatch.undo()
 
 
-def test_a_folder_that_cannot_be_written_does_no_harm(network, spectra, counted, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "below"))
-    assert measure_times(network, spectra).dense > 0
-
-
 def test_on_the_clock(network, spectra, own_cache):
     told = []
     times = measure_times(network, spectra, progress=lambda share, name: told.append(share))

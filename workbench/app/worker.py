@@ -275,6 +275,8 @@ class Worker(HasTraits):
         if state is JobState.DONE and done is not None:
             try:
                 done(value)
+            except ValueError as problem:  # what the job was about is no longer there
+                state, error = JobState.FAILED, sentence(problem)
             except Exception as problem:
                 state, error = JobState.FAILED, self._fault(job, problem)
         self._end(job, state, note, error)

@@ -44,7 +44,7 @@ def realised(before: NetworkProfile, after: NetworkProfile) -> float:
 def _where(before: NetworkProfile, after: NetworkProfile) -> str:
     """Say how fast it is, and how much of the time each kind of part takes."""
     macs, speed = before.total.macs / after.total.macs, before.seconds / after.seconds
-    work = "as many" if abs(macs - 1) < SAME_RATIO else _ratio(macs, "fewer", "more")
+    amount = "as many" if abs(macs - 1) < SAME_RATIO else _ratio(macs, "fewer", "more")
     change = "as fast as before" if abs(speed - 1) < SAME_RATIO else _ratio(speed, "faster", "slower")
     took = f"({quantity(after.seconds, 's')} instead of {quantity(before.seconds, 's')})"
     promise = f", {_percent(realised(before, after))} of what they promise" if macs > 1 + SAME_RATIO else ""
@@ -56,7 +56,7 @@ def _where(before: NetworkProfile, after: NetworkProfile) -> str:
         elif shares != ("0 %", "0 %"):
             spent.append("{} {} for {}".format(_name(after, group), *shares))
     spent.append(f"and everything else, like activations and pooling, {_percent(after.other / after.seconds)}")
-    return f"With {work} multiply-adds the compressed network is {change} {took}{promise}: {', '.join(spent)}."
+    return f"With {amount} multiply-adds the compressed network is {change} {took}{promise}: {', '.join(spent)}."
 
 
 def _why(before: NetworkProfile, after: NetworkProfile, roofline: Roofline | None) -> str:

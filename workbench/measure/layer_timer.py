@@ -30,10 +30,8 @@ class LayerTimer:
 
     Parameters
     ----------
-    runtime, threads, channels_last : as of :func:`~workbench.measure.runtimes.prepare`.
     like : a tensor with the device and the number format of the inputs.
-    evict : drive the weights out of the cache before each run, in a runtime that translates: see
-        :func:`exceeds_cache`.
+    evict : whether to evict weights from the cache before each run, in a runtime that translates.
     """
 
     def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import runpy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -320,7 +319,3 @@ def _low_precision(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-if __name__ == "__main__":  # `accelerate launch -m workbench.recover.finetune`: the command line stands above
-    runpy.run_module("workbench.launch", run_name="__main__", alter_sys=True)

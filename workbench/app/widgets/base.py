@@ -1,8 +1,8 @@
-"""Widgets of our own that a slow page does not lose.
+"""Base class of our own widgets, which a slow page does not lose.
 
-anywidget 0.11 gives every widget two seconds to load its code on the page. One that takes longer hears nothing from its
-kernel ever again. On a busy machine, and with plotly.js to be read, that happens now and then. So the first thing that
-a page gets from us is a widget that makes these two seconds two minutes; in Voila the page's template has done so.
+anywidget 0.11 gives every widget two seconds to load its code on the page. One that takes longer is never connected to
+its kernel. On a busy machine that happens now and then. So the first widget that a page gets makes these two seconds
+two minutes; in Voila the page's template has done so.
 """
 
 from functools import lru_cache
@@ -10,8 +10,8 @@ from functools import lru_cache
 import anywidget
 
 ESM = """
-if (!window.workbenchServed && !window.workbenchPatience) {
-  window.workbenchPatience = true;
+if (!window.workbenchServed && !window.workbenchTimeout) {
+  window.workbenchTimeout = true;
   const timeout = AbortSignal.timeout.bind(AbortSignal);
   AbortSignal.timeout = (milliseconds) => timeout(milliseconds === 2000 ? 120000 : milliseconds);
 }
@@ -19,18 +19,18 @@ export default {};
 """
 
 
-class PatientWidget(anywidget.AnyWidget):
-    """An anywidget; before the first of them the page learns to wait."""
+class PageWidget(anywidget.AnyWidget):
+    """An anywidget; before the first of them the page gets a longer timeout."""
 
     def __init__(self, **traits: object) -> None:
-        _patience()
+        _longer_timeout()
         super().__init__(**traits)
 
 
-class _Patience(anywidget.AnyWidget):
+class _LongerTimeout(anywidget.AnyWidget):
     _esm = ESM
 
 
 @lru_cache(maxsize=1)
-def _patience() -> _Patience:
-    return _Patience()
+def _longer_timeout() -> _LongerTimeout:
+    return _LongerTimeout()

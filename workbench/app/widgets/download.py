@@ -1,4 +1,4 @@
-"""A file for the user's machine: sent in pieces on demand, so that no size limit of a message matters.
+"""Send a file to the user's machine in pieces, so that no size limit of a message matters.
 
 A link that holds the file itself would send it with every change of the page; one to a file of the server would need a
 folder that everybody can read.
@@ -9,14 +9,14 @@ from typing import Any
 
 import traitlets
 
-from workbench.app.widgets.base import PatientWidget
+from workbench.app.widgets.base import PageWidget
 
 HERE = Path(__file__).parent
-PIECE = 1 << 20
+PIECE_BYTES = 1 << 20
 """Bytes of one message."""
 
 
-class Download(PatientWidget):
+class Download(PageWidget):
     """A button that saves `path` under its own name; disabled while there is none."""
 
     _esm = HERE / "download.js"
@@ -27,7 +27,7 @@ class Download(PatientWidget):
     def __init__(self, label: str = "Download") -> None:
         super().__init__(label=label)
         self._path: Path | None = None
-        self.on_msg(self._heard)
+        self.on_msg(self._receive)
 
     def offer(self, path: Path | None) -> None:
         """Make a file the one that is saved; None for nothing."""
@@ -35,7 +35,7 @@ class Download(PatientWidget):
         with self.hold_sync():
             self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
 
-    def _heard(self, _: object, content: Any, __: object) -> None:
+    def _receive(self, _: object, content: Any, __: object) -> None:
         """The page asks for the piece that begins at a place; what makes no sense is answered with the end and why."""
         at = content.get("at") if isinstance(content, dict) else None
         at = at if isinstance(at, int) and not isinstance(at, bool) else -1
@@ -48,7 +48,7 @@ class Download(PatientWidget):
             try:
                 with self._path.open("rb") as file:
                     file.seek(at)
-                    piece = file.read(PIECE)
+                    piece = file.read(PIECE_BYTES)
             except OSError:  # it went with the network that it was made from
                 problem = f"{self.name} is no longer there: make it again."
         self.send({"at": at, "size": len(piece)} | ({"problem": problem} if problem else {}), [piece])

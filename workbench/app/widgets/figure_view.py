@@ -1,33 +1,29 @@
-"""A plotly figure on the page that cannot fall behind.
+"""A plotly figure on the page that is sent whole.
 
 ``plotly.FigureWidget`` sends what has changed: a change that arrives while the page is still loading is lost, and the
 figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure. This view
 sends the figure whole, which for ours is a few kilobytes, and the library once to a page that has none of its own.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Any
 
-import plotly.graph_objects as go
 import traitlets
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from workbench.app.widgets.base import PatientWidget
+from workbench.app.widgets.base import PageWidget
 from workbench.plot.interactive.base import DARK
-from workbench.plot.interactive.plain import Drawing, PlainFigure
 
 HERE = Path(__file__).parent
-P = ParamSpec("P")
 
 
-class FigureView(PatientWidget):
-    """Shows a figure, which can be saved as PNG, SVG and CSV; change it through :meth:`show`.
+class FigureView(PageWidget):
+    """Shows a figure, which can be saved as PNG, SVG and CSV.
 
-    `traces` and `around` are the JSON of its data and of its layout: where only the latter changes, as while a hand
-    moves a rank, plotly.js redraws only that. `picked` is the id of the point that was clicked last.
+    `traces` and `around` are the JSON of its data and of its layout: where only the latter changes, as while a
+    rank is moved, plotly.js redraws only that. `picked` is the id of the point that was clicked last.
     """
 
     _esm = HERE / "figure_view.js"
@@ -38,21 +34,14 @@ class FigureView(PatientWidget):
     picked = traitlets.Unicode().tag(sync=True)
     dark = traitlets.Dict(DARK).tag(sync=True)
 
-    def __init__(self, figure: go.Figure, label: str) -> None:
-        self._figure = PlainFigure(figure)
-        super().__init__(label=label, **self._parts())
+    def __init__(self, label: str) -> None:
+        super().__init__(label=label, traces="[]", around="{}")
         self.on_msg(_asked)
 
-    def show(self, fill: Callable[Concatenate[Drawing, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """``fill(figure, ...)``, then send the result to the page."""
-        fill(self._figure, *args, **kwargs)
+    def show(self, figure: dict[str, Any]) -> None:
+        """Show a figure, given as a dictionary of its data and its layout."""
         with self.hold_sync():
-            for name, part in self._parts().items():
-                setattr(self, name, part)
-
-    def _parts(self) -> dict[str, str]:
-        parts = self._figure.parts
-        return {"traces": to_json_plotly(parts["data"]), "around": to_json_plotly(parts["layout"])}
+            self.traces, self.around = to_json_plotly(figure["data"]), to_json_plotly(figure["layout"])
 
 
 def _asked(_: object, content: object, __: object) -> None:
@@ -60,7 +49,7 @@ def _asked(_: object, content: object, __: object) -> None:
         library()
 
 
-class _Library(PatientWidget):
+class _Library(PageWidget):
     """plotly.js itself; it makes itself known to the page as ``window.Plotly``."""
 
     _esm = ""

@@ -1,4 +1,4 @@
-"""Plain words for the terms a non-coder meets, and how they are offered: a dotted underline with the text on hover."""
+"""Explain the terms of the page: a dotted underline, with the text on hover."""
 
 from html import escape
 
@@ -29,6 +29,6 @@ TERMS = {
 
 
 def term(name: str, text: str | None = None) -> str:
-    """HTML of a term, with its explanation on hover and on keyboard focus."""
+    """Return HTML of a term, with its explanation on hover and on keyboard focus."""
     explanation = escape(TERMS[name], quote=True)
     return f'<abbr class="wb-term" tabindex="0" title="{explanation}">{escape(text or name)}</abbr>'

@@ -1,12 +1,12 @@
-"""Names for what ipywidgets leaves without one, so that a screen reader can say what a slider is for."""
+"""Name the controls that ipywidgets leaves without an accessible name."""
 
 from pathlib import Path
 
-from workbench.app.widgets.base import PatientWidget
+from workbench.app.widgets.base import PageWidget
 
 
-class Labels(PatientWidget):
-    """Invisible; gives the controls of the page that it stands on their accessible names."""
+class Labels(PageWidget):
+    """Gives the controls of its page their accessible names; invisible."""
 
     _esm = Path(__file__).parent / "labels.js"
 

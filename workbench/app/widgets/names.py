@@ -1,10 +1,10 @@
-"""What somebody else has named or sent, as words on the page: short, on one line, and nothing invisible in it."""
+"""Show names and values that came from outside: short, on one line, without invisible characters."""
 
 from typing import Any
 
 
 def readable(text: str, most: int = 80) -> str:
-    """The text without control characters and marks that turn its direction; of a long one the beginning and the end.
+    """Return the text without control characters and direction marks; of a long one the beginning and the end.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def readable(text: str, most: int = 80) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it was sent, in at most forty characters."""
+    """Return a value as it was sent, in at most forty characters."""
     if value is None:
         return "nothing"
     return readable(repr(value) if isinstance(value, str | int | float | list | tuple | dict) else "that", 40)

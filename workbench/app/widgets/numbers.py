@@ -1,6 +1,6 @@
-"""Boxes for a number that say what cannot be.
+"""Boxes for a number that say why a number was not taken.
 
-ipywidgets' bounded boxes put the nearest allowed number in its place without a word: who types 5000 epochs gets 500.
+The bounded boxes of ipywidgets put the nearest allowed number in its place without a word.
 """
 
 from html import escape
@@ -13,7 +13,7 @@ from workbench.app.widgets.names import shown
 
 
 class _Bounded:
-    """What both kinds share.
+    """What both boxes share.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ class _Bounded:
         self.words.layout.display = "" if said else "none"
         return self._taken
 
-    def settle(self) -> None:
-        """Say no more of a number that was not taken: it is over."""
+    def clear_words(self) -> None:
+        """Remove the line on a number that was not taken."""
         self.words.value, self.words.layout.display = "", "none"
 
 
 class WholeBox(_Bounded, w.IntText):  # type: ignore[misc]
-    """For whole numbers."""
+    """A box for whole numbers."""
 
 
 class NumberBox(_Bounded, w.FloatText):  # type: ignore[misc]
-    """For any numbers."""
+    """A box for any numbers."""

@@ -1,16 +1,14 @@
-"""A layer that is picked in a figure is the picked layer everywhere."""
+"""Pick a layer in a figure."""
 
-from workbench.app.state import State
+from workbench.app.steps.look.model import LookModel
 from workbench.app.widgets.figure_view import FigureView
 
 
-def pick_layers(state: State, *figures: FigureView) -> None:
+def pick_layers(look: LookModel, *figures: FigureView) -> None:
     """Let points whose ids are names of layers, with "#" and a number after them where there are several, pick them."""
 
     def picked(change: dict[str, object], figure: FigureView) -> None:
-        name = str(change["new"]).split("#")[0]
-        if name in {part.name for part in state.plan or ()}:
-            state.selected = name
+        look.select(str(change["new"]).split("#")[0])
         figure.picked = ""  # the same point may be clicked again
 
     for figure in figures:

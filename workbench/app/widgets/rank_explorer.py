@@ -1,4 +1,4 @@
-"""One convolution and the three in its place, with the ranks under one's hand: for a notebook."""
+"""Explore the ranks of a layer in a notebook: one convolution, and the three in its place."""
 
 from html import escape
 from typing import Any
@@ -9,8 +9,8 @@ from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.factors import Factors, evbmf_ranks
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
-from workbench.plot.interactive.factors import factors_figure, fill_factors
-from workbench.plot.static.factors import plot_factors
+from workbench.plot.interactive.factors import factors
+from workbench.plot.static.factors import factors as print_factors
 
 
 class RankExplorer:
@@ -36,7 +36,7 @@ class RankExplorer:
             )
             for which, symbol, most in zip(("rank_in", "rank_out"), ("R3", "R4"), shown.layer.max_ranks, strict=True)
         }
-        self._figure = FigureView(factors_figure(), "One convolution and the three in its place")
+        self._figure = FigureView("One convolution and the three in its place")
         self._figure.layout.width = "100%"
         self._words = w.HTML()
         found = evbmf_ranks(shown.spectrum)
@@ -70,11 +70,11 @@ class RankExplorer:
         self._draw()
 
     def _draw(self) -> None:
-        self._figure.show(fill_factors, self.shown)
+        self._figure.show(factors(self.shown))
         self._words.value = verdict_text(self.shown)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        still = plot_factors(self.shown.spectrum or self.shown.layer, self.shown.rank_in, self.shown.rank_out)
+        still = print_factors(self.shown.spectrum or self.shown.layer, self.shown.rank_in, self.shown.rank_out)
         picture, metadata = still._repr_mimebundle_()
         return {**self.widget._repr_mimebundle_(**kwargs), **picture}, metadata
 

@@ -1,4 +1,4 @@
-"""A file from the user's machine: sent in pieces, written under a name of ours, handed on when it is whole.
+"""Receive a file from the user's machine in pieces, and hand it on when it is whole.
 
 ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
 otherwise, nothing shows how far it is, and the kernel holds it in memory.
@@ -13,17 +13,17 @@ from typing import Any, BinaryIO
 
 import traitlets
 
-from workbench.app.widgets.base import PatientWidget
+from workbench.app.widgets.base import PageWidget
 from workbench.app.widgets.names import readable
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-LIMIT = 1024
+DEFAULT_LIMIT_MIB = 1024
 """Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
 
 
-class Upload(PatientWidget):
+class Upload(PageWidget):
     """A button, a progress bar and a cancel button; problems are said in `problem`.
 
     Parameters
@@ -48,14 +48,14 @@ class Upload(PatientWidget):
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._name, self._size, self._count = "", 0, 0
-        self.on_msg(self._heard)
+        self.on_msg(self._receive)
 
     def keep_only(self, used: Path | None) -> None:
         """Remove the last file that came whole, unless it is the one that is used."""
         if self._file is None and self._path is not None and self._path != used:
             self._drop()
 
-    def _heard(self, _: object, content: Any, buffers: list[Any]) -> None:
+    def _receive(self, _: object, content: Any, buffers: list[Any]) -> None:
         """One message of the page; whatever it says, the answer is whether to go on."""
         content = content if isinstance(content, dict) else {}
         try:
@@ -139,5 +139,5 @@ def upload_limit() -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     if text:
-        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, LIMIT)
-    return LIMIT
+        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, DEFAULT_LIMIT_MIB)
+    return DEFAULT_LIMIT_MIB

@@ -1,4 +1,4 @@
-"""What a page sends is not to be trusted: a value that cannot be is a sentence, never a traceback, and changes nothing.
+"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing.
 
 ipywidgets checks kinds and moves numbers to the nearest that is allowed, all without a word; NaN passes, and what does
 not pass is a traceback to the page.
@@ -13,8 +13,8 @@ from typing import Any
 import ipywidgets as w
 from traitlets import TraitError
 
-from workbench.app.jobs import sentence
-from workbench.app.state import State
+from workbench.app.errors import sentence
+from workbench.app.steps.plan.model import PlanModel
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.names import shown
 from workbench.app.widgets.resend import below
@@ -26,10 +26,10 @@ WHOLE = (w.IntSlider, w.IntText)
 NUMBERS = (*WHOLE, w.FloatSlider, w.FloatText, w.FloatRangeSlider)
 
 
-def guard(page: w.Widget, state: State) -> None:
-    """Look at every message of the page to a widget of it first; what cannot be is said in the state's `notice`."""
+def validate_messages(page: w.Widget, plan: PlanModel) -> None:
+    """Check every message of the page to its widgets; the plan's `notice` says what was refused."""
     for widget in _all(page):
-        widget.comm.on_msg(partial(_heard, widget, state))
+        widget.comm.on_msg(partial(_receive, widget, plan))
 
 
 def _all(page: w.Widget) -> Iterator[w.Widget]:
@@ -39,7 +39,7 @@ def _all(page: w.Widget) -> Iterator[w.Widget]:
         yield from (part for name in ("layout", "style") if isinstance(part := getattr(widget, name, None), w.Widget))
 
 
-def _heard(widget: w.Widget, state: State, message: Any) -> None:
+def _receive(widget: w.Widget, plan: PlanModel, message: Any) -> None:
     data = message["content"].get("data")
     method = data.get("method") if isinstance(data, dict) else None
     values = data.get("state") if method == "update" else None
@@ -61,7 +61,7 @@ def _heard(widget: w.Widget, state: State, message: Any) -> None:
         log.exception("a message of the page failed")
         problem = f"there is a fault in the workbench ({type(error).__name__}); the log has the details"
     if problem:
-        state.notice = sentence(ValueError(problem))
+        plan.refuse(sentence(ValueError(problem)))
         known = [key for key in values if key in widget.keys] if isinstance(values, dict) else []
         if known:
             widget.send_state(known)  # the page is to show what is

@@ -1,15 +1,16 @@
-"""Choose a network, its weights and data; what is open, and what one must know of it."""
+"""The step *Choose*: network, weights, upload and data; what is open, and what the user must know of it."""
 
-from functools import partial
 from html import escape
 from pathlib import Path
 
 import ipywidgets as w
 
-from workbench.app.jobs import sentence
-from workbench.app.state import State
+from workbench.app.errors import sentence
+from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.widgets.glossary import term
+from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
+from workbench.app.worker import COMPRESSING, JobKind, Worker
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.load import OWN
@@ -17,11 +18,12 @@ from workbench.network.data import Data
 from workbench.tables import count
 
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
+"""The networks of the paper."""
 Options = list[tuple[str, str]]
 
 
-def chooser(state: State) -> w.Widget:
-    """Network, weights, upload and data; a line about what is open."""
+def view(choose: ChooseModel, worker: Worker) -> w.Widget:
+    """Return the controls, a line on what is open, and the progress of opening."""
     network, weights, data = (
         w.Dropdown(
             description=text,
@@ -32,8 +34,7 @@ def chooser(state: State) -> w.Widget:
     )
 
     def received(file: Path, name: str) -> None:
-        if not state.open(network=state.choice.network, weights=name, file=file):
-            raise ValueError("other work is going on; upload it again when that has ended")
+        choose.open(network=choose.choice.network, weights=name, file=file)
 
     upload = Upload(
         "Upload weights ...",
@@ -42,7 +43,7 @@ def chooser(state: State) -> w.Widget:
         (".safetensors", *PICKLED),
         received,
     )
-    about = w.HTML()
+    about, row = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready")
     filling = False
 
     def fill(_: object = None) -> None:
@@ -50,55 +51,50 @@ def chooser(state: State) -> w.Widget:
         filling = True
         try:
             for box, options, value in (
-                (network, network_options(state), state.choice.network),
-                (weights, weights_options(state), state.choice.weights),
-                (data, data_options(state), state.choice.data),
+                (network, network_options(choose), choose.choice.network),
+                (weights, weights_options(choose), choose.choice.weights),
+                (data, data_options(choose), choose.choice.data),
             ):
                 if list(box.options) != options:
                     box.options = options
                 box.value = value
         finally:
             filling = False
-        busy = state.job.running and not state.opening
+        about.value = about_text(choose, upload.problem)
+
+    def enable(_: object = None) -> None:
+        busy = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
         for box in (network, weights, data, upload):
             box.disabled = busy
-        about.value = about_text(state, upload.problem)
+        if not choose.opening:
+            upload.keep_only(choose.choice.file)  # leave no file that could not be opened
+        about.value = about_text(choose, upload.problem)
 
     def changed(field: str, value: str) -> None:
-        if not filling and not state.open(**{field: value}):
-            fill()
+        if not filling:
+            choose.open(**{field: value})
 
-    def refused(change: dict[str, str]) -> None:
-        if change["new"] and not state.job.running:
-            state.job.error = ""  # that of the file before
+    def refused(_: object) -> None:
+        row.clear()
         fill()
 
     for field, box in (("network", network), ("weights", weights), ("data", data)):
         box.observe(lambda change, field=field: changed(field, change["new"]), "value")
-    state.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
-    state.observe(fill, ["choice", "networks", "network", "data", "misfit", "warning"])
-    state.job.observe(fill, ["running"])
-    state.job.observe(partial(_tidy, state, upload), ["running"])
+    choose.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
+    choose.observe(fill, ["choice", "networks", "opened"])
+    worker.observe(enable, ["jobs"])
     upload.observe(refused, ["problem"])
     fill()
-    row = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
-    return w.VBox(
-        [w.HBox([network, weights, data, upload], layout=row), about],
-        layout={"grid_gap": "6px"},
-    )
+    enable()
+    layout = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
+    return w.VBox([w.HBox([network, weights, data, upload], layout=layout), about, row], layout={"grid_gap": "6px"})
 
 
-def _tidy(state: State, upload: Upload, _: object) -> None:
-    """Leave no file behind that could not be opened."""
-    if not state.job.running:
-        upload.keep_only(state.choice.file)
-
-
-def network_options(state: State) -> Options:
-    """(text, name) of every network: what is open, the bundled ones, the paper's, CIFAR's, then torchvision's."""
+def network_options(choose: ChooseModel) -> Options:
+    """Return (text, name) of every network: the open one, bundled ones, the paper's, CIFAR's, torchvision's."""
 
     def about(name: str) -> tuple[int, str]:
-        if state.given("network", name):
+        if choose.given("network", name):
             return 0, "given in code"
         if name in PAPERS:
             return 2, "the paper's"
@@ -106,14 +102,14 @@ def network_options(state: State) -> Options:
             return (1, "bundled") if OWN[name].bundled else (3, "CIFAR")
         return 4, "torchvision"
 
-    names = sorted({*state.networks, state.choice.network}, key=lambda n: (about(n)[0], n))
+    names = sorted({*choose.networks, choose.choice.network}, key=lambda n: (about(n)[0], n))
     return [(f"{name} ({about(name)[1]})", name) for name in names]
 
 
-def weights_options(state: State) -> Options:
-    """(text, value) of the weights that the chosen network can have."""
-    name, chosen = state.choice.network, state.choice.weights
-    if state.given("network", name):
+def weights_options(choose: ChooseModel) -> Options:
+    """Return (text, value) of the weights that the chosen network can have."""
+    name, chosen = choose.choice.network, choose.choice.weights
+    if choose.given("network", name):
         options = [("as given", "default")]
     elif name in OWN and not OWN[name].bundled:
         options = [("random", "default")]
@@ -122,18 +118,18 @@ def weights_options(state: State) -> Options:
     return options if chosen in dict(options).values() else [*options, (chosen, chosen)]
 
 
-def data_options(state: State) -> Options:
-    """(text, name) of every data set that is here or can be fetched."""
-    names = {state.choice.data: "given in code", **local_names()}
+def data_options(choose: ChooseModel) -> Options:
+    """Return (text, name) of every data set that is here or can be fetched."""
+    names = {choose.choice.data: "given in code", **local_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
 
 
-def about_text(state: State, problem: str = "") -> str:
-    """HTML: what is open, and what one must know of it."""
+def about_text(choose: ChooseModel, problem: str = "") -> str:
+    """Return HTML: what is open, and what the user must know of it."""
     lines = []
-    network, data = state.network, state.data
-    if network is not None and state.spectra is not None:
-        layers = len(state.spectra.layers)
+    network, data = choose.network, choose.data
+    if network is not None and choose.spectra is not None:
+        layers = len(choose.spectra.layers)
         lines.append(
             f"<b>{escape(network.name)}</b>: {layers} layers, {count(network.weights)} {term('weights')}, input "
             f"{' x '.join(map(str, network.input_shape))}; {escape(network.source)}."
@@ -146,9 +142,9 @@ def about_text(state: State, problem: str = "") -> str:
             "<div class='wb-warn'><b>Random weights</b>: what it costs is real, but its ranks and accuracies mean "
             "nothing. Upload weights to see more.</div>"
         )
-    notes = [escape(sentence(ValueError(text))) for text in (problem, state.warning) if text]
-    if state.misfit and not state.opening:  # what is being opened may fit
-        notes.append(f"No accuracy: {escape(state.misfit)} Choose other data, or go on without.")
+    notes = [escape(sentence(ValueError(text))) for text in (problem, choose.warning) if text]
+    if choose.misfit and not choose.opening:  # what is being opened may fit
+        notes.append(f"No accuracy: {escape(choose.misfit)} Choose other data, or go on without.")
     return html + "".join(f"<div class='wb-error' role='alert'>{note}</div>" for note in notes)
 
 

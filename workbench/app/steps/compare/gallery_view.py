@@ -8,9 +8,12 @@ import ipywidgets as w
 import numpy as np
 from PIL import Image as Pillow
 
-from workbench.app.state import State
-from workbench.app.steps.compare.gallery import Pictures
+from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.compare.model import GalleryModel
+from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.widgets.glossary import term
+from workbench.app.widgets.job_row import JobRow
+from workbench.app.worker import JobKind, Worker
 from workbench.inspect.gallery import Filters, Gallery, Image, Picture, Prediction
 
 SIDE = 104
@@ -18,50 +21,43 @@ SIDE = 104
 FILTERS = "The filters of the first layer appear here, original and compressed, once the network is compressed."
 
 
-def pictures_panel(state: State, pictures: Pictures | None = None) -> w.Widget:
-    """The gallery with its settings above the filters."""
-    model = pictures or Pictures(state)
+def view(gallery: GalleryModel, choose: ChooseModel, recover: RecoverModel, worker: Worker) -> w.Widget:
+    """Return the gallery with its settings above the filters."""
     other = w.Button(description="Other images", tooltip="Another sample of the test images")
     changed = w.Checkbox(
         description="look for changed answers", indent=False, tooltip="Images on which the two networks disagree, first"
     )
-    bar = w.FloatProgress(min=0, max=1, layout={"width": "200px", "height": "14px", "align_self": "center"})
-    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop looking")
-    shown, filters = w.HTML(), w.HTML()
+    images, filters = w.HTML(), w.HTML()
 
     def fill(_: object = None) -> None:
-        shown.value = gallery_html(model.gallery) or f"<p class='wb-soft'>{escape(_nothing(state))}</p>"
-        filters.value = filters_html(model.filters, model.no_filters)
+        nothing = "The images appear here once the network is open."
+        if choose.misfit:
+            nothing = f"No images to show: {choose.misfit}"
+        images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
+        filters.value = filters_html(gallery.filters, gallery.why_no_filters)
 
-    def busy(_: object = None) -> None:
-        visible = "visible" if model.job.running else "hidden"
-        bar.layout.visibility = cancel.layout.visibility = visible
-        changed.disabled = state.smaller is None
+    def enable(_: object = None) -> None:
+        changed.disabled = recover.run is None
 
-    def next_sample(_: object) -> None:
-        model.seed += 1
-
-    other.on_click(next_sample)
-    cancel.on_click(lambda _: model.job.cancel())
-    w.link((model, "changed_first"), (changed, "value"))
-    model.observe(fill, ["gallery", "filters", "no_filters"])
-    model.job.observe(busy, ["running"])
-    model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
-    state.observe(busy, ["smaller"])
+    other.on_click(lambda _: gallery.other_images())
+    w.link((gallery, "changed_first"), (changed, "value"))
+    gallery.observe(fill, ["gallery", "filters", "why_no_filters"])
+    recover.observe(enable, ["run"])
     fill()
-    busy()
-    row = w.HBox([other, changed, bar, cancel], layout={"grid_gap": "10px", "align_items": "center"})
-    return w.VBox([row, shown, filters], layout={"grid_gap": "6px"})
+    enable()
+    progress = JobRow(worker, JobKind.GALLERY)
+    row = w.HBox([other, changed, progress], layout={"grid_gap": "10px", "align_items": "center"})
+    return w.VBox([row, images, filters], layout={"grid_gap": "6px"})
 
 
 def gallery_html(gallery: Gallery | None) -> str:
     """One card an image: the picture, its true class, and each network's answer with a tick or a cross."""
     if gallery is None:
         return ""
-    right = [sum(p.before.label == p.label for p in gallery.pictures)]
+    right = [sum(p.before.right is True for p in gallery.pictures)]
     about = f"Of these {len(gallery.pictures)} {gallery.split} images the original names {right[0]} right"
     if any(p.after for p in gallery.pictures):
-        after = sum(p.after is not None and p.after.label == p.label for p in gallery.pictures)
+        after = sum(p.after is not None and p.after.right is True for p in gallery.pictures)
         about += f", the compressed one {after}. Of {gallery.looked_at} looked at, {gallery.changed} got another answer"
     cards = "".join(map(_card, gallery.pictures))
     return f"<p class='wb-soft'>{about}.</p><div class='wb-gallery'>{cards}</div>"
@@ -69,7 +65,7 @@ def gallery_html(gallery: Gallery | None) -> str:
 
 def _card(picture: Picture) -> str:
     answers = [("original", picture.before), ("compressed", picture.after)]
-    lines = "".join(_answer(who, answer, picture.label) for who, answer in answers)
+    lines = "".join(_answer(who, answer) for who, answer in answers)
     name = escape(picture.name)
     changed = " wb-changed" if picture.changed else ""
     return (
@@ -79,11 +75,11 @@ def _card(picture: Picture) -> str:
     )
 
 
-def _answer(who: str, answer: Prediction | None, label: int) -> str:
+def _answer(who: str, answer: Prediction | None) -> str:
     if answer is None:  # its place: nothing is to move when the answer comes
         return f"<span title='{who}: not yet'><small class='wb-who'>{who}</small>&ndash;</span>"
-    right = answer.label == label
-    mark = "<i class='wb-yes' title='right'>✓</i>" if right else "<i class='wb-no' title='wrong'>✗</i>"
+    marks = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>"}
+    mark = "" if answer.right is None else marks[answer.right]
     name = escape(answer.name, quote=True)
     return (
         f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{mark}<em>{name}</em>"
@@ -137,9 +133,3 @@ def data_url(image: Image, side: int | None) -> str:
     small = side is None or max(picture.size) <= side
     picture.save(content, **({"format": "PNG"} if small else {"format": "JPEG", "quality": 85}))
     return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(content.getvalue()).decode()}"
-
-
-def _nothing(state: State) -> str:
-    if state.misfit:
-        return f"No images to show: {state.misfit}"
-    return "The images appear here once the network is open."

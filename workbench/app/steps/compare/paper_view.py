@@ -4,51 +4,44 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.state import State
-from workbench.app.steps.compare.paper import Paper
-from workbench.app.steps.plan.view import POLICIES
-from workbench.app.widgets.debounce import Later
+from workbench.app.debounce import Debounce
+from workbench.app.steps.compare.model import PaperModel
+from workbench.app.steps.plan.model import PlanModel
+from workbench.app.steps.plan.view import LAYER_CHOICES
+from workbench.app.widgets.job_row import JobRow
+from workbench.app.worker import JobKind, Worker
 from workbench.catalog.paper.published import SOURCE
 from workbench.inspect.layerwise import layerwise
 
 
-def paper_panel(state: State, paper: Paper | None = None) -> w.Widget:
-    """Choice of layers and a button above the table."""
-    model = paper or Paper(state)
-    layers = w.Dropdown(options=POLICIES, description="Compressed layers", layout={"width": "430px"})
+def view(paper: PaperModel, worker: Worker) -> w.Widget:
+    """Return a choice of layers and a button above the table."""
+    layers = w.Dropdown(options=LAYER_CHOICES, description="Compressed layers", layout={"width": "430px"})
     layers.style.description_width = "140px"
     linear = w.Checkbox(description="with fully connected layers", indent=False, layout={"width": "auto"})
     compute = w.Button(description="Compute the table", button_style="primary", layout={"width": "160px"})
-    bar = w.FloatProgress(min=0, max=1, layout={"width": "160px", "height": "14px", "align_self": "center"})
-    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop computing")
-    status, shown = w.HTML(), w.HTML()
+    shown = w.HTML()
 
     def fill(_: object = None) -> None:
-        shown.value = table_html(model)
+        shown.value = table_html(paper)
 
-    def busy(_: object = None) -> None:
-        running = model.job.running
-        bar.layout.visibility = cancel.layout.visibility = "visible" if running else "hidden"
+    def enable(_: object = None) -> None:
         for box in (layers, linear, compute):
-            box.disabled = running
-        error = f"<div class='wb-error' role='alert'>{escape(model.job.error)}</div>" if model.job.error else ""
-        status.value = error or f"<div class='wb-status' role='status'>{escape(model.job.note or model.note)}</div>"
+            box.disabled = worker.busy(JobKind.PAPER)
 
-    w.link((model, "layers"), (layers, "value"))
-    w.link((model, "fully_connected"), (linear, "value"))
-    compute.on_click(lambda _: model.compute())
-    cancel.on_click(lambda _: model.job.cancel())
-    model.observe(fill, ["table", "note"])
-    model.job.observe(busy, ["running", "note", "error"])
-    model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
+    w.link((paper, "layers"), (layers, "value"))
+    w.link((paper, "fully_connected"), (linear, "value"))
+    compute.on_click(lambda _: paper.compute())
+    paper.observe(fill, ["table", "note"])
+    worker.observe(enable, ["jobs"])
     fill()
-    busy()
+    enable()
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
-    return w.VBox([w.HBox([layers, linear, compute, bar, cancel], layout=row), status, shown])
+    return w.VBox([w.HBox([layers, linear, compute], layout=row), JobRow(worker, JobKind.PAPER), shown])
 
 
-def table_html(paper: Paper) -> str:
-    """The table with its published half marked, or what it will show."""
+def table_html(paper: PaperModel) -> str:
+    """Return the table with its published half marked, or what it will show."""
     if paper.table is None:
         return (
             "<p class='wb-soft'>The paper's four networks: weights and MACs computed here from their definitions, "
@@ -62,14 +55,14 @@ def table_html(paper: Paper) -> str:
     )
 
 
-def layerwise_panel(state: State) -> w.Widget:
-    """Weights and MACs of each factor of each layer, following the plan."""
+def layerwise_view(plan: PlanModel) -> w.Widget:
+    """Return weights and MACs of each factor of each layer, following the plan."""
     shown = w.HTML()
 
     def fill() -> None:
-        html = layerwise(state.plan)._repr_html_() if state.plan is not None else ""
+        html = layerwise(plan.plan)._repr_html_() if plan.plan is not None else ""
         shown.value = f"<div class='wb-scroll'>{html}</div>" if html else "<p class='wb-soft'>No network is open.</p>"
 
-    state.observe(Later(fill), ["plan"])  # a large table, mostly hidden behind another tab
+    plan.observe(Debounce(fill), ["plan"])  # a large table, mostly hidden behind another tab
     fill()
     return shown

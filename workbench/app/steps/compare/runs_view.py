@@ -1,4 +1,4 @@
-"""Every run that is kept, of this session and earlier ones: go on with one, download all, sweep over budgets."""
+"""Runs of this and earlier sessions: continue one, download all, sweep over budgets."""
 
 from base64 import b64encode
 from html import escape
@@ -6,13 +6,14 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.history import results_of
-from workbench.app.state import State
-from workbench.app.steps.recover.model import Training
+from workbench.app.steps.compare.model import CompareModel
+from workbench.app.steps.plan.model import PlanModel
+from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.numbers import WholeBox
-from workbench.app.widgets.progress import progress_bar
-from workbench.network.data import Accuracy
+from workbench.app.worker import JobKind, Worker
+from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
 
@@ -26,64 +27,66 @@ COLUMNS = [
     {"key": "weights", "title": "fewer weights", "kind": "number"},
     *({"key": stage, "title": stage, "kind": "score", "hint": HINT} for stage in STAGES),
 ]
-AFTER = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
+RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 
 
-def runs_panel(state: State) -> w.Widget:
-    """The table of runs, and what can be done with the picked one."""
+def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+    """Return the table of runs, and what can be done with the picked one."""
     table = LayerTable(label="Runs", columns=COLUMNS)
     resume = w.Button(description="Go on with this run", tooltip="Make it the compressed network again, from the store")
-    forget = w.Button(description="Delete", layout={"width": "auto", "min_width": "148px"})
-    asked = 0  # the run of which the button has asked whether it is really to go
+    delete = w.Button(description="Delete", layout={"width": "auto", "min_width": "148px"})
+    asked = 0  # the run that the button has asked about
     csv, note = w.HTML(), w.HTML()
 
     def picked() -> int:
         return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
     def fill(_: object = None) -> None:
-        table.rows = [row(run) for run in reversed(state.runs)]
+        table.rows = [row(run) for run in reversed(compare.stored)]
         if table.selected not in {line["name"] for line in table.rows}:
             table.selected = ""
-        csv.value = csv_link(state.runs)
+        csv.value = csv_link(compare.stored)
         none = "Every compression becomes a row here, and is still there after reopening."
-        words = "Pick a row to go on with that run, or to delete it." if state.runs else none
-        problem = f"<div class='wb-error' role='alert'>{escape(state.unkept)}</div>" if state.unkept else ""
+        words = "Pick a row to go on with that run, or to delete it." if compare.stored else none
+        text = compare.problem or recover.store_problem
+        problem = f"<div class='wb-error' role='alert'>{escape(text)}</div>" if text else ""
         note.value = f"<div class='wb-soft'>{words}</div>{problem}"
 
     def ask(number: int = 0) -> None:
         nonlocal asked
         asked = number
-        forget.description = f"Really delete run {number}?" if number else "Delete"
-        forget.button_style = "danger" if number else ""
-        forget.tooltip = "It cannot be had again" if number else "Take the picked run out of the store, for good"
+        delete.description = f"Really delete run {number}?" if number else "Delete"
+        delete.button_style = "danger" if number else ""
+        delete.tooltip = "It cannot be restored" if number else "Take the picked run out of the store, for good"
 
-    def delete(_: object) -> None:
+    def press(_: object) -> None:
         number = picked()
-        if not number or asked == number:  # without one it is said that one is to be picked
+        if number and asked == number:
             ask()
-            state.forget(number)
+            recover.delete(number)
         else:
             ask(number)
 
-    def busy(_: object = None) -> None:
-        resume.disabled = forget.disabled = not picked() or state.job.running
-        ask()  # whoever does something else does not want it
+    def enable(_: object = None) -> None:
+        resume.disabled = delete.disabled = not picked() or recover.busy
+        ask()
 
-    resume.on_click(lambda _: state.resume(picked()))
-    forget.on_click(delete)
-    state.observe(fill, ["runs", "unkept"])
-    state.job.observe(busy, ["running"])
-    table.observe(busy, ["selected"])
+    resume.on_click(lambda _: recover.resume(picked()))
+    delete.on_click(press)
+    compare.observe(fill, ["stored", "problem"])
+    recover.observe(fill, ["store_problem"])
+    worker.observe(enable, ["jobs"])
+    table.observe(enable, ["selected"])
     fill()
-    busy()
+    enable()
     row_layout = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
-    return w.VBox(
-        [sweep_box(state), table, note, w.HBox([resume, forget, csv], layout=row_layout)], layout={"grid_gap": "6px"}
-    )
+    buttons = w.HBox([resume, delete, csv], layout=row_layout)
+    progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
+    return w.VBox([sweep_box(recover, plan, worker), progress, table, note, buttons], layout={"grid_gap": "6px"})
 
 
-def sweep_box(state: State) -> w.Widget:
-    """Several budgets at once."""
+def sweep_box(recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+    """Return the controls of a sweep over several budgets."""
     span = w.FloatRangeSlider(
         value=(1.5, 6.0),
         min=1.1,
@@ -95,40 +98,34 @@ def sweep_box(state: State) -> w.Widget:
         layout={"width": "430px"},
     )
     number = WholeBox("budgets", 4, 2, 12, width=122, label=62)
-    after = w.Dropdown(
-        options=AFTER, description="then", style={"description_width": "32px"}, layout={"width": "256px"}
+    recovery = w.Dropdown(
+        options=RECOVERIES, description="then", style={"description_width": "32px"}, layout={"width": "256px"}
     )
     start = w.Button(description="Sweep", button_style="primary", layout={"width": "100px"})
     start.tooltip = "Compress to every budget and recover each; the points come as they are ready"
 
-    def busy(_: object = None) -> None:
-        start.disabled = state.job.running or state.plan is None or bool(state.misfit) or not state.results
-        for box in (span, number, after):
-            box.disabled = state.job.running
+    def enable(_: object = None) -> None:
+        start.disabled = recover.busy or plan.plan is None
+        for box in (span, number, recovery):
+            box.disabled = recover.busy
 
-    def sweep(_: object) -> None:
-        epochs = Training(epochs=5, schedule="cosine", learn_from="both")
-        least, most = span.value
-        state.sweep(budgets(least, most, number.value), after.value, epochs)
-
-    start.on_click(sweep)
-    state.job.observe(busy, ["running"])
-    state.observe(busy, ["plan", "misfit", "results"])
-    busy()
+    start.on_click(lambda _: recover.sweep(budgets(*span.value, number.value), recovery.value))
+    worker.observe(enable, ["jobs"])
+    plan.observe(enable, ["plan"])
+    enable()
     row_layout = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
-    progress = progress_bar(state, "Sweeping", "Opening run", idle="")
-    return w.VBox([w.HBox([span, number, after, start, number.words], layout=row_layout), progress])
+    return w.HBox([span, number, recovery, start, number.words], layout=row_layout)
 
 
 def budgets(least: float, most: float, number: int) -> list[float]:
-    """So many ratios between two, each the same factor above the one before, to two digits behind the point."""
+    """Return a geometric series of ratios from `least` to `most`, to two digits."""
     step = (most / least) ** (1 / (number - 1)) if number > 1 else 1.0
     return [round(least * step**i, 2) for i in range(number)]
 
 
 def row(run: Run) -> dict[str, Any]:
-    """What the table shows of a run."""
-    scores = {r.stage: _score(r.score) for r in results_of(run) if r.score}
+    """Return what the table shows of a run."""
+    scores = {str(s.name): _score(s.score) for s in run.stages if s.score}
     return {
         "name": str(run.number),
         "number": run.number,
@@ -140,14 +137,14 @@ def row(run: Run) -> dict[str, Any]:
     }
 
 
-def _score(score: Accuracy) -> str:
+def _score(score: Score) -> str:
     """Two lines, the second is shown small."""
     low, high = score.interval
-    return f"{score.top1:.1f} %\n{low:.1f} to {high:.1f} % ({score.n})"
+    return f"{100 * score.top1:.1f} %\n{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:
-    """A link that downloads the runs; it holds them, so that no server is asked."""
+    """Return a link that holds the runs as CSV."""
     if not runs:
         return ""
     content = b64encode(Runs(runs).to_csv().encode()).decode()

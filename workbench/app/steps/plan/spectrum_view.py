@@ -1,30 +1,31 @@
-"""The picked layer: its singular values, EVBMF's threshold, and the ranks under one's hand."""
+"""The picked layer: its singular values, EVBMF's threshold, and sliders for its ranks."""
 
 from html import escape
 
 import ipywidgets as w
 
-from workbench.app.state import State
+from workbench.app.steps.look.model import LookModel
+from workbench.app.steps.plan.model import PlanModel
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.plan.plan import DECISIONS, LayerPlan
 from workbench.plan.spectrum import Spectrum
-from workbench.plot.interactive.base import fill_spectrum, spectrum_figure
+from workbench.plot.interactive.spectrum import spectrum as spectrum_figure
 from workbench.tables import count, times
 
-MOST = 2**20
-"""What rank sliders begin with: their End key leads to the least of that and of the maximum that they have by then."""
+MAX_SLIDER = 2**20
+"""First maximum of the rank sliders: their End key leads to the smaller of it and the present maximum."""
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
-def spectrum_panel(state: State) -> w.Widget:
-    """Figure on the left, ranks and their predicted cost and error on the right."""
-    figure = FigureView(spectrum_figure(), "Singular values")
+def view(plan: PlanModel, look: LookModel) -> w.Widget:
+    """Return the figure, and beside it the ranks with their predicted cost and error."""
+    figure = FigureView("Singular values")
     heading = w.HTML()
     readout = w.HTML()
     sliders = {
         which: w.IntSlider(
-            min=1, max=MOST, description=label, continuous_update=True, style={"description_width": "92px"}
+            min=1, max=MAX_SLIDER, description=label, continuous_update=True, style={"description_width": "92px"}
         )
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
     }
@@ -36,11 +37,11 @@ def spectrum_panel(state: State) -> w.Widget:
 
     def fill(_: object = None) -> None:
         nonlocal filling
-        part = current(state)
-        spectrum = state.spectra[part.name] if part and state.spectra and part.name in state.spectra else None
-        figure.show(fill_spectrum, spectrum, part)
+        part = current(plan, look)
+        spectrum = plan.spectra[part.name] if part and plan.spectra and part.name in plan.spectra else None
+        figure.show(spectrum_figure(spectrum, part))
         heading.value = heading_text(part)
-        readout.value = readout_text(part, state.notice)
+        readout.value = readout_text(part, plan.notice)
         filling = True
         try:
             for which, slider in sliders.items():
@@ -55,21 +56,22 @@ def spectrum_panel(state: State) -> w.Widget:
     def moved(which: str) -> None:
         if filling:
             return
-        part = current(state)
-        if part is None or state.spectra is None or part.name not in state.spectra:
+        part = current(plan, look)
+        if part is None or plan.spectra is None or part.name not in plan.spectra:
             return
         ranks = {which: sliders[which].value}
-        in_ = state.spectra[part.name].in_
+        in_ = plan.spectra[part.name].in_
         if part.decision == "keep" and in_ is not None:  # both are needed to begin with: EVBMF gives the other
-            found = {"rank_in": in_.rank, "rank_out": state.spectra[part.name].out.rank}
+            found = {"rank_in": in_.rank, "rank_out": plan.spectra[part.name].out.rank}
             ranks = {name: max(1, rank) for name, rank in found.items()} | ranks
-        state.choose_ranks(**ranks)
+        plan.choose_ranks(part.name, **ranks)
 
     for which, slider in sliders.items():
         slider.observe(lambda _, which=which: moved(which), "value")
-    evbmf.on_click(lambda _: state.reset_layer())
-    keep.on_click(lambda _: state.keep_layer())
-    state.observe(fill, ["plan", "selected", "notice"])
+    evbmf.on_click(lambda _: plan.reset_layer(look.selected))
+    keep.on_click(lambda _: plan.keep_layer(look.selected))
+    plan.observe(fill, ["plan", "notice"])
+    look.observe(fill, ["selected"])
 
     buttons = w.HBox([evbmf, keep], layout={"grid_gap": "6px", "flex_flow": "row wrap"})
     right = w.VBox([heading, *sliders.values(), buttons, readout], layout={"flex": "0 0 372px", "grid_gap": "4px"})
@@ -88,15 +90,13 @@ def _range(which: str, part: LayerPlan) -> tuple[int, int]:
     return max(2, channels), getattr(part, which) or channels
 
 
-def current(state: State) -> LayerPlan | None:
-    """The selected layer's part of the plan."""
-    if state.plan is None or not state.selected:
-        return None
-    return next((part for part in state.plan if part.name == state.selected), None)
+def current(plan: PlanModel, look: LookModel) -> LayerPlan | None:
+    """Return the picked layer's part of the plan."""
+    return next((part for part in plan.plan or () if part.name == look.selected), None)
 
 
 def heading_text(part: LayerPlan | None) -> str:
-    """Name and shape of the layer."""
+    """Return name and shape of the layer."""
     if part is None:
         return "<h2>Pick a layer in the table</h2>"
     kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
@@ -105,7 +105,7 @@ def heading_text(part: LayerPlan | None) -> str:
 
 
 def readout_text(part: LayerPlan | None, notice: str) -> str:
-    """Predicted cost and error of the layer, and why it is decided as it is."""
+    """Return predicted cost and error of the layer, and the reason of its decision."""
     if part is None:
         return ""
     old, new = part.layer.cost, part.cost

@@ -1,7 +1,7 @@
 """The step *Compress and recover*: the compressed network that is worked on, and the runs of the session."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,12 @@ from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.choose.opening import Opened
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.steps.recover.snapshot import Snapshot, fit, without_images, worked_on
 from workbench.app.steps.recover.training import TrainingSettings
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
-from workbench.network.data import Data
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan, PlanError
 from workbench.progress import Cancelled, part
@@ -26,37 +25,8 @@ from workbench.recover.distill import distill
 from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
 from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
-from workbench.runs.run import Run, Stage, StageName, source_of
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import Run, StageName, source_of
 from workbench.runs.sweep import sweep
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a verb works with, as it was when the user pressed."""
-
-    opened: Opened
-    store: StoredRuns
-    plan: Plan
-    settings: Mapping[str, Any]
-    run: Run | None
-    checkpoint: Path | None
-
-    @property
-    def data(self) -> Data | None:
-        """The data, unless the network cannot be scored on them."""
-        return None if self.opened.misfit else self.opened.data
-
-    def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
-        """Score a network."""
-        return scored_stage(network, self.data, name, note=note)
-
-    def new_run(self, network: CompressedNetwork, note: str) -> Run:
-        """Return a run of a network that was just decomposed, which is in the store."""
-        stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
-        settings = {**self.settings, "source": source_of(self.opened.network)}
-        run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
-        return self.store.keep(run)
 
 
 class RecoverModel(HasTraits):
@@ -128,7 +98,7 @@ class RecoverModel(HasTraits):
         """Fit the layers of the compressed network to the original's outputs on images without labels."""
 
         def work(job: Job, now: Snapshot) -> None:
-            run, network = _worked_on(now, "calibrate")
+            run, network = worked_on(now, "calibrate")
             images = now.opened.data.unlabelled.sample(CALIBRATION_IMAGES)
             made = calibrate(network, images, progress=part(job.report, 0.0, 0.9, "fitting"))
             note = f"{run.note}; calibrated on {len(images)} {images.name} images without labels"
@@ -141,7 +111,7 @@ class RecoverModel(HasTraits):
         training = replace(settings or TrainingSettings(), **changes)
 
         def work(job: Job, now: Snapshot) -> None:
-            run, network = _worked_on(now, "fine-tune")
+            run, network = worked_on(now, "fine-tune")
             if training.learn_from == "original":
                 made = distill(
                     network,
@@ -163,7 +133,7 @@ class RecoverModel(HasTraits):
         training = replace(settings or TrainingSettings(), **changes)
 
         def work(job: Job, now: Snapshot) -> None:
-            run, network = _worked_on(now, "train from scratch")
+            run, network = worked_on(now, "train from scratch")
             made = self._finetuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
             new = run.with_stage(replace(now.stage(made, StageName.FROM_SCRATCH, ""), note=""))
@@ -176,7 +146,7 @@ class RecoverModel(HasTraits):
         """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
 
         def work(job: Job, now: Snapshot) -> None:
-            data = now.opened.data if now.data is not None else _without_images(now.opened.data)
+            data = now.opened.data if now.data is not None else without_images(now.opened.data)
             shown = [now.plan]
 
             def reached(run: Run) -> None:
@@ -233,7 +203,7 @@ class RecoverModel(HasTraits):
                 teacher = now.opened.network if training.learn_from != "labels" else None
                 tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
                 tuned["schedule"] = training.schedule
-            steps = {} if recovery == "none" else {StageName.CALIBRATED: _fit}
+            steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
             split = "validation" if len(data.validation) else "test"
             for run in sweep(now.opened.network, made, data, steps=steps, split=split, progress=job.report, **tuned):
                 if run.error:
@@ -402,19 +372,3 @@ class RecoverModel(HasTraits):
             if not keep or same:
                 self.run = run
         self.store_problem = run.error or (self.store.problem if self.store else "")
-
-
-def _worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
-    if now.run is None or now.run.network is None:
-        raise ValueError(f"compress the network first: there is nothing to {verb} yet")
-    return now.run, now.run.network
-
-
-def _fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
-    return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
-
-
-def _without_images(data: Data) -> Data:
-    """The data without their images, for a network that cannot be scored on them."""
-    splits = (data.train, data.validation, data.test)
-    return Data(*(replace(s, images=s.images[:0], labels=s.labels[:0]) for s in splits), name=data.name)

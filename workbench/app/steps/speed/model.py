@@ -43,7 +43,7 @@ class Findings:
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements as JSON values, as the store and the report have them."""
         return {
-            "latency": self.speed.records(),
+            "latency": self.speed.records,
             "best_realised": self.speed.best_realised,
             "machine": self.roofline.machine,
             "energy": self.energy.to_dict(),

@@ -1,109 +1,98 @@
-"""Speed and energy: what was counted beside what was measured, and why they differ."""
+"""The step *Speed and energy*: what was counted beside what was measured, and why they differ."""
 
 from html import escape
 from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.state import State
-from workbench.app.steps.speed.model import Findings, Speeds
+from workbench.app.steps.look.model import LookModel
+from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.steps.speed.model import Findings, SpeedModel
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
+from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import WholeBox
 from workbench.app.widgets.picking import pick_layers
-from workbench.measure.energy import sources
+from workbench.app.worker import JobKind, Worker
 from workbench.measure.runtimes import RUNTIMES
-from workbench.plot.interactive.energy import energy_figure, fill_energy, fill_power, power_figure
-from workbench.plot.interactive.roofline import fill_roofline, fill_times, roofline_figure, times_figure
+from workbench.plot.interactive.energy import energy, power
+from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
 OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
+"""Runtimes in the order of the page."""
 
 
-def speed_panel(state: State, speeds: Speeds | None = None) -> w.Widget:
-    """Settings and a button above headline figures, a table, the roofline and the layers' times."""
-    model = speeds or Speeds(state)
+def view(speed: SpeedModel, recover: RecoverModel, look: LookModel, worker: Worker) -> w.Widget:
+    """Return settings and a button above headline figures, a table, the roofline and the layers' times."""
     runtimes = w.SelectMultiple(
         options=[(RUNTIMES[name], name) for name in OFFERED],
-        value=model.runtimes,
+        value=speed.runtimes,
         rows=len(OFFERED),
         description="runtimes",
         tooltip="The programs that run the network; Ctrl or Shift for several",
         layout={"width": "330px"},
         style={"description_width": "66px"},
     )
-    threads = WholeBox("threads", model.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
-    batch = WholeBox("images at once", model.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
+    threads = WholeBox("threads", speed.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
+    batch = WholeBox("images at once", speed.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
     last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     measure = w.Button(description="Measure", button_style="primary", layout={"width": "118px"})
     measure.tooltip = "Time both networks in turns, in every chosen runtime"
-    bar = w.FloatProgress(min=0, max=1, layout={"width": "200px", "height": "14px", "align_self": "center"})
-    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop measuring")
-    status, found = w.HTML(), w.HTML()
-    times = FigureView(times_figure(), "Time of each layer")
-    roof = FigureView(roofline_figure(), "Roofline of this machine")
-    joules, power = FigureView(energy_figure(), "Energy for one image"), FigureView(power_figure(), "Power over time")
+    note, found = w.HTML(), w.HTML()
+    bars, roof = FigureView("Time of each layer"), FigureView("Roofline of this machine")
+    joules, watts = FigureView("Energy for one image"), FigureView("Power over time")
 
-    def busy(_: object = None) -> None:
-        job = model.job
-        bar.layout.visibility = cancel.layout.visibility = "visible" if job.running else "hidden"
-        measure.disabled = job.running or state.smaller is None or state.job.running
+    def enable(_: object = None) -> None:
+        measuring = worker.busy(JobKind.SPEED)
+        measure.disabled = measuring or recover.run is None
         for box in (runtimes, threads, batch, last):
-            box.disabled = job.running
-        if job.error:
-            status.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>"
-        else:
-            note = job.note if job.running or not model.note else model.note
-            status.value = f"<div class='wb-status' role='status'>{escape(note)}</div>"
+            box.disabled = measuring
+        note.value = f"<div class='wb-status'>{escape(speed.note)}</div>"
 
     def mark(_: object = None) -> None:
-        findings = model.findings
-        before, after = findings.profiles if findings else (None, None)
-        times.show(fill_times, before, after, state.selected)
-        roof.show(fill_roofline, before, after, findings.roofline if findings else None, state.selected)
+        findings = speed.findings
+        profile, machine = (findings.profile, findings.roofline) if findings else (None, None)
+        bars.show(layer_times(profile, look.selected))
+        roof.show(roofline(profile, machine, look.selected))
 
     def draw(_: object = None) -> None:
-        findings = model.findings
-        found.value = findings_html(findings)
+        found.value = findings_html(speed.findings)
         mark()
-        spent = dict(zip(("original", "compressed"), findings.energies, strict=True)) if findings else {}
-        joules.show(fill_energy, spent)
-        power.show(fill_power, {name: one.trace for name, one in spent.items() if one.trace is not None})
+        spent = speed.findings.energy if speed.findings else None
+        joules.show(energy(spent))
+        watts.show(power(spent))
 
-    w.link((model, "runtimes"), (runtimes, "value"))
+    w.link((speed, "runtimes"), (runtimes, "value"))
     for name, box in (("threads", threads), ("batch", batch), ("channels_last", last)):
-        w.link((model, name), (box, "value"))
-    measure.on_click(lambda _: model.measure())
-    cancel.on_click(lambda _: model.job.cancel())
-    model.observe(draw, ["findings"])
-    model.observe(busy, ["note"])
-    model.job.observe(busy, ["running", "note", "error"])
-    model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
-    state.job.observe(busy, ["running"])
-    state.observe(lambda _: mark() if model.findings else None, ["selected"])
-    pick_layers(state, times, roof)
+        w.link((speed, name), (box, "value"))
+    measure.on_click(lambda _: speed.measure())
+    speed.observe(draw, ["findings"])
+    speed.observe(enable, ["note"])
+    worker.observe(enable, ["jobs"])
+    look.observe(lambda _: mark() if speed.findings else None, ["selected"])
+    pick_layers(look, bars, roof)
     draw()
-    busy()
+    enable()
     row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
     settings = w.VBox([threads, threads.words, batch, batch.words, last], layout={"grid_gap": "2px"})
-    side = w.VBox([w.HBox([measure, cancel, bar], layout=row), status], layout={"flex": "1 1 300px"})
-    figures = [
-        w.HBox([_half(one) for one in pair], layout={"flex_flow": "row wrap"})
-        for pair in ((times, roof), (joules, power))
-    ]
-    for pair in figures:
-        pair.layout.flex_flow, pair.layout.grid_gap = "row wrap", "12px"
+    side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
+    figures = []
+    for pair in ((bars, roof), (joules, watts)):
+        for figure in pair:
+            figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
+        figures.append(w.HBox(list(pair), layout={"flex_flow": "row wrap", "grid_gap": "12px"}))
     return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, *figures], layout={"grid_gap": "8px"})
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Of a runtime, as the table says it, as short as it can be."""
+    """Return the short name of a runtime."""
     return escape(str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK"))
 
 
 def findings_html(findings: Findings | None) -> str:
-    """Headline figures, the sentences and the table of runtimes."""
+    """Return headline figures, the sentences and the table of runtimes as HTML."""
     if findings is None:
         return (
             f"<p class='wb-soft'>Fewer {term('MACs')} are not as much less time: small 1x1 factors load many numbers "
@@ -112,7 +101,7 @@ def findings_html(findings: Findings | None) -> str:
         )
     speed = findings.speed
     best = speed.best_realised
-    dense, small = (min(speed.rows(), key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
+    dense, small = (min(speed.records, key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
     gain = best * speed.macs_ratio
     cards = (
         ("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
@@ -128,16 +117,12 @@ def findings_html(findings: Findings | None) -> str:
         f"<div><small>{name}</small><b>{value}</b><span{loss if value.endswith('slower') else ''}>{note}</span></div>"
         for name, value, note in cards
     )
-    energy = escape(findings.saved_energy)
+    energy = escape(findings.energy.saving)
     rows = speed._repr_html_()
+    disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (
-        f"<div class='wb-figures wb-wraps'>{figures}</div>"
+        f"{disturbed}<div class='wb-figures wb-wraps'>{figures}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
         f"<div class='wb-scroll'>{rows}</div>"
-        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(sources(*findings.energies))}</p>"
+        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energy.source)}</p>"
     )
-
-
-def _half(figure: FigureView) -> FigureView:
-    figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-    return figure

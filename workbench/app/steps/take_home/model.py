@@ -114,7 +114,7 @@ class TakeHomeModel(HasTraits):
                 self._report(job, run, path, images, data.classes, [m.exported for m in made if m.exported])
                 return MadeFile(kind, path, size(path.stat().st_size))
             found = export(run.network, path, images, progress=job.report)
-            return MadeFile(kind, path, f"{size(found.bytes)}; {found.check}", found)
+            return MadeFile(kind, path, f"{size(found.bytes)}; {found.verification}", found)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
@@ -127,7 +127,7 @@ class TakeHomeModel(HasTraits):
     def _report(
         job: Job, run: Run, path: Path, images: Split | None, classes: tuple[str, ...], exports: list[Exported]
     ) -> None:
-        from workbench.exporters.report import report  # matplotlib takes a while to import, and the page would wait
+        from workbench.exporters.report import report
 
         pictures = None
         if images is not None and run.network is not None:

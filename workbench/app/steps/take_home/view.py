@@ -1,63 +1,54 @@
-"""Take it home: files of the compressed network, each checked against it before it is offered."""
+"""The step *Take it home*: files of the compressed network, each checked before it is offered."""
 
 from html import escape
 
 import ipywidgets as w
 
-from workbench.app.state import State
-from workbench.app.steps.take_home.model import KINDS, Exports
+from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.steps.take_home.model import FILE_KINDS, TakeHomeModel
 from workbench.app.widgets.download import Download
+from workbench.app.widgets.job_row import JobRow
+from workbench.app.worker import JobKind, Worker
 
 
-def export_panel(state: State, exports: Exports | None = None) -> w.Widget:
-    """A row for each kind of file: what it is, a button that makes it, one that saves it."""
-    model = exports or Exports(state)
-    status = w.HTML()
-    bar = w.FloatProgress(min=0, max=1, layout={"width": "200px", "height": "14px", "align_self": "center"})
-    cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop making the file")
-    rows, makers = [], {}
-    savers = {kind: Download() for kind in KINDS}
-    results = {kind: w.HTML(layout={"flex": "1 1 240px"}) for kind in KINDS}
-    for kind, about in KINDS.items():
+def view(take_home: TakeHomeModel, recover: RecoverModel, worker: Worker) -> w.Widget:
+    """Return a row for each kind of file: what it is, a button that makes it, one that saves it."""
+    width = {"width": "130px"}
+    makers = {kind: w.Button(description=f"Make {f.suffix}", layout=width) for kind, f in FILE_KINDS.items()}
+    savers = {kind: Download() for kind in FILE_KINDS}
+    results = {kind: w.HTML(layout={"flex": "1 1 240px"}) for kind in FILE_KINDS}
+    note = w.HTML()
+    rows = []
+    for kind, about in FILE_KINDS.items():
         text = w.HTML(
             f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>",
             layout={"width": "330px", "flex": "0 0 auto"},
         )
-        make = w.Button(description=f"Make {about.suffix}", layout={"width": "130px"})
-        make.on_click(lambda _, kind=kind: model.make(kind))
-        makers[kind] = make
-        line = w.HBox([text, make, savers[kind], results[kind]])
+        makers[kind].on_click(lambda _, kind=kind: take_home.make(kind))
+        line = w.HBox([text, makers[kind], savers[kind], results[kind]])
         line.layout.align_items, line.layout.flex_flow, line.layout.grid_gap = "center", "row wrap", "10px"
         line.add_class("wb-line")
         rows.append(line)
 
     def fill(_: object = None) -> None:
-        for kind in KINDS:
-            made, why = model.of(kind), model.missing(kind)
+        for kind in FILE_KINDS:
+            made = take_home.file(kind)
             savers[kind].offer(made.path if made else None)
-            words = made.words if made else why
+            words = made.words if made else take_home.missing(kind)
             results[kind].value = f"<div class='wb-soft'>{escape(words)}</div>"
-        busy()
+        note.value = f"<div class='wb-status'>{escape(take_home.note)}</div>"
 
-    def busy(_: object = None) -> None:
-        job = model.job
-        bar.layout.visibility = cancel.layout.visibility = "visible" if job.running else "hidden"
+    def enable(_: object = None) -> None:
         for kind, make in makers.items():
-            why = model.missing(kind)
-            make.disabled = job.running or state.job.running or state.smaller is None or bool(why)
-            wait = "The network is still being worked on: wait until that has ended" if state.job.running else ""
+            missing = take_home.missing(kind)
+            make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
+            wait = "The network is still being worked on: wait until that has ended" if recover.busy else ""
             what = "Write the page" if kind == "report" else "Write the file, run it and compare it"
-            make.tooltip = why or wait or f"{what}: {KINDS[kind].about}"
-        note = f"{job.title}: {job.note}" if job.running and job.note else job.note if job.title else ""
-        error = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
-        status.value = error or f"<div class='wb-status' role='status'>{escape(model.note or note)}</div>"
+            make.tooltip = missing or wait or f"{what}: {FILE_KINDS[kind].about}"
 
-    cancel.on_click(lambda _: model.job.cancel())
-    model.observe(fill, ["made", "note"])
-    model.job.observe(busy, ["running", "note", "error"])
-    model.job.observe(lambda change: setattr(bar, "value", change["new"]), ["progress"])
-    state.observe(busy, ["smaller"])
-    state.job.observe(busy, ["running"])
+    take_home.observe(fill, ["made", "note"])
+    recover.observe(enable, ["run"])
+    worker.observe(enable, ["jobs"])
     fill()
-    foot = w.HBox([status, bar, cancel], layout={"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"})
-    return w.VBox([*rows, foot], layout={"grid_gap": "6px"})
+    enable()
+    return w.VBox([*rows, note, JobRow(worker, JobKind.EXPORT)], layout={"grid_gap": "6px"})

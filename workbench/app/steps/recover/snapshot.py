@@ -1,0 +1,60 @@
+"""What a verb works with, as it was when the user pressed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.app.steps.choose.opening import Opened
+from workbench.app.stored_runs import StoredRuns
+from workbench.network.data import Data
+from workbench.plan.compressed import CompressedNetwork
+from workbench.plan.plan import Plan
+from workbench.recover.calibrate import calibrate
+from workbench.runs.compress import CALIBRATION_IMAGES
+from workbench.runs.run import Run, Stage, StageName, source_of
+from workbench.runs.stages import scored_stage
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a verb works with, as it was when the user pressed."""
+
+    opened: Opened
+    store: StoredRuns
+    plan: Plan
+    settings: Mapping[str, Any]
+    run: Run | None
+    checkpoint: Path | None
+
+    @property
+    def data(self) -> Data | None:
+        """The data, unless the network cannot be scored on them."""
+        return None if self.opened.misfit else self.opened.data
+
+    def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
+        """Score a network."""
+        return scored_stage(network, self.data, name, note=note)
+
+    def new_run(self, network: CompressedNetwork, note: str) -> Run:
+        """Return a run of a network that was just decomposed, which is in the store."""
+        stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
+        settings = {**self.settings, "source": source_of(self.opened.network)}
+        run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
+        return self.store.keep(run)
+
+
+def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
+    if now.run is None or now.run.network is None:
+        raise ValueError(f"compress the network first: there is nothing to {verb} yet")
+    return now.run, now.run.network
+
+
+def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+    return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
+
+
+def without_images(data: Data) -> Data:
+    """The data without their images, for a network that cannot be scored on them."""
+    splits = (data.train, data.validation, data.test)
+    return Data(*(replace(s, images=s.images[:0], labels=s.labels[:0]) for s in splits), name=data.name)
