@@ -162,11 +162,12 @@ class PlanModel(HasTraits):
         if self.spectra is None:
             return
         try:
-            plan, notice = self.settings.plan(self.spectra, self.importance, edited, self.times), ""
+            plan = self.settings.plan(self.spectra, self.importance, edited, self.times)
         except PlanError as error:
-            plan, notice = self.plan, sentence(error)
-        with self.hold_trait_notifications():
-            self.plan, self.notice = plan, notice
+            self.notice = sentence(error)
+        else:
+            with self.hold_trait_notifications():
+                self.plan, self.notice = plan, ""
 
     def _edit(self, plan: Plan, words: str, key: str = "") -> None:
         self._record(words, key)
