@@ -1,16 +1,17 @@
 """The runs of the open network and data in the run store; a store that cannot be used is a sentence."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from workbench.app.errors import sentence
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.compressed import CompressedNetwork
-from workbench.runs.run import Run, source_of
+from workbench.runs.run import Run, Stage, source_of
 from workbench.runs.store import RunStore, StoreError
 
 T = TypeVar("T")
@@ -58,6 +59,14 @@ class StoredRuns:
         if run.number:
             return self._ask(lambda store: store.update(run, weights=weights)) or run
         return self._ask(lambda store: store.add(run, weights=weights)) or run
+
+    def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
+        """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
+        added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
+        if run.number:
+            self._ask(lambda store: store.update(added, weights=False))
+        run = run if stage is None else run.with_stage(replace(stage, note=""))
+        return replace(run, measured={**run.measured, **added.measured})
 
     def load(self, number: int) -> tuple[Run, CompressedNetwork]:
         """Return a run and its network.

@@ -1,7 +1,7 @@
 """Open a network and data by their names: load, analyse, score."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.app.errors import sentence
@@ -118,8 +118,3 @@ def _misfit(network: Network, data: Data) -> str:
     except (ValueError, RuntimeError) as error:
         return sentence(error)
     return ""
-
-
-def with_data_of(choice: Choice, other: Choice) -> Choice:
-    """The choice with the data of another one."""
-    return replace(choice, data=other.data)

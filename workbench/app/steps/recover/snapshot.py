@@ -45,16 +45,18 @@ class Snapshot:
 
 
 def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
+    """Return the run that is worked on and its network; ValueError if there is none."""
     if now.run is None or now.run.network is None:
         raise ValueError(f"compress the network first: there is nothing to {verb} yet")
     return now.run, now.run.network
 
 
 def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+    """Calibrate a network of a sweep."""
     return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
 
 
 def without_images(data: Data) -> Data:
-    """The data without their images, for a network that cannot be scored on them."""
+    """Return the data without their images, for a network that cannot be scored on them."""
     splits = (data.train, data.validation, data.test)
     return Data(*(replace(s, images=s.images[:0], labels=s.labels[:0]) for s in splits), name=data.name)
