@@ -1,4 +1,4 @@
-# The two commands: make dashboard, make test. All others are parts of them or for developers.
+# Three stamp files: what a user needs, what tests and linters need besides, what the documentation needs.
 PYTHON ?= python3
 PORT ?= 8866
 ADDRESS ?= 127.0.0.1
@@ -7,51 +7,66 @@ BROWSER ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 MARK :=# arguments for pytest, like MARK="-m 'not browser'"
 WORKERS ?= 2
+INSTALL := PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/venv.sh
 
-.PHONY: venv dashboard class lab test lint api notebooks bench clean
+.DEFAULT_GOAL := help
+.PHONY: help venv dev dashboard class lab test lint docs notebooks bench clean
 
-venv: $(STAMP)
+help: ## list the targets
+	@echo "make dashboard and make test are all that is needed; each installs what it lacks into $(VENV)."
+	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
 
 $(STAMP): pyproject.toml constraints.txt
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/venv.sh
+	@$(INSTALL) onnx,mobile
 	@touch $@
 
-dashboard: $(STAMP)
+$(DEV): pyproject.toml constraints.txt
+	@$(INSTALL) dev
+	@touch $(STAMP) $@
+
+$(DOCS): pyproject.toml constraints.txt
+	@$(INSTALL) onnx,mobile,docs
+	@touch $(STAMP) $@
+
+venv: $(STAMP) ## install what a user needs
+	@:
+
+dev: $(DEV) ## install the tools for tests and linting too
+	@:
+
+dashboard: $(STAMP) ## open the dashboard (PORT=9000, BROWSER=none)
 	@$(BIN)/python -m workbench.app.server.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
 
-# For many: docs/operators.md. SETTINGS is a folder with a voila.json, which goes over deploy/class/voila.json.
-class: $(STAMP)
+class: $(STAMP) ## serve the dashboard to many (ADDRESS=0.0.0.0, SETTINGS=folder with a voila.json)
 	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
 		--port "$(PORT)" --address "$(ADDRESS)"
 
-lab: $(STAMP)
+lab: $(STAMP) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(filter none,$(BROWSER)),--no-browser)
 
-test: lint
+test: lint ## lint, then run the tests (MARK="tests/kernels", WORKERS=0)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(MARK)
 
-lint: $(STAMP)
+lint: $(DEV) ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What the pages in docs take from the code.
-api: $(STAMP)
-	$(BIN)/python docs/api.py
+docs: $(DOCS) ## build the documentation site in build/site
+	$(BIN)/mkdocs build --strict
 
-# Every notebook, executed, as a page of HTML with its pictures that needs nothing else, in build/notebooks. The
-# dashboard is nothing without its kernel.
-notebooks: $(STAMP)
+notebooks: $(STAMP) ## execute the notebooks into offline HTML pages in build/notebooks
 	$(BIN)/jupyter nbconvert --to html --execute --template walkthrough --TemplateExporter.extra_template_basedirs=docs \
 		--output-dir build/notebooks $(filter-out notebooks/dashboard.ipynb,$(wildcard notebooks/*.ipynb))
 
-# Every benchmark; the results as JSON in build/benchmarks.
-bench: $(STAMP)
+bench: $(DEV) ## run every benchmark, for hours; results in build/benchmarks
 	@mkdir -p build/benchmarks
 	@for name in $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))); do \
 		$(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || exit 1; done
 
-clean:
+clean: ## remove .venv and build
 	rm -rf $(VENV) build

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Make or refresh the virtual environment. Each thing that can go wrong gets one sentence.
+# Make or refresh the virtual environment with the named extras: venv.sh onnx,mobile. Each failure is one sentence.
 set -u
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
+extras=$1
 log=${TMPDIR:-/tmp}/workbench-install.$$.log
 trap 'rm -f "$log"' EXIT
 
@@ -19,10 +20,10 @@ if ! [ -x "$venv/bin/python" ] && ! "$python" -m venv "$venv" >"$log" 2>&1; then
     echo "Python could not make $venv: $(tail -n 1 "$log") (on Debian and Ubuntu: apt install python3-venv)." >&2
     exit 1
 fi
-echo "Installing the packages into $venv (about 2.4 GB, one to five minutes the first time, without a word until it is done) ..."
+echo "Installing the packages into $venv: about 2.4 GB, one to five minutes the first time, no output until the end ..."
 # compat: the folder goes on the path, so that a folder called like the package beside a user's script does not hide it.
 if ! "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check \
-    --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]' >"$log" 2>&1; then
+    --constraint constraints.txt --config-settings editable_mode=compat --editable ".[$extras]" >"$log" 2>&1; then
     cp "$log" "$venv/install.log"
     if grep -qE 'from versions: none|NewConnectionError|NameResolutionError|Temporary failure|ProxyError|Connection refused|ConnectTimeout|Network is unreachable|ReadTimeout' "$log"; then
         echo "The package index cannot be reached: check the network or the proxy, then run the command again (details: $venv/install.log)." >&2

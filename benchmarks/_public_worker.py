@@ -1,4 +1,4 @@
-"""Runs in the environment of public code: EVBMF of musco-pytorch, Tucker of tensorly. No import of ours.
+"""Run EVBMF of musco-pytorch and Tucker of tensorly in an environment of their own, without imports of ours.
 
 Reads one JSON line a job, ``{"kernel": path of an .npy file, "ranks": [out, in]}``, and answers with one:
 ``{"seconds", "ranks", "core", "factors"}``, the arrays as paths beside the kernel.
@@ -18,8 +18,8 @@ VBMF = Path(sysconfig.get_paths()["purelib"]) / "musco/pytorch/compressor/rank_s
 
 
 def main() -> None:
-    """Answer until the input ends."""
-    # By its path: the package's own __init__ wants a compressor of old versions that ranks do not need.
+    """Answer each line of the input."""
+    # By its path: the package's __init__ imports old packages that EVBMF does not need.
     spec = importlib.util.spec_from_file_location("vbmf", VBMF)
     vbmf = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(vbmf)
@@ -32,7 +32,7 @@ def main() -> None:
         ranks = []
         for mode in (0, 1):
             matrix = np.moveaxis(kernel, mode, 0).reshape(kernel.shape[mode], -1)
-            # It wants rows <= columns and does not see to it.
+            # It requires rows <= columns.
             matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
             _, diagonal, _, _ = vbmf.EVBMF(matrix)
             ranks.append(int(diagonal.shape[0]))

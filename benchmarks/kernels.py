@@ -1,12 +1,12 @@
-"""EVBMF ranks and Tucker-2 of VGG-16's thirteen convolutions, three ways, interleaved layer by layer in one run.
+"""Time EVBMF ranks and Tucker-2 of VGG-16's thirteen convolutions, by public code and by ours, in turns.
 
-(a) public code that a user would pick: musco-pytorch's EVBMF and ``tensorly.decomposition.partial_tucker``, in an
-environment of their own; (b) ours: ``analyze_mode``, ``evbmf``, ``tucker2``; (c) the floor: the Gram products and the
-symmetric eigenvalue problems (with vectors, which Tucker needs) of both unfoldings, and nothing else. The weights are
-low-rank plus noise, float32, from a seed. Both decompositions are at our ranks, so that their errors compare.
+(a) public code: musco-pytorch's EVBMF and ``tensorly.decomposition.partial_tucker``, in an environment of their own;
+(b) ours: ``analyze_mode``, ``evbmf``, ``tucker2``; (c) the floor: the Gram products and symmetric eigenvalue problems
+of both unfoldings alone. The weights are low-rank plus noise, float32, from a seed. Both decompositions are at our
+ranks, so that their errors compare.
 
-Then the whole of VGG-16, fully connected layers included, analysed and planned in one process (seconds, peak memory),
-opened again from the cache in another, and the time to change a rank and predict a network of 100 layers again.
+Then VGG-16 with its fully connected layers: seconds and peak memory to analyse and plan it, seconds from the cache in
+another process, and the time to change a rank and predict the costs of a network of 100 layers.
 """
 
 import json
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.kernels.hosvd import analyze_mode
+from workbench.kernels.tucker import Tucker2
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,36 +46,36 @@ def kernel(in_channels: int, out_channels: int, generator: torch.Generator) -> T
     return 0.01 * (signal / signal.std() + 0.1 * torch.randn(signal.shape, generator=generator))
 
 
-def ours(k: Tensor) -> tuple[list[int], wb.Tucker2]:
+def ours(k: Tensor) -> tuple[list[int], Tucker2]:
     """Ranks and factors by this package."""
     out, in_ = analyze_mode(k, OUT_MODE), analyze_mode(k, IN_MODE)
     ranks = [out.evbmf().rank, in_.evbmf().rank]
-    return ranks, wb.tucker2(k, rank_out=ranks[0], rank_in=ranks[1], bases=(out.basis, in_.basis))
+    return ranks, wb.kernels.tucker2(k, rank_out=ranks[0], rank_in=ranks[1], bases=(out.basis, in_.basis))
 
 
 def floor(k: Tensor) -> None:
-    """What cannot be left out."""
+    """Compute the eigenvalue problems that any solution needs."""
     for mode in (OUT_MODE, IN_MODE):
         matrix = unfold(k.double(), mode)
         torch.linalg.eigh(matrix @ matrix.mT)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds and result."""
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Return seconds and result of one call."""
     started = time.perf_counter()
-    result = work()
+    result = function()
     return time.perf_counter() - started, result
 
 
 class Public:
-    """The worker process in the public code's own environment."""
+    """A process that runs the public code in an environment of its own."""
 
     def __init__(self, folder: Path) -> None:
         python = folder / "bin" / "python"
         if not (folder / "ready").exists():
             venv.create(folder, with_pip=True)
             pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            # Of musco's own requirements ranks need numpy and scipy only; the others pin versions of long ago.
+            # EVBMF needs numpy and scipy only of musco's requirements, which pin old versions.
             subprocess.run([*pip, "--no-deps", PUBLIC[0]], check=True)
             subprocess.run([*pip, "-c", ROOT / "constraints.txt", *PUBLIC[1:]], check=True)
             (folder / "ready").touch()
@@ -93,19 +94,19 @@ class Public:
         return line
 
     def __call__(self, k: Tensor, ranks: list[int], folder: Path) -> tuple[float, list[int], float]:
-        """(seconds, its ranks, its relative error at the given ranks)."""
+        """Return (seconds, its ranks, its relative error at the given ranks)."""
         path = folder / "kernel.npy"
         np.save(path, k.numpy())
         self.process.stdin.write(json.dumps({"kernel": str(path), "ranks": ranks}) + "\n")  # type: ignore[union-attr]
         self.process.stdin.flush()  # type: ignore[union-attr]
         answer = json.loads(self._read())
         core, out, in_ = (torch.from_numpy(np.load(p)).double() for p in (answer["core"], *answer["factors"]))
-        error = wb.relative_error(k, torch.einsum("abij,ta,sb->tsij", core, out, in_))
+        error = wb.kernels.relative_error(k, torch.einsum("abij,ta,sb->tsij", core, out, in_))
         return answer["seconds"], answer["ranks"], error
 
 
 def layers(public: Public, count: int, repeats: int, seed: int) -> list[dict[str, Any]]:
-    """One dictionary a layer."""
+    """Return one dictionary a layer."""
     generator = torch.Generator().manual_seed(seed)
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +118,7 @@ def layers(public: Public, count: int, repeats: int, seed: int) -> list[dict[str
                 seconds, (ranks, factors) = timed(lambda k=k: ours(k))
                 mine.append(seconds)
             theirs, their_ranks, their_error = public(k, ranks, Path(folder))
-            error = wb.relative_error(k, factors)
+            error = wb.kernels.relative_error(k, factors)
             results.append(
                 {
                     "layer": i + 1,

@@ -1,7 +1,7 @@
-"""The paper's table, the columns that arithmetic gives: weights and MACs of its four networks, layer by layer.
+"""Compute the paper's table: weights and MACs of its four networks, layer by layer.
 
-With ``--shared FOLDER`` (real GoogLeNet weights and 500 images, see CONTRIBUTING) also what the EVBMF plan over the
-spatial convolutions makes of GoogLeNet right after decomposition. Nothing is chosen by those images.
+With ``--shared FOLDER`` (GoogLeNet's weights and 500 images, see CONTRIBUTING) also GoogLeNet's accuracy in percent,
+before and after decomposition by EVBMF's plan over the spatial convolutions. Nothing is chosen by those images.
 """
 
 import os
@@ -13,7 +13,7 @@ import torch
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.catalog.paper.published import PUBLISHED
-from workbench.catalog.paper.table import PaperRow, paper_table
+from workbench.catalog.paper.table import PaperRow
 
 GOOGLENET = "googlenet_bvlc"
 
@@ -34,11 +34,11 @@ def decomposed(row: PaperRow) -> dict[str, Any]:
     assert row.after is not None
     return {
         "images": row.before.n,
-        "original": {"top1": row.before.top1, "top5": row.before.top5},
+        "original": {"top1": 100 * row.before.top1, "top5": 100 * row.before.top5},
         "evbmf_spatial": {
             "macs_ratio": row.plan.macs_ratio,
             "weights_ratio": row.plan.weights_ratio,
-            "top5_decomposed": row.after.top5,
+            "top5_decomposed": 100 * row.after.top5,
         },
     }
 
@@ -52,9 +52,9 @@ def main() -> None:
     weights = options.shared / f"{GOOGLENET}.safetensors"
     if weights.exists():
         data = wb.load_data("images", root=options.shared / "imagenet_sample", labels="labels.csv")
-        table = paper_table([wb.load_network(GOOGLENET, weights=weights)], data.test, layers="spatial")
+        table = wb.paper_table([wb.load_network(GOOGLENET, weights=weights)], data.test, layers="spatial")
     else:
-        table = paper_table()
+        table = wb.paper_table()
         print(f"no {weights.name} in {options.shared}: its accuracies are left out")
     print(table)
     results: dict[str, Any] = {"networks": {name: original(table[name]) for name in PUBLISHED}}

@@ -1,8 +1,7 @@
 """Train the bundled network: ``.venv/bin/python data/train_digits_vgg.py`` writes the checkpoint and its card.
 
-Small shifts, rotations and scalings stand in for more handwriting; the epoch is chosen by nothing at all (the last
-one), and the test split is scored once, at the end. One thread, so that a rerun on the same kind of machine gives the
-same file.
+Images are augmented by small shifts, rotations and scalings. The last epoch is taken, and the test split is scored
+once, at the end. It uses one thread, so that a rerun on the same kind of machine gives the same file.
 """
 
 import argparse
@@ -15,9 +14,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
-from workbench.catalog.digits import CLASSES, digits_vgg
 
 import workbench as wb
+from workbench.catalog.datasets.digits import CLASSES, digits_vgg
 from workbench.files import write_atomically
 
 HERE = Path(__file__).parent
@@ -49,7 +48,10 @@ def main() -> None:
     generator = torch.Generator().manual_seed(args.seed)
     data = wb.load_data("digits")
     model = digits_vgg()
-    network = wb.Network(model, input_shape=(1, 8, 8), name="digits_vgg", classes=CLASSES)
+
+    def network() -> wb.Network:
+        return wb.Network(model, input_shape=(1, 8, 8), name="digits_vgg", classes=CLASSES)
+
     size = 50
     optimizer = torch.optim.SGD(
         model.parameters(), lr=args.learning_rate, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
@@ -61,7 +63,8 @@ def main() -> None:
     for epoch in range(args.epochs):
         model.train()
         total = 0.0
-        for images, labels in data.train.batches(size, generator):
+        for piece in torch.randperm(len(data.train), generator=generator).split(size):
+            images, labels = data.train.images[piece], data.train.labels[piece]
             loss = loss_of(model(jitter(images, generator)), labels)
             optimizer.zero_grad()
             loss.backward()
@@ -69,19 +72,19 @@ def main() -> None:
             schedule.step()
             total += loss.item() * len(labels)
         if (epoch + 1) % 5 == 0:
-            validation = wb.accuracy(network, data.validation)
+            validation = wb.score(network(), data.validation)
             print(f"epoch {epoch + 1}: loss {total / len(data.train):.4f}, validation {validation}", flush=True)
     model.eval()
-    scores = {s.name: round(wb.accuracy(network, s).top1, 2) for s in (data.validation, data.test)}
+    scores = {s.name: round(100 * wb.score(network(), s).top1, 2) for s in (data.validation, data.test)}
     content = save({k: v.contiguous() for k, v in model.state_dict().items()})
     card = {
         "name": "digits_vgg",
-        "what": "six convolutions with batch norm, two fully connected layers; see workbench/catalog/digits.py",
+        "what": "six convolutions with batch norm, two fully connected layers; see digits.py of the catalog",
         "trained_on": "scikit-learn digits: 1,000 of 1,797 scans (297 validation, 500 test), jittered",
         "script": f"data/{Path(__file__).name}",
         "settings": {k: v for k, v in vars(args).items() if k != "out"},
         "top1_percent": scores,
-        "weights": network.weights,
+        "weights": network().weights,
         "torch": torch.__version__.split("+")[0],
         "sha256": hashlib.sha256(content).hexdigest(),
     }

@@ -1,4 +1,4 @@
-"""pyproject.toml, environment.yml and constraints.txt ask for the same."""
+"""pyproject.toml, environment.yml and constraints.txt ask for the same packages, and users get no test tool."""
 
 import re
 import tomllib
@@ -12,12 +12,24 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIREMENTS = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
-def pins():
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+def requirements(texts):
+    """Requirements, those of our own extras included."""
+    for requirement in map(Requirement, texts):
+        if requirement.name == "workbench":
+            yield from requirements(text for extra in requirement.extras for text in EXTRAS[extra])
+        else:
+            yield requirement
+
+
+REQUIREMENTS = {r.name: r for r in requirements(PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["docs"])}
+PINS = dict(
+    line.lower().replace("_", "-").split("==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if not line.startswith("#")
+)
 
 
 def test_the_environment_is_the_same():
@@ -25,28 +37,27 @@ def test_the_environment_is_the_same():
     conda = {}
     for entry in entries:
         if isinstance(entry, str):
-            name, rest = re.fullmatch(r"([\w-]+)(.*)", entry).groups()
-            conda[CONDA_NAMES.get(name, name)] = rest
-    for requirement in (Requirement(text) for entry in entries if isinstance(entry, dict) for text in entry["pip"]):
-        assert requirement in REQUIREMENTS  # with the same machines
-        conda[requirement.name] = str(requirement.specifier)
+            name, versions = re.fullmatch(r"([\w-]+)(.*)", entry).groups()
+            conda[CONDA_NAMES.get(name, name)] = versions
+        else:
+            for requirement in map(Requirement, entry["pip"]):
+                assert requirement == REQUIREMENTS[requirement.name]  # for the same machines
+                conda[requirement.name] = str(requirement.specifier)
     assert conda.pop("python") == PROJECT["requires-python"]
     conda.pop("pip")
-    assert conda == {r.name: str(r.specifier) for r in REQUIREMENTS}
+    assert conda == {name: str(r.specifier) for name, r in REQUIREMENTS.items()}
 
 
-@pytest.mark.parametrize("extra", ["scale", "onnx", "mobile"])
-def test_what_an_extra_needs_is_tested(extra):
-    extras = PROJECT["optional-dependencies"]
-    assert set(extras[extra]) <= set(extras["dev"])
+def test_a_user_installs_no_test_tool():
+    user = {r.name for r in requirements([*PROJECT["dependencies"], *EXTRAS["onnx"], *EXTRAS["mobile"]])}
+    assert not user & {"pytest", "mypy", "ruff", "hypothesis", "playwright", "pre-commit", "mkdocs-material"}
 
 
-@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda r: r.name)
-def test_the_tested_version_is_exact_and_in_range(requirement):
-    pinned = pins()[requirement.name.lower().replace("_", "-")]
-    assert requirement.specifier.contains(pinned)
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_the_tested_version_is_exact_and_in_range(name):
+    assert REQUIREMENTS[name].specifier.contains(PINS[name.lower().replace("_", "-")])
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime"])
 def test_what_runs_here_is_what_is_pinned(name):
-    assert version(name).split("+")[0] == pins()[name]
+    assert version(name).split("+")[0] == PINS[name]

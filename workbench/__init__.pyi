@@ -1,3 +1,4 @@
+# ruff: noqa: TID252
 from . import kernels as kernels
 from . import plot as plot
 from .app.dashboard import build_dashboard as build_dashboard

@@ -83,8 +83,8 @@ class Job(HasTraits):
     error : one sentence if it failed, else "".
     """
 
-    kind = Enum(JobKind)
-    state = Enum(JobState, JobState.WAITING)
+    kind = Enum(list(JobKind))
+    state = Enum(list(JobState), JobState.WAITING)
     title = Unicode()
     progress = Float(0.0)
     note = Unicode()

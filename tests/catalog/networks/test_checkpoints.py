@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from workbench.catalog.networks import checkpoints as weights
+from workbench.catalog.networks import load as networks
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
-from workbench.catalog.networks.load import load as networks
 
 STATE = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.zeros(2)}
 

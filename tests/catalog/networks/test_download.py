@@ -17,9 +17,9 @@ import torch
 import workbench as wb
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS, Entry
 from workbench.catalog.networks import download
+from workbench.catalog.networks import load as networks
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
-from workbench.catalog.networks.load import load as networks
 from workbench.catalog.networks.torchvision import torchvision
 
 CONTENT = bytes(range(256)) * 4000

@@ -10,7 +10,7 @@ import workbench as wb
 from workbench.catalog.networks.load import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE
 from workbench.catalog.paper.table import DIFFERENCES, choose_layers, paper_table, plan_choice
-from workbench.network.layers import measured_cost
+from workbench.network.tracing import measured_cost
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_a_given_network_is_compressed_and_scored(network, data):
     plan = wb.evbmf_plan(wb.analyze(network))
     smaller = wb.decompose(network, plan)
     assert (row.plan.weights, row.plan.macs) == (smaller.weights, plan.macs)
-    assert row.before == wb.accuracy(network, data.test)
-    assert row.after == wb.accuracy(smaller, data.test)
+    assert row.before == wb.score(network, data.test)
+    assert row.after == wb.score(smaller, data.test)
     assert row.published is None
     assert len(table.networks) == 5
     shares = [share for share, _ in said]
@@ -153,7 +153,7 @@ def test_alexnet_layer_by_layer_at_example_ranks(table):
     plan = table["alexnet_caffe"].example(1 / 4)
     assert "not found in any weights" in plan.policy
     assert plan.dense == table["alexnet_caffe"].original
-    rows = {row.part.name: row for row in wb.layerwise(plan).rows}
+    rows = {row.part.name: row for row in wb.layerwise(plan).layers}
     assert [row.part.decision for row in rows.values()] == ["tucker1", *["tucker2"] * 5, "tucker1", "tucker1"]
     conv2 = rows["conv2.conv"].factors  # two groups of 48 -> 128, 5x5, on 27 x 27
     assert [cost.macs for cost in conv2.values()] == [

@@ -8,7 +8,7 @@ import ipywidgets as w
 from workbench.app.worker import Job, JobKind, JobState, Worker
 
 
-class JobRow(w.VBox):
+class JobRow(w.VBox):  # type: ignore[misc]
     """Shows the newest job of some kinds, and what became of it after its end.
 
     Parameters
@@ -27,7 +27,7 @@ class JobRow(w.VBox):
         row = w.HBox([self._text, self._bar, self._cancel])
         row.layout.align_items, row.layout.grid_gap, row.layout.width = "center", "10px", "100%"
         super().__init__([row, self._error])
-        self._cancel.on_click(lambda _: self._job and self._job.cancel())
+        self._cancel.on_click(self._stop)
         self._text.value = f"<div class='wb-status'>{escape(idle)}</div>"
         worker.observe(self._follow, "jobs")
         self._draw()
@@ -38,6 +38,10 @@ class JobRow(w.VBox):
             self._job = None
             self._text.value = "<div class='wb-status'></div>"
             self._draw()
+
+    def _stop(self, _: object) -> None:
+        if self._job is not None:
+            self._job.cancel()
 
     def _follow(self, _: object) -> None:
         found = [job for job in self._worker.jobs if job.kind in self._kinds]
@@ -60,7 +64,7 @@ class JobRow(w.VBox):
         self._error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
 
 
-class JobList(w.VBox):
+class JobList(w.VBox):  # type: ignore[misc]
     """Lists the job that runs and those that wait, each with a button that cancels it or takes it back."""
 
     def __init__(self, worker: Worker) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_local
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.load import OR_NONE, OWN, image_size, load_network
-from workbench.network.data import Data
+from workbench.network.data import Data, Split
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
@@ -113,7 +115,7 @@ def _misfit(network: Network, data: Data) -> str:
         for split in splits:
             network.inputs(next(split.batches(1))[0])
             if split.labelled:
-                last = type(split)(split.images[:1], split.labels.max()[None], split.name)
+                last = Split(split.images[torch.zeros(1, dtype=torch.long)], split.labels.max()[None], split.name)
                 accuracy(network, last)
     except (ValueError, RuntimeError) as error:
         return sentence(error)

@@ -36,7 +36,7 @@ class CompareModel(HasTraits):
         self.gallery = GalleryModel(worker, choose, recover)
         self.rank_curve = RankCurveModel(worker, choose, look)
         self.paper = PaperModel(worker, choose)
-        recover.observe(self._read, "runs")
+        recover.observe(self._read, "store_changes")
         choose.observe(self._read, "opened")
 
     def _read(self, _: object) -> None:

@@ -109,7 +109,7 @@ def sweep_box(recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widge
         for box in (span, number, recovery):
             box.disabled = recover.busy
 
-    start.on_click(lambda _: recover.sweep(budgets(*span.value, number.value), recovery.value))
+    start.on_click(lambda _: recover.sweep(budgets(span.value[0], span.value[1], number.value), recovery.value))
     worker.observe(enable, ["jobs"])
     plan.observe(enable, ["plan"])
     enable()

@@ -76,8 +76,8 @@ class PlanSettings:
         if values.get("planner", "evbmf") not in PLANNERS:
             raise ValueError("settings of the planner make no sense")
         found = cls().changed(**{name: value for name, value in values.items() if name in names})
-        numbers = (found.strength, found.macs_ratio, found.time_ratio, found.weights_ratio)
-        numbers += (found.budget_rank_multiple, found.time_rank_multiple)
+        numbers = [found.strength, found.macs_ratio, found.time_ratio, found.weights_ratio]
+        numbers += [found.budget_rank_multiple, found.time_rank_multiple]
         layers = {found.evbmf_layers, found.budget_layers, found.time_layers}
         if not all(isinstance(n, int | float) and 0.1 <= n <= 100 for n in numbers) or not layers <= set(CHOICES):
             raise ValueError("settings of the planner make no sense")

@@ -5,18 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
+from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode
 
-from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.recover.snapshot import Snapshot, fit, without_images, worked_on
+from workbench.app.steps.recover.snapshot import Snapshot, without_images, worked_on
+from workbench.app.steps.recover.sweep import sweep_budgets
 from workbench.app.steps.recover.training import TrainingSettings
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
-from workbench.plan.plan import Plan, PlanError
+from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, part
 from workbench.recover.calibrate import calibrate
 from workbench.recover.checkpoint import Epoch
@@ -25,8 +25,7 @@ from workbench.recover.distill import distill
 from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
 from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
-from workbench.runs.run import Run, StageName, source_of
-from workbench.runs.sweep import sweep
+from workbench.runs.run import Run, StageName
 
 
 class RecoverModel(HasTraits):
@@ -40,6 +39,7 @@ class RecoverModel(HasTraits):
     training : {"stage", and the settings} of the training in progress, or empty.
     checkpoint : file in which the state of training is kept; None to keep nothing.
     store_problem : why runs are not stored, in a sentence, or "".
+    store_changes : number of changes to the store, for those who show it.
     """
 
     run = Instance(Run, allow_none=True)
@@ -48,6 +48,7 @@ class RecoverModel(HasTraits):
     training = Dict()
     checkpoint = Instance(Path, allow_none=True)
     store_problem = Unicode()
+    store_changes = Int(0)
 
     def __init__(self, worker: Worker, choose: ChooseModel, plan: PlanModel) -> None:
         super().__init__()
@@ -181,40 +182,11 @@ class RecoverModel(HasTraits):
         recovery : "none", "calibrate", or "fine-tune" after that.
         """
         training = training or TrainingSettings(epochs=5, schedule="cosine", learn_from="both")
-        planner = self._plan.settings
-        importance = self._plan.importance
+        planner, importance = self._plan.settings, self._plan.importance
 
         def work(job: Job, now: Snapshot) -> None:
-            assert now.plan.spectra is not None
-            plans: dict[int, PlanSettings] = {}
-            made, problem = [], ""
-            for ratio in ratios:
-                budget = planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
-                try:
-                    made.append(budget.plan(now.plan.spectra, importance))
-                    plans[id(made[-1])] = budget
-                except PlanError as error:
-                    problem = sentence(error)
-            if not made:
-                raise ValueError(f"none of these budgets can be met: {problem}")
-            data = now.opened.data
-            tuned: dict[str, Any] = {}
-            if recovery == "fine-tune":
-                teacher = now.opened.network if training.learn_from != "labels" else None
-                tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
-                tuned["schedule"] = training.schedule
-            steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
-            if not len(data.validation) or not data.validation.labelled:
-                raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
-            for run in sweep(now.opened.network, made, data, steps=steps, progress=job.report, **tuned):
-                if run.error:
-                    problem = run.error
-                    continue
-                used = {**plans[id(run.plan)].used(), "source": source_of(now.opened.network), "recovery": recovery}
-                note = f"{run.plan.describe()}; a sweep"
-                self._take(now, now.store.keep(replace(run, settings=used, note=note)), keep=True)
-            if problem:
-                raise ValueError(problem)
+            for run in sweep_budgets(now, ratios, planner, importance, recovery, training, job.report):
+                self._take(now, run, keep=True)
 
         return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", work)
 
@@ -235,7 +207,7 @@ class RecoverModel(HasTraits):
         if self.store is not None:
             self.store.delete(number)
             self.store_problem = self.store.problem
-        self.notify_change({"name": "runs", "old": self.runs, "new": self.runs, "owner": self, "type": "change"})
+        self.store_changes += 1
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
@@ -384,3 +356,4 @@ class RecoverModel(HasTraits):
             if not keep or same:
                 self.run = run
         self.store_problem = run.error or (self.store.problem if self.store else "")
+        self.store_changes += 1

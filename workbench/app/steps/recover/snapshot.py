@@ -1,17 +1,17 @@
 """What a verb works with, as it was when the user pressed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench.app.steps.choose.opening import Opened
 from workbench.app.stored_runs import StoredRuns
-from workbench.network.data import Data
+from workbench.network.data import Data, Split
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
-from workbench.recover.calibrate import calibrate
-from workbench.runs.compress import CALIBRATION_IMAGES
 from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.stages import scored_stage
 
@@ -45,18 +45,13 @@ class Snapshot:
 
 
 def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
-    """Return the run that is worked on and its network; ValueError if there is none."""
+    """Return the run that is worked on and its network; raise ValueError without one."""
     if now.run is None or now.run.network is None:
         raise ValueError(f"compress the network first: there is nothing to {verb} yet")
     return now.run, now.run.network
 
 
-def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
-    """Calibrate a network of a sweep."""
-    return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
-
-
 def without_images(data: Data) -> Data:
     """Return the data without their images, for a network that cannot be scored on them."""
-    splits = (data.train, data.validation, data.test)
-    return Data(*(replace(s, images=s.images[:0], labels=s.labels[:0]) for s in splits), name=data.name)
+    empty = Split.unlabelled(torch.zeros(0, *data.train.images.shape[1:]))
+    return Data(empty, empty, empty, name=data.name)
