@@ -237,7 +237,7 @@ COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "databas
 
 def test_a_session_driven_at_random_corrupts_nothing():
     phases = (Phase.explicit, Phase.generate)
-    limits = settings(**COMMON, max_examples=8, stateful_step_count=25, phases=phases)
+    limits = settings(**COMMON, max_examples=15, stateful_step_count=30, phases=phases)
     run_state_machine_as_test(SessionMachine, settings=limits)
 
 

@@ -65,6 +65,10 @@ class StoredRuns:
         self._numbers |= {run.number} - {0}
         return run
 
+    def expect(self, run: Run) -> None:
+        """Take note of a run that something else has stored."""
+        self._numbers |= {run.number} - {0}
+
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
         """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
         added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))

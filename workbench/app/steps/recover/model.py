@@ -151,6 +151,7 @@ class RecoverModel(HasTraits):
             shown = [now.plan]
 
             def reached(run: Run) -> None:
+                now.store.expect(run)
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
