@@ -1,5 +1,6 @@
 """A saved session can be resumed once its kernel has ended."""
 
+import asyncio
 import json
 import os
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 import workbench as wb
-from tests.helpers.sessions import batch_normed, tiny_data
+from tests.helpers.sessions import batch_normed, idle, tiny_data
 from workbench.app import saved_sessions
 from workbench.app.saved_sessions import SavedSessions
 from workbench.app.session import Session
@@ -145,3 +146,23 @@ def test_without_a_browser_s_number_nothing_is_saved():
         session = begun(name)
         session.recover.decompose()
         assert not session.autosave.sessions.file.exists()
+
+
+def test_on_a_loop_each_step_waits_for_the_job_of_the_one_before():
+    first = begun()
+    first.plan.replan(planner="budget", macs_ratio=1.5)
+    first.recover.decompose()
+    first.plan.replan(macs_ratio=1.8)
+    ended(first)
+
+    async def run():
+        session = Session(wb.Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
+        session.open()
+        session.autosave.begin(BROWSER)
+        session.autosave.accept()
+        await idle(session)
+        assert session.recover.run.number == 1
+        assert session.plan.settings.macs_ratio == 1.8
+        assert session.autosave.problem == ""
+
+    asyncio.run(run())

@@ -254,15 +254,19 @@ def test_the_machine_fails_if_the_single_worker_is_bypassed():
         worker_class = ThreadPerJob
 
     machine = Bypassed()
+
+    def drive():
+        for _ in range(20):
+            machine.decompose()
+            machine.gallery()
+            machine.importance()
+            machine.wait(0.05)
+            machine.no_overlap_and_no_fault()
+
     try:
         with pytest.raises(AssertionError, match="overlapped"):
-            for _ in range(20):
-                machine.decompose()
-                machine.gallery()
-                machine.importance()
-                machine.wait(0.05)
-                machine.no_overlap_and_no_fault()
-    finally:
-        machine.recorder.overlaps = 0
+            drive()
         machine.loop.run_until_complete(idle(machine.session))
+    finally:
         machine.loop.close()
+        machine.folder.cleanup()

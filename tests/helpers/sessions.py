@@ -75,8 +75,7 @@ def state_of(model: nn.Module) -> dict[str, object]:
 def same_state(one: dict[str, object], other: dict[str, object]) -> bool:
     """Whether two states are bit-identical."""
     return one.keys() == other.keys() and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        for a, b in ((one[key], other[key]) for key in one)
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in ((one[key], other[key]) for key in one)
     )
 
 
