@@ -1,13 +1,15 @@
 import pytest
 
-from workbench.app.state import State
+from tests.helpers.sessions import batch_normed, tiny_data
+from workbench.app.session import Session
+from workbench.network.network import Network
 
 
 @pytest.fixture
-def state():
-    """A session with the bundled network open."""
-    state = State()
-    assert state.open()
-    state.job.wait(60)
-    assert state.job.error == ""
-    return state
+def session(monkeypatch):
+    """A session without an event loop, with a small network open: each verb has ended when it returns."""
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
+    session = Session(Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
+    session.open()
+    assert session.choose.job.error == ""
+    return session

@@ -26,9 +26,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REPORT_INTERVAL_S = 0.1
-"""Seconds between two reports of progress without a new note."""
+"""Seconds between two reports of progress that become traits."""
 ESTIMATE_AFTER_S = 2.0
 """Seconds after which the remaining time is estimated."""
+MIN_ESTIMATE_SHARE = 0.01
+"""Share of a job from which on its remaining time is estimated."""
 EXIT_WAIT_S = 5.0
 """Seconds that the interpreter waits for a running job when it exits; torch does not survive being cut off."""
 
@@ -37,6 +39,7 @@ class JobKind(StrEnum):
     """What a job computes."""
 
     OPEN = "open"
+    LIST_NETWORKS = "list networks"
     IMPORTANCE = "importance"
     LAYER_TIMES = "layer times"
     AUTOMATIC = "automatic"
@@ -94,7 +97,8 @@ class Job(HasTraits):
         self.exiting = False
         self._worker = worker
         self._cancel = threading.Event()
-        self._started = self._reported = 0.0
+        self._started = 0.0
+        self._report: tuple[float, str] | None = None
 
     @property
     def active(self) -> bool:
@@ -121,25 +125,24 @@ class Job(HasTraits):
         """
         if self._cancel.is_set():
             raise Cancelled
-        now = time.perf_counter()
-        if now - self._reported < REPORT_INTERVAL_S and not note:
-            return
-        self._reported = now
-        share = min(1.0, max(0.0, float(share)))
-        elapsed = now - self._started
-        remaining = elapsed * (1 - share) / share if share > 0.01 and elapsed > ESTIMATE_AFTER_S else -1.0
-        self._worker.post(lambda: self._show(share, note, remaining))
+        waiting, self._report = self._report is not None, (min(1.0, max(0.0, float(share))), note)
+        if not waiting:
+            self._worker.post(self._show, delay_s=REPORT_INTERVAL_S)
 
     def let_short_jobs_run(self) -> None:
         """Run the short jobs that wait; called where the job holds nothing that they use, as between two epochs."""
         self._worker.run_short_jobs()
 
-    def _show(self, share: float, note: str, remaining: float) -> None:
-        if self.state is JobState.RUNNING:
+    def _show(self) -> None:
+        """Show the last report, in the thread of the event loop."""
+        report, self._report = self._report, None
+        if report is not None and self.state is JobState.RUNNING and not self.cancelled:
+            share, note = report
+            elapsed = time.perf_counter() - self._started
+            known = share > MIN_ESTIMATE_SHARE and elapsed > ESTIMATE_AFTER_S
             with self.hold_trait_notifications():
-                self.progress, self.remaining_s = share, remaining
-                if note:
-                    self.note = note
+                self.progress, self.note = share, note or self.note
+                self.remaining_s = elapsed * (1 - share) / share if known else -1.0
 
 
 class Worker(HasTraits):
@@ -159,7 +162,7 @@ class Worker(HasTraits):
         except RuntimeError:
             self.loop = None
         self._queue: deque[tuple[Job, Callable[[Job], Any], Callable[[Any], None] | None]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._current: list[Job] = []
 
@@ -199,27 +202,29 @@ class Worker(HasTraits):
         if not self.has_loop:
             self._run(job, function, done)
             return job
-        with self._changed:
+        with self._lock:
             self._queue.append((job, function, done))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="workbench worker", daemon=True)
                 self._thread.start()
                 atexit.register(self._exit)
-            self._changed.notify_all()
         return job
 
-    def post(self, change: Callable[[], object]) -> None:
-        """Have a function called in the thread of the event loop; calls keep their order."""
+    def post(self, change: Callable[[], object], *, delay_s: float = 0.0) -> None:
+        """Have a function called in the thread of the event loop; calls without a delay keep their order."""
         if not self.has_loop:
             change()
         else:
             assert self.loop is not None
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                self.loop.call_soon_threadsafe(change)
+                if delay_s:
+                    self.loop.call_soon_threadsafe(self.loop.call_later, delay_s, change)
+                else:
+                    self.loop.call_soon_threadsafe(change)
 
     def take_back(self, job: Job) -> None:
         """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
-        with self._changed:
+        with self._lock:
             entry = next((entry for entry in self._queue if entry[0] is job), None)
             if entry is not None:
                 self._queue.remove(entry)
@@ -228,10 +233,16 @@ class Worker(HasTraits):
         else:
             job.note = "stopping ..."
 
+    def take_back_all(self) -> None:
+        """Take back all jobs that wait, other than openings: what they are about is no longer open."""
+        for job in self.jobs:
+            if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
+                job.cancel()
+
     def run_short_jobs(self) -> None:
         """Run the short jobs that wait, in the present thread; called from within a long job."""
         while True:
-            with self._changed:
+            with self._lock:
                 entry = next((entry for entry in self._queue if entry[0].short), None)
                 if entry is None:
                     return
@@ -240,8 +251,11 @@ class Worker(HasTraits):
 
     def _serve(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue)
+            with self._lock:
+                if not self._queue:
+                    self._thread = None
+                    atexit.unregister(self._exit)
+                    return
                 entry = self._queue.popleft()
             self._run(*entry)
 
@@ -295,7 +309,7 @@ class Worker(HasTraits):
 
     def _exit(self) -> None:
         """Stop what runs before the interpreter exits; nothing that waits begins."""
-        with self._changed:
+        with self._lock:
             self._queue.clear()
         for job in self._current:
             job.exiting = True

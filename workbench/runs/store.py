@@ -110,7 +110,8 @@ class RunStore:
     def update(self, run: Run, *, weights: bool = True) -> Run:
         """Store the stages, measurements, note and weights that a stored run has got since.
 
-        Stages of the same name and split are replaced, measurements of other names stay.
+        With weights the stages of that network become the run's; measurements of other names and the stage of the
+        baseline, which is another network, stay.
         """
         old = self[run.number]
         if run.plan.cost != old.plan.cost:
@@ -125,6 +126,8 @@ class RunStore:
             merged = {**json.loads(row[0]), **run.measured}
             values: dict[str, Any] = {"measured": _json(merged, "measured"), "note": run.note}
             if name:
+                own = (old.number, StageName.FROM_SCRATCH)
+                database.execute("DELETE FROM stage WHERE run = ? AND name != ?", own)
                 values |= {"weights_file": name, "weights_hash": hashed}
             columns = ", ".join(f"{key} = :{key}" for key in values)
             database.execute(f"UPDATE run SET {columns} WHERE number = :number", {**values, "number": old.number})  # noqa: S608

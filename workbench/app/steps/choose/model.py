@@ -105,6 +105,7 @@ class ChooseModel(HasTraits):
 
     def _take(self, opened: Opened) -> None:
         first = self.opened is None
+        self._worker.take_back_all()
         with self.hold_trait_notifications():
             self.choice = opened.choice
             for name in ("network", "data", "spectra", "original", "misfit", "warning"):
@@ -112,7 +113,7 @@ class ChooseModel(HasTraits):
             self.opened = opened
         if first:  # importing torchvision takes a second
             names = "Listing networks"
-            self._worker.submit(JobKind.GALLERY, names, lambda job: network_names(), self._list, short=True)
+            self._worker.submit(JobKind.LIST_NETWORKS, names, lambda job: network_names(), self._list, short=True)
 
     def _list(self, names: list[str]) -> None:
         self.networks = tuple(sorted({*self.networks, *names}))

@@ -92,7 +92,7 @@ class GalleryModel(HasTraits):
             if network is not None and data is not None and not misfit:
                 found["gallery"] = gallery(
                     network,
-                    data.test if len(data.test) else data.validation,
+                    next(split for split in (data.test, data.validation, data.train) if len(split)),
                     GALLERY_IMAGES,
                     seed,
                     compressed=compressed,

@@ -5,9 +5,10 @@ from typing import Any
 
 from traitlets import HasTraits, Instance, Unicode, observe
 
+from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.steps.plan.settings import PlanSettings, with_hand_edits
 from workbench.app.steps.plan.undo import UndoHistory
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
@@ -20,6 +21,8 @@ from workbench.progress import part
 
 IMPORTANCE_IMAGES = 48
 """Images on which the importance of layers is measured."""
+VERIFY_DELAY_S = 0.6
+"""Seconds after the last change of a budget of time until the planned network is timed."""
 
 
 class PlanModel(HasTraits):
@@ -34,6 +37,10 @@ class PlanModel(HasTraits):
     times : of the layers on this machine, once they were measured.
     notice : a sentence on the last edit that could not be made, or "".
     undoable, redoable : what :meth:`undo` and :meth:`redo` would do, in words, or "".
+
+    Attributes
+    ----------
+    made_by : the settings that made `plan`; others than `settings` where those cannot be met.
     """
 
     spectra = Instance(Spectra, allow_none=True)
@@ -48,7 +55,10 @@ class PlanModel(HasTraits):
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
         self._worker, self._choose = worker, choose
-        self._history: UndoHistory[tuple[PlanSettings, Plan | None]] = UndoHistory()
+        self.made_by = self.settings
+        self._history: UndoHistory[tuple[PlanSettings, Plan | None, PlanSettings]] = UndoHistory()
+        self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
+        self._verification: Job | None = None
 
     @observe("spectra")
     def _start(self, _: object) -> None:
@@ -64,6 +74,7 @@ class PlanModel(HasTraits):
         with self.hold_trait_notifications():
             self.importance = self.times = None
             self.settings, self.plan, self.notice = settings, plan, notice
+            self.made_by = settings
         self._tell_edits()
 
     def replan(self, **changes: Any) -> None:
@@ -104,7 +115,7 @@ class PlanModel(HasTraits):
     def restore(self, settings: PlanSettings, plan: Plan, words: str) -> None:
         """Take another plan with the settings that made it, as of a run or an earlier session; it can be undone."""
         self._record(words)
-        self._put(settings, plan)
+        self._put(settings, plan, settings)
 
     def refuse(self, why: str) -> None:
         """Say why the page was not followed."""
@@ -112,11 +123,11 @@ class PlanModel(HasTraits):
 
     def undo(self) -> str:
         """Undo the last edit; return the only layer that it changed, or ""."""
-        return self._restore(self._history.undo((self.settings, self.plan))) if self._history.undoable else ""
+        return self._restore(self._history.undo(self._state)) if self._history.undoable else ""
 
     def redo(self) -> str:
         """Redo the edit that was undone last; return the only layer that it changed, or ""."""
-        return self._restore(self._history.redo((self.settings, self.plan))) if self._history.redoable else ""
+        return self._restore(self._history.redo(self._state)) if self._history.redoable else ""
 
     def measure_importance(self) -> Job:
         """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
@@ -137,26 +148,47 @@ class PlanModel(HasTraits):
         return self._worker.submit(JobKind.IMPORTANCE, "Measuring layers", measure, done)
 
     def time_layers(self) -> Job:
-        """Time the layers on this machine, and make a plan whose time is verified by timing the whole network."""
-        network, spectra, times = self._choose.network, self.spectra, self.times
-        settings, arguments = self.settings, self.settings.budget(self.importance, self.plan)
+        """Time the layers on this machine, for budgets of time."""
+        network, spectra = self._choose.network, self.spectra
 
-        def measure(job: Job) -> tuple[NetworkTimes, Plan]:
+        def measure(job: Job) -> NetworkTimes:
             if network is None or spectra is None:
                 raise ValueError("open a network first")
-            known = times or measure_times(network, spectra, progress=part(job.report, 0.0, 0.6, "timing"))
-            verify = part(job.report, 0.6, 1.0, "timing the whole network")
-            return known, time_plan(network, spectra, settings.time_ratio, times=known, progress=verify, **arguments)
+            return measure_times(network, spectra, progress=part(job.report, 0.0, 1.0, "timing"))
 
-        def done(found: tuple[NetworkTimes, Plan]) -> None:
+        def done(found: NetworkTimes) -> None:
             if self.spectra is spectra:
-                self.times = found[0]
-                if settings == self.settings and settings.planner == "time":
-                    self._edit(found[1], "a plan whose time was measured")
-                else:
+                self.times = found
+                if self.settings.planner == "time":
                     self._plan_anew(self.plan)
 
         return self._worker.submit(JobKind.LAYER_TIMES, "Timing layers", measure, done)
+
+    def _verify_time(self) -> None:
+        """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""
+        network, spectra, times, settings, plan = (
+            *(self._choose.network, self.spectra, self.times),
+            *(self.settings, self.plan),
+        )
+        if network is None or spectra is None or plan is None or settings.planner != "time" or times is None:
+            return
+        arguments = settings.budget(self.importance, plan)
+
+        def make(job: Job) -> Plan:
+            ratio = settings.time_ratio
+            return time_plan(network, spectra, ratio, times=times, progress=job.report, **arguments)
+
+        def done(found: Plan) -> None:
+            if self.spectra is not spectra or self.settings != settings:
+                return
+            if self.plan is plan:
+                self._put(settings, with_hand_edits(found, plan), settings)
+            else:  # a layer was edited meanwhile
+                self._verify()
+
+        if self._verification is not None:
+            self._verification.cancel()
+        self._verification = self._worker.submit(JobKind.LAYER_TIMES, "Timing the planned network", make, done)
 
     def _plan_anew(self, edited: Plan | None) -> None:
         if self.spectra is None:
@@ -165,29 +197,35 @@ class PlanModel(HasTraits):
             plan = self.settings.plan(self.spectra, self.importance, edited, self.times)
         except PlanError as error:
             self.notice = sentence(error)
-        else:
-            with self.hold_trait_notifications():
-                self.plan, self.notice = plan, ""
+            return
+        self._put(self.settings, plan, self.settings)
+        if self.settings.planner == "time":
+            self._verify()
 
     def _edit(self, plan: Plan, words: str, key: str = "") -> None:
         self._record(words, key)
-        self._put(self.settings, plan)
+        self._put(self.settings, plan, self.made_by)
 
-    def _put(self, settings: PlanSettings, plan: Plan | None) -> None:
+    def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings) -> None:
         if plan is not None and plan.spectra is None and self.spectra is not None:
             plan = replace(plan, spectra=self.spectra)
+        self.made_by = made_by
         with self.hold_trait_notifications():
             self.settings, self.plan, self.notice = settings, plan, ""
 
-    def _restore(self, state: tuple[PlanSettings, Plan | None]) -> str:
-        settings, plan = state
+    @property
+    def _state(self) -> tuple[PlanSettings, Plan | None, PlanSettings]:
+        return self.settings, self.plan, self.made_by
+
+    def _restore(self, state: tuple[PlanSettings, Plan | None, PlanSettings]) -> str:
+        settings, plan, made_by = state
         changed = [a.name for a, b in zip(plan or (), self.plan or (), strict=False) if a != b]
-        self._put(settings, plan)
+        self._put(settings, plan, made_by)
         self._tell_edits()
         return changed[0] if len(changed) == 1 else ""
 
     def _record(self, words: str, key: str = "") -> None:
-        self._history.record(words, (self.settings, self.plan), key)
+        self._history.record(words, self._state, key)
         self._tell_edits()
 
     def _tell_edits(self) -> None:

@@ -127,6 +127,11 @@ class PlanSettings:
             else:
                 arguments |= {"time_ratio": self.time_ratio, "times": times, "min_gain": MIN_TIME_GAIN}
                 plan = budget_plan(spectra, **arguments)
-        for part in edited.by_hand if edited else ():
-            plan = plan.with_layer(part)
-        return plan
+        return with_hand_edits(plan, edited)
+
+
+def with_hand_edits(plan: Plan, edited: Plan | None) -> Plan:
+    """Return a plan with the choices by hand in another one."""
+    for part in edited.by_hand if edited else ():
+        plan = plan.with_layer(part)
+    return plan

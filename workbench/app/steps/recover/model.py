@@ -137,8 +137,8 @@ class RecoverModel(HasTraits):
             run, network = worked_on(now, "train from scratch")
             made = self._finetuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
-            new = run.with_stage(replace(now.stage(made, StageName.FROM_SCRATCH, ""), note=""))
-            self._take(now, now.store.keep(replace(new, note=f"{run.note}; {note}"), weights=False), keep=True)
+            stage = now.stage(made, StageName.FROM_SCRATCH, note)
+            self._worker.post(lambda: self._extend(now, run.number, stage=stage))
 
         title = f"Training from scratch{self._label}"
         return self._train(JobKind.FROM_SCRATCH, title, StageName.FROM_SCRATCH, training, work)
@@ -151,6 +151,7 @@ class RecoverModel(HasTraits):
             shown = [now.plan]
 
             def reached(run: Run) -> None:
+                now.store.expect(run)
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
@@ -211,9 +212,15 @@ class RecoverModel(HasTraits):
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
+        now = self._snapshot()
+        if now is not None:
+            self._extend(now, number, measured=measured)
+
+    def _extend(self, now: Snapshot, number: int, **more: Any) -> None:
+        """Add a stage of another network, or measurements, to the newest state of a run."""
         run = next((run for run in self.runs if run.number == number), None)
-        if run is not None and self.store is not None and number:
-            self._put(self.store.keep(replace(run, measured={**run.measured, **measured}), weights=False))
+        if run is not None and self._choose.opened is now.opened:
+            self._put(now.store.extend(run, **more), keep=True)
 
     @property
     def _label(self) -> str:
@@ -223,7 +230,7 @@ class RecoverModel(HasTraits):
         opened, plan = self._choose.opened, self._plan.plan
         if opened is None or plan is None or self.store is None:
             return None
-        return Snapshot(opened, self.store, plan, self._plan.settings.used(), self.run, self.checkpoint)
+        return Snapshot(opened, self.store, plan, self._plan.made_by.used(), self.run, self.checkpoint)
 
     def _submit(self, kind: JobKind, title: str, work: Callable[[Job, Snapshot], None]) -> Job:
         now = self._snapshot()
@@ -247,8 +254,12 @@ class RecoverModel(HasTraits):
         before = self.curve
         checkpoint = self.checkpoint
         reached = self.run
+        distils = training.learn_from == "original" and kind is JobKind.TRAIN
+        untrainable = "" if distils else self._choose.untrainable
 
         def trained(job: Job, now: Snapshot) -> None:
+            if untrainable:
+                raise ValueError(untrainable)
             self._worker.post(lambda: self.set_trait("curve", ()))
             try:
                 work(job, now)
@@ -271,8 +282,6 @@ class RecoverModel(HasTraits):
     def _finetuned(
         self, job: Job, now: Snapshot, network: CompressedNetwork, training: TrainingSettings
     ) -> CompressedNetwork:
-        if not len(now.opened.data.train):
-            raise ValueError(f"{now.opened.data.name} has no training images")
         made = finetune(
             network,
             now.opened.data,
@@ -339,6 +348,11 @@ class RecoverModel(HasTraits):
         if not run.number:
             run = replace(run, number=max((r.number for r in self.runs), default=0) + 1)
         others = tuple(other for other in self.runs if other.number != run.number)
+        before = next((other for other in self.runs if other.number == run.number), run)
+        baseline = before.stage(StageName.FROM_SCRATCH)
+        if baseline is not None and run.stage(StageName.FROM_SCRATCH) is None:
+            run = replace(run, stages=(*run.stages, baseline))
+        run = replace(run, measured={**before.measured, **run.measured})
         same = self.run is not None and self.run.number == run.number
         with self.hold_trait_notifications():
             self.runs = (*others, run)

@@ -56,8 +56,9 @@ def sweep_budgets(
         tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
         tuned["schedule"] = training.schedule
     steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
-    split = "validation" if len(data.validation) else "test"
-    for run in sweep(now.opened.network, plans, data, steps=steps, split=split, progress=report, **tuned):
+    if not len(data.validation) or not data.validation.labelled:
+        raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
+    for run in sweep(now.opened.network, plans, data, steps=steps, progress=report, **tuned):
         if run.error:
             problem = run.error
             continue

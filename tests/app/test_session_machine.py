@@ -1,0 +1,272 @@
+"""A whole session on a running event loop: anything in any order, overlapping, and nothing is corrupted."""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+import workbench as wb
+from tests.helpers.sessions import (
+    Recorder,
+    ThreadPerJob,
+    Untraceable,
+    batch_normed,
+    idle,
+    recorded,
+    same_state,
+    state_of,
+    tiny_data,
+    trained,
+)
+from workbench.app.session import Session
+from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.worker import Worker
+from workbench.measure.roofline import Roofline
+from workbench.runs.stages import scored_stage
+from workbench.runs.store import RunStore
+
+NAMES = ("batch_normed", "untraceable")
+MODELS = {}
+"""What the user gave, by the network's name; made anew for every example."""
+
+
+def give(name, weights=None, progress=None):
+    return wb.Network(MODELS[name], input_shape=(1, 8, 8), name=name, source=f"given as {name}")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """No torchvision, no large networks of the paper, no seconds of timing."""
+    monkeypatch.setattr("workbench.app.steps.choose.opening.load_network", give)
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
+    monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
+    monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
+    monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
+
+
+class SessionMachine(RuleBasedStateMachine):
+    worker_class: type[Worker] = Worker
+    file_kinds = ("weights", "report")
+
+    def __init__(self):
+        super().__init__()
+        MODELS.update(batch_normed=batch_normed(), untraceable=trained(Untraceable()).train())
+        self.before = {name: state_of(model) for name, model in MODELS.items()}
+        self.data, self.jobs, self.recorder = tiny_data(), [], Recorder()
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = Path(self.folder.name) / "runs.sqlite"
+        os.environ["WORKBENCH_RUNS"] = str(self.file)
+        self.loop = asyncio.new_event_loop()
+        patched = pytest.MonkeyPatch()
+        patched.setattr("workbench.app.session.Worker", recorded(self.worker_class, self.recorder, self.jobs))
+
+        async def begin():
+            session = Session(give("batch_normed"), self.data)
+            session.speed.runtimes = ("eager",)
+            session.open()
+            await idle(session)
+            return session
+
+        self.session = self.loop.run_until_complete(begin())
+        patched.undo()
+        self.checked = {}
+
+    def press(self, verb, *arguments, **more):
+        async def pressed():
+            verb(*arguments, **more)
+            await asyncio.sleep(0)
+
+        self.loop.run_until_complete(pressed())
+
+    @rule(name=st.sampled_from(NAMES))
+    def open(self, name):
+        self.press(self.session.choose.open, network=name)
+
+    @rule(planner=st.sampled_from(["evbmf", "budget"]), ratio=st.sampled_from([1.2, 1.5, 2.0, 50.0]))
+    def replan(self, planner, ratio):
+        self.press(self.session.plan.replan, planner=planner, macs_ratio=ratio)
+
+    @rule(place=st.integers(0, 2), rank=st.integers(1, 9))
+    def edit(self, place, rank):
+        plan = self.session.plan.plan
+        self.press(self.session.plan.choose_ranks, plan.layers[place].name, rank_out=rank)
+
+    @rule()
+    def keep_layer(self):
+        self.press(self.session.plan.keep_layer, self.session.look.selected)
+
+    @rule(back=st.booleans())
+    def undo(self, back):
+        self.press(self.session.undo if back else self.session.redo)
+
+    @rule()
+    def decompose(self):
+        self.press(self.session.recover.decompose)
+
+    @rule()
+    def calibrate(self):
+        self.press(self.session.recover.calibrate)
+
+    @rule(learn_from=st.sampled_from(["labels", "both", "original"]), epochs=st.integers(1, 3))
+    def finetune(self, learn_from, epochs):
+        self.press(self.session.recover.finetune, learn_from=learn_from, epochs=epochs)
+
+    @rule()
+    def from_scratch(self):
+        self.press(self.session.recover.from_scratch, epochs=1)
+
+    @rule()
+    def compress_for_me(self):
+        self.press(self.session.recover.compress_for_me)
+
+    @rule()
+    def sweep(self):
+        self.press(self.session.recover.sweep, [1.3, 1.7], "calibrate")
+
+    @rule(place=st.integers(0, 4))
+    def resume(self, place):
+        stored = self.session.compare.stored
+        self.press(self.session.recover.resume, stored[place % len(stored)].number if stored else 0)
+
+    @rule()
+    def gallery(self):
+        self.press(self.session.compare.gallery.other_images)
+
+    @rule()
+    def rank_curve(self):
+        self.press(self.session.compare.rank_curve.measure)
+
+    @rule()
+    def paper(self):
+        self.press(self.session.compare.paper.compute)
+
+    @rule()
+    def importance(self):
+        self.press(self.session.plan.measure_importance)
+
+    @rule()
+    def measure(self):
+        self.press(self.session.speed.measure)
+
+    @rule(choice=st.integers(0, 2))
+    def export(self, choice):
+        self.press(self.session.take_home.make, self.file_kinds[choice % len(self.file_kinds)])
+
+    @rule(place=st.integers(0, 5))
+    def cancel(self, place):
+        jobs = self.session.worker.jobs
+        if jobs:
+            self.press(jobs[place % len(jobs)].cancel)
+
+    @rule(seconds=st.sampled_from([0.005, 0.05, 0.2]))
+    def wait(self, seconds):
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    @rule()
+    def settle(self):
+        self.loop.run_until_complete(idle(self.session))
+        self.check_runs()
+
+    @invariant()
+    def given_models_are_unchanged(self):
+        for name, model in MODELS.items():
+            assert same_state(self.before[name], state_of(model)), f"{name} was changed"
+
+    @invariant()
+    def no_overlap_and_no_fault(self):
+        assert self.recorder.overlaps == 0, "two computations overlapped"
+        for job in self.jobs:
+            assert "fault in the workbench" not in job.error, f"{job.title}: {job.error}"
+
+    @invariant()
+    def page_belongs_to_the_open_network(self):
+        session = self.session
+        plan, network, run = session.plan.plan, session.choose.network, session.recover.run
+        assert (plan.network, session.look.selected in {part.name for part in plan}) == (network.name, True)
+        assert run is None or run.network.original is network
+
+    def check_runs(self):
+        """Plan, settings, weights and scores of every stored run belong together, and of those of the session."""
+        if not self.file.exists():
+            return
+        store = RunStore(self.file)
+        for run in store.runs():
+            if self.checked.get(run.number) == (run.weights_hash, run.stages):
+                continue
+            self.checked[run.number] = (run.weights_hash, run.stages)
+            made = store.load(run, give(run.network_name))
+            scores = scored_stage(made, self.data, run.last.name).scores  # a sweep scores no test images
+            assert run.last.scores.items() <= scores.items(), f"run {run.number}, {run.last.name}: {scores}"
+            planned = PlanSettings.of(run.settings)
+            if planned.planner == "budget":
+                assert f"MACs x{planned.macs_ratio:g}" in run.plan.policy
+            else:
+                spectra = wb.analyze(give(run.network_name))
+                assert planned.plan(spectra, edited=run.plan).same_decisions(run.plan)
+        for run in self.session.recover.runs:
+            stored = store[run.number]
+            assert (stored.last.name, stored.last.scores) == (run.last.name, run.last.scores)
+            assert run.network.plan.same_decisions(run.plan)
+            made, images = store.load(run, run.network.original), self.data.test.images
+            assert torch.equal(made.model(images), run.network.model(images))
+
+    def teardown(self):
+        async def end():
+            for job in self.session.worker.jobs:
+                job.cancel()
+            await idle(self.session)
+
+        try:
+            self.loop.run_until_complete(end())
+            self.check_runs()
+            self.given_models_are_unchanged()
+            self.no_overlap_and_no_fault()
+        finally:
+            self.loop.close()
+            self.folder.cleanup()
+
+
+COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "derandomize": True}
+
+
+def test_a_session_driven_at_random_corrupts_nothing():
+    phases = (Phase.explicit, Phase.generate)
+    limits = settings(**COMMON, max_examples=15, stateful_step_count=30, phases=phases)
+    run_state_machine_as_test(SessionMachine, settings=limits)
+
+
+@pytest.mark.slow
+def test_a_session_driven_for_long_corrupts_nothing():
+    class Long(SessionMachine):
+        file_kinds = ("weights", "report", "onnx")
+
+    run_state_machine_as_test(Long, settings=settings(**COMMON, max_examples=60, stateful_step_count=50))
+
+
+def test_the_machine_fails_if_the_single_worker_is_bypassed():
+    class Bypassed(SessionMachine):
+        worker_class = ThreadPerJob
+
+    machine = Bypassed()
+
+    def drive():
+        for _ in range(20):
+            machine.decompose()
+            machine.gallery()
+            machine.importance()
+            machine.wait(0.05)
+            machine.no_overlap_and_no_fault()
+
+    try:
+        with pytest.raises(AssertionError, match="overlapped"):
+            drive()
+        machine.loop.run_until_complete(idle(machine.session))
+    finally:
+        machine.loop.close()
+        machine.folder.cleanup()
