@@ -6,8 +6,11 @@ two minutes; in Voila the page's template has done so.
 """
 
 from functools import lru_cache
+from pathlib import Path
 
 import anywidget
+
+HERE = Path(__file__).parent
 
 ESM = """
 if (!window.workbenchServed && !window.workbenchTimeout) {
@@ -17,6 +20,11 @@ if (!window.workbenchServed && !window.workbenchTimeout) {
 }
 export default {};
 """
+
+
+def script(name: str) -> str:
+    """Return a widget's JavaScript, with the functions that all of them share before it."""
+    return "".join((HERE / file).read_text(encoding="utf-8") for file in ("common.js", name))
 
 
 class PageWidget(anywidget.AnyWidget):

@@ -1,17 +1,6 @@
-// Asks the kernel for a file piece by piece and saves it under its name; the bar tells how much has arrived.
+// Asks the kernel for a file piece by piece and saves it under its name; the bar shows how much has arrived.
 function render({ model, el }) {
-  const box = document.createElement("div");
-  box.className = "wb-upload";
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "lm-Widget jupyter-widgets jupyter-button widget-button";
-  const bar = document.createElement("progress");
-  bar.max = 1;
-  const text = document.createElement("span");
-  text.setAttribute("role", "status");
-  box.append(button, bar, text);
-  el.append(box);
-
+  const { button, show: draw } = transferRow(el);
   let answer = null;
   let busy = false;
   model.on("msg:custom", (message, buffers) => answer && answer({ ...message, buffers }));
@@ -24,12 +13,8 @@ function render({ model, el }) {
   }
 
   function show(share = 0, words = "") {
-    button.textContent = model.get("label");
-    button.disabled = busy || !model.get("size");
-    button.title = model.get("size") ? `Save ${model.get("name")}` : "Make the file first";
-    bar.style.visibility = busy ? "visible" : "hidden";
-    bar.value = share;
-    text.textContent = words;
+    const size = model.get("size");
+    draw(busy, model.get("label"), busy || !size, size ? `Save ${model.get("name")}` : "Make the file first", share, words);
   }
 
   async function save() {
@@ -45,16 +30,11 @@ function render({ model, el }) {
       if (reply.at !== at || !reply.size || model.get("name") !== name) break;
       parts.push(reply.buffers[0]);
       at += reply.size;
-      show(at / size, `${(at / 2 ** 20).toFixed(0)} of ${(size / 2 ** 20).toFixed(0)} MiB`);
+      show(at / size, progressText(at, size));
     }
     busy = false;
     show(0, at < size ? problem || "did not arrive whole: make it again" : "saved");
-    if (at < size) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(parts));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    if (at >= size) saveFile(new Blob(parts), name);
   }
 
   button.addEventListener("click", () => save().catch((error) => {

@@ -9,9 +9,8 @@ from typing import Any
 
 import traitlets
 
-from workbench.app.widgets.base import PageWidget
+from workbench.app.widgets.base import PageWidget, script
 
-HERE = Path(__file__).parent
 PIECE_BYTES = 1 << 20
 """Bytes of one message."""
 
@@ -19,7 +18,7 @@ PIECE_BYTES = 1 << 20
 class Download(PageWidget):
     """A button that saves `path` under its own name; disabled while there is none."""
 
-    _esm = HERE / "download.js"
+    _esm = script("download.js")
     label = traitlets.Unicode().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
     size = traitlets.Int(0).tag(sync=True)

@@ -1,7 +1,6 @@
-// Shows the figure in `traces` and `around`, whole, whenever it changes: no update can be lost, and a burst of them is
-// drawn once.
-// On a dark page its colours are those of `dark`; what is saved is always on white.
-const UNSEEN = 200; // milliseconds that a figure may wait which is out of sight
+// Shows the figure in `traces` (its data) and `around` (its layout), whole, whenever it changes: no update can be lost,
+// and a burst of them is drawn once. On a dark page its colours are those of `dark`; what is saved is always on white.
+const HIDDEN_DELAY_MS = 200; // until a figure that is out of sight is drawn
 
 // The page's own, if it brings one; else the kernel's.
 async function library(model) {
@@ -12,12 +11,9 @@ async function library(model) {
 }
 
 const isDark = () => document.body.dataset.jpThemeLight === "false";
-const plain = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
-const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
-const cell = (value) => (typeof value === "number" ? String(value) : quoted(harmless(plain(value))));
+const withoutTags = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
 
-// The traces that one sees as values: not the lines between points, not the numbers written at bars.
+// The traces that show values: not the lines between points, not the numbers written at bars.
 function told(box) {
   const named = (trace) => box.data[trace.index].name || trace.hoverinfo !== "skip";
   return (box._fullData || []).filter((t) => t.visible === true && named(t) && t.mode !== "text" && t.x?.some((x) => x != null));
@@ -43,35 +39,20 @@ function table(box) {
       lines.push([name, x, y, ...ends, about]);
     }
   }
-  return lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
-}
-
-function save(content, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return csvText(lines.map((line) => line.map((value) => (typeof value === "number" ? value : withoutTags(value)))));
 }
 
 async function render({ model, el }) {
   const label = model.get("label");
-  const box = document.createElement("div");
-  box.className = "wb-figure";
-  box.setAttribute("role", "figure"); // no img: plotly's buttons are inside
-  box.setAttribute("aria-label", label);
+  const box = element("div", { className: "wb-figure" }, { role: "figure", "aria-label": label }); // buttons are inside
   box.style.minHeight = `${JSON.parse(model.get("around")).height || 300}px`;
-  const tools = document.createElement("div");
-  tools.className = "wb-save";
-  tools.setAttribute("role", "group");
-  tools.setAttribute("aria-label", `Save ${label}`);
-  tools.append("Save as");
+  const tools = element("div", { className: "wb-save" }, { role: "group", "aria-label": `Save ${label}` }, "Save as");
   el.append(box, tools);
   const plotly = await library(model);
   const touch = matchMedia("(pointer: coarse)").matches;
   const settings = {
     displaylogo: false,
-    // By name: the rest are below the figure, or would send it to another machine.
+    // By name: the others are below the figure, or would send it to another machine.
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     ...(touch && { displayModeBar: false }),
   };
@@ -99,24 +80,18 @@ async function render({ model, el }) {
     layout.paper_bgcolor = layout.plot_bgcolor = "white";
     const size = { width: Math.max(480, box.clientWidth), height: layout.height || box.clientHeight };
     const url = await plotly.toImage({ data, layout }, { format, ...size, scale: format === "png" ? 2 : 1 });
-    save(await (await fetch(url)).blob(), `${file}.${format}`);
+    saveFile(await (await fetch(url)).blob(), `${file}.${format}`);
   }
 
   const kinds = {
     PNG: () => picture("png"),
     SVG: () => picture("svg"),
-    CSV: () => save(new Blob([table(box)], { type: "text/csv" }), `${file}.csv`),
+    CSV: () => saveFile(new Blob([table(box)], { type: "text/csv" }), `${file}.csv`),
   };
-  const buttons = Object.entries(kinds).map(([kind, act]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = kind;
-    button.title = `Save ${label} as ${kind}${kind === "CSV" ? ": its numbers" : ""}`;
-    button.setAttribute("aria-label", button.title);
-    button.addEventListener("click", () => Promise.resolve(act()).catch(console.error));
-    return button;
-  });
-  tools.append(...buttons);
+  tools.append(...Object.entries(kinds).map(([kind, act]) => {
+    const title = `Save ${label} as ${kind}${kind === "CSV" ? ": its numbers" : ""}`;
+    return saveButton(kind, title, () => Promise.resolve(act()).catch(console.error));
+  }));
 
   let drawing = Promise.resolve();
   let listening = false;
@@ -150,7 +125,7 @@ async function render({ model, el }) {
 
   function draw() {
     if (seen) paint();
-    else timer ||= setTimeout(paint, UNSEEN);
+    else timer ||= setTimeout(paint, HIDDEN_DELAY_MS);
   }
   function paint() {
     clearTimeout(timer);

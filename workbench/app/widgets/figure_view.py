@@ -6,17 +6,14 @@ sends the figure whole, which for ours is a few kilobytes, and the library once 
 """
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import traitlets
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from workbench.app.widgets.base import PageWidget
+from workbench.app.widgets.base import HERE, PageWidget, script
 from workbench.plot.interactive.base import DARK
-
-HERE = Path(__file__).parent
 
 
 class FigureView(PageWidget):
@@ -26,7 +23,7 @@ class FigureView(PageWidget):
     rank is moved, plotly.js redraws only that. `picked` is the id of the point that was clicked last.
     """
 
-    _esm = HERE / "figure_view.js"
+    _esm = script("figure_view.js")
     _css = HERE / "figure_view.css"
     traces = traitlets.Unicode().tag(sync=True)
     around = traitlets.Unicode().tag(sync=True)

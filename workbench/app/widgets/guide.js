@@ -1,7 +1,7 @@
 // The steps of the journey, each leading to its card; whose page this is; and whether its kernel still answers.
-const BEAT = 4000;
-const LOST = 12000;
-const AWAY = 600000; // whoever has not moved for so long is not kept a kernel for by a page that asks for it
+const BEAT_MS = 4000;
+const LOST_MS = 12000;
+const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
 
 function browserNumber() {
   const make = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -65,8 +65,7 @@ function render({ model, el }) {
     const next = steps.find((step) => step.status === "next");
     const bold = document.createElement("b");
     bold.textContent = next ? `Next: ${next.name}. ` : "All steps are done. ";
-    const rest = next ? next.words : "Change the plan for another run, or choose another network.";
-    words.replaceChildren(bold, rest);
+    words.replaceChildren(bold, next ? next.words : "Change the plan for another run, or choose another network.");
   }
   draw();
   model.on("change:steps", draw);
@@ -113,11 +112,11 @@ function render({ model, el }) {
   }
   model.on("msg:custom", answered);
   const timer = setInterval(() => {
-    if (document.hidden || performance.now() - moved > AWAY) {
+    if (document.hidden || performance.now() - moved > AWAY_MS) {
       asked = null; // and a page in the background is slowed down by the browser
       return;
     }
-    const late = asked !== null && performance.now() - asked > LOST && performance.now() - heard > LOST;
+    const late = asked !== null && performance.now() - asked > LOST_MS && performance.now() - heard > LOST_MS;
     if (late || document.querySelector(".wb .jupyter-widgets-disconnected")) lost.hidden = false;
     if (asked === null) asked = performance.now();
     try {
@@ -125,7 +124,7 @@ function render({ model, el }) {
     } catch {
       // the connection is gone: no answer will come
     }
-  }, BEAT);
+  }, BEAT_MS);
 
   model.send({ kind: "here", browser: browserNumber() });
   return () => {

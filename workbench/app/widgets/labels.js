@@ -1,8 +1,7 @@
-// What ipywidgets leaves without a name gets one: the handles of sliders, their numbers, and inputs that have only a
-// hint. It looks again whenever something is added to the page. And it mends two things when the focus moves: a hint that
-// would be cut off by its card opens further left, and a box for whole numbers shows the one that was taken, which of
-// "1e9" is 1.
-const HINT = 366; // pixels of the widest hint, with its border
+// Gives accessible names to what ipywidgets leaves without one: handles of sliders, their numbers, and inputs that have
+// only a hint; again whenever something is added to the page. When the focus moves, a hint that its card would cut off
+// opens further left, and a box for whole numbers shows the number that was taken, which of "1e9" is 1.
+const MAX_HINT_PX = 366; // width of the widest hint, with its border
 
 function name(root) {
   const text = (widget) => widget.querySelector(".widget-label")?.textContent.trim() || widget.title || "";
@@ -27,7 +26,7 @@ function name(root) {
 function place({ target }) {
   if (!target.matches?.(".wb-term")) return;
   const edge = target.closest(".wb-card, .wb")?.getBoundingClientRect().right ?? innerWidth;
-  const over = target.getBoundingClientRect().left + HINT - edge;
+  const over = target.getBoundingClientRect().left + MAX_HINT_PX - edge;
   target.style.setProperty("--wb-shift", `${-Math.max(0, Math.ceil(over))}px`);
 }
 

@@ -1,45 +1,21 @@
 // A table of which one picks a row: click it, or focus one and use the arrow keys.
 function render({ model, el }) {
-  const root = document.createElement("div");
-  root.className = "wb-table";
-  root.setAttribute("role", "region");
-  root.setAttribute("aria-label", model.get("label"));
-  const table = document.createElement("table");
-  table.setAttribute("role", "grid");
-  table.setAttribute("aria-label", model.get("label"));
-  const head = document.createElement("thead");
-  const body = document.createElement("tbody");
-  table.append(head, body);
-  root.append(table);
-  el.append(root);
+  const label = { "aria-label": model.get("label") };
+  const head = element("thead");
+  const body = element("tbody");
+  const table = element("table", {}, { role: "grid", ...label }, head, body);
+  el.append(element("div", { className: "wb-table" }, { role: "region", ...label }, table));
   const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
-  if (model.get("file")) el.append(saving());
-
-  function saving() {
-    const tools = document.createElement("div");
-    tools.className = "wb-save";
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "CSV";
-    button.title = `Save ${model.get("label")} as CSV`;
-    button.setAttribute("aria-label", button.title);
-    button.addEventListener("click", () => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([lines()], { type: "text/csv" }));
-      link.download = model.get("file");
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  if (model.get("file")) {
+    const button = saveButton("CSV", `Save ${model.get("label")} as CSV`, () => {
+      saveFile(new Blob([csv()], { type: "text/csv" }), model.get("file"));
     });
-    tools.append("Save as", button);
-    return tools;
+    el.append(element("div", { className: "wb-save" }, {}, "Save as", button));
   }
 
-  function lines() {
+  function csv() {
     const columns = model.get("columns");
-    const harmless = (text) => (/^[=+@]/.test(text) ? `'${text}` : text); // a spreadsheet would compute it
-    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const all = [columns.map((c) => c.title), ...model.get("rows").map((row) => columns.map((c) => row[c.key]))];
-    return all.map((line) => line.map((value) => quoted(harmless(String(value)))).join(",") + "\r\n").join("");
+    return csvText([columns.map((c) => c.title), ...model.get("rows").map((row) => columns.map((c) => row[c.key]))]);
   }
 
   function drawHead() {

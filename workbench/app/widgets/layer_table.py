@@ -1,13 +1,10 @@
 """A table of which the user picks a row."""
 
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from workbench.app.widgets.base import PageWidget
-
-HERE = Path(__file__).parent
+from workbench.app.widgets.base import HERE, PageWidget, script
 
 
 class LayerTable(PageWidget):
@@ -18,7 +15,7 @@ class LayerTable(PageWidget):
     file : name under which its rows can be saved as CSV; "" for no such button.
     """
 
-    _esm = HERE / "layer_table.js"
+    _esm = script("layer_table.js")
     _css = HERE / "layer_table.css"
     label = traitlets.Unicode("Layers").tag(sync=True)
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -1,26 +1,15 @@
-// A file from the user's machine, sent in pieces, so that any size limit of the server's messages is far away and the
-// bar tells the truth: a piece counts when the kernel has written it.
-const PIECE = 1 << 20;
+// Sends a file of the user's machine in pieces, so that no size limit of the server's messages matters. A piece counts
+// in the bar when the kernel has written it.
+const PIECE_BYTES = 1 << 20;
 
 function render({ model, el }) {
-  const box = document.createElement("div");
-  box.className = "wb-upload";
-  const input = document.createElement("input");
-  input.type = "file";
-  input.hidden = true;
-  input.accept = model.get("accept");
-  input.setAttribute("aria-label", model.get("label"));
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "lm-Widget jupyter-widgets jupyter-button widget-button";
-  const bar = document.createElement("progress");
-  bar.max = 1;
-  const text = document.createElement("span");
-  text.setAttribute("role", "status");
-  box.append(input, button, bar, text);
-  el.append(box);
+  const { box, button, show: draw } = transferRow(el);
+  const label = model.get("label");
+  const input = element("input", { type: "file", hidden: true, accept: model.get("accept") }, { "aria-label": label });
+  box.prepend(input);
 
   let run = 0; // the number of the upload that counts
+  let sending = false;
   let answer = null;
   model.on("msg:custom", (message) => answer && answer(message));
 
@@ -32,32 +21,29 @@ function render({ model, el }) {
   }
 
   function show(busy, share = 0, words = "") {
-    button.textContent = busy ? "Cancel upload" : model.get("label");
-    button.disabled = !busy && model.get("disabled");
-    button.title = busy ? "Stop sending the file" : model.get("hint");
-    bar.style.visibility = busy ? "visible" : "hidden";
-    bar.value = share;
-    text.textContent = words;
+    sending = busy;
+    const [text, title] = busy ? ["Cancel upload", "Stop sending the file"] : [label, model.get("hint")];
+    draw(busy, text, !busy && model.get("disabled"), title, share, words);
   }
 
   async function send(file) {
     const mine = ++run;
-    show(true, 0, "");
+    show(true);
     let reply = await ask({ kind: "begin", name: file.name, size: file.size });
-    for (let at = 0; reply.ok && at < file.size && mine === run; at += PIECE) {
-      const piece = await file.slice(at, at + PIECE).arrayBuffer();
+    for (let at = 0; reply.ok && at < file.size && mine === run; at += PIECE_BYTES) {
+      const piece = await file.slice(at, at + PIECE_BYTES).arrayBuffer();
       if (mine !== run) return;
       reply = await ask({ kind: "piece", at }, [piece]);
-      const done = Math.min(at + PIECE, file.size);
-      if (mine === run) show(true, done / file.size, `${(done / 2 ** 20).toFixed(0)} of ${(file.size / 2 ** 20).toFixed(0)} MiB`);
+      const done = Math.min(at + PIECE_BYTES, file.size);
+      if (mine === run) show(true, done / file.size, progressText(done, file.size));
     }
     if (mine !== run) return;
-    if (reply.ok) reply = await ask({ kind: "end" });
+    if (reply.ok) await ask({ kind: "end" });
     show(false);
   }
 
   button.addEventListener("click", () => {
-    if (button.textContent === model.get("label")) return input.click();
+    if (!sending) return input.click();
     run += 1;
     model.send({ kind: "stop" });
     show(false);
@@ -67,7 +53,7 @@ function render({ model, el }) {
     input.value = "";
     if (file) send(file).catch((error) => { console.error(error); show(false); });
   });
-  model.on("change:disabled", () => { if (bar.style.visibility === "hidden") show(false); });
+  model.on("change:disabled", () => sending || show(false));
   show(false);
 }
 export default { render };

@@ -13,12 +13,11 @@ from typing import Any, BinaryIO
 
 import traitlets
 
-from workbench.app.widgets.base import PageWidget
+from workbench.app.widgets.base import PageWidget, script
 from workbench.app.widgets.names import readable
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).parent
 DEFAULT_LIMIT_MIB = 1024
 """Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
 
@@ -34,7 +33,7 @@ class Upload(PageWidget):
         one comes or the kernel ends.
     """
 
-    _esm = HERE / "upload.js"
+    _esm = script("upload.js")
     label = traitlets.Unicode().tag(sync=True)
     hint = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
@@ -96,7 +95,7 @@ class Upload(PageWidget):
         assert self._path is not None
         try:
             self._received(self._path, self._name)
-        except ValueError:  # nobody wants it
+        except ValueError:  # it was refused
             self._drop()
             raise
 

@@ -14,10 +14,10 @@ from workbench.plot.interactive.rank_curve import rank_curve
 def view(curve: RankCurveModel, choose: ChooseModel, look: LookModel, worker: Worker) -> w.Widget:
     """Return a button above the curve."""
     measure = w.Button(button_style="primary", layout={"width": "auto", "min_width": "200px"})
-    measure.tooltip = "Decompose this layer alone at several ranks, and score the network each time"
+    measure.tooltip = "Decompose only this layer at several ranks, and score the network each time"
     words = w.HTML(
-        "<p class='wb-soft'>Which rank can this layer bear? It alone is decomposed, at several ranks; the others stay "
-        "as they are. Nothing is recovered.</p>"
+        "<p class='wb-soft'>Which rank can this layer bear? Only this layer is decomposed, at several ranks; the others "
+        "stay as they are. Nothing is recovered.</p>"
     )
     figure = FigureView("Accuracy against rank")
 

@@ -45,7 +45,7 @@ COLUMNS = [
 def view(look: LookModel, plan: PlanModel) -> w.Widget:
     """Return the table above the bars."""
     table = LayerTable(file="layers.csv", columns=COLUMNS)
-    figure = FigureView("Layers at a glance")
+    figure = FigureView("Cost of each layer")
     measure = w.ToggleButtons(
         options=[(text, name) for name, text in MEASURES.items()],
         tooltips=["Multiply-adds for one image", "Numbers that the network stores"],

@@ -22,7 +22,7 @@ EXPLANATIONS = {
     "time": "You choose how much faster the network is to be here; ranks go by each layer's measured time, and a layer "
     "that would not be faster stays as it is.",
 }
-MEASURE_HINT = "Compress each layer alone and see how the answers change: budgets then spare the layers that matter"
+MEASURE_HINT = "Compress one layer at a time and see how the answers change: budgets then spare the layers that matter"
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
 
 
