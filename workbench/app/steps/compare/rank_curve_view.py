@@ -16,8 +16,8 @@ def view(curve: RankCurveModel, choose: ChooseModel, look: LookModel, worker: Wo
     measure = w.Button(button_style="primary", layout={"width": "auto", "min_width": "200px"})
     measure.tooltip = "Decompose only this layer at several ranks, and score the network each time"
     words = w.HTML(
-        "<p class='wb-soft'>Which rank can this layer bear? Only this layer is decomposed, at several ranks; the others "
-        "stay as they are. Nothing is recovered.</p>"
+        "<p class='wb-soft'>Which rank can this layer bear? Only this layer is decomposed, at several ranks; the "
+        "others stay as they are. Nothing is recovered.</p>"
     )
     figure = FigureView("Accuracy against rank")
 
