@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import workbench as wb
-from workbench.plan.budget import budget_plan
-from workbench.recover.balance import balance
-from workbench.recover.calibrate import calibrate
-from workbench.recover.recipe import Recipe
 
 MACS_RATIO = 8.0
-RECIPE = Recipe(
+RECIPE = wb.Recipe(
     epochs=12,
     learning_rate=1e-2,
     schedule="cosine",
@@ -29,19 +25,24 @@ RECIPE = Recipe(
 def run(shared: Path | None = None, minutes: float = 15.0) -> dict[str, Any]:
     """Top-1 in percent of the test split at each stage; needs no shared data, and takes seconds."""
     network, data = wb.load_network("digits_vgg"), wb.load_data("digits")
-    plan = budget_plan(wb.analyze(network), MACS_RATIO, images=data.train, network=network)
-    smaller = wb.decompose(network, plan)
+
+    def top1(network: wb.Network) -> float:
+        return 100 * wb.score(network, data).top1
+
+    spectra = wb.analyze(network)
+    measured = wb.importance(network, spectra, data.train.images)
+    plan = wb.budget_plan(spectra, macs_ratio=MACS_RATIO, importance=measured)
+    decomposed = wb.decompose(network, plan)
+    calibrated = wb.balance(wb.calibrate(decomposed, data.train.images))
+    finetuned = wb.finetune(calibrated, data, recipe=RECIPE, teacher=network, on_epoch=lambda e: print(e, flush=True))
     results = {
         "macs_ratio": plan.macs_ratio,
         "weights_ratio": plan.weights_ratio,
-        "original": wb.accuracy(network, data.test).top1,
-        "decomposed": wb.accuracy(smaller, data.test).top1,
+        "original": top1(network),
+        "decomposed": top1(decomposed),
+        "calibrated": top1(calibrated),
+        "finetuned": top1(finetuned),
     }
-    smaller = balance(calibrate(smaller, network, data.train))
-    results["calibrated"] = wb.accuracy(smaller, data.test).top1
-    for epoch in wb.finetune(smaller, data, recipe=RECIPE, teacher=network):
-        print(epoch, flush=True)
-    results["finetuned"] = wb.accuracy(smaller, data.test).top1
     return results
 
 

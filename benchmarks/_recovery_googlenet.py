@@ -1,6 +1,6 @@
 """Real BVLC GoogLeNet on 500 ImageNet images: 200 of them, without labels, to recover with; the other 300 to score.
 
-The split is drawn once from a seed. Sensitivities (for the plan to a budget) are measured on the first 48 of the 200.
+The split is drawn once from a seed. The importance of layers, for the plan to a budget, is measured on the first 48.
 Settings of calibration and distillation are the library's own, chosen on the 200 alone: calibration's by the divergence
 from the original on 60 of them after recovery on the other 140, distillation's by its loss in its first steps on those
 140.
@@ -13,13 +13,9 @@ from typing import Any
 import torch
 
 import workbench as wb
-from workbench.plan.budget import budget_plan
-from workbench.plan.importance import sensitivities
-from workbench.recover.calibrate import calibrate
-from workbench.recover.distill import distill
 
 SEED = 20160226
-RECOVERY, SENSITIVITIES = 200, 48
+RECOVERY_IMAGES, IMPORTANCE_IMAGES = 200, 48
 MACS_RATIO = 2.06
 
 
@@ -33,40 +29,44 @@ def googlenet(shared: Path, minutes: float) -> dict[str, Any]:
     network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
     loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
     order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(SEED))
-    unlabelled = part(loaded, order[:RECOVERY], "recovery")
-    scored = part(loaded, order[RECOVERY:], "scored")
+    unlabelled = part(loaded, order[:RECOVERY_IMAGES], "recovery")
+    scored = part(loaded, order[RECOVERY_IMAGES:], "scored")
+
+    def top5(network: wb.Network) -> float:
+        return 100 * wb.score(network, scored).top5
+
     spectra = wb.analyze(network)
     started = time.perf_counter()
-    measured = sensitivities(network, part(unlabelled, torch.arange(SENSITIVITIES), "sensitivities"), spectra)
-    seconds = {"sensitivities": time.perf_counter() - started}
+    measured = wb.importance(network, spectra, unlabelled.images[:IMPORTANCE_IMAGES])
+    seconds = {"importance": time.perf_counter() - started}
     plans = {
-        "budget": budget_plan(spectra, MACS_RATIO, images=measured),
+        "budget": wb.budget_plan(spectra, macs_ratio=MACS_RATIO, importance=measured),
         "evbmf": wb.evbmf_plan(spectra, layers="spatial"),
     }
     results: dict[str, Any] = {
         "images": {
-            "recovery, labels never looked at": RECOVERY,
-            "of which sensitivities": SENSITIVITIES,
+            "recovery, labels never looked at": RECOVERY_IMAGES,
+            "of which importance": IMPORTANCE_IMAGES,
             "scored, used for nothing else": len(scored),
         },
-        "original": wb.accuracy(network, scored).top5,
+        "original": top5(network),
         "macs_ratio": plans["budget"].macs_ratio,
         "ratios": {name: {"macs": plan.macs_ratio, "weights": plan.weights_ratio} for name, plan in plans.items()},
     }
     for name, plan in plans.items():
         smaller = wb.decompose(network, plan)
-        results[name] = {"decomposed": wb.accuracy(smaller, scored).top5}
+        results[name] = {"decomposed": top5(smaller)}
         print(name, results[name], flush=True)
         started = time.perf_counter()
-        smaller = calibrate(smaller, network, unlabelled)
+        smaller = wb.calibrate(smaller, unlabelled.images)
         seconds[f"{name} calibrated"] = time.perf_counter() - started
-        results[name]["calibrated"] = wb.accuracy(smaller, scored).top5
+        results[name]["calibrated"] = top5(smaller)
         print(name, results[name], flush=True)
         if minutes > 0:
             started = time.perf_counter()
-            smaller = distill(smaller, network, unlabelled, minutes=minutes)
+            smaller = wb.distill(smaller, unlabelled.images, minutes=minutes)
             seconds[f"{name} distilled"] = time.perf_counter() - started
-            results[name]["distilled"] = wb.accuracy(smaller, scored).top5
+            results[name]["distilled"] = top5(smaller)
             print(name, results[name], flush=True)
     results["seconds"] = {key: round(value, 1) for key, value in seconds.items()}
     return results

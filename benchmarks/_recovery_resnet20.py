@@ -27,15 +27,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import workbench as wb
-from workbench.plan.budget import budget_plan
-from workbench.plan.importance import sensitivities
-from workbench.recover.balance import balance
-from workbench.recover.calibrate import calibrate
-from workbench.recover.recipe import Recipe
-from workbench.recover.scratch import from_scratch
 
 SEED = 20160226
-VALIDATION, SENSITIVITIES = 500, 128
+VALIDATION_IMAGES, IMPORTANCE_IMAGES = 500, 128
 CLEAN_SHARE = 0.25
 """Of the images of an epoch; each lossless one is seen several times, moved and mirrored."""
 
@@ -44,7 +38,7 @@ MIN_RANK = 8
 mode the loss is a hundred times that in evaluation (627, not 6), and the first steps lose the network."""
 
 RATIOS = {"x2": 2.0, "x3": 3.0}
-RECIPE = Recipe(
+RECIPE = wb.Recipe(
     epochs=1,
     learning_rate=6e-2,
     schedule="cosine",
@@ -103,7 +97,7 @@ def splits(shared: Path) -> tuple[wb.Split, wb.Split, wb.Split, wb.Split]:
         labels = {part: torch.from_numpy(file[f"{part}_labels"].astype(np.int64)) for part in ("train", "test")}
     lossy, classes = decoded(shared / "cifar10_jpegq_train.npz")
     order = torch.randperm(len(labels["train"]), generator=torch.Generator().manual_seed(SEED))
-    held, rest = order[:VALIDATION], order[VALIDATION:]
+    held, rest = order[:VALIDATION_IMAGES], order[VALIDATION_IMAGES:]
     left = torch.ones(len(classes), dtype=torch.bool)
     left[twins(images["train"][held], lossy)] = False
     return (
@@ -124,43 +118,33 @@ def mixed(clean: wb.Split, lossy: wb.Split, count: int) -> wb.Split:
 
 
 def trained(
-    network: wb.Network, recipe: Recipe, teacher: wb.Network | None, parts: tuple[wb.Split, ...], minutes: float
-) -> float:
-    """Train in place for so many minutes; returns the seconds that it took.
+    network: wb.Network, recipe: wb.Recipe, teacher: wb.Network | None, parts: tuple[wb.Split, ...], minutes: float
+) -> tuple[wb.Network, float]:
+    """Train for so many minutes; return the trained network and the seconds that it took.
 
-    A short training of a copy says how long a step takes; then as many images are shown as fit, in whole epochs.
+    A short training says how long a step takes; then as many images are shown as fit, in whole epochs.
     """
     clean, validation, test, lossy = parts
     started = time.perf_counter()
-    model = network.model.to(memory_format=torch.channels_last)
-    state = {key: value.clone() for key, value in model.state_dict().items()}
     times: list[float] = []
 
     def data(count: int) -> wb.Data:
         return wb.Data(mixed(clean, lossy, count), validation, test, name="CIFAR-10")
 
-    trial = wb.finetune(
-        network,
-        data(recipe.batch_size * 16),
-        recipe=replace(recipe, learning_rate=1e-6, warmup=0.0),
-        teacher=teacher,
-        progress=lambda _: times.append(time.perf_counter()),
-    )
-    list(trial)
-    model.load_state_dict(state)
+    def note_time(*_: object) -> None:
+        times.append(time.perf_counter())
+
+    trial = replace(recipe, learning_rate=1e-6, warmup=0.0)
+    wb.finetune(network, data(recipe.batch_size * 16), recipe=trial, teacher=teacher, progress=note_time)
     step = median(b - a for a, b in pairwise(times[3:]))
     most = (60 * minutes - (time.perf_counter() - started)) / (1.1 * step) * recipe.batch_size
     whole = len(lossy) / (1 - CLEAN_SHARE)
     epochs = max(1, round(most / whole))
     count = int(min(whole, most / epochs))
-
-    def over() -> bool:
-        return time.perf_counter() - started > 59 * minutes - 2 * step  # the rest is for what comes after the last step
-
-    shown = data(count)
-    for epoch in wb.finetune(network, shown, recipe=replace(recipe, epochs=epochs), teacher=teacher, cancelled=over):
-        print(f"{count} images,", epoch, flush=True)
-    return time.perf_counter() - started
+    full = replace(recipe, epochs=epochs)
+    print(f"{count} images in each of {epochs} epochs", flush=True)
+    network = wb.finetune(network, data(count), recipe=full, teacher=teacher, on_epoch=lambda e: print(e, flush=True))
+    return network, time.perf_counter() - started
 
 
 def run(shared: Path, minutes: float = 15.0) -> dict[str, Any]:
@@ -170,32 +154,35 @@ def run(shared: Path, minutes: float = 15.0) -> dict[str, Any]:
     parts = splits(shared)
     clean, validation, test, lossy = parts
     spectra = wb.analyze(network)
-    few = wb.Split(clean.images[:SENSITIVITIES], clean.labels[:SENSITIVITIES], "sensitivities")
-    measured = sensitivities(network, few, spectra)
+    measured = wb.importance(network, spectra, clean.images[:IMPORTANCE_IMAGES])
+
+    def top1(network: wb.Network, split: wb.Split = test) -> float:
+        return 100 * wb.score(network, split).top1
+
     results: dict[str, Any] = {
         "images": {"lossless": len(clean), "lossy": len(lossy), "validation": len(validation), "scored": len(test)},
-        "original": wb.accuracy(network, test).top1,
+        "original": top1(network),
     }
     for name, ratio in RATIOS.items():
         started = time.perf_counter()
         plans = {
-            "budget": budget_plan(spectra, ratio, images=measured, min_rank=MIN_RANK),
+            "budget": wb.budget_plan(spectra, macs_ratio=ratio, importance=measured, min_rank=MIN_RANK),
             "equal shares": equal_shares(spectra, ratio),
         }
-        tried = {key: balance(calibrate(wb.decompose(network, p), network, clean)) for key, p in plans.items()}
-        best = max(tried, key=lambda key: wb.accuracy(tried[key], validation).top1)
+        tried = {key: wb.balance(wb.calibrate(wb.decompose(network, p), clean.images)) for key, p in plans.items()}
+        best = max(tried, key=lambda key: top1(tried[key], validation))
         smaller, plan = tried[best], plans[best]
         seconds = {"calibrated": time.perf_counter() - started}
         found: dict[str, Any] = {"plan": best, "macs_ratio": plan.macs_ratio}
-        found["decomposed"] = wb.accuracy(wb.decompose(network, plan), test).top1
-        found["calibrated"] = wb.accuracy(smaller, test).top1
+        found["decomposed"] = top1(wb.decompose(network, plan))
+        found["calibrated"] = top1(smaller)
         print(name, found, flush=True)
-        fresh = from_scratch(smaller, seed=SEED)
-        seconds["finetuned"] = trained(smaller, RECIPE, network, parts, minutes)
-        found["finetuned"] = wb.accuracy(smaller, test).top1
+        fresh: wb.Network = wb.from_scratch(smaller, seed=SEED)
+        finetuned, seconds["finetuned"] = trained(smaller, RECIPE, network, parts, minutes)
+        found["finetuned"] = top1(finetuned)
         print(name, found, flush=True)
-        seconds["from_scratch"] = trained(fresh, SCRATCH, None, parts, minutes)
-        found["from_scratch"] = wb.accuracy(fresh, test).top1
+        fresh, seconds["from_scratch"] = trained(fresh, SCRATCH, None, parts, minutes)
+        found["from_scratch"] = top1(fresh)
         print(name, found, flush=True)
         results[name] = {**found, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
     return results

@@ -20,7 +20,7 @@ def stage(network: wb.Network, data: wb.Data) -> dict[str, float | int]:
         network.model(torch.zeros(1, *network.input_shape))
     weights = sum(p.numel() for p in network.model.parameters())
     return {
-        "accuracy": wb.accuracy(network, data.test).top1,
+        "accuracy": 100 * wb.score(network, data).top1,
         "macs": counter.get_total_flops() // 2,
         "weights": weights,
     }
@@ -50,10 +50,9 @@ def main() -> None:
         "decomposed": stage(smaller, data),
     }
     started = time.perf_counter()
-    for epoch in wb.finetune(smaller, data, epochs=options.epochs):
-        print(epoch)
+    finetuned = wb.finetune(smaller, data, epochs=options.epochs, on_epoch=print)
     seconds["finetune"] = time.perf_counter() - started
-    results["finetuned"] = stage(smaller, data)
+    results["finetuned"] = stage(finetuned, data)
     results["seconds"] = seconds
     predicted = {"macs": plan.macs, "weights": plan.weights}
     measured = {key: results["decomposed"][key] for key in predicted}  # type: ignore[index]

@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
-WITH_EXERCISES = [path for path in WALKTHROUGHS if path.name[0] in "1234"]
 LONG = ("1_", "4_", "5_", "6_")
 """Of these the default tests leave the execution to CI: the fourth and the sixth take most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -83,30 +82,20 @@ def test_the_template_takes_a_network_of_ones_own(tmp_path):
 def test_it_is_stripped_and_starts_with_a_title(path):
     notebook = read(path)
     nbformat.validate(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
-    assert notebook.cells[0].cell_type == "markdown"
+    assert not any(cell.outputs or cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     assert notebook.cells[0].source.startswith("# ")
 
 
 @pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda p: p.name)
-def test_it_says_what_comes_and_what_to_read_next(path):
+def test_a_walkthrough_has_its_parts(path):
     cells = read(path).cells
     for opening in ("**What you will do.**", "**What you will learn.**", "**What you need.**", "minutes"):
         assert opening in cells[0].source
     assert cells[-1].source.startswith("## What to read next\n")
-
-
-@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda p: p.name)
-def test_its_exercises_have_hidden_answers_with_code(path):
-    exercises = [cell.source for cell in read(path).cells if re.match(r"\*\*\d\.\*\* ", cell.source)]
-    assert len(exercises) >= 2
-    for number, exercise in enumerate(exercises, 1):
-        assert exercise.startswith(f"**{number}.** ")
-        assert exercise.count("\n\n<details><summary>Answer</summary>\n\n") == 1
-        assert exercise.count("```python\n") == 1
+    exercises = [cell.source for cell in cells if re.match(r"\*\*\d\.\*\* ", cell.source)]
+    assert len(exercises) >= 2 or path.name[0] == "6"
+    for exercise in exercises:
+        assert exercise.count("<details><summary>Answer</summary>") == exercise.count("```python\n") == 1
         assert exercise.endswith("\n\n</details>")
 
 

@@ -25,7 +25,8 @@ def checkout(tmp_path):
 def installed(checkout):
     """A checkout whose environment is this one."""
     (checkout / ".venv").mkdir()
-    (checkout / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (checkout / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     for package in ("workbench", "notebooks"):
         (checkout / package).symlink_to(ROOT / package)
     (checkout / ".venv" / ".installed").touch()

@@ -1,4 +1,3 @@
-# ruff: noqa: TID252
 from . import kernels as kernels
 from . import plot as plot
 from .app.dashboard import build_dashboard as build_dashboard

@@ -4,8 +4,8 @@ Tables: name -> what is done, or (what is done, what comes before).
 """
 
 import ipywidgets as w
-
 from workbench.app.history import runs_file
+
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import LIMIT
 from workbench.runs.store import RunStore

@@ -7,11 +7,11 @@ from html import unescape
 from pathlib import Path
 
 import ipywidgets as w
-
-from tests.app.test_panels import find
 from workbench.app.history import runs_file
 from workbench.app.jobs import Job
 from workbench.app.state import State
+
+from tests.app.test_panels import find
 from workbench.app.steps.plan.model import Planning
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.layer_table import LayerTable

@@ -1,234 +1,168 @@
-"""What a session has kept is there after its kernel has ended, however it ended."""
+"""A saved session can be resumed once its kernel has ended."""
 
-import errno
+import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 
-import ipywidgets as w
 import pytest
 
 import workbench as wb
-from tests.app.test_panels import find, html
-from tests.app.test_state import done
-from workbench.app import saved_sessions as module
-from workbench.app.autosave import Keeper
-from workbench.app.saved_sessions import Saved, Sessions, sessions_folder
-from workbench.app.state import State
-from workbench.app.widgets.guide import offer_box
+from tests.helpers.sessions import batch_normed, idle, tiny_data
+from workbench.app import saved_sessions
+from workbench.app.saved_sessions import SavedSessions
+from workbench.app.session import Session
 
 BROWSER, OTHER = "0123456789abcdef" * 2, "f" * 32
 
 
-def opened():
-    state = State()
-    assert state.open()
-    state.job.wait(60)
-    return state
+@pytest.fixture(autouse=True)
+def _no_torchvision(monkeypatch):
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
 
 
-def come(state, browser=BROWSER):
-    keeper = Keeper(state)
-    keeper.arrived(browser)
-    return keeper
+def begun(browser=BROWSER):
+    """A session of a browser, with the small network open."""
+    session = Session(wb.Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
+    session.open()
+    session.autosave.begin(browser)
+    return session
 
 
-def test_a_session_is_offered_once_its_kernel_is_gone(state):
-    first = come(state)
-    assert first.offer is None
-    assert list(sessions_folder().glob("*.json")) == []  # there is nothing to go on with yet
-    state.selected = "features.10"
-    state.choose_ranks(rank_in=5, rank_out=6)
-    plan = state.plan
-    assert first.sessions.file.exists()
-
-    second = come(opened())
-    assert second.offer is None
-    assert second.elsewhere  # it is open in another tab
-    assert come(opened(), OTHER).offer is None
-
-    first.sessions.end()
-    third = come(opened())
-    assert "digits_vgg on digits, just now" in third.offer.saved.describe()
-    third.accept()
-    assert third.state.plan == plan
-    assert third.state.selected == "features.10"
-    assert not first.sessions.file.exists()
-    assert third.sessions.file.exists()
-    third.state.undo()
-    assert third.state.plan != plan
+def ended(session):
+    session.autosave.sessions.end()
 
 
-def test_the_run_and_another_network_come_back(state):
-    keeper = come(state)
-    state.replan(planner="budget", layers="all", macs_ratio=4.0)
-    done(state, state.compress())
-    done(state, state.calibrate())
-    keeper.sessions.end()
-
-    again = State(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
-    assert again.open()
-    again.job.wait(60)
-    keeper = come(again)
-    box = offer_box(again, keeper)
-    assert box.layout.display == "flex"
-    assert "run 1" in html(box)
-    find(box, w.Button, "Go on").click()
-    again.job.wait(60)  # opens the network, and after that the run
-    assert keeper.problem == ""
-    assert again.network.name == "digits_vgg"
-    assert again.planning == state.planning
-    assert again.plan == state.plan
-    assert again.latest.stage == "calibrated"
-    assert again.latest.score == state.latest.score
-    assert again.compressed_as_planned
-    assert box.layout.display == "none"
+def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
+    first = begun()
+    assert first.autosave.offer is None
+    assert not first.autosave.sessions.file.exists()  # nothing to resume yet
+    first.look.select("3")
+    first.plan.choose_ranks("3", rank_in=4, rank_out=5)
+    assert first.autosave.sessions.file.exists()
+    second = begun()
+    assert (second.autosave.offer, second.autosave.elsewhere) == (None, True)
+    assert begun(OTHER).autosave.offer is None
+    ended(first)
+    third = begun()
+    assert "small on tiny, just now" in third.autosave.offer.saved.describe()
+    third.autosave.accept()
+    assert (third.plan.plan, third.look.selected) == (first.plan.plan, "3")
+    assert not first.autosave.sessions.file.exists()
+    assert third.autosave.sessions.file.exists()
+    third.undo()
+    assert third.plan.plan.by_hand == ()
 
 
-KILLED = """
-import sys
-from workbench.app.autosave import Keeper
-from workbench.app.state import State
-state = State()
-state.open(); state.job.wait(60)
-Keeper(state).arrived(sys.argv[1])
-state.compress(); state.job.wait(60)
-state.observe(lambda _: print(len(state.curve), flush=True), "curve")
-state.finetune(epochs=int(sys.argv[2]), learning_rate=1e-3, schedule="cosine")
-state.job.wait()
-"""
+def test_the_run_and_the_settings_come_back():
+    first = begun()
+    first.plan.replan(planner="budget", macs_ratio=1.5)
+    first.recover.decompose()
+    first.recover.calibrate()
+    first.plan.replan(macs_ratio=1.8)
+    ended(first)
+    second = begun()
+    second.autosave.accept()
+    assert (second.recover.run.number, second.recover.run.last.name) == (1, "calibrated")
+    assert second.plan.settings.macs_ratio == 1.8
+    assert not second.recover.as_planned
+    assert second.autosave.problem == ""
 
 
-@pytest.mark.slow
-def test_training_that_was_killed_goes_on_to_the_same_weights(state):
-    """The kernel is killed after some epochs; another one goes on, and ends as one that was never disturbed."""
-    command = [sys.executable, "-c", KILLED, BROWSER, "6"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as kernel:
-        while kernel.stdout.readline().strip() != "2":
-            assert kernel.poll() is None
-        kernel.kill()
-    keeper = come(state)
-    assert keeper.offer.saved.doing == "Fine-tuning run 1"
-    assert keeper.offer.checkpoint.exists()
-    assert "was cut off and can go on" in html(offer_box(state, keeper))
-    keeper.accept()
-    for _ in range(3):
-        state.job.wait(120)
-    assert keeper.problem == ""
-    assert [epoch.epoch for epoch in state.curve] == [1, 2, 3, 4, 5, 6]
-    assert state.latest.stage == "fine-tuned"
-    assert not keeper.sessions.checkpoint.exists()
-    assert state.training == {}
-
-    undisturbed = opened()
-    done(undisturbed, undisturbed.compress())
-    done(undisturbed, undisturbed.finetune(epochs=6, learning_rate=1e-3, schedule="cosine"))
-    theirs, ours = (s.smaller.model.state_dict() for s in (undisturbed, state))
-    assert all((theirs[key] == ours[key]).all() for key in theirs)
+@pytest.mark.parametrize("scratch", [False, True])
+def test_training_that_was_cut_off_goes_on(scratch):
+    first = begun()
+    first.recover.decompose()
+    values = {"epochs": 2, "learning_rate": 1e-3, "schedule": "step", "learn_from": "labels"}
+    first.recover.training = {"stage": "from scratch" if scratch else "fine-tuned", **values}
+    ended(first)
+    second = begun()
+    assert second.autosave.offer.saved.doing.endswith("run 1")
+    second.autosave.accept()
+    assert second.recover.run.stages[-1].name == ("from scratch" if scratch else "fine-tuned")
+    assert len(second.recover.curve) == 2
 
 
-def test_begin_anew(state):
-    first = come(state)
-    state.choose_ranks(rank_in=3)
-    first.sessions.end()
-    again = come(opened())
-    box = offer_box(again.state, again)
-    find(box, w.Button, "Begin anew").click()
-    assert again.offer is None
-    assert not first.sessions.file.exists()
-    assert come(opened()).offer is None
-
-
-def test_a_full_disk_is_said_and_harms_nothing(state, monkeypatch):
-    keeper = come(state)
-
-    def full(path, content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(module, "write_atomically", full)
-    state.choose_ranks(rank_in=3)
-    assert state.plan["features.3"].rank_in == 3
-    assert keeper.problem.startswith("This session is not kept, only its runs:")
-    assert "No space left" in keeper.problem
-    monkeypatch.undo()
-    state.choose_ranks(rank_in=4)
-    assert keeper.problem == ""
+def test_declined_it_is_gone_and_its_runs_stay():
+    first = begun()
+    first.recover.decompose()
+    ended(first)
+    second = begun()
+    second.autosave.decline()
+    assert second.autosave.offer is None
+    assert not first.autosave.sessions.file.exists()
+    assert len(second.compare.stored) == 1
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"\xff\xfe\x00",
-        b'{"version": 99}',
-        b'{"version": 1, "browser": "%s"}' % BROWSER.encode(),
-        b'{"version": 1, "surprise": 1}',
-    ],
+    "change", [{"version": 99}, {"plan": 3}, {"choice": {"network": 7}}, {"settings": []}, {"browser": OTHER}, None]
 )
-def test_damaged_files_are_left_out(state, damage):
-    sessions_folder().mkdir(parents=True)
-    (sessions_folder() / "x.json").write_bytes(damage)
-    assert come(state).offer is None
+def test_files_that_are_no_session_of_this_browser_are_left_out(change):
+    first = begun()
+    first.recover.decompose()
+    ended(first)
+    file = first.autosave.sessions.file
+    values = json.loads(file.read_text())
+    file.write_text("{" if change is None else json.dumps({**values, **change}))
+    assert begun().autosave.offer is None
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("plan", "no plan"),
-        ("planning", {"planner": "magic"}),
-        ("planning", {"macs_ratio": -1.0}),
-        ("planning", {"strength": "strong"}),
-        (
-            "training",
-            {"stage": "fine-tuned", "epochs": 10**9, "learning_rate": 1, "schedule": "step", "learn_from": ""},
-        ),
-        ("number", 99),
-        ("choice", {"network": "../../etc/passwd", "data": "digits", "weights": "default"}),
-        ("choice", {"network": "digits_vgg", "data": "digits", "weights": "mine.pth"}),
-        ("choice", {"surprise": "digits_vgg"}),
-    ],
+    "change", [{"plan": "{}"}, {"settings": {"planner": "magic"}}, {"number": 44}, {"training": {"stage": "x"}}]
 )
-def test_what_makes_no_sense_is_said_in_a_sentence(state, name, value):
-    good = Saved(BROWSER, {"network": "digits_vgg", "data": "digits", "weights": "default"}, {}, state.plan.to_json())
-    sessions_folder().mkdir(parents=True)
-    file = sessions_folder() / "x.json"
-    file.write_text(json.dumps({"version": 1, **vars(good), name: value}))
-    keeper = come(state)
-    plan = state.plan
-    keeper.accept()
-    for _ in range(3):
-        state.job.wait(60)
-    assert keeper.problem.endswith(".")
-    assert "Traceback" not in keeper.problem
-    assert state.plan == plan
-    state.choose_ranks(rank_in=3)
-    assert state.plan["features.3"].rank_in == 3
+def test_what_cannot_be_resumed_is_said(change):
+    first = begun()
+    first.plan.choose_ranks("3", rank_in=4, rank_out=5)
+    ended(first)
+    file = first.autosave.sessions.file
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    second = begun()
+    second.autosave.accept()
+    assert "earlier session" in second.autosave.problem
+    assert second.plan.plan.network == "small"
 
 
-def test_old_sessions_are_removed(state):
-    folder = sessions_folder()
-    folder.mkdir(parents=True)
-    for suffix in (".json", ".checkpoint"):
-        (folder / f"x{suffix}").write_text("{}")
-    old = time.time() - 86400 * (module.DAYS + 1)
-    os.utime(folder / "x.json", (old, old))
-    come(state)
-    assert list(folder.glob("x*")) == []
+def test_old_sessions_are_deleted_and_a_full_disk_is_said(monkeypatch):
+    first = begun()
+    first.recover.decompose()
+    ended(first)
+    file = first.autosave.sessions.file
+    old = time.time() - 86400 * 365
+    os.utime(file, (old, old))
+    assert SavedSessions().left_by(BROWSER) == (None, False)
+    assert not file.exists()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saved_sessions, "write_atomically", full)
+    second = begun()
+    second.recover.decompose()
+    assert "No space left on device" in second.autosave.problem
 
 
-def test_without_a_page_nothing_is_kept(state):
-    Keeper(state)
-    state.choose_ranks(rank_in=3)
-    assert not sessions_folder().exists()
+def test_without_a_browser_s_number_nothing_is_saved():
+    for name in (None, "", "../../etc", 7, "f" * 31):
+        session = begun(name)
+        session.recover.decompose()
+        assert not session.autosave.sessions.file.exists()
 
 
-def test_a_folder_that_cannot_be_made(state, tmp_path):
-    (tmp_path / "file").write_text("")
-    keeper = Keeper(state, Sessions(tmp_path / "file" / "sessions"))
-    keeper.arrived(BROWSER)
-    state.choose_ranks(rank_in=3)
-    assert "not kept" in keeper.problem
+def test_on_a_loop_each_step_waits_for_the_job_of_the_one_before():
+    first = begun()
+    first.plan.replan(planner="budget", macs_ratio=1.5)
+    first.recover.decompose()
+    first.plan.replan(macs_ratio=1.8)
+    ended(first)
+
+    async def run():
+        session = Session(wb.Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
+        session.open()
+        session.autosave.begin(BROWSER)
+        session.autosave.accept()
+        await idle(session)
+        assert session.recover.run.number == 1
+        assert session.plan.settings.macs_ratio == 1.8
+        assert session.autosave.problem == ""
+
+    asyncio.run(run())

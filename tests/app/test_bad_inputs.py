@@ -5,14 +5,14 @@ import shutil
 import sqlite3
 
 import pytest
+from workbench.app.history import runs_file
+from workbench.app.state import State
 
 from tests.app.bad_files import DATA, MARK, WEIGHTS
 from tests.app.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
 from tests.app.bad_page import Page, expect_readable
 from tests.app.test_panels import html
 from workbench.app.dashboard import build_dashboard, threads
-from workbench.app.history import runs_file
-from workbench.app.state import State
 from workbench.app.steps.compare.runs_view import runs_panel
 from workbench.app.widgets.upload import LIMIT, upload_limit
 from workbench.runs.store import RunStore

@@ -2,11 +2,11 @@ import re
 
 import ipywidgets as w
 import pytest
+from workbench.app.state import State
 
 import workbench as wb
 from tests.app.test_panels import find, html
 from workbench.app.dashboard import threads
-from workbench.app.state import State
 from workbench.app.widgets.glossary import TERMS, term
 
 

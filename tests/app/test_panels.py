@@ -4,9 +4,9 @@ import json
 
 import ipywidgets as w
 import pytest
+from workbench.app.state import State
 
 from tests.app.test_state import done
-from workbench.app.state import State
 from workbench.app.steps.choose.view import chooser
 from workbench.app.steps.compare.view import tradeoff_panel
 from workbench.app.steps.look.overview import card_texts

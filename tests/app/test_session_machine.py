@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -21,10 +22,11 @@ from tests.helpers.sessions import (
     same_state,
     state_of,
     tiny_data,
+    trained,
 )
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.worker import JobState, Worker
+from workbench.app.worker import Worker
 from workbench.measure.roofline import Roofline
 from workbench.runs.stages import scored_stage
 from workbench.runs.store import RunStore
@@ -54,7 +56,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        MODELS.update(batch_normed=batch_normed(), untraceable=Untraceable().train())
+        MODELS.update(batch_normed=batch_normed(), untraceable=trained(Untraceable()).train())
         self.before = {name: state_of(model) for name, model in MODELS.items()}
         self.data, self.jobs, self.recorder = tiny_data(), [], Recorder()
         self.folder = tempfile.TemporaryDirectory()
@@ -199,8 +201,8 @@ class SessionMachine(RuleBasedStateMachine):
                 continue
             self.checked[run.number] = (run.weights_hash, run.stages)
             made = store.load(run, give(run.network_name))
-            stage = scored_stage(made, self.data, run.last.name)
-            assert stage.scores == run.last.scores, f"run {run.number}: {run.last} is not what its weights give: {stage}"
+            scores = scored_stage(made, self.data, run.last.name).scores  # a sweep scores no test images
+            assert run.last.scores.items() <= scores.items(), f"run {run.number}, {run.last.name}: {scores}"
             planned = PlanSettings.of(run.settings)
             if planned.planner == "budget":
                 assert f"MACs x{planned.macs_ratio:g}" in run.plan.policy
@@ -208,8 +210,11 @@ class SessionMachine(RuleBasedStateMachine):
                 spectra = wb.analyze(give(run.network_name))
                 assert planned.plan(spectra, edited=run.plan).same_decisions(run.plan)
         for run in self.session.recover.runs:
-            assert run.network is None or run.network.plan.same_decisions(run.plan)
-            assert store[run.number].last.scores == run.last.scores
+            stored = store[run.number]
+            assert (stored.last.name, stored.last.scores) == (run.last.name, run.last.scores)
+            assert run.network.plan.same_decisions(run.plan)
+            made, images = store.load(run, run.network.original), self.data.test.images
+            assert torch.equal(made.model(images), run.network.model(images))
 
     def teardown(self):
         async def end():
@@ -232,7 +237,7 @@ COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "databas
 
 def test_a_session_driven_at_random_corrupts_nothing():
     phases = (Phase.explicit, Phase.generate)
-    limits = settings(**COMMON, max_examples=8, stateful_step_count=25, phases=phases)
+    limits = settings(**COMMON, max_examples=15, stateful_step_count=30, phases=phases)
     run_state_machine_as_test(SessionMachine, settings=limits)
 
 
@@ -249,26 +254,19 @@ def test_the_machine_fails_if_the_single_worker_is_bypassed():
         worker_class = ThreadPerJob
 
     machine = Bypassed()
+
+    def drive():
+        for _ in range(20):
+            machine.decompose()
+            machine.gallery()
+            machine.importance()
+            machine.wait(0.05)
+            machine.no_overlap_and_no_fault()
+
     try:
         with pytest.raises(AssertionError, match="overlapped"):
-            for _ in range(20):
-                machine.decompose()
-                machine.gallery()
-                machine.importance()
-                machine.wait(0.05)
-                machine.no_overlap_and_no_fault()
-    finally:
-        machine.recorder.overlaps = 0
+            drive()
         machine.loop.run_until_complete(idle(machine.session))
+    finally:
         machine.loop.close()
-
-
-def test_a_cancelled_job_says_so():
-    machine = SessionMachine()
-    machine.press(machine.session.recover.decompose)
-    machine.press(machine.session.recover.calibrate)
-    waiting = machine.jobs[-1]
-    waiting.cancel()
-    assert waiting.state in (JobState.CANCELLED, JobState.RUNNING)
-    machine.settle()
-    machine.teardown()
+        machine.folder.cleanup()

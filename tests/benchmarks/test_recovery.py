@@ -21,31 +21,30 @@ def test_a_case_is_run_and_written(tmp_path, monkeypatch):
 
 
 def test_no_image_is_both_used_and_scored(monkeypatch, tmp_path):
-    """The case on random weights and images: every function sees the split that it should."""
-    pixels = torch.arange(500).reshape(500, 1, 1, 1).expand(500, 3, 256, 256)
+    """The case on random weights and images: every function sees the images that it should."""
+    pixels = torch.arange(500).reshape(500, 1, 1, 1).expand(500, 3, 8, 8)
     loaded = wb.Data(*[wb.Split(pixels, torch.arange(500), name) for name in ("train", "validation", "test")])
     seen = {"used": set(), "scored": set()}
 
-    def use(*arguments, **options):
-        for split in (a for a in arguments if isinstance(a, wb.Split)):
-            seen["used"] |= set(split.images[:, 0, 0, 0].tolist())
-        return arguments[0]
+    def use(network, *arguments, **options):
+        for images in (a for a in arguments if isinstance(a, torch.Tensor)):
+            seen["used"] |= set(images[:, 0, 0, 0].tolist())
+        return network
 
     def score(network, split):
         seen["scored"] |= set(split.images[:, 0, 0, 0].tolist())
-        return wb.Accuracy(1.0, 2.0, len(split))
+        return wb.Score(0.01, 0.02, len(split))
 
     class Planned:
         macs_ratio = weights_ratio = 2.0
 
     module = _recovery_googlenet
     monkeypatch.setattr(module.wb, "load_data", lambda *a, **k: loaded)
-    for name in ("load_network", "analyze", "evbmf_plan", "decompose"):
+    for name in ("load_network", "analyze", "evbmf_plan", "budget_plan", "decompose"):
         monkeypatch.setattr(module.wb, name, lambda *a, **k: Planned())
-    monkeypatch.setattr(module.wb, "accuracy", score)
-    monkeypatch.setattr(module, "budget_plan", lambda *a, **k: Planned())
-    for name in ("sensitivities", "calibrate", "distill"):
-        monkeypatch.setattr(module, name, use)
+    monkeypatch.setattr(module.wb, "score", score)
+    for name in ("importance", "calibrate", "distill"):
+        monkeypatch.setattr(module.wb, name, use)
     results = module.googlenet(tmp_path, 1.0)
     assert (len(seen["used"]), len(seen["scored"])) == (200, 300)
     assert not seen["used"] & seen["scored"]

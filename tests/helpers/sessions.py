@@ -13,12 +13,22 @@ from workbench.app.session import Session
 from workbench.app.worker import Worker
 
 
+def trained(model: nn.Module) -> nn.Module:
+    """Some steps of training, so that scores tell one network from another."""
+    optimizer, split = torch.optim.Adam(model.parameters(), 0.01), tiny_data().train
+    for _ in range(30):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(split.images), split.labels).backward()
+        optimizer.step()
+    return model
+
+
 def batch_normed() -> nn.Module:
     """A network with batch norm, left in train mode by its user."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
     layers += [nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 3)).train()
+    return trained(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 3)).train())
 
 
 class Untraceable(nn.Module):
@@ -32,7 +42,7 @@ class Untraceable(nn.Module):
 
     def forward(self, x):
         x = torch.relu(self.first(x))
-        if float(x.sum()) < 0:
+        if float(x.detach().sum()) < 0:
             x = -x
         return self.last(torch.relu(self.second(x)).mean((2, 3)))
 
@@ -65,8 +75,7 @@ def state_of(model: nn.Module) -> dict[str, object]:
 def same_state(one: dict[str, object], other: dict[str, object]) -> bool:
     """Whether two states are bit-identical."""
     return one.keys() == other.keys() and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        for a, b in ((one[key], other[key]) for key in one)
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in ((one[key], other[key]) for key in one)
     )
 
 

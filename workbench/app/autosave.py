@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from traitlets import Bool, HasTraits, Instance, Unicode
@@ -61,7 +62,6 @@ class Autosave(HasTraits):
         self.browser = ""
         self._first = self._state()  # the state that every session begins with
         self._steps: deque[Callable[[], Job | None]] = deque()
-        self._job: Job | None = None
         save = Debounce(self.save, SAVE_DELAY_S)
         for model, names in (
             (choose, ["choice", "network"]),
@@ -70,7 +70,6 @@ class Autosave(HasTraits):
             (recover, ["run", "training"]),
         ):
             model.observe(save, names)
-        worker.observe(self._continue, "jobs")
 
     def begin(self, browser: object) -> None:
         """Take the number of the page's browser, and look for what it has left."""
@@ -109,7 +108,7 @@ class Autosave(HasTraits):
     def save(self) -> None:
         """Write the session now, if there is anything to continue."""
         plan = self._plan.plan
-        if not self.browser or plan is None or self._steps:
+        if not self.browser or plan is None or len(self._steps) > 1:  # the last one waits for the training
             return
         now, first = self._state(), self._first
         if plan.by_hand or now.number or now.settings != first.settings or now.choice != first.choice:
@@ -144,31 +143,39 @@ class Autosave(HasTraits):
                 lambda: None if self._is_open(choice) else self._choose.open(**choice),
                 lambda: self._recover.resume(saved.number) if saved.number and not uploaded else None,
                 lambda: self._restore_plan(saved),
-                lambda: self._restore_training(saved.training) if not uploaded else None,
                 left.remove,
+                lambda: self._restore_training(saved.training) if not uploaded else None,
                 self.save,
             ]
         )
-        self._job = self._choose.job  # what is being opened comes first
+        if self._choose.opening:  # what is being opened comes first
+            self._steps.appendleft(lambda: self._choose.job)
         self._continue()
 
     def _is_open(self, choice: dict[str, str]) -> bool:
         now = self._choose.choice
         return (now.network, now.data, now.weights) == tuple(choice.get(k) for k in ("network", "data", "weights"))
 
-    def _continue(self, _: object = None) -> None:
+    def _continue(self, job: Job | None = None) -> None:
         """Take the next steps, each after the job of the one before."""
-        while self._steps and (self._job is None or not self._job.active):
-            if self._job is not None and self._job.state is JobState.FAILED:
-                self._steps.clear()
-                self.problem = "The earlier session could not be continued; its runs are in the store."
-                return
-            step, self._job = self._steps.popleft(), None
+        if job is not None and job.active:
+            return
+        while self._steps and (job is None or job.state is JobState.DONE):
+            step, job = self._steps.popleft(), None
             try:
-                self._job = step()
+                job = step()
             except (ValueError, TypeError, KeyError) as error:
                 log.warning("a step of an earlier session was left out: %s", error)
                 self.problem = "A part of the earlier session could not be restored; its runs are in the store."
+            if job is not None and job.active:
+                job.observe(partial(self._job_changed, job), "state")
+                return
+        if job is not None and job.state is not JobState.DONE:
+            self._steps.clear()
+            self.problem = "The earlier session could not be continued; its runs are in the store."
+
+    def _job_changed(self, job: Job, _: object) -> None:
+        self._continue(job)
 
     def _restore_plan(self, saved: SavedSession) -> None:
         spectra, now = self._plan.spectra, self._plan.plan

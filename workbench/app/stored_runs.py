@@ -37,6 +37,7 @@ class StoredRuns:
     def __init__(self, network: Network, data: Data) -> None:
         self.network, self.data, self.problem = network, data, ""
         self._store: RunStore | None = None
+        self._numbers: set[int] = set()
 
     @property
     def store(self) -> RunStore | None:
@@ -56,14 +57,22 @@ class StoredRuns:
 
     def keep(self, run: Run, *, weights: bool = True) -> Run:
         """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
-        if run.number:
+        if run.number in self._numbers:
             return self._ask(lambda store: store.update(run, weights=weights)) or run
-        return self._ask(lambda store: store.add(run, weights=weights)) or run
+        if run.number:  # it was never stored: the store may have another run of that number
+            return run
+        run = self._ask(lambda store: store.add(run, weights=weights)) or run
+        self._numbers |= {run.number} - {0}
+        return run
+
+    def expect(self, run: Run) -> None:
+        """Take note of a run that something else has stored."""
+        self._numbers |= {run.number} - {0}
 
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
         """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
         added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
-        if run.number:
+        if run.number in self._numbers:
             self._ask(lambda store: store.update(added, weights=False))
         run = run if stage is None else run.with_stage(replace(stage, note=""))
         return replace(run, measured={**run.measured, **added.measured})
@@ -79,6 +88,7 @@ class StoredRuns:
         if store is None:
             raise StoreError(self.problem)
         made = store.load(number, self.network)
+        self._numbers.add(number)
         return store[number], made.with_model(made.model, random_weights=self.network.random_weights)
 
     def delete(self, number: int) -> None:

@@ -53,8 +53,8 @@ class Mode:
     def evbmf(self) -> Evbmf:
         """Return EVBMF of the unfolding without its dead rows and columns."""
         found = evbmf(self.singular_values[: min(self.live)], self.live)
-        dead = {"dead_rows": self.shape[0] - self.live[0], "dead_columns": self.shape[1] - self.live[1]}
-        return replace(found, **dead)
+        rows, columns = (a - b for a, b in zip(self.shape, self.live, strict=True))
+        return replace(found, dead_rows=rows, dead_columns=columns)
 
 
 def analyze_mode(kernel: Tensor, mode: int) -> Mode:

@@ -1,5 +1,3 @@
-# ruff: noqa: TID252 - lazy_loader reads relative imports only
-
 from .static.factors import factors
 from .static.gallery import filters, gallery
 from .static.kernel import growing_rank, kernel, unfoldings

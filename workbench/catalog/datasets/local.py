@@ -61,8 +61,16 @@ def load_local(
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
-    shares = {"train": TRAIN_SHARE, "validation": VALIDATION_SHARE}
-    return load_data("images", root=folder, labels=labels, size=size, classes=classes, progress=progress, **shares)
+    return load_data(
+        "images",
+        root=folder,
+        labels=labels,
+        size=size,
+        classes=classes,
+        train=TRAIN_SHARE,
+        validation=VALIDATION_SHARE,
+        progress=progress,
+    )
 
 
 def _holds_images(entry: Path) -> bool:

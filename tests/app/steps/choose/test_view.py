@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
+from workbench.app.state import State
 
 import workbench as wb
 from tests.app.test_panels import find, html
 from tests.app.test_state import done
-from workbench.app.state import State
 from workbench.app.steps.choose.opening import Choice
 from workbench.app.steps.choose.view import chooser, data_options, network_options, weights_options
 from workbench.app.steps.look.overview import card_texts

@@ -9,12 +9,12 @@ from dataclasses import replace
 import ipywidgets as w
 import pytest
 import torch
+from workbench.app.history import runs_file
+from workbench.app.state import State
 
 import workbench as wb
 from tests.app.test_panels import find, html
 from tests.app.test_state import done
-from workbench.app.history import runs_file
-from workbench.app.state import State
 from workbench.app.steps.compare.runs_view import budgets, runs_panel
 from workbench.app.steps.compare.view import tradeoff_panel
 from workbench.app.widgets.layer_table import LayerTable

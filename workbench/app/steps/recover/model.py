@@ -151,6 +151,7 @@ class RecoverModel(HasTraits):
             shown = [now.plan]
 
             def reached(run: Run) -> None:
+                now.store.expect(run)
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
@@ -253,8 +254,12 @@ class RecoverModel(HasTraits):
         before = self.curve
         checkpoint = self.checkpoint
         reached = self.run
+        distils = training.learn_from == "original" and kind is JobKind.TRAIN
+        untrainable = "" if distils else self._choose.untrainable
 
         def trained(job: Job, now: Snapshot) -> None:
+            if untrainable:
+                raise ValueError(untrainable)
             self._worker.post(lambda: self.set_trait("curve", ()))
             try:
                 work(job, now)
@@ -277,8 +282,6 @@ class RecoverModel(HasTraits):
     def _finetuned(
         self, job: Job, now: Snapshot, network: CompressedNetwork, training: TrainingSettings
     ) -> CompressedNetwork:
-        if not len(now.opened.data.train):
-            raise ValueError(f"{now.opened.data.name} has no training images")
         made = finetune(
             network,
             now.opened.data,
