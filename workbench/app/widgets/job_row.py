@@ -44,7 +44,8 @@ class JobLine(w.VBox):  # type: ignore[misc]
     def _draw(self, _: object = None) -> None:
         job = self._job
         active = job is not None and job.active
-        self._bar.layout.visibility = self._stop.layout.visibility = "visible" if active else "hidden"
+        self._stop.layout.visibility = "visible" if active else "hidden"  # it keeps its place: nothing moves
+        self._bar.layout.display = "" if active and job.state is JobState.RUNNING else "none"
         error = job.error if job is not None else ""
         self._error.value = f"<div class='wb-error' role='alert'>{escape(error)}</div>" if error else ""
         self._error.layout.display = "" if error else "none"  # an empty line would be a gap
