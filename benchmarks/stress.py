@@ -6,7 +6,7 @@ network and the bundled digits.
 - `clicks`: controls that were pressed, changed or moved.
 - `faults`: errors in the server's log, tracebacks that a kernel sent, and sentences on the page about a fault of ours.
 - `console_errors`: exceptions and error messages of the page's console.
-- `inconsistent_runs`: stored runs whose rebuilt network does not follow their plan or does not give their scores.
+- `runs`, `inconsistent_runs`: stored runs; those whose rebuilt network does not follow their plan or does not give their scores.
 - `dead`: 1 if the page or its kernel no longer answers at the end, else 0.
 """
 
@@ -40,6 +40,8 @@ CLICK_MS = 1500
 """Milliseconds that one control may take to be pressed; it may have been disabled or hidden meanwhile."""
 SELF_CHECK_S = 120
 """Seconds that the page may take to answer at the end: one kernel computes and answers."""
+REOPEN_SHARE = 0.15
+"""Share of changes of network, weights or data that are made: each gives up all that waits."""
 CHOSEN = "data-stress"
 """Attribute that marks the control that is pressed next."""
 
@@ -55,6 +57,7 @@ CONTROLS = """([kinds, chosen]) => {
   });
   return found.map((elements) => elements.length);
 }"""
+REOPENS = "chosen => !!document.querySelector(`.wb-at-1 [${chosen}]`)"
 KINDS = {
     "button": ".wb .jupyter-button",
     "step": ".wb .wb-go",
@@ -91,6 +94,8 @@ def press(page: Any, generator: random.Random) -> str:
     i, kind = generator.choices(able, [WEIGHTS.get(kind, 1) for _, kind in able])[0]
     options = page.evaluate("([i, n]) => stress[i](n)", [i, generator.randrange(counts[i])])
     control = page.locator(f"[{CHOSEN}]").first
+    if kind == "select" and generator.random() > REOPEN_SHARE and page.evaluate(REOPENS, CHOSEN):
+        return ""
     if kind in ("select", "multiple"):
         # downloads are no subject of this, and other networks take minutes
         known = [text for text in options if text.split(" ")[0] in (*NETWORKS, DATA, "digits")]
@@ -141,10 +146,10 @@ def check(run: Run, store: RunStore) -> str:
     return "" if found == last.scores else f"its scores are {last.scores}, its network gives {found}"
 
 
-def inconsistent(file: Path) -> list[str]:
-    """Return what is wrong with stored runs, one sentence each."""
+def inconsistent(file: Path) -> tuple[int, list[str]]:
+    """Return the number of stored runs, and what is wrong with them, one sentence each."""
     if not file.exists():
-        return []
+        return 0, []
     store, problems = RunStore(file), []
     for run in store.runs():
         try:
@@ -152,8 +157,7 @@ def inconsistent(file: Path) -> list[str]:
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
         problems += [f"run {run.number}: {problem}"] if problem else []
-    print(f"checked {len(store)} stored runs", flush=True)
-    return problems
+    return len(store), problems
 
 
 def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
@@ -183,10 +187,12 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
             box.select_option(box.locator("option", has_text=name).first.inner_text())
         rows = "document.querySelectorAll('.wb-table')[0]?.querySelectorAll('tbody tr').length > 50"
         page.wait_for_function(rows, timeout=WAIT_MS)
+        page.get_by_role("button", name="Compress", exact=True).click(timeout=WAIT_MS)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
-                pressed[press(page, generator)] += 1
+                kind = press(page, generator)
+                pressed[kind] += bool(kind)
             except Exception as error:
                 if "Timeout" not in str(error) and "detached" not in str(error):
                     print(str(error).splitlines()[0], flush=True)
@@ -196,7 +202,7 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         browser.close()
         time.sleep(2)
     written = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"\bERROR\b|CRITICAL", line)]
-    wrong = inconsistent(folder / "runs.sqlite")
+    n_runs, wrong = inconsistent(folder / "runs.sqlite")
     for text in [*written, *tracebacks, *errors, *wrong]:
         print(text, flush=True)
     return {
@@ -205,6 +211,7 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         "console_errors": len(errors),
         "inconsistent_runs": len(wrong),
         "dead": dead,
+        "runs": n_runs,
         "pressed": dict(pressed),
         "not_pressed": missed,
         "seconds": seconds,

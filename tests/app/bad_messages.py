@@ -7,7 +7,7 @@ import ipywidgets as w
 from workbench.app.history import runs_file
 
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.upload import LIMIT
+from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
 from workbench.runs.store import RunStore
 
 NAN, INF = float("nan"), float("inf")
@@ -50,7 +50,7 @@ UPLOADS = {
     "no name": lambda page: page.upload("", b"x"),
     "a name that is none": lambda page: page.upload(["a.pth"], b"x"),
     "empty": lambda page: page.upload("empty.pth"),
-    "too large": lambda page: page.upload("a.pth", b"x", size=(LIMIT + 1) * 2**20),
+    "too large": lambda page: page.upload("a.pth", b"x", size=(DEFAULT_LIMIT_MIB + 1) * 2**20),
     "size below zero": lambda page: page.upload("a.pth", b"x", size=-1),
     "size NaN": lambda page: page.upload("a.pth", b"x", size=NAN),
     "size infinite": lambda page: page.upload("a.pth", b"x", size=INF),

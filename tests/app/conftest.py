@@ -13,3 +13,12 @@ def session(monkeypatch):
     session.open()
     assert session.choose.job.error == ""
     return session
+
+
+@pytest.fixture
+def digits(network, data, monkeypatch):
+    """The same with the bundled network and its data."""
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
+    session = Session(network, data)
+    session.open()
+    return session

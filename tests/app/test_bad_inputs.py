@@ -14,7 +14,7 @@ from tests.app.bad_page import Page, expect_readable
 from tests.app.test_panels import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.steps.compare.runs_view import runs_panel
-from workbench.app.widgets.upload import LIMIT, upload_limit
+from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
 
 pytestmark = pytest.mark.xdist_group("bad inputs")  # one page for all
@@ -151,7 +151,8 @@ def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("text", ["many", "0", "-2", "1.5", "\N{SUPERSCRIPT TWO}", " "])
 @pytest.mark.parametrize(
-    ("name", "ask", "instead"), [("WORKBENCH_THREADS", threads, 1), ("WORKBENCH_UPLOAD_MIB", upload_limit, LIMIT)]
+    ("name", "ask", "instead"),
+    [("WORKBENCH_THREADS", threads, 1), ("WORKBENCH_UPLOAD_MIB", upload_limit, DEFAULT_LIMIT_MIB)],
 )
 def test_settings_of_the_server(monkeypatch, caplog, name, ask, instead, text):
     monkeypatch.setenv(name, text)

@@ -9,7 +9,7 @@ from workbench.app.autosave import Autosave
 from workbench.app.session import Session
 from workbench.app.step_status import step_statuses
 from workbench.app.widgets.guide import Guide
-from workbench.app.widgets.job_row import JobList, JobRow
+from workbench.app.widgets.job_row import JobList
 from workbench.app.worker import JobKind
 from workbench.runs.compress import MAX_DROP
 
@@ -61,11 +61,11 @@ def top_bar(session: Session) -> w.Widget:
     show_steps()
     enable()
     show_notice()
-    progress = JobRow(session.worker, JobKind.AUTOMATIC)
-    progress.layout.flex = "1 1 300px"
-    row = w.HBox([for_me, undo, redo, progress], layout={"grid_gap": "8px", "align_items": "center"})
+    jobs = JobList(session.worker, kept=JobKind.AUTOMATIC)
+    jobs.layout.flex = "1 1 300px"
+    row = w.HBox([for_me, undo, redo, jobs], layout={"grid_gap": "8px", "align_items": "flex-start"})
     row.layout.flex_flow = "row wrap"
-    box = w.VBox([guide, row, JobList(session.worker), notice, offer_box(autosave)], layout={"grid_gap": "6px"})
+    box = w.VBox([guide, row, notice, offer_box(autosave)], layout={"grid_gap": "6px"})
     box.add_class("wb-card")
     box.add_class("wb-top")
     return box

@@ -4,7 +4,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from workbench.app.widgets.figure_view import FigureView, library
-from workbench.plot.interactive.base import curve_figure, fill_curve, fill_spectrum, spectrum_figure
+from workbench.plot.interactive.spectrum import spectrum
+from workbench.plot.interactive.training import training_curve
 
 
 @pytest.fixture
@@ -17,27 +18,25 @@ def sent(monkeypatch):
 
 
 def test_it_holds_the_whole_figure():
-    view = FigureView(curve_figure(), "Fine-tuning")
-    assert [trace["name"] for trace in json.loads(view.traces)] == ["validation accuracy", "training loss (right axis)"]
-    assert json.loads(view.around)["height"] == 330
-    view.show(fill_curve, [])
+    view = FigureView("Fine-tuning")
+    view.show(training_curve([]))
     assert json.loads(view.around)["annotations"][0]["text"].startswith("The curve appears here")
 
 
-def test_a_rank_sends_only_what_is_around_the_traces(sent, spectra, plan):
-    view = FigureView(spectrum_figure(), "Singular values")
-    view.show(fill_spectrum, spectra["features.3"], plan["features.3"])
-    sent.clear()
-    view.show(fill_spectrum, spectra["features.3"], plan.with_ranks("features.3", rank_in=5)["features.3"])
-    assert [list(message["state"]) for message in sent if message["method"] == "update"] == [["around"]]
-    sent.clear()
-    view.show(fill_spectrum, spectra["features.10"], plan["features.10"])
-    assert [sorted(message["state"]) for message in sent if message["method"] == "update"] == [["around", "traces"]]
+def test_a_rank_sends_only_the_layout(sent, spectra, plan):
+    view = FigureView("Singular values")
+    parts = [plan["features.3"], plan.with_ranks("features.3", rank_in=5)["features.3"], plan["features.10"]]
+    updates = []
+    for part in parts:
+        sent.clear()
+        view.show(spectrum(spectra[part.name], part))
+        updates.append([sorted(message["state"]) for message in sent if message["method"] == "update"])
+    assert updates[1:] == [[["around"]], [["around", "traces"]]]
 
 
 def test_the_library_comes_once_and_only_if_asked_for():
     library.cache_clear()
-    view = FigureView(curve_figure(), "Fine-tuning")
+    view = FigureView("Fine-tuning")
     view._handle_custom_msg({"kind": "anything"}, [])
     assert library.cache_info().currsize == 0
     for _ in range(2):

@@ -1,10 +1,10 @@
-"""What the page says to the kernel is not to be trusted: every message is tried, in and out of order."""
+"""Uploads: every message of the page is tried, in and out of order."""
 
 from pathlib import Path
 
 import pytest
 
-from workbench.app.widgets.upload import LIMIT, Upload, upload_limit
+from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, Upload, upload_limit
 
 
 class Sent:
@@ -21,7 +21,7 @@ class Sent:
         self.files.append((path, name, path.read_bytes()))
 
     def say(self, *buffers, **content):
-        self.widget._heard(None, content, [memoryview(b) for b in buffers])
+        self.widget._receive(None, content, [memoryview(b) for b in buffers])
         return self.answers[-1]["ok"] if self.answers else None
 
 
@@ -50,7 +50,7 @@ def test_pieces_become_one_file_under_a_name_of_ours(sent):
         ("", 10, "the file is none of the kinds"),
         ("a.pth", 0, "a.pth is empty"),
         ("a.pth", -5, "a.pth is empty"),
-        ("a.pth", (LIMIT + 1) * 2**20, f"at most {LIMIT} are taken here"),
+        ("a.pth", (DEFAULT_LIMIT_MIB + 1) * 2**20, f"at most {DEFAULT_LIMIT_MIB} are taken here"),
         ("a.pth", "many", "a.pth has no size"),
     ],
 )
@@ -116,7 +116,16 @@ def test_a_file_goes_once_nobody_uses_it(sent):
     assert not list(path.parent.iterdir())
 
 
-@pytest.mark.parametrize(("text", "limit"), [("", LIMIT), ("12", 12), ("-3", LIMIT), ("much", LIMIT), ("0", LIMIT)])
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("", DEFAULT_LIMIT_MIB),
+        ("12", 12),
+        ("-3", DEFAULT_LIMIT_MIB),
+        ("much", DEFAULT_LIMIT_MIB),
+        ("0", DEFAULT_LIMIT_MIB),
+    ],
+)
 def test_the_limit_is_a_setting(monkeypatch, text, limit):
     monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)
     assert upload_limit() == limit

@@ -1,101 +1,117 @@
-"""Progress, note, remaining time, error and Cancel of jobs of certain kinds; and the list of all jobs."""
+"""Progress, note, remaining time, error and Cancel of jobs: one kind where it was started, and all in a list."""
 
 from html import escape
-from typing import Any
 
 import ipywidgets as w
 
 from workbench.app.worker import Job, JobKind, JobState, Worker
 
 
-class JobRow(w.VBox):  # type: ignore[misc]
-    """Shows the newest job of some kinds, and what became of it after its end.
+class JobLine(w.VBox):  # type: ignore[misc]
+    """Shows one job, and what became of it after its end.
+
+    Parameters
+    ----------
+    idle : text before the first job.
+    """
+
+    def __init__(self, idle: str = "") -> None:
+        self._job: Job | None = None
+        self._text = w.HTML(f"<div class='wb-status'>{escape(idle)}</div>")
+        self._text.layout.flex, self._text.layout.min_width = "0 1 auto", "200px"
+        self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 100px", "height": "14px"})
+        self._stop = w.Button(layout={"width": "90px", "flex": "none"})
+        self._error = w.HTML()
+        row = w.HBox([self._text, self._bar, self._stop])
+        row.layout.align_items, row.layout.grid_gap, row.layout.width = "center", "10px", "100%"
+        super().__init__([row, self._error])
+        self._stop.on_click(lambda _: self._job.cancel() if self._job is not None else None)
+        self._draw()
+
+    def show(self, job: Job | None) -> None:
+        """Show another job; None for nothing."""
+        if job is self._job:
+            return
+        if self._job is not None:
+            self._job.unobserve(self._draw, ["state", "note", "progress", "error"])
+        self._job = job
+        if job is None:
+            self._text.value = "<div class='wb-status'></div>"
+        else:
+            job.observe(self._draw, ["state", "note", "progress", "error"])
+        self._draw()
+
+    def _draw(self, _: object = None) -> None:
+        job = self._job
+        active = job is not None and job.active
+        self._stop.layout.visibility = "visible" if active else "hidden"  # it keeps its place: nothing moves
+        self._bar.layout.display = "" if active and job.state is JobState.RUNNING else "none"
+        error = job.error if job is not None else ""
+        self._error.value = f"<div class='wb-error' role='alert'>{escape(error)}</div>" if error else ""
+        self._error.layout.display = "" if error else "none"  # an empty line would be a gap
+        if job is None:
+            return
+        self._bar.value = job.progress
+        waiting = job.state is JobState.WAITING
+        self._stop.description = "Take back" if waiting else "Cancel"
+        self._stop.tooltip = f"{self._stop.description}: {job.title}"
+        words = ": waits" if waiting else job_words(job)
+        self._text.value = f"<div class='wb-status' role='status'><b>{escape(job.title)}</b>{words}</div>"
+
+
+class JobRow(JobLine):
+    """Shows the newest job of some kinds.
 
     Parameters
     ----------
     kinds : which jobs.
-    idle : text before the first job.
     """
 
     def __init__(self, worker: Worker, *kinds: JobKind, idle: str = "") -> None:
+        super().__init__(idle)
         self._worker, self._kinds = worker, kinds
-        self._job: Job | None = None
-        self._text = w.HTML(layout={"flex": "0 1 auto", "min_width": "200px"})
-        self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 160px", "height": "14px"})
-        self._cancel = w.Button(description="Cancel", layout={"width": "90px"}, tooltip="Stop this")
-        self._error = w.HTML()
-        row = w.HBox([self._text, self._bar, self._cancel])
-        row.layout.align_items, row.layout.grid_gap, row.layout.width = "center", "10px", "100%"
-        super().__init__([row, self._error])
-        self._cancel.on_click(self._stop)
-        self._text.value = f"<div class='wb-status'>{escape(idle)}</div>"
         worker.observe(self._follow, "jobs")
-        self._draw()
 
     def clear(self) -> None:
         """Show nothing of a job that has ended."""
         if self._job is None or not self._job.active:
-            self._job = None
-            self._text.value = "<div class='wb-status'></div>"
-            self._draw()
-
-    def _stop(self, _: object) -> None:
-        if self._job is not None:
-            self._job.cancel()
+            self.show(None)
 
     def _follow(self, _: object) -> None:
         found = [job for job in self._worker.jobs if job.kind in self._kinds]
-        if found and found[-1] is not self._job:
-            self._job = found[-1]
-            self._job.observe(self._draw, ["state", "note", "progress", "error"])
-            self._draw()
-
-    def _draw(self, change: Any = None) -> None:
-        job = self._job
-        if change is not None and change["owner"] is not job:
-            return
-        shown = "visible" if job is not None and job.active else "hidden"
-        self._bar.layout.visibility = self._cancel.layout.visibility = shown
-        if job is None:
-            self._error.value = ""
-            return
-        self._bar.value = job.progress
-        self._text.value = f"<div class='wb-status' role='status'><b>{escape(job.title)}</b>{job_words(job)}</div>"
-        self._error.value = f"<div class='wb-error' role='alert'>{escape(job.error)}</div>" if job.error else ""
+        if found:
+            self.show(found[-1])
 
 
 class JobList(w.VBox):  # type: ignore[misc]
-    """Lists the job that runs and those that wait, each with a button that cancels it or takes it back."""
+    """Lists the job that runs and those that wait, each with a button that cancels it or takes it back.
 
-    def __init__(self, worker: Worker) -> None:
-        super().__init__()
-        self._worker = worker
-        self._rows: dict[Job, w.Widget] = {}
+    Short jobs that wait are left out: they run between the steps of the others.
+
+    Parameters
+    ----------
+    kept : kind of jobs that are still shown after their end, until another one begins.
+    """
+
+    def __init__(self, worker: Worker, kept: JobKind | None = None) -> None:
+        super().__init__(layout={"grid_gap": "2px"})
+        self._worker, self._kept = worker, kept
+        self._last: Job | None = None
+        self._lines = [JobLine()]  # the first is always there
         self.add_class("wb-jobs")
         worker.observe(self._follow, "jobs")
         self._follow()
 
     def _follow(self, _: object = None) -> None:
-        jobs = [job for job in self._worker.jobs if job.kind is not JobKind.GALLERY]
-        self._rows = {job: self._rows.get(job) or self._row(job) for job in jobs}
-        self.children = tuple(self._rows.values())
-
-    @staticmethod
-    def _row(job: Job) -> w.Widget:
-        text = w.HTML(layout={"flex": "1 1 auto"})
-        stop = w.Button(layout={"width": "96px"})
-        stop.on_click(lambda _: job.cancel())
-
-        def draw(_: object = None) -> None:
-            waiting = job.state is JobState.WAITING
-            stop.description = "Take back" if waiting else "Cancel"
-            stop.tooltip = f"{stop.description}: {job.title}"
-            words = ", waits" if waiting else f", {job.progress:.0%}{job_words(job)}"
-            text.value = f"<div class='wb-soft'><b>{escape(job.title)}</b>{words}</div>"
-
-        job.observe(draw, ["state", "note", "progress"])
-        draw()
-        return w.HBox([text, stop], layout={"align_items": "center", "grid_gap": "8px"})
+        jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
+        if jobs:
+            self._last = jobs[0] if jobs[0].kind is self._kept else None
+        shown = jobs or [self._last]
+        for place, job in enumerate(shown):
+            if place == len(self._lines):
+                self._lines.append(JobLine())
+            self._lines[place].show(job)
+        self.children = tuple(self._lines[: len(shown)])
 
 
 def job_words(job: Job) -> str:
