@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
 
-from workbench.kernels.complexity import Cost, break_even, total, tucker2_parts
+from workbench.kernels.complexity import Cost, break_even, factor_costs, total
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
 from workbench.tables import count, times
@@ -112,9 +112,9 @@ class Factors:
         )
 
     @property
-    def parts(self) -> tuple[Cost, Cost, Cost]:
+    def parts(self) -> tuple[Cost, ...]:
         """Cost of each of the three."""
-        return tucker2_parts(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
+        return tuple(factor_costs(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out).values())
 
     @property
     def cost(self) -> Cost:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workbench.kernels.complexity import Cost, dense_cost, factor_shapes
+from workbench.kernels.complexity import Cost, factor_costs
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.tables import Table, count, times
 
@@ -64,8 +64,7 @@ def layerwise(plan: Plan) -> Layerwise:
 def _factors(part: LayerPlan) -> dict[str, Cost]:
     if part.rank_out is None:
         return {}
-    shapes = factor_shapes(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
-    return {name: dense_cost(shape) for name, shape in shapes.items()}
+    return factor_costs(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
 
 
 def _compared(before: Cost, after: Cost, *factors: Cost) -> list[str]:

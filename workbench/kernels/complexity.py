@@ -4,7 +4,7 @@ Weights count every parameter, biases too, so that a network's total is ``sum(p.
 biases are free, so that MACs are half of what torch's flop counter says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -56,7 +56,7 @@ class ConvShape:
         return sum(pair[which] for pair in self.positions)
 
 
-def total(costs: Sequence[Cost]) -> Cost:
+def total(costs: Iterable[Cost]) -> Cost:
     """Return the sum of costs."""
     return sum(costs, Cost(0, 0))
 
@@ -72,30 +72,12 @@ def tucker2_cost(shape: ConvShape, *, rank_in: int, rank_out: int) -> Cost:
 
     The ranks of a grouped convolution are those of each group.
     """
-    return total(tucker2_parts(shape, rank_in=rank_in, rank_out=rank_out))
-
-
-def tucker2_parts(shape: ConvShape, *, rank_in: int, rank_out: int) -> tuple[Cost, Cost, Cost]:
-    """Return the cost of each of the three factors: 1x1 (S -> R3), DxD (R3 -> R4), 1x1 (R4 -> T)."""
-    first, core = shape.in_channels * rank_in, shape._taps * rank_in * rank_out * shape.groups
-    last = rank_out * shape.out_channels
-    return (
-        Cost(first, first * shape._positions(inputs=True)),
-        Cost(core, core * shape._positions(core=True)),
-        Cost(last + shape._bias_weights, last * shape._positions()),
-    )
+    return total(factor_costs(shape, rank_in=rank_in, rank_out=rank_out).values())
 
 
 def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
     """Return the cost of the two factors: D*D*S*R4*H'*W' + R4*T*H'*W' MACs."""
-    return total(tucker1_parts(shape, rank_out=rank_out))
-
-
-def tucker1_parts(shape: ConvShape, *, rank_out: int) -> tuple[Cost, Cost]:
-    """Return the cost of each of the two factors: DxD (S -> R4), 1x1 (R4 -> T)."""
-    core, last = shape._taps * shape.in_channels * rank_out, rank_out * shape.out_channels
-    factor_out = Cost(last + shape._bias_weights, last * shape._positions())
-    return Cost(core, core * shape._positions(core=True)), factor_out
+    return total(factor_costs(shape, rank_out=rank_out).values())
 
 
 def break_even(shape: ConvShape, *, rank_in: int, ratio: float = 1.0) -> float:
@@ -132,6 +114,12 @@ def factor_shapes(shape: ConvShape, *, rank_out: int, rank_in: int | None = None
     if rank_in is None:
         return parts
     return {"factor_in": ConvShape(shape.in_channels, ranks_in, one, before, shape.groups, False), **parts}
+
+
+def factor_costs(shape: ConvShape, *, rank_out: int, rank_in: int | None = None) -> dict[str, Cost]:
+    """Return the cost of each of a factorised layer's parts by name, in their order."""
+    parts = factor_shapes(shape, rank_out=rank_out, rank_in=rank_in)
+    return {name: dense_cost(part) for name, part in parts.items()}
 
 
 def bytes_moved(shape: ConvShape, *, batch: int = 1, item: int = 4) -> int:

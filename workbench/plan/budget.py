@@ -8,11 +8,12 @@ References: Kim et al., ICLR 2016.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.kernels.complexity import Cost, tucker1_cost, tucker2_cost
+from workbench.kernels.complexity import factor_costs, total
 from workbench.network.layers import Layer
 from workbench.plan.allocation import Options, allocate
 from workbench.plan.evbmf import choose_layers, expect_spectra, why_not_chosen
@@ -165,14 +166,14 @@ def _options(
     known = times.layers.get(layer.name) if times else None
     ranks = [np.stack([np.zeros_like(outs), outs], axis=1)]
     errors = [one_sided[outs]]
-    costs = [_linear(lambda r: tucker1_cost(layer.shape, rank_out=r), outs)]
+    costs = [_costs_at(layer, None, outs)]
     seconds = [known.tucker1(outs) if known else np.zeros(len(outs))]
     if table is not None:
         ins = _ranks(most_in, multiple, least)
         pair_in, pair_out = (m.ravel() for m in np.meshgrid(ins, outs, indexing="ij"))
         ranks.append(np.stack([pair_in, pair_out], axis=1))
         errors.append(table[pair_out, pair_in])
-        costs.append(_bilinear(layer, pair_in, pair_out))
+        costs.append(_costs_at(layer, pair_in, pair_out))
         seconds.append(known.tucker2(pair_in, pair_out) if known else np.zeros(len(pair_in)))
     kept = Options.only(_costs(LayerPlan(layer, "keep"), times))
     new = np.column_stack([np.concatenate(costs), np.concatenate(seconds)])
@@ -190,23 +191,10 @@ def _options(
     return everything.among(fits)
 
 
-def _linear(cost_of: object, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
-    assert callable(cost_of)
-    one, two = cost_of(1), cost_of(2)
-    slope = np.array([two.macs - one.macs, two.weights - one.weights], dtype=np.float64)
-    return np.asarray(np.array([one.macs, one.weights]) + (ranks[:, None] - 1) * slope)
-
-
-def _bilinear(layer: Layer, rank_in: NDArray[np.int64], rank_out: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Costs of Tucker-2, which are a + b R3 + c R4 + d R3 R4, from four of them."""
-
-    def at(i: int, o: int) -> Vector:
-        cost: Cost = tucker2_cost(layer.shape, rank_in=i, rank_out=o)
-        return np.array([cost.macs, cost.weights], dtype=np.float64)
-
-    both = at(2, 2) - at(1, 2) - at(2, 1) + at(1, 1)
-    i, o = (rank_in[:, None] - 1.0), (rank_out[:, None] - 1.0)
-    return np.asarray(at(1, 1) + i * (at(2, 1) - at(1, 1)) + o * (at(1, 2) - at(1, 1)) + i * o * both)
+def _costs_at(layer: Layer, rank_in: Any, rank_out: Any) -> NDArray[np.float64]:
+    """(n, 2) MACs and weights at arrays of ranks; `rank_in` is None for Tucker-1."""
+    cost = total(factor_costs(layer.shape, rank_in=rank_in, rank_out=rank_out).values())
+    return np.column_stack([cost.macs, cost.weights]).astype(np.float64)
 
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> tuple[Vector, Vector | None, float]:
