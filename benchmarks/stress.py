@@ -6,7 +6,7 @@ network and the bundled digits.
 - `clicks`: controls that were pressed, changed or moved.
 - `faults`: errors in the server's log, tracebacks that a kernel sent, and sentences on the page about a fault of ours.
 - `console_errors`: exceptions and error messages of the page's console.
-- `runs`, `inconsistent_runs`: stored runs; those whose rebuilt network does not follow their plan or does not give their scores.
+- `runs`, `inconsistent_runs`: stored runs; those whose rebuilt network does not follow their plan or give their scores.
 - `dead`: 1 if the page or its kernel no longer answers at the end, else 0.
 """
 
