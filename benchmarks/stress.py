@@ -98,7 +98,7 @@ def press(page: Any, generator: random.Random) -> str:
         return ""
     if kind in ("select", "multiple"):
         # downloads are no subject of this, and other networks take minutes
-        known = [text for text in options if text.split(" ")[0] in (*NETWORKS, DATA, "digits")]
+        known = [text for text in options if text.split()[0] in (*NETWORKS, DATA, "digits")]
         control.select_option(label=generator.choice(known or options), timeout=CLICK_MS)
     elif kind == "number":
         control.fill(generator.choice(("1", "2", "3", "0", "999999")), timeout=CLICK_MS)
@@ -192,7 +192,8 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         while time.monotonic() < deadline:
             try:
                 kind = press(page, generator)
-                pressed[kind] += bool(kind)
+                if kind:
+                    pressed[kind] += 1
             except Exception as error:
                 if "Timeout" not in str(error) and "detached" not in str(error):
                     print(str(error).splitlines()[0], flush=True)

@@ -200,7 +200,7 @@ VERBS = {
     "more than can be saved": (slider(10.0, "fewer MACs, times", w.FloatSlider), by_budget(16)),
     "more weights than can be saved": (slider(10.0, "fewer weights, times", w.FloatSlider), by_budget()),
     "time that nobody has measured": lambda page: page.choose("Ranks by", "time"),
-    "a sweep out of reach": (sweep_beyond, lambda page: page.session.plan.replan(rank_multiple=16)),
+    "a sweep out of reach": (sweep_beyond, by_budget(16)),
     "calibrate nothing": press("Calibrate"),
     "fine-tune nothing": press("Fine-tune"),
     "train nothing": press("From scratch"),
