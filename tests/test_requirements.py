@@ -19,7 +19,7 @@ def requirements(texts):
     """Requirements, those of our own extras included."""
     for requirement in map(Requirement, texts):
         if requirement.name == "workbench":
-            yield from requirements(text for extra in requirement.extras for text in EXTRAS[extra])
+            yield from requirements(text for extra in sorted(requirement.extras) for text in EXTRAS[extra])
         else:
             yield requirement
 

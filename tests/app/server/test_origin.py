@@ -1,4 +1,4 @@
-"""Who reaches the dashboard of one user: no other web site, and nobody without the token."""
+"""The dashboard of one user refuses other web sites, and requests without the token."""
 
 import asyncio
 

@@ -1,4 +1,5 @@
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -41,7 +42,7 @@ def test_the_page_of_an_address():
 def test_the_template_loads_nothing_from_other_machines():
     template = (serve.ONE_USER / "voila" / "templates" / "workbench" / "index.html.j2").read_text()
     assert "http:" not in template
-    assert "//" not in template.replace("    // ", "")
+    assert "//" not in re.sub(r"// .*", "", template)
 
 
 @pytest.fixture

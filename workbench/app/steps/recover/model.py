@@ -22,10 +22,11 @@ from workbench.recover.calibrate import calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.distill import distill
-from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
 from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
 from workbench.runs.run import Run, StageName
+
+Work = Callable[[Job, Snapshot], None]
 
 
 class RecoverModel(HasTraits):
@@ -127,7 +128,7 @@ class RecoverModel(HasTraits):
                 name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
             self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
-        return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", StageName.FINE_TUNED, training, work)
+        return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, work)
 
     def from_scratch(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
         """Train the same architecture from Gaussian weights; the compressed network stays what it is."""
@@ -141,7 +142,7 @@ class RecoverModel(HasTraits):
             self._worker.post(lambda: self._extend(now, run.number, stage=stage))
 
         title = f"Training from scratch{self._label}"
-        return self._train(JobKind.FROM_SCRATCH, title, StageName.FROM_SCRATCH, training, work)
+        return self._train(JobKind.FROM_SCRATCH, title, training, work)
 
     def compress_for_me(self) -> Job:
         """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
@@ -232,7 +233,7 @@ class RecoverModel(HasTraits):
             return None
         return Snapshot(opened, self.store, plan, self._plan.made_by.used(), self.run, self.checkpoint)
 
-    def _submit(self, kind: JobKind, title: str, work: Callable[[Job, Snapshot], None]) -> Job:
+    def _submit(self, kind: JobKind, title: str, work: Work) -> Job:
         now = self._snapshot()
 
         def function(job: Job) -> None:
@@ -242,18 +243,10 @@ class RecoverModel(HasTraits):
 
         return self._worker.submit(kind, title, function)
 
-    def _train(
-        self,
-        kind: JobKind,
-        title: str,
-        stage: StageName,
-        training: TrainingSettings,
-        work: Callable[[Job, Snapshot], None],
-    ) -> Job:
+    def _train(self, kind: JobKind, title: str, training: TrainingSettings, work: Work) -> Job:
+        stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
         self.training = {"stage": str(stage), **training.to_dict()}
-        before = self.curve
-        checkpoint = self.checkpoint
-        reached = self.run
+        before, checkpoint, reached = self.curve, self.checkpoint, self.run
         distils = training.learn_from == "original" and kind is JobKind.TRAIN
         untrainable = "" if distils else self._choose.untrainable
 
@@ -280,19 +273,9 @@ class RecoverModel(HasTraits):
         return job
 
     def _finetuned(
-        self, job: Job, now: Snapshot, network: CompressedNetwork, training: TrainingSettings
+        self, job: Job, now: Snapshot, network: CompressedNetwork, by: TrainingSettings
     ) -> CompressedNetwork:
-        made = finetune(
-            network,
-            now.opened.data,
-            epochs=training.epochs,
-            learning_rate=training.learning_rate,
-            schedule=training.schedule,
-            teacher=now.opened.network if training.learn_from == "both" else None,
-            checkpoint=now.checkpoint,
-            on_epoch=self._epochs(job),
-            progress=part(job.report, 0.0, 0.98),
-        )
+        made = now.finetuned(network, by, self._epochs(job), part(job.report, 0.0, 0.98))
         if not made.history or job.exiting:
             raise Cancelled  # before one whole epoch, or to go on from the checkpoint
         return made
@@ -347,15 +330,15 @@ class RecoverModel(HasTraits):
         """Take a run's newest state; a run without a number gets the next one."""
         if not run.number:
             run = replace(run, number=max((r.number for r in self.runs), default=0) + 1)
-        others = tuple(other for other in self.runs if other.number != run.number)
-        before = next((other for other in self.runs if other.number == run.number), run)
+        known = {other.number: other for other in self.runs}
+        before = known.pop(run.number, run)
         baseline = before.stage(StageName.FROM_SCRATCH)
         if baseline is not None and run.stage(StageName.FROM_SCRATCH) is None:
             run = replace(run, stages=(*run.stages, baseline))
         run = replace(run, measured={**before.measured, **run.measured})
         same = self.run is not None and self.run.number == run.number
         with self.hold_trait_notifications():
-            self.runs = (*others, run)
+            self.runs = (*known.values(), run)
             if not keep or same:
                 self.run = run
         self.store_problem = run.error or (self.store.problem if self.store else "")

@@ -1,6 +1,6 @@
 """What a verb works with, as it was when the user pressed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,14 @@ from typing import Any
 import torch
 
 from workbench.app.steps.choose.opening import Opened
+from workbench.app.steps.recover.training import TrainingSettings
 from workbench.app.stored_runs import StoredRuns
 from workbench.network.data import Data, Split
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
+from workbench.progress import Progress
+from workbench.recover.checkpoint import Epoch
+from workbench.recover.finetune import finetune
 from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.stages import scored_stage
 
@@ -42,6 +46,26 @@ class Snapshot:
         settings = {**self.settings, "source": source_of(self.opened.network)}
         run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
         return self.store.keep(run)
+
+    def finetuned(
+        self,
+        network: CompressedNetwork,
+        training: TrainingSettings,
+        on_epoch: Callable[[Epoch], object],
+        report: Progress,
+    ) -> CompressedNetwork:
+        """Return a network that was fine-tuned, for whole epochs."""
+        return finetune(
+            network,
+            self.opened.data,
+            epochs=training.epochs,
+            learning_rate=training.learning_rate,
+            schedule=training.schedule,
+            teacher=self.opened.network if training.learn_from == "both" else None,
+            checkpoint=self.checkpoint,
+            on_epoch=on_epoch,
+            progress=report,
+        )
 
 
 def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
