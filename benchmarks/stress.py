@@ -40,8 +40,8 @@ CLICK_MS = 1500
 """Milliseconds that one control may take to be pressed; it may have been disabled or hidden meanwhile."""
 SELF_CHECK_S = 120
 """Seconds that the page may take to answer at the end: one kernel computes and answers."""
-REOPEN_SHARE = 0.15
-"""Share of changes of network, weights or data that are made: each gives up all that waits."""
+GIVE_UP_SHARE = 0.2
+"""Share of controls that give up jobs (another network, Cancel) which are pressed; without a limit no run would end."""
 CHOSEN = "data-stress"
 """Attribute that marks the control that is pressed next."""
 
@@ -57,7 +57,10 @@ CONTROLS = """([kinds, chosen]) => {
   });
   return found.map((elements) => elements.length);
 }"""
-REOPENS = "chosen => !!document.querySelector(`.wb-at-1 [${chosen}]`)"
+GIVES_UP = """chosen => {
+  const control = document.querySelector(`[${chosen}]`);
+  return control.matches('.wb-at-1 select') || ['Cancel', 'Take back'].includes(control.textContent.trim());
+}"""
 KINDS = {
     "button": ".wb .jupyter-button",
     "step": ".wb .wb-go",
@@ -94,7 +97,7 @@ def press(page: Any, generator: random.Random) -> str:
     i, kind = generator.choices(able, [WEIGHTS.get(kind, 1) for _, kind in able])[0]
     options = page.evaluate("([i, n]) => stress[i](n)", [i, generator.randrange(counts[i])])
     control = page.locator(f"[{CHOSEN}]").first
-    if kind == "select" and generator.random() > REOPEN_SHARE and page.evaluate(REOPENS, CHOSEN):
+    if generator.random() > GIVE_UP_SHARE and page.evaluate(GIVES_UP, CHOSEN):
         return ""
     if kind in ("select", "multiple"):
         # downloads are no subject of this, and other networks take minutes
