@@ -197,6 +197,7 @@ def test_a_slow_page_loses_no_widget(page, voila):
 
 
 def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
+    page.request.get(voila.address)  # its token becomes a cookie
     assert page.request.get(voila.url("voila/plotly/plotly.min.js")).text() == get_plotlyjs()
     for path in ("plotly/datasets/iris.csv.gz", "plotly/%2e%2e/__init__.py", "plotly/"):
         assert page.request.get(voila.url(f"voila/{path}")).status in (403, 404)
