@@ -6,9 +6,9 @@ import sqlite3
 
 import pytest
 
-from tests.app.bad_files import DATA, MARK, WEIGHTS
-from tests.app.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
-from tests.app.bad_page import Page, expect_readable
+from tests.helpers.bad_files import DATA, MARK, WEIGHTS
+from tests.helpers.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
+from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.session import Session

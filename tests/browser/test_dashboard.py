@@ -17,6 +17,7 @@ from tests.helpers.pages import (
     picture,
     plot,
     press,
+    run_all,
     wait_for_card,
     wait_for_epoch,
     wait_for_points,
@@ -214,26 +215,6 @@ def test_a_page_takes_its_kernel_with_it(page, voila):
     while voila.kernels() >= before:
         assert time.time() < deadline, f"{voila.kernels()} kernels are still there"
         page.wait_for_timeout(100)
-
-
-def run_all(page, lab, notebook):
-    """Open a notebook in JupyterLab and run it."""
-    # A busy JupyterLab that is asked to run before it has started the kernel asks which: the one it would start.
-    asked = page.locator(".jp-Dialog").last
-    page.add_locator_handler(asked, lambda: asked.locator(".jp-mod-accept").click(), no_wait_after=True)
-    page.goto(f"{lab.address}lab/tree/{notebook}?reset")
-    page.wait_for_selector(".jp-CodeCell", timeout=180_000)
-    # What JupyterLab is asked while its kernel starts is lost now and then (its prompt is empty again): ask again.
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=180_000)
-    page.locator(".jp-KernelName:visible", has_text="Python 3").wait_for(timeout=180_000)
-    deadline = time.time() + 120
-    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    while not re.fullmatch(r"\[\d+\]:", said := prompt.text_content().strip()):
-        assert time.time() < deadline, f"the first cell still says {said}"
-        if said == "[ ]:":
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(1000)
 
 
 def test_jupyterlab_shows_the_same(page, lab):

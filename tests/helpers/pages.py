@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -146,3 +147,23 @@ def wait_for_alert(page, text):
     page.wait_for_function(
         "t => [...document.querySelectorAll('[role=alert]')].some(e => e.innerText.includes(t))", arg=text
     )
+
+
+def run_all(page, lab, notebook):
+    """Open a notebook in JupyterLab and run it."""
+    # A busy JupyterLab that is asked to run before it has started the kernel asks which: the one it would start.
+    asked = page.locator(".jp-Dialog").last
+    page.add_locator_handler(asked, lambda: asked.locator(".jp-mod-accept").click(), no_wait_after=True)
+    page.goto(f"{lab.address}lab/tree/{notebook}?reset")
+    page.wait_for_selector(".jp-CodeCell", timeout=180_000)
+    # What JupyterLab is asked while its kernel starts is lost now and then (its prompt is empty again): ask again.
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=180_000)
+    page.locator(".jp-KernelName:visible", has_text="Python 3").wait_for(timeout=180_000)
+    deadline = time.time() + 120
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    while not re.fullmatch(r"\[\d+\]:", said := prompt.text_content().strip()):
+        assert time.time() < deadline, f"the first cell still says {said}"
+        if said == "[ ]:":
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(1000)
