@@ -80,10 +80,11 @@ WEIGHTS = {"button": 8, "slider": 5, "select": 3, "row": 3}
 def write_digits(folder: Path) -> None:
     """Write enlarged digits as a folder of images with a table of classes, as a user would bring them."""
     split = load_data("digits").test
+    images = split.images[torch.arange(N_IMAGES)].float()
     folder.mkdir(parents=True)
     lines = ["file,class_index"]
     for i in range(N_IMAGES):
-        pixels = (split.images[i, 0].float() / split.images.max() * 255).byte().numpy()
+        pixels = (images[i, 0] / images.max() * 255).byte().numpy()
         name = f"digit{i:02d}.png"
         Image.fromarray(np.asarray(pixels)).resize((IMAGE_PIXELS, IMAGE_PIXELS)).save(folder / name)
         lines.append(f"{name},{int(split.labels[i])}")
