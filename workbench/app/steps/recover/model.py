@@ -245,26 +245,31 @@ class RecoverModel(HasTraits):
 
     def _train(self, kind: JobKind, title: str, training: TrainingSettings, compute: Computation) -> Job:
         stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
-        self.training = {"stage": str(stage), **training.to_dict()}
-        before, checkpoint, reached = self.curve, self.checkpoint, self.run
+        checkpoint = self.checkpoint
+        before: list[tuple[Any, Run | None]] = []  # the curve and the run when the training began
         distils = training.learn_from == "original" and kind is JobKind.TRAIN
         untrainable = "" if distils else self._choose.untrainable
 
         def trained(job: Job, now: Snapshot) -> None:
             if untrainable:
                 raise ValueError(untrainable)
-            self._worker.post(lambda: self.set_trait("curve", ()))
+            self._worker.post(begin)
             try:
                 compute(job, now)
             finally:
                 if checkpoint is not None and not job.exiting:
                     checkpoint.unlink(missing_ok=True)
 
-        def ended(change: dict[str, Any]) -> None:
-            if not job.active:
+        def begin() -> None:
+            before.append((self.curve, self.run))
+            self.training, self.curve = {"stage": str(stage), **training.to_dict()}, ()
+
+        def ended(_: object) -> None:
+            if not job.active and before:
                 self.training = {}
-                if self.run is reached:  # nothing was reached, and so the curve before is shown again
-                    self.curve = before
+                curve, run = before[0]
+                if self.run is run:  # nothing was reached, and so the curve before is shown again
+                    self.curve = curve
 
         job = self._submit(kind, title, trained)
         job.observe(ended, "state")
