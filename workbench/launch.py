@@ -78,12 +78,7 @@ def train(
             print(epoch, flush=True)  # noqa: T201 - it is a command
 
     tuned = finetune(
-        first,
-        load_data(data, root=root),
-        recipe=recipe,
-        teacher=teacher,
-        checkpoint=checkpoint or None,
-        on_epoch=tell,
+        first, load_data(data, root=root), recipe=recipe, teacher=teacher, checkpoint=checkpoint or None, on_epoch=tell
     )
     if not index:
         folder = Path(out)

@@ -5,8 +5,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
+from tests.helpers.networks import measured_cost
 from workbench.network.layers import Layer, kernel_of
-from workbench.network.tracing import find_layers, measured_cost
+from workbench.network.tracing import find_layers
 
 
 def by_name(network):

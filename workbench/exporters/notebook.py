@@ -50,7 +50,9 @@ def _steps(run: Run) -> list[tuple[str, str]]:
         load.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
     plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string
     apply = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
-    training = ", ".join(f"{key}={value!r}" for key, value in _training(run).items())
+    known = {field.name for field in fields(Recipe)}
+    chosen = {**FINE_TUNING, **{key: value for key, value in run.settings.items() if key in known}}
+    training = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
         StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
@@ -64,12 +66,6 @@ def _steps(run: Run) -> list[tuple[str, str]]:
         *((f"## Recover: {name}", code) for name, code in recovery.items() if run.stage(name)),
         ("## Score" + _scores(run), score),
     ]
-
-
-def _training(run: Run) -> dict[str, Any]:
-    """The settings of fine-tuning, as far as the run has them."""
-    known = {field.name for field in fields(Recipe)}
-    return {**FINE_TUNING, **{key: value for key, value in run.settings.items() if key in known}}
 
 
 def _scores(run: Run) -> str:

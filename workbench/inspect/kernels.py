@@ -1,21 +1,10 @@
-"""Kernels of a compressed network: what the factors multiply to, and how far that is from the original kernel."""
+"""Kernels of a compressed network: what the factors multiply to."""
 
 import torch
 from torch import Tensor, nn
 
-from workbench.kernels.tucker import relative_error
 from workbench.network.layers import Layer, kernel_of
-from workbench.plan.compressed import CompressedNetwork, expect_compressed
-
-
-def kernel_errors(compressed: CompressedNetwork) -> dict[str, float]:
-    """Return the relative error ||K - K'|| / ||K|| of the kernel of each factorised layer, by name.
-
-    After calibration or training it says little: those fit outputs, not kernels.
-    """
-    expect_compressed(compressed)
-    factorised = [part.layer for part in compressed.plan if part.decision != "keep"]
-    return {layer.name: relative_error(*kernels_of(compressed, layer)) for layer in factorised}
+from workbench.plan.compressed import CompressedNetwork
 
 
 def kernels_of(compressed: CompressedNetwork, layer: Layer) -> tuple[Tensor, Tensor]:

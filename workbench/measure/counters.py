@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from workbench.measure.runtimes import batch_inputs, torch_threads
-from workbench.network.network import Network, copy_model
+from workbench.network.network import Network, copy_model, first_line
 from workbench.progress import Progress
 
 WARM_UP_PASSES = 2
@@ -142,13 +142,13 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
     except ImportError:
         return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
     except Exception as error:  # its imports load drivers, which fail in many ways
-        return f"energy counters are read by Zeus, which does not start here: {_first_line(error)}"
+        return f"energy counters are read by Zeus, which does not start here: {first_line(error)}"
     gpus = [device.index for device in devices if device.type == "cuda"]
     used = sorted({torch.cuda.current_device() if index is None else index for index in gpus})
     try:
         meter = Meter(zeus.ZeusMonitor(gpu_indices=used if devices else None))
     except Exception as error:  # drivers fail in many ways
-        return f"Zeus cannot read this machine's energy counters: {_first_line(error)}"
+        return f"Zeus cannot read this machine's energy counters: {first_line(error)}"
     if meter.names():
         return meter
     if os.path.isdir(RAPL):
@@ -158,7 +158,3 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
         )
     where = f" for {' and '.join(sorted({d.type for d in devices}))}, where the network runs" if devices else ""
     return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson){where}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

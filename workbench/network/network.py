@@ -140,6 +140,11 @@ def _shape_of(input_shape: Any, example: Any) -> tuple[int, ...]:
     return shape
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type's name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def copy_model(model: nn.Module) -> nn.Module:
     """Return a deep copy of a model, its modes and buffers included.
 
@@ -158,9 +163,8 @@ def copy_model(model: nn.Module) -> nn.Module:
     try:
         copied = copy.deepcopy(model, known)
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"this {type(model).__name__} cannot be copied, and the workbench works on copies: {first}"
+            f"this {type(model).__name__} cannot be copied, and the workbench works on copies: {first_line(error)}"
         ) from error
     for parameter in copied.parameters():
         parameter.grad = None

@@ -87,7 +87,8 @@ def accuracy(
     """
     expect_network(network)
     expect_split(split, "the data to score on")
-    _expect_images(split)
+    if not len(split):
+        raise ValueError(f"the {split.name} split has no images to score")
     if not split.labelled:
         raise ValueError(f"the {split.name} split has images without a label: there is nothing to compare answers with")
     report = reporter(progress)
@@ -254,8 +255,3 @@ def answers(network: Network, images: Split | Images) -> Tensor:
             for batch in batches_of(images, fitting_batch(network.input_shape))
         )
         return torch.cat(list(found))
-
-
-def _expect_images(split: Split) -> None:
-    if not len(split):
-        raise ValueError(f"the {split.name} split has no images to score")

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.kernels.complexity import ConvShape, Cost, total
 from workbench.network.layers import CONVOLUTIONS, KINDS, TRANSPOSED, Layer
-from workbench.network.network import Network, copy_model
+from workbench.network.network import Network, copy_model, first_line
 
 MAX_IMAGE_CHANNELS = 4
 """Input channels of an image. A convolution with so few is reduced in its output channels only, as in the paper."""
@@ -52,12 +52,6 @@ def find_layers(network: Network) -> Traced:
         return _run(network, copy_model(network.model), None)
 
 
-def measured_cost(network: Network) -> Cost:
-    """Return weights and MACs of a network as it is, counted on the model and on a traced forward pass."""
-    traced = find_layers(network)
-    return total([layer.cost for layer in traced.layers]) + traced.other
-
-
 def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Traced:
     names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
     found: dict[str, Layer] = {}
@@ -93,10 +87,9 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
             )
             model(*inputs)
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{network.name} does not run on one input of shape {network.input_shape} "
-            f"(without the batch, channels first): {first}"
+            f"(without the batch, channels first): {first_line(error)}"
         ) from error
     layers = _refuse_shared(model, list(found.values()))
     inside = total([layer.cost for layer in layers])

@@ -50,19 +50,14 @@ class Options:
         """Candidates on the lower convex hull of error over mixed cost, the cheapest first."""
         cost = self.cost @ mixture
         order = np.lexsort((self.error, cost))
-        order = order[np.flatnonzero(_falls(self.error[order]))]
+        error = self.error[order]
+        order = order[error < np.minimum.accumulate(np.r_[np.inf, error[:-1]])]  # below all before it
         corners: list[int] = []
         for i in order:
             while len(corners) > 1 and _above(corners[-2], corners[-1], i, cost, self.error):
                 corners.pop()
             corners.append(int(i))
         return np.array(corners, dtype=np.intp)
-
-
-def _falls(error: Vector) -> NDArray[np.bool_]:
-    """Where an error is below all before it."""
-    before = np.concatenate([[np.inf], np.minimum.accumulate(error)[:-1]])
-    return np.asarray(error < before)
 
 
 def _above(a: int, b: int, c: int, cost: Vector, error: Vector) -> bool:

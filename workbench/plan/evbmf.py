@@ -112,12 +112,9 @@ def _at_evbmf_ranks(spectrum: Spectrum, strength: float) -> LayerPlan:
     error = spectrum.error(rank_out=rank_out, rank_in=rank_in)
     reason = "EVBMF ranks" + ("" if strength == 1 else f" at strength {strength:g}")
     part = LayerPlan(layer, decision, rank_in, rank_out, reason, error)
-    return part if _smaller(part) else _kept_for_cost(part)
-
-
-def _smaller(part: LayerPlan) -> bool:
     new, old = part.cost, part.layer.cost
-    return new.macs <= old.macs and new.weights <= old.weights and new != old
+    smaller = new.macs <= old.macs and new.weights <= old.weights and new != old
+    return part if smaller else _kept_for_cost(part)
 
 
 def _kept_for_cost(part: LayerPlan) -> LayerPlan:

@@ -42,10 +42,7 @@ class LayerTimes:
         """Seconds at these pairs of ranks, bilinear in them, as the work is; beyond the grid those of its end."""
         ins, outs = (np.asarray(ranks, dtype=np.float64) for ranks in (rank_in, rank_out))
         at = np.stack(
-            [
-                np.clip(ins, self.ranks_in[0], self.ranks_in[-1]),
-                np.clip(outs, self.ranks_out[0], self.ranks_out[-1]),
-            ],
+            [np.clip(ins, self.ranks_in[0], self.ranks_in[-1]), np.clip(outs, self.ranks_out[0], self.ranks_out[-1])],
             axis=-1,
         )
         found = RegularGridInterpolator((self.ranks_in, self.ranks_out), self.two_sided)(at)

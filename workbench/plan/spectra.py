@@ -109,10 +109,7 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
 
 
 def _analyze(
-    network: str,
-    layers: Mapping[str, Layer],
-    kernels: Mapping[str, Tensor],
-    report: Progress,
+    network: str, layers: Mapping[str, Layer], kernels: Mapping[str, Tensor], report: Progress
 ) -> dict[str, Spectrum]:
     gpu = torch.cuda.is_available()
     sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])

@@ -179,14 +179,8 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
         ({"0.weight": STATE["0.weight"]}, r"mine does not fit this network: it lacks 0\.bias$"),
         ({**STATE, "more": torch.zeros(1)}, "has the unknown more$"),
         ({**STATE, "0.weight": torch.zeros(3, 3)}, r"has 0.weight in the shape \(3, 3\), not \(2, 3\)$"),
-        (
-            {**STATE, "0.bias": torch.tensor([0.0, float("nan")])},
-            "mine cannot be used: 0.bias has weights",
-        ),
-        (
-            {**STATE, "0.bias": torch.tensor([0.0, float("inf")])},
-            "mine cannot be used: 0.bias has weights",
-        ),
+        ({**STATE, "0.bias": torch.tensor([0.0, float("nan")])}, "mine cannot be used: 0.bias has weights"),
+        ({**STATE, "0.bias": torch.tensor([0.0, float("inf")])}, "mine cannot be used: 0.bias has weights"),
         ({**STATE, "0.bias": torch.zeros(2, dtype=torch.int8)}, r"0.bias is torch.int8, not torch.float32$"),
         ({**STATE, "0.bias": torch.zeros(2, dtype=torch.complex64)}, r"0.bias is torch.complex64, not torch.float32$"),
         ({f"module.{k}" if "w" in k else k: v for k, v in STATE.items()}, "lacks 0.weight, has the unknown module"),

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import measured_cost
 from workbench.catalog.networks.classics import LocalResponseNorm
-from workbench.network.tracing import find_layers, measured_cost
+from workbench.network.tracing import find_layers
 
 
 @pytest.mark.parametrize(

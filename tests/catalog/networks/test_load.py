@@ -52,19 +52,11 @@ def test_each_load_is_a_network_of_its_own(network):
     assert all(a.data_ptr() != b.data_ptr() for a, b in pairs)
 
 
-def test_a_damaged_file_says_so(copied):
+@pytest.mark.parametrize("damaged", [lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:1000]])
+def test_a_damaged_file_says_so(copied, damaged):
     path = copied / "digits_vgg.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(damaged(path.read_bytes()))
     with pytest.raises(DamagedFileError, match=r"digits_vgg.safetensors is damaged: its sha256 begins with \w{12}"):
-        wb.load_network("digits_vgg")
-
-
-def test_a_truncated_file_says_so(copied):
-    path = copied / "digits_vgg.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DamagedFileError, match="is damaged"):
         wb.load_network("digits_vgg")
 
 

@@ -7,10 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
+from tests.helpers.networks import measured_cost
 from workbench.catalog.networks.load import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE
 from workbench.catalog.paper.table import DIFFERENCES, choose_layers, paper_table, plan_choice
-from workbench.network.tracing import measured_cost
 
 
 @pytest.fixture(scope="module")

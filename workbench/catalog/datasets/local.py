@@ -33,11 +33,7 @@ def local_names() -> dict[str, str]:
 
 
 def load_local(
-    name: str,
-    *,
-    classes: Sequence[str] = (),
-    size: int = 256,
-    progress: Progress | bool | None = None,
+    name: str, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
 ) -> Data:
     """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 

@@ -211,11 +211,7 @@ def _original(network: Network) -> PaperRow:
 
 
 def _compressed(
-    network: Network,
-    split: Split | None,
-    layers: str | Sequence[str],
-    fully_connected: bool | None,
-    report: Progress,
+    network: Network, split: Split | None, layers: str | Sequence[str], fully_connected: bool | None, report: Progress
 ) -> PaperRow:
     spectra = analyze(network, progress=part(report, 0.0, 0.4, "analysing"))
     plan = plan_choice(spectra, layers, fully_connected)
