@@ -40,8 +40,8 @@ CLICK_MS = 1500
 """Milliseconds that one control may take to be pressed; it may have been disabled or hidden meanwhile."""
 SELF_CHECK_S = 120
 """Seconds that the page may take to answer at the end: one kernel computes and answers."""
-REOPEN_SHARE = 0.15
-"""Share of changes of network, weights or data that are made: each gives up all that waits."""
+GIVE_UP_SHARE = 0.2
+"""Share of controls that give up jobs (another network, Cancel) which are pressed; without a limit no run would end."""
 CHOSEN = "data-stress"
 """Attribute that marks the control that is pressed next."""
 
@@ -57,7 +57,10 @@ CONTROLS = """([kinds, chosen]) => {
   });
   return found.map((elements) => elements.length);
 }"""
-REOPENS = "chosen => !!document.querySelector(`.wb-at-1 [${chosen}]`)"
+GIVES_UP = """chosen => {
+  const control = document.querySelector(`[${chosen}]`);
+  return control.matches('.wb-at-1 select') || ['Cancel', 'Take back'].includes(control.textContent.trim());
+}"""
 KINDS = {
     "button": ".wb .jupyter-button",
     "step": ".wb .wb-go",
@@ -77,10 +80,11 @@ WEIGHTS = {"button": 8, "slider": 5, "select": 3, "row": 3}
 def write_digits(folder: Path) -> None:
     """Write enlarged digits as a folder of images with a table of classes, as a user would bring them."""
     split = load_data("digits").test
+    images = split.images[torch.arange(N_IMAGES)].float()
     folder.mkdir(parents=True)
     lines = ["file,class_index"]
     for i in range(N_IMAGES):
-        pixels = (split.images[i, 0].float() / split.images.max() * 255).byte().numpy()
+        pixels = (images[i, 0] / images.max() * 255).byte().numpy()
         name = f"digit{i:02d}.png"
         Image.fromarray(np.asarray(pixels)).resize((IMAGE_PIXELS, IMAGE_PIXELS)).save(folder / name)
         lines.append(f"{name},{int(split.labels[i])}")
@@ -94,11 +98,11 @@ def press(page: Any, generator: random.Random) -> str:
     i, kind = generator.choices(able, [WEIGHTS.get(kind, 1) for _, kind in able])[0]
     options = page.evaluate("([i, n]) => stress[i](n)", [i, generator.randrange(counts[i])])
     control = page.locator(f"[{CHOSEN}]").first
-    if kind == "select" and generator.random() > REOPEN_SHARE and page.evaluate(REOPENS, CHOSEN):
+    if generator.random() > GIVE_UP_SHARE and page.evaluate(GIVES_UP, CHOSEN):
         return ""
     if kind in ("select", "multiple"):
         # downloads are no subject of this, and other networks take minutes
-        known = [text for text in options if text.split(" ")[0] in (*NETWORKS, DATA, "digits")]
+        known = [text for text in options if text.split()[0] in (*NETWORKS, DATA, "digits")]
         control.select_option(label=generator.choice(known or options), timeout=CLICK_MS)
     elif kind == "number":
         control.fill(generator.choice(("1", "2", "3", "0", "999999")), timeout=CLICK_MS)
@@ -192,7 +196,8 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         while time.monotonic() < deadline:
             try:
                 kind = press(page, generator)
-                pressed[kind] += bool(kind)
+                if kind:
+                    pressed[kind] += 1
             except Exception as error:
                 if "Timeout" not in str(error) and "detached" not in str(error):
                     print(str(error).splitlines()[0], flush=True)

@@ -16,9 +16,9 @@ def session(monkeypatch):
 
 
 @pytest.fixture
-def digits(network, data, monkeypatch):
+def digits(monkeypatch):
     """The same with the bundled network and its data."""
     monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
-    session = Session(network, data)
+    session = Session()
     session.open()
     return session

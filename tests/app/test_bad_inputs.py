@@ -1,19 +1,19 @@
-"""Whatever somebody does to the dashboard: one sentence, the session lives, and nothing is written."""
+"""Whatever is done to the dashboard: one sentence, the session lives, and nothing is written."""
 
 import logging
 import shutil
 import sqlite3
 
 import pytest
-from workbench.app.history import runs_file
-from workbench.app.state import State
 
-from tests.app.bad_files import DATA, MARK, WEIGHTS
-from tests.app.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
-from tests.app.bad_page import Page, expect_readable
-from tests.app.test_panels import html
+from tests.helpers.bad_files import DATA, MARK, WEIGHTS
+from tests.helpers.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
+from tests.helpers.bad_page import Page, expect_readable
+from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard, threads
-from workbench.app.steps.compare.runs_view import runs_panel
+from workbench.app.session import Session
+from workbench.app.steps.compare import runs_view
+from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
 
@@ -35,17 +35,14 @@ def page(tmp_path_factory):
         for name, make in {**DATA, "gone": DATA["other-classes"]}.items():
             make(root / "datasets" / name)
         patch.chdir(root / "datasets")  # where code in a file would leave its mark
-        state = State()
-        dashboard = build_dashboard(state=state)
-        state.job.wait(60)
-        state.compress()
-        state.job.wait(60)
-        state.open(data="digits")  # the same again: the run is an earlier one now
-        state.job.wait(60)
-        made = Page(state, dashboard, root / "cache", root / "kept", root / "datasets")
-        made.wait()
-        assert state.job.error == ""
-        assert [run.number for run in state.runs] == [1]
+        patch.setattr("workbench.app.steps.choose.model.network_names", list)
+        session = Session()
+        dashboard = build_dashboard(session=session)
+        session.recover.decompose()
+        session.choose.open(data="digits")  # the same again: the run is an earlier one now
+        made = Page(session, dashboard, root / "cache", root / "kept", root / "datasets")
+        assert session.choose.job.error == ""
+        assert [run.number for run in session.compare.stored] == [1]
         assert made.said() == {}
         yield made
 
@@ -98,13 +95,13 @@ def test_folders_of_data(page, name):
 @pytest.mark.parametrize("act", RUNS.values(), ids=RUNS)
 def test_runs_that_have_gone(page, act):
     page.check(act, gone_meanwhile)
-    page.state.runs = page.state._history.runs()
-    assert [run.number for run in page.state.runs] == [1]
+    page.session.recover.store_changes += 1
+    assert [run.number for run in page.session.compare.stored] == [1]
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: b"", lambda c: c[:99] + b"?" + c[100:], None])
 def test_runs_whose_weights_are_damaged(page, damage):
-    path = RunStore(runs_file()).folder / page.state.runs[0].weights_file
+    path = RunStore(runs_file()).folder / page.session.compare.stored[0].weights_file
     content = path.read_bytes()
 
     def arrange(page):
@@ -137,15 +134,14 @@ def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
     STORES[name](path)
     monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
-    state = State(page.state.network, page.state.data)
-    panel = runs_panel(state)
-    state.open()
-    state.job.wait(60)
-    assert state.job.error == ""
-    assert state.unkept in html(panel)
-    expect_readable(state.unkept)
-    state.choose_ranks(rank_in=5)
-    assert state.plan["features.3"].rank_in == 5
+    s = Session(page.session.choose.network, page.session.choose.data)
+    view = runs_view.view(s.compare, s.recover, s.plan, s.worker)
+    s.choose.open()
+    assert s.choose.job.error == ""
+    assert s.compare.problem in html(view)
+    expect_readable(s.compare.problem)
+    s.plan.choose_ranks("features.3", rank_in=5)
+    assert s.plan.plan["features.3"].rank_in == 5
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import workbench as wb
+from tests.helpers.machines import machine
 from tests.helpers.sessions import (
     Recorder,
     ThreadPerJob,
@@ -47,7 +49,15 @@ def _small(monkeypatch):
     monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
     monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
     monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
+    monkeypatch.setattr("workbench.app.steps.plan.model.VERIFY_DELAY_S", 0.01)
+    monkeypatch.setattr("workbench.app.steps.plan.model.measure_times", modelled)
     monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
+
+
+def modelled(network, spectra, progress=None):
+    """Times of the layers on a machine whose closed form is known."""
+    network.model(torch.rand(1, 1, 8, 8))
+    return replace(machine(spectra, overhead=1e-6), network=network.name)
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -134,8 +144,9 @@ class SessionMachine(RuleBasedStateMachine):
         stored = self.session.compare.stored
         self.press(self.session.recover.resume, stored[place % len(stored)].number if stored else 0)
 
-    @rule()
-    def gallery(self):
+    @rule(changed_first=st.booleans())
+    def gallery(self, changed_first):
+        self.press(self.session.compare.gallery.set_trait, "changed_first", changed_first)
         self.press(self.session.compare.gallery.other_images)
 
     @rule()
@@ -149,6 +160,11 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def importance(self):
         self.press(self.session.plan.measure_importance)
+
+    @rule(ratio=st.sampled_from([1.1, 1.5]))
+    def time_layers(self, ratio):
+        self.press(self.session.plan.replan, planner="time", time_ratio=ratio)
+        self.press(self.session.plan.time_layers)
 
     @rule()
     def measure(self):
@@ -206,7 +222,7 @@ class SessionMachine(RuleBasedStateMachine):
             planned = PlanSettings.of(run.settings)
             if planned.planner == "budget":
                 assert f"MACs x{planned.macs_ratio:g}" in run.plan.policy
-            else:
+            elif planned.planner == "evbmf":
                 spectra = wb.analyze(give(run.network_name))
                 assert planned.plan(spectra, edited=run.plan).same_decisions(run.plan)
         for run in self.session.recover.runs:
@@ -258,7 +274,7 @@ def test_the_machine_fails_if_the_single_worker_is_bypassed():
     def drive():
         for _ in range(20):
             machine.decompose()
-            machine.gallery()
+            machine.gallery(changed_first=False)
             machine.importance()
             machine.wait(0.05)
             machine.no_overlap_and_no_fault()

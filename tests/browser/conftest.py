@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks._browser import FLAGS, HOW, chromium, served
+from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
 from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
 
 
@@ -27,13 +27,10 @@ def browser():
 
 @pytest.fixture(scope="package")
 def voila(tmp_path_factory):
-    """Address of a dashboard served as `make dashboard` serves it."""
-    port = free_port()
+    """A dashboard served as `make dashboard` serves it."""
     log = tmp_path_factory.mktemp("voila") / "log"
-    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
-    address = f"http://{ADDRESS}:{port}/"
-    with served(command, address, "voila/static/voila.js", log, {}) as server:
-        assert f"Workbench dashboard: {address}" in log.read_text()
+    with dashboard(log) as server:
+        assert f"Workbench dashboard: {server.url('')}" in log.read_text()
         yield server
 
 
@@ -47,11 +44,7 @@ def voila_with_images(tmp_path_factory, shared):
     for line in lines[1:601:10]:
         name = line.split(",")[0]
         (folder / "sample" / name).symlink_to(shared.resolve() / "imagenet_sample" / name)
-    port = free_port()
-    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
-    address = f"http://{ADDRESS}:{port}/"
-    own = {"WORKBENCH_DATASETS": str(folder)}
-    with served(command, address, "voila/static/voila.js", folder / "log", own) as server:
+    with dashboard(folder / "log", variables={"WORKBENCH_DATASETS": str(folder)}) as server:
         yield server
 
 
@@ -77,9 +70,7 @@ def page(browser):
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(120_000)  # a busy machine is slow, and that is no fault
-    page.problems, page.elsewhere = [], []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.problems, page.elsewhere = collect_errors(page), []
     page.on("request", lambda r: page.elsewhere.append(r.url) if not _local(r.url) else None)
     yield page
     context.close()

@@ -1,9 +1,8 @@
-"""What everybody can see, reach and keep: light and dark, contrast, keys, small screens, files of the figures."""
+"""What all users can see, reach and keep: light and dark, contrast, keys, small screens, files of the figures."""
 
 import csv
 import io
 import os
-import sys
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks._browser import served as serving
-from tests.browser.test_dashboard import picture, press, settled, wait_for_points, wait_for_text, wait_for_tuned
-from workbench.app.server.serve import ADDRESS, free_port
+from benchmarks._browser import dashboard
+from tests.helpers.pages import fill, picture, press, settled, wait_for_points, wait_for_text, wait_for_tuned
 from workbench.plot.interactive.base import BLUE, DARK
 
 pytestmark = [
@@ -72,12 +70,8 @@ SMALL = """() => [...document.querySelectorAll('.wb button, .wb select, .wb inpu
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A dashboard with a run store of its own: the other tests count theirs."""
-    folder = tmp_path_factory.mktemp("everybody")
-    port = free_port()
-    command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser"]
-    address = f"http://{ADDRESS}:{port}/"
-    own = {"WORKBENCH_RUNS": str(folder / "runs.sqlite")}
-    with serving(command, address, "voila/static/voila.js", folder / "log", own) as server:
+    folder = tmp_path_factory.mktemp("accessibility")
+    with dashboard(folder / "log", variables={"WORKBENCH_RUNS": str(folder / "runs.sqlite")}) as server:
         yield server
 
 
@@ -94,8 +88,7 @@ def journey(browser, served):
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     press(page, "Compress")
     wait_for_text(page, "Next: Calibrate")
-    page.get_by_label("epochs").fill("2")
-    page.get_by_label("epochs").press("Tab")
+    fill(page, "epochs", 2)
     press(page, "Fine-tune")
     wait_for_tuned(page)
     page.get_by_label("runtimes").select_option(label=["PyTorch"])

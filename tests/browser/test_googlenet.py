@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import card, picture, press, wait_for_points, wait_for_text
+from tests.helpers.pages import card, opened, picture, press, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -13,7 +13,7 @@ WATCH = """() => {
   window.waits = [];
   let since = performance.now();
   window.watch = setInterval(() => {
-    const bar = [...document.querySelectorAll('.progress')].some(b => getComputedStyle(b).visibility === 'visible');
+    const bar = [...document.querySelectorAll('.progress')].some(b => b.checkVisibility({ visibilityProperty: true }));
     const now = performance.now();
     if (bar) since = now;
     window.waits.push([bar, now - since]);
@@ -27,9 +27,7 @@ def choose(page, label, value):
 
 @pytest.mark.slow
 def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    opened(page, voila)
     page.evaluate(WATCH)
     choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
@@ -45,9 +43,7 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
 
 @pytest.mark.slow
 def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
-    page.goto(voila_with_images.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    opened(page, voila_with_images)
     choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
     page.locator("input[type=file]").set_input_files(shared / "googlenet_bvlc.safetensors")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import move
-from tests.browser.test_upload import alert, opened, wait_for_alert
+from tests.helpers.pages import alert, fill, move, opened, wait_for_alert
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -22,8 +21,7 @@ def test_numbers_that_cannot_be_are_said_and_the_old_one_is_back(page, voila):
         box.fill(typed)  # again: the page must not think that it is there already
         box.press("Tab")
         page.wait_for_function("([box, old]) => box.value === old", arg=[box.element_handle(), old])
-    page.get_by_label("epochs").fill("12")
-    page.get_by_label("epochs").press("Tab")
+    fill(page, "epochs", 12)
     page.wait_for_function("() => !document.body.innerText.includes('Epochs can be')")
     assert "Learning rate can be" in alert(page)
     before = page.get_by_role("row", name="features.3").inner_text()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import picture, press, settled, wait_for_points, wait_for_text
+from tests.helpers.pages import opened, picture, press, settled, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -16,9 +16,7 @@ def tab(page, name):
 
 @pytest.mark.slow
 def test_images_factors_and_the_paper(page, voila):
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    opened(page, voila)
     page.wait_for_function("() => document.querySelectorAll('.wb-picture img').length === 12", timeout=30_000)
     press(page, "Compress")
     page.wait_for_function("() => document.querySelectorAll('.wb-picture em').length === 24", timeout=180_000)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests.browser.test_dashboard import (
+from tests.helpers.pages import (
     button,
     card,
+    fill,
     move_rank,
+    opened,
     picture,
     press,
     wait_for_card,
@@ -16,18 +18,11 @@ from tests.browser.test_dashboard import (
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
-def ready(page, address):
-    page.goto(address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-
-
 def training(page, epochs):
     """A compressed network that is being fine-tuned, two epochs on."""
     press(page, "Compress")
     wait_for_text(page, "Next: Calibrate")
-    page.get_by_label("epochs").fill(str(epochs))
-    page.get_by_label("epochs").press("Tab")
+    fill(page, "epochs", epochs)
     press(page, "Fine-tune")
     page.wait_for_function(
         "n => { const m = document.body.innerText.match(new RegExp(`epoch ([0-9]+) of ${n}`)); return m && m[1] > 2; }",
@@ -53,7 +48,7 @@ def goes_on(page, epochs):
 
 @pytest.mark.slow
 def test_loaded_again_in_the_middle_of_training(page, voila):
-    ready(page, voila.address)
+    opened(page, voila)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     move_rank(page, 27, 3, "24 x 33")
     training(page, 16)
@@ -66,7 +61,7 @@ def test_loaded_again_in_the_middle_of_training(page, voila):
 
 @pytest.mark.slow
 def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
-    ready(page, voila.address)
+    opened(page, voila)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     move_rank(page, 27, 2, "25 x 33")
     before = {p.pid for p in voila.kernel_processes()}
@@ -88,7 +83,7 @@ def test_a_kernel_that_is_killed_in_the_middle_of_training(page, voila):
 
 @pytest.mark.slow
 def test_two_tabs_and_all_in_one_press(page, voila):
-    ready(page, voila.address)
+    opened(page, voila)
     if page.locator(".wb-offer").is_visible():
         button(page, "Begin anew").click()
     press(page, "Compress for me")
@@ -101,7 +96,7 @@ def test_two_tabs_and_all_in_one_press(page, voila):
     assert page.locator(".wb-go", has_text="Plan").bounding_box()["y"] < 100
     picture(page, "led")
     other = page.context.new_page()
-    ready(other, voila.address)
+    opened(other, voila)
     wait_for_text(other, "another session open")
     assert other.locator(".wb-offer").is_hidden()
     picture(other, "two-tabs")

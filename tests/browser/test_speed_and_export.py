@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from tests.browser.test_dashboard import picture, press, wait_for_points, wait_for_text
+from tests.helpers.pages import opened, picture, press, wait_for_points, wait_for_text
 
 pytestmark = [
     pytest.mark.browser,
@@ -14,9 +14,7 @@ pytestmark = [
 
 @pytest.mark.slow
 def test_measured_and_taken_home(page, voila, tmp_path):
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    opened(page, voila)
 
     # A plan for this machine.
     page.get_by_label("Ranks by").select_option(label="a budget of time on this machine")

@@ -8,7 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.browser.test_dashboard import card, picture, plot, press, wait_for_points, wait_for_text
+from tests.helpers.pages import (
+    alert,
+    card,
+    opened,
+    picture,
+    plot,
+    press,
+    wait_for_alert,
+    wait_for_points,
+    wait_for_text,
+)
 from workbench.catalog.networks.load import data_folder
 
 pytestmark = [
@@ -34,22 +44,6 @@ def state_dict():
 
 def upload(page, path):
     page.locator("input[type=file]").set_input_files(path)
-
-
-def alert(page):
-    return " ".join(page.locator("[role=alert]").all_inner_texts()).strip()
-
-
-def wait_for_alert(page, text):
-    page.wait_for_function(
-        "t => [...document.querySelectorAll('[role=alert]')].some(e => e.innerText.includes(t))", arg=text
-    )
-
-
-def opened(page, voila):
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_dashboard import picture, press, run_all
+from tests.helpers.pages import picture, press, run_all
 
 pytestmark = [
     pytest.mark.browser,

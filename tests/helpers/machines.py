@@ -8,8 +8,8 @@ from workbench.plan.layer_times import LayerTimes, NetworkTimes
 def table(layer, *, per_mac=1e-9, overhead=0.0):
     """A machine whose factors take so long a MAC, and so long for each call."""
     most_in, most_out = layer.max_ranks
-    ins = (1, most_in // 2, most_in) if layer.method == "tucker2" else ()
-    outs = (1, most_out // 2, most_out)
+    ins = tuple(sorted({1, (most_in + 1) // 2, most_in})) if layer.method == "tucker2" else ()
+    outs = tuple(sorted({1, (most_out + 1) // 2, most_out}))
     s, taps = layer.shape, int(np.prod(layer.shape.kernel_size or (1,)))
     before, behind = (sum(p[i] for p in s.positions) for i in (0, 1))
     first = [per_mac * s.in_channels * r * before + overhead for r in ins]

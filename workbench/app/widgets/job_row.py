@@ -45,7 +45,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
         job = self._job
         active = job is not None and job.active
         self._stop.layout.visibility = "visible" if active else "hidden"  # it keeps its place: nothing moves
-        self._bar.layout.display = "" if active and job.state is JobState.RUNNING else "none"
+        self._bar.layout.display = "" if job is not None and job.state is JobState.RUNNING else "none"
         error = job.error if job is not None else ""
         self._error.value = f"<div class='wb-error' role='alert'>{escape(error)}</div>" if error else ""
         self._error.layout.display = "" if error else "none"  # an empty line would be a gap

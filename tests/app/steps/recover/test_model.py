@@ -168,6 +168,26 @@ def test_a_cancelled_training_without_an_epoch_leaves_all_as_it_was():
     asyncio.run(run())
 
 
+def test_a_training_that_waits_is_the_training_once_it_runs():
+    """Autosave keeps the settings of the training that runs, also if another one has ended before it."""
+
+    async def run():
+        session = Session(small(), tiny_data())
+        session.open()
+        await idle(session)
+        session.recover.decompose()
+        await idle(session)
+        seen = []
+        session.recover.observe(lambda change: seen.append(change["new"].get("epochs")), "training")
+        session.recover.finetune(epochs=1)
+        session.recover.finetune(epochs=2)
+        session.recover.finetune(epochs=3).cancel()
+        await idle(session)
+        assert seen == [1, None, 2, None]
+
+    asyncio.run(run())
+
+
 def test_sweep_and_resume(session):
     job = session.recover.sweep([1.3, 1.6, 95.0], "calibrate")
     assert "out of reach" in job.error

@@ -60,14 +60,14 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
                 box.value = value
         finally:
             filling = False
+        if not choose.opening:
+            upload.keep_only(choose.choice.file)  # leave no file that could not be opened
         about.value = about_text(choose, upload.problem)
 
     def enable(_: object = None) -> None:
         busy = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
         for box in (network, weights, data, upload):
             box.disabled = busy
-        if not choose.opening:
-            upload.keep_only(choose.choice.file)  # leave no file that could not be opened
         about.value = about_text(choose, upload.problem)
 
     def changed(field: str, value: str) -> None:

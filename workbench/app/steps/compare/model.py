@@ -136,7 +136,7 @@ class RankCurveModel(HasTraits):
         """Measure the picked layer."""
         opened, layer = self._choose.opened, self._look.selected
 
-        def work(job: Job) -> list[CurvePoint]:
+        def compute(job: Job) -> list[CurvePoint]:
             if opened is None or opened.misfit or not layer:
                 raise ValueError((opened and opened.misfit) or "open a network and pick a layer first")
             split = opened.data.validation if len(opened.data.validation) else opened.data.unlabelled
@@ -146,7 +146,7 @@ class RankCurveModel(HasTraits):
             if self._choose.opened is opened:
                 self._put(layer, tuple(points))
 
-        return self._worker.submit(JobKind.RANK_CURVE, f"Trying ranks of {layer}", work, done)
+        return self._worker.submit(JobKind.RANK_CURVE, f"Trying ranks of {layer}", compute, done)
 
     def _put(self, layer: str, points: tuple[CurvePoint, ...]) -> None:
         with self.hold_trait_notifications():
@@ -191,11 +191,11 @@ class PaperModel(HasTraits):
         else:
             note = f"{network.name} is compressed and scored here on {len(split)} images."
 
-        def work(job: Job) -> PaperTable:
+        def compute(job: Job) -> PaperTable:
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)
 
         def done(table: PaperTable) -> None:
             with self.hold_trait_notifications():
                 self.table, self.note = table, note
 
-        return self._worker.submit(JobKind.PAPER, "Computing the table", work, done)
+        return self._worker.submit(JobKind.PAPER, "Computing the table", compute, done)

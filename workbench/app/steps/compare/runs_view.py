@@ -61,7 +61,7 @@ def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: 
 
     def press(_: object) -> None:
         number = picked()
-        if number and asked == number:
+        if asked == number:
             ask()
             recover.delete(number)
         else:

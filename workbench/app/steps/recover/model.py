@@ -26,7 +26,7 @@ from workbench.recover.scratch import from_scratch
 from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
 from workbench.runs.run import Run, StageName
 
-Work = Callable[[Job, Snapshot], None]
+Computation = Callable[[Job, Snapshot], None]
 
 
 class RecoverModel(HasTraits):
@@ -89,30 +89,30 @@ class RecoverModel(HasTraits):
     def decompose(self) -> Job:
         """Decompose the network by the present plan and score the result."""
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             made = decompose(now.opened.network, now.plan, progress=part(job.report, 0.0, 0.7, "decomposing"))
             job.report(0.7, "scoring")
             self._take(now, now.new_run(made, now.plan.describe()))
 
-        return self._submit(JobKind.DECOMPOSE, "Decomposing", work)
+        return self._submit(JobKind.DECOMPOSE, "Decomposing", compute)
 
     def calibrate(self) -> Job:
         """Fit the layers of the compressed network to the original's outputs on images without labels."""
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             run, network = worked_on(now, "calibrate")
             images = now.opened.data.unlabelled.sample(CALIBRATION_IMAGES)
             made = calibrate(network, images, progress=part(job.report, 0.0, 0.9, "fitting"))
             note = f"{run.note}; calibrated on {len(images)} {images.name} images without labels"
             self._reach(job, now, run, StageName.CALIBRATED, made, note)
 
-        return self._submit(JobKind.CALIBRATE, f"Calibrating{self._label}", work)
+        return self._submit(JobKind.CALIBRATE, f"Calibrating{self._label}", compute)
 
     def finetune(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
         """Train the compressed network; what it was stays until the training ends, and is never replaced by worse."""
         training = replace(settings or TrainingSettings(), **changes)
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             run, network = worked_on(now, "fine-tune")
             if training.learn_from == "original":
                 made = distill(
@@ -128,13 +128,13 @@ class RecoverModel(HasTraits):
                 name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
             self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
-        return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, work)
+        return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, compute)
 
     def from_scratch(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
         """Train the same architecture from Gaussian weights; the compressed network stays what it is."""
         training = replace(settings or TrainingSettings(), **changes)
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             run, network = worked_on(now, "train from scratch")
             made = self._finetuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
@@ -142,12 +142,12 @@ class RecoverModel(HasTraits):
             self._worker.post(lambda: self._extend(now, run.number, stage=stage))
 
         title = f"Training from scratch{self._label}"
-        return self._train(JobKind.FROM_SCRATCH, title, training, work)
+        return self._train(JobKind.FROM_SCRATCH, title, training, compute)
 
     def compress_for_me(self) -> Job:
         """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             data = now.opened.data if now.data is not None else without_images(now.opened.data)
             shown = [now.plan]
 
@@ -173,7 +173,7 @@ class RecoverModel(HasTraits):
 
         importance = self._plan.importance
         name = self._choose.network.name if self._choose.network else ""
-        return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", work)
+        return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)
 
     def sweep(self, ratios: Sequence[float], recovery: str, training: TrainingSettings | None = None) -> Job:
         """Compress to several budgets, one after the other.
@@ -186,23 +186,23 @@ class RecoverModel(HasTraits):
         training = training or TrainingSettings(epochs=5, schedule="cosine", learn_from="both")
         planner, importance = self._plan.settings, self._plan.importance
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             for run in sweep_budgets(now, ratios, planner, importance, recovery, training, job.report):
                 self._take(now, run, keep=True)
 
-        return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", work)
+        return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", compute)
 
     def resume(self, number: int) -> Job:
         """Go on with a run of the store: its network, its plan and the settings that made the plan."""
 
-        def work(job: Job, now: Snapshot) -> None:
+        def compute(job: Job, now: Snapshot) -> None:
             if not number:
                 raise ValueError("pick a run in the table first")
             run, network = now.store.load(number)
             plan = replace(network.plan, spectra=now.plan.spectra)
             self._take(now, replace(run, network=network, plan=plan), instead_of=plan)
 
-        return self._submit(JobKind.RESUME, f"Opening run {number}", work)
+        return self._submit(JobKind.RESUME, f"Opening run {number}", compute)
 
     def delete(self, number: int) -> None:
         """Delete a run of the store; what is worked on stays."""
@@ -233,38 +233,43 @@ class RecoverModel(HasTraits):
             return None
         return Snapshot(opened, self.store, plan, self._plan.made_by.used(), self.run, self.checkpoint)
 
-    def _submit(self, kind: JobKind, title: str, work: Work) -> Job:
+    def _submit(self, kind: JobKind, title: str, compute: Computation) -> Job:
         now = self._snapshot()
 
         def function(job: Job) -> None:
             if now is None:
                 raise ValueError("open a network first")
-            work(job, now)
+            compute(job, now)
 
         return self._worker.submit(kind, title, function)
 
-    def _train(self, kind: JobKind, title: str, training: TrainingSettings, work: Work) -> Job:
+    def _train(self, kind: JobKind, title: str, training: TrainingSettings, compute: Computation) -> Job:
         stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
-        self.training = {"stage": str(stage), **training.to_dict()}
-        before, checkpoint, reached = self.curve, self.checkpoint, self.run
+        checkpoint = self.checkpoint
+        before: list[tuple[Any, Run | None]] = []  # the curve and the run when the training began
         distils = training.learn_from == "original" and kind is JobKind.TRAIN
         untrainable = "" if distils else self._choose.untrainable
 
         def trained(job: Job, now: Snapshot) -> None:
             if untrainable:
                 raise ValueError(untrainable)
-            self._worker.post(lambda: self.set_trait("curve", ()))
+            self._worker.post(begin)
             try:
-                work(job, now)
+                compute(job, now)
             finally:
                 if checkpoint is not None and not job.exiting:
                     checkpoint.unlink(missing_ok=True)
 
-        def ended(change: dict[str, Any]) -> None:
-            if not job.active:
+        def begin() -> None:
+            before.append((self.curve, self.run))
+            self.training, self.curve = {"stage": str(stage), **training.to_dict()}, ()
+
+        def ended(_: object) -> None:
+            if not job.active and before:
                 self.training = {}
-                if self.run is reached:  # nothing was reached, and so the curve before is shown again
-                    self.curve = before
+                curve, run = before[0]
+                if self.run is run:  # nothing was reached, and so the curve before is shown again
+                    self.curve = curve
 
         job = self._submit(kind, title, trained)
         job.observe(ended, "state")

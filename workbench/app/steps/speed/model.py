@@ -89,7 +89,7 @@ class SpeedModel(HasTraits):
         how: dict[str, Any] = {"batch": self.batch, "threads": threads, "channels_last": self.channels_last}
         batch = self.batch
 
-        def work(job: Job) -> Findings:
+        def compute(job: Job) -> Findings:
             if run is None or network is None:
                 raise ValueError(note or "compress the network first")
             if not runtimes:
@@ -112,4 +112,4 @@ class SpeedModel(HasTraits):
             if not findings.disturbed:
                 self._recover.keep_measured(findings.number, findings.to_dict())
 
-        return self._worker.submit(JobKind.SPEED, "Measuring speed", work, done)
+        return self._worker.submit(JobKind.SPEED, "Measuring speed", compute, done)

@@ -103,7 +103,7 @@ class TakeHomeModel(HasTraits):
         run, opened, made, note = self._recover.run, self._choose.opened, self.made, self.note
         folder = self._folder
 
-        def work(job: Job) -> MadeFile:
+        def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
                 raise ValueError(note or "compress the network first")
             path = folder / file_name(run, kind)
@@ -121,7 +121,7 @@ class TakeHomeModel(HasTraits):
                 raise ValueError("the compressed network became another one while its file was made: make it again")
             self.made = (*(other for other in self.made if other.kind != file.kind), file)
 
-        return self._worker.submit(JobKind.EXPORT, f"Making {FILE_KINDS[kind].suffix}", work, done)
+        return self._worker.submit(JobKind.EXPORT, f"Making {FILE_KINDS[kind].suffix}", compute, done)
 
     @staticmethod
     def _report(

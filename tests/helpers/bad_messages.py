@@ -1,11 +1,11 @@
-"""What somebody may send to the dashboard that cannot be.
+"""Messages to the dashboard that cannot be.
 
 Tables: name -> what is done, or (what is done, what comes before).
 """
 
 import ipywidgets as w
-from workbench.app.history import runs_file
 
+from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
 from workbench.runs.store import RunStore
@@ -161,7 +161,7 @@ SETTINGS = {
 
 
 def by_budget(multiple=1):
-    return lambda page: page.state.replan(planner="budget", layers="spatial", rank_multiple=multiple)
+    return lambda page: page.session.plan.replan(planner="budget", layers="spatial", rank_multiple=multiple)
 
 
 def sweep_beyond(page):
@@ -170,7 +170,7 @@ def sweep_beyond(page):
 
 
 def gone_on(page):
-    page.state.resume(1)
+    page.session.recover.resume(1)
 
 
 def offered(page):
@@ -200,7 +200,7 @@ VERBS = {
     "more than can be saved": (slider(10.0, "fewer MACs, times", w.FloatSlider), by_budget(16)),
     "more weights than can be saved": (slider(10.0, "fewer weights, times", w.FloatSlider), by_budget()),
     "time that nobody has measured": lambda page: page.choose("Ranks by", "time"),
-    "a sweep out of reach": (sweep_beyond, lambda page: page.state.replan(rank_multiple=16)),
+    "a sweep out of reach": (sweep_beyond, by_budget(16)),
     "calibrate nothing": press("Calibrate"),
     "fine-tune nothing": press("Fine-tune"),
     "train nothing": press("From scratch"),
@@ -228,9 +228,8 @@ VERBS = {
 
 def gone_meanwhile(page):
     """Another tab deletes the run that is picked here."""
-    page.state.compress()
-    page.wait()
-    number = page.state.runs[-1].number
+    page.session.recover.decompose()
+    number = page.session.compare.stored[-1].number
     pick_run(str(number))(page)
     RunStore(runs_file()).delete(number)
 
@@ -238,7 +237,7 @@ def gone_meanwhile(page):
 def delete(page):
     """Press, and press again on what the button then asks."""
     page.click("Delete")
-    page.click(f"Really delete run {page.state.runs[-1].number}?")
+    page.click(f"Really delete run {page.session.compare.stored[-1].number}?")
 
 
 RUNS = {"delete twice": delete, "go on with what was deleted": press("Go on with this run")}

@@ -1,19 +1,18 @@
 """A dashboard as a page sees it: messages go in, sentences come out, and nothing else may have changed."""
 
-import gc
 import re
 from collections import Counter
 from html import unescape
 from pathlib import Path
 
 import ipywidgets as w
-from workbench.app.history import runs_file
-from workbench.app.jobs import Job
-from workbench.app.state import State
 
-from tests.app.test_panels import find
-from workbench.app.steps.plan.model import Planning
+from tests.helpers.widgets import find
+from workbench.app.session import Session
+from workbench.app.steps.plan.settings import PlanSettings
+from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.download import Download
+from workbench.app.widgets.job_row import JobLine
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.resend import below
 from workbench.app.widgets.upload import Upload
@@ -28,19 +27,18 @@ RAW = re.compile(
 
 
 class Page:
-    """What a user, or somebody who has taken over their page, can do.
+    """What a user, or a program that has taken over their page, can do; without an event loop, each job ends at once.
 
     Parameters
     ----------
-    state, page : of the dashboard.
+    session, page : of the dashboard.
     watched : folders in which nothing may change.
     """
 
-    def __init__(self, state: State, page: w.Widget, *watched: Path) -> None:
-        self.state, self.page = state, page
+    def __init__(self, session: Session, page: w.Widget, *watched: Path) -> None:
+        self.session, self.page = session, page
         self.uploader, self.saver = self.one(Upload), self.one(Download)
         self.watched = (*watched, Path(self.uploader._folder.name))
-        self.jobs = [one for one in gc.get_objects() if type(one) is Job]  # each panel has its own
         self.replies: list[dict] = []
         for widget in (self.uploader, self.saver):
             widget.send = lambda content, buffers=None: self.replies.append(content)
@@ -77,15 +75,6 @@ class Page:
             if not self.replies[-1]["ok"]:
                 return
 
-    def wait(self) -> None:
-        """Until nothing is going on."""
-        for _ in range(20):  # one may begin another
-            working = [job for job in self.jobs if job.running]
-            if not working:
-                return
-            working[0].wait(30)
-        raise AssertionError(f"{working[0].title} hangs")
-
     def said(self) -> Counter[str]:
         """Sentences on the page; one that stands in two places is one."""
         on_page = {unescape(text) for html in find(self.page, w.HTML) for text in SAID.findall(html.value)}
@@ -99,50 +88,54 @@ class Page:
         """Every file of the watched folders, and every run; SQLite's own notes beside its file come and go."""
         files = [f for folder in self.watched for f in folder.rglob("*") if not f.name.endswith(("-shm", "-wal"))]
         sizes = {str(f): (f.stat().st_size if f.is_file() else 0, f.stat().st_mtime_ns) for f in files}
-        runs = {f"run {r.number}": (r.created, len(r.stages)) for r in RunStore(runs_file()).list()}
+        runs = {f"run {r.number}": (r.created, len(r.stages)) for r in RunStore(runs_file()).runs()}
         return {**sizes, **runs}
+
+    def _known(self) -> tuple:
+        s = self.session
+        return s.choose.network, s.choose.choice, s.plan.plan, s.recover.run, len(s.recover.runs)
 
     def check(self, act, arrange=lambda page: None) -> str:
         """Do it; exactly one readable sentence, and all as it was; gives the sentence."""
-        state = self.state
         try:
             arrange(self)
-            self.wait()
-            before, known = self.written(), self.said()
-            opened = (state.network, state.choice, state.plan, state.smaller, len(state.results))
+            before, said, known = self.written(), self.said(), self._known()
             act(self)
-            self.wait()
-            assert not state.job.running
-            assert opened == (state.network, state.choice, state.plan, state.smaller, len(state.results))
+            assert not self.session.worker.jobs
+            assert known == self._known()
             after = self.written()
             changed = {name: (before.get(name), after.get(name)) for name in before | after}
             changed = {name: both for name, both in changed.items() if both[0] != both[1]}
             assert not changed, changed
-            (sentence,) = self.said() - known
+            (sentence,) = self.said() - said
             expect_readable(sentence)
             self.expect_alive()
             return sentence
         finally:
-            self.wait()
             self._reset()
 
     def expect_alive(self) -> None:
         """A valid edit is taken, and undone again."""
         self.pick("features.3")
-        before = self.state.plan["features.3"]
+        plan = self.session.plan
+        before = plan.plan["features.3"]
         rank = 5 if before.rank_in != 5 else 6
         self.set(w.IntSlider, "input rank", value=rank)
-        assert self.state.plan["features.3"].rank_in == rank
+        assert plan.plan["features.3"].rank_in == rank
         assert self.one(w.IntSlider, "input rank").value == rank
-        assert self.state.notice == ""
+        assert plan.notice == ""
 
     def _reset(self) -> None:
-        state = self.state
-        state.job.error, state.unkept, state._history.problem, self.uploader.problem = "", "", "", ""
-        state.smaller, state.number, state.results, state.curve = None, 0, state.results[:1], ()
-        state.planning = Planning()
-        state.reset_plan()
-        state.notice = ""
+        s = self.session
+        self.uploader.problem, s.recover.store_problem, s.compare.problem = "", "", ""
+        if s.recover.store is not None:
+            s.recover.store.problem = ""
+        s.recover.run, s.recover.runs, s.recover.curve = None, (), ()
+        for line in find(self.page, JobLine):
+            line.show(None)
+        s.plan.replan(**PlanSettings().used())
+        s.plan.reset()
+        s.plan.notice = ""
         self.replies.clear()
 
 
