@@ -113,11 +113,6 @@ def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
     return table
 
 
-def captured_out(singular_values: Vector) -> Vector:
-    """Return the share of the squared norm that Tucker-1 keeps at each rank, (singular values + 1, 1)."""
-    return as_share(np.concatenate([[0.0], np.cumsum(singular_values**2)])[:, None])
-
-
 def as_share(table: Vector) -> Vector:
     """Return cumulative squares divided by the last; all ones if everything is zero."""
     whole = table[-1, -1]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.kernels.evbmf import Evbmf
-from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured, captured_out
+from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.layers import Layer
 
@@ -55,7 +55,7 @@ def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
     outs = [analyze_mode(group, OUT_MODE) for group in groups]
     out, singular_out = _most([mode.evbmf() for mode in outs]), _mean_square(outs)
     if layer.method == "tucker1":
-        return Spectrum(layer, out, None, singular_out, None, captured_out(singular_out))
+        return Spectrum(layer, out, None, singular_out, None, as_share(np.cumsum(np.r_[0.0, singular_out**2])[:, None]))
     ins = [analyze_mode(group, IN_MODE) for group in groups]
     in_, singular_in = _most([mode.evbmf() for mode in ins]), _mean_square(ins)
     tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
