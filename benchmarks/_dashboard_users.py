@@ -75,7 +75,7 @@ async def journey(page: Any, address: str) -> list[str]:
     await page.get_by_label("epochs").press("Tab")
     await _press(page, "Fine-tune")
     await _point(page, "fine-tuned")
-    await page.wait_for_function("() => /Fine-tuning run \\d+: done in/.test(document.body.innerText)")
+    await page.wait_for_function("() => /Fine-tuning run \\d+: done after/.test(document.body.innerText)")
     return await _wrong(page, before, after)
 
 
