@@ -152,7 +152,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     # A sweep: points appear as they are ready.
     fill(page, "budgets", 3)
     press(page, "Sweep")
-    wait_for_text(page, "budget 2 of 3")
+    wait_for_text(page, "plan 2 of 3")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 2)
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 4)
     wait_for_points(page, "Accuracy against FLOPs", "Pareto front", 1)
@@ -163,7 +163,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     # Another one, cancelled.
     fill(page, "budgets", 12)
     press(page, "Sweep")
-    wait_for_text(page, "budget 2 of 12")
+    wait_for_text(page, "plan 2 of 12")
     cancel(page)
     wait_for_text(page, "cancelled after")
     page.wait_for_timeout(500)
