@@ -17,11 +17,11 @@ from workbench.runs.run import Stage
 
 
 class ChooseModel(HasTraits):
-    """Opens a network and data, and holds what is open.
+    """Open a network and data, and hold them.
 
     Traits
     ------
-    choice : what is open or is being opened, by name.
+    choice : names of the network, weights and data that are open or being opened.
     opened : the open network and data with all that was computed of them; None before the first.
     network, data, spectra, original, misfit, warning : parts of `opened`.
     networks : names of the networks to choose from; torchvision's are added once it was imported.
@@ -73,7 +73,7 @@ class ChooseModel(HasTraits):
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open another network, other weights or other data; what is open stays until that has worked.
+        """Open another network, other weights or other data; the open ones stay until that has worked.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The step *Choose*: network, weights, upload and data; what is open, and what the user must know of it."""
+"""The step *Choose*: network, weights, upload and data; warnings about the open network."""
 
 from html import escape
 from pathlib import Path
@@ -23,7 +23,7 @@ Options = list[tuple[str, str]]
 
 
 def view(choose: ChooseModel, worker: Worker) -> w.Widget:
-    """Return the controls, a line on what is open, and the progress of opening."""
+    """Return the controls, a line on the open network and data, and the progress of opening."""
     network, weights, data = (
         w.Dropdown(
             description=text,
