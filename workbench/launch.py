@@ -93,7 +93,7 @@ def train(
 
 
 def _place() -> tuple[int, torch.device]:
-    """Which process this is, and where it computes; joins the others where there are some."""
+    """Return this process's number and device, after joining the other processes, if any."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -105,7 +105,7 @@ def _place() -> tuple[int, torch.device]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line, and train."""
     parser = argparse.ArgumentParser(
         prog="workbench.launch", description="Fine-tune a network of the catalog by a plan, in one process or several."
     )

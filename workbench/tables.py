@@ -17,7 +17,7 @@ def _three_digits(number: float) -> str:
 
 
 def count(number: float) -> str:
-    """Three significant digits and a unit: 999, 1.23 k, 61.0 M, 15.5 G."""
+    """Return a count in three significant digits and a unit: 999, 1.23 k, 61.0 M, 15.5 G."""
     if abs(number) < 999.5:
         return f"{number:.0f}"
     prefix, size = next(p for p in PREFIXES if abs(number) >= 0.9995 * p[1])
@@ -25,18 +25,18 @@ def count(number: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio in three significant digits: x5.25, x17.6, x176."""
+    """Return a ratio in three significant digits: x5.25, x17.6, x176."""
     return f"x{_three_digits(ratio)}"
 
 
 def quantity(number: float, unit: str) -> str:
-    """Three significant digits, a prefix and a unit: 1.23 ms, 45.6 µJ, 26.4 GB."""
+    """Return a quantity in three significant digits, a prefix and a unit: 1.23 ms, 45.6 µJ, 26.4 GB."""
     prefix, size = next((p for p in PREFIXES if abs(number) >= 0.9995 * p[1]), ("", 1.0))
     return f"{_three_digits(number / size)} {prefix}{unit}"
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
-    """Columns padded to their widest cell; those numbered in `left` start at the left, the others end at the right."""
+    """Return a table as text; the columns numbered in `left` are left-aligned, the others right-aligned."""
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
@@ -49,7 +49,7 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
 def html_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "", left: Sequence[int] = (0,)
 ) -> str:
-    """The same as an HTML table; every cell is escaped."""
+    """Return a table as HTML; every cell is escaped."""
 
     def cells(row: Sequence[str], tag: str) -> str:
         align = ("left" if i in left else "right" for i in range(len(row)))
@@ -116,5 +116,5 @@ class Table:
         return html_table(self.headers, self.rows, caption=self.caption, left=self.left)
 
     def to_csv(self) -> str:
-        """The table as CSV text."""
+        """Return the table as CSV text."""
         return csv_text(self.headers, self.rows)

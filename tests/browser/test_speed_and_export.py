@@ -19,7 +19,7 @@ def test_measured_and_taken_home(page, voila, tmp_path):
     # A plan for this machine.
     page.get_by_label("Ranks by").select_option(label="a budget of time on this machine")
     press(page, "Time layers")
-    wait_for_text(page, "Predicted:", seconds=120)
+    wait_for_text(page, "Predicted by the layers", seconds=120)
     picture(page, "time-budget")
 
     press(page, "Compress")

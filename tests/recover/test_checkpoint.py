@@ -133,10 +133,9 @@ torch.set_num_threads(1)
 from safetensors.torch import save_file
 import workbench as wb
 from tests.helpers.networks import TINY_SETTINGS as SETTINGS, tiny
-from workbench.recover.finetune import finetune
 
 data = wb.load_data("digits")
-few = replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
+hundred = replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
 folder = sys.argv[1]
 torch.optim.SGD(tiny().model.parameters()).step()  # what is loaded only now is loaded once
 
@@ -144,9 +143,8 @@ def train(checkpoint, out):
     child = os.fork()
     if child:
         return child
-    network = tiny()
-    list(finetune(network, hundred, checkpoint=checkpoint, checkpoint_seconds=0.0, **SETTINGS))
-    save_file(network.model.state_dict(), out)
+    trained = wb.finetune(tiny(), hundred, checkpoint=checkpoint, checkpoint_seconds=0.0, **SETTINGS)
+    save_file(trained.model.state_dict(), out)
     os._exit(0)
 
 started = time.monotonic()

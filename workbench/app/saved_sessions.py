@@ -56,7 +56,7 @@ class SavedSession:
     when: float = 0.0
 
     def describe(self) -> str:
-        """Like "digits_vgg on digits, run 2, 5 minutes ago"."""
+        """Return words like "digits_vgg on digits, run 2, 5 minutes ago"."""
         minutes = max(0.0, time.time() - self.when) / 60
         ago = "just now" if minutes < 1 else f"{minutes:.0f} minutes ago" if minutes < 90 else ""
         ago = ago or (f"{minutes / 60:.0f} hours ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago")
@@ -121,7 +121,7 @@ class SavedSessions:
         return found, open_
 
     def _files(self) -> list[Path]:
-        """Those of other kernels, the newest first; old ones are removed."""
+        """Return the files of other kernels, the newest first, and remove old ones."""
         files = []
         try:
             for file in self.folder.glob("*.json"):
@@ -159,7 +159,7 @@ class LeftSession:
 
     @staticmethod
     def remove_file(file: Path) -> None:
-        """A session's files; those that are gone already do no harm."""
+        """Remove one file of the session; a file that does not exist is ignored."""
         for suffix in (".json", ".checkpoint", ".json.lock"):
             try:
                 file.with_suffix(suffix).unlink(missing_ok=True)
@@ -183,7 +183,7 @@ def _lock(file: Path) -> FileLock:
 
 
 def _locked(file: Path) -> bool:
-    """Whether a kernel has this session open."""
+    """Return whether a kernel has this session open."""
     lock = _lock(file)
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""What is done, what comes next and what is missing, step by step."""
+"""Compute the status of each step: done, next, or missing something."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -45,7 +45,7 @@ def step_statuses(session: Session) -> tuple[StepStatus, ...]:
 
 
 def _statuses(session: Session) -> list[tuple[bool, bool, str]]:
-    """(done, something is missing, a sentence) of each step."""
+    """Return (done, something is missing, a sentence) of each step."""
     choose, recover = session.choose, session.recover
     network, plan, run = choose.network, session.plan.plan, recover.run
     if network is None or plan is None:
@@ -93,5 +93,5 @@ def _recovered(session: Session, run: Run) -> tuple[bool, bool, str]:
     if last.name == StageName.DECOMPOSED and session.choose.calibratable and (lost is None or lost > 0):
         return False, False, f"{words}. Bring accuracy back: press Calibrate, then Fine-tune."
     if last.name == StageName.CALIBRATED and trainable and lost is not None and lost > MAX_DROP:
-        return False, False, f"{words}. Bring the rest back: press Fine-tune."
+        return False, False, f"{words}. Press Fine-tune to recover more."
     return True, False, f"{words}."

@@ -118,7 +118,7 @@ def export(
 
 
 def _checked_suffix(path: Path) -> str:
-    """The format's suffix; ExportError if no such file can be written there."""
+    """Return the format's suffix; raise ExportError if no such file can be written there."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())

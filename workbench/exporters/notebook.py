@@ -43,7 +43,7 @@ def _title(run: Run) -> str:
 
 
 def _steps(run: Run) -> list[tuple[str, str]]:
-    """(markdown, code) of each step."""
+    """Return (markdown, code) of each step."""
     load = ["import workbench as wb", ""]
     load += [f"network = wb.load_network({run.network_name!r})", f"data = wb.load_data({run.data_name!r})"]
     if run.network is not None and (sha256 := run.network.original.sha256):
@@ -74,5 +74,5 @@ def _scores(run: Run) -> str:
 
 
 def _inline(text: str) -> str:
-    """A text as inline code of Markdown, which holds no HTML and no links."""
+    """Return a text as inline code of Markdown, in which HTML and links have no effect."""
     return f"`{' '.join(text.replace('`', ' ').split())}`"

@@ -60,7 +60,7 @@ def report(
 
 
 def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], float, float]]:
-    """(entry, value of the original, of the compressed network) of each measurement with two positive numbers."""
+    """Return (entry, original's value, compressed network's) of each measurement with two positive values."""
     given = run.measured.get(name)
     found = []
     for entry in given if isinstance(given, list | tuple) else [given]:
@@ -86,7 +86,7 @@ def _head(run: Run) -> str:
 
 
 def _cards(run: Run) -> str:
-    """The main numbers, each with its meaning in words."""
+    """Return HTML of the main numbers, each with its meaning in words."""
     plan, dense = run.plan, run.plan.dense
     cards = [
         (times(plan.macs_ratio), f"fewer multiply-adds: {count(plan.macs)} instead of {count(dense.macs)}"),
@@ -253,5 +253,5 @@ def _paragraph(text: str) -> str:
 
 
 def _scrolling(table: str) -> str:
-    """A table that scrolls by itself where the page is narrow."""
+    """Return a table that scrolls by itself where the page is narrow."""
     return f'<div class="wide">{table}</div>'

@@ -67,7 +67,7 @@ def largest_layers(plan: Plan | list[LayerPlan], number: int) -> list[LayerPlan]
 
 
 def _rows(title: str, rows: Sequence[tuple[str, Sequence[str], str]]) -> str:
-    """A label, shapes around y = 0, and a value in words, row by row."""
+    """Return SVG rows: a label, shapes around y = 0, and a value in words."""
     drawn = []
     for i, (label, shapes, value) in enumerate(rows):
         drawn.append(
@@ -96,7 +96,7 @@ def _x(share: float) -> float:
 
 
 def _area(values: Sequence[float], number: int, color: str) -> str:
-    """Steps of equal width, `number` of which fill the panel."""
+    """Return the area under steps of equal width, `number` of which fill the panel."""
     bottom, step = PANEL_HEIGHT - 12, PANEL_WIDTH / number
     path = "".join(f"V{bottom - value * (bottom - 22):.1f}H{(i + 1) * step:.1f}" for i, value in enumerate(values))
     return f'<path d="M0 {bottom}{path}V{bottom}Z" fill="{color}"/>'

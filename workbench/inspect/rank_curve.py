@@ -104,7 +104,7 @@ def rank_curve(
 
 
 def _outputs(network: Network, split: Split) -> Tensor:
-    """(n, classes)"""
+    """Return the network's outputs (n, classes)."""
     outputs = []
     with torch.inference_mode():
         for images, labels in split.batches(fitting_batch(network.input_shape)):

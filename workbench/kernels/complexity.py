@@ -51,7 +51,7 @@ class ConvShape:
         return self.out_channels if self.bias else 0
 
     def _positions(self, *, core: bool = False, inputs: bool = False) -> int:
-        """Number of input positions, output positions, or positions of the kernel itself, over all calls."""
+        """Return the number of input positions, output positions, or positions of the kernel, over all calls."""
         which = 0 if inputs or (core and self.transposed) else 1
         return sum(pair[which] for pair in self.positions)
 

@@ -169,7 +169,7 @@ def evbmf_matrix(matrix: ArrayLike, *, noise_variance: float | None = None, appr
 
 
 def _shrink(s: Vector, rows: int, columns: int, variance: float) -> Vector:
-    """Posterior means of singular values above the threshold (Nakajima et al. 2013, theorem 2)."""
+    """Return posterior means of singular values above the threshold (Nakajima et al. 2013, theorem 2)."""
     if s.size == 0 or variance == 0:
         return s.copy()
     a = sqrt(variance) / s

@@ -142,7 +142,7 @@ class Energy(Table):
         return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values as a run keeps them: millijoules of both networks, and whether they were measured."""
+        """Return JSON values as a run stores them: millijoules of both networks, and whether they were measured."""
         keys = {"original": "dense_mj", "compressed": "compressed_mj"}
         found = {keys[name]: 1e3 * each.joules for name, each in self.networks.items()}
         return {**found, "measured": not self.estimated, "source": self.source}

@@ -140,7 +140,7 @@ class PairedActivations:
             yield given, wanted
 
     def changed(self, name: str, module: nn.Module) -> Pairs:
-        """(answers of the original, its answers with one layer exchanged) of every batch; after :meth:`pairs`."""
+        """Yield (original's answers, its answers with one layer exchanged) of every batch, after :meth:`pairs`."""
         position = self.calls[name][0] if len(self.calls.get(name, [])) == 1 else -1
         if position < 0 or None in self.held or any(h and h.given[0] != position for h in self.held):
             yield from self._exchanged(name, module)
@@ -205,7 +205,7 @@ class PairedActivations:
             yield from zip(given, wanted, strict=True)
 
     def norm_after(self, name: str) -> str | None:
-        """The batch norm with running statistics that alone takes this layer's output, if there is one."""
+        """Return the batch norm with running statistics that is the only user of this layer's output, if any."""
         calls = self.calls.get(name, [])
         users = list(self.nodes[calls[0]].users) if len(calls) == 1 else []
         if len(users) != 1 or users[0].op != "call_module":
@@ -215,7 +215,7 @@ class PairedActivations:
         return found if isinstance(norm, BATCH_NORMS) and isinstance(norm.running_mean, Tensor) else None
 
     def rectified(self, name: str) -> bool:
-        """Whether a ReLU is all that sees this layer's output, directly or behind a concatenation or max-pooling."""
+        """Return whether only a ReLU uses this layer's output, directly or behind a concatenation or max-pooling."""
         calls = self.calls.get(name, [])
         return len(calls) == 1 and self._rectified(self.nodes[calls[0]])
 

@@ -53,7 +53,7 @@ class Layer:
         return self.shape.in_channels // self.shape.groups, self.shape.out_channels // self.shape.groups
 
     def describe(self) -> str:
-        """Like "64 -> 128, 3x3", "64 -> 64, 3x3, 2 groups" or "512 -> 10"."""
+        """Return words like "64 -> 128, 3x3", "64 -> 64, 3x3, 2 groups" or "512 -> 10"."""
         parts = [f"{self.shape.in_channels} -> {self.shape.out_channels}"]
         if self.shape.kernel_size:
             parts.append("x".join(map(str, self.shape.kernel_size)) + ("T" if self.shape.transposed else ""))
@@ -62,12 +62,12 @@ class Layer:
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layer":
-        """Inverse of :meth:`to_dict`, after a trip through JSON."""
+        """Return a layer from the values of :meth:`to_dict`, read from JSON."""
         shape = dict(values["shape"])
         shape["kernel_size"] = tuple(shape["kernel_size"])
         shape["positions"] = tuple((int(i), int(o)) for i, o in shape["positions"])
@@ -80,7 +80,7 @@ KINDS = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
 
 
 def weight_shape(layer: Layer) -> tuple[int, ...]:
-    """Shape of the module's weight tensor, as PyTorch stores it."""
+    """Return the shape of the module's weight tensor, as PyTorch stores it."""
     shape = layer.shape
     if layer.kind == "linear":
         return shape.out_channels, shape.in_channels * prod(shape.kernel_size)
@@ -90,7 +90,7 @@ def weight_shape(layer: Layer) -> tuple[int, ...]:
 
 
 def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
-    """The layer's weight as a kernel (out_channels, in_channels per group, ...).
+    """Return the layer's weight as a kernel (out_channels, in_channels per group, ...).
 
     A linear layer's is reshaped to its map; a transposed convolution keeps (in, out), which is turned round within
     each group.

@@ -17,7 +17,7 @@ MAX_PATCH_NUMBERS = 30_000_000
 
 
 def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
-    """(positions, in_channels * taps): what each output of a convolution or linear layer sees, in the kernel's order.
+    """Return (positions, in_channels * taps): the inputs of each output of a layer, in the kernel's order.
 
     Any number of spatial dimensions, stride, padding mode and dilation; of all groups together.
 
@@ -46,7 +46,7 @@ def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
 
 
 def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) -> Tensor:
-    """(positions, out_channels) of a layer's output, in the order of :func:`patches`.
+    """Return a layer's output as (positions, out_channels), in the order of :func:`patches`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Moments:
         self.add_outputs(half, x, y)
 
     def add_outputs(self, half: int, x: Tensor, y: Tensor) -> None:
-        """Only what depends on the outputs, for inputs that were added before."""
+        """Add outputs for inputs that were added before."""
         self.yx[half] += (y.mT @ x).double().cpu()
         self.y[half] += y.sum(0, dtype=torch.float64).cpu()
         self.yy[half] += y.square().sum(dtype=torch.float64).cpu()
@@ -104,7 +104,7 @@ class Moments:
                 tensor.zero_()
 
     def normal(self, halves: Sequence[int] = (0, 1)) -> Normal:
-        """The least-squares problem of one half, or of both together; per row."""
+        """Return the least-squares problem of one half, or of both together, per row."""
         count = max(1.0, sum(float(self.count[h]) for h in halves))
         x, y = (sum(s[h] for h in halves) / count for s in (self.x, self.y))
         inputs, cross = (sum(s[h] for h in halves) / count for s in (self.xx, self.yx))
@@ -118,6 +118,6 @@ class Moments:
         return Normal(inputs, cross, power)
 
     def intercept(self, weight: Tensor) -> Tensor:
-        """(t,) bias with which the mean output is met."""
+        """Return the bias (t,) that reproduces the mean output."""
         count = float(self.count[0] + self.count[1])
         return ((self.y[0] + self.y[1]) - weight @ (self.x[0] + self.x[1])) / count

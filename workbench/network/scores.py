@@ -242,7 +242,7 @@ def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> Tensor:
-    """(n, up to 5) whether the first, second, ... answer is the label."""
+    """Return (n, up to 5) booleans: whether the first, second, ... answer is the label."""
     best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices
     return best == labels.to(outputs.device)[:, None]
 

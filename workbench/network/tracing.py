@@ -127,7 +127,7 @@ def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_
 
 
 def _flattened_map(features: int, last_map: Sequence[int]) -> tuple[int, int, int] | None:
-    """(channels, height, width) whose flattening has that many features, judging by the last map seen."""
+    """Return (channels, height, width) of the map that was flattened to that many features, by the last map seen."""
     if not last_map:
         return None
     channels, height, width = last_map
@@ -149,7 +149,7 @@ def _refuse(layer: Layer, module: nn.Module, reason: str) -> Layer:
 
 
 def _refuse_shared(model: nn.Module, layers: list[Layer]) -> list[Layer]:
-    """Layers whose weight tensor belongs to several modules cannot be replaced one by one."""
+    """Raise ValueError if several modules share a weight tensor, since they cannot be replaced one by one."""
     owners: dict[int, int] = {}
     for module in model.modules():
         for parameter in module.parameters(recurse=False):

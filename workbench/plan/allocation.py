@@ -39,15 +39,15 @@ class Options:
 
     @classmethod
     def only(cls, cost: Sequence[float], ranks: tuple[int, int] = (0, 0)) -> "Options":
-        """A single candidate without an error."""
+        """Return a single candidate without an error."""
         return cls(np.array([cost], dtype=np.float64), np.zeros(1), np.array([ranks], dtype=np.int64))
 
     def among(self, picks: NDArray[np.intp] | NDArray[np.bool_]) -> "Options":
-        """Some of the candidates."""
+        """Return the candidates at these indices."""
         return Options(self.cost[picks], self.error[picks], self.ranks[picks])
 
     def hull(self, mixture: Vector) -> NDArray[np.intp]:
-        """Candidates on the lower convex hull of error over mixed cost, the cheapest first."""
+        """Return the candidates on the lower convex hull of error over mixed cost, the cheapest first."""
         cost = self.cost @ mixture
         order = np.lexsort((self.error, cost))
         error = self.error[order]
@@ -61,14 +61,14 @@ class Options:
 
 
 def _above(a: int, b: int, c: int, cost: Vector, error: Vector) -> bool:
-    """Whether b lies on or above the line from a to c."""
+    """Return whether b lies on or above the line from a to c."""
     left = (error[b] - error[a]) * (cost[c] - cost[a])
     right = (error[c] - error[a]) * (cost[b] - cost[a])
     return bool(left >= right)
 
 
 def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> list[Vector]:
-    """Weights of the costs in what is traded against error: one cost alone, or several shares of those limited."""
+    """Return weights of the costs in the sum traded against error: a single cost, or shares of the limited ones."""
     which = np.flatnonzero(limited)
     if len(which) < 2:
         which = which if len(which) else np.array([0])
@@ -86,7 +86,7 @@ def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> list[Vector]:
 
 
 def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[int] | None:
-    """Which candidate each layer takes; None if even the cheapest do not fit.
+    """Return the candidate of each layer; None if even the cheapest do not fit.
 
     Parameters
     ----------

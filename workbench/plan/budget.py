@@ -138,7 +138,7 @@ def _check(
 
 
 def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:
-    """The ranks to try: multiples, from the smallest allowed, at most `MAX_RANKS_TRIED` of them."""
+    """Return the ranks to try: multiples, from the smallest allowed, at most `MAX_RANKS_TRIED` of them."""
     first = -(-least // multiple)
     numbers = np.arange(first, most // multiple + 1)
     step = -(-len(numbers) // MAX_RANKS_TRIED) if len(numbers) else 1
@@ -146,7 +146,7 @@ def _ranks(most: int, multiple: int, least: int) -> NDArray[np.int64]:
 
 
 def _costs(part: LayerPlan, times: NetworkTimes | None) -> tuple[float, float, float]:
-    """MACs, weights and seconds (0 where they are not known)."""
+    """Return MACs, weights and seconds (0 where they are not known)."""
     return part.cost.macs, part.cost.weights, times.layer(part) if times else 0.0
 
 
@@ -159,7 +159,7 @@ def _options(
     times: NetworkTimes | None,
     min_gain: float,
 ) -> Options:
-    """All candidates of a layer that are no larger than it is, and faster where times are known."""
+    """Return all candidates of a layer that are no larger than it is, and faster where times are known."""
     most_in, most_out = layer.max_ranks
     outs = _ranks(most_out, multiple, least)
     one_sided, table, weight = _errors(layer, spectra, importance)
@@ -192,13 +192,13 @@ def _options(
 
 
 def _costs_at(layer: Layer, rank_in: Any, rank_out: Any) -> NDArray[np.float64]:
-    """(n, 2) MACs and weights at arrays of ranks; `rank_in` is None for Tucker-1."""
+    """Return (n, 2) MACs and weights at arrays of ranks; `rank_in` is None for Tucker-1."""
     cost = total(factor_costs(layer.shape, rank_in=rank_in, rank_out=rank_out).values())
     return np.column_stack([cost.macs, cost.weights]).astype(np.float64)
 
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> tuple[Vector, Vector | None, float]:
-    """(error by rank_out for Tucker-1, error by (rank_out, rank_in) or None, weight of the layer's error)."""
+    """Return (error by rank_out for Tucker-1, by (rank_out, rank_in) or None, weight of the layer's error)."""
     captured = spectra[layer.name].captured
     rows = np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)
     one_sided = 1 - captured[rows, -1]

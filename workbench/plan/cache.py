@@ -34,7 +34,7 @@ FACTS = ("rank", "noise_variance", "threshold", "shape", "exact", "approximate",
 
 
 def folder() -> Path:
-    """Where the files are: ``$WORKBENCH_CACHE``, or ``workbench`` in the system's folder for caches."""
+    """Return the folder of the files: ``$WORKBENCH_CACHE``, or ``workbench`` in the system's folder for caches."""
     if "WORKBENCH_CACHE" in os.environ:
         return Path(os.environ["WORKBENCH_CACHE"])
     home = Path.home()
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 
 def key(kernels: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str:
-    """Hash of the version, every layer's geometry and every weight."""
+    """Return the hash of the version, every layer's geometry and every weight."""
     with ThreadPoolExecutor() as pool:  # hashing lets go of the interpreter's lock
         weights = list(pool.map(_hash, kernels.values()))
     digest = hashlib.blake2b(f"spectra {VERSION}".encode(), digest_size=20)
@@ -62,7 +62,7 @@ def _hash(kernel: Tensor) -> str:
 
 
 def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
-    """The spectra of that key, or None if they are not there or not sound."""
+    """Return the spectra of that key, or None if they are absent or invalid."""
     path = folder() / f"{name}.npz"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -78,7 +78,7 @@ def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
 
 
 def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
-    """Write the spectra of that key; a folder that cannot be written to is only mentioned in the log."""
+    """Write the spectra of that key; log a warning if the folder cannot be written to."""
     arrays: dict[str, Any] = {}
     about: dict[str, Any] = {"version": VERSION, "layers": {}}
     for i, (layer, s) in enumerate(spectra.items()):

@@ -62,7 +62,7 @@ def expect_spectra(value: object) -> None:
 
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
-    """Names of the layers that a choice stands for; ValueError if a name is no layer of the network."""
+    """Return the names of the layers that a choice stands for; raise ValueError for a name of no layer."""
     known = {layer.name for layer in spectra.layers}
     if isinstance(layers, str):
         if layers not in CHOICES:
@@ -75,7 +75,7 @@ def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
 
 
 def why_not_chosen(layer: Layer) -> str:
-    """The reason to write beside a layer that a choice leaves out."""
+    """Return the reason to give for a layer that a choice leaves out."""
     why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
     return f"kept: {why}"
 
@@ -87,7 +87,7 @@ def _in_choice(layer: Layer, choice: str) -> bool:
 
 
 def scaled_rank(found: Evbmf, strength: float, full: int) -> int:
-    """EVBMF's rank with its threshold scaled; `full` at strength 0. It never rises with the strength.
+    """Return EVBMF's rank with its threshold scaled; `full` at strength 0. It never rises with the strength.
 
     A matrix of exactly low rank has no noise, and its rank whatever the strength.
     """

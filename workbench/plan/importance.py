@@ -107,7 +107,7 @@ def importance(
 
 
 def _divergence(activations: PairedActivations, name: str, changed: nn.Module) -> float:
-    """Mean Kullback-Leibler divergence of the answers' probabilities when one layer is exchanged."""
+    """Return the mean Kullback-Leibler divergence of the class probabilities when one layer is exchanged."""
     total, n = 0.0, 0
     for answers, others in activations.changed(name, changed):
         log_p, log_q = (a.double().log_softmax(1) for a in (answers, others))
@@ -117,7 +117,7 @@ def _divergence(activations: PairedActivations, name: str, changed: nn.Module) -
 
 
 def _covariance(activations: PairedActivations, layer: Layer, module: nn.Module) -> Tensor | None:
-    """(n, n) second moments of the layer's input patches; None where that would be too large, or makes no sense."""
+    """Return (n, n) second moments of the layer's input patches; None where they are too large or undefined."""
     n = layer.shape.in_channels * prod(layer.shape.kernel_size)
     ordinary = layer.shape.groups == 1 and not layer.shape.transposed
     if n > MAX_COVARIANCE_INPUTS or not ordinary:
@@ -136,7 +136,7 @@ def _covariance(activations: PairedActivations, layer: Layer, module: nn.Module)
 
 
 def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, Vector | None, Tensor, float]:
-    """Shares lost by Tucker-1 and Tucker-2, a kernel (out, n) of middle ranks, and the share that it loses."""
+    """Return shares lost by Tucker-1 and Tucker-2, a kernel (out, n) of middle ranks, and the share it loses."""
     out_channels, in_channels = layer.kernel_shape[:2]
     dense = kernel.flatten(1).double().cpu()
     problem = Normal(covariance, dense @ covariance, float(((dense @ covariance) * dense).sum()))
@@ -158,13 +158,13 @@ def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, V
 
 
 def _lost(problem: Normal, out_channels: int) -> Vector:
-    """(out_channels + 1,) share of the power that the best weights of each rank miss."""
+    """Return (out_channels + 1,) shares of the power that the best weights of each rank miss."""
     shares = 1 - (explained(problem) / problem.power).clamp(max=1).numpy() if problem.power > 0 else np.zeros(1)
     return np.concatenate([shares, np.full(out_channels + 1 - len(shares), shares[-1])])
 
 
 def probe_ranks(layer: Layer) -> tuple[int | None, int]:
-    """(rank_in, rank_out), equal shares of the channels, at which a layer has about `PROBE_MACS_SHARE` of its MACs."""
+    """Return (rank_in, rank_out), equal shares of the channels, for about `PROBE_MACS_SHARE` of the layer's MACs."""
     most_in, most_out = layer.max_ranks
     for share in np.linspace(0.95, 0.05, 19):
         rank_in, rank_out = max(1, round(share * most_in)), max(1, round(share * most_out))

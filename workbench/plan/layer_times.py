@@ -35,11 +35,11 @@ class LayerTimes:
     one_sided: Vector = field(repr=False)
 
     def tucker1(self, rank_out: ArrayLike) -> Vector:
-        """Seconds at these ranks; beyond the grid those of its end."""
+        """Return the seconds at these ranks; beyond the grid, those at its end."""
         return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
 
     def tucker2(self, rank_in: ArrayLike, rank_out: ArrayLike) -> Vector:
-        """Seconds at these pairs of ranks, bilinear in them, as the work is; beyond the grid those of its end."""
+        """Return the seconds at these pairs of ranks, interpolated bilinearly; beyond the grid, those at its end."""
         ins, outs = (np.asarray(ranks, dtype=np.float64) for ranks in (rank_in, rank_out))
         at = np.stack(
             [np.clip(ins, self.ranks_in[0], self.ranks_in[-1]), np.clip(outs, self.ranks_out[0], self.ranks_out[-1])],
@@ -49,12 +49,12 @@ class LayerTimes:
         return np.asarray(found.reshape(at.shape[:-1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return JSON values."""
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LayerTimes":
-        """Inverse of :meth:`to_dict`, after a trip through JSON; ValueError if it is no table."""
+        """Return times from the values of :meth:`to_dict`, read from JSON; raise ValueError if they are no table."""
         ins, outs = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
         shapes = {"two_sided": (len(ins), len(outs)) if ins else (0,), "one_sided": (len(outs),)}
         arrays = {key: np.asarray(values[key], dtype=np.float64) for key in shapes}
@@ -90,7 +90,7 @@ class NetworkTimes:
         return sum(layer.dense for layer in self.layers.values()) + self.rest
 
     def layer(self, part: LayerPlan) -> float:
-        """Predicted seconds of a layer as planned; 0 for one that is not in the table, which counts as the rest."""
+        """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `rest`."""
         known = self.layers.get(part.name)
         if known is None:
             return 0.0
@@ -99,11 +99,11 @@ class NetworkTimes:
         return float(known.tucker1(part.rank_out or 0)) if part.decision == "tucker1" else known.dense
 
     def of(self, plan: Plan) -> float:
-        """Predicted seconds of a planned network in one run."""
+        """Return the predicted seconds of a planned network in one run."""
         return sum(self.layer(part) for part in plan) + self.rest
 
     def speedup(self, plan: Plan) -> float:
-        """Original / predicted seconds."""
+        """Return original / predicted seconds."""
         return self.dense / self.of(plan)
 
     def __str__(self) -> str:

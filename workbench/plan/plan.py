@@ -237,7 +237,7 @@ class Plan(Table):
         return self.spectra[part.name].error(rank_out=part.rank_out, rank_in=part.rank_in)
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """The plan as JSON: schema version, network, every layer's geometry, decision, ranks and reason."""
+        """Return the plan as JSON: schema version, network, every layer's geometry, decision, ranks and reason."""
         layers = [
             {
                 "layer": p.layer.to_dict(),

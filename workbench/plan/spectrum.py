@@ -36,7 +36,7 @@ class Spectrum:
     captured: Vector = field(repr=False)
 
     def error(self, *, rank_out: int, rank_in: int | None = None) -> float:
-        """Relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, which `decompose` uses, is never worse.
+        """Return the relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, used by `decompose`, is never worse.
 
         Exact for Tucker-1 (`rank_in` None).
         """

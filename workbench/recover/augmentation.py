@@ -6,7 +6,7 @@ from torch.nn.functional import pad
 
 
 def augmented(images: Tensor, generator: torch.Generator, *, flip: bool = False, shift: int = 0) -> Tensor:
-    """Each image mirrored left to right with probability 1/2, and moved by up to `shift` pixels; black comes in.
+    """Mirror each image left to right with probability 1/2, and shift it by up to `shift` pixels; black comes in.
 
     Parameters
     ----------

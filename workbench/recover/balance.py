@@ -53,14 +53,14 @@ def balance_factors(factors: nn.Module, *, groups: int = 1, transposed: bool = F
 
 
 def _absorb_out(outers: list[Tensor], cubes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Orthogonal output factors (out, rank), and cores (rank, ...) that took over the rest."""
+    """Return orthogonal output factors (out, rank), and cores (rank, ...) that absorb the triangular factor."""
     turned = [torch.linalg.qr(outer.flatten(1)) for outer in outers]
     cores = [torch.einsum("ab,b...->a...", r, cube) for (_, r), cube in zip(turned, cubes, strict=True)]
     return [q for q, _ in turned], cores
 
 
 def _absorb_in(inners: list[Tensor], cubes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Orthogonal input factors (rank, in), and cores (rank_out, rank, ...) that took over the rest."""
+    """Return orthogonal input factors (rank, in), and cores (rank_out, rank, ...) that absorb the triangular factor."""
     turned = [torch.linalg.qr(inner.flatten(1).mT) for inner in inners]
     cores = [torch.einsum("ab,cb...->ca...", r, cube) for (_, r), cube in zip(turned, cubes, strict=True)]
     return [q.mT for q, _ in turned], cores

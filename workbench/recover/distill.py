@@ -141,7 +141,7 @@ class _Schedule:
         return (time.perf_counter() - self.started) / (60 * self.minutes)
 
     def has_time(self, step: int) -> bool:
-        """Whether one more step of the mean length fits."""
+        """Return whether one more step of the mean length fits."""
         now = time.perf_counter()
         if step == 0:
             self.first = now
@@ -159,7 +159,7 @@ class _Stream:
         self.images = self.batches.images.images if isinstance(self.batches.images, Split) else self.batches.images
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Return the number of steps in an epoch."""
         return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -208,7 +208,7 @@ class _Match:
         return hook
 
     def loss(self, batch: Tensor) -> Tensor:
-        """Divergence of softened answers, and the mean relative squared error of the layers' outputs."""
+        """Return the divergence of softened answers, and the mean relative squared error of the layers' outputs."""
         self.wanted.clear()
         self.terms.clear()
         with torch.no_grad():

@@ -100,7 +100,7 @@ def finetune(
 
 
 def _splits(data: Data) -> tuple[Split, Split]:
-    """Images to learn from and images to choose by."""
+    """Return the images to train on and the images to choose the best epoch by."""
     if not len(data.train):
         raise ValueError(f"{data.name} has no training images")
     if len(data.validation):
@@ -280,7 +280,7 @@ class _Training:
         return each.sum()
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision where it was asked for and there is a GPU for it."""
+        """Return a context of mixed precision if it was requested and there is a GPU for it."""
         return torch.autocast(self.network.device.type, self.low) if self.low else nullcontext()
 
     def score(self) -> Score:

@@ -1,4 +1,4 @@
-"""What fine-tuning makes small: cross-entropy with the labels, and divergence from a teacher."""
+"""Losses of fine-tuning: cross-entropy with the labels, and divergence from a teacher."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from workbench.network.data import UNLABELLED
 
 
 def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    r"""Divergence of softened answers, one for each image.
+    r"""Return the divergence of softened answers for each image.
 
     .. math:: T^2 \, KL(softmax(z_{teacher} / T) \,\|\, softmax(z / T))
 
@@ -31,7 +31,7 @@ def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) ->
 def losses(
     outputs: Tensor, labels: Tensor, teacher: Tensor | None, *, temperature: float, label_weight: float
 ) -> Tensor:
-    """Loss of each image: with a teacher a mixture, or the divergence alone where there is no label.
+    """Return the loss of each image: with a teacher a mixture, or only the divergence if there is no label.
 
     Parameters
     ----------

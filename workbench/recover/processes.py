@@ -18,7 +18,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Processes:
-    """The present process and its companions; alone, every sum is what it was.
+    """The group of processes that train together; in a group of one, every sum is the value itself.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class Processes:
         self.count: int = dist.get_world_size() if together else 1
 
     def share(self, piece: Tensor) -> Tensor:
-        """Its part of a batch of indices; it may be empty."""
+        """Return this process's part of a batch of indices; it may be empty."""
         return piece[self.index :: self.count]
 
     def sum(self, values: list[float], device: torch.device) -> list[float]:
-        """Sums over all processes."""
+        """Return sums over all processes."""
         if self.count == 1:
             return values
         # gloo and NCCL both sum float64 where the model is, but for Apple's GPUs, which have no process group
@@ -59,19 +59,19 @@ class Processes:
                 gradient.copy_(summed.view_as(gradient))
 
     def begin_alike(self, model: nn.Module) -> None:
-        """Give all processes the weights of the first."""
+        """Copy the weights of the first process to all."""
         if self.count > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             dist.barrier()
 
     @contextmanager
     def one_batch_norm(self, model: nn.Module) -> Iterator[None]:
-        """Batch normalisation in training mode takes its statistics over all processes."""
+        """Make batch normalisation in training mode take its statistics over all processes."""
         modules = [m for m in model.modules() if isinstance(m, BATCH_NORMS)] if self.count > 1 else []
         for module in modules:
             module.forward = partial(_batch_norm, module)  # type: ignore[method-assign]

@@ -88,7 +88,7 @@ class Recipe:
 
     @classmethod
     def of(cls, **settings: Any) -> "Recipe":
-        """A recipe from settings by name.
+        """Return a recipe from settings by name.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Recipe:
         return cls.of(**{"epochs": epochs, **settings, **changes})
 
     def rate(self, step: int, steps_an_epoch: int) -> float:
-        """Learning rate of one step, counted from 0."""
+        """Return the learning rate of one step, counted from 0."""
         warm = self.warmup * steps_an_epoch
         if step < warm:
             return self.learning_rate * min(1.0, (step + 1) / warm)
@@ -123,7 +123,7 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer over these parameters."""
+        """Return the optimizer of these parameters."""
         if self.optimizer == "adamw":
             betas = (self.momentum, 0.999)
             return torch.optim.AdamW(parameters, self.learning_rate, betas=betas, weight_decay=self.weight_decay)
@@ -136,5 +136,5 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Its settings, for JSON."""
+        """Return the settings as JSON values."""
         return asdict(self)

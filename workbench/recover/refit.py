@@ -44,7 +44,7 @@ class Refit:
 
     @classmethod
     def of(cls, part: LayerPlan, dense: nn.Module, made: nn.Module, norm_after: bool) -> "Refit | None":
-        """The problem of a layer; None where there is nothing to fit."""
+        """Return the problem of a layer; None if there is nothing to fit."""
         layer = part.layer
         taps, inputs = prod(layer.shape.kernel_size), layer.shape.in_channels // layer.shape.groups
         bias = isinstance(dense.bias, Tensor)
@@ -57,7 +57,7 @@ class Refit:
         return cls(part, dense, made, level, centred=bias or norm_after)
 
     def _prior(self) -> Tensor:
-        """(out_channels, features): what the fitted weights should stay near."""
+        """Return weights (out_channels, features) that the fitted weights should stay near."""
         if self.level == 0:
             return kernel_of(self.dense, self.part.layer).flatten(1).double().cpu()
         last = self.made.get_submodule("factor_out")
@@ -119,7 +119,7 @@ class Refit:
             target.copy_(torch.cat(tensors).reshape(target.shape))
 
     def _solve(self, normal: Normal, group: int) -> tuple[dict[str, Tensor], Tensor]:
-        """The new weights of one group by parameter name, and the matrix (out_channels, features) they stand for."""
+        """Return one group's new weights by parameter name, and their product (out_channels, features)."""
         part, groups = self.part, self.shape.groups
         if part.decision == "keep" or self.level == 2:
             weight = full_rank(normal)

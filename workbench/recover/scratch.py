@@ -56,7 +56,7 @@ def from_scratch(network: N, *, seed: int = 0) -> N:
 
 
 def _inputs(module: nn.Module, weight: Tensor) -> float:
-    """How many inputs one output is a sum of."""
+    """Return the number of inputs that one output sums."""
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
         # weight (in, out / groups, ...): an output sees each kernel position once in every `stride`
         return max(1.0, weight.shape[0] / module.groups * prod(weight.shape[2:]) / prod(module.stride))

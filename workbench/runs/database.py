@@ -54,7 +54,7 @@ class StoreError(ValueError):
 
 
 class Database:
-    """The file. A connection is opened for each piece of work, so that threads and forked processes share none.
+    """An SQLite file. Each transaction opens a connection, so that threads and forked processes share none.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent look, whatever others write meanwhile."""
+        """Open a read transaction: what others write meanwhile is not seen."""
         with self._translated(), closing(self._connect("ro")) as connection:
             connection.execute("BEGIN")
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is on the disk when the block ends, or none of it if the block raises."""
+        """Open a write transaction, which is on the disk when the block ends, or undone if the block raises."""
         with self._translated(), closing(self._connect("rw")) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
@@ -102,7 +102,7 @@ class Database:
         return sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
 
     def _sound(self) -> bool:
-        """Whether it is a whole run store, upgraded if it is an old one; False if it has no tables yet."""
+        """Return whether the file is a complete run store, upgraded if needed; False if it has no tables yet."""
         with self.reading() as connection:
             (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -126,7 +126,7 @@ class Database:
         return True
 
     def _upgrade(self) -> None:
-        """Bring a file of version 1 to the present one, in one transaction."""
+        """Upgrade a file of version 1 to the present version, in one transaction."""
         with self.writing() as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (1,):
                 return  # another process was quicker
@@ -161,7 +161,7 @@ class Database:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none if it is not there."""
+    """Return the first bytes of a file; none if it does not exist."""
     try:
         with path.open("rb") as file:
             return file.read(16)

@@ -103,7 +103,7 @@ class Run(Table):
         return replace(self, stages=(*kept, stage), network=network or self.network, note=stage.note or self.note)
 
     def stage(self, name: str) -> Stage | None:
-        """The stage of that name, if it was reached."""
+        """Return the stage of that name; None if it was not reached."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
@@ -113,12 +113,12 @@ class Run(Table):
         return own[-1] if own else None
 
     def score(self, split: str = "validation") -> Score | None:
-        """The newest score of the compressed network on a split; None if it was never scored on it."""
+        """Return the newest score of the compressed network on a split; None if there is none."""
         own = [s for s in self.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
         return next((s.scores[split] for s in reversed(own) if split in s.scores), None)
 
     def lost(self, split: str = "validation") -> float | None:
-        """The share of top-1 lost against the original on a split; below 0 for a gain, None if it is not known."""
+        """Return the share of top-1 lost against the original on a split; below 0 for a gain, None if unknown."""
         original, after = self.stage(StageName.ORIGINAL), self.score(split)
         before = original.scores.get(split) if original else None
         return before.top1 - after.top1 if before is not None and after is not None else None
@@ -177,7 +177,7 @@ class Runs(Table, tuple[Run, ...]):
         ]
 
     def to_csv(self) -> str:
-        """One line a run; a column for each cost, and for each stage's top-1, top-5 and number of images."""
+        """Return CSV with one line a run; a column for each cost and each stage's top-1, top-5 and number of images."""
         names = list(dict.fromkeys((s.name, split) for run in self for s in run.stages for split in s.scores))
         head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
         head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
@@ -274,7 +274,7 @@ def _top1(score: Score | None) -> float | None:
 
 
 def _scores_text(stages: Iterable[Stage]) -> str:
-    """All stages' top-1, with the number of images said once for each split."""
+    """Return all stages' top-1, with the number of images given once for each split."""
     groups: dict[tuple[str, int], list[str]] = {}
     for stage in stages:
         for split, score in stage.scores.items():

@@ -39,7 +39,7 @@ def scored_stage(
 
 
 def _agreement(network: Network, split: Split, report: Progress) -> Score:
-    """The agreement with the original, which agrees with itself."""
+    """Return the agreement with the original; 1 for the original itself."""
     if network.original is None:
         return Score(1.0, 1.0, len(split), "agreement")
     return score(network, Split.unlabelled(split.images, split.name), progress=report)

@@ -143,7 +143,7 @@ class RunStore:
         return found[0]
 
     def runs(self, *, network: str | None = None, data: str | None = None) -> Runs:
-        """All runs, or those of one network or data set, oldest first."""
+        """Return all runs, or those of one network or data set, oldest first."""
         where = [f"{column} = ?" for column, value in (("network", network), ("data", data)) if value is not None]
         values = tuple(value for value in (network, data) if value is not None)
         return self._select("WHERE " + " AND ".join(where) if where else "", values)
@@ -178,7 +178,7 @@ class RunStore:
         return made.with_model(made.model, fitted=fitted)
 
     def delete(self, run: Run | int) -> None:
-        """Take a run out of the store, and its weights from the disk."""
+        """Delete a run from the store, and its weights from the disk."""
         found = self[_number(run)]
         with self._database.writing() as database:
             database.execute("DELETE FROM stage WHERE run = ?", (found.number,))
@@ -198,11 +198,11 @@ class RunStore:
         return pareto(self.runs(network=network, data=data), cost=cost, split=split)
 
     def compare(self, *runs: Run | int) -> RunComparison:
-        """Runs side by side: costs, accuracies, and the layers that differ."""
+        """Return runs side by side: costs, accuracies, and the layers that differ."""
         return RunComparison(Runs(self[_number(run)] for run in runs))
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """All runs as CSV, see :meth:`Runs.to_csv`; also into a file."""
+        """Return all runs as CSV, see :meth:`Runs.to_csv`; if a file is given, write it too."""
         text = self.runs().to_csv()
         if path is not None:
             try:

@@ -40,12 +40,12 @@ class TokenIdentityProvider(IdentityProvider):
         return bool(self.token)
 
     def get_handlers(self) -> list[tuple[str, object]]:
-        """The login page, where the server sends requests without a token."""
+        """Return the login page, to which the server sends requests without a token."""
         server: Any = self.parent
         return [(url_path_join(server.base_url, "login"), TokenForm)]
 
     def process_login_form(self, handler: RequestHandler) -> User | None:
-        """A new anonymous user if the form holds the token, else None."""
+        """Return a new anonymous user if the form holds the token, else None."""
         typed = handler.get_body_argument("password", "")
         matches = self.auth_enabled and hmac.compare_digest(typed.encode(), self.token.encode())
         return self.generate_anonymous_user(handler) if matches else None

@@ -34,7 +34,7 @@ class ForeignRequest(Matcher):
             self.hosts |= {socket.gethostname().lower()}
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """Empty arguments for `Refuse` if the request is foreign, else None."""
+        """Return empty arguments for `Refuse` if the request is foreign, else None."""
         foreign = not self._is_host(request.host_name.strip("[]"))
         if not foreign and request.headers.get("Upgrade", "").lower() == "websocket":
             foreign = urlsplit(request.headers.get("Origin", "")).netloc.lower() != request.host.lower()

@@ -66,13 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def page_url(address: str, port: int | str, token: str) -> str:
-    """URL of the page; with a token, the server answers it with a cookie."""
+    """Return the URL of the page; with a token, the server answers it with a cookie."""
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
 
 
 def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Voila's settings, class -> option -> value; options of a later folder replace those of an earlier one.
+    """Return Voila's settings, class -> option -> value; a later folder's options replace an earlier one's.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def read_token(environment: Mapping[str, str]) -> str:
-    """The token: ``$JUPYTER_TOKEN``, or the content of the file ``$JUPYTER_TOKEN_FILE``, or a new one.
+    """Return the token: ``$JUPYTER_TOKEN``, or the content of the file ``$JUPYTER_TOKEN_FILE``, or a new one.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def check_port(text: str, address: str = ADDRESS) -> None:
 
 
 def free_port() -> int:
-    """A port that is free just now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return int(probe.getsockname()[1])
@@ -181,7 +181,7 @@ def voila_command(
     environment: Mapping[str, str] = os.environ,
     notebook: Path = NOTEBOOK,
 ) -> tuple[list[str], dict[str, str]]:
-    """Command line and environment of the Voila server.
+    """Return the command line and the environment of the Voila server.
 
     Parameters
     ----------

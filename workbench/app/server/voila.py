@@ -28,12 +28,12 @@ class DashboardServer(Voila):  # type: ignore[misc]
     """Voila with our host check, plotly.js and token; its settings have the same names."""
 
     def init_settings(self) -> dict[str, Any]:
-        """Voila's settings."""
+        """Initialise Voila's settings."""
         logging.getLogger("tornado.general").addFilter(is_not_ping_warning)
         return dict(super().init_settings())
 
     def init_handlers(self) -> list[Any]:
-        """Voila's handlers and plotly.js, without the one that tells everybody a page's query, so its token."""
+        """Add Voila's handlers and plotly.js, but not the handler that reveals a page's query, and so its token."""
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         handlers = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
         return [(url, StaticFileHandler, {"path": str(plotly_folder())}), *handlers]
@@ -53,12 +53,12 @@ class DashboardServer(Voila):  # type: ignore[misc]
 
 
 def is_not_ping_warning(record: logging.LogRecord) -> bool:
-    """False for tornado's warning about Jupyter's default ping settings, which users cannot act on."""
+    """Return False for tornado's warning about Jupyter's default ping settings, which users cannot act on."""
     return "websocket_ping_timeout" not in record.getMessage()
 
 
 def plotly_folder() -> Path:
-    """The folder in which plotly.py keeps plotly.min.js; plotly is not imported, which takes long."""
+    """Return the folder of plotly.py's plotly.min.js, without importing plotly, which takes long."""
     spec = find_spec("plotly")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("plotly is not installed: run make dashboard, or pip install -e .")

@@ -35,7 +35,7 @@ class Download(PageWidget):
             self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
 
     def _receive(self, _: object, content: Any, __: object) -> None:
-        """The page asks for the piece that begins at a place; what makes no sense is answered with the end and why."""
+        """Answer the page's request for the piece at an offset; end an invalid request with the reason."""
         at = content.get("at") if isinstance(content, dict) else None
         at = at if isinstance(at, int) and not isinstance(at, bool) else -1
         piece, problem = b"", ""

@@ -1,4 +1,4 @@
-"""Boxes for a number that say why a number was not taken.
+"""Input boxes for numbers, which say why a number was not accepted.
 
 The bounded boxes of ipywidgets put the nearest allowed number in its place without a word.
 """
@@ -13,7 +13,7 @@ from workbench.app.widgets.names import shown
 
 
 class _Bounded:
-    """What both boxes share.
+    """Base class of both boxes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class _Bounded:
 
     @validate("value")
     def _possible(self, proposal: dict[str, Any]) -> Any:
-        """The number if it can be, else the one that was there."""
+        """Return the number if it is within the limits, else the previous one."""
         value = proposal["value"]
         if self.least <= value <= self.most:
             self._taken, said = value, ""
@@ -53,7 +53,7 @@ class _Bounded:
         return self._taken
 
     def clear_words(self) -> None:
-        """Remove the line on a number that was not taken."""
+        """Remove the message about a number that was not accepted."""
         self.words.value, self.words.layout.display = "", "none"
 
 

@@ -80,7 +80,7 @@ class RankExplorer:
 
 
 def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> RankExplorer:
-    """One convolution becomes three, with sliders for the ranks: shapes, costs and break-even follow.
+    """Show one convolution and the three in its place, with sliders for the ranks.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out:
 
 
 def verdict_text(shown: Factors) -> str:
-    """HTML: whether these ranks pay, and how far the kernel moves."""
+    """Return HTML: whether these ranks pay, and how far the kernel moves."""
     color = "#00674b" if shown.pays else "#a33f00"
     mark = "&#10003;" if shown.pays else "&#10007;"
     error = "" if shown.error is None else f" The kernel moves by at most {100 * shown.error:.1f} %."

@@ -55,7 +55,7 @@ class Upload(PageWidget):
             self._drop()
 
     def _receive(self, _: object, content: Any, buffers: list[Any]) -> None:
-        """One message of the page; whatever it says, the answer is whether to go on."""
+        """Handle one message of the page, and answer whether to continue."""
         content = content if isinstance(content, dict) else {}
         try:
             answer = {"ok": self._act(content, buffers)}
@@ -133,7 +133,7 @@ class Upload(PageWidget):
 
 
 def upload_limit() -> int:
-    """Largest file that is taken, in mebibytes."""
+    """Return the size limit of a file, in mebibytes."""
     text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
     if text.isdecimal() and int(text) > 0:
         return int(text)

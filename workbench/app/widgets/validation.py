@@ -33,7 +33,7 @@ def validate_messages(page: w.Widget, plan: PlanModel) -> None:
 
 
 def _all(page: w.Widget) -> Iterator[w.Widget]:
-    """All widgets of a page, with those that say how others look."""
+    """Return all widgets of a page, layouts and styles included."""
     for widget in below(page):
         yield widget
         yield from (part for name in ("layout", "style") if isinstance(part := getattr(widget, name, None), w.Widget))
@@ -68,7 +68,7 @@ def _receive(widget: w.Widget, plan: PlanModel, message: Any) -> None:
 
 
 def refusal(widget: w.Widget, values: Any) -> str:
-    """Why these values cannot be the widget's, in a sentence; "" if nothing is wrong that is known here."""
+    """Return why these values are not valid for the widget, in a sentence; "" if no error is found."""
     name = _name(widget)
     if not isinstance(values, dict):
         return f"{name} was sent something that makes no sense: {NOTHING}"
@@ -108,6 +108,6 @@ def _is_number(value: Any, whole: bool) -> bool:
 
 
 def _name(widget: w.Widget) -> str:
-    """What people call it."""
+    """Return the widget's name on the page."""
     name = getattr(widget, "description", "") or getattr(widget, "label", "")
     return f'"{name}"' if name else "a part of the page"

@@ -79,7 +79,7 @@ class LabelsError(ValueError):
 
 
 def _kaggle(table: Path, lines: Sequence[str], files: Sequence[str], classes: int) -> dict[str, int]:
-    """Lines like ``ILSVRC2012_val_00048981,n03995372 85 1 499 272``."""
+    """Read lines like ``ILSVRC2012_val_00048981,n03995372 85 1 499 272``."""
     index = wordnet_ids(table.parent, classes)
     if not index:
         raise LabelsError(f"{table.name} names classes by WordNet ids: put {MAPPINGS[0]} or {MAPPINGS[1]} beside it")
@@ -88,7 +88,7 @@ def _kaggle(table: Path, lines: Sequence[str], files: Sequence[str], classes: in
 
 
 def _development_kit(table: Path, lines: Sequence[str], files: Sequence[str]) -> dict[str, int]:
-    """One ILSVRC2012_ID a line, for the images in the order of their number."""
+    """Read one ILSVRC2012_ID a line, for the images in the order of their number."""
     meta = next((p for p in (table.parent / "meta.mat", table.parent / "data" / "meta.mat") if p.is_file()), None)
     if meta is None:
         raise LabelsError(

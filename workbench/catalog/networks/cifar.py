@@ -20,7 +20,7 @@ class Block(nn.Module):
         self.stride, self.more = stride, t - s
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, s, h, w) -> (n, t, h / stride, w / stride)."""
+        """Map (n, s, h, w) to (n, t, h / stride, w / stride)."""
         y = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
         if self.stride > 1 or self.more:
             x = pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, 32, 32) -> (n, classes) logits."""
+        """Map images (n, 3, 32, 32) to logits (n, classes)."""
         x = relu(self.bn1(self.conv1(x)))
         for stage in (1, 2, 3):
             x = self.get_submodule(f"layer{stage}")(x)
@@ -53,7 +53,7 @@ class ResNet(nn.Module):
 
 
 def vgg16_cifar(classes: int = 10) -> nn.Module:
-    """VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
+    """Return VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
     layers: list[nn.Module] = []
     channels = 3
     for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):

@@ -24,7 +24,7 @@ class LocalResponseNorm(nn.Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, ...) -> the same shape."""
+        """Normalise maps (n, channels, ...)."""
         channels = x.shape[1]
         squares = pad(x * x, (0, 0) * (x.ndim - 2) + (self.size // 2, (self.size - 1) // 2))
         total = squares[:, :channels]
@@ -51,7 +51,7 @@ def _head(features: int, classes: int) -> nn.Sequential:
 
 
 def alexnet_caffe(classes: int = 1000) -> nn.Module:
-    """Caffe's AlexNet: conv2, conv4 and conv5 in two groups, LRN; 3x227x227."""
+    """Return Caffe's AlexNet: conv2, conv4 and conv5 in two groups, LRN; 3x227x227."""
     parts = OrderedDict(
         conv1=_convolution(3, 96, 11, stride=4),
         norm1=LocalResponseNorm(),
@@ -70,7 +70,7 @@ def alexnet_caffe(classes: int = 1000) -> nn.Module:
 
 
 def vgg_s(classes: int = 1000) -> nn.Module:
-    """Chatfield et al.'s "slow" network: 7x7/2, 5x5, three 3x3 of 512; pooling rounds up; 3x224x224."""
+    """Return Chatfield et al.'s "slow" network: 7x7/2, 5x5, three 3x3 of 512; pooling rounds up; 3x224x224."""
     parts = OrderedDict(
         conv1=_convolution(3, 96, 7, stride=2),
         norm1=LocalResponseNorm(alpha=5e-4, k=2.0),
@@ -115,7 +115,7 @@ class Inception(nn.Module):
         self.pool_proj = nn.Conv2d(s, pool, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, height, width) -> the branches' channels one after the other."""
+        """Map (n, channels, height, width) to the concatenated channels of the branches."""
         three = self.b3x3(torch.relu(self.b3x3_reduce(x)))
         five = self.b5x5(torch.relu(self.b5x5_reduce(x)))
         return torch.relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
@@ -138,7 +138,7 @@ class GoogLeNet(nn.Module):
         self.fc = nn.Linear(1024, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, 224, 224) -> (n, classes) logits."""
+        """Map images (n, 3, 224, 224) to logits (n, classes)."""
         x = self.norm(self.pool(torch.relu(self.conv1(x))))
         x = self.norm(torch.relu(self.conv2(torch.relu(self.conv2_reduce(x)))))
         for name in INCEPTION:
@@ -149,5 +149,5 @@ class GoogLeNet(nn.Module):
 
 
 def googlenet_bvlc(classes: int = 1000) -> nn.Module:
-    """The paper's GoogLeNet; 3x224x224."""
+    """Return the paper's GoogLeNet; 3x224x224."""
     return GoogLeNet(classes)

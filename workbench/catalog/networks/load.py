@@ -49,7 +49,7 @@ class Centred:
     shorter: int = 256
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(n, channels, height, width) uint8, or floats in 0..1 -> (n, channels, size, size)."""
+        """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, size)."""
         top, left = ((d - self.size) // 2 for d in images.shape[-2:])
         if top < 0 or left < 0:
             height, width = images.shape[-2:]

@@ -127,7 +127,7 @@ def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
 
 
 def _points(run: Run) -> list[_Point]:
-    """The scored stages of a run, the one trained from scratch first, the original left out."""
+    """Return the scored stages of a run without the original, the one trained from scratch first."""
     points = [
         _Point(stage, stage.score, run.plan.cost, run.label)
         for stage in run.stages
@@ -157,7 +157,7 @@ def _texts(points: Sequence[_Point], dense: Cost | None) -> Iterator[str]:
 
 
 def _score_title(points: Sequence[_Point], random_weights: bool) -> str:
-    """Title of the axis: what is scored, on which images, how many, and whether it means anything."""
+    """Return the title of the axis: the score, the images and their number, and whether the weights are random."""
     scores = points[0].stage.scores
     split = "validation" if "validation" in scores else next(iter(scores))
     kinds, counts = ({getattr(p.score, what) for p in points} for what in ("kind", "n"))

@@ -81,13 +81,13 @@ def open_choice(
     misfit = _misfit(network, data)
     stage = Stage(StageName.ORIGINAL, {}, network.source)
     if not misfit:
-        progress = part(report, 0.55, 1.0)
+        progress = part(report, 0.55, 1.0, "scoring")
         stage = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=progress)
     return Opened(choice, network, data, spectra, stage, misfit, warning)
 
 
 def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network, str]:
-    """The network, and a sentence if it is not the one that was wanted."""
+    """Return the network, and a sentence if it is not the requested one."""
     if choice.file is not None:
         try:
             network = load_network(choice.network, weights=choice.file)
@@ -107,7 +107,7 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
 
 
 def _misfit(network: Network, data: Data) -> str:
-    """Why the network cannot be scored on these images, in a sentence; "" if it can."""
+    """Return why the network cannot be scored on these images, in a sentence; "" if it can."""
     splits = [split for split in (data.validation, data.test, data.train) if len(split)]
     if not splits:
         return f"{data.name} has no images."

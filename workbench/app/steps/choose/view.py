@@ -125,7 +125,7 @@ def data_options(choose: ChooseModel) -> Options:
 
 
 def about_text(choose: ChooseModel, problem: str = "") -> str:
-    """Return HTML: what is open, and what the user must know of it."""
+    """Return HTML that describes the open network and data, with warnings."""
     lines = []
     network, data = choose.network, choose.data
     if network is not None and choose.spectra is not None:

@@ -51,7 +51,7 @@ def view(gallery: GalleryModel, choose: ChooseModel, recover: RecoverModel, work
 
 
 def gallery_html(gallery: Gallery | None) -> str:
-    """One card an image: the picture, its true class, and each network's answer with a tick or a cross."""
+    """Return HTML of one card an image: the picture, its true class, each network's answer, right or wrong."""
     if gallery is None:
         return ""
     right = [sum(p.before.right is True for p in gallery.pictures)]
@@ -88,7 +88,7 @@ def _answer(who: str, answer: Prediction | None) -> str:
 
 
 def filters_html(filters: Filters | None, why_not: str = "") -> str:
-    """The filters of the first convolution, the original's above those that its factors stand for."""
+    """Return HTML of the first convolution's filters, the original's above those of its factors."""
     if filters is None:
         return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS)}</p>"
     rows = "".join(
@@ -111,7 +111,7 @@ def _filters(who: str, layer: str, url: str) -> str:
 
 
 def sheet(images: Image, columns: int = 32, gap: int = 1, zoom: int = 0) -> Image:
-    """(n, height, width, 3) -> one picture with all of them in rows, on white, enlarged to about 28 pixels each."""
+    """Arrange images (n, height, width, 3) in rows of one picture, on white, about 28 pixels each."""
     n, height, width, _ = images.shape
     zoom = zoom or max(1, round(28 / max(height, width)))
     large = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -125,7 +125,7 @@ def sheet(images: Image, columns: int = 32, gap: int = 1, zoom: int = 0) -> Imag
 
 
 def data_url(image: Image, side: int | None) -> str:
-    """A picture inside of the page; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
+    """Return a picture as a data URL; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
     picture = Pillow.fromarray(image)
     if side is not None and max(picture.size) > 2 * side:
         picture.thumbnail((2 * side, 2 * side))

@@ -138,7 +138,7 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def _score(score: Score) -> str:
-    """Two lines, the second is shown small."""
+    """Return the score in two lines, the second of which is shown small."""
     low, high = score.interval
     return f"{100 * score.top1:.1f} %\n{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
 

@@ -85,7 +85,7 @@ def _usable(which: str, spectrum: Spectrum | None) -> bool:
 
 
 def _range(which: str, part: LayerPlan) -> tuple[int, int]:
-    """(largest rank, rank to show): the chosen one, or all channels where none are left out."""
+    """Return (largest rank, rank to show): the chosen rank, or the number of channels if none is left out."""
     channels = part.layer.max_ranks[which == "rank_out"]
     return max(2, channels), getattr(part, which) or channels
 

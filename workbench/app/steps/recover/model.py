@@ -286,7 +286,7 @@ class RecoverModel(HasTraits):
         return made
 
     def _epochs(self, job: Job) -> Callable[[Epoch], None]:
-        """A callback that shows each epoch and lets short jobs run after it."""
+        """Return a callback that shows each epoch and lets short jobs run after it."""
         epochs: list[Epoch] = []
 
         def show(epoch: Epoch) -> None:
