@@ -85,6 +85,21 @@ class OnnxModel(nn.Module):
             return {key: torch.cat([out[key] for out in outputs]) for key in outputs[0]}
         return torch.cat(outputs)
 
+    def relax(self) -> None:
+        """Let reshapes to constant shapes follow the number of inputs, for a file that fixes it."""
+        for step in self.steps:
+            shape = self.constants.get(step.inputs[1]) if step.operator == "Reshape" and len(step.inputs) > 1 else None
+            if shape is None or not shape.size or shape[0] < 1:
+                continue
+            new = shape.copy()
+            if -1 not in shape:
+                new[0] = -1
+            elif shape[0] == self.batch:
+                new[0] = 0
+            name = f"{step.inputs[1]}, any number"
+            self.constants[name] = new
+            step.inputs = (step.inputs[0], name)
+
     def _run(self, inputs: Sequence[Tensor]) -> Any:
         values: dict[str, Any] = dict(self.constants)
         values |= {name: getattr(self, buffer) for name, buffer in self._buffers_of.items()}
@@ -94,7 +109,7 @@ class OnnxModel(nn.Module):
             for name, value in zip(step.outputs, found, strict=False):
                 values[name] = value
             for name in step.last:
-                del values[name]
+                values.pop(name, None)
         if len(self.output_names) == 1:
             return values[self.output_names[0]]
         return {name: values[name] for name in self.output_names}

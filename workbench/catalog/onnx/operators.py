@@ -134,7 +134,10 @@ def _transpose(a: Attributes, x: Tensor) -> Tensor:
 
 def _concat(a: Attributes, *inputs: Value) -> Tensor:
     like = next(x for x in inputs if isinstance(x, Tensor))
-    return torch.cat([tensor(x, like) for x in inputs], a["axis"])
+    parts = [tensor(x, like) for x in inputs]
+    if a["axis"] % like.ndim:  # a constant is for each input of the batch
+        parts = [x.expand(like.shape[0], *x.shape[1:]) if x.shape[0] == 1 else x for x in parts]
+    return torch.cat(parts, a["axis"])
 
 
 def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor, ...]:

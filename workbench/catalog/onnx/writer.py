@@ -1,0 +1,161 @@
+"""Write a changed OnnxModel back into its file: only the nodes of changed layers are replaced."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workbench.catalog.onnx.model import OnnxModel
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def to_proto(model: OnnxModel, metadata: Mapping[str, str] | None = None) -> Any:
+    """Return the file of a model, with the layers as they are now.
+
+    Names, dynamic axes, metadata and every other node stay as they are in the file.
+
+    Parameters
+    ----------
+    model : opened from a file; its layers may have been replaced by factors, and its weights may have changed.
+    metadata : added to the file's ``metadata_props``, where it has no such key.
+    """
+    from onnx import ModelProto
+
+    proto = ModelProto()
+    proto.CopyFrom(model.proto)
+    graph, opened = proto.graph, OnnxModel(model.proto)
+    used_before = {name for node in graph.node for name in node.input}
+    replaced: dict[int, list[Any]] = {}
+    for name, index in model.nodes.items():
+        module = model.get_submodule(name)
+        if not _equal(module, opened.get_submodule(name)):
+            writer = _NodeWriter(proto, graph.node[index])
+            replaced[index] = writer.write(module)
+    nodes = [new for i, node in enumerate(graph.node) for new in replaced.get(i, [node])]
+    kept = _without_unused(nodes, used_before, {value.name for value in graph.output})
+    copies = [_copy_of(node) for node in kept]
+    del graph.node[:]
+    graph.node.extend(copies)
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for values in (graph.initializer, graph.input):
+        for value in [v for v in values if v.name in used_before and v.name not in used]:
+            values.remove(value)
+    known = {entry.key for entry in proto.metadata_props}
+    for key, value in (metadata or {}).items():
+        if key not in known:
+            proto.metadata_props.add(key=key, value=value)
+    return proto
+
+
+class _NodeWriter:
+    """Nodes and initialisers in the place of one node."""
+
+    def __init__(self, proto: Any, node: Any) -> None:
+        self.graph, self.node = proto.graph, node
+        self.listed = proto.ir_version < 4  # such a file lists initialisers among its inputs
+        weight = next((t for t in proto.graph.initializer if len(node.input) > 1 and t.name == node.input[1]), None)
+        self.dtype = np.float16 if weight is not None and weight.data_type == weight.FLOAT16 else np.float32
+        self.taken = {n for other in proto.graph.node for n in (*other.input, *other.output)}
+        self.taken |= {t.name for t in proto.graph.initializer}
+
+    def write(self, module: nn.Module) -> list[Any]:
+        """Return the nodes of a layer, or of the factors in its place."""
+        from onnx import helper
+
+        parts = list(_leaves(module))
+        made: list[Any] = []
+        value = self.node.input[0]
+        for i, (name, part) in enumerate(parts):
+            last = i == len(parts) - 1
+            output = self.node.output[0] if last else self._name(f"{self.node.output[0]}.{name}")
+            title = self.node.name if len(parts) == 1 else f"{self.node.name or self.node.output[0]}.{name}"
+            for operator, inputs, attributes in self._nodes_of(name, part, value, core=len(parts) == 1 or name == "core"):
+                made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
+            value = output
+        return made
+
+    def _nodes_of(self, name: str, part: nn.Module, x: str, core: bool) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+        if isinstance(part, CONVOLUTIONS + TRANSPOSED):
+            attributes = {"kernel_shape": list(part.kernel_size), "strides": list(part.stride), "group": part.groups}
+            attributes["dilations"] = list(part.dilation)
+            given = {a.name: a for a in self.node.attribute} if core and self.node.op_type in ("Conv", "ConvTranspose") else {}
+            from onnx import helper
+
+            for key in ("pads", "auto_pad", "output_padding"):
+                if key in given:
+                    attributes[key] = helper.get_attribute_value(given[key])
+            if not given:
+                attributes["pads"] = [*part.padding, *part.padding]  # type: ignore[misc]
+            kind = "ConvTranspose" if isinstance(part, TRANSPOSED) else "Conv"
+            yield kind, [x, *self._constants(name, weight=part.weight, bias=part.bias)], attributes
+        elif isinstance(part, nn.Linear) and self.node.op_type == "Gemm":
+            yield "Gemm", [x, *self._constants(name, weight=part.weight, bias=part.bias)], {"transB": 1}
+        elif isinstance(part, nn.Linear) and part.bias is None:
+            yield "MatMul", [x, *self._constants(name, weight=part.weight.mT)], {}
+        elif isinstance(part, nn.Unflatten):
+            yield "Reshape", [x, self._constant(f"{name}.shape", np.array([0, *part.unflattened_size], np.int64))], {}
+        elif isinstance(part, nn.Flatten):
+            yield "Flatten", [x], {"axis": 1}
+        elif isinstance(part, nn.BatchNorm2d):
+            values = {"weight": part.weight, "bias": part.bias, "mean": part.running_mean, "var": part.running_var}
+            yield "BatchNormalization", [x, *self._constants(name, **values)], {"epsilon": part.eps}
+        else:
+            raise ValueError(f"a {type(part).__name__} in the place of the node {self.node.name} cannot be written as ONNX")
+
+    def _constants(self, part: str, **values: Tensor | None) -> list[str]:
+        return [
+            self._constant(f"{part}.{key}", value.detach().cpu().numpy().astype(self.dtype))
+            for key, value in values.items()
+            if value is not None
+        ]
+
+    def _constant(self, name: str, value: np.ndarray) -> str:
+        from onnx import helper, numpy_helper
+
+        name = self._name(f"{self.node.name or self.node.output[0]}.{name}")
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self.graph.initializer.append(tensor)
+        if self.listed:
+            self.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, value.shape))
+        return name
+
+    def _name(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+
+def _leaves(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(module, nn.Sequential):
+        for name, child in module.named_children():
+            yield name, child
+    else:
+        yield "new", module
+
+
+def _equal(a: nn.Module, b: nn.Module) -> bool:
+    mine, theirs = OrderedDict(a.state_dict()), OrderedDict(b.state_dict())
+    same = mine.keys() == theirs.keys() and type(a) is type(b)
+    return same and all(torch.equal(v.cpu(), theirs[key]) for key, v in mine.items())
+
+
+def _without_unused(nodes: list[Any], used_before: set[str], outputs: set[str]) -> list[Any]:
+    """Leave out nodes that computed something only for what was replaced."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if any(name in needed or (name and name not in used_before) for name in node.output):
+            kept.append(node)
+            needed |= set(node.input)
+    return kept[::-1]
+
+
+def _copy_of(node: Any) -> Any:
+    made = type(node)()
+    made.CopyFrom(node)
+    return made
