@@ -1,0 +1,1 @@
+"""Open ONNX files as networks, and write them back."""

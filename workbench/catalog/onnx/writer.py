@@ -74,38 +74,45 @@ class _NodeWriter:
             last = i == len(parts) - 1
             output = self.node.output[0] if last else self._name(f"{self.node.output[0]}.{name}")
             title = self.node.name if len(parts) == 1 else f"{self.node.name or self.node.output[0]}.{name}"
-            for operator, inputs, attributes in self._nodes_of(name, part, value, core=len(parts) == 1 or name == "core"):
+            for operator, inputs, attributes in self._nodes_of(
+                name, part, value, core=len(parts) == 1 or name == "core"
+            ):
                 made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
             value = output
         return made
 
-    def _nodes_of(self, name: str, part: nn.Module, x: str, core: bool) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    def _nodes_of(
+        self, name: str, part: nn.Module, x: str, core: bool
+    ) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
         if isinstance(part, CONVOLUTIONS + TRANSPOSED):
             attributes = {"kernel_shape": list(part.kernel_size), "strides": list(part.stride), "group": part.groups}
             attributes["dilations"] = list(part.dilation)
-            given = {a.name: a for a in self.node.attribute} if core and self.node.op_type in ("Conv", "ConvTranspose") else {}
+            given = (
+                {a.name: a for a in self.node.attribute}
+                if core and self.node.op_type in ("Conv", "ConvTranspose")
+                else {}
+            )
             from onnx import helper
 
             for key in ("pads", "auto_pad", "output_padding"):
                 if key in given:
                     attributes[key] = helper.get_attribute_value(given[key])
             if not given:
-                attributes["pads"] = [*part.padding, *part.padding]  # type: ignore[misc]
+                attributes["pads"] = [*part.padding, *part.padding]
             kind = "ConvTranspose" if isinstance(part, TRANSPOSED) else "Conv"
             yield kind, [x, *self._constants(name, weight=part.weight, bias=part.bias)], attributes
         elif isinstance(part, nn.Linear) and self.node.op_type == "Gemm":
             yield "Gemm", [x, *self._constants(name, weight=part.weight, bias=part.bias)], {"transB": 1}
-        elif isinstance(part, nn.Linear) and part.bias is None:
+        elif isinstance(part, nn.Linear):
             yield "MatMul", [x, *self._constants(name, weight=part.weight.mT)], {}
         elif isinstance(part, nn.Unflatten):
             yield "Reshape", [x, self._constant(f"{name}.shape", np.array([0, *part.unflattened_size], np.int64))], {}
         elif isinstance(part, nn.Flatten):
             yield "Flatten", [x], {"axis": 1}
-        elif isinstance(part, nn.BatchNorm2d):
+        else:
+            assert isinstance(part, nn.BatchNorm2d), type(part)
             values = {"weight": part.weight, "bias": part.bias, "mean": part.running_mean, "var": part.running_var}
             yield "BatchNormalization", [x, *self._constants(name, **values)], {"epsilon": part.eps}
-        else:
-            raise ValueError(f"a {type(part).__name__} in the place of the node {self.node.name} cannot be written as ONNX")
 
     def _constants(self, part: str, **values: Tensor | None) -> list[str]:
         return [
@@ -133,8 +140,7 @@ class _NodeWriter:
 
 def _leaves(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     if isinstance(module, nn.Sequential):
-        for name, child in module.named_children():
-            yield name, child
+        yield from module.named_children()
     else:
         yield "new", module
 

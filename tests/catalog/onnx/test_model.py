@@ -1,0 +1,210 @@
+"""ONNX files open as networks that compute the same, and are written back with only their compressed nodes changed."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
+from workbench.catalog.onnx.model import OnnxError
+from workbench.catalog.onnx.writer import to_proto
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+WARNINGS = ("DeprecationWarning", "FutureWarning", "torch.jit.TracerWarning")
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{name}") for name in WARNINGS]  # of PyTorch's exporters
+
+
+class Small(nn.Module):
+    """A network with a batch norm, a branch, a reshape and two outputs."""
+
+    def __init__(self, outputs=1):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 3, padding=1)
+        self.norm = nn.BatchNorm2d(24)
+        self.body = nn.Conv2d(24, 32, 3, stride=2, padding=1)
+        self.head = nn.Linear(32 * 16, 5)
+        self.outputs = outputs
+
+    def forward(self, x):
+        maps = torch.relu(self.body(torch.relu(self.norm(self.stem(x)))))
+        answer = self.head(nn.functional.adaptive_avg_pool2d(maps, 4).flatten(1))
+        return answer if self.outputs == 1 else (answer, maps)
+
+
+def write(folder, model, *, dynamo=True, dynamic=False, half=False):
+    path = folder / "in.onnx"
+    x = torch.rand(2 if dynamic else 1, 3, 16, 16)
+    model = model.eval()
+    if half:
+        model, x = copy.deepcopy(model).half(), x.half()
+    if dynamo:
+        shapes = {"x": {0: torch.export.Dim("n")}} if dynamic else None
+        torch.onnx.export(model, (x,), path, dynamo=True, external_data=False, verbose=False, dynamic_shapes=shapes)
+    else:
+        axes = {"x": {0: "n"}} if dynamic else None
+        torch.onnx.export(model, (x,), path, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    return path
+
+
+def outputs_of(found):
+    return list(found.values()) if isinstance(found, dict) else [found]
+
+
+def same(found, wanted, tolerance=1e-5):
+    for mine, theirs in zip(outputs_of(found), wanted, strict=True):
+        assert mine.shape == theirs.shape
+        assert float((mine - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(0)
+    return Small().eval()
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_file_computes_what_its_model_did(tmp_path, dynamo, dynamic, outputs):
+    torch.manual_seed(0)
+    model = Small(outputs).eval()
+    network = load_onnx(write(tmp_path, model, dynamo=dynamo, dynamic=dynamic))
+    x = torch.rand(5, 3, 16, 16)
+    with torch.no_grad():
+        wanted = model(x)
+        same(network.model(x), wanted if isinstance(wanted, tuple) else (wanted,))
+    assert network.model.batch == (None if dynamic else 1)
+    spectra = wb.analyze(network)
+    assert [layer.shape.out_channels for layer in spectra.layers] == [24, 32, 5]
+
+
+def compressed(network):
+    spectra = wb.analyze(network)
+    return wb.decompose(network, wb.budget_plan(spectra, macs_ratio=1.5))
+
+
+@pytest.mark.parametrize(("dynamo", "half"), [(True, False), (False, False), (True, True)])
+def test_only_compressed_nodes_change(small, tmp_path, dynamo, half):
+    path = write(tmp_path, small, dynamo=dynamo, half=half)
+    given = onnx.load(path)
+    given.metadata_props.add(key="author", value="somebody")
+    onnx.save(given, path)
+    network = load_onnx(path)
+    assert to_proto(network.model) == network.model.proto
+    smaller = compressed(network)
+    made = to_proto(smaller.model, {"author": "else", "tool": "workbench"})
+    onnx.checker.check_model(made, full_check=True)
+    assert {p.key: p.value for p in made.metadata_props}["author"] == "somebody"
+    assert list(made.graph.input) == list(given.graph.input)
+    assert list(made.graph.output) == list(given.graph.output)
+    replaced = {name for part in smaller.plan if part.decision != "keep" for name in [part.name]}
+    untouched = [n for i, n in enumerate(given.graph.node) if i not in {network.model.nodes[r] for r in replaced}]
+    kept = [n for n in made.graph.node if n in untouched]
+    assert replaced
+    assert len(kept) == len(untouched)
+    assert len(made.SerializeToString()) < len(given.SerializeToString())
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        same(smaller.model(x), run_in_onnxruntime(made, [x]), 5e-3 if half else 1e-5)
+
+
+def test_weights_that_changed_are_written(small, tmp_path):
+    network = load_onnx(write(tmp_path, small))
+    smaller = compressed(network)
+    for parameter in smaller.model.parameters():
+        parameter.data.mul_(1.25)
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        same(smaller.model(x), run_in_onnxruntime(to_proto(smaller.model), [x]))
+        same(network.model(x), [small(x)])
+
+
+def caffe_like(folder, ir_version=3):
+    """A file as converted from Caffe: initialisers among the inputs, groups, LRN, Dropout, Gemm."""
+    h, rng = onnx.helper, np.random.default_rng(0)
+
+    def weight(name, *shape):
+        return onnx.numpy_helper.from_array(rng.normal(0, 0.2, shape).astype(np.float32), name)
+
+    weights = [
+        weight("w1", 16, 3, 5, 5),
+        weight("b1", 16),
+        weight("w2", 32, 8, 3, 3),
+        weight("b2", 32),
+        weight("w3", 4, 512),
+        weight("b3", 4),
+    ]
+    nodes = [
+        h.make_node("Conv", ["data", "w1", "b1"], ["c1"], "conv1", kernel_shape=[5, 5], pads=[2] * 4),
+        h.make_node("Relu", ["c1"], ["r1"]),
+        h.make_node("LRN", ["r1"], ["n1"], size=5, alpha=1e-4, beta=0.75, bias=1.0),
+        h.make_node("MaxPool", ["n1"], ["p1"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]),
+        h.make_node(
+            "Conv", ["p1", "w2", "b2"], ["c2"], kernel_shape=[3, 3], group=2, auto_pad="SAME_UPPER", strides=[2, 2]
+        ),
+        h.make_node("Flatten", ["c2"], ["f"]),
+        h.make_node("Dropout", ["f"], ["d"]),
+        h.make_node("Gemm", ["d", "w3", "b3"], ["fc"], transB=1),
+        h.make_node("Softmax", ["fc"], ["prob"]),
+    ]
+    inputs = [h.make_tensor_value_info("data", 1, [1, 3, 16, 16])]
+    inputs += [h.make_tensor_value_info(w.name, 1, w.dims) for w in weights]
+    graph = h.make_graph(nodes, "caffe", inputs, [h.make_tensor_value_info("prob", 1, [1, 4])], weights)
+    path = folder / "caffe.onnx"
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 9)], ir_version=ir_version), path)
+    return path
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_files_converted_from_caffe(tmp_path, ir_version):
+    network = load_onnx(caffe_like(tmp_path, ir_version))
+    assert network.input_shape == (3, 16, 16)
+    assert [layer.shape.groups for layer in wb.analyze(network).layers] == [1, 2, 1]
+    smaller = wb.decompose(network, wb.budget_plan(wb.analyze(network), weights_ratio=1.5))
+    assert any(part.decision != "keep" for part in smaller.plan)
+    made = to_proto(smaller.model)
+    onnx.checker.check_model(made)
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        same(smaller.model(x), run_in_onnxruntime(made, [x]))
+
+
+def test_gradients_reach_the_layers(small, tmp_path):
+    network = load_onnx(write(tmp_path, small))
+    model = copy.deepcopy(network.model)
+    model(torch.rand(2, 3, 16, 16)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def quantised(path):
+    h = onnx.helper
+    nodes = [h.make_node("QuantizeLinear", ["x", "s"], ["q"]), h.make_node("DequantizeLinear", ["q", "s"], ["y"])]
+    values = [h.make_tensor_value_info(n, 1, [1, 3]) for n in ("x", "y")]
+    scale = onnx.numpy_helper.from_array(np.float32(0.1), "s")
+    onnx.save(h.make_model(h.make_graph(nodes, "g", values[:1], values[1:], [scale])), path)
+
+
+def test_what_cannot_be_opened_is_said_in_a_sentence(small, tmp_path):
+    path = write(tmp_path, small, dynamo=False)
+    content = path.read_bytes()
+    quantised(tmp_path / "int8.onnx")
+    for name, bad in {"cut.onnx": content[: len(content) // 2], "empty.onnx": b"", "text.onnx": b"hello" * 100}.items():
+        (tmp_path / name).write_bytes(bad)
+    open_shape = onnx.load(path)
+    for dim in open_shape.graph.input[0].type.tensor_type.shape.dim:
+        dim.dim_param = f"d{len(dim.dim_param)}"
+    onnx.save(open_shape, tmp_path / "open.onnx")
+    for name in ("cut.onnx", "empty.onnx", "text.onnx", "int8.onnx", "open.onnx", "absent.onnx"):
+        with pytest.raises(OnnxError) as error:
+            load_onnx(tmp_path / name)
+        assert "\n" not in str(error.value), name
+        assert 15 < len(str(error.value)) < 300, name
+    assert load_onnx(tmp_path / "open.onnx", input_shape=(3, 16, 16)).input_shape == (3, 16, 16)
+    with pytest.raises(OnnxError, match="3 x 16 x 16"):
+        load_onnx(path, input_shape=(3, 32, 32))

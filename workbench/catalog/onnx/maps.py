@@ -1,0 +1,200 @@
+"""ONNX operators on maps: padding, convolution, pooling, normalisation, resizing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from workbench.catalog.onnx.operators import OPERATORS, Attributes, Value, integers, operator, tensor
+
+MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+"""Mode of padding in ONNX -> in PyTorch."""
+
+
+def window_pads(a: Attributes, size: Sequence[int], kernel: Sequence[int]) -> list[int]:
+    """Return the padding of a convolution or pooling as ONNX writes it, begins before ends, for maps of that size."""
+    n = len(kernel)
+    how = a.get("auto_pad", "NOTSET")
+    if how in ("NOTSET", ""):
+        return list(a.get("pads") or [0] * 2 * n)
+    if how == "VALID":
+        return [0] * 2 * n
+    strides, dilations = a.get("strides") or [1] * n, a.get("dilations") or [1] * n
+    total = [
+        max(0, (-(-d // s) - 1) * s + (k - 1) * e + 1 - d)
+        for d, k, s, e in zip(size, kernel, strides, dilations, strict=True)
+    ]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    return small + large if how == "SAME_UPPER" else large + small
+
+
+def uneven(pads: Sequence[int]) -> list[int]:
+    """Return what is to be padded beforehand, as `torch.nn.functional.pad` takes it; [] if both ends are equal."""
+    n = len(pads) // 2
+    if pads[:n] == pads[n:]:
+        return []
+    return [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])]
+
+
+def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
+    kernel = a["kernel_shape"]
+    n = len(kernel)
+    pads, strides = window_pads(a, x.shape[2:], kernel), a.get("strides") or [1] * n
+    ceil, dilations = bool(a.get("ceil_mode")), a.get("dilations") or [1] * n
+    extra, inside = uneven(pads), not average or bool(a.get("count_include_pad"))
+    before = bool(extra) or any(2 * p > k for p, k in zip(pads, kernel, strict=False))  # PyTorch pads less than that
+    if average and (any(d != 1 for d in dilations) or (before and not inside)):
+        raise NotImplementedError("average pooling with dilation, or with such padding that does not count")
+    if before:
+        even = [p for p in reversed(pads[:n]) for _ in (0, 1)]
+        x, pads = functional.pad(x, extra or even, value=0.0 if average else float("-inf")), [0] * 2 * n
+    if average:
+        pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[n - 1]
+        return pool(x, kernel, strides, pads[:n], ceil, inside)
+    return (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[n - 1](
+        x, kernel, strides, pads[:n], dilations, ceil
+    )
+
+
+@operator("MaxPool")
+def _max_pool(a: Attributes, x: Tensor) -> Tensor:
+    if a["outputs"] > 1:
+        raise NotImplementedError("max-pooling that gives indices")
+    return _pool(a, x, average=False)
+
+
+@operator("Conv")
+def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = None) -> Tensor:
+    """Convolve with computed weights; those that the file holds are a module's."""
+    kernel = tensor(weight, x)
+    n = x.ndim - 2
+    pads = window_pads(a, x.shape[2:], kernel.shape[2:])
+    extra = uneven(pads)
+    if extra:
+        x, pads = functional.pad(x, extra), [0] * 2 * n
+    function = (functional.conv1d, functional.conv2d, functional.conv3d)[n - 1]
+    offset = None if bias is None else tensor(bias, x)
+    return function(x, kernel, offset, a.get("strides") or 1, pads[:n], a.get("dilations") or 1, a.get("group", 1))
+
+
+@operator("Gemm")
+def _gemm(a: Attributes, x: Value, y: Value, c: Value | None = None) -> Tensor:
+    like = x if isinstance(x, Tensor) else tensor(y)
+    left, right = tensor(x, like), tensor(y, like)
+    product: Tensor = a.get("alpha", 1.0) * (
+        (left.mT if a.get("transA") else left) @ (right.mT if a.get("transB") else right)
+    )
+    return product if c is None else product + a.get("beta", 1.0) * tensor(c, like)
+
+
+@operator("BatchNormalization")
+def _batch_norm(a: Attributes, x: Tensor, scale: Value, bias: Value, mean: Value, var: Value) -> Tensor:
+    statistics = tensor(mean, x), tensor(var, x)
+    return functional.batch_norm(x, *statistics, tensor(scale, x), tensor(bias, x), eps=a.get("epsilon", 1e-5))
+
+
+@operator("InstanceNormalization")
+def _instance_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
+    return functional.instance_norm(x, weight=tensor(scale, x), bias=tensor(bias, x), eps=a.get("epsilon", 1e-5))
+
+
+@operator("LayerNormalization")
+def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
+    shape = x.shape[a.get("axis", -1) % x.ndim :]
+    offset = None if bias is None else tensor(bias, x)
+    return functional.layer_norm(x, shape, tensor(scale, x), offset, a.get("epsilon", 1e-5))
+
+
+@operator("GroupNormalization")
+def _group_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
+    if a["opset"] < 21:
+        raise NotImplementedError("group normalisation with one scale for each group")
+    return functional.group_norm(x, a["num_groups"], tensor(scale, x), tensor(bias, x), a.get("epsilon", 1e-5))
+
+
+@operator("LRN")
+def _response_norm(a: Attributes, x: Tensor) -> Tensor:
+    return functional.local_response_norm(x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
+
+
+@operator("Resize", "Upsample")
+def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
+    """Resize maps; modes that PyTorch has no equal of are left to ONNX Runtime."""
+    given = [None, *inputs] if a["operator"] == "Upsample" else list(inputs)  # Upsample has no regions
+    scales, sizes = (*given, None, None, None)[1:3]
+    scales = a.get("scales") if scales is None else scales
+    mode, where = a.get("mode", "nearest"), a.get("coordinate_transformation_mode", "half_pixel")
+    if a["operator"] == "Upsample":
+        where = "asymmetric"
+    if a.get("axes") or a.get("antialias") or a.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise NotImplementedError("resizing with axes, antialiasing or a kept aspect ratio")
+    factors = np.asarray(scales).reshape(-1)[2:].tolist()
+    size = integers(sizes)[2:] or [int(d * f) for d, f in zip(x.shape[2:], factors, strict=True)]
+    if not integers(sizes) and any(w != d * f for w, d, f in zip(size, x.shape[2:], factors, strict=True)):
+        raise NotImplementedError("resizing by factors that give no whole size")
+    nearest = a.get("nearest_mode", "round_prefer_floor")
+    if mode == "nearest":
+        whole = all(w % d == 0 for w, d in zip(size, x.shape[2:], strict=True))
+        rounded = where == "half_pixel" and nearest.startswith("round")
+        floored = where == "asymmetric" and (nearest == "floor" or a["operator"] == "Upsample")
+        if whole and (rounded or floored):
+            return functional.interpolate(x, size, mode="nearest")
+    elif x.ndim == 4 and mode in ("linear", "cubic") and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        plain = mode == "linear" or a.get("cubic_coeff_a", -0.75) == -0.75
+        if plain and not a.get("exclude_outside") and min(size) > 1:
+            kind = {"linear": "bilinear", "cubic": "bicubic"}[mode]
+            return functional.interpolate(x, size, mode=kind, align_corners=where == "align_corners")
+    raise NotImplementedError(f"resizing in the mode {mode}, {where}")
+
+
+@operator("DepthToSpace")
+def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    b = a["blocksize"]
+    if a.get("mode", "DCR") == "CRD":
+        return functional.pixel_shuffle(x, b)
+    return x.reshape(n, b, b, c // b**2, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c // b**2, h * b, w * b)
+
+
+@operator("SpaceToDepth")
+def _space_to_depth(a: Attributes, x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    b = a["blocksize"]
+    if a.get("mode", "DCR") == "CRD":
+        return functional.pixel_unshuffle(x, b)
+    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
+
+
+@operator("Pad")
+def _pad(
+    a: Attributes, x: Tensor, pads: Value | None = None, value: Value | None = None, axes: Value | None = None
+) -> Tensor:
+    amounts = integers(a.get("pads") if pads is None else pads)
+    over = [axis % x.ndim for axis in integers(axes)] or list(range(x.ndim))
+    ends = {axis: (amounts[i], amounts[i + len(over)]) for i, axis in enumerate(over)}
+    first = min((axis for axis, both in ends.items() if any(both)), default=x.ndim)
+    flat = [amount for axis in range(x.ndim - 1, first - 1, -1) for amount in ends.get(axis, (0, 0))]
+    mode = MODES[a.get("mode", "constant")]
+    if not flat:
+        return x
+    if mode == "constant":
+        return functional.pad(x, flat, value=float(a.get("value", 0.0) if value is None else value.item()))
+    return functional.pad(x, flat, mode=mode)
+
+
+@operator("GridSample")
+def _grid_sample(a: Attributes, x: Tensor, grid: Tensor) -> Tensor:
+    given: str = a.get("mode", "linear")
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(given, given)
+    return functional.grid_sample(x, grid, mode, a.get("padding_mode", "zeros"), bool(a.get("align_corners")))
+
+
+@operator("Dropout")
+def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Value | None = None) -> Tensor:
+    if training is not None and bool(training.item()):
+        raise NotImplementedError("dropout in training")
+    return x
+
+
+OPERATORS["AveragePool"] = lambda a, x: _pool(a, x, average=True)
