@@ -1,6 +1,6 @@
 import copy
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,18 +10,17 @@ import workbench as wb
 from workbench.network.activations import PairedActivations, _trace
 
 
-def hooked(model, name, batches, *, inputs):
-    """What a layer takes or gives when the model is run whole."""
-    seen = []
+def hooked(model, name, batches):
+    """Inputs and outputs of a layer when the model is run whole."""
+    given, made = [], []
     layer = model.get_submodule(name)
-    if inputs:
-        hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
-    else:
-        hook = layer.register_forward_hook(lambda _, args, out: seen.append(out.clone()))
-    for batch in batches:
-        model(batch)
-    hook.remove()
-    return seen
+    with (
+        layer.register_forward_pre_hook(lambda _, args: given.append(args[0].clone())),
+        layer.register_forward_hook(lambda _, args, out: made.append(out.clone())),
+    ):
+        for batch in batches:
+            model(batch)
+    return given, made
 
 
 class Looks(nn.Module):
@@ -52,6 +51,9 @@ class Branches(nn.Module):
         return self.last((self.tail(y) + x).relu().mean((2, 3)))
 
 
+NAMES = {Looks: ("a", "b", "c"), Branches: ("stem.0", "left", "right", "tail", "last")}
+
+
 @pytest.fixture
 def batches(generator):
     return [torch.randn(n, 3, 12, 12, generator=generator) for n in (4, 4, 2)]
@@ -63,21 +65,14 @@ def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batche
     torch.manual_seed(0)
     original = build().eval()
     compressed = copy.deepcopy(original)
-    names = ["a", "b", "c"] if build is Looks else ["stem.0", "left", "right", "tail", "last"]
     with torch.no_grad():
         activations = PairedActivations(compressed, original, batches, memory)
         assert bool(activations.nodes) == (build is Branches)
-        for name in names:
+        for name in NAMES[build]:
             for _ in range(2):  # asked twice, the same
-                pairs = [(x.clone(), y.clone()) for x, y in activations.pairs(name)]
-                for (x, y), in_, out in zip(
-                    pairs,
-                    hooked(compressed, name, batches, inputs=True),
-                    hooked(original, name, batches, inputs=False),
-                    strict=True,
-                ):
-                    assert torch.allclose(x, in_, atol=1e-6)
-                    assert torch.allclose(y, out, atol=1e-6)
+                given, made = zip(*((x.clone(), y.clone()) for x, y in activations.pairs(name)), strict=True)
+                torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
+                torch.testing.assert_close(list(made), hooked(original, name, batches)[1])
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
 
 
@@ -105,18 +100,15 @@ def test_what_is_behind_a_layer(network):
 def test_answers_with_one_layer_exchanged(build, batches):
     torch.manual_seed(0)
     model = build().eval()
-    names = ("a", "b") if build is Looks else ("left", "tail")
     with torch.no_grad():
         activations = PairedActivations(model, model, batches)
-        for name in names:
+        for name in NAMES[build][1:-1]:
             list(activations.pairs(name))
-            other = copy.deepcopy(model.get_submodule(name))
-            other.weight.mul_(2)
             exchanged = copy.deepcopy(model)
-            exchanged.get_submodule(name).weight.mul_(2)
-            for batch, (answers, changed) in zip(batches, activations.changed(name, other), strict=True):
-                assert torch.allclose(answers, model(batch), atol=1e-6)
-                assert torch.allclose(changed, exchanged(batch), atol=1e-6)
+            other = exchanged.get_submodule(name)
+            other.weight.mul_(2)
+            found = list(activations.changed(name, other))
+            torch.testing.assert_close(found, [(model(batch), exchanged(batch)) for batch in batches])
 
 
 def test_only_what_is_needed_is_held(network):
@@ -131,37 +123,21 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
     """torch.fx patches all modules of the process while it traces."""
     batch = torch.rand(2, *network.input_shape)
     wanted = network.model(batch).detach()
-    problems, stop = [], threading.Event()
     counted = len(_trace(network.model, batch)[0])
     assert counted > 8
 
     def run():
-        while not stop.is_set():
-            try:
-                with torch.no_grad():
-                    if not torch.equal(network.model(batch), wanted):
-                        problems.append("another answer")
-            except Exception as error:
-                problems.append(repr(error))
+        with torch.no_grad():
+            return all(torch.equal(network.model(batch), wanted) for _ in range(100))
 
     def trace():
         other = copy.deepcopy(network.model)
-        while not stop.is_set():
-            if len(_trace(other, batch)[0]) != counted:
-                problems.append("another graph")
+        return all(len(_trace(other, batch)[0]) == counted for _ in range(15))
 
     pause = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
-    threads = [threading.Thread(target=work) for work in (run, trace, run)]
     try:
-        for thread in threads:
-            thread.start()
-        for _ in range(30):
-            if len(_trace(network.model, batch)[0]) != counted:
-                problems.append("another graph")
+        with ThreadPoolExecutor() as pool:
+            assert all(found.result() for found in [pool.submit(work) for work in (run, trace, run, trace)])
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
         sys.setswitchinterval(pause)
-    assert problems == []

@@ -17,15 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
-from workbench.kernels.tucker import leading_basis
+from workbench.kernels.hosvd import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates of :func:`choose_ridge`, in units of the mean variance of an input."""
-
 MAX_SWEEPS = 12
 CG_STEPS = 12
 MIN_GAIN = 1e-3
@@ -34,18 +36,11 @@ MIN_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations of a least-squares problem, float64.
+    """Normal equations of a least-squares problem, float64."""
 
-    Attributes
-    ----------
-    inputs : (n, n), P above.
-    cross : (t, n), C above.
-    power : E||y||^2, centred like the others.
-    """
-
-    inputs: Tensor
-    cross: Tensor
-    power: float
+    inputs: Tensor  # (n, n), P above
+    cross: Tensor  # (t, n), C above
+    power: float  # E||y||^2, centred like the others
 
     def loss(self, weight: Tensor) -> float:
         """Return E||y - W x||^2 of W (t, n)."""
@@ -54,9 +49,8 @@ class Normal:
     def ridged(self, prior: Tensor, ridge: float) -> "Normal":
         """Return the problem with a ridge towards a prior (t, n), in units of the mean input variance."""
         rho = max(ridge, 1e-9) * scale(self.inputs)
-        return Normal(
-            _with_diagonal(self.inputs, rho), self.cross + rho * prior, self.power + rho * float(prior.square().sum())
-        )
+        power = self.power + rho * float(prior.square().sum())
+        return Normal(_with_diagonal(self.inputs, rho), self.cross + rho * prior, power)
 
 
 def scale(inputs: Tensor) -> float:
@@ -65,29 +59,21 @@ def scale(inputs: Tensor) -> float:
     return mean if mean > 0 else 1.0
 
 
-def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float] = RIDGES) -> float:
-    """Choose a ridge by two-fold cross-validation, in units of the mean input variance.
+def choose_ridge(halves: Sequence[Normal], prior: Tensor) -> float:
+    """Choose a ridge towards a prior (t, n) by two-fold cross-validation between two disjoint halves of the images.
 
-    Parameters
-    ----------
-    halves : the problem on two disjoint halves of the images.
-    prior : (t, n) weights that the ridge pulls towards.
-
-    Returns
-    -------
-    Half of the best of `ridges` (the larger of equals), because the fit that follows has twice the images.
+    Returns half of the best of `RIDGES` (the larger of equals), because the fit that follows has twice the images.
     """
     one, other = halves
-    losses = torch.zeros(len(ridges), dtype=torch.float64)
+    losses = dict.fromkeys(reversed(RIDGES), 0.0)
     for fit, check in ((one, other), (other, one)):
         missing = (fit.cross - prior @ fit.inputs).mT
         wanted = check.cross - prior @ check.inputs
-        for i, ridge in enumerate(ridges):
+        for ridge in losses:
             lower = _lower(_with_diagonal(fit.inputs, ridge * scale(fit.inputs)))
             change = torch.cholesky_solve(missing, lower).mT
-            losses[i] += ((change @ check.inputs - 2 * wanted) * change).sum()
-    best = max(range(len(ridges)), key=lambda i: (-float(losses[i]), ridges[i]))
-    return ridges[best] / 2
+            losses[ridge] += float(((change @ check.inputs - 2 * wanted) * change).sum())
+    return min(losses, key=losses.__getitem__) / 2
 
 
 def full_rank(problem: Normal) -> Tensor:
@@ -113,20 +99,13 @@ def explained(problem: Normal) -> Tensor:
 
 @dataclass(frozen=True)
 class Whitened:
-    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned.
+    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned."""
 
-    Attributes
-    ----------
-    inputs : (in_channels, taps, in_channels, taps)
-    cross : (out_channels, in_channels, taps)
-    root, inverse : (in_channels, in_channels) square roots of the channels' covariance and of its inverse.
-    """
-
-    inputs: Tensor
-    cross: Tensor
+    inputs: Tensor  # (in_channels, taps, in_channels, taps)
+    cross: Tensor  # (out_channels, in_channels, taps)
     power: float
-    root: Tensor
-    inverse: Tensor
+    root: Tensor  # (in_channels, in_channels), square root of the channels' covariance
+    inverse: Tensor  # and of its inverse
 
     @classmethod
     def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
@@ -164,17 +143,10 @@ def tucker2_regression(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the Tucker-2 factors that minimise the error in the outputs.
 
-    Parameters
-    ----------
-    problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
-    shape : (out_channels, in_channels, *kernel_size) of the kernel.
-    start : (rank_in, in_channels) input factor to begin with; None for the strongest input directions of the
-        unconstrained solution, in the metric of the channels' covariance.
-
-    Returns
-    -------
-    (factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size), factor_out (out_channels, rank_out)),
-    the last with orthonormal columns.
+    They are factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size) and factor_out (out_channels,
+    rank_out), the last with orthonormal columns. `problem` has a positive definite `inputs` (see
+    :meth:`Normal.ridged`); `shape` is the kernel's. `start` is an input factor to begin with, by default the strongest
+    input directions of the unconstrained solution, in the metric of the channels' covariance.
     """
     white = Whitened.of(problem, shape)
     taps = prod(shape[2:])
@@ -219,27 +191,18 @@ def _lower(inputs: Tensor) -> Tensor:
 
 def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
     """Solve for the input factor (rank_in, in_channels) by conjugate gradients, the other factors fixed."""
-    in_channels, taps = white.shape[:2]
+    rank_out, (in_channels, taps) = len(core), white.shape[:2]
     matrix = white.reshape(in_channels * taps, -1)
 
-    def apply(factor: Tensor) -> Tensor:
-        through = torch.einsum("rak,as->rsk", core, factor).reshape(core.shape[0], -1) @ matrix
-        return torch.einsum("rsk,rak->as", through.reshape(core.shape[0], in_channels, taps), core)
+    def apply(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        spread = torch.einsum("rak,as->rsk", core, torch.from_numpy(factor).reshape(start.shape))
+        through = (spread.reshape(rank_out, -1) @ matrix).reshape(rank_out, in_channels, taps)
+        return torch.einsum("rsk,rak->as", through, core).flatten().numpy()
 
-    factor = start.clone()
-    residual = torch.einsum("rsk,rak->as", wanted, core) - apply(factor)
-    direction, square = residual.clone(), float(residual.square().sum())
-    first = square
-    for _ in range(CG_STEPS):
-        if square <= 1e-12 * first or square == 0:
-            break
-        image = apply(direction)
-        step = square / float((direction * image).sum())
-        factor += step * direction
-        residual -= step * image
-        new = float(residual.square().sum())
-        direction, square = residual + (new / square) * direction, new
-    return factor
+    right = torch.einsum("rsk,rak->as", wanted, core).flatten().numpy()
+    system = LinearOperator((right.size, right.size), matvec=apply, dtype=right.dtype)
+    found, _ = cg(system, right, x0=start.flatten().numpy(), rtol=1e-9, maxiter=CG_STEPS)
+    return torch.from_numpy(found).reshape(start.shape)
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:

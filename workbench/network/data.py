@@ -35,7 +35,6 @@ class Split:
     images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
         or files that behave like one.
     labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
-    name : "train", "validation" or "test".
 
     Raises
     ------
@@ -47,15 +46,14 @@ class Split:
     name: str = "images"
 
     def __post_init__(self) -> None:
-        if self.labels.is_floating_point() or self.labels.ndim != 1:
-            raise ValueError(
-                f"labels of the {self.name} split are class indices, one whole number an image, "
-                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
-            )
-        if len(self.images) != len(self.labels):
-            raise ValueError(f"the {self.name} split has {len(self.images)} images but {len(self.labels)} labels")
-        if len(self.labels) and int(self.labels.min()) < UNLABELLED:
-            raise ValueError(f"the {self.name} split has the class index {int(self.labels.min())}: they begin with 0")
+        labels, where = self.labels, f"the {self.name} split has"
+        if labels.is_floating_point() or labels.ndim != 1:
+            wanted = "class indices, one whole number an image"
+            raise ValueError(f"{where} labels of {labels.dtype} and shape {tuple(labels.shape)}, not {wanted}")
+        if len(self.images) != len(labels):
+            raise ValueError(f"{where} {len(self.images)} images but {len(labels)} labels")
+        if len(labels) and int(labels.min()) < UNLABELLED:
+            raise ValueError(f"{where} the class index {int(labels.min())}: they begin with 0")
 
     @classmethod
     def unlabelled(cls, images: Tensor | Images, name: str = "images") -> "Split":
@@ -115,12 +113,10 @@ class Data:
         ------
         ValueError : if the data have neither; test images are for the score alone.
         """
-        split = self.train if len(self.train) else self.validation
-        if not len(split):
-            raise ValueError(
-                f"{self.name} has test images only, and those are for the score: choose data with training images"
-            )
-        return split
+        for split in (self.train, self.validation):
+            if len(split):
+                return split
+        raise ValueError(f"{self.name} has test images only, which are for the score: choose data with training images")
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import interp1d
 from torch import Tensor, nn
 
-from workbench.kernels.complexity import factor_costs, total
+from workbench.kernels.complexity import factorised_cost
 from workbench.kernels.regression import Normal, Whitened, explained, reduced_rank, scale, tucker2_regression
 from workbench.network.activations import PairedActivations
 from workbench.network.inputs import Images, inputs_of
@@ -169,7 +169,6 @@ def probe_ranks(layer: Layer) -> tuple[int | None, int]:
     for share in np.linspace(0.95, 0.05, 19):
         rank_in, rank_out = max(1, round(share * most_in)), max(1, round(share * most_out))
         found = None if layer.method == "tucker1" else rank_in, rank_out
-        parts = factor_costs(layer.shape, rank_in=found[0], rank_out=rank_out)
-        if total(parts.values()).macs <= PROBE_MACS_SHARE * layer.cost.macs:
+        if factorised_cost(layer.shape, rank_in=found[0], rank_out=rank_out).macs <= PROBE_MACS_SHARE * layer.cost.macs:
             break
     return found
