@@ -55,7 +55,7 @@ def test_no_other_weights_of_that_rank_are_better(x, kernel, generator):
     assert (len(table), float(table[0])) == (11, 0)
     assert (table.diff() >= 0).all()
     assert float(table[-1]) == pytest.approx(problem.power, rel=1e-9)
-    whitened = Whitened.of(problem, SHAPE).behind(torch.eye(8, dtype=torch.float64))
+    whitened = Whitened(problem, SHAPE).behind(torch.eye(8, dtype=torch.float64))
     assert torch.allclose(explained(whitened), table, rtol=1e-8)
     core, outer = reduced_rank(problem, 3)
     best = problem.loss(outer @ core)

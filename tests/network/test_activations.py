@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.network import activations
 from workbench.network.activations import PairedActivations, _trace
 
 
@@ -61,16 +62,17 @@ def batches(generator):
 
 @pytest.mark.parametrize("build", [Looks, Branches])
 @pytest.mark.parametrize("memory", [2**30, 0, 3000])
-def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches):
+def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches, monkeypatch):
+    monkeypatch.setattr(activations, "MAX_HELD_BYTES", memory)
     torch.manual_seed(0)
     original = build().eval()
     compressed = copy.deepcopy(original)
     with torch.no_grad():
-        activations = PairedActivations(compressed, original, batches, memory)
-        assert bool(activations.nodes) == (build is Branches)
+        paired = PairedActivations(compressed, original, batches)
+        assert bool(paired.nodes) == (build is Branches)
         for name in NAMES[build]:
             for _ in range(2):  # asked twice, the same
-                given, made = zip(*((x.clone(), y.clone()) for x, y in activations.pairs(name)), strict=True)
+                given, made = zip(*((x.clone(), y.clone()) for x, y in paired.pairs(name)), strict=True)
                 torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
                 torch.testing.assert_close(list(made), hooked(original, name, batches)[1])
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
@@ -79,21 +81,21 @@ def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batche
 def test_a_layer_called_twice_shows_both_calls(mixed):
     batch = torch.randn(2, *mixed.input_shape, dtype=torch.float64)
     with torch.no_grad():
-        activations = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
-        assert len(list(activations.pairs("twice"))) == 2
+        paired = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
+        assert len(list(paired.pairs("twice"))) == 2
 
 
 def test_what_is_behind_a_layer(network):
     torch.manual_seed(0)
-    activations = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
-    assert activations.norm_after("features.0") == "features.1"
-    assert activations.norm_after("classifier.0") is None
-    assert activations.rectified("classifier.0")
-    assert not activations.rectified("features.0")  # a batch norm comes first
+    paired = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
+    assert paired.norm_after("features.0") == "features.1"
+    assert paired.norm_after("classifier.0") is None
+    assert paired.rectified("classifier.0")
+    assert not paired.rectified("features.0")  # a batch norm comes first
     branches = Branches().eval()
-    activations = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
-    assert activations.rectified("left")
-    assert not activations.rectified("tail")
+    paired = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
+    assert paired.rectified("left")
+    assert not paired.rectified("tail")
 
 
 @pytest.mark.parametrize("build", [Looks, Branches])
@@ -101,22 +103,22 @@ def test_answers_with_one_layer_exchanged(build, batches):
     torch.manual_seed(0)
     model = build().eval()
     with torch.no_grad():
-        activations = PairedActivations(model, model, batches)
+        paired = PairedActivations(model, model, batches)
         for name in NAMES[build][1:-1]:
-            list(activations.pairs(name))
+            list(paired.pairs(name))
             exchanged = copy.deepcopy(model)
             other = exchanged.get_submodule(name)
             other.weight.mul_(2)
-            found = list(activations.changed(name, other))
+            found = list(paired.changed(name, other))
             torch.testing.assert_close(found, [(model(batch), exchanged(batch)) for batch in batches])
 
 
 def test_only_what_is_needed_is_held(network):
     batch = torch.rand(8, *network.input_shape)
     with torch.no_grad():
-        activations = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
-        list(activations.pairs("classifier.2"))
-    assert activations.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
+        paired = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
+        list(paired.pairs("classifier.2"))
+    assert paired.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):

@@ -1,5 +1,4 @@
 import itertools
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -51,26 +50,19 @@ def test_the_budget_is_met_and_a_larger_one_never_predicts_a_larger_error(spectr
     assert weights_ratio or errors[0] < 1e-6  # nothing to save is nothing done
 
 
-def everything(spectra):
-    """(MACs, predicted error) of all plans of a tiny network, by brute force."""
-    options = []
-    empty = budget_plan(spectra, 1.0, pinned={layer.name: "keep" for layer in spectra.layers})
-    for layer in spectra.layers:
-        mine = [(layer.cost.macs, 0.0)]
-        ins = range(1, layer.max_ranks[0] + 1) if layer.method == "tucker2" else ()
-        for rank_in, rank_out in itertools.product((None, *ins), range(1, layer.max_ranks[1] + 1)):
-            part = empty.with_ranks(layer.name, rank_in=rank_in, rank_out=rank_out)[layer.name]
-            if part.cost.macs <= layer.cost.macs and part.cost.weights <= layer.cost.weights:
-                mine.append((part.cost.macs, part.error**2))
-        options.append(mine)
-    return np.array([np.sum(choice, axis=0) for choice in itertools.product(*options)])
-
-
 def test_no_plan_on_its_own_budget_is_better():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(5, 6, 3, padding=1), nn.Conv2d(6, 7, 3, padding=1), nn.Conv2d(7, 8, 1))
     spectra = wb.analyze(wb.Network(model, (5, 6, 6)), cached=False)
-    plans = everything(spectra)
+    dense = budget_plan(spectra, 1.0, pinned={layer.name: "keep" for layer in spectra.layers})
+    options = []
+    for layer in spectra.layers:
+        ins = range(1, layer.max_ranks[0] + 1) if layer.method == "tucker2" else ()
+        ranks = itertools.product((None, *ins), range(1, layer.max_ranks[1] + 1))
+        parts = [dense.with_ranks(layer.name, rank_in=i, rank_out=o)[layer.name] for i, o in ranks]
+        fitting = [p for p in parts if p.cost.macs <= layer.cost.macs and p.cost.weights <= layer.cost.weights]
+        options.append([(layer.cost.macs, 0.0), *((p.cost.macs, p.error**2) for p in fitting)])
+    plans = np.array([np.sum(choice, axis=0) for choice in itertools.product(*options)])  # all of them
     for ratio in (1.3, 1.7, 2.5, 4.0):
         plan = budget_plan(spectra, ratio)
         assert predicted(plan) <= plans[plans[:, 0] <= plan.macs, 1].min() + 1e-9
@@ -124,20 +116,6 @@ def test_importance_is_of_the_same_network(spectra, measured):
     assert plan.policy == "budget MACs x2.2, errors in outputs over 64 images"
     with pytest.raises(PlanError, match="this importance is of other"):
         budget_plan(spectra, importance=replace(measured, network="other"))
-
-
-def test_sixty_layers_are_planned_in_less_than_a_second():
-    torch.manual_seed(0)
-    one = wb.analyze(wb.Network(nn.Conv2d(160, 192, 3), (160, 7, 7), name="one"), cached=False)
-    layers = tuple(replace(one.layers[0], name=f"layer{i}") for i in range(60))
-    found = {layer.name: replace(next(iter(one)), layer=layer) for layer in layers}
-    spectra = wb.Spectra("deep", one.input_shape, layers, one.other, found)
-    times = []
-    for limit in ({"macs_ratio": 2.06}, {"macs_ratio": 3.0, "weights_ratio": 3.1}, {"macs_ratio": 2.06}):
-        started = time.perf_counter()
-        assert budget_plan(spectra, **limit).macs_ratio >= limit["macs_ratio"]
-        times.append(time.perf_counter() - started)
-    assert min(times[0], times[2]) < 1.0  # the better of two, so that a busy machine does not decide
 
 
 def test_shares_lost_fall_from_all_to_nothing(spectra, measured):

@@ -63,7 +63,7 @@ def test_other_weights_are_another_network(own_cache, monkeypatch):
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(path.read_bytes()[:2000]),
         lambda path: path.write_bytes(flipped(path.read_bytes())),
-        lambda path: np.savez(path, about=np.array('{"version": 99, "layers": {}}')),
+        lambda path: np.savez(path, about=np.array("{}")),
         lambda path: np.savez(path, other=np.zeros(3)),
     ],
 )

@@ -13,32 +13,27 @@ def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
     for ratio in (1.5, 2.0, 4.0, 7.0):
         plan = budget_plan(spectra, ratio)
         assert times.of(plan) == pytest.approx(1e-9 * (plan.macs - spectra.other.macs) + 1e-6, rel=1e-12)
-
-
-def test_a_machine_without_overhead_is_planned_for_as_by_macs(spectra):
-    by_time = budget_plan(spectra, time_ratio=3.0, times=machine(spectra))
     total, other = spectra.total.macs, spectra.other.macs
+    by_time = budget_plan(spectra, time_ratio=3.0, times=machine(spectra))
     assert by_time.same_decisions(budget_plan(spectra, total / (other + (total - other) / 3)))
 
 
 def test_beyond_the_grid_times_do_not_fall(spectra):
     known = machine(spectra).layers["features.3"]
     grid = LayerTimes(known.dense, (8, 16), (8, 16), known.two_sided[:2, :2], known.one_sided[:2])
-    assert grid.tucker2(2, 3) == grid.tucker2(8, 8)
-    assert grid.tucker1(400) == grid.tucker1(16)
-    assert grid.tucker2([8, 9], [8, 9]).shape == (2,)
+    assert grid.at(2, 3) == grid.at(8, 8)
+    assert grid.at(None, 400) == grid.at(None, 16)
+    assert grid.at([8, 9], [8, 9]).shape == (2,)
 
 
-def test_with_overhead_no_layer_is_reduced_that_is_not_faster(spectra):
-    times = machine(spectra, overhead=2e-4)
-    small = [layer.name for layer in spectra.layers if layer.name in spectra and layer.cost.macs < 2e5]
-    assert small
-    plan = budget_plan(spectra, 2.0, times=times)
-    for part in plan:
-        if part.decision != "keep":
-            assert times.layer(part) < times.layers[part.name].dense
-    assert all(plan[name].reason == "kept: no ranks make it cheaper here" for name in small)
-    assert times.of(plan) < times.dense
+@pytest.mark.parametrize("gain", [0.0, 0.6])
+def test_with_overhead_no_layer_is_reduced_that_is_not_faster(spectra, gain):
+    times = machine(spectra, overhead=1e-4)
+    plan = budget_plan(spectra, time_ratio=1.05, times=times, min_gain=gain)
+    assert plan["features.0"].reason == "kept: no ranks make it cheaper here"
+    reduced = [part for part in plan if part.decision != "keep"]
+    assert reduced
+    assert all(times.layer(part) < (1 - gain) * times.layers[part.name].dense for part in reduced)
 
 
 @pytest.mark.parametrize("overhead", [0.0, 2e-5, 1e-4])
@@ -61,14 +56,6 @@ def test_macs_weights_and_time_together(spectra):
     assert times.speedup(plan) >= 1.4
     assert plan.policy.startswith("budget MACs x1.7, weights x1.8, time x1.4 on a model of a machine")
     assert (plan["features.3"].rank_in, plan["features.7"].decision) == (20, "keep")
-
-
-def test_a_layer_that_must_save_more_is_kept_sooner(spectra):
-    times = machine(spectra, overhead=1e-4)
-    free, strict = (budget_plan(spectra, time_ratio=1.05, times=times, min_gain=gain) for gain in (0.0, 0.6))
-    reduced, more = ([part for part in plan if part.decision != "keep"] for plan in (strict, free))
-    assert len(reduced) <= len(more)
-    assert all(times.layer(part) < 0.4 * times.layers[part.name].dense for part in reduced)
 
 
 @pytest.mark.parametrize(

@@ -9,26 +9,20 @@ from workbench.plan.plan import LayerPlan, PlanError
 
 
 def test_totals_are_sums(plan):
-    assert plan.macs == sum(part.cost.macs for part in plan) + plan.other.macs
-    assert plan.weights == sum(part.cost.weights for part in plan) + plan.other.weights
-    assert plan.macs_ratio == plan.dense.macs / plan.macs
-    assert plan.weights_ratio == plan.dense.weights / plan.weights
-
-
-def test_one_error_for_the_whole_network(plan):
+    for what in ("macs", "weights"):
+        whole = sum(getattr(part.cost, what) for part in plan) + getattr(plan.other, what)
+        assert getattr(plan, what) == whole
+        assert getattr(plan, f"{what}_ratio") == getattr(plan.dense, what) / whole
     assert plan.error == pytest.approx((sum(part.error**2 for part in plan) / 8) ** 0.5)
     kept = plan.keep(*(part.name for part in plan))
     assert (kept.error, kept.macs, kept.macs_ratio) == (0, plan.dense.macs, 1)
-    blind = wb.Plan.from_json(plan.to_json()).with_ranks("features.3", rank_in=3)
-    assert blind.error is None
+    assert wb.Plan.from_json(plan.to_json()).with_ranks("features.3", rank_in=3).error is None
 
 
 def test_ranks_by_hand(plan):
     edited = plan.with_ranks("features.3", rank_in=12, rank_out=20)
-    part = edited["features.3"]
-    assert (part.decision, part.rank_in, part.rank_out) == ("tucker2", 12, 20)
-    assert part.reason == "chosen by hand"
-    assert part.error == plan.spectra["features.3"].error(rank_in=12, rank_out=20)
+    error = plan.spectra["features.3"].error(rank_in=12, rank_out=20)
+    assert edited["features.3"] == LayerPlan(plan["features.3"].layer, "tucker2", 12, 20, "chosen by hand", error)
     assert plan["features.3"].rank_in != 12  # the plan itself has not changed
     one = edited.with_ranks("features.3", rank_out=21)
     assert (one["features.3"].rank_in, one["features.3"].rank_out) == (12, 21)
@@ -56,7 +50,6 @@ def test_more_rank_costs_more_and_errs_less(spectra, rank_in, rank_out):
         ("features.3", {"rank_in": 3, "rank_out": 0}, "layer features.3: rank_out=0 does not fit"),
         ("features.3", {"rank_in": 3, "rank_out": 2.5}, "layer features.3: rank_out=2.5 is not a whole number"),
         ("features.3", {}, "layer features.3: give rank_in, rank_out or both"),
-        ("features.3", {"rank_in": "3", "rank_out": 2}, "layer features.3: rank_in='3' is not a whole number"),
         ("features.0", {"rank_in": 1}, "layer features.0 is reduced in its output channels only"),
         ("classifier.2", {"rank_in": 3, "rank_out": 3}, "layer classifier.2 is a matrix"),
     ],
@@ -101,7 +94,7 @@ def test_damaged_plans_are_named(plan, damage, message):
         wb.Plan.from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "12", '"plan"'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '"plan"'])
 def test_what_is_no_plan(text):
     with pytest.raises(PlanError, match="this is not a plan"):
         wb.Plan.from_json(text)

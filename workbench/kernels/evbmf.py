@@ -24,7 +24,6 @@ matrix factorization*, JMLR 14 (2013), and *Perfect dimensionality recovery by v
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from math import exp, log, log1p, sqrt
 
 import numpy as np
@@ -33,6 +32,7 @@ from scipy.linalg import svdvals
 from scipy.optimize import brentq
 
 Vector = NDArray[np.float64]
+Function = Callable[[Vector], Vector]
 
 MAX_BRACKET_WIDTH = 0.05
 """Widest interval of log(noise variance) in which one minimum is searched for."""
@@ -78,7 +78,7 @@ class Evbmf:
 
     def free_energy(self, noise_variance: ArrayLike) -> Vector:
         """Return the free energy per singular value, up to a constant, at noise variances > 0."""
-        problem = FreeEnergy.of(self.singular_values, self.shape)
+        problem = FreeEnergy(self.singular_values, self.shape)
         t = np.log(np.atleast_1d(np.asarray(noise_variance, dtype=np.float64)))
         return problem.objective(t - problem.log_scale) / min(self.shape)
 
@@ -134,7 +134,7 @@ def evbmf(singular_values: ArrayLike, shape: tuple[int, int]) -> Evbmf:
     numerical_rank = int(np.sum(s > columns * np.finfo(np.float64).eps * s[0])) if rows else 0
     if rows == 0 or numerical_rank < rows:
         return Evbmf(numerical_rank, 0.0, 0.0, shape, s, exact=True)
-    problem = FreeEnergy.of(s, shape)
+    problem = FreeEnergy(s, shape)
     t = problem.minimise()
     variance = exp(t + problem.log_scale)
     if variance == 0.0 or variance == np.inf:
@@ -163,7 +163,6 @@ def evbmf_matrix(matrix: ArrayLike) -> Evbmf:
     return replace(found, dead_rows=m.shape[0] - rows, dead_columns=m.shape[1] - columns)
 
 
-@lru_cache(maxsize=4096)
 def tau_bar(alpha: float) -> float:
     r"""Return the root of :math:`\Phi(\tau) + \Phi(\tau/\alpha) = 0` with :math:`\Phi(z) = \log(z+1)/z - 1/2`.
 
@@ -185,29 +184,19 @@ def x_bar(alpha: float) -> float:
     return (1 + tau) * (1 + alpha / tau)
 
 
-@dataclass(frozen=True)
 class FreeEnergy:
-    """The free energy as a function of t = log sigma^2, for squares scaled so that the largest is 1."""
+    """The free energy as a function of t = log sigma^2, for squares scaled so that the largest is 1.
 
-    log_squares: Vector  # (L,) descending
-    alpha: float
-    log_scale: float
+    `singular_values` > 0, descending. Above `crossings` (L,), descending, each counts as noise.
+    """
 
-    @classmethod
-    def of(cls, s: Vector, shape: tuple[int, int]) -> "FreeEnergy":
-        """Make the problem of a matrix with these singular values > 0, descending."""
+    def __init__(self, singular_values: Vector, shape: tuple[int, int]) -> None:
         rows, columns = sorted(shape)
-        return cls(2 * (np.log(s) - log(s[0])) - log(columns), rows / columns, 2 * log(s[0]))
-
-    @property
-    def x_bar(self) -> float:
-        """Threshold of this shape."""
-        return x_bar(self.alpha)
-
-    @property
-    def crossings(self) -> Vector:
-        """(L,) descending: the t above which singular value h counts as noise."""
-        return self.log_squares - log(self.x_bar)
+        self.alpha = rows / columns
+        self.x_bar = x_bar(self.alpha)
+        self.log_scale = 2 * log(singular_values[0])
+        self.log_squares = 2 * np.log(singular_values) - self.log_scale - log(columns)
+        self.crossings = self.log_squares - log(self.x_bar)
 
     def signal_count(self, t: Vector) -> NDArray[np.intp]:
         """Return how many singular values are signal at each t."""
@@ -215,10 +204,10 @@ class FreeEnergy:
 
     def objective(self, t: Vector) -> Vector:
         """Return Omega(t)."""
+        a = self.alpha
 
         def signal(tau: Vector) -> Vector:
-            a, r = self.alpha, self.alpha / tau
-            return np.asarray(1 + a + r - a * np.log(r) + (a - 1) * np.log1p(r))
+            return np.asarray(1 + a + a / tau - a * np.log(a / tau) + (a - 1) * np.log1p(a / tau))
 
         return self._sum(t, self.signal_count(t), signal, lambda x: x - np.log(x))
 
@@ -226,21 +215,12 @@ class FreeEnergy:
         """Return dOmega/dt with the first `count` singular values as signal."""
         return self._sum(t, count, lambda tau: -self.alpha * (1 + 1 / tau), lambda x: 1 - x)
 
-    def _sum(
-        self,
-        t: Vector,
-        count: NDArray[np.intp],
-        signal: Callable[[Vector], Vector],
-        noise: Callable[[Vector], Vector],
-    ) -> Vector:
-        """Return, at each t, the sum of signal(tau) over the first `count` singular values and noise(x) over the rest.
-
-        Computed in blocks of bounded size.
-        """
+    def _sum(self, t: Vector, count: NDArray[np.intp], signal: Function, noise: Function) -> Vector:
+        """Return, at each t, the sum of signal(tau) over the first `count` singular values, noise(x) over the rest."""
         index = np.arange(self.log_squares.size)
         values = np.empty(t.size)
         step = max(1, MAX_ARRAY_ENTRIES // index.size)
-        for start in range(0, t.size, step):
+        for start in range(0, t.size, step):  # in blocks of bounded size
             block = slice(start, start + step)
             x = np.exp(self.log_squares - t[block, None])
             above = index < count[block, None]
@@ -269,7 +249,7 @@ class FreeEnergy:
         left, right = nodes[:-1], nodes[1:]
         count = self.signal_count(0.5 * (left + right))
         rising = (self.slope(left, count) <= 0) & (self.slope(right, count) >= 0)
-        candidates = [self._root(left[i], right[i], count[i : i + 1]) for i in np.flatnonzero(rising)]
+        candidates = [self._root(left[i], right[i], count[[i]]) for i in np.flatnonzero(rising)]
         best = np.array(candidates or [high])
         return float(best[np.argmin(self.objective(best))])
 

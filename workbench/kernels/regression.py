@@ -97,26 +97,21 @@ def explained(problem: Normal) -> Tensor:
     return torch.cat([values.new_zeros(1), values.cumsum(0)])
 
 
-@dataclass(frozen=True)
 class Whitened:
-    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned."""
+    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned.
 
-    inputs: Tensor  # (in_channels, taps, in_channels, taps)
-    cross: Tensor  # (out_channels, in_channels, taps)
-    power: float
-    root: Tensor  # (in_channels, in_channels), square root of the channels' covariance
-    inverse: Tensor  # and of its inverse
+    `problem` has a positive definite `inputs`; `shape` is the kernel's.
+    """
 
-    @classmethod
-    def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
-        """Whiten a problem with a positive definite `inputs`; `shape` is the kernel's."""
+    def __init__(self, problem: Normal, shape: Sequence[int]) -> None:
         out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
         inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
-        root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
-        white = torch.einsum("as,skul->akul", inverse, inputs)
-        white = torch.einsum("akul,ub->akbl", white, inverse)
-        cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
-        return cls(white, cross, problem.power, root, inverse)
+        # Square roots of the channels' covariance and of its inverse, (in_channels, in_channels).
+        self.root, self.inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
+        self.inputs = _both_sides(inputs, self.inverse)
+        cross = problem.cross.reshape(out_channels, in_channels, taps)
+        self.cross = torch.einsum("tsk,su->tuk", cross, self.inverse)
+        self.power = problem.power
 
     def basis(self) -> Tensor:
         """Return the input directions of the unconstrained solution, strongest first, (in_channels, in_channels)."""
@@ -126,8 +121,7 @@ class Whitened:
     def behind(self, factor: Tensor) -> Normal:
         """Return the problem of core and output factor, given an input factor (rank_in, in_channels)."""
         rank, taps = len(factor), self.inputs.shape[1]
-        half = torch.einsum("as,skul->akul", factor, self.inputs)
-        inputs = torch.einsum("akul,bu->akbl", half, factor).reshape(rank * taps, rank * taps)
+        inputs = _both_sides(self.inputs, factor).reshape(rank * taps, rank * taps)
         cross = torch.einsum("tuk,au->tak", self.cross, factor).reshape(len(self.cross), rank * taps)
         return Normal(inputs, cross, self.power)
 
@@ -148,25 +142,28 @@ def tucker2_regression(
     :meth:`Normal.ridged`); `shape` is the kernel's. `start` is an input factor to begin with, by default the strongest
     input directions of the unconstrained solution, in the metric of the channels' covariance.
     """
-    white = Whitened.of(problem, shape)
+    white = Whitened(problem, shape)
     taps = prod(shape[2:])
     factor = white.basis()[:, :rank_in].mT if start is None else torch.linalg.qr((start @ white.root).mT)[0].mT
-    best, answer = float("inf"), None
+    best = float("inf")
     for _ in range(max_sweeps):
         small = white.behind(factor)
         core, factor_out = reduced_rank(small, rank_out)
-        loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
-        converged = answer is not None and best - loss <= MIN_GAIN * abs(best)
         cube = core.reshape(rank_out, rank_in, taps)
-        if answer is None or loss < best:
-            best, answer = loss, (factor, cube, factor_out)
-        if converged or rank_in == shape[1]:
+        loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
+        if loss <= best:
+            answer = factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+        if best - loss <= MIN_GAIN * abs(loss) or rank_in == shape[1]:
             break
+        best = loss
         wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
         factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
-    assert answer is not None
-    factor, cube, factor_out = answer
-    return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+    return answer
+
+
+def _both_sides(inputs: Tensor, factor: Tensor) -> Tensor:
+    """Return F P F^T over the channels of P (channels, taps, channels, taps), for F (rows, channels)."""
+    return torch.einsum("akul,bu->akbl", torch.einsum("as,skul->akul", factor, inputs), factor)
 
 
 def _with_diagonal(matrix: Tensor, value: float) -> Tensor:

@@ -73,14 +73,12 @@ class PairedActivations:
     """Pairs of (input of a layer in `compressed`, output of the same layer in `original`), in forward order.
 
     Both models are in eval mode; layers of `compressed` may be changed once they were asked for. `batches` are the same
-    inputs at each iteration, `memory` the bytes of activations to hold.
+    inputs at each iteration.
     """
 
-    def __init__(
-        self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int | None = None
-    ) -> None:
+    def __init__(self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor]) -> None:
         same = compressed is original
-        self.batches, self.memory = batches, MAX_HELD_BYTES if memory is None else memory
+        self.batches = batches
         self.source = "original" if same else "compressed"
         self.held: list[_Held | None] = []
         self.nodes, self.constants = _trace(original, next(iter(batches)))
@@ -123,7 +121,7 @@ class PairedActivations:
             held.given = (place, given)
             self._advance(held, "original", place + 1, batch)
             wanted = held.values["original"][node]
-            fits = total + held.bytes <= self.memory
+            fits = total + held.bytes <= MAX_HELD_BYTES
             self.held[i] = held if fits else None
             total += held.bytes if fits else 0
             yield given, wanted

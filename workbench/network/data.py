@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +15,6 @@ MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
 
 
-class Images(Protocol):
-    """What a split needs of its images: a length, a shape and batches by index."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """(n, channels, height, width)."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and labels that are used together: for training, for choosing, or for the final score.
@@ -33,7 +22,7 @@ class Split:
     Parameters
     ----------
     images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
-        or files that behave like one.
+        or an object that has its length, its shape and batches by a tensor of indices, like the images of a folder.
     labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
 
     Raises
@@ -41,7 +30,7 @@ class Split:
     ValueError : if labels are no class indices, or not as many as images.
     """
 
-    images: Tensor | Images
+    images: Any
     labels: Tensor
     name: str = "images"
 
@@ -56,7 +45,7 @@ class Split:
             raise ValueError(f"{where} the class index {int(labels.min())}: they begin with 0")
 
     @classmethod
-    def unlabelled(cls, images: Tensor | Images, name: str = "images") -> "Split":
+    def unlabelled(cls, images: Any, name: str = "images") -> "Split":
         """Images without labels: to calibrate with, or to learn from a teacher."""
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 

@@ -160,13 +160,12 @@ def _options(
     known = times.layers.get(layer.name) if times else None
     kept = _costs(LayerPlan(layer, "keep"), times)
     new = np.zeros((len(ranks), 3))
-    for two_sided in (False, True) if layer.method == "tucker2" else (False,):
-        these = (ranks[:, 0] > 0) == two_sided
-        ins, outs = ranks[these].T
-        cost = factorised_cost(layer.shape, rank_in=ins if two_sided else None, rank_out=outs)
+    one_sided = ranks[:, 0] == 0
+    for these in (one_sided, ~one_sided) if layer.method == "tucker2" else (one_sided,):
+        ins, outs = None if these is one_sided else ranks[these, 0], ranks[these, 1]
+        cost = factorised_cost(layer.shape, rank_in=ins, rank_out=outs)
         new[these, 0], new[these, 1] = cost.macs, cost.weights
-        if known is not None:
-            new[these, 2] = known.tucker2(ins, outs) if two_sided else known.tucker1(outs)
+        new[these, 2] = known.at(ins, outs) if known is not None else 0.0
     fits = (new <= kept).all(axis=1) & (new[:, :2] < kept[:, :2]).any(axis=1)
     if times is not None:  # a layer that was not measured may not get faster
         fits &= new[:, 2] < (1 - min_gain) * known.dense if known is not None else False

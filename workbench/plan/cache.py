@@ -28,7 +28,7 @@ from workbench.plan.spectrum import Spectrum
 log = logging.getLogger(__name__)
 
 VERSION = 2
-"""Goes up whenever the numbers in a file, or their layout, change."""
+"""Goes up whenever the numbers in a file, or their layout, change; it is part of the file's name."""
 
 
 def folder() -> Path:
@@ -63,9 +63,7 @@ def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
-            if about["version"] != VERSION or list(about["layers"]) != list(layers):
-                raise ValueError("it is of another version or network")
-            return {n: _read(layer, about["layers"][n], arrays, i) for i, (n, layer) in enumerate(layers.items())}
+            return {n: _read(layer, about[n], arrays, i) for i, (n, layer) in enumerate(layers.items())}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
@@ -76,10 +74,10 @@ def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
 def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
     """Write the spectra of that key; log a warning if the folder cannot be written to."""
     arrays: dict[str, Any] = {}
-    about: dict[str, Any] = {"version": VERSION, "layers": {}}
+    about: dict[str, Any] = {}
     for i, (layer, s) in enumerate(spectra.items()):
         arrays[f"{i}.captured"] = s.captured
-        modes = about["layers"][layer] = {}
+        modes = about[layer] = {}
         for mode, values, found in (("out", s.singular_out, s.out), ("in", s.singular_in, s.in_)):
             if found is not None:
                 modes[mode] = {key: value for key, value in vars(found).items() if key != "singular_values"}

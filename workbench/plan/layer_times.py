@@ -26,12 +26,13 @@ class LayerTimes:
     two_sided: Vector = field(repr=False)  # (ranks_in, ranks_out) of Tucker-2's three factors; (0,) if there is none
     one_sided: Vector = field(repr=False)  # (ranks_out,) of Tucker-1's two
 
-    def tucker1(self, rank_out: ArrayLike) -> Vector:
-        """Return the seconds at these ranks; beyond the grid, those at its end."""
-        return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
+    def at(self, rank_in: ArrayLike | None, rank_out: ArrayLike) -> Vector:
+        """Return the seconds of Tucker-2 at these pairs of ranks, or of Tucker-1 without `rank_in`.
 
-    def tucker2(self, rank_in: ArrayLike, rank_out: ArrayLike) -> Vector:
-        """Return the seconds at these pairs of ranks, interpolated bilinearly; beyond the grid, those at its end."""
+        Interpolated linearly; beyond the grid, those at its end.
+        """
+        if rank_in is None:
+            return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
         grid = (self.ranks_in, self.ranks_out)
         at = [np.clip(ranks, known[0], known[-1]) for ranks, known in zip((rank_in, rank_out), grid, strict=True)]
         found: Vector = RegularGridInterpolator(grid, self.two_sided)(np.stack(at, axis=-1))
@@ -70,12 +71,10 @@ class NetworkTimes:
 
     def layer(self, part: LayerPlan) -> float:
         """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `rest`."""
-        known = self.layers.get(part.name)
-        if known is None:
+        if part.name not in self.layers:
             return 0.0
-        if part.decision == "tucker2":
-            return float(known.tucker2(part.rank_in or 0, part.rank_out or 0))
-        return float(known.tucker1(part.rank_out or 0)) if part.decision == "tucker1" else known.dense
+        known = self.layers[part.name]
+        return known.dense if part.rank_out is None else float(known.at(part.rank_in, part.rank_out))
 
     def of(self, plan: Plan) -> float:
         """Return the predicted seconds of a planned network in one run."""
@@ -86,10 +85,7 @@ class NetworkTimes:
         return self.dense / self.of(plan)
 
     def __str__(self) -> str:
-        disturbed = f"; {self.disturbed}" if self.disturbed else ""
-        return (
-            f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); "
-            f"measured in {self.seconds:.0f} s{disturbed}"
-        )
+        measured = f"measured in {self.seconds:.0f} s" + (f"; {self.disturbed}" if self.disturbed else "")
+        return f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); {measured}"
 
     __repr__ = __str__
