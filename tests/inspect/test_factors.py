@@ -5,7 +5,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.inspect.factors import Factors, evbmf_ranks
-from workbench.kernels.complexity import tucker2_cost
+from workbench.kernels.complexity import factorised_cost
 
 
 def layer_of(module, *size):
@@ -45,7 +45,7 @@ def test_a_layer_without_weights(strided):
 def test_points_on_a_line_cost_that_much_less(strided):
     for ratio in (1, 2, 4):
         for rank_in, rank_out in Factors.of(strided).line(ratio):
-            cost = tucker2_cost(strided.shape, rank_in=int(rank_in), rank_out=int(rank_out))
+            cost = factorised_cost(strided.shape, rank_in=int(rank_in), rank_out=int(rank_out))
             assert cost.weights <= strided.cost.weights / ratio
             assert cost.macs <= strided.cost.macs / ratio
 

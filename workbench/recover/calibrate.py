@@ -44,7 +44,6 @@ def calibrate(
     compressed: CompressedNetwork,
     images: Images,
     *,
-    views: int = 1,
     rounds: int = RELU_ROUNDS,
     kept: bool = True,
     progress: Progress | bool | None = None,
@@ -54,8 +53,6 @@ def calibrate(
     Parameters
     ----------
     images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
-    views : number of crops and mirror images of each image to use, where images are larger than the input
-        (:class:`~workbench.network.inputs.InputBatches`).
     rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
     kept : whether layers that were not decomposed are fitted to their changed inputs too.
     progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
@@ -72,7 +69,7 @@ def calibrate(
     """
     expect_compressed(compressed)
     original, report = compressed.original, reporter(progress)
-    batches = inputs_of(original, images, views=views)
+    batches = inputs_of(original, images)
     model = copy_model(compressed.model)
     parts = [part for part in compressed.plan if kept or part.decision != "keep"]
     with torch.no_grad():
