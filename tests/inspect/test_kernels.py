@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.inspect.kernels import kernels_of, reconstruct
+from workbench.inspect.gallery import kernels_of, reconstruct
 from workbench.kernels.tucker import relative_error
 from workbench.network.layers import kernel_of
 from workbench.network.tracing import find_layers

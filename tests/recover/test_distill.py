@@ -54,9 +54,9 @@ def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
     def step(share, words):
         nonlocal now
         now += 7.0
-        steps.append(words)
+        steps.append(share)
 
-    monkeypatch.setattr("workbench.recover.distill.time.perf_counter", tell)
+    monkeypatch.setattr("workbench.recover.training.time.perf_counter", tell)
     steps = []
     settings = {"minutes": 1, "learning_rate": 1e-5, "progress": step}
     distill(smaller, data.train.images[:32], **settings)
@@ -73,7 +73,6 @@ def test_cancel_gives_the_average_so_far(smaller, data):
 
     images = data.train.images[:64]
     made = distill(smaller, images, epochs=100, progress=stop)
-    assert all(note.startswith("loss ") for note in notes)
     assert len(notes) == 3
     assert wb.compare(made, images).snr_db > wb.compare(smaller, images).snr_db
 
@@ -103,7 +102,7 @@ def test_relus_in_place_and_branches(generator):
     [
         ({}, "either minutes or epochs"),
         ({"minutes": 1, "epochs": 1}, "either minutes or epochs"),
-        ({"epochs": 0}, "epochs must be a number above 0"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
         ({"epochs": 1, "learning_rate": -1}, "learning_rate must be a number above 0"),
     ],
 )
@@ -121,5 +120,5 @@ def test_divergence_is_said(network, smaller, data):
     broken = copy.deepcopy(smaller.model)
     with torch.no_grad():
         broken.features[3].core.weight.fill_(1e30)
-    with pytest.raises(ValueError, match="distillation diverged"):
+    with pytest.raises(ValueError, match="training diverged"):
         distill(smaller.with_model(broken), data.train, epochs=1)

@@ -131,7 +131,7 @@ def test_frozen_weights_stay(small, data):
     [
         ({"epochs": 0}, ValueError, "epochs must be a whole number of at least 1, not 0"),
         ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size must be"),
-        ({"epochs": 1, "learning_rate": float("nan")}, ValueError, "learning rate must be a number above 0"),
+        ({"epochs": 1, "learning_rate": float("nan")}, ValueError, "learning_rate must be a number above 0"),
         ({"epoch": 2}, TypeError, "no setting epoch; it has epochs"),
         ({"epochs": 1, "learning_rate": 1e30}, ValueError, "training diverged in epoch 1"),
     ],

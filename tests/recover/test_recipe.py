@@ -54,7 +54,7 @@ def test_it_goes_through_json():
         ({"optimizer": "lion"}, "optimizer is one of"),
         ({"batch_norm": "none"}, "batch_norm is one of"),
         ({"temperature": 0}, "temperature must be a number above 0"),
-        ({"weight_decay": -1}, "weight decay must be"),
+        ({"weight_decay": -1}, "weight_decay must be"),
         ({"momentum": 1}, "cannot have the momentum 1"),
         ({"optimizer": "nesterov", "momentum": 0}, "nesterov cannot have the momentum 0"),
         ({"label_weight": 1.5}, "label_weight is a share"),

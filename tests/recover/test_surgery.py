@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from tests.helpers.networks import at_full_rank
-from workbench.inspect.kernels import reconstruct
+from workbench.inspect.gallery import reconstruct
 from workbench.kernels.tucker import relative_error
 from workbench.network.layers import kernel_of
 from workbench.network.tracing import find_layers

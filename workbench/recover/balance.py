@@ -14,13 +14,9 @@ def balance(network: CompressedNetwork) -> CompressedNetwork:
     a layer are scaled to the same Frobenius norm. Factors that were fitted to data differ a lot in the size of their
     columns, and the first gradient steps on such factors destroy a network.
 
-    Parameters
-    ----------
-    network : compressed.
-
     Raises
     ------
-    TypeError : if it was not compressed.
+    TypeError : if the network was not compressed.
     """
     expect_compressed(network)
     model = copy_model(network.model)

@@ -53,7 +53,7 @@ def calibrate(
 
     Parameters
     ----------
-    images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
+    images : labels are not looked at. From 16 on it helps, hundreds are better.
     views : number of crops and mirror images of each image to use, where images are larger than the input
         (:class:`~workbench.network.inputs.InputBatches`).
     rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
@@ -62,13 +62,11 @@ def calibrate(
 
     Returns
     -------
-    CompressedNetwork with the same plan and shapes, its factors balanced (:func:`~workbench.recover.balance.balance`),
-    so that training can go on from it.
+    CompressedNetwork with balanced factors, so that training can go on from it.
 
     Raises
     ------
     ValueError : if there are no images, or of another shape.
-    TypeError : if the network was not compressed.
     """
     expect_compressed(compressed)
     original, report = compressed.original, reporter(progress)
@@ -90,7 +88,8 @@ def calibrate(
 def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, check: Callable[[], None]) -> None:
     """Fit one layer of the compressed network in place, and the norm behind it; `check` is called before each batch."""
     original, made = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
-    problem = Refit.of(part, original, made, activations.norm_after(part.name) is not None)
+    norm = activations.norm_after(part.name)
+    problem = Refit.of(part, original, made, norm is not None)
     if problem is None:
         _move_norm(activations, part.name, check)
         return
@@ -104,7 +103,6 @@ def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, che
             check()
             problem.add(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
         problem.solve()
-    norm = activations.norm_after(part.name)
     if norm is not None and problem.shift is not None:
         mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")
         mean -= problem.shift.to(mean)

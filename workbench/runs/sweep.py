@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
@@ -18,7 +17,7 @@ from workbench.network.scores import accuracy
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, Progress, part, reporter
-from workbench.recover.decompose import decompose, rebuild
+from workbench.recover.decompose import decompose, rebuild, weights_file
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 from workbench.runs.compress import stored
@@ -30,6 +29,12 @@ Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 
 POLL_S = 0.2
 """Seconds between two checks of an executor."""
+
+
+try:
+    import cloudpickle  # extra "scale": it also sends classes defined in a notebook
+except ImportError:
+    cloudpickle = pickle
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,6 @@ def sweep(
 
     Parameters
     ----------
-    plans : of the network.
     epochs : of fine-tuning, 0 for none; with further `settings` or a `recipe` as for
         :func:`~workbench.recover.finetune.finetune`.
     teacher : usually the network itself: its answers are learned too.
@@ -125,13 +129,8 @@ def _runs(
 ) -> Iterator[Run]:
     original: Stage | None = None
     settings = task.recipe.to_dict() if task.recipe else {}
-    more: dict[str, Any] = {
-        "network_name": task.network.name,
-        "data_name": task.data.name,
-        "versions": versions(),
-        "note": note,
-    }
-    more |= {"versions": versions(), "settings": settings, "seed": task.recipe.seed if task.recipe else 0}
+    more: dict[str, Any] = {"network_name": task.network.name, "data_name": task.data.name, "note": note}
+    more |= {"versions": versions(), "settings": settings, "seed": settings.get("seed", 0)}
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
             run = Run(plans[index], error=result, **more)
@@ -157,7 +156,7 @@ def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[in
 
 def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, _Found | str]]:
     try:
-        content = _pickler().dumps(task)
+        content = cloudpickle.dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{task.network.name} cannot be sent to other processes ({error}): its classes, its preprocessing and the "
@@ -206,9 +205,7 @@ def _try(task: _Task, plan: Plan, report: Progress) -> _Found | str:
             compressed = finetune(compressed, task.data, recipe=task.recipe, teacher=task.teacher, progress=tuning)
             stages.append(Stage(StageName.FINE_TUNED, {task.split: accuracy(compressed, split)}))
         report(1.0, "")
-        state = compressed.model.state_dict()
-        weights = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
-        return _Found(save(weights), tuple(stages), time.perf_counter() - started)
+        return _Found(weights_file(compressed), tuple(stages), time.perf_counter() - started)
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, it stops no other plan
@@ -220,12 +217,3 @@ def _lost(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
         return "its worker process died (killed, or out of memory) before it was done: try this plan again"
     return f"its worker failed: {type(error).__name__}: {error}"
-
-
-def _pickler() -> ModuleType:
-    """Return cloudpickle where it is installed (extra "scale"): it also sends classes defined in a notebook."""
-    try:
-        import cloudpickle
-    except ImportError:
-        return pickle
-    return cloudpickle  # type: ignore[no-any-return, unused-ignore]
