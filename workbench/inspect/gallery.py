@@ -75,7 +75,7 @@ def gallery(
 
     Parameters
     ----------
-    count : number of pictures, fewer if the split has fewer.
+    count : pictures at most.
     seed : which ones; the same seed gives the same pictures, whatever the networks answer.
     compressed : None for the answers of the original only.
     prefer_changed : take images whose answer changed first, from the first 1000 of the seed's order.

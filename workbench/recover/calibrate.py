@@ -44,20 +44,15 @@ def calibrate(
     compressed: CompressedNetwork,
     images: Images,
     *,
-    views: int = 1,
     rounds: int = RELU_ROUNDS,
-    kept: bool = True,
     progress: Progress | bool | None = None,
 ) -> CompressedNetwork:
-    """Fit every layer of a compressed network to the original's outputs on unlabelled images.
+    """Fit every layer of a compressed network, kept ones too, to the original's outputs on unlabelled images.
 
     Parameters
     ----------
     images : labels are not looked at. From 16 on it helps, hundreds are better.
-    views : number of crops and mirror images of each image to use, where images are larger than the input
-        (:class:`~workbench.network.inputs.InputBatches`).
     rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
-    kept : whether layers that were not decomposed are fitted to their changed inputs too.
     progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
 
     Returns
@@ -70,15 +65,15 @@ def calibrate(
     """
     expect_compressed(compressed)
     original, report = compressed.original, reporter(progress)
-    batches = inputs_of(original, images, views=views)
+    batches = inputs_of(original, images)
     model = copy_model(compressed.model)
-    parts = [part for part in compressed.plan if kept or part.decision != "keep"]
     with torch.no_grad():
         activations = PairedActivations(model, original.model, batches)
-        for done, part in enumerate(sorted(parts, key=lambda part: activations.place(part.name))):
-            share, name = done / len(parts), part.name
-            report(share, name)
-            _fit_layer(activations, part, rounds, partial(report, share, name))
+        parts = sorted(compressed.plan, key=lambda part: activations.place(part.name))
+        for done, part in enumerate(parts):
+            check = partial(report, done / len(parts), part.name)
+            check()
+            _fit_layer(activations, part, rounds, check)
     report(1.0, "")
     # balanced, because the first gradient steps on fitted factors would ruin them
     source = f"{compressed.source}; calibrated"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 SCHEDULES = ("step", "cosine")
-OPTIMIZERS = ("sgd", "nesterov", "adamw")
+OPTIMIZERS = ("sgd", "nesterov")
 BATCH_NORMS = ("auto", "train", "frozen")
 
 
@@ -23,9 +23,8 @@ class Recipe:
     learning_rate : the largest one.
     schedule : "step" (divided by 10 every `drop_every` epochs) or "cosine" (half a cosine from the largest to zero).
     warmup : epochs, or a part of one, in which the learning rate first grows from zero.
-    optimizer : "sgd" (with momentum), "nesterov" or "adamw".
-    momentum : of "sgd" and "nesterov"; the first beta of "adamw".
-    weight_decay : on all weights; decoupled from the gradient in "adamw".
+    optimizer : "sgd" or "nesterov", both with `momentum`.
+    weight_decay : on all weights.
     clip_norm : largest length of a step's gradient, over all weights; a longer one is shortened. 0 for no limit.
     batch_size : images a step, over all processes together.
     seed : of the order of the images, the augmentation and dropout.
@@ -40,7 +39,7 @@ class Recipe:
     mixed_precision : on a GPU, bfloat16 where that is safe; nothing changes on a CPU.
 
     References: Kim et al., ICLR 2016, sec. 4 (step); Hinton et al., 2015, sec. 2 (teacher, temperature); Loshchilov and
-    Hutter, ICLR 2017 (cosine) and 2019 (AdamW).
+    Hutter, ICLR 2017 (cosine).
     """
 
     epochs: int
@@ -115,9 +114,6 @@ class Recipe:
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer of these parameters."""
-        if self.optimizer == "adamw":
-            betas = (self.momentum, 0.999)
-            return torch.optim.AdamW(parameters, self.learning_rate, betas=betas, weight_decay=self.weight_decay)
         momentum: dict[str, Any] = {"momentum": self.momentum, "nesterov": self.optimizer == "nesterov"}
         return torch.optim.SGD(parameters, self.learning_rate, weight_decay=self.weight_decay, **momentum)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from workbench.network.network import Network
 from workbench.network.scores import Score
@@ -54,7 +54,6 @@ class Run(Table):
 
     Attributes
     ----------
-    plan : what was done to each layer.
     stages : in the order in which they were reached, the original first if it was scored.
     network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
     network_name, data_name : names of the original network and the data.
@@ -202,18 +201,18 @@ def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callabl
     return front
 
 
-def pareto(runs: Iterable[Run], *, cost: Literal["macs", "weights"] = "macs", split: str = "validation") -> Runs:
-    """Return the runs that no other of the same network and data beats, by network, data and growing cost."""
+def pareto(runs: Iterable[Run]) -> Runs:
+    """Return the runs that no other of the same network and data beats, by network, data and growing MACs."""
 
     def top1(run: Run) -> float | None:
-        score = run.score(split)
+        score = run.score()
         return score.top1 if score else None
 
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.network_name, run.data_name].append(run)
     return Runs(
-        run for _, group in sorted(groups.items()) for run in pareto_front(group, lambda r: getattr(r.plan, cost), top1)
+        run for _, group in sorted(groups.items()) for run in pareto_front(group, lambda run: run.plan.macs, top1)
     )
 
 

@@ -10,11 +10,12 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -31,6 +32,8 @@ from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 __all__ = ["RunStore", "StoreError"]
 
 JSON_COLUMNS = ("measured", "settings", "versions")
+ORPHAN_AGE_S = 3600.0
+"""Seconds after which weights that no run names are not being written any more."""
 OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
 
 
@@ -165,25 +168,21 @@ class RunStore:
         if found.weights_file:
             (self.folder / found.weights_file).unlink(missing_ok=True)
 
-    def pareto(
-        self,
-        *,
-        network: str | None = None,
-        data: str | None = None,
-        cost: Literal["macs", "weights"] = "macs",
-        split: str = "validation",
-    ) -> Runs:
-        """Return the runs that no other beats, see :func:`pareto`."""
-        return pareto(self.runs(network=network, data=data), cost=cost, split=split)
+    def pareto(self, *, network: str | None = None, data: str | None = None) -> Runs:
+        """Return the runs that no other of the same network and data beats in MACs and validation score."""
+        return pareto(self.runs(network=network, data=data))
 
     def tidy(self) -> int:
         """Delete weights that no run names, left by a process that was killed in `add`; return their number."""
+        lost = 0
         with self._database.writing() as database:  # nobody can add a row meanwhile
             known = {name for (name,) in database.execute("SELECT weights_file FROM run")}
-            lost = [p for p in self.folder.glob("*") if p.name not in known and _hours_old(p) > 1]
-            for path in lost:
-                path.unlink(missing_ok=True)
-        return len(lost)
+            for path in self.folder.glob("*"):
+                with suppress(FileNotFoundError):  # another process has deleted it
+                    if path.name not in known and time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
+                        path.unlink()
+                        lost += 1
+        return lost
 
     def _select(self, where: str, values: tuple[Any, ...]) -> Runs:
         scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run {where}) ORDER BY run, position"  # noqa: S608
@@ -228,22 +227,12 @@ def _json(value: Any, what: str) -> str:
         raise StoreError(f"the {what} of a run are JSON values, these are not: {error}") from None
 
 
-def _put_stages(database: Any, number: int, stages: Iterable[Stage]) -> None:
+def _put_stages(database: sqlite3.Connection, number: int, stages: Iterable[Stage]) -> None:
     for stage in stages:
-        scores: Mapping[str, Score | None] = stage.scores or {"": None}  # a stage that was not scored has a row too
+        scores = stage.scores or {"": Score(0.0, 0.0, 0, "")}  # a stage that was not scored has a row too
         for split, score in scores.items():
-            (position,) = database.execute("SELECT count(*) FROM stage WHERE run = ?", (number,)).fetchone()
-            values = (score.top1, score.top5, score.n, score.kind) if score else (0.0, 0.0, 0, "")
             database.execute(
-                "INSERT INTO stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, split) DO UPDATE SET "
-                "top1 = excluded.top1, top5 = excluded.top5, n = excluded.n, kind = excluded.kind, "
-                "note = excluded.note",
-                (number, position, stage.name, split, *values, stage.note),
+                "INSERT OR REPLACE INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, "
+                ":split, :top1, :top5, :n, :kind, :note)",
+                {"run": number, "name": stage.name, "split": split, **asdict(score), "note": stage.note},
             )
-
-
-def _hours_old(path: Path) -> float:
-    try:
-        return (time.time() - path.stat().st_mtime) / 3600
-    except FileNotFoundError:
-        return 0.0
