@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import at_full_rank
 from workbench.inspect.layerwise import factors_of
 from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
@@ -12,10 +13,7 @@ from workbench.network.tracing import find_layers
 @pytest.mark.parametrize("which", ["network", "mixed"])
 def test_each_factor_costs_what_its_module_costs(which, request):
     network = request.getfixturevalue(which)
-    plan = wb.evbmf_plan(wb.analyze(network, cached=False), layers="all")
-    if which == "mixed":  # random weights have no ranks to find: every kind of layer by hand
-        plan = plan.with_ranks("first", rank_out=3).with_ranks("twice", rank_in=5, rank_out=7)
-        plan = plan.with_ranks("grouped", rank_in=2, rank_out=3).with_ranks("hidden", rank_in=4, rank_out=5)
+    plan = at_full_rank(network)
     small = wb.decompose(network, plan)
     seen = {layer.name: layer.cost for layer in find_layers(small).layers}
     factorised = 0
