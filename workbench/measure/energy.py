@@ -6,23 +6,25 @@ memory at the energies of a chip of 2014, and neither idle power nor caches: rea
 estimates says more than the estimates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from textwrap import fill
 from typing import Any
 
+import torch
+
 from workbench.kernels.complexity import bytes_moved
-from workbench.measure.counters import PowerTrace, find_meter
+from workbench.measure.counters import Window, find_meter
 from workbench.measure.exclusive import watching
-from workbench.measure.latency import Latency
-from workbench.measure.runtimes import check_counts, with_original
-from workbench.network.network import Network
+from workbench.measure.runtimes import batch_inputs, check_counts, synchronize, torch_threads, with_original
+from workbench.network.network import Network, copy_model
 from workbench.network.tracing import find_layers
 from workbench.progress import Progress
 from workbench.tables import Table, quantity, times
 
 CAPTION_WIDTH = 100
+WARM_UP_PASSES = 2
 JOULES_PER_MAC = (3.7 + 0.9) * 1e-12
 """A 32-bit float multiplication and an addition."""
 JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)
@@ -37,13 +39,10 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class NetworkEnergy:
-    """Joules of one network for one image, and its seconds where they are known.
+    """Joules of one network for one image, by part: counters, or multiply-adds and memory.
 
-    Attributes
-    ----------
-    joules, least, most : of windows of a measurement (the median), or with what an access to memory takes.
-    parts : joules by counter, or of multiply-adds and of memory.
-    trace : power over time, if measured.
+    `least` and `most` are of the windows of a measurement, or with what an access to memory takes. `trace` has
+    (start, end, mean watts) of each window, in seconds since the measurement began; () of an estimate.
     """
 
     network: str
@@ -53,7 +52,7 @@ class NetworkEnergy:
     most: float
     parts: Mapping[str, float]
     seconds: float | None = None
-    trace: PowerTrace | None = field(default=None, repr=False)
+    trace: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -64,11 +63,6 @@ class NetworkEnergy:
     def text(self) -> str:
         """Like "232 mJ (estimate)"."""
         return f"{quantity(self.joules, 'J')} ({self.label})"
-
-    @property
-    def watts(self) -> float | None:
-        """Mean power while it runs, if the seconds are known."""
-        return self.joules / self.seconds if self.seconds else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,10 +84,6 @@ class Energy(Table):
     source: str
     why_estimated: str = ""
     disturbed: str = ""
-
-    def __post_init__(self) -> None:
-        if len({each.estimated for each in self.networks.values()}) > 1:
-            raise ValueError("one of the two was measured and the other estimated: they cannot be compared")
 
     @property
     def networks(self) -> dict[str, NetworkEnergy]:
@@ -128,24 +118,21 @@ class Energy(Table):
 
     @property
     def rows(self) -> list[list[str]]:
-        """Joules, what they consist of, and seconds and power where they are known."""
-        label = self.original.label
-
-        def column(each: NetworkEnergy) -> dict[str, str]:
+        """Joules, what they consist of, and seconds and power if they were measured."""
+        label, columns = self.original.label, []
+        for each in self.networks.values():
             joules = {"energy": each.joules, "from": each.least, "to": each.most, **each.parts}
             cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
-            if each.seconds and each.watts:
-                cells |= {"time": quantity(each.seconds, "s"), f"power ({label})": quantity(each.watts, "W")}
-            return cells
-
-        columns = [column(each) for each in self.networks.values()]
+            if each.seconds:
+                cells["time"] = quantity(each.seconds, "s")
+                cells[f"power ({label})"] = quantity(each.joules / each.seconds, "W")
+            columns.append(cells)
         return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values as a run stores them: millijoules of both networks, and whether they were measured."""
-        keys = {"original": "dense_mj", "compressed": "compressed_mj"}
-        found = {keys[name]: 1e3 * each.joules for name, each in self.networks.items()}
-        return {**found, "measured": not self.estimated, "source": self.source}
+        found = {"dense_mj": 1e3 * self.original.joules, "measured": not self.estimated, "source": self.source}
+        return found | ({"compressed_mj": 1e3 * self.compressed.joules} if self.compressed else {})
 
 
 def energy(
@@ -153,9 +140,8 @@ def energy(
     *,
     batch: int = 1,
     threads: int = 1,
-    seconds: float = 2.0,
-    rounds: int = 3,
-    latency: Latency | None = None,
+    seconds: float = 1.0,
+    rounds: int = 6,
     progress: Progress | bool | None = None,
 ) -> Energy:
     """Measure in turns the joules for one image of a compressed network and its original, or of one network.
@@ -164,41 +150,59 @@ def energy(
 
     Parameters
     ----------
-    batch, threads, progress : as for :func:`~workbench.measure.latency.latency`.
+    batch, threads : images in one run, and threads that it may use.
     seconds, rounds : of each window, and number of windows; counters move in steps of up to a tenth of a second.
-    latency : measured times of "original" and "compressed", for the mean power of an estimate.
     """
     check_counts(batch=batch, threads=threads, rounds=rounds)
     if not seconds > 0:
         raise ValueError(f"seconds is more than 0, not {seconds!r}")
-    networks = with_original(network)
-    meter = find_meter({each.device for each in networks.values()})
-    if isinstance(meter, str):
-        return _estimates(networks, batch, latency, meter)
-    how = {"batch": batch, "threads": threads, "rounds": rounds}
-    with watching(progress) as watch:
-        readings = meter.measure(list(networks.values()), **how, seconds=seconds, report=watch.report)
-    if readings is None:
-        return _estimates(networks, batch, latency, f"the {meter} stood still")
-    first, *second = [
-        NetworkEnergy(each.name, median(found.joules), False, min(found.joules), max(found.joules), *found[1:])
-        for each, found in zip(networks.values(), readings, strict=True)
-    ]
-    source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
-    return Energy(first, second[0] if second else None, source, disturbed=watch.disturbed)
+    networks = list(with_original(network).values())
+    meter = find_meter({each.device for each in networks})
+    source, why, disturbed, found = SOURCE, str(meter), "", [estimate(each, batch=batch) for each in networks]
+    if not isinstance(meter, str):
+        with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
+            runs = [_runnable(each, batch) for each in networks]
+            windows: list[list[Window]] = [[] for _ in networks]
+            for i in range(total := rounds * len(networks)):
+                watch.report(i / total, networks[i % len(networks)].name)
+                windows[i % len(networks)].append(meter.window(runs[i % len(networks)], seconds))
+            watch.report(1.0, "")
+        disturbed, why = watch.disturbed, f"the {meter} stood still"
+        if all(window.total > 0 for each in windows for window in each):
+            begin = windows[0][0].start
+            found = [_measured(each.name, seen, batch, begin) for each, seen in zip(networks, windows, strict=True)]
+            source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
+            why = ""
+    return Energy(found[0], found[1] if len(found) > 1 else None, source, why, disturbed)
 
 
-def _estimates(networks: Mapping[str, Network], batch: int, latency: Latency | None, why: str) -> Energy:
-    seconds = {name: 1e-3 * latency.ms(name) / latency.batch for name in latency.samples} if latency else {}
-    first, *second = [estimate(each, batch=batch, seconds=seconds.get(name)) for name, each in networks.items()]
-    return Energy(first, second[0] if second else None, SOURCE, why)
+def _runnable(network: Network, batch: int) -> Callable[[], None]:
+    """Return a function that runs a copy of the network, warmed up."""
+    model, inputs = copy_model(network.model), batch_inputs(network, batch)
+
+    def run() -> None:
+        model(*inputs)
+        synchronize(network.device)
+
+    for _ in range(WARM_UP_PASSES):
+        run()
+    return run
 
 
-def estimate(network: Network, *, batch: int = 1, seconds: float | None = None) -> NetworkEnergy:
+def _measured(name: str, windows: Sequence[Window], batch: int, begin: float) -> NetworkEnergy:
+    """Return medians of the windows, for one image; the measurement began at `begin`."""
+    joules = [w.total / (batch * w.runs) for w in windows]
+    parts = {part: median(w.joules[part] / (batch * w.runs) for w in windows) for part in windows[0].joules}
+    seconds = median(w.seconds / (batch * w.runs) for w in windows)
+    trace = [(w.start - begin, w.start - begin + w.seconds, w.total / w.seconds) for w in windows]
+    return NetworkEnergy(name, median(joules), False, min(joules), max(joules), parts, seconds, trace)
+
+
+def estimate(network: Network, *, batch: int = 1) -> NetworkEnergy:
     """Estimate the joules for one image from shapes alone; the images of a batch share one loading of the weights."""
     traced = find_layers(network)
     macs = sum(layer.cost.macs for layer in traced.layers) + traced.other.macs
     moved = sum(bytes_moved(layer.shape, batch=batch) for layer in traced.layers) / batch
     work, (least, most) = macs * JOULES_PER_MAC, (moved * each for each in JOULES_PER_BYTE)
     parts = {"multiply-adds": work, "memory": (least + most) / 2}
-    return NetworkEnergy(network.name, sum(parts.values()), True, work + least, work + most, parts, seconds)
+    return NetworkEnergy(network.name, sum(parts.values()), True, work + least, work + most, parts)
