@@ -9,9 +9,8 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.zeus import install
-from workbench.measure import counters
-from workbench.measure.counters import find_meter
-from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, Energy, estimate
+from workbench.measure import energy as module
+from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, Energy, Meter, estimate, find_meter
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
@@ -19,7 +18,7 @@ JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 @pytest.fixture
 def no_counters(monkeypatch):
     install(monkeypatch)
-    monkeypatch.setattr(counters, "RAPL", "/nowhere")
+    monkeypatch.setattr(module, "RAPL", "/nowhere")
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def fail(*_, **__):
 
 def test_why_there_are_no_counters(monkeypatch, tmp_path, no_counters):
     assert find_meter({torch.device("cpu")}).endswith(" for cpu, where the network runs")
-    monkeypatch.setattr(counters, "RAPL", str(tmp_path))
+    monkeypatch.setattr(module, "RAPL", str(tmp_path))
     assert "may only be read by root" in find_meter()
     install(monkeypatch, __init__=fail)
     assert find_meter().endswith(": libamd_smi.so: cannot open")
@@ -51,7 +50,7 @@ def test_which_counters_there_are(monkeypatch):
 def test_what_a_window_adds_up(monkeypatch):
     install(monkeypatch, gpus=1, cpus=("package-0", "psys"))
     now = iter([0.0, 1.0, 2.0, 3.0, 3.0])
-    monkeypatch.setattr(counters.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
     found = find_meter().window(lambda: None, seconds=2.5)
     assert (found.start, found.seconds, found.runs) == (0.0, 2.0, 2)
     assert found.joules == {"GPU 0": 200.0, "CPU 0": 40.0, "memory of CPU 0": 6.0}  # psys has the packages in it
@@ -111,7 +110,7 @@ def test_with_counters_it_is_measured(smaller, some_counters):
 
 
 def test_counters_that_stand_still(network, some_counters, monkeypatch):
-    monkeypatch.setattr(counters.Meter, "_joules", lambda *_: {"CPU 0": 0.0})
+    monkeypatch.setattr(Meter, "_joules", lambda *_: {"CPU 0": 0.0})
     found = wb.energy(network, seconds=0.01, rounds=1)
     assert found.estimated
     assert "stood still" in found.why_estimated

@@ -50,7 +50,8 @@ def test_medians_quartiles_and_their_ratio():
 def test_a_compressed_network_is_timed_against_its_original(smaller):
     before = torch.get_num_threads()
     told = []
-    found = latency(smaller, batch=2, threads=2, channels_last=True, seconds=0.1, progress=lambda *a: told.append(a))
+    both = {"original": smaller.original, "compressed": smaller}
+    found = latency(both, batch=2, threads=2, channels_last=True, seconds=0.1, progress=lambda *a: told.append(a))
     assert list(found.samples) == ["original", "compressed"]
     assert all((values > 0).all() and len(values) >= MIN_ROUNDS for values in found.samples.values())
     assert found.how == "PyTorch, batch 2, 2 threads, channels last"
@@ -71,7 +72,7 @@ def test_nothing_of_a_network_is_changed():
             return self.conv(x).flatten(1)
 
     network = wb.Network(Caching(), (1, 5, 5))
-    latency(network, channels_last=True, seconds=0.01)
+    latency({"it": network}, channels_last=True, seconds=0.01)
     wb.profile(network, channels_last=True, repeats=1)
     wb.energy(network)
     assert network.model.grid is None
@@ -80,15 +81,11 @@ def test_nothing_of_a_network_is_changed():
 
 
 def test_what_can_be_timed(network):
-    with pytest.raises(ValueError, match="no networks to time"):
-        latency({})
-    with pytest.raises(TypeError, match="this takes a Network"):
-        latency(network.model)
     with pytest.raises(TypeError, match="compressed network"):
         wb.speed(network)
     for setting, message in (({"batch": 0}, "batch is a whole"), ({"runtime": "tpu"}, "no runtime 'tpu'")):
         with pytest.raises(ValueError, match=message):
-            latency(network, **setting)
+            latency({"it": network}, **setting)
 
 
 @pytest.fixture

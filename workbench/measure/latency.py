@@ -74,7 +74,7 @@ class Latency(Table):
 
 
 def latency(
-    networks: Network | Mapping[str, Network],
+    networks: Mapping[str, Network],
     runtime: str = "eager",
     *,
     batch: int = 1,
@@ -83,7 +83,7 @@ def latency(
     seconds: float = 4.0,
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name, or one and its original, in turns: one run of each in every round, the order turning.
+    """Time networks by name in turns: one run of each in every round, the order turning.
 
     Parameters
     ----------
@@ -91,15 +91,12 @@ def latency(
     batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
     seconds : about how long to time all of them together; there are at least 7 rounds.
     """
-    named = dict(networks) if isinstance(networks, Mapping) else rt.with_original(networks)
-    if not named:
-        raise ValueError("there are no networks to time")
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
     with watching(progress) as watch, rt.torch_threads(threads):
         runners: dict[str, rt.Runner] = {}
-        for i, (name, network) in enumerate(named.items()):
-            watch.report(0.5 * i / len(named), f"preparing {name} for {title}")
+        for i, (name, network) in enumerate(networks.items()):
+            watch.report(0.5 * i / len(networks), f"preparing {name} for {title}")
             inputs = rt.image_batch(network, batch)
             runners[name] = rt.prepare(network.model, inputs, runtime, threads=threads, channels_last=channels_last)
         clocks = {name: runner.clock for name, runner in runners.items()}
@@ -203,12 +200,12 @@ def speed(
     ValueError : if none of the runtimes is here, or a setting makes no sense.
     """
     expect_compressed(small)
-    report, n = reporter(progress), max(1, len(runtimes))
+    networks, report, n = rt.with_original(small), reporter(progress), max(1, len(runtimes))
     latencies: dict[str, Latency] = {}
     absent: dict[str, str] = {}
     for i, runtime in enumerate(runtimes):
         try:
-            latencies[runtime] = latency(small, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
+            latencies[runtime] = latency(networks, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
         except rt.AbsentRuntimeError as error:
             absent[runtime] = str(error)
     if not latencies:
