@@ -8,7 +8,7 @@ from workbench.app.steps.look.model import LookModel
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind, Worker
-from workbench.plot.interactive.rank_curve import rank_curve
+from workbench.plot.interactive.curves import rank_curve
 
 
 def view(curve: RankCurveModel, choose: ChooseModel, look: LookModel, worker: Worker) -> w.Widget:

@@ -19,8 +19,8 @@ from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import NumberBox, WholeBox
 from workbench.app.worker import JobKind, Worker
+from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.tradeoff import stages as stages_figure
-from workbench.plot.interactive.training import training_curve
 from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
 

@@ -99,9 +99,8 @@ class SpeedModel(HasTraits):
             report(0.5, "measuring what this machine can do at most")
             roof = roofline(threads)
             parts = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **how)
-            first = next(iter(found.latencies.values()))
             progress = part(report, 0.9, 1.0, "energy")
-            joules = energy(network, batch=batch, threads=threads, latency=first, progress=progress)
+            joules = energy(network, batch=batch, threads=threads, progress=progress)
             return Findings(run.number, found, parts, roof, joules, explain(parts, roof))
 
         def done(findings: Findings) -> None:
