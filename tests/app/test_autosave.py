@@ -37,7 +37,7 @@ def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
     first = begun()
     assert first.autosave.offer is None
     assert not first.autosave.sessions.file.exists()  # nothing to resume yet
-    first.look.select("3")
+    first.look.pick("3")
     first.plan.choose_ranks("3", rank_in=4, rank_out=5)
     assert first.autosave.sessions.file.exists()
     second = begun()
@@ -47,7 +47,7 @@ def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
     third = begun()
     assert "small on tiny, just now" in third.autosave.offer.saved.describe()
     third.autosave.accept()
-    assert (third.plan.plan, third.look.selected) == (first.plan.plan, "3")
+    assert (third.plan.plan, third.look.picked) == (first.plan.plan, "3")
     assert not first.autosave.sessions.file.exists()
     assert third.autosave.sessions.file.exists()
     third.undo()
@@ -64,7 +64,7 @@ def test_the_run_and_the_settings_come_back():
     second = begun()
     second.autosave.accept()
     assert (second.recover.run.number, second.recover.run.last.name) == (1, "calibrated")
-    assert second.plan.settings.macs_ratio == 1.8
+    assert second.plan.settings["macs_ratio"] == 1.8
     assert not second.recover.as_planned
     assert second.autosave.problem == ""
 
@@ -162,7 +162,7 @@ def test_on_a_loop_each_step_waits_for_the_job_of_the_one_before():
         session.autosave.accept()
         await idle(session)
         assert session.recover.run.number == 1
-        assert session.plan.settings.macs_ratio == 1.8
+        assert session.plan.settings["macs_ratio"] == 1.8
         assert session.autosave.problem == ""
 
     asyncio.run(run())

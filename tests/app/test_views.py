@@ -6,12 +6,12 @@ import ipywidgets as w
 import pytest
 
 from tests.helpers.widgets import find, html
+from workbench.app.overview import card_texts
 from workbench.app.session import Session
 from workbench.app.steps.choose import view as choose_view
-from workbench.app.steps.compare import gallery_view, paper_view, rank_curve_view
+from workbench.app.steps.compare import gallery_view
 from workbench.app.steps.compare import view as compare_view
 from workbench.app.steps.look import view as look_view
-from workbench.app.steps.look.overview import card_texts
 from workbench.app.steps.plan import spectrum_view
 from workbench.app.steps.plan import view as plan_view
 from workbench.app.steps.recover import view as recover_view
@@ -51,8 +51,8 @@ def test_the_table_follows_the_plan_and_picks_both_ways(digits):
     digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
     assert (table.rows[1]["ranks"], table.rows[1]["reason"]) == ("3 x 4", "chosen by hand")
     table.selected = "features.10"
-    assert digits.look.selected == "features.10"
-    digits.look.select("classifier.2")
+    assert digits.look.picked == "features.10"
+    digits.look.pick("classifier.2")
     assert table.selected == "classifier.2"
 
 
@@ -60,7 +60,7 @@ def test_a_point_picks_its_layer(digits):
     view = look_view.view(digits.look, digits.plan)
     for clicked, picked in (("features.10", "features.10"), ("features.0#2", "features.0"), ("no layer", "features.0")):
         figure(view, "Cost of each layer").picked = clicked
-        assert (digits.look.selected, figure(view, "Cost of each layer").picked) == (picked, "")
+        assert (digits.look.picked, figure(view, "Cost of each layer").picked) == (picked, "")
     before = figure(view, "Cost of each layer").traces
     find(view, w.ToggleButtons)[0].value = "weights"
     assert figure(view, "Cost of each layer").traces != before
@@ -78,12 +78,12 @@ def test_a_slider_moves_cost_error_and_spectrum(digits, picked):
 
 
 def test_the_spectrum_follows_the_picked_layer(digits, picked):
-    digits.look.select("features.17")
+    digits.look.pick("features.17")
     assert find(picked, w.IntSlider, "output rank").max == 128
-    digits.look.select("classifier.2")
+    digits.look.pick("classifier.2")
     assert find(picked, w.IntSlider, "input rank").disabled
     assert not digits.plan.plan.by_hand  # looking changes nothing
-    digits.look.select("features.3")
+    digits.look.pick("features.3")
     find(picked, w.Button, "Keep layer as it is").click()
     assert digits.plan.plan["features.3"].decision == "keep"
     find(picked, w.IntSlider, "output rank").value = 5
@@ -117,7 +117,7 @@ def test_settings_go_both_ways_and_are_undone(digits):
     slider.value = 3.0
     assert digits.plan.plan.macs_ratio >= 3.0
     digits.undo()
-    assert slider.value == digits.plan.settings.macs_ratio
+    assert slider.value == digits.plan.settings["macs_ratio"]
     digits.plan.replan(macs_ratio=4.0)
     assert slider.value == 4.0
     find(view, w.Button, "Measure layers").click()
@@ -144,7 +144,7 @@ def test_recovery_step_by_step(digits, recovering):
         name: find(recovering, w.Button, name) for name in ("Compress", "Calibrate", "Fine-tune", "From scratch")
     }
     assert [button.disabled for button in buttons.values()] == [False, True, True, True]
-    compare = compare_view.view(digits.compare, digits.recover, digits.choose)
+    compare = compare_view.tradeoff_view(digits.compare, digits.recover, digits.choose)
     buttons["Compress"].click()
     assert not any(button.disabled for button in buttons.values())
     assert traces(compare, "Accuracy against FLOPs")["decomposed"]["x"] == [digits.plan.plan.macs / 1e6]
@@ -179,17 +179,17 @@ def test_images_filters_and_curves(digits):
     digits.recover.decompose()
     assert "filters of features.0" in html(gallery)
     assert html(gallery).count("<img") == 14
-    curve = rank_curve_view.view(digits.compare.rank_curve, digits.choose, digits.look, digits.worker)
+    curve = compare_view.rank_curve_view(digits.compare.rank_curve, digits.choose, digits.look, digits.worker)
     find(curve, w.Button, "Try ranks of features.3").click()
     drawn = json.loads(figure(curve, "Accuracy against rank").traces)
     assert drawn[0]["x"] == [point.rank_out for point in digits.compare.rank_curve.points]
 
 
 def test_the_layerwise_and_the_papers_table(digits):
-    layers = paper_view.layerwise_view(digits.plan)
+    layers = compare_view.layerwise_view(digits.plan)
     digits.plan.choose_ranks("features.3", rank_in=7, rank_out=9)
     assert "7, 9" in layers.value
-    view = paper_view.view(digits.compare.paper, digits.worker)
+    view = compare_view.paper_view(digits.compare.paper, digits.worker)
     box = find(view, w.Checkbox, "with fully connected layers")
     find(view, w.Dropdown, "Compressed layers").value = "default"
     assert box.value
@@ -227,7 +227,7 @@ def test_before_anything_is_open():
     assert "The network is being opened" in html(recover_view.view(s.recover, s.choose, s.plan, s.worker))
     assert "&ndash;" in card_texts(s.choose, s.plan, s.recover)[0]
     assert find(look_view.view(s.look, s.plan), LayerTable)[0].rows == []
-    assert "No network is open" in paper_view.layerwise_view(s.plan).value
+    assert "No network is open" in compare_view.layerwise_view(s.plan).value
     assert find(choose_view.view(s.choose, s.worker), w.Dropdown, "Network").value == "digits_vgg"
 
 

@@ -2,17 +2,16 @@
 
 import logging
 import os
-import time
+import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from typing import Any
 
 from traitlets import Bool, HasTraits, Instance, Unicode
 
 from workbench.app.debounce import Debounce
-from workbench.app.saved_sessions import LeftSession, SavedSession, SavedSessions, is_browser
+from workbench.app.saved_sessions import LeftSession, SavedSession, SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
@@ -21,7 +20,6 @@ from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.steps.recover.training import TrainingSettings
 from workbench.app.worker import Job, JobState, Worker
 from workbench.plan.plan import Plan
-from workbench.runs.run import StageName
 
 log = logging.getLogger(__name__)
 
@@ -34,48 +32,32 @@ SEARCH_S = 300
 
 
 class Autosave(HasTraits):
-    """Saves a session once a page has said which browser it is in.
+    """Saves a session once a page has said which browser it is in."""
 
-    Traits
-    ------
-    offer : the session that this browser has left, until it is accepted or declined; None if there is none.
-    elsewhere : whether this browser has another session open, in another tab.
-    problem : why the session is not saved, or what of an earlier one could not be restored; in a sentence, or "".
-    """
-
-    offer = Instance(LeftSession, allow_none=True)
-    elsewhere = Bool(False)
-    problem = Unicode()
+    offer = Instance(LeftSession, allow_none=True)  # what this browser has left, until it is accepted or declined
+    elsewhere = Bool(False)  # whether this browser has another session open, in another tab
+    problem = Unicode()  # why the session is not saved, or what of an earlier one could not be restored
 
     def __init__(
-        self,
-        worker: Worker,
-        choose: ChooseModel,
-        look: LookModel,
-        plan: PlanModel,
-        recover: RecoverModel,
-        sessions: SavedSessions,
+        self, worker: Worker, choose: ChooseModel, look: LookModel, plan: PlanModel, recover: RecoverModel
     ) -> None:
         super().__init__()
         self._worker, self._choose, self._look, self._plan, self._recover = worker, choose, look, plan, recover
-        self.sessions = sessions
+        self.sessions = SavedSessions()
         self.browser = ""
         self._first = self._state()  # the state that every session begins with
         self._steps: deque[Callable[[], Job | None]] = deque()
         save = Debounce(self.save, SAVE_DELAY_S)
-        for model, names in (
-            (choose, ["choice", "network"]),
-            (look, ["selected"]),
-            (plan, ["settings", "plan"]),
-            (recover, ["run", "training"]),
-        ):
-            model.observe(save, names)
+        choose.observe(save, ["choice", "network"])
+        look.observe(save, ["picked"])
+        plan.observe(save, ["settings", "plan"])
+        recover.observe(save, ["run", "training"])
 
     def begin(self, browser: object) -> None:
         """Take the number of the page's browser, and look for what it has left."""
-        if not is_browser(browser) or self.browser:
+        if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
             return
-        self.browser = str(browser)
+        self.browser = browser
         self._recover.keep_training_in(self.sessions.checkpoint)
         self._look_for(OTHER_TAB_AFTER_S if self._worker.has_loop else 0)
 
@@ -90,19 +72,14 @@ class Autosave(HasTraits):
 
     def _state(self) -> SavedSession:
         choice, plan, run = self._choose.choice, self._plan.plan, self._recover.run
-        training = dict(self._recover.training)
-        number = run.number if run else 0
-        scratch = training.get("stage") == StageName.FROM_SCRATCH
-        verb = "Training from scratch" if scratch else "Fine-tuning"
         return SavedSession(
             browser=self.browser,
             choice={"network": choice.network, "data": choice.data, "weights": choice.weights},
-            settings=asdict(self._plan.settings),
+            settings=self._plan.settings.to_dict(),
             plan=plan.to_json(indent=None) if plan is not None else "",
-            selected=self._look.selected,
-            number=number,
-            training=training,
-            doing=f"{verb} run {number}" if training else "",
+            picked=self._look.picked,
+            number=run.number if run else 0,
+            training=dict(self._recover.training),
         )
 
     def save(self) -> None:
@@ -112,7 +89,7 @@ class Autosave(HasTraits):
             return
         now, first = self._state(), self._first
         if plan.by_hand or now.number or now.settings != first.settings or now.choice != first.choice:
-            self.sessions.save(replace(now, when=time.time()))
+            self.sessions.save(now)
             if self.sessions.problem or self.problem.startswith("This session"):
                 self.problem = self.sessions.problem
 
@@ -133,18 +110,18 @@ class Autosave(HasTraits):
                 os.replace(left.checkpoint, self.sessions.checkpoint)
             except OSError as error:
                 log.warning("the checkpoint cannot be moved: %s", error)
-        choice = saved.choice
+        choice: dict[str, Any] = saved.choice
         uploaded = choice.get("weights") not in ("default", "random")
         if uploaded:
+            self.problem = f"{choice.get('weights')} is not kept by the server: upload it again to find its runs."
             choice = {**choice, "weights": "default"}
-            self.problem = f"{saved.choice.get('weights')} is not kept by the server: upload it again to find its runs."
         self._steps.extend(
             [
-                lambda: None if self._is_open(choice) else self._choose.open(**choice),
+                lambda: None if self._state().choice == choice else self._choose.open(**choice),
                 lambda: self._recover.resume(saved.number) if saved.number and not uploaded else None,
                 lambda: self._restore_plan(saved),
                 left.remove,
-                lambda: self._restore_training(saved.training) if not uploaded else None,
+                lambda: self._restore_training(saved) if saved.training and not uploaded else None,
                 self.save,
             ]
         )
@@ -152,14 +129,8 @@ class Autosave(HasTraits):
             self._steps.appendleft(lambda: self._choose.job)
         self._continue()
 
-    def _is_open(self, choice: dict[str, str]) -> bool:
-        now = self._choose.choice
-        return (now.network, now.data, now.weights) == tuple(choice.get(k) for k in ("network", "data", "weights"))
-
     def _continue(self, job: Job | None = None) -> None:
         """Take the next steps, each after the job of the one before."""
-        if job is not None and job.active:
-            return
         while self._steps and (job is None or job.state is JobState.DONE):
             step, job = self._steps.popleft(), None
             try:
@@ -168,14 +139,11 @@ class Autosave(HasTraits):
                 log.warning("a step of an earlier session was left out: %s", error)
                 self.problem = "A part of the earlier session could not be restored; its runs are in the store."
             if job is not None and job.active:
-                job.observe(partial(self._job_changed, job), "state")
+                job.observe(lambda change: self._continue(change.owner) if not change.owner.active else None, "state")
                 return
         if job is not None and job.state is not JobState.DONE:
             self._steps.clear()
             self.problem = "The earlier session could not be continued; its runs are in the store."
-
-    def _job_changed(self, job: Job, _: object) -> None:
-        self._continue(job)
 
     def _restore_plan(self, saved: SavedSession) -> None:
         spectra, now = self._plan.spectra, self._plan.plan
@@ -185,12 +153,9 @@ class Autosave(HasTraits):
         if [part.layer for part in plan] != [part.layer for part in now]:
             raise ValueError("the plan is of another network")
         self._plan.restore(PlanSettings.of(saved.settings), plan, "the plan of an earlier session")
-        self._look.select(saved.selected)
+        self._look.pick(saved.picked)
 
-    def _restore_training(self, saved: dict[str, Any]) -> Job | None:
+    def _restore_training(self, saved: SavedSession) -> Job:
         """Continue a training that was cut off; without its checkpoint, from where it began."""
-        if not saved:
-            return None
-        settings = TrainingSettings.of(saved)
-        scratch = saved.get("stage") == StageName.FROM_SCRATCH
-        return self._recover.from_scratch(settings) if scratch else self._recover.finetune(settings)
+        settings = asdict(TrainingSettings.of(saved.training))
+        return self._recover.from_scratch(**settings) if saved.scratch else self._recover.finetune(**settings)

@@ -3,7 +3,6 @@
 import traitlets
 
 from workbench.app.autosave import Autosave
-from workbench.app.saved_sessions import SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.compare.model import CompareModel
 from workbench.app.steps.look.model import LookModel
@@ -17,22 +16,9 @@ from workbench.network.network import Network
 
 
 class Session:
-    """Composes the models of the steps; a notebook and the dashboard use the same.
+    """Composes the models of the steps, with the user's network and data, or else the bundled ones."""
 
-    Parameters
-    ----------
-    network, data : the user's, or None for the bundled ones.
-
-    Attributes
-    ----------
-    worker : runs all computations, one after the other.
-    choose, look, plan, recover, compare, speed, take_home : the models of the steps.
-    autosave : keeps the session as it goes on.
-    """
-
-    def __init__(
-        self, network: Network | None = None, data: Data | None = None, *, saved: SavedSessions | None = None
-    ) -> None:
+    def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         self.worker = worker = Worker()
         self.choose = ChooseModel(worker, network, data)
         self.look = LookModel()
@@ -43,7 +29,7 @@ class Session:
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
         traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
         traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))
-        self.autosave = Autosave(worker, self.choose, self.look, self.plan, self.recover, saved or SavedSessions())
+        self.autosave = Autosave(worker, self.choose, self.look, self.plan, self.recover)
 
     def open(self) -> None:
         """Open the network and data that were given, or the bundled ones."""
@@ -51,8 +37,8 @@ class Session:
 
     def undo(self) -> None:
         """Undo the last edit of the plan, and pick the layer that it changed."""
-        self.look.select(self.plan.undo())
+        self.look.pick(self.plan.undo())
 
     def redo(self) -> None:
         """Redo the edit that was undone last, and pick the layer that it changed."""
-        self.look.select(self.plan.redo())
+        self.look.pick(self.plan.redo())

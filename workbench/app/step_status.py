@@ -16,19 +16,11 @@ CHOSEN_STEPS = 3
 
 @dataclass(frozen=True)
 class StepStatus:
-    """Status of a step.
+    """Status of a step."""
 
-    Attributes
-    ----------
-    name : its title on the page.
-    status : "done"; "next", of which there is at most one; "open", which can be done at any time; or "missing", which
-        needs another step first.
-    words : what there is, what to do, or what is missing, in a sentence.
-    """
-
-    name: str
-    status: Status
-    words: str
+    name: str  # its title on the page
+    status: Status  # at most one is "next"; "open" can be done at any time; "missing" needs another step first
+    words: str  # what there is, what to do, or what is missing, in a sentence
 
 
 def step_statuses(session: Session) -> tuple[StepStatus, ...]:
@@ -59,7 +51,7 @@ def _statuses(session: Session) -> list[tuple[bool, bool, str]]:
         planned = "This plan saves nothing yet: take a budget of work, or other layers."
     first = [
         (True, False, f"{network.name} on {choose.data.name if choose.data else 'no data'}."),
-        (True, False, f"{len(plan)} layers; {session.look.selected or 'none'} is picked."),
+        (True, False, f"{len(plan)} layers; {session.look.picked or 'none'} is picked."),
         (not idle, False, planned),
     ]
     job = session.worker.running

@@ -56,7 +56,7 @@ def test_the_gallery_follows_the_networks(compressed):
 
 
 def test_the_rank_curve_is_of_the_picked_layer_and_goes_with_the_network(session):
-    session.look.select("3")
+    session.look.pick("3")
     session.compare.rank_curve.measure()
     curve = session.compare.rank_curve
     assert (curve.layer, len(curve.points)) == ("3", 7)

@@ -12,12 +12,12 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.widgets import find, html, upload
+from workbench.app.overview import card_texts
 from workbench.app.session import Session
 from workbench.app.steps.choose import view as choose_view
 from workbench.app.steps.choose.opening import Choice
 from workbench.app.steps.choose.view import data_options, network_options, weights_options
 from workbench.app.steps.compare import view as compare_view
-from workbench.app.steps.look.overview import card_texts
 from workbench.app.steps.recover.view import advice_text
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
@@ -68,7 +68,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     assert (len(choose.data.train), len(choose.data.validation), choose.original.scores["test"].n) == (4, 1, 5)
     assert choose.data.test.images.shape[2:] == (32, 32)  # as large as the network wants them, not a corner of 256
     assert choose.untrainable == ""
-    (figure,) = find(compare_view.view(digits.compare, digits.recover, choose), FigureView)
+    (figure,) = find(compare_view.tradeoff_view(digits.compare, digits.recover, choose), FigureView)
     digits.recover.decompose()
     assert "random weights" in json.dumps([figure.traces, figure.around])
 

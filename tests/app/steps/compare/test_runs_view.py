@@ -45,7 +45,7 @@ def test_another_session_finds_them_and_goes_on(digits, data):
     score = made.last.score
     low, high = (100 * end for end in score.interval)
     assert table.rows[0]["calibrated"] == f"{100 * score.top1:.1f} %\n{low:.1f} to {high:.1f} % (297)"
-    (figure,) = find(compare_view.view(other.compare, other.recover, other.choose), FigureView)
+    (figure,) = find(compare_view.tradeoff_view(other.compare, other.recover, other.choose), FigureView)
     earlier = next(trace for trace in json.loads(figure.traces) if trace.get("name") == "earlier runs")
     assert earlier["x"] == [made.plan.macs / 1e6]
     resume = find(view, w.Button, "Go on with this run")
@@ -117,8 +117,3 @@ def test_a_sweep_puts_its_points_on_the_plot_as_they_come(digits):
     assert seen[-1] == 2
     assert digits.recover.run is None  # nothing is worked on until a run is picked
     assert "out of reach" in digits.recover.sweep([500.0], "none").error
-
-
-def test_budgets_are_a_geometric_series():
-    assert runs_view.budgets(1.5, 6.0, 3) == [1.5, 3.0, 6.0]
-    assert runs_view.budgets(2.0, 2.0, 2) == [2.0, 2.0]

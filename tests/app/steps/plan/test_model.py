@@ -28,7 +28,7 @@ def test_a_budget_out_of_reach_keeps_the_plan_with_the_settings_that_made_it(ses
     plan.replan(macs_ratio=90.0)
     assert plan.plan is before
     assert "out of reach" in plan.notice
-    assert (plan.settings.macs_ratio, plan.made_by.macs_ratio) == (90.0, 1.5)
+    assert (plan.settings["macs_ratio"], plan.made_by["macs_ratio"]) == (90.0, 1.5)
     session.recover.decompose()
     assert session.recover.run.settings["macs_ratio"] == 1.5
 
@@ -37,25 +37,25 @@ def test_each_planner_has_its_own_layers_and_multiples(session):
     plan = session.plan
     plan.replan(layers="spatial")
     plan.replan(planner="budget")
-    assert (plan.settings.layers, plan.settings.rank_multiple) == ("all", 1)
+    assert (plan.settings["layers"], plan.settings["rank_multiple"]) == ("all", 1)
     plan.replan(planner="time", time_ratio=1.1)
-    assert plan.settings.rank_multiple == 8
+    assert plan.settings["rank_multiple"] == 8
     plan.replan(planner="budget")
-    assert plan.settings.rank_multiple == 1
+    assert plan.settings["rank_multiple"] == 1
     plan.replan(planner="evbmf")
-    assert plan.settings.layers == "spatial"
+    assert plan.settings["layers"] == "spatial"
 
 
 def test_undo_and_redo_pick_the_layer(session):
     plan, first = session.plan, session.plan.plan
-    session.look.select("8")
+    session.look.pick("8")
     plan.choose_ranks("3", rank_in=4, rank_out=5)
     edited = plan.plan
     plan.keep_layer("0")
     session.undo()
-    assert (plan.plan, session.look.selected) == (edited, "0")
+    assert (plan.plan, session.look.picked) == (edited, "0")
     session.undo()
-    assert (plan.plan, session.look.selected) == (first, "3")
+    assert (plan.plan, session.look.picked) == (first, "3")
     session.redo()
     assert plan.plan == edited
     plan.reset_layer("3")
@@ -130,7 +130,7 @@ def test_quick_edits_of_one_thing_are_one():
     for i in range(MAX_EDITS + 50):
         edits.record("edit", i)
     count = 0
-    while edits.undoable:
+    while edits.before:
         edits.undo(0)
         count += 1
     assert count == MAX_EDITS

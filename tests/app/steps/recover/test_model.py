@@ -76,7 +76,7 @@ def test_a_run_s_settings_are_its_plan_s():
         await idle(later)
         later.recover.resume(session.recover.run.number)
         await idle(later)
-        assert later.plan.settings.macs_ratio == 1.5
+        assert later.plan.settings["macs_ratio"] == 1.5
         assert later.plan.plan.same_decisions(planned)
 
     asyncio.run(run())
@@ -196,7 +196,7 @@ def test_sweep_and_resume(session):
     assert all(run.last.name is StageName.CALIBRATED for run in runs)
     session.recover.resume(runs[1].number)
     assert session.recover.run.number == runs[1].number
-    assert session.plan.settings.macs_ratio == 1.6
+    assert session.plan.settings["macs_ratio"] == 1.6
     images = session.choose.data.test.images
     assert torch.equal(session.recover.compressed.model(images), runs[1].network.model(images))
     session.recover.delete(runs[0].number)

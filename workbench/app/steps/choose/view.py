@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ipywidgets as w
 
+from workbench.app.controls import UserChanges, column, follow, row
 from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.widgets.glossary import term
@@ -18,20 +19,16 @@ from workbench.network.data import Data
 from workbench.tables import count
 
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
-"""The networks of the paper."""
 Options = list[tuple[str, str]]
 
 
 def view(choose: ChooseModel, worker: Worker) -> w.Widget:
     """Return the controls, a line on the open network and data, and the progress of opening."""
-    network, weights, data = (
-        w.Dropdown(
-            description=text,
-            layout={"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"},
-            style={"description_width": "62px"},
-        )
-        for text in ("Network", "Weights", "Data")
-    )
+    layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
+    boxes = {
+        field: w.Dropdown(description=field.title(), layout=layout, style={"description_width": "62px"})
+        for field in ("network", "weights", "data")
+    }
 
     def received(file: Path, name: str) -> None:
         choose.open(network=choose.choice.network, weights=name, file=file)
@@ -43,51 +40,40 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
         (".safetensors", *PICKLED),
         received,
     )
-    about, row = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready")
-    filling = False
+    about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
-    def fill(_: object = None) -> None:
-        nonlocal filling
-        filling = True
-        try:
-            for box, options, value in (
-                (network, network_options(choose), choose.choice.network),
-                (weights, weights_options(choose), choose.choice.weights),
-                (data, data_options(choose), choose.choice.data),
+    def fill() -> None:
+        with user.filling():
+            for field, options in (
+                ("network", network_options(choose)),
+                ("weights", weights_options(choose)),
+                ("data", data_options(choose)),
             ):
-                if list(box.options) != options:
-                    box.options = options
-                box.value = value
-        finally:
-            filling = False
+                if list(boxes[field].options) != options:
+                    boxes[field].options = options
+                boxes[field].value = getattr(choose.choice, field)
         if not choose.opening:
             upload.keep_only(choose.choice.file)  # leave no file that could not be opened
-        about.value = about_text(choose, upload.problem)
 
-    def enable(_: object = None) -> None:
-        busy = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
-        for box in (network, weights, data, upload):
-            box.disabled = busy
-        about.value = about_text(choose, upload.problem)
+    def enable() -> None:
+        for box in (*boxes.values(), upload):
+            box.disabled = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
 
-    def changed(field: str, value: str) -> None:
-        if not filling:
-            choose.open(**{field: value})
+    def describe() -> None:
+        about.value = about_text(choose, upload.problem)
 
     def refused(_: object) -> None:
-        row.clear()
+        progress.clear()
         fill()
 
-    for field, box in (("network", network), ("weights", weights), ("data", data)):
-        box.observe(lambda change, field=field: changed(field, change["new"]), "value")
+    for field, box in boxes.items():
+        user.observe(box, lambda name, value: choose.open(**{name: value}), field)
     choose.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
-    choose.observe(fill, ["choice", "networks", "opened"])
-    worker.observe(enable, ["jobs"])
     upload.observe(refused, ["problem"])
-    fill()
-    enable()
-    layout = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
-    return w.VBox([w.HBox([network, weights, data, upload], layout=layout), about, row], layout={"grid_gap": "6px"})
+    follow(fill, (choose, "choice networks opened"))
+    follow(enable, (worker, "jobs"))
+    follow(describe, (choose, "choice opened"), (worker, "jobs"), (upload, "problem"))
+    return column(row(*boxes.values(), upload, gap=6), about, progress)
 
 
 def network_options(choose: ChooseModel) -> Options:
@@ -126,17 +112,13 @@ def data_options(choose: ChooseModel) -> Options:
 
 def about_text(choose: ChooseModel, problem: str = "") -> str:
     """Return HTML that describes the open network and data, with warnings."""
-    lines = []
-    network, data = choose.network, choose.data
-    if network is not None and choose.spectra is not None:
-        layers = len(choose.spectra.layers)
-        lines.append(
-            f"<b>{escape(network.name)}</b>: {layers} layers, {count(network.weights)} {term('weights')}, input "
-            f"{' x '.join(map(str, network.input_shape))}; {escape(network.source)}."
+    network, data, html = choose.network, choose.data, ""
+    if network is not None and data is not None and choose.spectra is not None:
+        html = (
+            f"<div class='wb-soft'><b>{escape(network.name)}</b>: {len(choose.spectra.layers)} layers, "
+            f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
+            f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
-    if data is not None:
-        lines.append(f"<b>{escape(data.name)}</b>: {_images(data)}.")
-    html = f"<div class='wb-soft'>{' '.join(lines)}</div>"
     if network is not None and network.random_weights:
         html += (
             "<div class='wb-warn'><b>Random weights</b>: what it costs is real, but its ranks and accuracies mean "
@@ -149,10 +131,8 @@ def about_text(choose: ChooseModel, problem: str = "") -> str:
 
 
 def _images(data: Data) -> str:
-    splits = [
-        (len(s), name) for s, name in ((data.train, "training"), (data.validation, "validation"), (data.test, "test"))
-    ]
-    text = ", ".join(f"{n} {name}" for n, name in splits if n) + " images"
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    text = ", ".join(f"{len(split)} {name}" for name, split in splits.items() if len(split)) + " images"
     if not data.skipped:
         return text
     names = escape("; ".join(data.skipped[:20]), quote=True)

@@ -8,6 +8,7 @@ import ipywidgets as w
 import numpy as np
 from PIL import Image as Pillow
 
+from workbench.app.controls import button, column, follow, row
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.compare.model import GalleryModel
 from workbench.app.steps.recover.model import RecoverModel
@@ -23,39 +24,34 @@ FILTERS = "The filters of the first layer appear here, original and compressed, 
 
 def view(gallery: GalleryModel, choose: ChooseModel, recover: RecoverModel, worker: Worker) -> w.Widget:
     """Return the gallery with its settings above the filters."""
-    other = w.Button(description="Other images", tooltip="Another sample of the test images")
+    other = button("Other images", gallery.other_images, "Another sample of the test images")
     changed = w.Checkbox(
         description="look for changed answers", indent=False, tooltip="Images on which the two networks disagree, first"
     )
     images, filters = w.HTML(), w.HTML()
 
-    def fill(_: object = None) -> None:
+    def fill() -> None:
         nothing = "The images appear here once the network is open."
         if choose.misfit:
             nothing = f"No images to show: {choose.misfit}"
         images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
         filters.value = filters_html(gallery.filters, gallery.why_no_filters)
 
-    def enable(_: object = None) -> None:
+    def enable() -> None:
         changed.disabled = recover.run is None
 
-    other.on_click(lambda _: gallery.other_images())
     w.link((gallery, "changed_first"), (changed, "value"))
-    gallery.observe(fill, ["gallery", "filters", "why_no_filters"])
-    recover.observe(enable, ["run"])
-    fill()
-    enable()
-    progress = JobRow(worker, JobKind.GALLERY)
-    row = w.HBox([other, changed, progress], layout={"grid_gap": "10px", "align_items": "center"})
-    return w.VBox([row, images, filters], layout={"grid_gap": "6px"})
+    follow(fill, (gallery, "gallery filters why_no_filters"))
+    follow(enable, (recover, "run"))
+    return column(row(other, changed, JobRow(worker, JobKind.GALLERY), gap=10), images, filters)
 
 
 def gallery_html(gallery: Gallery | None) -> str:
     """Return HTML of one card an image: the picture, its true class, each network's answer, right or wrong."""
     if gallery is None:
         return ""
-    right = [sum(p.before.right is True for p in gallery.pictures)]
-    about = f"Of these {len(gallery.pictures)} {gallery.split} images the original names {right[0]} right"
+    right = sum(p.before.right is True for p in gallery.pictures)
+    about = f"Of these {len(gallery.pictures)} {gallery.split} images the original names {right} right"
     if any(p.after for p in gallery.pictures):
         after = sum(p.after is not None and p.after.right is True for p in gallery.pictures)
         about += f", the compressed one {after}. Of {gallery.looked_at} looked at, {gallery.changed} got another answer"
@@ -64,14 +60,12 @@ def gallery_html(gallery: Gallery | None) -> str:
 
 
 def _card(picture: Picture) -> str:
-    answers = [("original", picture.before), ("compressed", picture.after)]
-    lines = "".join(_answer(who, answer) for who, answer in answers)
-    name = escape(picture.name)
-    changed = " wb-changed" if picture.changed else ""
+    lines = _answer("original", picture.before) + _answer("compressed", picture.after)
+    name, changed = escape(picture.name), " wb-changed" if picture.changed else ""
     return (
-        f"<figure class='wb-picture{changed}'><img alt='{escape(picture.name, quote=True)}' width='{SIDE}' "
-        f"height='{SIDE}' src='{data_url(picture.image, SIDE)}'>"
-        f"<figcaption><b title='true class: {escape(picture.name, quote=True)}'>{name}</b>{lines}</figcaption></figure>"
+        f"<figure class='wb-picture{changed}'><img alt='{name}' width='{SIDE}' height='{SIDE}' "
+        f"src='{data_url(picture.image, SIDE)}'>"
+        f"<figcaption><b title='true class: {name}'>{name}</b>{lines}</figcaption></figure>"
     )
 
 
@@ -80,7 +74,7 @@ def _answer(who: str, answer: Prediction | None) -> str:
         return f"<span title='{who}: not yet'><small class='wb-who'>{who}</small>&ndash;</span>"
     marks = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>"}
     mark = "" if answer.right is None else marks[answer.right]
-    name = escape(answer.name, quote=True)
+    name = escape(answer.name)
     return (
         f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{mark}<em>{name}</em>"
         f"<small>{100 * answer.probability:.0f} %</small></span>"
@@ -105,23 +99,19 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
 
 
 def _filters(who: str, layer: str, url: str) -> str:
-    about = escape(f"{who} filters of {layer}", quote=True)
+    about = escape(f"{who} filters of {layer}")
     link = f"<a class='wb-link' download='{about.replace(' ', '_')}.png' href='{url}' title='Save the {about}'>PNG</a>"
     return f"<div class='wb-filters'><small>{who}<br>{link}</small><img alt='{about}' src='{url}'></div>"
 
 
-def sheet(images: Image, columns: int = 32, gap: int = 1, zoom: int = 0) -> Image:
-    """Arrange images (n, height, width, 3) in rows of one picture, on white, about 28 pixels each."""
+def sheet(images: Image) -> Image:
+    """Arrange images (n, height, width, 3) in rows of 32 on white, about 28 pixels each."""
     n, height, width, _ = images.shape
-    zoom = zoom or max(1, round(28 / max(height, width)))
+    zoom, columns = max(1, round(28 / max(height, width))), min(32, n)
     large = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    step_y, step_x = height * zoom + 3 * gap, width * zoom + 3 * gap
-    columns = min(columns, n)
-    found = np.full((-(-n // columns) * step_y, columns * step_x, 3), 255, np.uint8)
-    for i, image in enumerate(large):
-        y, x = i // columns * step_y, i % columns * step_x
-        found[y : y + height * zoom, x : x + width * zoom] = image
-    return found
+    large = np.pad(large, ((0, -n % columns), (0, 3), (0, 3), (0, 0)), constant_values=255)
+    rows = [np.concatenate(list(large[i : i + columns]), axis=1) for i in range(0, len(large), columns)]
+    return np.concatenate(rows)
 
 
 def data_url(image: Image, side: int | None) -> str:

@@ -19,16 +19,10 @@ GALLERY_IMAGES = 12
 
 
 class CompareModel(HasTraits):
-    """Holds the stored runs, and the models of the tabs.
+    """Holds the stored runs, and the models of the tabs."""
 
-    Traits
-    ------
-    stored : runs of the store on the open network and data, oldest first.
-    problem : why they cannot be read, in a sentence, or "".
-    """
-
-    stored = Tuple()
-    problem = Unicode()
+    stored = Tuple()  # runs of the store on the open network and data, oldest first
+    problem = Unicode()  # why they cannot be read, in a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -47,21 +41,13 @@ class CompareModel(HasTraits):
 
 
 class GalleryModel(HasTraits):
-    """Sample images with the answers before and after, and the first filters.
+    """Sample images with the answers before and after, and the first filters."""
 
-    Traits
-    ------
-    seed : which sample.
-    changed_first : whether images whose answer changed come first.
-    gallery, filters : what is shown; None where there is nothing.
-    why_no_filters : in a sentence, or "".
-    """
-
-    seed = Int(0)
-    changed_first = Bool(False)
+    seed = Int(0)  # which sample
+    changed_first = Bool(False)  # whether images whose answer changed come first
     gallery = Instance(Gallery, allow_none=True)
     filters = Instance(Filters, allow_none=True)
-    why_no_filters = Unicode()
+    why_no_filters = Unicode()  # in a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -77,8 +63,7 @@ class GalleryModel(HasTraits):
         self.seed += 1
 
     def _refresh(self, _: object = None) -> None:
-        choose, compressed = self._choose, self._recover.compressed
-        network, data, misfit = choose.network, choose.data, choose.misfit
+        network, data, compressed = self._choose.network, self._choose.scored_data, self._recover.compressed
         seed, changed_first = self.seed, self.changed_first and compressed is not None
         wanted = (network, data, compressed, seed, changed_first)
         if wanted == self._shown:
@@ -89,7 +74,7 @@ class GalleryModel(HasTraits):
 
         def look(job: Job) -> dict[str, Any]:
             found: dict[str, Any] = {"gallery": None, "filters": None, "why_no_filters": ""}
-            if network is not None and data is not None and not misfit:
+            if network is not None and data is not None:
                 found["gallery"] = gallery(
                     network,
                     next(split for split in (data.test, data.validation, data.train) if len(split)),
@@ -116,16 +101,10 @@ class GalleryModel(HasTraits):
 
 
 class RankCurveModel(HasTraits):
-    """Scores of the network with one layer alone reduced, at several ranks.
+    """Scores of the network with one layer alone reduced, at several ranks."""
 
-    Traits
-    ------
-    layer : the layer that was measured, or "".
-    points : of :func:`~workbench.inspect.rank_curve.rank_curve`.
-    """
-
-    layer = Unicode()
-    points = Tuple()
+    layer = Unicode()  # the one that was measured, or ""
+    points = Tuple()  # of :func:`~workbench.inspect.rank_curve.rank_curve`
 
     def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel) -> None:
         super().__init__()
@@ -134,7 +113,7 @@ class RankCurveModel(HasTraits):
 
     def measure(self) -> Job:
         """Measure the picked layer."""
-        opened, layer = self._choose.opened, self._look.selected
+        opened, layer = self._choose.opened, self._look.picked
 
         def compute(job: Job) -> list[CurvePoint]:
             if opened is None or opened.misfit or not layer:
@@ -154,19 +133,12 @@ class RankCurveModel(HasTraits):
 
 
 class PaperModel(HasTraits):
-    """The paper's table beside the open network; computed on request, because its networks take a while.
+    """The paper's table beside the open network; computed on request, because its networks take a while."""
 
-    Traits
-    ------
-    layers, fully_connected : which layers of the open network are compressed in the table.
-    table : what was computed last; None before.
-    note : which network fills its row, or why none does, in a sentence.
-    """
-
-    layers = Enum(list(CHOICES), default_value="spatial")
+    layers = Enum(list(CHOICES), default_value="spatial")  # of the open network, which are compressed in the table
     fully_connected = Bool(False)
     table = Instance(PaperTable, allow_none=True)
-    note = Unicode()
+    note = Unicode()  # which network fills its row, or why none does, in a sentence
 
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
@@ -195,7 +167,6 @@ class PaperModel(HasTraits):
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)
 
         def done(table: PaperTable) -> None:
-            with self.hold_trait_notifications():
-                self.table, self.note = table, note
+            self.note, self.table = note, table
 
         return self._worker.submit(JobKind.PAPER, "Computing the table", compute, done)

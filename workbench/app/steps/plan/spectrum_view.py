@@ -4,6 +4,7 @@ from html import escape
 
 import ipywidgets as w
 
+from workbench.app.controls import UserChanges, button, column, follow, row
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.widgets.figure_view import FigureView
@@ -20,79 +21,51 @@ NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 def view(plan: PlanModel, look: LookModel) -> w.Widget:
     """Return the figure, and beside it the ranks with their predicted cost and error."""
-    figure = FigureView("Singular values")
-    heading = w.HTML()
-    readout = w.HTML()
+    figure, heading, readout, user = FigureView("Singular values"), w.HTML(), w.HTML(), UserChanges()
     sliders = {
-        which: w.IntSlider(
-            min=1, max=MAX_SLIDER, description=label, continuous_update=True, style={"description_width": "92px"}
-        )
+        which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
     }
     for slider in sliders.values():
         slider.layout.width = "100%"
-    evbmf = w.Button(description="EVBMF ranks", tooltip="Set this layer back to what EVBMF says")
-    keep = w.Button(description="Keep layer as it is", tooltip="Do not factorise this layer")
-    filling = False
+    evbmf = button("EVBMF ranks", lambda: plan.reset_layer(look.picked), "Set this layer back to what EVBMF says")
+    keep = button("Keep layer as it is", lambda: plan.keep_layer(look.picked), "Do not factorise this layer")
 
-    def fill(_: object = None) -> None:
-        nonlocal filling
-        part = current(plan, look)
-        spectrum = plan.spectra[part.name] if part and plan.spectra and part.name in plan.spectra else None
+    def picked() -> tuple[LayerPlan | None, Spectrum | None]:
+        part = next((part for part in plan.plan or () if part.name == look.picked), None)
+        spectra = plan.spectra
+        return part, spectra[part.name] if part and spectra and part.name in spectra else None
+
+    def fill() -> None:
+        part, spectrum = picked()
         figure.show(spectrum_figure(spectrum, part))
         heading.value = heading_text(part)
         readout.value = readout_text(part, plan.notice)
-        filling = True
-        try:
+        with user.filling():
             for which, slider in sliders.items():
-                slider.disabled = not _usable(which, spectrum)
+                slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
                 if part is not None and spectrum is not None:
-                    slider.max, slider.value = _range(which, part)
-        finally:
-            filling = False
-        for button in (evbmf, keep):
-            button.disabled = spectrum is None
+                    channels = part.layer.max_ranks[which == "rank_out"]
+                    slider.max, slider.value = max(2, channels), getattr(part, which) or channels
+        evbmf.disabled = keep.disabled = spectrum is None
 
-    def moved(which: str) -> None:
-        if filling:
+    def moved(which: str, rank: int) -> None:
+        part, spectrum = picked()
+        if part is None or spectrum is None:
             return
-        part = current(plan, look)
-        if part is None or plan.spectra is None or part.name not in plan.spectra:
-            return
-        ranks = {which: sliders[which].value}
-        in_ = plan.spectra[part.name].in_
-        if part.decision == "keep" and in_ is not None:  # both are needed to begin with: EVBMF gives the other
-            found = {"rank_in": in_.rank, "rank_out": plan.spectra[part.name].out.rank}
-            ranks = {name: max(1, rank) for name, rank in found.items()} | ranks
+        ranks = {which: rank}
+        if part.decision == "keep" and spectrum.in_ is not None:  # both are needed to begin with: EVBMF gives the other
+            found = {"rank_in": spectrum.in_.rank, "rank_out": spectrum.out.rank}
+            ranks = {name: max(1, found_rank) for name, found_rank in found.items()} | ranks
         plan.choose_ranks(part.name, **ranks)
 
     for which, slider in sliders.items():
-        slider.observe(lambda _, which=which: moved(which), "value")
-    evbmf.on_click(lambda _: plan.reset_layer(look.selected))
-    keep.on_click(lambda _: plan.keep_layer(look.selected))
-    plan.observe(fill, ["plan", "notice"])
-    look.observe(fill, ["selected"])
-
-    buttons = w.HBox([evbmf, keep], layout={"grid_gap": "6px", "flex_flow": "row wrap"})
-    right = w.VBox([heading, *sliders.values(), buttons, readout], layout={"flex": "0 0 372px", "grid_gap": "4px"})
+        user.observe(slider, moved, which)
+    follow(fill, (plan, "plan notice"), (look, "picked"))
+    right = column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
+    right.layout.flex = "0 0 372px"
     left = w.VBox([figure], layout={"flex": "1 1 0%", "min_width": "480px"})
-    fill()
     return w.HBox([left, right], layout={"grid_gap": "18px", "flex_flow": "row wrap"})
-
-
-def _usable(which: str, spectrum: Spectrum | None) -> bool:
-    return spectrum is not None and (which == "rank_out" or spectrum.in_ is not None)
-
-
-def _range(which: str, part: LayerPlan) -> tuple[int, int]:
-    """Return (largest rank, rank to show): the chosen rank, or the number of channels if none is left out."""
-    channels = part.layer.max_ranks[which == "rank_out"]
-    return max(2, channels), getattr(part, which) or channels
-
-
-def current(plan: PlanModel, look: LookModel) -> LayerPlan | None:
-    """Return the picked layer's part of the plan."""
-    return next((part for part in plan.plan or () if part.name == look.selected), None)
 
 
 def heading_text(part: LayerPlan | None) -> str:

@@ -1,6 +1,6 @@
 """What a verb works with, as it was when the user pressed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,10 @@ from typing import Any
 import torch
 
 from workbench.app.steps.choose.opening import Opened
-from workbench.app.steps.recover.training import TrainingSettings
 from workbench.app.stored_runs import StoredRuns
 from workbench.network.data import Data, Split
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
-from workbench.progress import Progress
-from workbench.recover.checkpoint import Epoch
-from workbench.recover.finetune import finetune
 from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.stages import scored_stage
 
@@ -47,32 +43,11 @@ class Snapshot:
         run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
         return self.store.keep(run)
 
-    def finetuned(
-        self,
-        network: CompressedNetwork,
-        training: TrainingSettings,
-        on_epoch: Callable[[Epoch], object],
-        report: Progress,
-    ) -> CompressedNetwork:
-        """Return a network that was fine-tuned, for whole epochs."""
-        return finetune(
-            network,
-            self.opened.data,
-            epochs=training.epochs,
-            learning_rate=training.learning_rate,
-            schedule=training.schedule,
-            teacher=self.opened.network if training.learn_from == "both" else None,
-            checkpoint=self.checkpoint,
-            on_epoch=on_epoch,
-            progress=report,
-        )
-
-
-def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
-    """Return the run that is worked on and its network; raise ValueError without one."""
-    if now.run is None or now.run.network is None:
-        raise ValueError(f"compress the network first: there is nothing to {verb} yet")
-    return now.run, now.run.network
+    def worked_on(self, verb: str) -> tuple[Run, CompressedNetwork]:
+        """Return the run that is worked on and its network; raise ValueError without one."""
+        if self.run is None or self.run.network is None:
+            raise ValueError(f"compress the network first: there is nothing to {verb} yet")
+        return self.run, self.run.network
 
 
 def without_images(data: Data) -> Data:

@@ -11,7 +11,7 @@ from workbench.app.steps.recover.training import TrainingSettings
 from workbench.network.data import Data
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.importance import Importance
-from workbench.plan.plan import PlanError
+from workbench.plan.plan import Plan, PlanError
 from workbench.progress import Progress
 from workbench.recover.calibrate import calibrate
 from workbench.runs.compress import CALIBRATION_IMAGES
@@ -28,41 +28,32 @@ def sweep_budgets(
     training: TrainingSettings,
     report: Progress,
 ) -> Iterator[Run]:
-    """Yield a stored run for each budget that can be met.
-
-    Parameters
-    ----------
-    recovery : "none", "calibrate", or "fine-tune" after that.
-
-    Raises
-    ------
-    ValueError : after the last run, if a budget could not be met or a run failed.
-    """
+    """Yield a stored run for each budget; after the last one, ValueError if a budget or a run failed."""
     assert now.plan.spectra is not None
-    budgets: dict[int, PlanSettings] = {}
-    plans, problem = [], ""
+    data, problem = now.opened.data, ""
+    if not len(data.validation) or not data.validation.labelled:
+        raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
+    made: list[tuple[PlanSettings, Plan]] = []
     for ratio in ratios:
         budget = planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
         try:
-            plans.append(budget.plan(now.plan.spectra, importance))
-            budgets[id(plans[-1])] = budget
+            made.append((budget, budget.plan(now.plan.spectra, importance)))
         except PlanError as error:
             problem = sentence(error)
-    if not plans:
+    if not made:
         raise ValueError(f"none of these budgets can be met: {problem}")
-    data, tuned = now.opened.data, dict[str, Any]()
+    tuned: dict[str, Any] = {}
     if recovery == "fine-tune":
-        teacher = now.opened.network if training.learn_from != "labels" else None
-        tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "teacher": teacher}
-        tuned["schedule"] = training.schedule
+        tuned = {"epochs": training.epochs, "learning_rate": training.learning_rate, "schedule": training.schedule}
+        tuned["teacher"] = now.opened.network
     steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
-    if not len(data.validation) or not data.validation.labelled:
-        raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
+    plans = [plan for _, plan in made]
     for run in sweep(now.opened.network, plans, data, steps=steps, progress=report, **tuned):
         if run.error:
             problem = run.error
             continue
-        used = {**budgets[id(run.plan)].used(), "source": source_of(now.opened.network), "recovery": recovery}
+        budget = next(budget for budget, plan in made if plan is run.plan)
+        used = {**budget.used(), "source": source_of(now.opened.network), "recovery": recovery}
         yield now.store.keep(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
     if problem:
         raise ValueError(problem)

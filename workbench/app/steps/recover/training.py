@@ -1,7 +1,7 @@
 """Settings of training as the page has them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 LEARN_FROM = {
@@ -27,21 +27,12 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
-        """Return settings from stored ones.
-
-        Raises
-        ------
-        ValueError : if they make no sense.
-        """
+        """Return settings from stored ones; ValueError if they make no sense."""
         found = cls(**{field.name: values[field.name] for field in fields(cls)})
         sane = found.schedule in SCHEDULES and found.learn_from in LEARN_FROM
         if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not 0 < found.learning_rate <= MAX_LEARNING_RATE:
             raise ValueError("settings of training make no sense")
         return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         words = {"labels": "", "both": " and the original's answers", "original": " on the original's answers alone"}
