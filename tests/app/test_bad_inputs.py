@@ -12,7 +12,7 @@ from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.session import Session
-from workbench.app.steps.compare import runs_view
+from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
@@ -135,7 +135,7 @@ def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
     monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     s = Session(page.session.choose.network, page.session.choose.data)
-    view = runs_view.view(s.compare, s.recover, s.plan, s.worker)
+    view = runs_view(s)
     s.choose.open()
     assert s.choose.job.error == ""
     assert s.compare.problem in html(view)

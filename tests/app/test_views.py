@@ -8,15 +8,13 @@ import pytest
 from tests.helpers.widgets import find, html
 from workbench.app.overview import card_texts
 from workbench.app.session import Session
-from workbench.app.steps.choose import view as choose_view
-from workbench.app.steps.compare import gallery_view
-from workbench.app.steps.compare import view as compare_view
-from workbench.app.steps.look import view as look_view
-from workbench.app.steps.plan import spectrum_view
-from workbench.app.steps.plan import view as plan_view
-from workbench.app.steps.recover import view as recover_view
-from workbench.app.steps.speed import view as speed_view
-from workbench.app.steps.take_home import view as take_home_view
+from workbench.app.steps.choose.view import choose_view
+from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
+from workbench.app.steps.look.view import look_view
+from workbench.app.steps.plan.view import layer_view, plan_view
+from workbench.app.steps.recover.view import recover_view
+from workbench.app.steps.speed.view import speed_view
+from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobList, JobRow
@@ -35,16 +33,16 @@ def traces(view, label):
 
 @pytest.fixture
 def recovering(digits):
-    return recover_view.view(digits.recover, digits.choose, digits.plan, digits.worker)
+    return recover_view(digits)
 
 
 @pytest.fixture
 def picked(digits):
-    return spectrum_view.view(digits.plan, digits.look)
+    return layer_view(digits)
 
 
 def test_the_table_follows_the_plan_and_picks_both_ways(digits):
-    (table,) = find(look_view.view(digits.look, digits.plan), LayerTable)
+    (table,) = find(look_view(digits), LayerTable)
     assert [row["name"] for row in table.rows] == [part.name for part in digits.plan.plan]
     assert set(table.rows[0]) >= {column["key"] for column in table.columns}
     assert sum(row["share"] for row in table.rows) == pytest.approx(1, abs=0.01)
@@ -57,7 +55,7 @@ def test_the_table_follows_the_plan_and_picks_both_ways(digits):
 
 
 def test_a_point_picks_its_layer(digits):
-    view = look_view.view(digits.look, digits.plan)
+    view = look_view(digits)
     for clicked, picked in (("features.10", "features.10"), ("features.0#2", "features.0"), ("no layer", "features.0")):
         figure(view, "Cost of each layer").picked = clicked
         assert (digits.look.picked, figure(view, "Cost of each layer").picked) == (picked, "")
@@ -102,7 +100,7 @@ def test_the_spectrum_follows_the_picked_layer(digits, picked):
     ],
 )
 def test_each_planner_has_its_settings(digits, planner, shown):
-    view = plan_view.view(digits.plan, digits.choose, digits.worker)
+    view = plan_view(digits)
     find(view, w.Dropdown, "Ranks by").value = planner
     assert digits.plan.settings.planner == planner
     boxes = [b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if b.description not in ("", "Cancel")]
@@ -111,7 +109,7 @@ def test_each_planner_has_its_settings(digits, planner, shown):
 
 
 def test_settings_go_both_ways_and_are_undone(digits):
-    view = plan_view.view(digits.plan, digits.choose, digits.worker)
+    view = plan_view(digits)
     find(view, w.Dropdown, "Ranks by").value = "budget"
     slider = find(view, w.FloatSlider, "fewer MACs, times")
     slider.value = 3.0
@@ -126,14 +124,14 @@ def test_settings_go_both_ways_and_are_undone(digits):
 
 
 def test_cards_show_original_planned_and_measured(digits):
-    weights, macs, accuracy = card_texts(digits.choose, digits.plan, digits.recover)
+    weights, macs, accuracy = card_texts(digits)
     assert "560 k" in weights
     assert "x6.23 fewer" in weights
     assert macs.count("x5.25 fewer") == 1
     for text in ("99.4 %", "on 500", "after Compress"):
         assert text in accuracy
     digits.recover.decompose()
-    _, macs, accuracy = card_texts(digits.choose, digits.plan, digits.recover)
+    _, macs, accuracy = card_texts(digits)
     assert macs.count("x5.25 fewer") == 2
     assert "points" in accuracy
     assert "decomposed" in accuracy
@@ -144,7 +142,7 @@ def test_recovery_step_by_step(digits, recovering):
         name: find(recovering, w.Button, name) for name in ("Compress", "Calibrate", "Fine-tune", "From scratch")
     }
     assert [button.disabled for button in buttons.values()] == [False, True, True, True]
-    compare = compare_view.tradeoff_view(digits.compare, digits.recover, digits.choose)
+    compare = tradeoff_view(digits)
     buttons["Compress"].click()
     assert not any(button.disabled for button in buttons.values())
     assert traces(compare, "Accuracy against FLOPs")["decomposed"]["x"] == [digits.plan.plan.macs / 1e6]
@@ -171,7 +169,7 @@ def test_a_number_that_cannot_be_is_not_taken(recovering):
 
 
 def test_images_filters_and_curves(digits):
-    gallery = gallery_view.view(digits.compare.gallery, digits.choose, digits.recover, digits.worker)
+    gallery = gallery_view(digits)
     first = html(gallery)
     assert first.count("<img") == 12
     find(gallery, w.Button, "Other images").click()
@@ -179,17 +177,17 @@ def test_images_filters_and_curves(digits):
     digits.recover.decompose()
     assert "filters of features.0" in html(gallery)
     assert html(gallery).count("<img") == 14
-    curve = compare_view.rank_curve_view(digits.compare.rank_curve, digits.choose, digits.look, digits.worker)
+    curve = rank_curve_view(digits)
     find(curve, w.Button, "Try ranks of features.3").click()
     drawn = json.loads(figure(curve, "Accuracy against rank").traces)
     assert drawn[0]["x"] == [point.rank_out for point in digits.compare.rank_curve.points]
 
 
 def test_the_layerwise_and_the_papers_table(digits):
-    layers = compare_view.layerwise_view(digits.plan)
+    layers = layerwise_view(digits)
     digits.plan.choose_ranks("features.3", rank_in=7, rank_out=9)
     assert "7, 9" in layers.value
-    view = compare_view.paper_view(digits.compare.paper, digits.worker)
+    view = paper_view(digits)
     box = find(view, w.Checkbox, "with fully connected layers")
     find(view, w.Dropdown, "Compressed layers").value = "default"
     assert box.value
@@ -199,7 +197,7 @@ def test_the_layerwise_and_the_papers_table(digits):
 
 
 def test_files_are_made_and_offered(digits):
-    view = take_home_view.view(digits.take_home, digits.recover, digits.worker)
+    view = take_home_view(digits)
     make = find(view, w.Button, "Make .zip")
     assert make.disabled
     digits.recover.decompose()
@@ -212,7 +210,7 @@ def test_files_are_made_and_offered(digits):
 
 
 def test_speed_is_measured_with_the_settings_of_the_page(digits, monkeypatch):
-    view = speed_view.view(digits.speed, digits.recover, digits.look, digits.worker)
+    view = speed_view(digits)
     assert find(view, w.Button, "Measure").disabled
     digits.recover.decompose()
     find(view, w.SelectMultiple, "runtimes").value = ("eager",)
@@ -223,12 +221,12 @@ def test_speed_is_measured_with_the_settings_of_the_page(digits, monkeypatch):
 
 def test_before_anything_is_open():
     s = Session()
-    assert "Pick a layer" in html(spectrum_view.view(s.plan, s.look))
-    assert "The network is being opened" in html(recover_view.view(s.recover, s.choose, s.plan, s.worker))
-    assert "&ndash;" in card_texts(s.choose, s.plan, s.recover)[0]
-    assert find(look_view.view(s.look, s.plan), LayerTable)[0].rows == []
-    assert "No network is open" in compare_view.layerwise_view(s.plan).value
-    assert find(choose_view.view(s.choose, s.worker), w.Dropdown, "Network").value == "digits_vgg"
+    assert "Pick a layer" in html(layer_view(s))
+    assert "The network is being opened" in html(recover_view(s))
+    assert "&ndash;" in card_texts(s)[0]
+    assert find(look_view(s), LayerTable)[0].rows == []
+    assert "No network is open" in layerwise_view(s).value
+    assert find(choose_view(s), w.Dropdown, "Network").value == "digits_vgg"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.recover.training import TrainingSettings
+from workbench.app.steps.recover.snapshot import TrainingSettings
 from workbench.app.worker import Job, JobState, Worker
 from workbench.plan.plan import Plan
 

@@ -11,15 +11,14 @@ from workbench.app.controls import column
 from workbench.app.overview import overview
 from workbench.app.server.logs import log_to_server
 from workbench.app.session import Session
-from workbench.app.steps.choose import view as choose_view
-from workbench.app.steps.compare import gallery_view, runs_view
-from workbench.app.steps.compare import view as compare_view
-from workbench.app.steps.look import view as look_view
-from workbench.app.steps.plan import spectrum_view
-from workbench.app.steps.plan import view as plan_view
-from workbench.app.steps.recover import view as recover_view
-from workbench.app.steps.speed import view as speed_view
-from workbench.app.steps.take_home import view as take_home_view
+from workbench.app.steps.choose.view import choose_view
+from workbench.app.steps.compare.runs_view import runs_view
+from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
+from workbench.app.steps.look.view import look_view
+from workbench.app.steps.plan.view import layer_view, plan_view
+from workbench.app.steps.recover.view import recover_view
+from workbench.app.steps.speed.view import speed_view
+from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.heading import heading
@@ -80,7 +79,7 @@ def _cards(s: Session) -> list[w.Widget]:
         4,
         "Compress and recover",
         "Make the planned network, then bring its accuracy back.",
-        recover_view.view(s.recover, s.choose, s.plan, s.worker),
+        recover_view(s),
     )
     compare_card = card(
         5,
@@ -88,15 +87,15 @@ def _cards(s: Session) -> list[w.Widget]:
         "Every network of this session is a point, with its 95 % interval; up and to the left is better, and the green "
         f"steps are the {term('Pareto front')}. (FLOPs is the papers' word for {term('MACs')}.) Choose by "
         f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for reporting.",
-        compare_view.tradeoff_view(s.compare, s.recover, s.choose),
+        tradeoff_view(s),
     )
     for box in (recover_card, compare_card):
         box.layout.flex, box.layout.min_width = "1 1 0%", "540px"
     tabs = {
-        "Images and filters": gallery_view.view(s.compare.gallery, s.choose, s.recover, s.worker),
-        "One layer's ranks": compare_view.rank_curve_view(s.compare.rank_curve, s.choose, s.look, s.worker),
-        "Layer by layer": compare_view.layerwise_view(s.plan),
-        "The paper's table": compare_view.paper_view(s.compare.paper, s.worker),
+        "Images and filters": gallery_view(s),
+        "One layer's ranks": rank_curve_view(s),
+        "Layer by layer": layerwise_view(s),
+        "The paper's table": paper_view(s),
     }
     ranks = term("rank", "ranks")
     return [
@@ -104,15 +103,15 @@ def _cards(s: Session) -> list[w.Widget]:
             1,
             "Choose",
             "A network, its weights, and the images that it is to tell apart.",
-            choose_view.view(s.choose, s.worker),
+            choose_view(s),
         ),
-        overview(s.choose, s.plan, s.recover),
+        overview(s),
         card(
             2,
             "Look: the layers",
             f"Where the work is, which {ranks} the weights ask for, and what the plan does to each layer. Pick one, in "
             "the table or in the figure, to see it everywhere below.",
-            look_view.view(s.look, s.plan),
+            look_view(s),
         ),
         card(
             3,
@@ -120,8 +119,8 @@ def _cards(s: Session) -> list[w.Widget]:
             f"Choose how the {ranks} are found; then look at the picked layer: each bar is a direction of its channels "
             f"({term('singular values')}). Move a rank and watch what is kept, what it costs and how far the weights "
             "move.",
-            plan_view.view(s.plan, s.choose, s.worker),
-            spectrum_view.view(s.plan, s.look),
+            plan_view(s),
+            layer_view(s),
         ),
         w.HBox([recover_card, compare_card], layout={"flex_flow": "row wrap", "grid_gap": "12px"}),
         card(
@@ -129,7 +128,7 @@ def _cards(s: Session) -> list[w.Widget]:
             "Compare: runs",
             "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
             f"Accuracies are those on the {term('validation', 'validation images')}, to choose by.",
-            runs_view.view(s.compare, s.recover, s.plan, s.worker),
+            runs_view(s),
         ),
         card(
             0,
@@ -142,14 +141,14 @@ def _cards(s: Session) -> list[w.Widget]:
             "Speed and energy: measured, not only counted",
             "Time the compressed network against the original on this machine, see where the time goes, and what "
             f"{term('energy')} an image takes.",
-            speed_view.view(s.speed, s.recover, s.look, s.worker),
+            speed_view(s),
         ),
         card(
             7,
             "Take it home: export",
             "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first three "
             "are run after writing, and their answers are compared with the network's here.",
-            take_home_view.view(s.take_home, s.recover, s.worker),
+            take_home_view(s),
         ),
     ]
 

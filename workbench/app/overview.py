@@ -3,9 +3,7 @@
 import ipywidgets as w
 
 from workbench.app.controls import follow
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.session import Session
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.heading import RANDOM
 from workbench.network.scores import Score
@@ -14,23 +12,25 @@ from workbench.tables import count, times
 INTERVAL_HINT = "95 % confidence interval for this many images"
 
 
-def overview(choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> w.Widget:
+def overview(session: Session) -> w.Widget:
     """Return three cards: weights, MACs and accuracy."""
+    choose, plan, recover = session.choose, session.plan, session.recover
     boxes = [w.HTML(layout={"width": "auto", "flex": "1 1 0%", "min_width": "300px"}) for _ in range(3)]
     for box in boxes:
         box.add_class("wb-card")
 
     def fill() -> None:
-        for box, html in zip(boxes, card_texts(choose, plan, recover), strict=True):
+        for box, html in zip(boxes, card_texts(session), strict=True):
             box.value = html
 
     follow(fill, (plan, "plan"), (choose, "opened"), (recover, "run"))
     return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
 
 
-def card_texts(choose: ChooseModel, planning: PlanModel, recover: RecoverModel) -> list[str]:
+def card_texts(session: Session) -> list[str]:
     """Return HTML of the three cards."""
-    plan, original, run = planning.plan, choose.original, recover.run
+    choose, recover = session.choose, session.recover
+    plan, original, run = session.plan.plan, choose.original, recover.run
     stage = str(run.last.name) if run and run.last else "measured"
     texts = []
     for what in ("weights", "macs"):

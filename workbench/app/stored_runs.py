@@ -29,7 +29,6 @@ class StoredRuns:
         self.network, self.data = network, data
         self.problem = ""  # why runs are not stored or not found, in a sentence
         self._store: RunStore | None = None
-        self._numbers: set[int] = set()
 
     @property
     def store(self) -> RunStore | None:
@@ -49,22 +48,14 @@ class StoredRuns:
 
     def keep(self, run: Run) -> Run:
         """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
-        if run.number in self._numbers:
-            return self._ask(lambda store: store.update(run)) or run
-        if run.number:  # it was never stored: the store may have another run of that number
+        if run.number and not run.weights_file:  # it was never stored: the store may have another run of that number
             return run
-        run = self._ask(lambda store: store.add(run)) or run
-        self.expect(run.number)
-        return run
-
-    def expect(self, number: int) -> None:
-        """Take note that the store has the run of a number; 0 is none."""
-        self._numbers |= {number} - {0}
+        return self._ask(lambda store: store.update(run) if run.number else store.add(run)) or run
 
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
         """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
         added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
-        if run.number in self._numbers:
+        if run.weights_file:
             self._ask(lambda store: store.update(added, weights=False))
         run = run if stage is None else run.with_stage(replace(stage, note=""))
         return replace(run, measured={**run.measured, **added.measured})
@@ -75,7 +66,6 @@ class StoredRuns:
         if store is None:
             raise StoreError(self.problem)
         made = store.load(number, self.network)
-        self.expect(number)
         return store[number], made.with_model(made.model, random_weights=self.network.random_weights)
 
     def delete(self, number: int) -> None:

@@ -11,8 +11,8 @@ import pytest
 import workbench as wb
 from tests.helpers.widgets import find, html
 from workbench.app.session import Session
-from workbench.app.steps.compare import runs_view
-from workbench.app.steps.compare import view as compare_view
+from workbench.app.steps.compare.runs_view import runs_view
+from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
@@ -20,7 +20,7 @@ from workbench.runs.run import StageName
 
 
 def view_of(session):
-    view = runs_view.view(session.compare, session.recover, session.plan, session.worker)
+    view = runs_view(session)
     return view, find(view, LayerTable)[0]
 
 
@@ -45,7 +45,7 @@ def test_another_session_finds_them_and_goes_on(digits, data):
     score = made.last.score
     low, high = (100 * end for end in score.interval)
     assert table.rows[0]["calibrated"] == f"{100 * score.top1:.1f} %\n{low:.1f} to {high:.1f} % (297)"
-    (figure,) = find(compare_view.tradeoff_view(other.compare, other.recover, other.choose), FigureView)
+    (figure,) = find(tradeoff_view(other), FigureView)
     earlier = next(trace for trace in json.loads(figure.traces) if trace.get("name") == "earlier runs")
     assert earlier["x"] == [made.plan.macs / 1e6]
     resume = find(view, w.Button, "Go on with this run")

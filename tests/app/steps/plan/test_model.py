@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from workbench.app.steps.plan.model import MAX_EDITS
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.plan.undo import MAX_EDITS, UndoHistory
 from workbench.plan.layer_times import LayerTimes, NetworkTimes
 
 
@@ -121,16 +121,19 @@ def test_stored_settings_come_back(planner):
     assert PlanSettings.of(settings.used()).used() == settings.used()
 
 
-def test_quick_edits_of_one_thing_are_one():
-    edits = UndoHistory()
-    for i in range(5):
-        edits.record("rank", i, "rank of a")
-    assert edits.undo(5) == 0
-    assert edits.redo(0) == 5
-    for i in range(MAX_EDITS + 50):
-        edits.record("edit", i)
+def test_quick_edits_of_one_thing_are_one(session):
+    plan, first = session.plan, session.plan.plan
+    for rank in range(2, 6):
+        plan.choose_ranks("3", rank_in=4, rank_out=rank)
+    edited = plan.plan
+    session.undo()
+    assert (plan.plan, plan.undoable) == (first, "")
+    session.redo()
+    assert plan.plan == edited
+    for _ in range(MAX_EDITS + 9):
+        plan.keep_layer("3")
     count = 0
-    while edits.before:
-        edits.undo(0)
+    while plan.undoable:
+        plan.undo()
         count += 1
     assert count == MAX_EDITS

@@ -7,11 +7,11 @@ import ipywidgets as w
 
 from workbench.app.controls import UserChanges, column, follow, row
 from workbench.app.errors import sentence
-from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.session import Session
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
-from workbench.app.worker import COMPRESSING, JobKind, Worker
+from workbench.app.worker import COMPRESSING, JobKind
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.load import OWN
@@ -22,8 +22,9 @@ PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
 
 
-def view(choose: ChooseModel, worker: Worker) -> w.Widget:
+def choose_view(session: Session) -> w.Widget:
     """Return the controls, a line on the open network and data, and the progress of opening."""
+    choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
     boxes = {
         field: w.Dropdown(description=field.title(), layout=layout, style={"description_width": "62px"})
@@ -45,9 +46,9 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
     def fill() -> None:
         with user.filling():
             for field, options in (
-                ("network", network_options(choose)),
-                ("weights", weights_options(choose)),
-                ("data", data_options(choose)),
+                ("network", network_options(session)),
+                ("weights", weights_options(session)),
+                ("data", data_options(session)),
             ):
                 if list(boxes[field].options) != options:
                     boxes[field].options = options
@@ -60,7 +61,7 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
             box.disabled = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
 
     def describe() -> None:
-        about.value = about_text(choose, upload.problem)
+        about.value = about_text(session, upload.problem)
 
     def refused(_: object) -> None:
         progress.clear()
@@ -76,8 +77,9 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
     return column(row(*boxes.values(), upload, gap=6), about, progress)
 
 
-def network_options(choose: ChooseModel) -> Options:
+def network_options(session: Session) -> Options:
     """Return (text, name) of every network: the open one, bundled ones, the paper's, CIFAR's, torchvision's."""
+    choose = session.choose
 
     def about(name: str) -> tuple[int, str]:
         if choose.given("network", name):
@@ -92,10 +94,10 @@ def network_options(choose: ChooseModel) -> Options:
     return [(f"{name} ({about(name)[1]})", name) for name in names]
 
 
-def weights_options(choose: ChooseModel) -> Options:
+def weights_options(session: Session) -> Options:
     """Return (text, value) of the weights that the chosen network can have."""
-    name, chosen = choose.choice.network, choose.choice.weights
-    if choose.given("network", name):
+    name, chosen = session.choose.choice.network, session.choose.choice.weights
+    if session.choose.given("network", name):
         options = [("as given", "default")]
     elif name in OWN and not OWN[name].bundled:
         options = [("random", "default")]
@@ -104,15 +106,16 @@ def weights_options(choose: ChooseModel) -> Options:
     return options if chosen in dict(options).values() else [*options, (chosen, chosen)]
 
 
-def data_options(choose: ChooseModel) -> Options:
+def data_options(session: Session) -> Options:
     """Return (text, name) of every data set that is here or can be fetched."""
-    names = {choose.choice.data: "given in code", **local_names()}
+    names = {session.choose.choice.data: "given in code", **local_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
 
 
-def about_text(choose: ChooseModel, problem: str = "") -> str:
+def about_text(session: Session, problem: str = "") -> str:
     """Return HTML that describes the open network and data, with warnings."""
-    network, data, html = choose.network, choose.data, ""
+    choose, html = session.choose, ""
+    network, data = choose.network, choose.data
     if network is not None and data is not None and choose.spectra is not None:
         html = (
             f"<div class='wb-soft'><b>{escape(network.name)}</b>: {len(choose.spectra.layers)} layers, "

@@ -8,13 +8,11 @@ import ipywidgets as w
 import numpy as np
 
 from workbench.app.controls import button, column, follow, row, slot
-from workbench.app.steps.compare.model import CompareModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.session import Session
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.numbers import WholeBox
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
@@ -32,8 +30,9 @@ COLUMNS = [
 RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 
 
-def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def runs_view(session: Session) -> w.Widget:
     """Return the table of runs, and what can be done with the picked one."""
+    compare, recover, worker = session.compare, session.recover, session.worker
     table, csv, note = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML()
     asked = 0  # the run that the button has asked about
 
@@ -76,11 +75,12 @@ def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: 
     follow(fill, (compare, "stored problem"), (recover, "store_problem"))
     follow(enable, (worker, "jobs"), (table, "selected"))
     progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
-    return column(sweep_box(recover, plan, worker), progress, table, note, row(resume, delete, csv))
+    return column(sweep_box(session), progress, table, note, row(resume, delete, csv))
 
 
-def sweep_box(recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def sweep_box(session: Session) -> w.Widget:
     """Return the controls of a sweep over several budgets."""
+    recover, plan, worker = session.recover, session.plan, session.worker
     limits = {"min": 1.1, "max": 10.0, "step": 0.1, "value": (1.5, 6.0), "readout_format": ".1f"}
     span = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
     number = WholeBox("budgets", 4, 2, 12, width=122, label=62)

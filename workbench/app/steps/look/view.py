@@ -6,8 +6,7 @@ import ipywidgets as w
 
 from workbench.app.controls import column, follow
 from workbench.app.debounce import Debounce
-from workbench.app.steps.look.model import LookModel
-from workbench.app.steps.plan.model import PlanModel
+from workbench.app.session import Session
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import TERMS
 from workbench.app.widgets.layer_table import LayerTable
@@ -45,8 +44,9 @@ COLUMNS = [
 ]
 
 
-def view(look: LookModel, plan: PlanModel) -> w.Widget:
+def look_view(session: Session) -> w.Widget:
     """Return the table above the bars."""
+    look, plan = session.look, session.plan
     table = LayerTable(file="layers.csv", columns=COLUMNS)
     figure = FigureView("Cost of each layer")
     measure = w.ToggleButtons(

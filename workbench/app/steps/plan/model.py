@@ -1,5 +1,7 @@
 """The step *Plan*: how ranks are chosen, and edits by hand."""
 
+import time
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,6 @@ from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.settings import PLANNERS, PlanSettings, with_hand_edits
-from workbench.app.steps.plan.undo import UndoHistory
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
 from workbench.measure.time_plan import time_plan
@@ -25,6 +26,11 @@ VERIFY_DELAY_S = 0.6
 """Seconds after the last change of a budget of time until the planned network is timed."""
 State = tuple[PlanSettings, Plan | None, PlanSettings]
 """Settings, plan, and the settings that made it."""
+Edits = deque[tuple[str, State]]
+MAX_EDITS = 200
+"""Edits that can be undone."""
+MERGE_WITHIN_S = 1.5
+"""Seconds: edits of the same thing that follow each other faster are one, as when a slider is dragged."""
 
 
 class PlanModel(HasTraits):
@@ -46,14 +52,17 @@ class PlanModel(HasTraits):
         super().__init__()
         self._worker, self._choose = worker, choose
         self.made_by = self.settings
-        self._history: UndoHistory[State] = UndoHistory()
+        self._before: Edits = deque(maxlen=MAX_EDITS)  # the state before each edit, and what the edit did in words
+        self._after: Edits = deque()  # the states after edits that were undone
+        self._last_edit = ("", 0.0)  # what was edited, and when
         self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
         self._verification: Job | None = None
 
     @observe("spectra")
     def _start(self, _: object) -> None:
         """Plan a network that was just opened; a budget that it cannot meet gives way to EVBMF."""
-        self._history = UndoHistory()
+        self._before.clear()
+        self._after.clear()
         notice, plan, settings = "", None, self.settings
         if self.spectra is not None:
             try:
@@ -113,11 +122,22 @@ class PlanModel(HasTraits):
 
     def undo(self) -> str:
         """Undo the last edit; return the only layer that it changed, or ""."""
-        return self._return_to(self._history.undo(self._state)) if self._history.before else ""
+        return self._move(self._before, self._after)
 
     def redo(self) -> str:
         """Redo the edit that was undone last; return the only layer that it changed, or ""."""
-        return self._return_to(self._history.redo(self._state)) if self._history.after else ""
+        return self._move(self._after, self._before)
+
+    def _move(self, source: Edits, target: Edits) -> str:
+        if not source:
+            return ""
+        words, state = source.pop()
+        target.append((words, self._state))
+        self._last_edit = ("", 0.0)
+        changed = [a.name for a, b in zip(state[1] or (), self.plan or (), strict=False) if a != b]
+        self._put(*state)
+        self._tell_edits()
+        return changed[0] if len(changed) == 1 else ""
 
     def measure_importance(self) -> Job:
         """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
@@ -207,16 +227,14 @@ class PlanModel(HasTraits):
     def _state(self) -> State:
         return self.settings, self.plan, self.made_by
 
-    def _return_to(self, state: State) -> str:
-        changed = [a.name for a, b in zip(state[1] or (), self.plan or (), strict=False) if a != b]
-        self._put(*state)
-        self._tell_edits()
-        return changed[0] if len(changed) == 1 else ""
-
     def _record(self, words: str, key: str = "") -> None:
-        self._history.record(words, self._state, key)
+        """Record an edit before it is made; quick edits with the same key are undone together, those with "" never."""
+        now, (last, when) = time.monotonic(), self._last_edit
+        self._last_edit = (key, now)
+        self._after.clear()
+        same = key and key == last and now - when < MERGE_WITHIN_S
+        self._before.append((words, self._before.pop()[1] if same and self._before else self._state))
         self._tell_edits()
 
     def _tell_edits(self) -> None:
-        before, after = self._history.before, self._history.after
-        self.undoable, self.redoable = before[-1][0] if before else "", after[-1][0] if after else ""
+        self.undoable, self.redoable = (edits[-1][0] if edits else "" for edits in (self._before, self._after))

@@ -10,9 +10,7 @@ from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.recover.snapshot import Snapshot, without_images
-from workbench.app.steps.recover.sweep import sweep_budgets
-from workbench.app.steps.recover.training import TrainingSettings
+from workbench.app.steps.recover.snapshot import Snapshot, TrainingSettings, without_images
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
@@ -135,7 +133,6 @@ class RecoverModel(HasTraits):
             shown = [now.plan]
 
             def reached(run: Run) -> None:
-                now.store.expect(run.number)
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
@@ -144,9 +141,9 @@ class RecoverModel(HasTraits):
                 now.data or without_images(now.opened.data),
                 max_drop=MAX_DROP,
                 plan=now.plan,
-                settings=now.settings,
+                settings=now.made_by.used(),
                 spectra=now.plan.spectra,
-                importance=importance,
+                importance=now.importance,
                 store=now.store.store,
                 checkpoint=now.checkpoint,
                 on_stage=reached,
@@ -154,7 +151,6 @@ class RecoverModel(HasTraits):
                 progress=job.report,
             )
 
-        importance = self._plan.importance
         name = self._choose.network.name if self._choose.network else ""
         return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)
 
@@ -163,11 +159,9 @@ class RecoverModel(HasTraits):
 
         The recovery is "none", "calibrate", or "fine-tune" after that.
         """
-        training = TrainingSettings(epochs=5, schedule="cosine", learn_from="both")
-        planner, importance = self._plan.settings, self._plan.importance
 
         def compute(job: Job, now: Snapshot) -> None:
-            for run in sweep_budgets(now, ratios, planner, importance, recovery, training, job.report):
+            for run in now.sweep(ratios, recovery, job.report):
                 self._take(now, run, keep=True)
 
         return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", compute)
@@ -208,10 +202,11 @@ class RecoverModel(HasTraits):
         return f" {self.run.label}" if self.run else ""
 
     def _snapshot(self) -> Snapshot | None:
-        opened, plan = self._choose.opened, self._plan.plan
-        if opened is None or plan is None or self.store is None:
+        opened, plan = self._choose.opened, self._plan
+        if opened is None or plan.plan is None or self.store is None:
             return None
-        return Snapshot(opened, self.store, plan, self._plan.made_by.used(), self.run, self.checkpoint)
+        settings = (plan.made_by, plan.settings, plan.importance)
+        return Snapshot(opened, self.store, plan.plan, *settings, self.run, self.checkpoint)
 
     def _submit(self, kind: JobKind, title: str, compute: Computation) -> Job:
         now = self._snapshot()

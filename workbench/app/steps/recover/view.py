@@ -7,10 +7,8 @@ from typing import Any
 import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row, slot
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.recover.training import (
+from workbench.app.session import Session
+from workbench.app.steps.recover.snapshot import (
     LEARN_FROM,
     MAX_EPOCHS,
     MAX_LEARNING_RATE,
@@ -20,15 +18,16 @@ from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import NumberBox, WholeBox
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.plot.interactive.tradeoff import stages as stages_figure
 from workbench.plot.interactive.training import training_curve
 from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
 
 
-def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def recover_view(session: Session) -> w.Widget:
     """Return buttons and settings above the stages of the run that is worked on, and the curve."""
+    recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     boxes: dict[str, Any] = {
         "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=_options(LEARN_FROM)),
         "epochs": WholeBox("epochs", 10, 1, MAX_EPOCHS, width=118, label=54),
@@ -68,7 +67,7 @@ def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Wo
         tune.disabled = not (ready and (choose.calibratable if unlabelled else trainable))
         scratch.disabled = not (ready and trainable) or unlabelled
         rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
-        words = advice_text(recover, choose, plan)
+        words = advice_text(session)
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{words}</div>"
 
     def draw_curve() -> None:
@@ -99,9 +98,10 @@ def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Wo
     return column(buttons, numbers, advice, progress, stages, curve, gap=4)
 
 
-def advice_text(recover: RecoverModel, choose: ChooseModel, planning: PlanModel) -> str:
+def advice_text(session: Session) -> str:
     """Return HTML: what to do next, in a sentence or two."""
-    plan, run = planning.plan, recover.run
+    recover, choose = session.recover, session.choose
+    plan, run = session.plan.plan, recover.run
     if plan is None:
         return "The network is being opened."
     if recover.busy:

@@ -6,15 +6,14 @@ from typing import Any
 import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row, slot
-from workbench.app.steps.look.model import LookModel
-from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.speed.model import Findings, SpeedModel
+from workbench.app.session import Session
+from workbench.app.steps.speed.model import Findings
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import WholeBox
 from workbench.app.widgets.picking import pick_layers
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power
 from workbench.plot.interactive.roofline import layer_times, roofline
@@ -24,8 +23,9 @@ OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
 """Runtimes in the order of the page."""
 
 
-def view(speed: SpeedModel, recover: RecoverModel, look: LookModel, worker: Worker) -> w.Widget:
+def speed_view(session: Session) -> w.Widget:
     """Return settings and a button above headline figures, a table, the roofline and the layers' times."""
+    speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
     options = [(RUNTIMES[name], name) for name in OFFERED]
     runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"

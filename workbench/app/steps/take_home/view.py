@@ -6,15 +6,16 @@ from html import escape
 import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row
-from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.take_home.model import FILE_KINDS, TakeHomeModel
+from workbench.app.session import Session
+from workbench.app.steps.take_home.model import FILE_KINDS
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.job_row import JobRow
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 
 
-def view(take_home: TakeHomeModel, recover: RecoverModel, worker: Worker) -> w.Widget:
+def take_home_view(session: Session) -> w.Widget:
     """Return a row for each kind of file: what it is, a button that makes it, one that saves it."""
+    take_home, recover, worker = session.take_home, session.recover, session.worker
     note, lines = w.HTML(), {}
     for kind, about in FILE_KINDS.items():
         text = w.HTML(
