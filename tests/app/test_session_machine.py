@@ -141,21 +141,21 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 4))
     def resume(self, place):
-        stored = self.session.compare.stored
+        stored = self.session.recover.stored
         self.press(self.session.recover.resume, stored[place % len(stored)].number if stored else 0)
 
     @rule(changed_first=st.booleans())
     def gallery(self, changed_first):
-        self.press(self.session.compare.gallery.set_trait, "changed_first", changed_first)
-        self.press(self.session.compare.gallery.other_images)
+        self.press(self.session.gallery.set_trait, "changed_first", changed_first)
+        self.press(self.session.gallery.other_images)
 
     @rule()
     def rank_curve(self):
-        self.press(self.session.compare.rank_curve.measure)
+        self.press(self.session.rank_curve.measure)
 
     @rule()
     def paper(self):
-        self.press(self.session.compare.paper.compute)
+        self.press(self.session.paper.compute)
 
     @rule()
     def importance(self):

@@ -180,7 +180,7 @@ def test_images_filters_and_curves(digits):
     curve = rank_curve_view(digits)
     find(curve, w.Button, "Try ranks of features.3").click()
     drawn = json.loads(figure(curve, "Accuracy against rank").traces)
-    assert drawn[0]["x"] == [point.rank_out for point in digits.compare.rank_curve.points]
+    assert drawn[0]["x"] == [point.rank_out for point in digits.rank_curve.points]
 
 
 def test_the_layerwise_and_the_papers_table(digits):

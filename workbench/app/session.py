@@ -4,7 +4,7 @@ import traitlets
 
 from workbench.app.autosave import Autosave
 from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.compare.model import CompareModel
+from workbench.app.steps.compare.model import GalleryModel, PaperModel, RankCurveModel
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.recover.model import RecoverModel
@@ -24,7 +24,9 @@ class Session:
         self.look = LookModel()
         self.plan = PlanModel(worker, self.choose)
         self.recover = RecoverModel(worker, self.choose, self.plan)
-        self.compare = CompareModel(worker, self.choose, self.look, self.recover)
+        self.gallery = GalleryModel(worker, self.choose, self.recover)
+        self.rank_curve = RankCurveModel(worker, self.choose, self.look)
+        self.paper = PaperModel(worker, self.choose)
         self.speed = SpeedModel(worker, self.recover)
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
         traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))

@@ -40,7 +40,7 @@ def test_another_session_finds_them_and_goes_on(digits, data):
     other = Session()
     other.open()
     view, table = view_of(other)
-    assert [run.number for run in other.compare.stored] == [made.number]
+    assert [run.number for run in other.recover.stored] == [made.number]
     assert other.recover.run is None
     score = made.last.score
     low, high = (100 * end for end in score.interval)
@@ -64,7 +64,7 @@ def test_another_session_finds_them_and_goes_on(digits, data):
 def test_runs_of_other_weights_are_other_runs(digits, opened):
     digits.recover.decompose()
     opened.choose.open(weights="random")
-    assert opened.compare.stored == ()
+    assert opened.recover.stored == ()
 
 
 def test_deleting_and_downloading(digits):
@@ -85,10 +85,10 @@ def test_deleting_and_downloading(digits):
     delete.click()
     table.selected = "1"
     delete.click()
-    assert [run.number for run in digits.compare.stored] == [1, 2]
+    assert [run.number for run in digits.recover.stored] == [1, 2]
     delete.click()
     assert (delete.description, table.selected) == ("Delete", "")
-    assert [run.number for run in digits.compare.stored] == [2]
+    assert [run.number for run in digits.recover.stored] == [2]
     assert len(wb.RunStore(runs_file())) == 1
 
 

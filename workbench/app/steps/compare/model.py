@@ -1,6 +1,4 @@
-"""The step *Compare*: runs of this and earlier sessions, sample images, rank curves, and the paper's table."""
-
-from typing import Any
+"""The step *Compare*: sample images, rank curves, and the paper's table; the runs are those of *Recover*."""
 
 from traitlets import Bool, Enum, HasTraits, Instance, Int, Tuple, Unicode, observe
 
@@ -16,28 +14,6 @@ from workbench.plan.evbmf import CHOICES
 
 GALLERY_IMAGES = 12
 """Images in the gallery."""
-
-
-class CompareModel(HasTraits):
-    """Holds the stored runs, and the models of the tabs."""
-
-    stored = Tuple()  # runs of the store on the open network and data, oldest first
-    problem = Unicode()  # why they cannot be read, in a sentence, or ""
-
-    def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel, recover: RecoverModel) -> None:
-        super().__init__()
-        self._recover = recover
-        self.gallery = GalleryModel(worker, choose, recover)
-        self.rank_curve = RankCurveModel(worker, choose, look)
-        self.paper = PaperModel(worker, choose)
-        recover.observe(self._read, "store_changes")
-        choose.observe(self._read, "opened")
-
-    def _read(self, _: object) -> None:
-        store = self._recover.store
-        if store is not None:
-            self.stored = store.runs()
-            self.problem = store.problem or self._recover.store_problem
 
 
 class GalleryModel(HasTraits):
@@ -72,10 +48,11 @@ class GalleryModel(HasTraits):
         if self._job is not None:
             self._job.cancel()
 
-        def look(job: Job) -> dict[str, Any]:
-            found: dict[str, Any] = {"gallery": None, "filters": None, "why_no_filters": ""}
+        def look(job: Job) -> tuple[Gallery | None, Filters | None, str]:
+            images = filters = None
+            why = ""
             if network is not None and data is not None:
-                found["gallery"] = gallery(
+                images = gallery(
                     network,
                     next(split for split in (data.test, data.validation, data.train) if len(split)),
                     GALLERY_IMAGES,
@@ -87,17 +64,16 @@ class GalleryModel(HasTraits):
                 )
             if compressed is not None:
                 try:
-                    found["filters"] = first_filters(compressed)
+                    filters = first_filters(compressed)
                 except ValueError as error:
-                    found["why_no_filters"] = sentence(error)
-            return found
+                    why = sentence(error)
+            return images, filters, why
 
-        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, self._take, short=True)
+        def show(found: tuple[Gallery | None, Filters | None, str]) -> None:
+            with self.hold_trait_notifications():
+                self.gallery, self.filters, self.why_no_filters = found
 
-    def _take(self, found: dict[str, Any]) -> None:
-        with self.hold_trait_notifications():
-            for name, value in found.items():
-                self.set_trait(name, value)
+        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, show, short=True)
 
 
 class RankCurveModel(HasTraits):

@@ -32,7 +32,7 @@ RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", 
 
 def runs_view(session: Session) -> w.Widget:
     """Return the table of runs, and what can be done with the picked one."""
-    compare, recover, worker = session.compare, session.recover, session.worker
+    recover, worker = session.recover, session.worker
     table, csv, note = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML()
     asked = 0  # the run that the button has asked about
 
@@ -40,14 +40,14 @@ def runs_view(session: Session) -> w.Widget:
         return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
     def fill() -> None:
-        table.rows = [run_row(run) for run in reversed(compare.stored)]
+        table.rows = [run_row(run) for run in reversed(recover.stored)]
         if not picked():
             table.selected = ""
-        csv.value = csv_link(compare.stored)
+        csv.value = csv_link(recover.stored)
         none = "Every compression becomes a row here, and is still there after reopening."
-        words = "Pick a row to go on with that run, or to delete it." if compare.stored else none
-        text = compare.problem or recover.store_problem
-        problem = f"<div class='wb-error' role='alert'>{escape(text)}</div>" if text else ""
+        words = "Pick a row to go on with that run, or to delete it." if recover.stored else none
+        text = escape(recover.store_problem)
+        problem = f"<div class='wb-error' role='alert'>{text}</div>" if text else ""
         note.value = f"<div class='wb-soft'>{words}</div>{problem}"
 
     def ask(number: int = 0) -> None:
@@ -72,7 +72,7 @@ def runs_view(session: Session) -> w.Widget:
     resume = button("Go on with this run", lambda: recover.resume(picked()), hint)
     delete = button("Delete", press, width="auto")
     delete.layout.min_width = "148px"
-    follow(fill, (compare, "stored problem"), (recover, "store_problem"))
+    follow(fill, (recover, "stored store_problem"))
     follow(enable, (worker, "jobs"), (table, "selected"))
     progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
     return column(sweep_box(session), progress, table, note, row(resume, delete, csv))

@@ -29,23 +29,23 @@ FILTERS = "The filters of the first layer appear here, original and compressed, 
 
 def tradeoff_view(session: Session) -> w.Widget:
     """Return the plot of accuracy against FLOPs; every measured network of the session is a point."""
-    compare, recover, choose = session.compare, session.recover, session.choose
+    recover, choose = session.recover, session.choose
     figure = FigureView("Accuracy against FLOPs")
 
     def draw() -> None:
         here = {run.number for run in recover.runs}
-        earlier = [run for run in compare.stored if run.number not in here]
+        earlier = [run for run in recover.stored if run.number not in here]
         dense = choose.spectra.total if choose.spectra else None
         random = choose.network is not None and choose.network.random_weights
         figure.show(tradeoff(recover.runs, choose.original, earlier, dense=dense, random_weights=random))
 
-    follow(draw, (recover, "runs"), (compare, "stored"), (choose, "opened"))
+    follow(draw, (recover, "runs stored"), (choose, "opened"))
     return figure
 
 
 def rank_curve_view(session: Session) -> w.Widget:
     """Return a button above the curve of accuracy against the rank of the picked layer."""
-    curve, choose, look, worker = session.compare.rank_curve, session.choose, session.look, session.worker
+    curve, choose, look, worker = session.rank_curve, session.choose, session.look, session.worker
     hint = "Decompose only this layer at several ranks, and score the network each time"
     measure = button("", curve.measure, hint, width="auto", primary=True)
     measure.layout.min_width = "200px"
@@ -80,7 +80,7 @@ def layerwise_view(session: Session) -> w.Widget:
 
 def paper_view(session: Session) -> w.Widget:
     """Return a choice of layers and a button above the paper's table."""
-    paper, worker = session.compare.paper, session.worker
+    paper, worker = session.paper, session.worker
     layers = slot(w.Dropdown, "Compressed layers", 430, 140, options=LAYER_CHOICES)
     linear = w.Checkbox(description="with fully connected layers", indent=False, layout={"width": "auto"})
     compute = button("Compute the table", paper.compute, width="160px", primary=True)
@@ -112,7 +112,7 @@ def paper_view(session: Session) -> w.Widget:
 
 def gallery_view(session: Session) -> w.Widget:
     """Return the gallery with its settings above the filters."""
-    gallery, choose, recover, worker = session.compare.gallery, session.choose, session.recover, session.worker
+    gallery, choose, recover, worker = session.gallery, session.choose, session.recover, session.worker
     other = button("Other images", gallery.other_images, "Another sample of the test images")
     changed = w.Checkbox(
         description="look for changed answers", indent=False, tooltip="Images on which the two networks disagree, first"

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode
+from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
@@ -36,8 +36,8 @@ class RecoverModel(HasTraits):
     curve = Tuple()  # epochs of the present or last training
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
     checkpoint = Instance(Path, allow_none=True)  # file for the state of training; None to keep nothing
-    store_problem = Unicode()  # why runs are not stored, in a sentence, or ""
-    store_changes = Int(0)  # number of changes to the store, for those who show it
+    store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
+    stored = Tuple()  # runs of the store on the open network and data, oldest first
 
     def __init__(self, worker: Worker, choose: ChooseModel, plan: PlanModel) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class RecoverModel(HasTraits):
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
             self.run, self.runs, self.curve, self.training = None, (), (), {}
-        self.store_problem = ""
+        self.read_store()
 
     def keep_training_in(self, file: Path) -> None:
         """Keep the state of training in this file from now on."""
@@ -182,8 +182,14 @@ class RecoverModel(HasTraits):
         """Delete a run of the store; what is worked on stays."""
         if self.store is not None:
             self.store.delete(number)
-            self.store_problem = self.store.problem
-        self.store_changes += 1
+            self.read_store()
+
+    def read_store(self, problem: str = "") -> None:
+        """Show the runs of the store, and what went wrong last."""
+        if self.store is not None:
+            problem = problem or self.store.problem  # reading may succeed where writing did not
+            self.stored = self.store.runs()
+            self.store_problem = problem or self.store.problem
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
@@ -328,5 +334,4 @@ class RecoverModel(HasTraits):
             self.runs = (*known.values(), run)
             if not keep or same:
                 self.run = run
-        self.store_problem = run.error or (self.store.problem if self.store else "")
-        self.store_changes += 1
+        self.read_store(run.error)

@@ -18,6 +18,7 @@ from workbench.exporters.export import Exported, export
 from workbench.inspect.gallery import gallery
 from workbench.progress import part
 from workbench.runs.run import Run
+from workbench.tables import quantity
 
 REPORT_IMAGES = 8
 """Images in the report."""
@@ -102,7 +103,7 @@ class TakeHomeModel(HasTraits):
             images = split if split is not None and len(split) else None
             if kind != "report":
                 found = export(run.network, path, images, progress=job.report)
-                return MadeFile(kind, path, f"{size(found.bytes)}; {found.verification}", found)
+                return MadeFile(kind, path, f"{quantity(found.bytes, 'B')}; {found.verification}", found)
             pictures = None
             if images is not None:
                 pictures = gallery(
@@ -117,7 +118,7 @@ class TakeHomeModel(HasTraits):
             from workbench.exporters.report import report  # takes a second: matplotlib
 
             report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
-            return MadeFile(kind, path, size(path.stat().st_size))
+            return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
@@ -132,8 +133,3 @@ def file_name(run: Run, kind: str) -> str:
     stage = str(run.last.name).replace("-", "") if run.last else "planned"
     words = (run.network_name, f"run{run.number}", stage)
     return "-".join(re.sub(r"[^A-Za-z0-9_.]", "_", word) for word in words).lstrip(".") + FILE_KINDS[kind].suffix
-
-
-def size(count: int) -> str:
-    """Return bytes in words."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
