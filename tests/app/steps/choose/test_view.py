@@ -21,6 +21,7 @@ from workbench.app.steps.recover.view import advice_text
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
 from workbench.catalog.networks.download import DownloadError
+from workbench.catalog.networks.load import network_names
 
 
 @pytest.fixture
@@ -39,7 +40,8 @@ def scans(tmp_path, monkeypatch):
     (tmp_path / "notes").mkdir()
 
 
-def test_what_there_is_to_choose(scans):
+def test_what_there_is_to_choose(scans, monkeypatch):
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", network_names)
     session = Session()
     choose = session.choose
     texts = {name: text for text, name in network_options(session)}
