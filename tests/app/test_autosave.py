@@ -56,7 +56,7 @@ def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
     assert begun(OTHER).autosave.offer is None
     first.autosave.sessions.end()
     third = begun()
-    assert "small on tiny, just now" in third.autosave.offer.saved.describe()
+    assert "small on tiny, just now" in third.autosave.offer.describe()
     third.autosave.accept()
     assert (third.plan.plan, third.look.picked) == (first.plan.plan, "3")
     assert (file.exists(), third.autosave.sessions.file.exists()) == (False, True)
@@ -103,7 +103,7 @@ def test_training_that_was_cut_off_goes_on(stage):
 
     left(cut_off)
     session = begun()
-    assert session.autosave.offer.saved.doing.endswith("run 1")
+    assert session.autosave.offer.doing.endswith("run 1")
     session.autosave.accept()
     assert session.recover.run.stages[-1].name == stage
     assert len(session.recover.curve) == 2

@@ -39,7 +39,8 @@ class SavedSession:
     picked: str = ""  # name of the layer
     number: int = 0  # the run that was worked on, or 0
     training: dict[str, Any] = field(default_factory=dict)  # {"stage", and its settings} while a network is trained
-    when: float = 0.0  # seconds since 1970
+    when: float = field(default=0.0, compare=False)  # seconds since 1970
+    file: Path = field(default=Path(), compare=False)
 
     def describe(self) -> str:
         """Return words like "digits_vgg on digits, run 2, 5 minutes ago"."""
@@ -62,22 +63,18 @@ class SavedSession:
         verb = "Training from scratch" if self.scratch else "Fine-tuning"
         return f"{verb} run {self.number}" if self.training else ""
 
-
-@dataclass(frozen=True)
-class LeftSession:
-    """A session that no kernel has open."""
-
-    file: Path
-    saved: SavedSession
-
     @property
     def checkpoint(self) -> Path:
         """The file of its training; it need not exist."""
         return self.file.with_suffix(".checkpoint")
 
     def remove(self) -> None:
-        """Remove the session."""
-        _remove(self.file)
+        """Remove the files of the session."""
+        for suffix in (".json", ".checkpoint", ".json.lock"):
+            try:
+                self.file.with_suffix(suffix).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s cannot be removed: %s", self.file.name, error)
 
 
 class SavedSessions:
@@ -102,13 +99,14 @@ class SavedSessions:
                 lock.acquire()
                 self._lock = lock
             values = {"version": VERSION, **asdict(saved), "when": time.time()}
+            del values["file"]
             write_atomically(self.file, json.dumps(values).encode())
             self._written, self.problem = saved, ""
         except (OSError, Timeout) as error:
             log.warning("the session is not saved: %s", error)
             self.problem = f"This session is not saved, only its runs: {sentence(error)}"
 
-    def left_by(self, browser: str) -> tuple[LeftSession | None, bool]:
+    def left_by(self, browser: str) -> tuple[SavedSession | None, bool]:
         """Return the newest session that this browser has left, and whether it has one open in another tab."""
         found, open_ = None, False
         for file in self._files():
@@ -117,8 +115,8 @@ class SavedSessions:
                 continue
             if _locked(file):
                 open_ = True
-            elif found is None:
-                found = LeftSession(file, saved)
+            else:
+                found = found or saved
         return found, open_
 
     def _files(self) -> list[Path]:
@@ -128,7 +126,7 @@ class SavedSessions:
             for file in self.file.parent.glob("*.json"):
                 when = file.stat().st_mtime
                 if time.time() - when > 86400 * MAX_AGE_DAYS and not _locked(file):
-                    _remove(file)
+                    SavedSession("", {}, {}, "", file=file).remove()
                 elif file != self.file:
                     files.append((when, file))
         except OSError as error:
@@ -155,15 +153,6 @@ def _locked(file: Path) -> bool:
         return True
 
 
-def _remove(file: Path) -> None:
-    """Remove the files of a session."""
-    for suffix in (".json", ".checkpoint", ".json.lock"):
-        try:
-            file.with_suffix(suffix).unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s cannot be removed: %s", file.name, error)
-
-
 def _read(file: Path) -> SavedSession | None:
     """Read a session; None if the file is none. Nothing in it is trusted."""
     try:
@@ -172,7 +161,7 @@ def _read(file: Path) -> SavedSession | None:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values.pop("version") != VERSION:
             raise ValueError("it is of another version")
-        saved = SavedSession(**values)
+        saved = SavedSession(**values, file=file)
         kinds = {str: ("browser", "plan", "picked"), dict: ("choice", "settings", "training"), int: ("number",)}
         wrong = [n for kind, names in kinds.items() for n in names if not isinstance(getattr(saved, n), kind)]
         if wrong or not all(isinstance(value, str) for value in saved.choice.values()):

@@ -4,9 +4,8 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.autosave import Autosave
 from workbench.app.controls import button, column, follow, row
-from workbench.app.session import Session
+from workbench.app.session import Autosave, Session
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
 from workbench.app.worker import COMPRESSING, JobKind
@@ -77,12 +76,12 @@ def offer_box(autosave: Autosave) -> w.Widget:
     box.add_class("wb-offer")
 
     def fill() -> None:
-        left = autosave.offer
-        box.layout.display = "none" if left is None else "flex"
-        if left is not None:
-            words = f"<b>You were here before:</b> {escape(left.saved.describe())}."
-            if left.saved.doing:
-                words += f" <b>{escape(left.saved.doing)}</b> was cut off and can go on."
+        saved = autosave.offer
+        box.layout.display = "none" if saved is None else "flex"
+        if saved is not None:
+            words = f"<b>You were here before:</b> {escape(saved.describe())}."
+            if saved.doing:
+                words += f" <b>{escape(saved.doing)}</b> was cut off and can go on."
             text.value = f"<div role='status'>{words}</div>"
 
     follow(fill, (autosave, "offer"))

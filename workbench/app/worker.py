@@ -117,7 +117,8 @@ class Job(HasTraits):
 
     def let_short_jobs_run(self) -> None:
         """Run the short jobs that wait; called where the job holds nothing that they use, as between two epochs."""
-        self._worker.run_short_jobs()
+        while entry := self._worker.next_job(lambda job: job.short):
+            self._worker.run(*entry)
 
     def _show(self) -> None:
         """Show the last report, in the thread of the event loop."""
@@ -178,7 +179,7 @@ class Worker(HasTraits):
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
         if not self.has_loop:
-            self._run(job, function, done)
+            self.run(job, function, done)
             return job
         with self._lock:
             self._queue.append((job, function, done))
@@ -202,7 +203,7 @@ class Worker(HasTraits):
 
     def take_back(self, job: Job) -> None:
         """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
-        if self._next(lambda other: other is job):
+        if self.next_job(lambda other: other is job):
             self._end(job, JobState.CANCELLED, "taken back")
         else:
             job.note = "stopping ..."
@@ -213,12 +214,7 @@ class Worker(HasTraits):
             if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
                 job.cancel()
 
-    def run_short_jobs(self) -> None:
-        """Run the short jobs that wait, in the present thread; called from within a long job."""
-        while entry := self._next(lambda job: job.short):
-            self._run(*entry)
-
-    def _next(self, wanted: Callable[[Job], bool]) -> Entry | None:
+    def next_job(self, wanted: Callable[[Job], bool]) -> Entry | None:
         """Take the first of these jobs out of the queue."""
         with self._lock:
             entry = next((entry for entry in self._queue if wanted(entry[0])), None)
@@ -234,9 +230,9 @@ class Worker(HasTraits):
                     atexit.unregister(self._exit)
                     return
                 entry = self._queue.popleft()
-            self._run(*entry)
+            self.run(*entry)
 
-    def _run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
+    def run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
         """Run one job to its end; no error leaves it."""
         job._started = time.perf_counter()
         self._current.append(job)
