@@ -28,8 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.measure.latency import latency, speed
-from workbench.measure.layer_timer import LayerTimer, exceeds_cache
-from workbench.measure.layer_times import input_shapes, measure_times
+from workbench.measure.layer_times import LayerTimer, exceeds_cache, input_shapes, measure_times
 from workbench.measure.runtimes import RUNTIMES, image_batch, missing
 from workbench.measure.time_plan import MIN_GAINS, noise_network, time_plan
 from workbench.network.network import copy_model
@@ -147,7 +146,7 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
 def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
     """Measure where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind.
 
-    Each layer and factor is timed by itself, as between two others: see `workbench.measure.layer_timer`. `rest` is what
+    Each layer and factor is timed by itself, as between two others: see `LayerTimer`. `rest` is what
     the whole network takes beyond their sum: pooling, activations, copies.
     """
     inputs = image_batch(network)

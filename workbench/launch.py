@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.networks.checkpoints import read_weights
@@ -24,13 +23,19 @@ from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
 from workbench.network.network import Network, copy_model
 from workbench.plan.plan import Plan
-from workbench.recover.checkpoint import Epoch
-from workbench.recover.decompose import decompose, rebuild
+from workbench.recover.decompose import decompose, rebuild, weights_file
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 
-FILES = ("weights.safetensors", "plan.json", "epochs.json")
-"""Files that `train` writes."""
+OPTIONS = {
+    "weights": "file of the original network's weights",
+    "start": "file of the decomposed network's weights, instead of decomposing",
+    "root": "folder of the data",
+    "checkpoint": "file to go on from, written all the time",
+    "threads": "of PyTorch in each process",
+    "distil": "learn from the original network too",
+}
+"""Options of `train` beside the settings of the recipe."""
 
 
 def train(
@@ -43,53 +48,42 @@ def train(
 
     Parameters
     ----------
-    network : name in the catalog.
+    network, data : names in the catalog.
     plan : what to decompose it by, or the JSON file of it; None for the network as it is.
-    data : name of a data set.
     out : folder for ``weights.safetensors``, ``plan.json`` (if there is a plan) and ``epochs.json``.
     options : `weights` (of the original network), `start` (of the decomposed one, instead of decomposing), `root` (of
         the data), `distil` (the original is the teacher), `checkpoint` (file to go on from), `threads` (of PyTorch in
         each process), and all settings of :class:`~workbench.recover.recipe.Recipe`.
-
-    Raises
-    ------
-    ImportError : if there are several processes, but no Accelerate.
     """
-    more = dict(options or {})
-    weights, start, root, distil, checkpoint, threads = (
-        more.pop(key, None) for key in ("weights", "start", "root", "distil", "checkpoint", "threads")
-    )
-    recipe = Recipe.of(**more)
-    if threads:
-        torch.set_num_threads(int(threads))
+    settings = dict(options or {})
+    more = {key: settings.pop(key, None) for key in OPTIONS}
+    recipe = Recipe.of(**settings)
+    if more["threads"]:
+        torch.set_num_threads(more["threads"])
     index, device = _place()
-    original = load_network(network, weights=weights or "default")
-    if not isinstance(plan, Plan | None):
-        plan = Plan.from_json(Path(plan).read_text(encoding="utf-8"))
-    if plan is not None and start:
-        smaller: Network = rebuild(original, plan, read_weights(start))
-    else:
-        smaller = decompose(original, plan) if plan is not None else original
-    first = smaller.with_model(copy_model(smaller.model).to(device))
-    teacher = original.with_model(copy_model(original.model).to(device)) if distil else None
-
-    def tell(epoch: Epoch) -> None:
-        if not index:
-            print(epoch, flush=True)  # noqa: T201 - it is a command
-
+    original = load_network(network, weights=more["weights"] or "default")
+    smaller: Network = original
+    if plan is not None:
+        plan = plan if isinstance(plan, Plan) else Plan.from_json(Path(plan).read_text(encoding="utf-8"))
+        start = more["start"]
+        smaller = rebuild(original, plan, read_weights(start)) if start else decompose(original, plan)
+    moved, teacher = (n.with_model(copy_model(n.model).to(device)) for n in (smaller, original))
     tuned = finetune(
-        first, load_data(data, root=root), recipe=recipe, teacher=teacher, checkpoint=checkpoint or None, on_epoch=tell
+        moved,
+        load_data(data, root=more["root"]),
+        recipe=recipe,
+        teacher=teacher if more["distil"] else None,
+        checkpoint=more["checkpoint"],
+        on_epoch=lambda epoch: None if index else print(epoch, flush=True),  # noqa: T201 - it is a command
     )
     if not index:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {key: value.detach().cpu().clone().contiguous() for key, value in tuned.model.state_dict().items()}
-        write_atomically(folder / "weights.safetensors", save(state))
+        write_atomically(folder / "weights.safetensors", weights_file(tuned))
         if plan is not None:
             write_atomically(folder / "plan.json", plan.to_json().encode())
-        write_atomically(
-            folder / "epochs.json", json.dumps([asdict(epoch) for epoch in tuned.history], indent=2).encode()
-        )
+        epochs = json.dumps([asdict(epoch) for epoch in tuned.history], indent=2)
+        write_atomically(folder / "epochs.json", epochs.encode())
 
 
 def _place() -> tuple[int, torch.device]:
@@ -113,13 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--plan", help="JSON file of the plan; without it the network as it is")
     parser.add_argument("--data", required=True, help="name of the data set")
     parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--out", required=True, help=f"folder for {', '.join(FILES)}")
-    parser.add_argument("--weights", help="file of the original network's weights")
-    parser.add_argument("--start", help="file of the decomposed network's weights, instead of decomposing")
-    parser.add_argument("--root", help="folder of the data")
-    parser.add_argument("--distil", action="store_true", help="learn from the original network too")
-    parser.add_argument("--checkpoint", help="file to go on from, written all the time")
-    parser.add_argument("--threads", type=int, help="of PyTorch in each process")
+    parser.add_argument("--out", required=True, help="folder for the weights, the plan and the epochs")
+    for name, words in OPTIONS.items():
+        kind = int if name == "threads" else str
+        parser.add_argument(
+            f"--{name}", help=words, **({"action": "store_true"} if name == "distil" else {"type": kind})
+        )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe, like batch_size=64"
     )
@@ -135,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings[name] = value
     network, plan, data, out = (found.pop(key) for key in ("network", "plan", "data", "out"))
     try:
-        train(network, plan, data, out, {**{k: v for k, v in found.items() if v is not None}, **settings})
+        train(network, plan, data, out, {**found, **settings})
     except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
         parser.exit(1, f"{error.args[0] if isinstance(error, KeyError) else error}\n")
 

@@ -1,24 +1,51 @@
+import asyncio
+
 import pytest
 
-from tests.helpers.sessions import batch_normed, tiny_data
+import workbench as wb
+from tests.helpers.sessions import batch_normed, idle, tiny_data
 from workbench.app.session import Session
-from workbench.network.network import Network
+
+
+def small_session(model=None, data=None):
+    """A session with a small network and three classes of images, which are not open yet."""
+    return Session(wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small"), data or tiny_data())
+
+
+def on_a_loop(test):
+    """Run a test of a session, in which the small network is open, on an event loop."""
+
+    async def whole():
+        session = small_session()
+        session.open()
+        await idle(session)
+        await test(session)
+
+    def run():
+        asyncio.run(whole())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _no_torchvision(monkeypatch):
+    """Importing it takes a second."""
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
 
 
 @pytest.fixture
-def session(monkeypatch):
-    """A session without an event loop, with a small network open: each verb has ended when it returns."""
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
-    session = Session(Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
+def session():
+    """A session without an event loop, with the small network open: each verb has ended when it returns."""
+    session = small_session()
     session.open()
     assert session.choose.job.error == ""
     return session
 
 
 @pytest.fixture
-def digits(monkeypatch):
+def digits():
     """The same with the bundled network and its data."""
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
     session = Session()
     session.open()
     return session

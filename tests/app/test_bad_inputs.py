@@ -12,7 +12,7 @@ from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.session import Session
-from workbench.app.steps.compare import runs_view
+from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
@@ -42,7 +42,7 @@ def page(tmp_path_factory):
         session.choose.open(data="digits")  # the same again: the run is an earlier one now
         made = Page(session, dashboard, root / "cache", root / "kept", root / "datasets")
         assert session.choose.job.error == ""
-        assert [run.number for run in session.compare.stored] == [1]
+        assert [run.number for run in session.recover.stored] == [1]
         assert made.said() == {}
         yield made
 
@@ -66,8 +66,8 @@ def test_names_of_files(page, name, as_shown):
     assert not MARK.exists()
 
 
-@cases(UPLOADS)
-def test_uploads_that_make_no_sense(page, act, arrange):
+@cases({**UPLOADS, **VERBS})
+def test_uploads_and_work_that_make_no_sense(page, act, arrange):
     page.check(act, arrange)
 
 
@@ -76,11 +76,6 @@ def test_values_that_cannot_be(page, act, arrange):
     before = page.values()
     page.check(act, arrange)
     assert page.values() == before
-
-
-@cases(VERBS)
-def test_work_that_cannot_be(page, act, arrange):
-    page.check(act, arrange)
 
 
 @pytest.mark.parametrize("name", ["gone", *DATA])
@@ -95,13 +90,13 @@ def test_folders_of_data(page, name):
 @pytest.mark.parametrize("act", RUNS.values(), ids=RUNS)
 def test_runs_that_have_gone(page, act):
     page.check(act, gone_meanwhile)
-    page.session.recover.store_changes += 1
-    assert [run.number for run in page.session.compare.stored] == [1]
+    page.session.recover.read_store()
+    assert [run.number for run in page.session.recover.stored] == [1]
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: b"", lambda c: c[:99] + b"?" + c[100:], None])
 def test_runs_whose_weights_are_damaged(page, damage):
-    path = RunStore(runs_file()).folder / page.session.compare.stored[0].weights_file
+    path = RunStore(runs_file()).folder / page.session.recover.stored[0].weights_file
     content = path.read_bytes()
 
     def arrange(page):
@@ -135,11 +130,11 @@ def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
     monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     s = Session(page.session.choose.network, page.session.choose.data)
-    view = runs_view.view(s.compare, s.recover, s.plan, s.worker)
+    view = runs_view(s)
     s.choose.open()
     assert s.choose.job.error == ""
-    assert s.compare.problem in html(view)
-    expect_readable(s.compare.problem)
+    assert s.recover.store_problem in html(view)
+    expect_readable(s.recover.store_problem)
     s.plan.choose_ranks("features.3", rank_in=5)
     assert s.plan.plan["features.3"].rank_in == 5
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
@@ -156,3 +151,5 @@ def test_settings_of_the_server(monkeypatch, caplog, name, ask, instead, text):
         assert ask() == instead
     (said,) = caplog.messages
     expect_readable(said)
+    monkeypatch.setenv(name, "3")
+    assert ask() == 3

@@ -5,9 +5,8 @@ import pytest
 
 import workbench as wb
 from tests.helpers.widgets import find, html
-from workbench.app.dashboard import build_dashboard, threads
+from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
-from workbench.app.widgets.glossary import TERMS, term
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.resend import Resend, below
 
@@ -17,6 +16,7 @@ def test_it_opens_by_itself_and_everything_on_it_is_sent_again():
     page = build_dashboard(session=session)
     assert session.choose.original is not None
     assert "560 k" in html(page)
+    assert 'tabindex="0" title="How many independent directions' in html(page)
     names = {button.description for button in find(page, w.Button)}
     assert names >= {"Compress for me", "Undo", "Compress", "Fine-tune", "Calibrate", "From scratch", "Reset plan"}
     (resend,) = find(page, Resend)
@@ -55,15 +55,3 @@ def test_every_card_says_that_weights_are_random():
 def test_what_is_no_network_or_no_data_is_said(arguments):
     with pytest.raises(TypeError):
         build_dashboard(*arguments)
-
-
-@pytest.mark.parametrize(("text", "number"), [("3", 3), ("0", 1), ("many", 1), ("", 1)])
-def test_threads_are_a_setting(monkeypatch, text, number):
-    monkeypatch.setenv("WORKBENCH_THREADS", text)
-    assert threads() == number
-
-
-def test_terms_are_explained():
-    assert 'title="How many independent directions' in term("rank")
-    assert 'tabindex="0"' in term("MACs", "work")
-    assert all(text.endswith(".") for text in TERMS.values())

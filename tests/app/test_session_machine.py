@@ -109,7 +109,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def keep_layer(self):
-        self.press(self.session.plan.keep_layer, self.session.look.selected)
+        self.press(self.session.plan.keep_layer, self.session.look.picked)
 
     @rule(back=st.booleans())
     def undo(self, back):
@@ -141,21 +141,21 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 4))
     def resume(self, place):
-        stored = self.session.compare.stored
+        stored = self.session.recover.stored
         self.press(self.session.recover.resume, stored[place % len(stored)].number if stored else 0)
 
     @rule(changed_first=st.booleans())
     def gallery(self, changed_first):
-        self.press(self.session.compare.gallery.set_trait, "changed_first", changed_first)
-        self.press(self.session.compare.gallery.other_images)
+        self.press(self.session.gallery.set_trait, "changed_first", changed_first)
+        self.press(self.session.gallery.other_images)
 
     @rule()
     def rank_curve(self):
-        self.press(self.session.compare.rank_curve.measure)
+        self.press(self.session.rank_curve.measure)
 
     @rule()
     def paper(self):
-        self.press(self.session.compare.paper.compute)
+        self.press(self.session.paper.compute)
 
     @rule()
     def importance(self):
@@ -204,7 +204,7 @@ class SessionMachine(RuleBasedStateMachine):
     def page_belongs_to_the_open_network(self):
         session = self.session
         plan, network, run = session.plan.plan, session.choose.network, session.recover.run
-        assert (plan.network, session.look.selected in {part.name for part in plan}) == (network.name, True)
+        assert (plan.network, session.look.picked in {part.name for part in plan}) == (network.name, True)
         assert run is None or run.network.original is network
 
     def check_runs(self):
@@ -221,7 +221,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert run.last.scores.items() <= scores.items(), f"run {run.number}, {run.last.name}: {scores}"
             planned = PlanSettings.of(run.settings)
             if planned.planner == "budget":
-                assert f"MACs x{planned.macs_ratio:g}" in run.plan.policy
+                assert f"MACs x{planned['macs_ratio']:g}" in run.plan.policy
             elif planned.planner == "evbmf":
                 spectra = wb.analyze(give(run.network_name))
                 assert planned.plan(spectra, edited=run.plan).same_decisions(run.plan)

@@ -6,17 +6,15 @@ import ipywidgets as w
 import pytest
 
 from tests.helpers.widgets import find, html
+from workbench.app.overview import card_texts
 from workbench.app.session import Session
-from workbench.app.steps.choose import view as choose_view
-from workbench.app.steps.compare import gallery_view, paper_view, rank_curve_view
-from workbench.app.steps.compare import view as compare_view
-from workbench.app.steps.look import view as look_view
-from workbench.app.steps.look.overview import card_texts
-from workbench.app.steps.plan import spectrum_view
-from workbench.app.steps.plan import view as plan_view
-from workbench.app.steps.recover import view as recover_view
-from workbench.app.steps.speed import view as speed_view
-from workbench.app.steps.take_home import view as take_home_view
+from workbench.app.steps.choose.view import choose_view
+from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
+from workbench.app.steps.look.view import look_view
+from workbench.app.steps.plan.view import layer_view, plan_view
+from workbench.app.steps.recover.view import recover_view
+from workbench.app.steps.speed.view import speed_view
+from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobList, JobRow
@@ -29,68 +27,49 @@ def figure(view, label):
     return next(item for item in find(view, FigureView) if item.label == label)
 
 
-def traces(view, label):
-    return {trace.get("name", ""): trace for trace in json.loads(figure(view, label).traces)}
-
-
-@pytest.fixture
-def recovering(digits):
-    return recover_view.view(digits.recover, digits.choose, digits.plan, digits.worker)
-
-
-@pytest.fixture
-def picked(digits):
-    return spectrum_view.view(digits.plan, digits.look)
-
-
-def test_the_table_follows_the_plan_and_picks_both_ways(digits):
-    (table,) = find(look_view.view(digits.look, digits.plan), LayerTable)
+def test_the_table_and_the_figure_pick_a_layer(digits):
+    view = look_view(digits)
+    (table,), bars = find(view, LayerTable), figure(view, "Cost of each layer")
     assert [row["name"] for row in table.rows] == [part.name for part in digits.plan.plan]
     assert set(table.rows[0]) >= {column["key"] for column in table.columns}
     assert sum(row["share"] for row in table.rows) == pytest.approx(1, abs=0.01)
     digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
     assert (table.rows[1]["ranks"], table.rows[1]["reason"]) == ("3 x 4", "chosen by hand")
     table.selected = "features.10"
-    assert digits.look.selected == "features.10"
-    digits.look.select("classifier.2")
+    assert digits.look.picked == "features.10"
+    digits.look.pick("classifier.2")
     assert table.selected == "classifier.2"
-
-
-def test_a_point_picks_its_layer(digits):
-    view = look_view.view(digits.look, digits.plan)
     for clicked, picked in (("features.10", "features.10"), ("features.0#2", "features.0"), ("no layer", "features.0")):
-        figure(view, "Cost of each layer").picked = clicked
-        assert (digits.look.selected, figure(view, "Cost of each layer").picked) == (picked, "")
-    before = figure(view, "Cost of each layer").traces
+        bars.picked = clicked
+        assert (digits.look.picked, bars.picked) == (picked, "")
+    before = bars.traces
     find(view, w.ToggleButtons)[0].value = "weights"
-    assert figure(view, "Cost of each layer").traces != before
+    assert bars.traces != before
 
 
-def test_a_slider_moves_cost_error_and_spectrum(digits, picked):
-    slider, before, text = find(picked, w.IntSlider, "input rank"), digits.plan.plan["features.3"], html(picked)
-    assert (slider.value, slider.max) == (14, 32)
-    slider.value = 6
-    after = digits.plan.plan["features.3"]
+def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
+    view, plan = layer_view(digits), digits.plan
+    rank_in, rank_out = (find(view, w.IntSlider, f"{side}put rank") for side in ("in", "out"))
+    before, text = plan.plan["features.3"], html(view)
+    assert (rank_in.value, rank_in.max) == (14, 32)
+    rank_in.value = 6
+    after = plan.plan["features.3"]
     assert (after.rank_in, after.rank_out) == (6, before.rank_out)
     assert after.cost.macs < before.cost.macs
-    assert html(picked) != text
-    assert "6 of 32 directions kept" in figure(picked, "Singular values").around
-
-
-def test_the_spectrum_follows_the_picked_layer(digits, picked):
-    digits.look.select("features.17")
-    assert find(picked, w.IntSlider, "output rank").max == 128
-    digits.look.select("classifier.2")
-    assert find(picked, w.IntSlider, "input rank").disabled
-    assert not digits.plan.plan.by_hand  # looking changes nothing
-    digits.look.select("features.3")
-    find(picked, w.Button, "Keep layer as it is").click()
-    assert digits.plan.plan["features.3"].decision == "keep"
-    find(picked, w.IntSlider, "output rank").value = 5
-    part = digits.plan.plan["features.3"]
-    assert (part.decision, part.rank_in, part.rank_out) == ("tucker2", 14, 5)
-    find(picked, w.Button, "EVBMF ranks").click()
-    assert not digits.plan.plan.by_hand
+    assert html(view) != text
+    assert "6 of 32 directions kept" in figure(view, "Singular values").around
+    find(view, w.Button, "EVBMF ranks").click()
+    digits.look.pick("features.17")
+    assert rank_out.max == 128
+    digits.look.pick("classifier.2")
+    assert rank_in.disabled
+    assert not plan.plan.by_hand  # looking changes nothing
+    digits.look.pick("features.3")
+    find(view, w.Button, "Keep layer as it is").click()
+    assert plan.plan["features.3"].decision == "keep"
+    rank_out.value = 5
+    after = plan.plan["features.3"]
+    assert (after.decision, after.rank_in, after.rank_out) == ("tucker2", 14, 5)
 
 
 @pytest.mark.parametrize(
@@ -101,77 +80,74 @@ def test_the_spectrum_follows_the_picked_layer(digits, picked):
         ("time", {"times as fast", "Ranks", "Time layers", "Measure layers"}),
     ],
 )
-def test_each_planner_has_its_settings(digits, planner, shown):
-    view = plan_view.view(digits.plan, digits.choose, digits.worker)
+def test_each_planner_has_its_settings(session, planner, shown):
+    view = plan_view(session)
     find(view, w.Dropdown, "Ranks by").value = planner
-    assert digits.plan.settings.planner == planner
+    assert session.plan.settings.planner == planner
     boxes = [b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if b.description not in ("", "Cancel")]
     visible = {b.description for b in boxes if b.layout.display != "none"}
     assert visible == shown | {"Ranks by", "Layers", "Reset plan"}
 
 
-def test_settings_go_both_ways_and_are_undone(digits):
-    view = plan_view.view(digits.plan, digits.choose, digits.worker)
+def test_settings_go_both_ways_and_are_undone(session):
+    view, plan = plan_view(session), session.plan
     find(view, w.Dropdown, "Ranks by").value = "budget"
     slider = find(view, w.FloatSlider, "fewer MACs, times")
-    slider.value = 3.0
-    assert digits.plan.plan.macs_ratio >= 3.0
-    digits.undo()
-    assert slider.value == digits.plan.settings.macs_ratio
-    digits.plan.replan(macs_ratio=4.0)
-    assert slider.value == 4.0
-    find(view, w.Button, "Measure layers").click()
-    assert digits.plan.importance is not None
-    assert find(view, w.Button, "Measure layers").disabled
+    slider.value = 1.5
+    assert plan.plan.macs_ratio >= 1.5
+    session.undo()
+    assert slider.value == plan.settings["macs_ratio"] == 2.0
+    plan.replan(macs_ratio=40.0)  # more than the slider can have is left as it is
+    assert (slider.value, plan.settings["macs_ratio"]) == (slider.max, 40.0)
+    measure = find(view, w.Button, "Measure layers")
+    measure.click()
+    assert plan.importance is not None
+    assert measure.disabled
 
 
 def test_cards_show_original_planned_and_measured(digits):
-    weights, macs, accuracy = card_texts(digits.choose, digits.plan, digits.recover)
+    weights, macs, accuracy = card_texts(digits)
     assert "560 k" in weights
     assert "x6.23 fewer" in weights
     assert macs.count("x5.25 fewer") == 1
     for text in ("99.4 %", "on 500", "after Compress"):
         assert text in accuracy
     digits.recover.decompose()
-    _, macs, accuracy = card_texts(digits.choose, digits.plan, digits.recover)
+    _, macs, accuracy = card_texts(digits)
     assert macs.count("x5.25 fewer") == 2
     assert "points" in accuracy
     assert "decomposed" in accuracy
 
 
-def test_recovery_step_by_step(digits, recovering):
-    buttons = {
-        name: find(recovering, w.Button, name) for name in ("Compress", "Calibrate", "Fine-tune", "From scratch")
-    }
+def test_recovery_step_by_step(session):
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    view, compare = recover_view(session), tradeoff_view(session)
+    buttons = {name: find(view, w.Button, name) for name in ("Compress", "Calibrate", "Fine-tune", "From scratch")}
+    epochs, learn_from = find(view, w.IntText, "epochs"), find(view, w.Dropdown, "learn from")
     assert [button.disabled for button in buttons.values()] == [False, True, True, True]
-    compare = compare_view.view(digits.compare, digits.recover, digits.choose)
     buttons["Compress"].click()
     assert not any(button.disabled for button in buttons.values())
-    assert traces(compare, "Accuracy against FLOPs")["decomposed"]["x"] == [digits.plan.plan.macs / 1e6]
-    find(recovering, w.IntText, "epochs").value = 1
-    find(recovering, w.Dropdown, "learn from").value = "original"
-    assert buttons["From scratch"].disabled
-    buttons["Fine-tune"].click()
-    assert digits.recover.run.last.name == StageName.DISTILLED
-    find(recovering, w.Dropdown, "learn from").value = "both"
-    buttons["Fine-tune"].click()
-    assert digits.recover.run.last.name == StageName.FINE_TUNED
-    assert json.loads(figure(recovering, "Fine-tuning").traces)[0]["x"] == [0, 1]
-    digits.plan.choose_ranks("features.3", rank_in=3)
-    assert "The plan has changed" in html(recovering)
-
-
-def test_a_number_that_cannot_be_is_not_taken(recovering):
-    epochs = find(recovering, w.IntText, "epochs")
-    epochs.value = -3
+    drawn = {trace.get("name"): trace for trace in json.loads(figure(compare, "Accuracy against FLOPs").traces)}
+    assert drawn["decomposed"]["x"] == [session.plan.plan.macs / 1e6]
+    epochs.value = -3  # is not taken
     assert epochs.value == 10
     assert "not -3" in epochs.words.value
-    epochs.value = 7
-    assert (epochs.value, epochs.words.value) == (7, "")
+    epochs.value = 1
+    assert (epochs.value, epochs.words.value) == (1, "")
+    learn_from.value = "original"
+    assert buttons["From scratch"].disabled
+    buttons["Fine-tune"].click()
+    assert session.recover.run.last.name == StageName.DISTILLED
+    learn_from.value = "both"
+    buttons["Fine-tune"].click()
+    assert session.recover.run.last.name == StageName.FINE_TUNED
+    assert json.loads(figure(view, "Fine-tuning").traces)[0]["x"] == [0, 1]
+    session.plan.choose_ranks("3", rank_in=3)
+    assert "The plan has changed" in html(view)
 
 
 def test_images_filters_and_curves(digits):
-    gallery = gallery_view.view(digits.compare.gallery, digits.choose, digits.recover, digits.worker)
+    gallery = gallery_view(digits)
     first = html(gallery)
     assert first.count("<img") == 12
     find(gallery, w.Button, "Other images").click()
@@ -179,61 +155,53 @@ def test_images_filters_and_curves(digits):
     digits.recover.decompose()
     assert "filters of features.0" in html(gallery)
     assert html(gallery).count("<img") == 14
-    curve = rank_curve_view.view(digits.compare.rank_curve, digits.choose, digits.look, digits.worker)
+    curve = rank_curve_view(digits)
     find(curve, w.Button, "Try ranks of features.3").click()
     drawn = json.loads(figure(curve, "Accuracy against rank").traces)
-    assert drawn[0]["x"] == [point.rank_out for point in digits.compare.rank_curve.points]
+    assert drawn[0]["x"] == [point.rank_out for point in digits.rank_curve.points]
 
 
 def test_the_layerwise_and_the_papers_table(digits):
-    layers = paper_view.layerwise_view(digits.plan)
+    layers, paper = layerwise_view(digits), paper_view(digits)
     digits.plan.choose_ranks("features.3", rank_in=7, rank_out=9)
     assert "7, 9" in layers.value
-    view = paper_view.view(digits.compare.paper, digits.worker)
-    box = find(view, w.Checkbox, "with fully connected layers")
-    find(view, w.Dropdown, "Compressed layers").value = "default"
-    assert box.value
-    find(view, w.Button, "Compute the table").click()
+    find(paper, w.Dropdown, "Compressed layers").value = "default"
+    assert find(paper, w.Checkbox, "with fully connected layers").value
+    find(paper, w.Button, "Compute the table").click()
     for text in ("61.0 M", "724 M", "(p)", "published", "digits_vgg *"):
-        assert text in html(view)
+        assert text in html(paper)
 
 
-def test_files_are_made_and_offered(digits):
-    view = take_home_view.view(digits.take_home, digits.recover, digits.worker)
-    make = find(view, w.Button, "Make .zip")
+def test_files_are_made_and_offered(session):
+    view = take_home_view(session)
+    make, savers = find(view, w.Button, "Make .zip"), find(view, Download)
     assert make.disabled
-    digits.recover.decompose()
+    session.recover.decompose()
     make.click()
-    sizes = [saver.size for saver in find(view, Download)]
-    assert [size > 0 for size in sizes] == [False, False, True, False]
-    assert digits.take_home.file("weights").words in html(view)
-    digits.recover.calibrate()
-    assert not any(saver.size for saver in find(view, Download))
+    assert [saver.size > 0 for saver in savers] == [False, False, True, False]
+    assert session.take_home.file("weights").words in html(view)
+    session.recover.calibrate()
+    assert not any(saver.size for saver in savers)
 
 
-def test_speed_is_measured_with_the_settings_of_the_page(digits, monkeypatch):
-    view = speed_view.view(digits.speed, digits.recover, digits.look, digits.worker)
-    assert find(view, w.Button, "Measure").disabled
-    digits.recover.decompose()
+def test_speed_is_measured_with_the_settings_of_the_page(session):
+    view = speed_view(session)
+    measure = find(view, w.Button, "Measure")
+    assert measure.disabled
+    session.recover.decompose()
     find(view, w.SelectMultiple, "runtimes").value = ("eager",)
     find(view, w.IntText, "images at once").value = 2
-    assert (digits.speed.runtimes, digits.speed.batch) == (("eager",), 2)
-    assert not find(view, w.Button, "Measure").disabled
+    assert (session.speed.runtimes, session.speed.batch, measure.disabled) == (("eager",), 2, False)
 
 
 def test_before_anything_is_open():
     s = Session()
-    assert "Pick a layer" in html(spectrum_view.view(s.plan, s.look))
-    assert "The network is being opened" in html(recover_view.view(s.recover, s.choose, s.plan, s.worker))
-    assert "&ndash;" in card_texts(s.choose, s.plan, s.recover)[0]
-    assert find(look_view.view(s.look, s.plan), LayerTable)[0].rows == []
-    assert "No network is open" in paper_view.layerwise_view(s.plan).value
-    assert find(choose_view.view(s.choose, s.worker), w.Dropdown, "Network").value == "digits_vgg"
-
-
-@pytest.fixture
-def worker():
-    return Worker()
+    assert "Pick a layer" in html(layer_view(s))
+    assert "The network is being opened" in html(recover_view(s))
+    assert "&ndash;" in card_texts(s)[0]
+    assert find(look_view(s), LayerTable)[0].rows == []
+    assert "No network is open" in layerwise_view(s).value
+    assert find(choose_view(s), w.Dropdown, "Network").value == "digits_vgg"
 
 
 def job(worker, kind=JobKind.SPEED, title="Timing", **more):
@@ -243,11 +211,11 @@ def job(worker, kind=JobKind.SPEED, title="Timing", **more):
 
 
 def shown(view, name):
-    button = find(view, w.Button, name)
-    return button.layout.visibility == "visible"
+    return find(view, w.Button, name).layout.visibility == "visible"
 
 
-def test_a_row_shows_its_own_jobs_and_what_became_of_them(worker):
+def test_a_row_shows_its_own_jobs_and_what_became_of_them():
+    worker = Worker()
     row, other = JobRow(worker, JobKind.SPEED, idle="Ready"), JobRow(worker, JobKind.EXPORT)
     assert "Ready" in html(row)
     made = job(worker)
@@ -267,7 +235,8 @@ def test_a_row_shows_its_own_jobs_and_what_became_of_them(worker):
     assert "script" not in html(row)
 
 
-def test_the_list_shows_what_runs_and_takes_back_what_waits(worker):
+def test_the_list_shows_what_runs_and_takes_back_what_waits():
+    worker = Worker()
     jobs = JobList(worker, kept=JobKind.AUTOMATIC)
     first, second = job(worker, JobKind.AUTOMATIC, "Compressing"), job(worker, JobKind.EXPORT, "Making .zip")
     job(worker, JobKind.GALLERY, "Looking", short=True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks._browser import dashboard
 from tests.helpers.pages import fill, picture, press, settled, wait_for_points, wait_for_text, wait_for_tuned
-from workbench.plot.interactive.base import BLUE, DARK
+from workbench.plot.colors import BLUE, DARK
 
 pytestmark = [
     pytest.mark.browser,

@@ -229,7 +229,7 @@ VERBS = {
 def gone_meanwhile(page):
     """Another tab deletes the run that is picked here."""
     page.session.recover.decompose()
-    number = page.session.compare.stored[-1].number
+    number = page.session.recover.stored[-1].number
     pick_run(str(number))(page)
     RunStore(runs_file()).delete(number)
 
@@ -237,7 +237,7 @@ def gone_meanwhile(page):
 def delete(page):
     """Press, and press again on what the button then asks."""
     page.click("Delete")
-    page.click(f"Really delete run {page.session.compare.stored[-1].number}?")
+    page.click(f"Really delete run {page.session.recover.stored[-1].number}?")
 
 
 RUNS = {"delete twice": delete, "go on with what was deleted": press("Go on with this run")}

@@ -127,7 +127,7 @@ class Page:
 
     def _reset(self) -> None:
         s = self.session
-        self.uploader.problem, s.recover.store_problem, s.compare.problem = "", "", ""
+        self.uploader.problem, s.recover.store_problem = "", ""
         if s.recover.store is not None:
             s.recover.store.problem = ""
         s.recover.run, s.recover.runs, s.recover.curve = None, (), ()

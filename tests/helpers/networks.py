@@ -44,6 +44,14 @@ def unlabelled(split, n):
     return made
 
 
+def decomposed(network, ranks):
+    """The network decomposed by EVBMF's plan, but for these ranks: layer -> (rank_in, None for as it is; rank_out)."""
+    plan = wb.evbmf_plan(wb.analyze(network, cached=False))
+    for name, (rank_in, rank_out) in ranks.items():
+        plan = plan.with_ranks(name, rank_in=rank_in, rank_out=rank_out)
+    return wb.decompose(network, plan)
+
+
 def few(data, n=200):
     """Data with n training images."""
     return replace(data, train=wb.Split(data.train.images[:n], data.train.labels[:n], "train"))

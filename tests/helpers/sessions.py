@@ -122,7 +122,7 @@ class ThreadPerJob(Worker):
 
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
-        threading.Thread(target=self._run, args=(job, function, done)).start()
+        threading.Thread(target=self.run, args=(job, function, done)).start()
         return job
 
 

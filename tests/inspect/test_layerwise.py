@@ -4,6 +4,8 @@ import pytest
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import at_full_rank
+from workbench.inspect.layerwise import factors_of
 from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 
@@ -11,22 +13,18 @@ from workbench.network.tracing import find_layers
 @pytest.mark.parametrize("which", ["network", "mixed"])
 def test_each_factor_costs_what_its_module_costs(which, request):
     network = request.getfixturevalue(which)
-    plan = wb.evbmf_plan(wb.analyze(network, cached=False), layers="all")
-    if which == "mixed":  # random weights have no ranks to find: every kind of layer by hand
-        plan = plan.with_ranks("first", rank_out=3).with_ranks("twice", rank_in=5, rank_out=7)
-        plan = plan.with_ranks("grouped", rank_in=2, rank_out=3).with_ranks("hidden", rank_in=4, rank_out=5)
+    plan = at_full_rank(network)
     small = wb.decompose(network, plan)
     seen = {layer.name: layer.cost for layer in find_layers(small).layers}
-    table = wb.layerwise(plan)
     factorised = 0
-    for row in table.layers:
-        made = small.model.get_submodule(row.part.name)
-        assert isinstance(made, nn.Sequential) == bool(row.factors)  # none for a layer that is kept
-        for name, cost in row.factors.items():
-            assert cost == seen[f"{row.part.name}.{name}"]
+    for part in plan:
+        made, factors = small.model.get_submodule(part.name), factors_of(part)
+        assert isinstance(made, nn.Sequential) == bool(factors)  # none for a layer that is kept
+        for name, cost in factors.items():
+            assert cost == seen[f"{part.name}.{name}"]
             assert cost.weights == sum(p.numel() for p in made.get_submodule(name).parameters())
             factorised += 1
-        assert not row.factors or total(list(row.factors.values())) == row.part.cost
+        assert not factors or total(list(factors.values())) == part.cost
     assert factorised >= 11
 
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.kernels.evbmf import evbmf, evbmf_matrix
-from workbench.kernels.free_energy import tau_bar, x_bar
+from workbench.kernels.evbmf import evbmf, evbmf_matrix, tau_bar, x_bar
 
 
 def singular_values(matrix):
@@ -38,47 +37,32 @@ def nakajima(s, rows, columns, variance):
     [(1, 2.512862, 4.910815), (1 / 2, 1.782640, 3.563123), (1 / 9, 0.864173, 2.103859), (1 / 36, 0.452328, 1.541517)],
 )
 def test_constants_are_the_closed_forms(alpha, tau, x):
-    assert tau_bar(alpha) == pytest.approx(tau, abs=5e-7)
+    found = tau_bar(alpha)
+    assert found == pytest.approx(tau, abs=5e-7)
     assert x_bar(alpha) == pytest.approx(x, abs=1.1e-6)  # the published sixth decimal rounds down once
+    assert sum(math.log1p(z) / z - 0.5 for z in (found, found / alpha)) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("alpha", [1, 0.5, 1 / 9, 1 / 36, 1e-3, 1e-6])
-def test_tau_bar_is_the_root(alpha):
-    def phi(z):
-        return math.log1p(z) / z - 0.5
-
-    tau = tau_bar(alpha)
-    assert phi(tau) + phi(tau / alpha) == pytest.approx(0, abs=1e-12)
-
-
-def test_approximation_only_on_request():
-    assert tau_bar(1 / 9, approximate=True) == pytest.approx(2.5129 / 3)
-    assert abs(tau_bar(1 / 9, approximate=True) / tau_bar(1 / 9) - 1) > 0.02
-    s = singular_values(planted(30, 270, 4, 0))
-    assert evbmf(s, (30, 270), approximate=True).threshold != evbmf(s, (30, 270)).threshold
-
-
-CASES = [
-    (40, 360, 6, 3.0),
-    (64, 64, 10, 1.0),
-    (32, 288, 0, 1.0),
-    (60, 70, 25, 0.4),
-    (128, 1152, 40, 0.5),
-    (9, 32, 2, 1),
-]
-
-
-@pytest.mark.parametrize(("rows", "columns", "rank", "strength"), CASES)
-@pytest.mark.parametrize("scale", [1e-12, 1e-4, 1.0, 1e12])
+@pytest.mark.parametrize(
+    ("rows", "columns", "rank", "strength", "scale"),
+    [
+        (40, 360, 6, 3.0, 1e-12),
+        (64, 64, 10, 1.0, 1),
+        (60, 70, 25, 0.4, 1e12),
+        (128, 1152, 40, 0.5, 1),
+        (9, 32, 0, 1, 1),
+    ],
+)
 def test_noise_variance_is_the_global_minimum(rows, columns, rank, strength, scale):
     s = singular_values(planted(rows, columns, rank, 1, strength)) * scale
     found = evbmf(s, (rows, columns))
-    mean_square = np.sum(s**2) / (rows * columns)
-    grid = mean_square * np.exp(np.linspace(-14, 3, 20_001))
+    grid = np.sum(s**2) / (rows * columns) * np.exp(np.linspace(-14, 3, 20_001))
     energies = found.free_energy(grid)
-    lowest = found.free_energy(found.noise_variance)[0]
-    assert lowest <= energies.min() + 1e-13
+    assert found.free_energy(found.noise_variance)[0] <= energies.min() + 1e-13
     assert found.noise_variance == pytest.approx(grid[energies.argmin()], rel=2e-3)
+    variances, energies = found.curve()
+    assert variances[0] < found.noise_variance < variances[-1]
+    assert variances[energies.argmin()] == pytest.approx(found.noise_variance, rel=0.05)
 
 
 @pytest.mark.parametrize("levels", [(1e3, 1e1, 1e-1), (1e5, 1, 1e-5)])
@@ -92,8 +76,7 @@ def test_the_lowest_of_several_minima_is_taken(levels):
     grid = np.exp(np.linspace(-40, 40, 40_001))
     energies = found.free_energy(grid)
     inside = energies[1:-1]
-    minima = np.sum((inside < energies[:-2]) & (inside < energies[2:]))
-    assert minima > 1
+    assert np.sum((inside < energies[:-2]) & (inside < energies[2:])) > 1
     assert found.free_energy(found.noise_variance)[0] <= energies.min() + 1e-12
 
 
@@ -134,17 +117,9 @@ def test_dead_channels_change_nothing(seed, dead_rows, dead_columns):
     assert found.noise_variance == pytest.approx(plain.noise_variance, rel=1e-9)
 
 
-@given(st.integers(0, 10_000), st.sampled_from([(30, 270), (50, 50), (64, 16), (20, 400)]))
-@settings(max_examples=40, deadline=None)
-def test_pure_noise_has_rank_zero(seed, shape):
-    found = evbmf_matrix(np.random.default_rng(seed).standard_normal(shape))
-    assert found.rank == 0
-    assert found.noise_variance == pytest.approx(1, rel=0.25)
-
-
-@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([(40, 360), (60, 60), (256, 64)]))
-@settings(max_examples=40, deadline=None)
-def test_a_planted_rank_comes_back(seed, rank, shape):
+@given(st.integers(0, 10_000), st.integers(0, 12), st.sampled_from([(40, 360), (60, 60), (256, 64), (20, 400)]))
+@settings(max_examples=60, deadline=None)
+def test_a_planted_rank_comes_back_and_pure_noise_has_none(seed, rank, shape):
     found = evbmf_matrix(planted(*shape, rank, seed))
     assert found.rank == rank
     assert found.noise_variance == pytest.approx(1, rel=0.25)
@@ -169,16 +144,6 @@ def test_the_public_codes_failures():
     assert evbmf_matrix(with_dead[rng.permutation(64)]).rank == 5
 
 
-def test_known_noise_variance():
-    matrix = planted(30, 300, 4, 0)
-    s = singular_values(matrix)
-    found = evbmf(s, (30, 300), noise_variance=1.0)
-    assert found.rank == 4
-    assert found.noise_variance == 1.0
-    assert found.threshold == pytest.approx(math.sqrt(300 * x_bar(0.1)))
-    assert evbmf(s, (30, 300), noise_variance=1e9).rank == 0
-
-
 def test_threshold_and_shrinkage():
     s = singular_values(planted(30, 300, 4, 0))
     found = evbmf(s, (30, 300))
@@ -190,13 +155,6 @@ def test_threshold_and_shrinkage():
     assert np.abs(residual / kept**2).max() < 1e-12
 
 
-def test_the_curve_shows_the_minimum():
-    found = evbmf_matrix(planted(30, 300, 4, 0))
-    variances, energies = found.curve()
-    assert variances[0] < found.noise_variance < variances[-1]
-    assert variances[energies.argmin()] == pytest.approx(found.noise_variance, rel=0.05)
-
-
 @pytest.mark.parametrize(
     ("values", "shape", "rank"),
     [([], (0, 5), 0), ([3.0], (1, 40), 0), ([3.0], (1, 1), 0), ([0, 0], (2, 7), 0), ([2, 2, 2], (3, 3), 0)],
@@ -206,26 +164,15 @@ def test_small_inputs_are_defined(values, shape, rank):
 
 
 @pytest.mark.parametrize(
-    ("values", "shape", "message"),
+    ("make", "message"),
     [
-        ([1, math.nan], (2, 3), "NaN or infinity"),
-        ([1, math.inf], (2, 3), "NaN or infinity"),
-        ([1, -1], (2, 3), "negative"),
-        ([1, 1, 1], (2, 3), "at most 2"),
-        ([], (-1, 3), "cannot have the shape"),
+        (lambda: evbmf([1, math.nan], (2, 3)), "NaN or infinity"),
+        (lambda: evbmf([1, -1], (2, 3)), "negative"),
+        (lambda: evbmf([1, 1, 1], (2, 3)), "at most 2"),
+        (lambda: evbmf_matrix(np.zeros((2, 2, 2))), "3 dimensions"),
+        (lambda: evbmf_matrix([[1.0, np.nan]]), "infs or NaNs"),
     ],
 )
-def test_bad_singular_values(values, shape, message):
+def test_bad_values(make, message):
     with pytest.raises(ValueError, match=message):
-        evbmf(values, shape)
-
-
-def test_bad_matrices():
-    with pytest.raises(ValueError, match="3 dimensions"):
-        evbmf_matrix(np.zeros((2, 2, 2)))
-    with pytest.raises(ValueError, match="NaN or infinity"):
-        evbmf_matrix([[1.0, np.nan]])
-    with pytest.raises(ValueError, match="noise variance"):
-        evbmf([1.0], (1, 2), noise_variance=-1)
-    with pytest.raises(ValueError, match="alpha"):
-        tau_bar(2.0)
+        make()

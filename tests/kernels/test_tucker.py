@@ -5,8 +5,9 @@ import tensorly as tl
 import torch
 from tensorly.decomposition import partial_tucker
 
-from workbench.kernels.tucker import leading_basis, relative_error, tucker1, tucker2
-from workbench.kernels.unfolding import unfold
+from workbench.kernels.hosvd import leading_basis
+from workbench.kernels.tucker import relative_error, tucker1, tucker2
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 
 def decaying(shape, generator, noise=0.3):
@@ -97,21 +98,26 @@ def test_relative_error_of_zeros():
 
 
 @pytest.mark.parametrize(
-    ("ranks", "message"),
+    ("make", "message"),
     [
-        ({"rank_in": 0, "rank_out": 2}, r"rank_in=0 does not fit a kernel of shape \(4, 3, 3, 3\): 1 to 3"),
-        ({"rank_in": 2, "rank_out": 5}, r"rank_out=5 does not fit a kernel of shape \(4, 3, 3, 3\): 1 to 4"),
+        (lambda: tucker2(torch.zeros(4, 3, 3, 3), rank_in=0, rank_out=2), r"rank_in=0 .* shape \(4, 3, 3, 3\): 1 to 3"),
+        (
+            lambda: tucker2(torch.zeros(4, 3, 3, 3), rank_in=2, rank_out=5),
+            r"rank_out=5 .* shape \(4, 3, 3, 3\): 1 to 4",
+        ),
+        (lambda: tucker1(torch.full((2, 2), torch.nan), rank_out=1), "NaN or infinity"),
+        (lambda: tucker1(torch.zeros(3), rank_out=1), "at least two dimensions"),
+        (lambda: relative_error(torch.zeros(2, 2), torch.zeros(3, 2)), "cannot compare"),
+        (lambda: unfold(torch.zeros(2, 3, 4, 5), 4), "mode 4: the tensor has 4 dimensions"),
     ],
 )
-def test_ranks_that_do_not_fit(ranks, message):
+def test_what_does_not_fit(make, message):
     with pytest.raises(ValueError, match=message):
-        tucker2(torch.zeros(4, 3, 3, 3), **ranks)
+        make()
 
 
-def test_kernels_that_are_none():
-    with pytest.raises(ValueError, match="NaN or infinity"):
-        tucker1(torch.full((2, 2), torch.nan), rank_out=1)
-    with pytest.raises(ValueError, match="at least two dimensions"):
-        tucker1(torch.zeros(3), rank_out=1)
-    with pytest.raises(ValueError, match="cannot compare"):
-        relative_error(torch.zeros(2, 2), torch.zeros(3, 2))
+@pytest.mark.parametrize("mode", [OUT_MODE, IN_MODE, 2, 3])
+def test_unfolding_is_tensorlys(mode):
+    kernel = torch.arange(2 * 3 * 4 * 5, dtype=torch.float64).reshape(2, 3, 4, 5)
+    assert unfold(kernel, mode).shape == (kernel.shape[mode], 120 // kernel.shape[mode])
+    assert (unfold(kernel, mode).numpy() == tl.unfold(kernel.numpy(), mode)).all()

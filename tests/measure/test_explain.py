@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-import workbench as wb
-from workbench.measure.explain import explain, realised
+from workbench.measure.explain import explain
 from workbench.measure.profile import NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
 
@@ -13,9 +12,7 @@ ROOF = Roofline(peak=100e9, bandwidth=20e9, threads=1, machine="it")  # 5 multip
 
 
 def part(layer, name, kind, gigamacs, megabytes, ms, kernel="3x3"):
-    return Part(
-        f"{layer}.{name}", int(gigamacs * 1e9), int(megabytes * 1e6), ms / 1e3, layer, name, kernel=kernel, kind=kind
-    )
+    return Part(f"{layer}.{name}", int(gigamacs * 1e9), int(megabytes * 1e6), ms / 1e3, layer, name, kind, kernel)
 
 
 def profiled(*parts, other=0.0):
@@ -47,8 +44,7 @@ def test_slow_1x1_factors_are_the_cause():
     )
     assert second == (
         "At the original's rate of 100 billion multiply-adds a second it would take 20.0 ms; most is lost in "
-        "the 1x1 factors (30.0 ms: each number they load or store serves 40 multiply-adds, in the 3x3 cores 400; they "
-        "get 25 billion of those done in a second, the cores 66.7 billion) and in "
+        "the 1x1 factors (30.0 ms: they get 25 billion of those done in a second, 10 a byte that they move) and in "
         "everything else (10.0 ms: no multiply-adds to save there, 10.0 ms before)."
     )
 
@@ -58,32 +54,20 @@ def test_what_is_lost_adds_up():
     after = factorised(thin_ms=40, core_ms=15)
     rate = DENSE.total.macs / DENSE.seconds
     lost = sum(g.seconds - g.macs / rate for g in after.sums("kind").values()) + after.other
-    promised = DENSE.seconds / (DENSE.total.macs / after.total.macs)
-    assert lost == pytest.approx(after.seconds - promised)
-    assert realised(DENSE, after) == pytest.approx(promised / after.seconds)
+    assert lost == pytest.approx(after.seconds - DENSE.seconds / (DENSE.total.macs / after.total.macs))
 
 
-THIN_AS_CORES, STARVED = factorised(60, 15, thin_mb=1), factorised(40, 15, thin_mb=400)
+STARVED = factorised(40, 15, thin_mb=400)
 CONNECTED = profiled(part("fc", "dense", "linear", 0.1, 400, 100))
 SMALLER = profiled(part("fc", "core", "linear", 0.05, 100, 20), part("a", "core", "core", 0, 1, 0, "5x5"))
 CASES = [
-    (DENSE, STARVED, ROOF, "serves 10 multiply-adds", "though"),
-    (DENSE, STARVED, ROOF, "this machine's memory keeps up from 20 on", "though"),
+    (DENSE, STARVED, ROOF, "2.5 a byte that they move, and this machine's memory keeps up from 5 on", "won"),
     (DENSE, STARVED, None, "the 1x1 factors (30.0 ms", "memory"),
-    (DENSE, factorised(40, 15), ROOF, "the 1x1 factors (30.0 ms", "keeps up"),
     (DENSE, factorised(8, 40), ROOF, "the 3x3 cores (30.0 ms: they get 25 billion", "1x1 factors ("),
-    (DENSE, factorised(8, 40), ROOF, "though the memory could keep up", "serves"),
-    (DENSE, THIN_AS_CORES, ROOF, "the 1x1 factors (50.0 ms: they get 16.7 billion", "serves"),
     (DENSE, factorised(10, 10, other=50), ROOF, "most is lost in everything else (50.0 ms", "cores ("),
     (DENSE, DENSE, ROOF, "With as many multiply-adds the compressed network is as fast as before", "promise"),
     (DENSE, factorised(100, 40), None, "x5.00 fewer multiply-adds the compressed network is x1.50 slower", "faster"),
-    (
-        factorised(10, 10),
-        DENSE,
-        None,
-        "With x5.00 more multiply-adds the compressed network is x3.33 slower",
-        "promise",
-    ),
+    (factorised(10, 10), DENSE, None, "x5.00 more multiply-adds the compressed network is x3.33 slower", "promise"),
     (CONNECTED, SMALLER, ROOF, "is x5.00 faster (20.0 ms instead of 100 ms), 250 % of what they promise", "lost"),
     (CONNECTED, SMALLER, ROOF, "most is won in the fully connected layers (30.0 ms: they get 2.5 billion", "5x5"),
 ]
@@ -103,10 +87,3 @@ def test_what_cannot_be_compared():
     for settings in ({"threads": 2}, {"device": "cuda"}):
         with pytest.raises(ValueError, match="the roofline is of the processor with 1 threads"):
             explain(Profile(DENSE, DENSE, **settings), ROOF)
-
-
-def test_two_sentences_of_a_real_network(smaller):
-    profile = wb.profile(smaller, repeats=3)
-    assert len(sentences(profile.original, profile.compressed, ROOF)) == 2
-    ratio = profile.original.total.macs / profile.compressed.total.macs
-    assert f"x{ratio:.2f} fewer multiply-adds" in wb.explain(profile, ROOF)

@@ -17,7 +17,7 @@ from workbench.measure.runtimes import AbsentRuntimeError
 def test_turns_are_taken_and_their_order_changes():
     log, collecting = [], []
     a, b = (FakeRunner(lambda s=seconds: collecting.append(gc.isenabled()) or s, log) for seconds in (0.1, 0.2))
-    samples = timed({"a": a, "b": b}, seconds=2.5)
+    samples = timed({"a": a.clock, "b": b.clock}, seconds=2.5)
     assert {name: len(values) for name, values in samples.items()} == {"a": 8, "b": 8}
     assert log[-16:] == [a, b, b, a] * 4
     assert not any(collecting[-16:])
@@ -26,11 +26,12 @@ def test_turns_are_taken_and_their_order_changes():
 
 @pytest.mark.parametrize(("once", "rounds"), [(10.0, MIN_ROUNDS), (1e-6, MAX_ROUNDS)])
 def test_there_are_neither_too_few_rounds_nor_too_many(once, rounds):
-    assert len(timed({"a": FakeRunner(once)}, seconds=1.0)["a"]) == rounds
+    assert len(timed({"a": lambda: once}, seconds=1.0)["a"]) == rounds
 
 
 def test_warm_up_does_not_count():
-    assert timed({"a": FakeRunner(iter([9.0, 8.0, *[0.1] * 100]))}, seconds=1.0)["a"].max() == 0.1
+    values = iter([9.0, 8.0, *[0.1] * 100])
+    assert timed({"a": lambda: next(values)}, seconds=1.0)["a"].max() == 0.1
 
 
 def test_medians_quartiles_and_their_ratio():
@@ -49,7 +50,8 @@ def test_medians_quartiles_and_their_ratio():
 def test_a_compressed_network_is_timed_against_its_original(smaller):
     before = torch.get_num_threads()
     told = []
-    found = latency(smaller, batch=2, threads=2, channels_last=True, seconds=0.1, progress=lambda *a: told.append(a))
+    both = {"original": smaller.original, "compressed": smaller}
+    found = latency(both, batch=2, threads=2, channels_last=True, seconds=0.1, progress=lambda *a: told.append(a))
     assert list(found.samples) == ["original", "compressed"]
     assert all((values > 0).all() and len(values) >= MIN_ROUNDS for values in found.samples.values())
     assert found.how == "PyTorch, batch 2, 2 threads, channels last"
@@ -70,7 +72,7 @@ def test_nothing_of_a_network_is_changed():
             return self.conv(x).flatten(1)
 
     network = wb.Network(Caching(), (1, 5, 5))
-    latency(network, channels_last=True, seconds=0.01)
+    latency({"it": network}, channels_last=True, seconds=0.01)
     wb.profile(network, channels_last=True, repeats=1)
     wb.energy(network)
     assert network.model.grid is None
@@ -78,30 +80,12 @@ def test_nothing_of_a_network_is_changed():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.model.modules())
 
 
-def test_it_can_be_cancelled(network):
-    def cancel(share, note):
-        raise wb.Cancelled
-
-    with pytest.raises(wb.Cancelled):
-        latency(network, seconds=0.05, progress=cancel)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"batch": 0}, "batch is a whole"), ({"threads": 1.5}, "threads is a"), ({"runtime": "tpu"}, "no runtime 'tpu'")],
-)
-def test_settings_that_make_no_sense(network, settings, message):
-    with pytest.raises(ValueError, match=message):
-        latency(network, **settings)
-
-
 def test_what_can_be_timed(network):
-    with pytest.raises(ValueError, match="no networks to time"):
-        latency({})
-    with pytest.raises(TypeError, match="this takes a Network"):
-        latency(network.model)
     with pytest.raises(TypeError, match="compressed network"):
         wb.speed(network)
+    for setting, message in (({"batch": 0}, "batch is a whole"), ({"runtime": "tpu"}, "no runtime 'tpu'")):
+        with pytest.raises(ValueError, match=message):
+            latency({"it": network}, **setting)
 
 
 @pytest.fixture
@@ -116,7 +100,7 @@ def fake(monkeypatch):
         return FakeRunner(seconds[runtime][next(order[runtime]) % 2])
 
     monkeypatch.setattr(runtimes, "prepare", prepare)
-    monkeypatch.setattr(module, "timed", lambda runners, *_: {n: np.full(7, r.clock()) for n, r in runners.items()})
+    monkeypatch.setattr(module, "timed", lambda clocks, *_: {n: np.full(7, clock()) for n, clock in clocks.items()})
 
 
 def test_speed_is_beside_what_was_counted(smaller, fake):
@@ -129,10 +113,8 @@ def test_speed_is_beside_what_was_counted(smaller, fake):
     assert eager["spread"] == pytest.approx((4, 4))
     assert found.best_realised == pytest.approx(2 / ratio)  # 100 ms / 50 ms, not 400 / 50
     assert found.absent == {"executorch": "executorch is not installed here."}
-    for text in (str(found), found._repr_html_()):
-        assert all(
-            words in text for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %")
-        )
+    for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %"):
+        assert words in str(found)
     with pytest.raises(ValueError, match="cuda is not installed here"):
         wb.speed(smaller, ("cuda",))
 
@@ -143,6 +125,5 @@ def test_a_disturbed_timing_says_so(smaller, fake, monkeypatch):
     found = wb.speed(smaller, ("eager",))
     assert found.disturbed == found.latencies["eager"].disturbed == "another session of the workbench was computing"
     assert found.disturbed in str(found)
-    assert found.disturbed in found._repr_html_()
     profile = wb.profile(smaller, repeats=1)
     assert profile.disturbed in str(profile) != ""

@@ -1,6 +1,3 @@
-import json
-import math
-
 import pytest
 
 import workbench as wb
@@ -23,7 +20,7 @@ def files(cache):
 
 
 def test_a_measurement_is_possible(own_cache, monkeypatch):
-    monkeypatch.setattr(module, "MIN_SECONDS", 0.02)
+    monkeypatch.setattr(module, "SECONDS", 0.02)
     monkeypatch.setattr(module, "last_cache", lambda: 2**20)
     monkeypatch.setattr(module, "MIN_ARRAY_BYTES", 2**24)
     found = wb.roofline(threads=1)
@@ -50,31 +47,13 @@ def test_a_disturbed_roofline_is_not_kept(measured, own_cache, monkeypatch):
     assert not files(own_cache)
 
 
-def changed(key, value):
-    def change(path):
-        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-
-    return change
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes()),
-        lambda path: path.write_text("[1, 2]"),
-        changed("peak", math.nan),
-        changed("peak", "fast"),
-        changed("bandwidth", None),
-    ],
-)
-def test_a_damaged_file_is_measured_anew(measured, own_cache, damage):
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{}", b"[1, 2]", b"{}", b'{"peak": "fast", "bandwidth": null}'])
+def test_a_damaged_file_is_measured_anew(measured, own_cache, content):
     first = wb.roofline()
-    damage(files(own_cache)[0])
-    assert wb.roofline() == first
-    assert len(measured) == 4
-    assert wb.roofline() == first  # and is sound again
-    assert len(measured) == 4
+    files(own_cache)[0].write_bytes(content)
+    for _ in range(2):  # then it is sound again
+        assert wb.roofline() == first
+        assert len(measured) == 4
 
 
 def test_a_folder_that_cannot_be_written_to(measured, tmp_path, monkeypatch, caplog):
@@ -88,14 +67,14 @@ def test_what_is_attainable():
     roof = Roofline(peak=40e9, bandwidth=20e9, threads=1, machine="it")
     assert roof.ridge == 2
     assert [roof.attainable(x) for x in (0.0, 0.5, 2.0, 100.0)] == [0.0, 10e9, 40e9, 40e9]
+    assert roof.line([0.25, 100]) == [(0.125, 2.5), (2, 40), (200, 40)]
     assert all(words in str(roof) for words in ("it", "40.0 G MAC/s", "20.0 GB/s", "below 2 MACs a byte"))
 
 
 def test_the_last_cache_is_found_or_guessed(monkeypatch, tmp_path):
-    assert module.last_cache() >= 2**15
-    for i, text in enumerate(("512", "64K\n", "32M")):
+    for i, text in enumerate(("512K\n", "64K\n")):
         (tmp_path / str(i)).write_text(text)
-        monkeypatch.setattr(module.Path, "glob", lambda *_, i=i: iter([tmp_path / str(i)]))
-        assert module.last_cache() == (512, 2**16, 2**25)[i]
+    monkeypatch.setattr(module.Path, "glob", lambda *_: iter(tmp_path.iterdir()))
+    assert module.last_cache() == 2**19
     monkeypatch.setattr(module.Path, "glob", lambda *_: iter(()))
     assert module.last_cache() == 2**25

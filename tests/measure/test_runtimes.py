@@ -5,23 +5,13 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.measure.runtimes import (
-    RUNTIMES,
-    AbsentRuntimeError,
-    Runner,
-    image_batch,
-    missing,
-    prepare,
-    torch_threads,
-)
+from workbench.measure.runtimes import AbsentRuntimeError, image_batch, missing, prepare, torch_threads
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4)
-    )
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 36, 4))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +19,16 @@ def inputs():
     return torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name not in {"compile", "cuda"}])
+@pytest.mark.parametrize(
+    ("runtime", "channels_last"),
+    [
+        ("eager", False),
+        ("eager", True),
+        ("onnxruntime", False),
+        ("executorch", False),
+        pytest.param("compile", False, marks=pytest.mark.slow),
+    ],
+)
 def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channels_last):
     assert missing(runtime) == ""
     wanted = model.eval()(inputs).detach()
@@ -38,12 +36,6 @@ def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channe
     assert model.training
     torch.testing.assert_close(runner.run(), wanted, rtol=1e-4, atol=1e-5)
     assert runner.clock() > 0
-
-
-@pytest.mark.slow
-def test_compiled_computes_the_same(model, inputs):
-    wanted = model.eval()(inputs).detach()
-    torch.testing.assert_close(prepare(model, inputs, "compile").run(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_gpu_if_there_is_one(model, inputs):
@@ -58,13 +50,13 @@ def test_gpu_if_there_is_one(model, inputs):
 
 
 def test_what_is_absent_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("workbench.exporters.onnx.missing", lambda: "ONNX is not installed here: get it.")
-    monkeypatch.setattr("workbench.exporters.executorch.missing", lambda: "ExecuTorch is not installed here: get it.")
+    for name in ("onnx", "executorch"):
+        monkeypatch.setattr(f"workbench.exporters.{name}.missing", lambda name=name: f"{name} is not installed.")
     monkeypatch.setattr("workbench.measure.runtimes.shutil.which", lambda _: None)
     assert missing("eager") == ""
-    assert missing("onnxruntime") == "ONNX is not installed here: get it."
-    assert missing("executorch") == "ExecuTorch is not installed here: get it."
-    assert missing("compile") == "torch.compile needs a C++ compiler: install g++ or clang."
+    assert missing("onnxruntime") == "onnx is not installed."
+    assert missing("executorch") == "executorch is not installed."
+    assert "install g++ or clang" in missing("compile")
     with pytest.raises(ValueError, match="there is no runtime 'tpu': choose one of eager, "):
         missing("tpu")
 
@@ -78,12 +70,6 @@ def test_inputs_are_the_same_every_time(network):
     several = wb.Network(network.model, network.input_shape, example=(torch.zeros(1), torch.zeros(1)))
     with pytest.raises(ValueError, match="takes other inputs"):
         image_batch(several)
-
-
-def test_the_wall_clock():
-    calls = []
-    assert Runner(lambda: calls.append(1)).clock() >= 0
-    assert calls == [1]
 
 
 def test_threads_are_put_back():

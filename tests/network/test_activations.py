@@ -1,27 +1,27 @@
 import copy
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
 
 import workbench as wb
+from workbench.network import activations
 from workbench.network.activations import PairedActivations, _trace
 
 
-def hooked(model, name, batches, *, inputs):
-    """What a layer takes or gives when the model is run whole."""
-    seen = []
+def hooked(model, name, batches):
+    """Inputs and outputs of a layer when the model is run whole."""
+    given, made = [], []
     layer = model.get_submodule(name)
-    if inputs:
-        hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
-    else:
-        hook = layer.register_forward_hook(lambda _, args, out: seen.append(out.clone()))
-    for batch in batches:
-        model(batch)
-    hook.remove()
-    return seen
+    with (
+        layer.register_forward_pre_hook(lambda _, args: given.append(args[0].clone())),
+        layer.register_forward_hook(lambda _, args, out: made.append(out.clone())),
+    ):
+        for batch in batches:
+            model(batch)
+    return given, made
 
 
 class Looks(nn.Module):
@@ -52,6 +52,9 @@ class Branches(nn.Module):
         return self.last((self.tail(y) + x).relu().mean((2, 3)))
 
 
+NAMES = {Looks: ("a", "b", "c"), Branches: ("stem.0", "left", "right", "tail", "last")}
+
+
 @pytest.fixture
 def batches(generator):
     return [torch.randn(n, 3, 12, 12, generator=generator) for n in (4, 4, 2)]
@@ -59,109 +62,84 @@ def batches(generator):
 
 @pytest.mark.parametrize("build", [Looks, Branches])
 @pytest.mark.parametrize("memory", [2**30, 0, 3000])
-def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches):
+def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches, monkeypatch):
+    monkeypatch.setattr(activations, "MAX_HELD_BYTES", memory)
     torch.manual_seed(0)
     original = build().eval()
     compressed = copy.deepcopy(original)
-    names = ["a", "b", "c"] if build is Looks else ["stem.0", "left", "right", "tail", "last"]
     with torch.no_grad():
-        activations = PairedActivations(compressed, original, batches, memory)
-        assert bool(activations.nodes) == (build is Branches)
-        for name in names:
+        paired = PairedActivations(compressed, original, batches)
+        assert bool(paired.nodes) == (build is Branches)
+        for name in NAMES[build]:
             for _ in range(2):  # asked twice, the same
-                pairs = [(x.clone(), y.clone()) for x, y in activations.pairs(name)]
-                for (x, y), in_, out in zip(
-                    pairs,
-                    hooked(compressed, name, batches, inputs=True),
-                    hooked(original, name, batches, inputs=False),
-                    strict=True,
-                ):
-                    assert torch.allclose(x, in_, atol=1e-6)
-                    assert torch.allclose(y, out, atol=1e-6)
+                given, made = zip(*((x.clone(), y.clone()) for x, y in paired.pairs(name)), strict=True)
+                torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
+                torch.testing.assert_close(list(made), hooked(original, name, batches)[1])
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
 
 
 def test_a_layer_called_twice_shows_both_calls(mixed):
     batch = torch.randn(2, *mixed.input_shape, dtype=torch.float64)
     with torch.no_grad():
-        activations = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
-        assert len(list(activations.pairs("twice"))) == 2
+        paired = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
+        assert len(list(paired.pairs("twice"))) == 2
 
 
 def test_what_is_behind_a_layer(network):
     torch.manual_seed(0)
-    activations = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
-    assert activations.norm_after("features.0") == "features.1"
-    assert activations.norm_after("classifier.0") is None
-    assert activations.rectified("classifier.0")
-    assert not activations.rectified("features.0")  # a batch norm comes first
+    paired = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
+    assert paired.norm_after("features.0") == "features.1"
+    assert paired.norm_after("classifier.0") is None
+    assert paired.rectified("classifier.0")
+    assert not paired.rectified("features.0")  # a batch norm comes first
     branches = Branches().eval()
-    activations = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
-    assert activations.rectified("left")
-    assert not activations.rectified("tail")
+    paired = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
+    assert paired.rectified("left")
+    assert not paired.rectified("tail")
 
 
 @pytest.mark.parametrize("build", [Looks, Branches])
 def test_answers_with_one_layer_exchanged(build, batches):
     torch.manual_seed(0)
     model = build().eval()
-    names = ("a", "b") if build is Looks else ("left", "tail")
     with torch.no_grad():
-        activations = PairedActivations(model, model, batches)
-        for name in names:
-            list(activations.pairs(name))
-            other = copy.deepcopy(model.get_submodule(name))
-            other.weight.mul_(2)
+        paired = PairedActivations(model, model, batches)
+        for name in NAMES[build][1:-1]:
+            list(paired.pairs(name))
             exchanged = copy.deepcopy(model)
-            exchanged.get_submodule(name).weight.mul_(2)
-            for batch, (answers, changed) in zip(batches, activations.changed(name, other), strict=True):
-                assert torch.allclose(answers, model(batch), atol=1e-6)
-                assert torch.allclose(changed, exchanged(batch), atol=1e-6)
+            other = exchanged.get_submodule(name)
+            other.weight.mul_(2)
+            found = list(paired.changed(name, other))
+            torch.testing.assert_close(found, [(model(batch), exchanged(batch)) for batch in batches])
 
 
 def test_only_what_is_needed_is_held(network):
     batch = torch.rand(8, *network.input_shape)
     with torch.no_grad():
-        activations = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
-        list(activations.pairs("classifier.2"))
-    assert activations.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
+        paired = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
+        list(paired.pairs("classifier.2"))
+    assert paired.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):
     """torch.fx patches all modules of the process while it traces."""
     batch = torch.rand(2, *network.input_shape)
     wanted = network.model(batch).detach()
-    problems, stop = [], threading.Event()
     counted = len(_trace(network.model, batch)[0])
     assert counted > 8
 
     def run():
-        while not stop.is_set():
-            try:
-                with torch.no_grad():
-                    if not torch.equal(network.model(batch), wanted):
-                        problems.append("another answer")
-            except Exception as error:
-                problems.append(repr(error))
+        with torch.no_grad():
+            return all(torch.equal(network.model(batch), wanted) for _ in range(100))
 
     def trace():
         other = copy.deepcopy(network.model)
-        while not stop.is_set():
-            if len(_trace(other, batch)[0]) != counted:
-                problems.append("another graph")
+        return all(len(_trace(other, batch)[0]) == counted for _ in range(15))
 
     pause = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
-    threads = [threading.Thread(target=work) for work in (run, trace, run)]
     try:
-        for thread in threads:
-            thread.start()
-        for _ in range(30):
-            if len(_trace(network.model, batch)[0]) != counted:
-                problems.append("another graph")
+        with ThreadPoolExecutor() as pool:
+            assert all(found.result() for found in [pool.submit(work) for work in (run, trace, run, trace)])
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
         sys.setswitchinterval(pause)
-    assert problems == []

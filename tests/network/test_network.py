@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import workbench as wb
+from tests.helpers.networks import few, same
 from workbench.network.network import copy_model
 
 
@@ -22,12 +23,9 @@ def test_it_knows_what_it_is(network):
 
 
 @pytest.mark.parametrize("shape", [(), (3, 0, 4), (3, 2.5, 4)])
-def test_an_input_shape_that_is_none(shape):
+def test_what_is_no_network(shape):
     with pytest.raises(ValueError, match="input_shape is the shape of one input"):
         wb.Network(nn.Flatten(), shape)
-
-
-def test_a_model_that_is_none():
     with pytest.raises(TypeError, match=r"wraps a torch.nn.Module, not a str"):
         wb.Network("model", (3, 8, 8))
 
@@ -49,12 +47,10 @@ class Cached(nn.Module):
 
 def everything_about(model):
     """Parameters, buffers, modes, hooks and attributes of a model."""
-    return {
-        "state": {key: value.clone() for key, value in model.state_dict().items()},
-        "modes": [module.training for module in model.modules()],
-        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
-        "attributes": [sorted(vars(module)) for module in model.modules()],
-    }
+    modules = list(model.modules())
+    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in modules]
+    about = [[m.training for m in modules], hooks, [sorted(vars(m)) for m in modules]]
+    return {key: value.clone() for key, value in model.state_dict().items()}, about
 
 
 def test_nothing_that_is_done_reaches_the_model_that_was_given(data):
@@ -68,13 +64,10 @@ def test_nothing_that_is_done_reaches_the_model_that_was_given(data):
     images = data.train.images[:32]
     wb.importance(network, spectra, images)
     small = wb.distill(wb.calibrate(small, images), images, epochs=1)
-    few = wb.Data(wb.Split(images, data.train.labels[:32]), data.validation, data.test)
-    wb.score(wb.finetune(small, few, epochs=1, teacher=network), data.test)
-    after = everything_about(model)
-    assert all(torch.equal(value, after["state"][key]) for key, value in before["state"].items())
-    assert {key: after[key] for key in ("modes", "hooks", "attributes")} == {
-        key: before[key] for key in ("modes", "hooks", "attributes")
-    }
+    wb.score(wb.finetune(small, few(data, 32), epochs=1, teacher=network), data.test)
+    state, about = everything_about(model)
+    assert same(state, before[0])
+    assert about == before[1]
 
 
 def test_no_fake_tensor_stays_in_a_model_that_keeps_one(data):
@@ -88,15 +81,10 @@ def test_no_fake_tensor_stays_in_a_model_that_keeps_one(data):
     assert type(model.kept) is torch.Tensor
 
 
-@pytest.mark.parametrize("wrap", ["weight_norm", "pruning"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, lambda conv: prune.l1_unstructured(conv, "weight", amount=0.5)])
 def test_models_whose_weights_a_hook_computes_are_copied_after_a_backward_pass(wrap):
-    conv = nn.Conv2d(3, 6, 3)
-    if wrap == "weight_norm":
-        with pytest.warns(FutureWarning):
-            conv = nn.utils.weight_norm(conv)
-    else:
-        prune.l1_unstructured(conv, "weight", amount=0.5)
-    model, x = nn.Sequential(conv, nn.Flatten()), torch.rand(2, 3, 5, 5)
+    model, x = nn.Sequential(wrap(nn.Conv2d(3, 6, 3)), nn.Flatten()), torch.rand(2, 3, 5, 5)
     model(x).sum().backward()
     with pytest.raises(RuntimeError):
         copy.deepcopy(model)

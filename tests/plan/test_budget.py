@@ -1,5 +1,4 @@
 import itertools
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,13 +23,12 @@ def predicted(plan, measured=None):
     """The sum that the budget minimises."""
     if measured is None:
         return sum(part.error**2 for part in plan)
+    tables = {"tucker1": measured.lost_one_sided, "tucker2": measured.lost}
     total = 0.0
     for part in plan:
         if part.decision != "keep":
-            table = measured.lost_one_sided[part.name][part.rank_out]
-            if part.decision == "tucker2":
-                table = measured.lost[part.name][part.rank_out, part.rank_in]
-            total += measured.weight[part.name] * max(0.0, table)
+            at = part.rank_out if part.rank_in is None else (part.rank_out, part.rank_in)
+            total += measured.weight[part.name] * max(0.0, tables[part.decision][part.name][at])
     return total
 
 
@@ -41,7 +39,7 @@ def test_the_budget_is_met_and_a_larger_one_never_predicts_a_larger_error(spectr
     errors = []
     for ratio in RATIOS:
         plan = budget_plan(spectra, ratio, weights_ratio=weights_ratio, importance=by)
-        assert plan.macs_ratio >= ratio
+        assert ratio <= plan.macs_ratio < (1.1 * ratio if by is weights_ratio is None else 1000)
         assert weights_ratio is None or plan.weights_ratio >= weights_ratio
         for part in plan:
             assert part.cost.macs <= part.layer.cost.macs
@@ -49,44 +47,22 @@ def test_the_budget_is_met_and_a_larger_one_never_predicts_a_larger_error(spectr
         errors.append(predicted(plan, by))
     assert errors == sorted(errors)
     assert errors[-1] > errors[0]
-
-
-def test_it_is_close_to_the_budget(spectra):
-    assert all(budget_plan(spectra, ratio).macs_ratio < 1.1 * ratio for ratio in RATIOS)
-    assert all(ratio <= budget_plan(spectra, 1, weights_ratio=ratio).weights_ratio < 1.1 * ratio for ratio in RATIOS)
-
-
-def test_nothing_to_save_is_nothing_done(spectra):
-    plan = budget_plan(spectra, 1.0)
-    assert {part.decision for part in plan} <= {"keep", "tucker1", "tucker2"}
-    assert predicted(plan) < 1e-6
-
-
-def tiny():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(5, 6, 3, padding=1), nn.Conv2d(6, 7, 3, padding=1), nn.Conv2d(7, 8, 1))
-    network = wb.Network(model, (5, 6, 6), name="tiny")
-    return wb.analyze(network, cached=False)
-
-
-def everything(spectra):
-    """(MACs, predicted error) of all plans of a tiny network, by brute force."""
-    options = []
-    empty = budget_plan(spectra, 1.0, pinned={layer.name: "keep" for layer in spectra.layers})
-    for layer in spectra.layers:
-        mine = [(layer.cost.macs, 0.0)]
-        ins = range(1, layer.max_ranks[0] + 1) if layer.method == "tucker2" else ()
-        for rank_in, rank_out in itertools.product((None, *ins), range(1, layer.max_ranks[1] + 1)):
-            part = empty.with_ranks(layer.name, rank_in=rank_in, rank_out=rank_out)[layer.name]
-            if part.cost.macs <= layer.cost.macs and part.cost.weights <= layer.cost.weights:
-                mine.append((part.cost.macs, part.error**2))
-        options.append(mine)
-    return np.array([np.sum(choice, axis=0) for choice in itertools.product(*options)])
+    assert weights_ratio or errors[0] < 1e-6  # nothing to save is nothing done
 
 
 def test_no_plan_on_its_own_budget_is_better():
-    spectra = tiny()
-    plans = everything(spectra)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(5, 6, 3, padding=1), nn.Conv2d(6, 7, 3, padding=1), nn.Conv2d(7, 8, 1))
+    spectra = wb.analyze(wb.Network(model, (5, 6, 6)), cached=False)
+    dense = budget_plan(spectra, 1.0, pinned={layer.name: "keep" for layer in spectra.layers})
+    options = []
+    for layer in spectra.layers:
+        ins = range(1, layer.max_ranks[0] + 1) if layer.method == "tucker2" else ()
+        ranks = itertools.product((None, *ins), range(1, layer.max_ranks[1] + 1))
+        parts = [dense.with_ranks(layer.name, rank_in=i, rank_out=o)[layer.name] for i, o in ranks]
+        fitting = [p for p in parts if p.cost.macs <= layer.cost.macs and p.cost.weights <= layer.cost.weights]
+        options.append([(layer.cost.macs, 0.0), *((p.cost.macs, p.error**2) for p in fitting)])
+    plans = np.array([np.sum(choice, axis=0) for choice in itertools.product(*options)])  # all of them
     for ratio in (1.3, 1.7, 2.5, 4.0):
         plan = budget_plan(spectra, ratio)
         assert predicted(plan) <= plans[plans[:, 0] <= plan.macs, 1].min() + 1e-9
@@ -103,24 +79,15 @@ def test_pinned_layers_are_as_they_were_pinned(spectra):
 
 
 def test_ranks_are_multiples_and_not_too_small(spectra):
-    plan = budget_plan(spectra, 3.0, rank_multiple=4, min_rank=10)
+    plan = budget_plan(spectra, 3.0, rank_multiple=4, min_rank=10, layers="spatial")
     ranks = [r for part in plan for r in (part.rank_in, part.rank_out) if r is not None]
     assert len(ranks) > 4
+    assert plan["classifier.0"].reason == "kept: not among the chosen layers"
     assert all(r % 4 == 0 and r >= 12 for r in ranks)
 
 
-def test_chosen_layers_only(spectra):
-    plan = budget_plan(spectra, 1.5, layers=["features.7", "features.10"])
-    assert {part.name for part in plan if part.decision != "keep"} <= {"features.7", "features.10"}
-    assert plan["features.3"].reason == "kept: not among the chosen layers"
-
-
 def test_an_impossible_budget_names_the_best(spectra):
-    with pytest.raises(PlanError, match=r"MACs x1000 is out of reach: the most with these settings is x\d"):
-        budget_plan(spectra, 1000)
-    with pytest.raises(PlanError, match=r"weights x5000 is out of reach: the most with these settings is x\d"):
-        budget_plan(spectra, 1.5, weights_ratio=5000)
-    with pytest.raises(PlanError) as raised:
+    with pytest.raises(PlanError, match=r"MACs x1000 is out of reach: the most with these settings is x\d") as raised:
         budget_plan(spectra, 1000)
     best = float(str(raised.value).rsplit("x", 1)[1])
     assert budget_plan(spectra, best - 0.01).macs_ratio >= best - 0.01
@@ -129,6 +96,7 @@ def test_an_impossible_budget_names_the_best(spectra):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"weights_ratio": 5000}, r"weights x5000 is out of reach: the most with these settings is x\d"),
         ({"macs_ratio": 0.5}, "macs_ratio is original / compressed"),
         ({"rank_multiple": 1.5}, "rank_multiple must be a whole number"),
         ({"min_rank": 0}, "min_rank must be a whole number"),
@@ -142,32 +110,15 @@ def test_settings_that_make_no_sense(spectra, settings, message):
         budget_plan(spectra, **settings)
 
 
-def test_the_same_every_time(spectra, measured):
+def test_importance_is_of_the_same_network(spectra, measured):
     plan = budget_plan(spectra, 2.2, importance=measured)
     assert plan == budget_plan(spectra, 2.2, importance=measured)
     assert plan.policy == "budget MACs x2.2, errors in outputs over 64 images"
-
-
-def test_importance_of_another_network_is_refused(spectra, measured):
     with pytest.raises(PlanError, match="this importance is of other"):
         budget_plan(spectra, importance=replace(measured, network="other"))
 
 
-def test_sixty_layers_are_planned_in_less_than_a_second():
-    torch.manual_seed(0)
-    one = wb.analyze(wb.Network(nn.Conv2d(160, 192, 3), (160, 7, 7), name="one"), cached=False)
-    layers = tuple(replace(one.layers[0], name=f"layer{i}") for i in range(60))
-    found = {layer.name: replace(next(iter(one)), layer=layer) for layer in layers}
-    spectra = wb.Spectra("deep", one.input_shape, layers, one.other, found)
-    times = []
-    for limit in ({"macs_ratio": 2.06}, {"macs_ratio": 3.0, "weights_ratio": 3.1}, {"macs_ratio": 2.06}):
-        started = time.perf_counter()
-        assert budget_plan(spectra, **limit).macs_ratio >= limit["macs_ratio"]
-        times.append(time.perf_counter() - started)
-    assert min(times[0], times[2]) < 1.0  # the better of two, so that a busy machine does not decide
-
-
-def test_shares_lost_are_what_the_best_factors_lose(network, spectra, measured, data):
+def test_shares_lost_fall_from_all_to_nothing(spectra, measured):
     for name, table in measured.lost.items():
         assert table.shape == tuple(r + 1 for r in reversed(spectra[name].layer.max_ranks))
         assert (np.diff(table, axis=0) <= 1e-9).all()

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.kernels.evbmf import Evbmf
 from workbench.plan import cache
 
 
@@ -26,27 +27,20 @@ def flipped(content):
 
 
 def same(one, two):
+    assert list(one.by_name) == list(two.by_name)
     for a, b in zip(one, two, strict=True):
-        assert (a.layer, a.out.rank, a.out.noise_variance, a.out.threshold) == (
-            b.layer,
-            b.out.rank,
-            b.out.noise_variance,
-            b.out.threshold,
-        )
-        assert np.array_equal(a.singular_out, b.singular_out)
-        assert np.array_equal(a.captured, b.captured)
-        assert np.array_equal(a.out.shrunk, b.out.shrunk)
-        assert (a.in_ is None) == (b.in_ is None)
-        if a.in_ is not None:
-            assert (a.in_.rank, a.in_.dead_rows) == (b.in_.rank, b.in_.dead_rows)
-            assert np.array_equal(a.singular_in, b.singular_in)
+        for x, y in ((a, b), (a.out, b.out), (a.in_, b.in_)):
+            assert type(x) is type(y)
+            for name, value in vars(x).items() if x is not None else ():
+                if not isinstance(value, Evbmf):
+                    np.testing.assert_array_equal(value, getattr(y, name))
 
 
 def test_the_second_time_costs_nothing(network, own_cache, monkeypatch):
+    wb.analyze(network, cached=False)
+    assert not own_cache.exists()
     calls = count_work(monkeypatch)
-    first = wb.analyze(network)
-    assert len(calls) == 8
-    second = wb.analyze(network)
+    first, second = wb.analyze(network), wb.analyze(network)
     assert len(calls) == 8
     same(first, second)
     assert wb.evbmf_plan(first) == wb.evbmf_plan(second)
@@ -68,10 +62,8 @@ def test_other_weights_are_another_network(own_cache, monkeypatch):
     [
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(path.read_bytes()[:2000]),
-        lambda path: path.write_bytes(b"PK" + path.read_bytes()[2:300]),
         lambda path: path.write_bytes(flipped(path.read_bytes())),
-        lambda path: np.savez(path, about=np.array('{"version": 99, "layers": {}}')),
-        lambda path: np.savez(path, about=np.array("nothing")),
+        lambda path: np.savez(path, about=np.array("{}")),
         lambda path: np.savez(path, other=np.zeros(3)),
     ],
 )
@@ -80,10 +72,9 @@ def test_a_damaged_file_is_made_anew(network, own_cache, monkeypatch, damage):
     path = next(own_cache.iterdir())
     damage(path)
     calls = count_work(monkeypatch)
-    same(first, wb.analyze(network))
-    assert len(calls) == 8
-    same(first, wb.analyze(network))  # and is sound again
-    assert len(calls) == 8
+    for _ in range(2):  # the second time it is sound again
+        same(first, wb.analyze(network))
+        assert len(calls) == 8
 
 
 def test_nothing_is_unpickled(network, own_cache, tmp_path):
@@ -92,8 +83,7 @@ def test_nothing_is_unpickled(network, own_cache, tmp_path):
             return open, (str(tmp_path / "exploded"), "w")
 
     wb.analyze(network)
-    path = next(own_cache.iterdir())
-    np.savez(path, about=np.array([Bomb()], dtype=object), allow_pickle=True)
+    np.savez(next(own_cache.iterdir()), about=np.array([Bomb()], dtype=object), allow_pickle=True)
     wb.analyze(network)
     assert not (tmp_path / "exploded").exists()
 
@@ -103,11 +93,6 @@ def test_a_folder_that_cannot_be_written_to(network, tmp_path, monkeypatch, capl
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "below"))
     assert len(wb.analyze(network)) == 8
     assert "not cached" in caplog.text
-
-
-def test_without_the_cache(network, own_cache):
-    wb.analyze(network, cached=False)
-    assert not own_cache.exists()
 
 
 def test_where_it_is(monkeypatch, tmp_path):

@@ -9,38 +9,26 @@ from workbench.plan.plan import LayerPlan, PlanError
 
 
 def test_totals_are_sums(plan):
-    assert plan.macs == sum(part.cost.macs for part in plan) + plan.other.macs
-    assert plan.weights == sum(part.cost.weights for part in plan) + plan.other.weights
-    assert plan.macs_ratio == plan.dense.macs / plan.macs
-    assert plan.weights_ratio == plan.dense.weights / plan.weights
-
-
-def test_one_error_for_the_whole_network(plan):
+    for what in ("macs", "weights"):
+        whole = sum(getattr(part.cost, what) for part in plan) + getattr(plan.other, what)
+        assert getattr(plan, what) == whole
+        assert getattr(plan, f"{what}_ratio") == getattr(plan.dense, what) / whole
     assert plan.error == pytest.approx((sum(part.error**2 for part in plan) / 8) ** 0.5)
-    assert plan.keep(*(part.name for part in plan)).error == 0
-    blind = wb.Plan.from_json(plan.to_json()).with_ranks("features.3", rank_in=3)
-    assert blind.error is None
+    kept = plan.keep(*(part.name for part in plan))
+    assert (kept.error, kept.macs, kept.macs_ratio) == (0, plan.dense.macs, 1)
+    assert wb.Plan.from_json(plan.to_json()).with_ranks("features.3", rank_in=3).error is None
 
 
 def test_ranks_by_hand(plan):
     edited = plan.with_ranks("features.3", rank_in=12, rank_out=20)
-    part = edited["features.3"]
-    assert (part.decision, part.rank_in, part.rank_out) == ("tucker2", 12, 20)
-    assert part.reason == "chosen by hand"
-    assert part.error == plan.spectra["features.3"].error(rank_in=12, rank_out=20)
+    error = plan.spectra["features.3"].error(rank_in=12, rank_out=20)
+    assert edited["features.3"] == LayerPlan(plan["features.3"].layer, "tucker2", 12, 20, "chosen by hand", error)
     assert plan["features.3"].rank_in != 12  # the plan itself has not changed
     one = edited.with_ranks("features.3", rank_out=21)
     assert (one["features.3"].rank_in, one["features.3"].rank_out) == (12, 21)
-
-
-def test_tucker1_by_hand(plan):
-    part = plan.keep("features.7").with_ranks("features.7", rank_out=9)["features.7"]
-    assert (part.decision, part.rank_in) == ("tucker1", None)
-
-
-def test_a_choice_that_costs_more_says_so(plan):
-    part = plan.with_ranks("features.3", rank_in=32, rank_out=64)["features.3"]
-    assert "although it costs 1.28 times the MACs" in part.reason
+    kept = plan.keep("features.7")
+    assert kept.with_ranks("features.7", rank_out=9)["features.7"].decision == "tucker1"
+    assert "1.28 times the MACs" in plan.with_ranks("features.3", rank_in=32, rank_out=64)["features.3"].reason
 
 
 @given(rank_in=st.integers(1, 31), rank_out=st.integers(1, 63))
@@ -55,13 +43,6 @@ def test_more_rank_costs_more_and_errs_less(spectra, rank_in, rank_out):
         assert large["features.3"].error <= small["features.3"].error + 1e-12
 
 
-def test_keep(plan):
-    kept = plan.keep(*(part.name for part in plan))
-    assert kept.macs == plan.dense.macs
-    assert kept.macs_ratio == 1
-    assert {part.error for part in kept} == {0.0}
-
-
 @pytest.mark.parametrize(
     ("name", "ranks", "message"),
     [
@@ -69,7 +50,6 @@ def test_keep(plan):
         ("features.3", {"rank_in": 3, "rank_out": 0}, "layer features.3: rank_out=0 does not fit"),
         ("features.3", {"rank_in": 3, "rank_out": 2.5}, "layer features.3: rank_out=2.5 is not a whole number"),
         ("features.3", {}, "layer features.3: give rank_in, rank_out or both"),
-        ("features.3", {"rank_in": "3", "rank_out": 2}, "layer features.3: rank_in='3' is not a whole number"),
         ("features.0", {"rank_in": 1}, "layer features.0 is reduced in its output channels only"),
         ("classifier.2", {"rank_in": 3, "rank_out": 3}, "layer classifier.2 is a matrix"),
     ],
@@ -77,11 +57,6 @@ def test_keep(plan):
 def test_ranks_that_do_not_fit(plan, name, ranks, message):
     with pytest.raises(PlanError, match=message):
         plan.with_ranks(name, **ranks)
-
-
-def test_an_unknown_layer(plan):
-    with pytest.raises(KeyError, match=r"'features.4' is no layer of digits_vgg"):
-        plan.with_ranks("features.4", rank_out=3)
 
 
 def test_json_there_and_back(plan, mixed):
@@ -93,27 +68,23 @@ def test_json_there_and_back(plan, mixed):
     assert json.loads(plan.to_json())["schema"] == 1
 
 
-def without(key):
-    return lambda v: v["layers"][2].pop(key)
-
-
-def change(key, value):
-    return lambda v: v["layers"][2].update({key: value})
+def change(**values):
+    return lambda plan: plan["layers"][2].update(values)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda v: v.pop("schema"), "no schema version"),
-        (lambda v: v.update(schema=99), "schema version 99; this workbench reads version 1"),
-        (lambda v: v.pop("layers"), "damaged in its head"),
-        (lambda v: v["layers"].insert(2, 5), "damaged in layer number 3"),
-        (without("decision"), "damaged in layer features.7"),
-        (without("layer"), "damaged in layer number 3"),
-        (change("decision", "svd"), "layer features.7: the decision 'svd' is none of"),
-        (change("rank_in", 4000), "layer features.7: rank_in=4000 does not fit"),
-        (change("rank_in", None), "layer features.7: tucker2 takes a rank_in"),
-        (change("decision", "keep"), "layer features.7: keep takes no rank_in"),
+        (lambda plan: plan.pop("schema"), "no schema version"),
+        (lambda plan: plan.update(schema=99), "schema version 99; this workbench reads version 1"),
+        (lambda plan: plan.pop("layers"), "damaged in its head"),
+        (lambda plan: plan["layers"].insert(2, 5), "damaged in layer number 3"),
+        (lambda plan: plan["layers"][2].pop("layer"), "damaged in layer number 3"),
+        (lambda plan: plan["layers"][2].pop("decision"), "damaged in layer features.7"),
+        (change(decision="svd"), "layer features.7: the decision 'svd' is none of"),
+        (change(rank_in=4000), "layer features.7: rank_in=4000 does not fit"),
+        (change(rank_in=None), "layer features.7: tucker2 takes a rank_in"),
+        (change(decision="keep"), "layer features.7: keep takes no rank_in"),
     ],
 )
 def test_damaged_plans_are_named(plan, damage, message):
@@ -123,7 +94,7 @@ def test_damaged_plans_are_named(plan, damage, message):
         wb.Plan.from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "12", '"plan"'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '"plan"'])
 def test_what_is_no_plan(text):
     with pytest.raises(PlanError, match="this is not a plan"):
         wb.Plan.from_json(text)
@@ -137,7 +108,8 @@ def test_a_layer_that_cannot_be_factorised(mixed):
 
 def test_it_shows_itself(plan):
     lines = str(plan).splitlines()
-    assert lines[0] == "Plan for digits_vgg: EVBMF, all but 1x1 convolutions"
-    assert lines[-1].startswith("total")
+    assert plan.policy in lines[0]
     assert "x5.25" in lines[-1]
     assert plan._repr_html_().count("<tr>") == len(plan) + 2
+    with pytest.raises(KeyError, match=r"'features.4' is no layer of digits_vgg"):
+        plan["features.4"]

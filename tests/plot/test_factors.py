@@ -6,7 +6,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.inspect.factors import Factors
-from workbench.plot.interactive import factors
+from workbench.plot.interactive.factors import factors
 
 
 @pytest.mark.parametrize("ranks", [(14, 16), (5, 60), (32, 64)])

@@ -1,9 +1,11 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 import workbench as wb
-from workbench.recover.balance import balance
+from tests.helpers.networks import decomposed, same
 
 
 class Every(nn.Module):
@@ -26,42 +28,30 @@ class Every(nn.Module):
 def smaller():
     torch.manual_seed(0)
     network = wb.Network(Every().double().eval(), (3, 8, 8), name="every")
-    plan = wb.evbmf_plan(wb.analyze(network, cached=False)).with_ranks("first", rank_out=5)
-    for name, ranks in {"grouped": (3, 4), "up": (4, 3), "up1": (6, 5), "hidden": (4, 7)}.items():
-        plan = plan.with_ranks(name, rank_in=ranks[0], rank_out=ranks[1])
-    plan = plan.with_ranks("last", rank_out=3)
-    made = wb.decompose(network, plan)
+    ranks = {"first": (None, 5), "grouped": (3, 4), "up": (4, 3), "up1": (6, 5), "hidden": (4, 7), "last": (None, 3)}
+    made = decomposed(network, ranks)
     with torch.no_grad():
-        for parameter in made.model.parameters():  # as data-aware factors are: far from orthogonal
-            parameter.mul_(
-                torch.logspace(-2, 2, parameter.shape[0], dtype=torch.float64).reshape(-1, *[1] * (parameter.ndim - 1))
-            )
+        for p in made.model.parameters():  # as data-aware factors are: far from orthogonal
+            p.mul_(torch.logspace(-2, 2, len(p), dtype=torch.float64).reshape(-1, *[1] * (p.ndim - 1)))
     return made
 
 
-def test_every_layers_answer_stays(smaller, generator):
-    x = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=generator)
-    balanced = balance(smaller)
-    with torch.no_grad():
-        before, after = smaller.model(x), balanced.model(x)
-    assert torch.allclose(before, after, rtol=1e-9)
-
-
-def test_factors_are_orthogonal_and_of_like_size(smaller):
-    before = {k: v.clone() for k, v in smaller.model.state_dict().items()}
-    balanced = balance(smaller)
-    assert all(torch.equal(v, before[k]) for k, v in smaller.model.state_dict().items())
+def test_factors_are_orthogonal_and_of_like_size_and_every_answer_stays(smaller, generator):
+    before = copy.deepcopy(smaller.model.state_dict())
+    balanced = wb.balance(smaller)
+    assert same(smaller.model.state_dict(), before)
     for name in ("first", "grouped", "up", "hidden", "last"):
         factors = balanced.model.get_submodule(name)
-        norms = [
-            float(torch.linalg.vector_norm(w.detach())) for n, w in factors.named_parameters() if n.endswith("weight")
-        ]
+        norms = [float(w.detach().norm()) for n, w in factors.named_parameters() if n.endswith("weight")]
         assert norms == pytest.approx([norms[0]] * len(norms))
     outer = balanced.model.first.factor_out.weight.flatten(1)
     gram = outer.mT @ outer
     assert torch.allclose(gram, gram[0, 0] * torch.eye(5, dtype=torch.float64), atol=1e-10)
+    x = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        assert torch.allclose(smaller.model(x), balanced.model(x), rtol=1e-9)
 
 
 def test_only_decomposed_networks_have_factors(network):
     with pytest.raises(TypeError, match="digits_vgg is an original"):
-        balance(network)
+        wb.balance(network)

@@ -6,44 +6,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from tests.helpers.networks import at_full_rank
-from workbench.kernels.tucker import relative_error
+from tests.helpers.networks import at_full_rank, decomposed
 from workbench.network.network import copy_model
 from workbench.plan.plan import PlanError
 
 
-def layer_outputs(model, names, x):
-    seen = {}
-
-    def see(name):
-        def hook(module, given, output):
-            seen[name] = (given[0].clone(), output.clone())  # a ReLU after it may work in place
-
-        return model.get_submodule(name).register_forward_hook(hook)
-
-    hooks = [see(name) for name in names]
-    with torch.no_grad():
-        y = model(x)
-    for hook in hooks:
-        hook.remove()
-    return y, seen
-
-
 @pytest.mark.parametrize("which", ["digits", "mixed"])
-def test_at_full_rank_every_layer_is_the_dense_one(which, network, mixed, generator):
+def test_at_full_rank_it_is_the_dense_network(which, network, mixed, generator):
     net = network.with_model(copy_model(network.model).double()) if which == "digits" else mixed
     smaller = wb.decompose(net, at_full_rank(net))
+    assert sum(part.decision != "keep" for part in smaller.plan) >= 7
     x = torch.randn(2, *net.input_shape, dtype=torch.float64, generator=generator)
-    replaced = [part.name for part in smaller.plan if part.decision != "keep"]
-    assert len(replaced) >= 7
-    y, dense = layer_outputs(net.model, replaced, x)
-    for name in replaced:
-        given, expected = dense[name]
-        with torch.no_grad():
-            found = smaller.model.get_submodule(name)(given)
-        assert (found - expected).abs().max() < 1e-10
     with torch.no_grad():
-        assert (smaller.model(x) - y).abs().max() < 1e-10
+        assert (smaller.model(x) - net.model(x)).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("which", ["digits", "mixed"])
@@ -61,17 +36,6 @@ def test_predicted_costs_are_those_of_the_model(which, network, mixed):
     assert smaller.weights == plan.weights
 
 
-def test_factors_stand_for_the_kernel(network, plan):
-    smaller = wb.decompose(network, plan)
-    factors = smaller.model.get_submodule("features.7")
-    assert list(dict(factors.named_children())) == ["factor_in", "core", "factor_out"]
-    outer, inner = factors.factor_out.weight[:, :, 0, 0], factors.factor_in.weight[:, :, 0, 0]
-    kernel = torch.einsum("abij,ta,bs->tsij", factors.core.weight, outer, inner)
-    error = relative_error(network.model.get_submodule("features.7").weight, kernel)
-    assert smaller.plan is plan
-    assert 0 < error <= plan["features.7"].error
-
-
 def test_the_original_is_never_changed(network, plan, data):
     before = {k: v.clone() for k, v in network.model.state_dict().items()}
     smaller = wb.decompose(network, plan)
@@ -81,40 +45,24 @@ def test_the_original_is_never_changed(network, plan, data):
     assert all(torch.equal(v, before[k]) for k, v in network.model.state_dict().items())
 
 
-def test_geometry_goes_to_the_core(mixed):
-    plan = wb.evbmf_plan(wb.analyze(mixed)).with_ranks("dilated", rank_in=3, rank_out=5)
-    plan = plan.with_ranks("same", rank_in=4, rank_out=4).with_ranks("first", rank_out=3)
-    model = wb.decompose(mixed, plan).model
+def test_geometry_goes_to_the_core_and_frozen_weights_stay_frozen(mixed):
+    model = copy_model(mixed.model)
+    model.same.weight.requires_grad_(False)
+    ranks = {"dilated": (3, 5), "same": (4, 4), "first": (None, 3)}
+    model = decomposed(mixed.with_model(model), ranks).model
     assert model.dilated.core.dilation == (2, 2)
     assert model.dilated.factor_in.dilation == model.dilated.factor_out.dilation == (1, 1)
     assert (model.same.core.padding, model.same.core.padding_mode) == ("same", "circular")
     assert model.first.core.stride == (2, 2)
     assert model.first.factor_out.bias is None
     assert model.dilated.factor_out.bias is not None
-    assert all(p.dtype == torch.float64 for p in model.parameters())
-
-
-def test_frozen_weights_stay_frozen(mixed):
-    model = copy_model(mixed.model)
-    model.same.weight.requires_grad_(False)
-    mixed = mixed.with_model(model)
-    plan = wb.evbmf_plan(wb.analyze(mixed)).with_ranks("same", rank_in=4, rank_out=4)
-    model = wb.decompose(mixed, plan).model
-    assert not any(p.requires_grad for p in model.same.parameters())
+    assert {p.requires_grad for p in model.same.parameters()} == {False}
     assert not any(m.training for m in model.modules())
 
 
 def test_a_model_that_is_one_layer():
-    network = wb.Network(nn.Conv2d(6, 8, 3), (6, 9, 9), name="one")
-    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("", rank_in=2, rank_out=3)
-    smaller = wb.decompose(network, plan)
-    assert smaller.weights == plan.weights
-
-
-def test_a_plan_read_from_json_gives_the_same_network(network, plan, data):
-    one, two = wb.decompose(network, plan), wb.decompose(network, wb.Plan.from_json(plan.to_json()))
-    with torch.no_grad():
-        assert torch.equal(one.model(data.test.images[:9]), two.model(data.test.images[:9]))
+    smaller = decomposed(wb.Network(nn.Conv2d(6, 8, 3), (6, 9, 9), name="one"), {"": (2, 3)})
+    assert smaller.weights == smaller.plan.weights
 
 
 @pytest.mark.parametrize(
@@ -136,11 +84,3 @@ def test_a_foreign_plan_is_refused(network, plan, change, message):
     change(values)
     with pytest.raises(PlanError, match=message):
         wb.decompose(network, wb.Plan.from_json(json.dumps(values)))
-
-
-def test_progress_can_stop_it(network, plan):
-    def stop(share, name):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        wb.decompose(network, plan, progress=stop)

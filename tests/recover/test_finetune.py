@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import few, same
+from tests.helpers.networks import decomposed, few, same
 from workbench.recover.recipe import Recipe
 
 RISING = {"epochs": 4, "learning_rate": 0.1, "warmup": 3.9, "batch_norm": "train"}
@@ -32,41 +32,29 @@ def test_accuracy_comes_back_in_a_new_network(network, small, data):
     assert not any(m.training for m in tuned.model.modules())
 
 
-def test_the_test_split_is_never_touched(small, data):
+def test_it_is_reproducible_and_never_touches_the_test_split(small, data):
     class Forbidden:
         def __getattr__(self, name):
             raise AssertionError(f"fine-tuning asked for test.{name}")
 
     data = few(data)
     object.__setattr__(data, "test", Forbidden())
-    assert len(wb.finetune(small, data, epochs=1).history) == 1
-
-
-def test_it_is_reproducible(small, data):
-    one, two = (wb.finetune(small, few(data), epochs=2, seed=3) for _ in range(2))
+    one, two = (wb.finetune(small, data, epochs=2, seed=3) for _ in range(2))
     assert [e.loss for e in one.history] == [e.loss for e in two.history]
     assert same(one.model.state_dict(), two.model.state_dict())
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.3])
-def test_it_never_ends_worse_than_it_began(network, spectra, data, rate):
+def test_it_never_ends_worse_than_it_began(network, spectra, data):
     small = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, 8)), data.train.images[:64])
     start = wb.score(small, data.validation)
-    tuned = wb.finetune(small, few(data, 100), epochs=2, learning_rate=rate, batch_norm="train")
+    tuned = wb.finetune(small, few(data, 100), epochs=2, learning_rate=0.3, batch_norm="train")
     assert wb.score(tuned, data.validation).top1 >= start.top1
     if all(epoch.validation.top1 < start.top1 for epoch in tuned.history):
         assert same(tuned.model.state_dict(), small.model.state_dict())
 
 
-def test_the_best_epoch_is_returned(small, data):
-    tuned = wb.finetune(small, few(data), **RISING)
-    scores = [epoch.validation.top1 for epoch in tuned.history]
-    assert max(scores) > scores[-1] + 0.05
-    assert wb.score(tuned, data.validation).top1 == max(scores)
-
-
-@pytest.mark.parametrize("steps", [0, 3, 20])
-def test_a_cancelled_training_returns_the_best_so_far(small, data, steps):
+@pytest.mark.parametrize("steps", [0, 3, 20, 28])
+def test_the_best_epoch_is_returned_also_if_it_is_cancelled(small, data, steps):
     calls = []
 
     def stop(share, note):
@@ -77,8 +65,9 @@ def test_a_cancelled_training_returns_the_best_so_far(small, data, steps):
     tuned = wb.finetune(small, few(data), progress=stop, **RISING)
     assert len(calls) == steps + 1
     assert len(tuned.history) == steps // 7
-    best = max([wb.score(small, data.validation).top1, *(e.validation.top1 for e in tuned.history)])
-    assert wb.score(tuned, data.validation).top1 == best
+    scores = [wb.score(small, data.validation).top1, *(e.validation.top1 for e in tuned.history)]
+    assert wb.score(tuned, data.validation).top1 == max(scores)
+    assert steps < 28 or max(scores) > scores[-1] + 0.05
 
 
 def test_the_papers_schedule_and_changes_to_a_recipe(small, data):
@@ -106,8 +95,7 @@ class Residual(nn.Module):
 def test_batch_norms_of_a_calibrated_network_keep_their_statistics(data):
     torch.manual_seed(0)
     network = wb.finetune(wb.Network(Residual(), (1, 8, 8)), data, epochs=3, learning_rate=0.05)
-    plan = wb.evbmf_plan(wb.analyze(network, cached=False)).with_ranks("body", rank_in=6, rank_out=6)
-    small = wb.decompose(network, plan)
+    small = decomposed(network, {"body": (6, 6)})
     fitted = wb.calibrate(small, data.train.images[:64])
     for start, stay in ((small, False), (fitted, True)):
         tuned = wb.finetune(start, few(data, 320), epochs=1, learning_rate=1e-3)
@@ -130,8 +118,6 @@ def test_frozen_weights_stay(small, data):
     ("settings", "error", "message"),
     [
         ({"epochs": 0}, ValueError, "epochs must be a whole number of at least 1, not 0"),
-        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size must be"),
-        ({"epochs": 1, "learning_rate": float("nan")}, ValueError, "learning rate must be a number above 0"),
         ({"epoch": 2}, TypeError, "no setting epoch; it has epochs"),
         ({"epochs": 1, "learning_rate": 1e30}, ValueError, "training diverged in epoch 1"),
     ],
@@ -150,22 +136,13 @@ def test_a_teacher_without_any_labels(network, small, data):
     assert same(tuned.model.state_dict(), other.model.state_dict())
 
 
-def test_validation_images_without_labels_are_compared_with_the_teacher(network, small, data):
-    unlabelled = replace(few(data), validation=wb.Split.unlabelled(data.validation.images, "validation"))
-    tuned = wb.finetune(small, unlabelled, epochs=1)
+def test_other_validation_images(small, data):
+    unlabelled = wb.Split.unlabelled(data.validation.images, "validation")
+    tuned = wb.finetune(small, replace(few(data), validation=unlabelled), epochs=1)  # compared with the teacher
     assert tuned.history[0].validation.top1 == wb.compare(tuned, data.validation).agreement
-
-
-def test_without_validation_images_a_part_of_the_others_is_held_out(small, data):
     empty = wb.Split(data.test.images[:0], data.test.labels[:0], "validation")
-    tuned = wb.finetune(small, replace(few(data), validation=empty), epochs=1)
+    tuned = wb.finetune(small, replace(few(data), validation=empty), epochs=1)  # some for training are held out
     assert tuned.history[0].validation.n == 20
-
-
-def test_the_labels_count_where_there_are_some(network, small, data):
-    settings = {"teacher": network, "seed": 3, "epochs": 1}
-    one, two = (wb.finetune(small, few(data), label_weight=weight, **settings) for weight in (0.0, 0.9))
-    assert one.history[0].loss != two.history[0].loss
 
 
 def test_data_that_do_not_fit(network, small, data):
@@ -200,12 +177,9 @@ def test_augmented_training_and_mixed_precision_on_a_cpu(small, data):
     assert same(one.model.state_dict(), two.model.state_dict())
 
 
-@pytest.mark.parametrize(
-    "settings", [{"optimizer": "adamw"}, {"optimizer": "nesterov", "schedule": "cosine", "warmup": 0.5}]
-)
-def test_every_optimizer_and_schedule_recovers(small, data, settings):
-    start = wb.score(small, data.validation)
-    assert wb.score(wb.finetune(small, few(data, 500), epochs=1, **settings), data.validation).top1 > start.top1 + 0.05
+def test_the_modern_recipe_recovers(small, data):
+    tuned = wb.finetune(small, few(data, 500), recipe=Recipe.modern(1, batch_size=32))
+    assert wb.score(tuned, data.validation).top1 > wb.score(small, data.validation).top1 + 0.05
 
 
 def test_a_clipped_gradient_moves_the_weights_no_further(small, data):

@@ -2,19 +2,18 @@
 
 import pytest
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from tests.helpers.networks import at_full_rank
-from workbench.inspect.kernels import reconstruct
+from tests.helpers.networks import at_full_rank, decomposed, same
+from workbench.inspect.gallery import reconstruct
 from workbench.kernels.tucker import relative_error
 from workbench.network.layers import kernel_of
-from workbench.network.tracing import find_layers
 from workbench.plan.plan import PlanError
-from workbench.recover.scratch import from_scratch
+from workbench.recover.decompose import weights_file
 
 LAYERS = {
     "plain": nn.Conv2d(6, 8, 3),
@@ -69,13 +68,11 @@ def test_the_factors_are_the_layer(name, generator):
 
 
 @pytest.mark.parametrize("name", ["groups", "transposed", "transposed, groups", "1-d"])
-def test_truncation_is_within_its_limit(name, generator):
+def test_truncation_is_within_its_limit(name):
     layer = LAYERS[name].double()
-    network = wb.Network(nn.Sequential(layer), input_shape(layer), name=name)
-    part = wb.evbmf_plan(wb.analyze(network, cached=False)).with_ranks("0", rank_in=3, rank_out=3)["0"]
-    made = wb.decompose(network, wb.evbmf_plan(wb.analyze(network, cached=False)).with_layer(part))
-    error = reconstruct(made.model[0], part.layer)
-    error = relative_error(kernel_of(layer, part.layer), error)
+    made = decomposed(wb.Network(nn.Sequential(layer), input_shape(layer)), {"0": (3, 3)})
+    part = made.plan["0"]
+    error = relative_error(kernel_of(layer, part.layer), reconstruct(made.model[0], part.layer))
     assert 0.1 < error <= part.error + 1e-12 < 1
 
 
@@ -113,13 +110,10 @@ def test_what_cannot_be_factorised_is_kept_with_the_reason(layer, reason):
 class TwoInputs(nn.Module):
     def __init__(self):
         super().__init__()
-        self.image = nn.Conv2d(6, 8, 3)
-        self.text = nn.Embedding(50, 16)
-        self.both = nn.Linear(24, 5)
+        self.image, self.text, self.both = nn.Conv2d(6, 8, 3), nn.Embedding(50, 16), nn.Linear(24, 5)
 
     def forward(self, image, words):
-        seen = self.image(image).mean((2, 3))
-        return self.both(torch.cat([seen, self.text(words).mean(1)], dim=1))
+        return self.both(torch.cat([self.image(image).mean((2, 3)), self.text(words).mean(1)], dim=1))
 
 
 def test_several_inputs_of_any_kind():
@@ -128,45 +122,28 @@ def test_several_inputs_of_any_kind():
     smaller = wb.decompose(network, at_full_rank(network))
     with torch.no_grad():
         assert torch.allclose(smaller.model(*example), network.model(*example), atol=1e-5)
-    assert [layer.name for layer in find_layers(network).layers] == ["image", "both"]
+    assert [part.name for part in smaller.plan] == ["image", "both"]
 
 
-def test_a_model_that_looks_into_its_values():
-    class Nosy(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(6, 8, 3)
-
-        def forward(self, x):
-            return self.conv(x if float(x.sum()) >= 0 else -x)
-
-    assert [layer.name for layer in find_layers(wb.Network(Nosy(), (6, 9, 9))).layers] == ["conv"]
-
-
-def test_the_map_before_a_linear_layer_can_be_said():
+@pytest.mark.parametrize(
+    ("maps", "channels", "kernel_size"), [({}, 8, (6, 6)), ({"2": None}, 288, ()), ({"2": (32, 3, 3)}, 32, (3, 3))]
+)
+def test_the_map_before_a_linear_layer_can_be_said(maps, channels, kernel_size, generator):
     model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 36, 10)).double()
-    guessed = find_layers(wb.Network(model, (4, 6, 6))).layers[1]
-    plain = find_layers(wb.Network(model, (4, 6, 6), maps={"2": None})).layers[1]
-    other = find_layers(wb.Network(model, (4, 6, 6), maps={"2": (32, 3, 3)})).layers[1]
-    assert guessed.shape.kernel_size == (6, 6)
-    assert plain.shape.kernel_size == ()
-    assert (other.shape.in_channels, other.shape.kernel_size) == (32, (3, 3))
-    for maps in ({"2": None}, {"2": (32, 3, 3)}):
-        network = wb.Network(model, (4, 6, 6), maps=maps)
-        smaller = wb.decompose(network, at_full_rank(network))
-        x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
-        with torch.no_grad():
-            assert torch.allclose(smaller.model(x), model(x), atol=1e-12)
-
-
-def test_rebuilt_without_pickle(network, plan, data):
-    smaller = wb.decompose(network, plan)
-    content, text = save(smaller.model.state_dict()), smaller.plan.to_json()
-
-    fresh = from_scratch(network)  # only the architecture counts
-    again = wb.rebuild(fresh, wb.Plan.from_json(text), load(content))
+    network = wb.Network(model, (4, 6, 6), maps=maps)
+    smaller = wb.decompose(network, at_full_rank(network))
+    shape = smaller.plan["2"].layer.shape
+    assert (shape.in_channels, shape.kernel_size) == (channels, kernel_size)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64, generator=generator)
     with torch.no_grad():
-        assert torch.equal(again.model(data.test.images), smaller.model(data.test.images))
+        assert torch.allclose(smaller.model(x), model(x), atol=1e-12)
+
+
+def test_rebuilt_without_pickle(network, plan):
+    smaller = wb.decompose(network, plan)
+    fresh = wb.from_scratch(network)  # only the architecture counts
+    again = wb.rebuild(fresh, wb.Plan.from_json(plan.to_json()), load(weights_file(smaller)))
+    assert same(again.model.state_dict(), smaller.model.state_dict())
     assert again.plan == smaller.plan
     assert not any(m.training for m in again.model.modules())
 

@@ -1,11 +1,10 @@
 """The method on torchvision's families, with random weights: at full rank the network is the dense one, predicted costs
 are the flop counter's, and an EVBMF plan never makes anything larger. Wide layers are narrowed, nothing else."""
 
-from collections.abc import Mapping
-
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
@@ -24,10 +23,6 @@ def narrow_head(model, inputs, hidden=32):
     return model
 
 
-def densenet():
-    return MODELS.DenseNet(growth_rate=8, block_config=(2, 3, 2, 2), num_init_features=16, num_classes=10)
-
-
 class NarrowResNet(MODELS.ResNet):
     """A quarter of the channels behind the stem."""
 
@@ -39,14 +34,6 @@ def resnet(block, blocks, **more):
     model = NarrowResNet(block, blocks, num_classes=10, **more)
     model.fc = nn.Linear(model.inplanes, 10)
     return model
-
-
-def resnet18():
-    return resnet(MODELS.resnet.BasicBlock, [2, 2, 2, 2])
-
-
-def resnext():
-    return resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32)
 
 
 def vgg11_bn():
@@ -64,10 +51,6 @@ def convnext():
     return MODELS.ConvNeXt([setting(24, 48, 1), setting(48, 96, 1), setting(96, None, 2)], num_classes=10)
 
 
-def inception():
-    return MODELS.inception_v3(num_classes=10, aux_logits=False, init_weights=False)
-
-
 def segmentation():
     return torchvision("models.segmentation").lraspp_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=5
@@ -82,11 +65,11 @@ def detection_backbone():
 ZOO = {
     "alexnet": (lambda: narrow_head(MODELS.alexnet(), 256 * 6 * 6), 96),
     "vgg11_bn": (vgg11_bn, 64),
-    "resnet18": (resnet18, 64),
-    "resnext": (resnext, 64),
-    "densenet": (densenet, 64),
+    "resnet18": (lambda: resnet(MODELS.resnet.BasicBlock, [2, 2, 2, 2]), 64),
+    "resnext": (lambda: resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32), 64),
+    "densenet": (lambda: MODELS.DenseNet(8, (2, 3, 2, 2), 16, num_classes=10), 64),
     "googlenet": (lambda: MODELS.googlenet(num_classes=10, aux_logits=False, init_weights=False), 64),
-    "inception_v3": (inception, 96),
+    "inception_v3": (lambda: MODELS.inception_v3(num_classes=10, aux_logits=False, init_weights=False), 96),
     "mobilenet_v2": (lambda: MODELS.mobilenet_v2(num_classes=10, width_mult=0.5), 64),
     "mobilenet_v3": (lambda: MODELS.mobilenet_v3_small(num_classes=10), 64),
     "efficientnet_b0": (efficientnet_b0, 64),
@@ -99,23 +82,14 @@ ZOO = {
 }
 
 
-def tensors(output):
-    if isinstance(output, torch.Tensor):
-        return [output]
-    values = output.values() if isinstance(output, Mapping) else output
-    return [tensor for value in values for tensor in tensors(value)]
-
-
-def run(network, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(2, *network.input_shape, dtype=torch.float64, generator=generator)
+def run(network):
+    x = torch.randn(2, *network.input_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return tensors(network.model(x))
+        return tree_leaves(network.model(x))
 
 
 def flops(network):
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.model(torch.zeros(1, *network.input_shape, dtype=torch.float64))
     return counter.get_total_flops()
 

@@ -1,6 +1,6 @@
 import os
+import pickle
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.helpers.networks import few, same
 from workbench.runs.run import StageName
 from workbench.runs.store import RunStore
 from workbench.runs.sweep import sweep
 
 
-@pytest.fixture(scope="module")
-def few():
-    data = wb.load_data("digits")
-    return replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
+@pytest.fixture(scope="module", name="few")
+def _few(data):
+    return few(data, 100)
 
 
 @pytest.fixture(scope="module")
@@ -33,37 +33,15 @@ def bad(plan):
     return replace(plan, layers=tuple(replace(p, layer=replace(p.layer, name=f"x{p.name}")) for p in plan))
 
 
-def check(runs, plans, network, data, store=None):
-    """Every plan has come, with the network that decompose and finetune make of it."""
-    assert sorted(map(id, (run.plan for run in runs))) == sorted(map(id, plans))
-    for run in runs:
-        assert run.error == ""
-        expected = wb.decompose(network, run.plan)
-        fallen = wb.score(expected, data.validation)
-        expected = wb.finetune(expected, data, epochs=1)
-        state = run.network.model.state_dict()
-        assert all(torch.allclose(v, state[k], rtol=1e-4, atol=1e-5) for k, v in expected.model.state_dict().items())
-        scores = {s.name: s.scores["validation"] for s in run.stages}
-        assert list(scores) == ["original", "decomposed", "fine-tuned"]
-        assert scores["original"] == wb.score(network, data.validation)
-        assert scores["decomposed"] == fallen
-        assert scores["fine-tuned"] == expected.history[-1].validation
-        if store is not None:
-            again = store.load(run, network)
-            assert all(torch.equal(v, state[k]) for k, v in again.model.state_dict().items())
-            assert store[run.number].settings["epochs"] == 1
-
-
 def test_one_after_the_other_into_a_store(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db")
     stored, shares, runs = [], [], []
     for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=lambda share, _: shares.append(share)):
-        runs.append(run)
+        runs.append(run.number)
         stored.append(len(store))
-    assert stored == [1, 2]
+    assert stored == runs == [1, 2]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert [run.number for run in runs] == [1, 2]
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -88,10 +66,8 @@ def refused(compressed, data):
 
 
 def test_steps_before_fine_tuning(network, plans, few):
-    (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: halved}, split="test")
-    assert [(s.name, list(s.scores)) for s in run.stages] == [
-        (name, ["test"]) for name in ("original", "decomposed", "calibrated")
-    ]
+    (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: halved})
+    assert [s.name for s in run.stages] == ["original", "decomposed", "calibrated"]
     assert "calibrated" in run.network.source
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: refused})
     assert run.error == "ArithmeticError: no"
@@ -99,15 +75,21 @@ def test_steps_before_fine_tuning(network, plans, few):
 
 @pytest.mark.slow
 def test_a_process_pool(network, plans, few, tmp_path):
+    """Every plan has come, with the network that decompose and finetune make of it."""
     store = RunStore(tmp_path / "runs.db")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
-        check(
-            list(sweep(network, plans[:3], few, epochs=1, executor=executor, store=store)),
-            plans[:3],
-            network,
-            few,
-            store,
-        )
+        runs = list(sweep(network, plans[:3], few, epochs=1, executor=executor, store=store))
+    assert sorted(map(id, (run.plan for run in runs))) == sorted(map(id, plans[:3]))
+    for run in runs:
+        fallen = wb.decompose(network, run.plan)
+        expected = wb.finetune(fallen, few, epochs=1)
+        state = run.network.model.state_dict()
+        assert all(torch.allclose(v, state[k], rtol=1e-4, atol=1e-5) for k, v in expected.model.state_dict().items())
+        scores = [wb.score(network, few.validation), wb.score(fallen, few.validation), expected.history[-1].validation]
+        names = ("original", "decomposed", "fine-tuned")
+        assert {s.name: s.score for s in run.stages} == dict(zip(names, scores, strict=True))
+        assert same(store.load(run, network).model.state_dict(), state)
+        assert store[run.number].settings["epochs"] == 1
 
 
 def dies(compressed, data):
@@ -148,12 +130,11 @@ def test_cancel_takes_back_what_has_not_begun(network, plans, few):
 
 
 def test_cancel_here_stops_in_the_middle(network, plans, few):
-    done = []
-
     def stop(share, note):
         if "plan 2" in note:
             raise wb.Cancelled
 
+    done = []
     with pytest.raises(wb.Cancelled):
         done.extend(sweep(network, plans, few, progress=stop))
     assert [run.plan for run in done] == plans[:1]
@@ -171,20 +152,15 @@ def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):
 def test_settings_that_make_no_sense(network, plans, few):
     with pytest.raises(ValueError, match="say for how long to fine-tune"):
         sweep(network, plans, few, teacher=network)
-    with pytest.raises(ValueError, match="split is 'train', 'validation' or 'test', not 'best'"):
-        sweep(network, plans, few, split="best")
     with pytest.raises(TypeError, match="no setting speed"):
         sweep(network, plans, few, epochs=1, speed=2)
 
 
 def test_what_cannot_be_sent_is_said(network, plans, few, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    monkeypatch.setattr("workbench.runs.sweep.cloudpickle", pickle)
     own = network.with_model(network.model, preprocessing=lambda images: images)
-    with (
-        ThreadPoolExecutor(1) as executor,
-        pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"),
-    ):
-        list(sweep(own, plans, few, executor=executor))
+    with pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"), ThreadPoolExecutor(1) as pool:
+        list(sweep(own, plans, few, executor=pool))
 
 
 class Slow:
@@ -199,20 +175,19 @@ class Slow:
 @pytest.mark.filterwarnings("default")
 def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     distributed = pytest.importorskip("distributed")
-    store = RunStore(tmp_path / "runs.db")
+    store, runs = RunStore(tmp_path / "runs.db"), []
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     options |= {"local_directory": str(tmp_path), "silence_logs": 50}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))
-        todo = plans + plans
-        outcomes = []
-        for run in sweep(network, todo, few, steps={StageName.CALIBRATED: Slow()}, executor=client, store=store):
-            if not outcomes:
+        steps = {StageName.CALIBRATED: Slow()}
+        for run in sweep(network, plans + plans, few, steps=steps, executor=client, store=store):
+            if not runs:
                 os.kill(victim, signal.SIGKILL)
-            outcomes.append(run)
-    assert [o.error for o in outcomes] == [""] * 8
+            runs.append(run)
+    assert [run.error for run in runs] == [""] * 8
     assert len(store) == 8
-    for run in outcomes:
+    for run in runs:
         assert run.score() == wb.score(wb.decompose(network, run.plan), few.validation)
 
 

@@ -2,32 +2,27 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 DELAY_S = 0.6
 """Seconds after the last request until the function is called."""
 
 
 class Debounce:
-    """Calls a function once, `delay_s` after the last request; at once where no event loop runs.
-
-    Parameters
-    ----------
-    function : called in the thread of the event loop.
-    """
+    """Calls a function once, `delay_s` after the last request; at once where no event loop runs."""
 
     def __init__(self, function: Callable[[], object], delay_s: float = DELAY_S) -> None:
         self._function, self._delay_s = function, delay_s
         self._timer: asyncio.TimerHandle | None = None
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
 
-    def __call__(self, _: object = None) -> None:
+    def __call__(self, *_: object) -> None:
         """Request a call."""
-        if self._loop is None or self._loop.is_closed():
-            self._function()
-            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(self._delay_s, self._function)
+        if self._loop is None or self._loop.is_closed():
+            self._function()
+        else:
+            self._timer = self._loop.call_later(self._delay_s, self._function)

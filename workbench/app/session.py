@@ -1,49 +1,59 @@
-"""A session: the models of all steps, linked."""
+"""A session: the models of all steps, linked; it is saved after each change, and an earlier one can be continued."""
+
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import traitlets
+from traitlets import Bool, HasTraits, Instance, Unicode
 
-from workbench.app.autosave import Autosave
-from workbench.app.saved_sessions import SavedSessions
+from workbench.app.debounce import Debounce
+from workbench.app.saved_sessions import SavedSession, SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.compare.model import CompareModel
+from workbench.app.steps.compare.model import GalleryModel, PaperModel, RankCurveModel
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
+from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.steps.recover.snapshot import TrainingSettings
 from workbench.app.steps.speed.model import SpeedModel
 from workbench.app.steps.take_home.model import TakeHomeModel
-from workbench.app.worker import Worker
+from workbench.app.worker import Job, JobState, Worker
 from workbench.network.data import Data
 from workbench.network.network import Network
+from workbench.plan.plan import Plan
+
+log = logging.getLogger(__name__)
+
+SAVE_DELAY_S = 0.4
+"""Seconds after a change until it is written."""
+OTHER_TAB_AFTER_S = 15
+"""Seconds in which the kernel of a page that was left may end; after them a locked session is another tab's."""
+SEARCH_S = 300
+"""Seconds in which a left session is searched for: a crashed browser's kernel ends only when it is culled."""
 
 
 class Session:
-    """Composes the models of the steps; a notebook and the dashboard use the same.
+    """Composes the models of the steps, with the user's network and data, or else the bundled ones."""
 
-    Parameters
-    ----------
-    network, data : the user's, or None for the bundled ones.
-
-    Attributes
-    ----------
-    worker : runs all computations, one after the other.
-    choose, look, plan, recover, compare, speed, take_home : the models of the steps.
-    autosave : keeps the session as it goes on.
-    """
-
-    def __init__(
-        self, network: Network | None = None, data: Data | None = None, *, saved: SavedSessions | None = None
-    ) -> None:
+    def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         self.worker = worker = Worker()
         self.choose = ChooseModel(worker, network, data)
         self.look = LookModel()
         self.plan = PlanModel(worker, self.choose)
         self.recover = RecoverModel(worker, self.choose, self.plan)
-        self.compare = CompareModel(worker, self.choose, self.look, self.recover)
+        self.gallery = GalleryModel(worker, self.choose, self.recover)
+        self.rank_curve = RankCurveModel(worker, self.choose, self.look)
+        self.paper = PaperModel(worker, self.choose)
         self.speed = SpeedModel(worker, self.recover)
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
         traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
         traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))
-        self.autosave = Autosave(worker, self.choose, self.look, self.plan, self.recover, saved or SavedSessions())
+        self.autosave = Autosave(self)
 
     def open(self) -> None:
         """Open the network and data that were given, or the bundled ones."""
@@ -51,8 +61,144 @@ class Session:
 
     def undo(self) -> None:
         """Undo the last edit of the plan, and pick the layer that it changed."""
-        self.look.select(self.plan.undo())
+        self.look.pick(self.plan.undo())
 
     def redo(self) -> None:
         """Redo the edit that was undone last, and pick the layer that it changed."""
-        self.look.select(self.plan.redo())
+        self.look.pick(self.plan.redo())
+
+
+class Autosave(HasTraits):
+    """Saves a session once a page has said which browser it is in."""
+
+    offer = Instance(SavedSession, allow_none=True)  # what this browser has left, until it is accepted or declined
+    elsewhere = Bool(False)  # whether this browser has another session open, in another tab
+    problem = Unicode()  # why the session is not saved, or what of an earlier one could not be restored
+
+    def __init__(self, session: "Session") -> None:
+        super().__init__()
+        self._session, self.sessions, self.browser = session, SavedSessions(), ""
+        self._first = self._state()  # the state that every session begins with
+        self._steps: deque[Callable[[], Job | None]] = deque()
+        save = Debounce(self.save, SAVE_DELAY_S)
+        session.choose.observe(save, ["choice", "network"])
+        session.look.observe(save, ["picked"])
+        session.plan.observe(save, ["settings", "plan"])
+        session.recover.observe(save, ["run", "training"])
+
+    def begin(self, browser: object) -> None:
+        """Take the number of the page's browser, and look for what it has left."""
+        if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
+            return
+        self.browser = browser
+        self._session.recover.keep_training_in(self.sessions.checkpoint)
+        self._look_for(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
+
+    def _look_for(self, seconds: int) -> None:
+        """Offer what was left; what is still locked may be the session of a page that is just being left."""
+        found, open_ = self.sessions.left_by(self.browser)
+        self.offer = found
+        self.elsewhere = open_ and found is None and seconds <= 0
+        loop = self._session.worker.loop
+        if (
+            found is None
+            and open_
+            and seconds > OTHER_TAB_AFTER_S - SEARCH_S
+            and self._session.worker.has_loop
+            and loop
+        ):
+            loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
+
+    def _state(self) -> SavedSession:
+        choice, plan, run = self._session.choose.choice, self._session.plan.plan, self._session.recover.run
+        return SavedSession(
+            browser=self.browser,
+            choice={"network": choice.network, "data": choice.data, "weights": choice.weights},
+            settings=self._session.plan.settings.to_dict(),
+            plan=plan.to_json(indent=None) if plan is not None else "",
+            picked=self._session.look.picked,
+            number=run.number if run else 0,
+            training=dict(self._session.recover.training),
+        )
+
+    def save(self) -> None:
+        """Write the session now, if there is anything to continue."""
+        plan = self._session.plan.plan
+        if not self.browser or plan is None or len(self._steps) > 1:  # the last one waits for the training
+            return
+        now, first = self._state(), self._first
+        if plan.by_hand or now.number or now.settings != first.settings or now.choice != first.choice:
+            self.sessions.save(now)
+            if self.sessions.problem or self.problem.startswith("This session"):
+                self.problem = self.sessions.problem
+
+    def decline(self) -> None:
+        """Remove what was left; its runs stay in the store."""
+        if self.offer is not None:
+            self.offer.remove()
+        self.offer = None
+
+    def accept(self) -> None:
+        """Continue what was left: the network, the plan, the run, and training from its last checkpoint."""
+        saved = self.offer
+        if saved is None:
+            return
+        self.offer, self.problem = None, ""
+        if saved.training and saved.checkpoint.exists():
+            try:
+                os.replace(saved.checkpoint, self.sessions.checkpoint)
+            except OSError as error:
+                log.warning("the checkpoint cannot be moved: %s", error)
+        choice: dict[str, Any] = saved.choice
+        uploaded = choice.get("weights") not in ("default", "random")
+        if uploaded:
+            self.problem = f"{choice.get('weights')} is not kept by the server: upload it again to find its runs."
+            choice = {**choice, "weights": "default"}
+        self._steps.extend(
+            [
+                lambda: None if self._state().choice == choice else self._session.choose.open(**choice),
+                lambda: self._session.recover.resume(saved.number) if saved.number and not uploaded else None,
+                lambda: self._restore_plan(saved),
+                saved.remove,
+                lambda: self._restore_training(saved) if saved.training and not uploaded else None,
+                self.save,
+            ]
+        )
+        if self._session.choose.opening:  # what is being opened comes first
+            self._steps.appendleft(lambda: self._session.choose.job)
+        self._continue()
+
+    def _continue(self, job: Job | None = None) -> None:
+        """Take the next steps, each after the job of the one before."""
+        while self._steps and (job is None or job.state is JobState.DONE):
+            step, job = self._steps.popleft(), None
+            try:
+                job = step()
+            except (ValueError, TypeError, KeyError) as error:
+                log.warning("a step of an earlier session was left out: %s", error)
+                self.problem = "A part of the earlier session could not be restored; its runs are in the store."
+            if job is not None and job.active:
+                job.observe(lambda change: self._continue(change.owner) if not change.owner.active else None, "state")
+                return
+        if job is not None and job.state is not JobState.DONE:
+            self._steps.clear()
+            self.problem = "The earlier session could not be continued; its runs are in the store."
+
+    def _restore_plan(self, saved: SavedSession) -> None:
+        spectra, now = self._session.plan.spectra, self._session.plan.plan
+        if spectra is None or now is None:
+            return
+        plan = Plan.from_json(saved.plan, spectra)
+        if [part.layer for part in plan] != [part.layer for part in now]:
+            raise ValueError("the plan is of another network")
+        self._session.plan.restore(PlanSettings.of(saved.settings), plan, "the plan of an earlier session")
+        self._session.look.pick(saved.picked)
+
+    def _restore_training(self, saved: SavedSession) -> Job:
+        """Continue a training that was cut off; without its checkpoint, from where it began."""
+        settings = asdict(TrainingSettings.of(saved.training))
+        return (
+            self._session.recover.from_scratch(**settings)
+            if saved.scratch
+            else self._session.recover.finetune(**settings)
+        )

@@ -23,21 +23,12 @@ def runs_file() -> Path:
 
 
 class StoredRuns:
-    """Runs of one network on one data set; runs of other weights are other runs.
-
-    Parameters
-    ----------
-    network, data : what is open.
-
-    Attributes
-    ----------
-    problem : why runs are not stored or not found, in a sentence, or "".
-    """
+    """Runs of one network on one data set; runs of other weights are other runs."""
 
     def __init__(self, network: Network, data: Data) -> None:
-        self.network, self.data, self.problem = network, data, ""
+        self.network, self.data = network, data
+        self.problem = ""  # why runs are not stored or not found, in a sentence
         self._store: RunStore | None = None
-        self._numbers: set[int] = set()
 
     @property
     def store(self) -> RunStore | None:
@@ -55,40 +46,26 @@ class StoredRuns:
         found = self._ask(lambda store: store.runs(network=self.network.name, data=self.data.name))
         return tuple(run for run in found or () if run.settings.get("source") == source)
 
-    def keep(self, run: Run, *, weights: bool = True) -> Run:
+    def keep(self, run: Run) -> Run:
         """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
-        if run.number in self._numbers:
-            return self._ask(lambda store: store.update(run, weights=weights)) or run
-        if run.number:  # it was never stored: the store may have another run of that number
+        if run.number and not run.weights_file:  # it was never stored: the store may have another run of that number
             return run
-        run = self._ask(lambda store: store.add(run, weights=weights)) or run
-        self._numbers |= {run.number} - {0}
-        return run
-
-    def expect(self, run: Run) -> None:
-        """Take note of a run that something else has stored."""
-        self._numbers |= {run.number} - {0}
+        return self._ask(lambda store: store.update(run) if run.number else store.add(run)) or run
 
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
         """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
         added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
-        if run.number in self._numbers:
+        if run.weights_file:
             self._ask(lambda store: store.update(added, weights=False))
         run = run if stage is None else run.with_stage(replace(stage, note=""))
         return replace(run, measured={**run.measured, **added.measured})
 
     def load(self, number: int) -> tuple[Run, CompressedNetwork]:
-        """Return a run and its network.
-
-        Raises
-        ------
-        StoreError : if it is not there, or damaged.
-        """
+        """Return a run and its network; StoreError if it is not there, or damaged."""
         store = self.store
         if store is None:
             raise StoreError(self.problem)
         made = store.load(number, self.network)
-        self._numbers.add(number)
         return store[number], made.with_model(made.model, random_weights=self.network.random_weights)
 
     def delete(self, number: int) -> None:

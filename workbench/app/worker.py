@@ -24,6 +24,7 @@ from workbench.progress import Cancelled
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Entry = tuple["Job", Callable[["Job"], Any], Callable[[Any], None] | None]
 
 REPORT_INTERVAL_S = 0.1
 """Seconds between two reports of progress that become traits."""
@@ -71,25 +72,15 @@ class JobState(StrEnum):
 
 
 class Job(HasTraits):
-    """One computation.
-
-    Traits
-    ------
-    kind, state : see the enumerations.
-    title : what is computed, in words.
-    progress : share done, 0 to 1.
-    note : what is done just now, or how it ended.
-    remaining_s : estimated seconds until the end; -1 while unknown.
-    error : one sentence if it failed, else "".
-    """
+    """One computation."""
 
     kind = Enum(list(JobKind))
     state = Enum(list(JobState), JobState.WAITING)
     title = Unicode()
-    progress = Float(0.0)
-    note = Unicode()
-    remaining_s = Float(-1.0)
-    error = Unicode()
+    progress = Float(0.0)  # share done, 0 to 1
+    note = Unicode()  # what is done just now, or how it ended
+    remaining_s = Float(-1.0)  # estimated; -1 while unknown
+    error = Unicode()  # one sentence if it failed, else ""
 
     def __init__(self, worker: "Worker", kind: JobKind, title: str, *, short: bool = False) -> None:
         super().__init__(kind=kind, title=title)
@@ -117,12 +108,7 @@ class Job(HasTraits):
             self._worker.take_back(self)
 
     def report(self, share: float, note: str = "") -> None:
-        """Say how far the job is; called by its function, in its thread.
-
-        Raises
-        ------
-        Cancelled : if the job was asked to stop.
-        """
+        """Say how far the job is, from its function; raise Cancelled if it was asked to stop."""
         if self._cancel.is_set():
             raise Cancelled
         waiting, self._report = self._report is not None, (min(1.0, max(0.0, float(share))), note)
@@ -131,7 +117,8 @@ class Job(HasTraits):
 
     def let_short_jobs_run(self) -> None:
         """Run the short jobs that wait; called where the job holds nothing that they use, as between two epochs."""
-        self._worker.run_short_jobs()
+        while entry := self._worker.next_job(lambda job: job.short):
+            self._worker.run(*entry)
 
     def _show(self) -> None:
         """Show the last report, in the thread of the event loop."""
@@ -146,22 +133,16 @@ class Job(HasTraits):
 
 
 class Worker(HasTraits):
-    """The queue and the thread of a session.
+    """The queue and the thread of a session."""
 
-    Traits
-    ------
-    jobs : running and waiting jobs, in the order of their submission.
-    """
-
-    jobs = Tuple()
+    jobs = Tuple()  # running and waiting ones, in the order of their submission
 
     def __init__(self) -> None:
         super().__init__()
-        try:
-            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self.loop = None
-        self._queue: deque[tuple[Job, Callable[[Job], Any], Callable[[Any], None] | None]] = deque()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            self.loop = asyncio.get_running_loop()
+        self._queue: deque[Entry] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._current: list[Job] = []
@@ -191,16 +172,14 @@ class Worker(HasTraits):
     ) -> Job:
         """Queue a computation.
 
-        Parameters
-        ----------
-        function : computes a value from what was captured when it was submitted; it must not read or write traits.
-        done : takes the value, in the thread of the event loop, before the job counts as done.
-        short : whether the job may run between the epochs of a long one.
+        The function computes a value from what it has captured; it reads and writes no traits. `done` takes the value
+        in the thread of the event loop, before the job counts as done. A `short` job may run between the epochs of a
+        long one.
         """
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
         if not self.has_loop:
-            self._run(job, function, done)
+            self.run(job, function, done)
             return job
         with self._lock:
             self._queue.append((job, function, done))
@@ -224,11 +203,7 @@ class Worker(HasTraits):
 
     def take_back(self, job: Job) -> None:
         """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
-        with self._lock:
-            entry = next((entry for entry in self._queue if entry[0] is job), None)
-            if entry is not None:
-                self._queue.remove(entry)
-        if entry is not None:
+        if self.next_job(lambda other: other is job):
             self._end(job, JobState.CANCELLED, "taken back")
         else:
             job.note = "stopping ..."
@@ -239,15 +214,13 @@ class Worker(HasTraits):
             if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
                 job.cancel()
 
-    def run_short_jobs(self) -> None:
-        """Run the short jobs that wait, in the present thread; called from within a long job."""
-        while True:
-            with self._lock:
-                entry = next((entry for entry in self._queue if entry[0].short), None)
-                if entry is None:
-                    return
+    def next_job(self, wanted: Callable[[Job], bool]) -> Entry | None:
+        """Take the first of these jobs out of the queue."""
+        with self._lock:
+            entry = next((entry for entry in self._queue if wanted(entry[0])), None)
+            if entry is not None:
                 self._queue.remove(entry)
-            self._run(*entry)
+            return entry
 
     def _serve(self) -> None:
         while True:
@@ -257,21 +230,21 @@ class Worker(HasTraits):
                     atexit.unregister(self._exit)
                     return
                 entry = self._queue.popleft()
-            self._run(*entry)
+            self.run(*entry)
 
-    def _run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
+    def run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
         """Run one job to its end; no error leaves it."""
         job._started = time.perf_counter()
         self._current.append(job)
         self.post(lambda: job.set_trait("state", JobState.RUNNING))
-        state, note, error, value = JobState.DONE, "", "", None
+        state, error, value = JobState.DONE, "", None
         try:
             if job.cancelled:
                 raise Cancelled
             with computing():
                 value = function(job)
         except Cancelled:
-            state, note = JobState.CANCELLED, "cancelled"
+            state = JobState.CANCELLED
         except (ValueError, OSError, LookupError, ImportError) as problem:
             log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
             state, error = JobState.FAILED, sentence(problem)
@@ -279,21 +252,21 @@ class Worker(HasTraits):
             state, error = JobState.FAILED, self._fault(job, problem)
         finally:
             self._current.pop()
-        note = note or ("done" if state is JobState.DONE else "stopped")
-        note = f"{note} after {time.perf_counter() - job._started:.1f} s"
-        self.post(lambda: self._deliver(job, state, note, error, done, value))
+        seconds = time.perf_counter() - job._started
 
-    def _deliver(
-        self, job: Job, state: JobState, note: str, error: str, done: Callable[[Any], None] | None, value: Any
-    ) -> None:
-        if state is JobState.DONE and done is not None:
-            try:
-                done(value)
-            except ValueError as problem:  # what the job was about is no longer there
-                state, error = JobState.FAILED, sentence(problem)
-            except Exception as problem:
-                state, error = JobState.FAILED, self._fault(job, problem)
-        self._end(job, state, note, error)
+        def deliver() -> None:
+            end, why = state, error
+            if end is JobState.DONE and done is not None:
+                try:
+                    done(value)
+                except ValueError as problem:  # what the job was about is no longer there
+                    end, why = JobState.FAILED, sentence(problem)
+                except Exception as problem:
+                    end, why = JobState.FAILED, self._fault(job, problem)
+            word = "stopped" if end is JobState.FAILED else str(end)
+            self._end(job, end, f"{word} after {seconds:.1f} s", why)
+
+        self.post(deliver)
 
     def _end(self, job: Job, state: JobState, note: str, error: str = "") -> None:
         with job.hold_trait_notifications():

@@ -71,23 +71,12 @@ class Arrow(NamedTuple):
 
 @dataclass(frozen=True)
 class Factors:
-    """A convolution at two ranks.
-
-    Attributes
-    ----------
-    layer : a convolution without groups.
-    rank_in, rank_out : paper's R3, R4.
-    spectrum : for the error of the kernel and EVBMF's ranks; None if the layer's weights are not known.
-
-    Raises
-    ------
-    ValueError : naming the layer, if three convolutions cannot replace it, or the rank that does not fit.
-    """
+    """A convolution without groups at two ranks; raises ValueError if it is not one, or a rank does not fit."""
 
     layer: Layer
     rank_in: int
     rank_out: int
-    spectrum: Spectrum | None = None
+    spectrum: Spectrum | None = None  # None if the layer's weights are not known
 
     def __post_init__(self) -> None:
         name = f"layer {self.layer.name}" if self.layer.name else "the layer"
@@ -107,9 +96,8 @@ class Factors:
         spectrum = subject if isinstance(subject, Spectrum) else None
         layer = subject if isinstance(subject, Layer) else subject.layer
         default = evbmf_ranks(spectrum) or tuple(max(1, max_rank // 2) for max_rank in layer.max_ranks)
-        return cls(
-            layer, default[0] if rank_in is None else rank_in, default[1] if rank_out is None else rank_out, spectrum
-        )
+        rank_in, rank_out = (d if r is None else r for r, d in zip((rank_in, rank_out), default, strict=True))
+        return cls(layer, rank_in, rank_out, spectrum)
 
     @property
     def parts(self) -> tuple[Cost, ...]:
@@ -124,12 +112,7 @@ class Factors:
     @property
     def pays(self) -> bool:
         """Whether the three need neither more weights nor more MACs than the one."""
-        return self.cost.weights <= self.layer.cost.weights and self.cost.macs <= self.layer.cost.macs
-
-    @property
-    def break_even(self) -> int:
-        """Largest rank_out that pays at this rank_in; 0 if none does."""
-        return int(break_even(self.layer.shape, rank_in=self.rank_in))
+        return all(getattr(self.cost, what) <= getattr(self.layer.cost, what) for what in MEASURES)
 
     @property
     def error(self) -> float | None:
@@ -157,7 +140,7 @@ class Factors:
     @property
     def verdict(self) -> str:
         """Whether it pays, and up to which rank."""
-        max_rank, limit = self.layer.max_ranks[1], self.break_even
+        max_rank, limit = self.layer.max_ranks[1], int(break_even(self.layer.shape, rank_in=self.rank_in))
         where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == max_rank else f"R4 may be at most {limit}"
         return f"{'It pays' if self.pays else 'It does not pay'}. With R3 = {self.rank_in}, {where}."
 
@@ -179,16 +162,17 @@ class Factors:
         shape = self.layer.shape
         s, t = shape.in_channels, shape.out_channels
         inside, outside = (sqrt(sum(pair[i] for pair in shape.positions)) for i in (0, 1))
-        named = (("S", s, "map"), ("R3", self.rank_in, "rank"), ("R4", self.rank_out, "rank"), ("T", t, "map"))
-        sides = (inside, inside, outside, outside)  # the core is the one with the stride
-        made = []
-        for y, columns in zip(ROWS, ((0, 3), (0, 1, 2, 3)), strict=True):
-            for i in columns:
-                name, channels, kind = named[i]
-                width = max(0.35, MAX_BLOCK * channels / max(s, t))
-                height = MAX_BLOCK * sides[i] / max(inside, outside)
-                made.append(Block(f"{name} = {channels}", kind, COLUMNS[i], y, width, height))
-        return tuple(made)
+        named = (  # the core is the one with the stride
+            *(("S", s, "map", inside), ("R3", self.rank_in, "rank", inside)),
+            *(("R4", self.rank_out, "rank", outside), ("T", t, "map", outside)),
+        )
+
+        def block(i: int, y: float) -> Block:
+            name, channels, kind, side = named[i]
+            width = max(0.35, MAX_BLOCK * channels / max(s, t))
+            return Block(f"{name} = {channels}", kind, COLUMNS[i], y, width, MAX_BLOCK * side / max(inside, outside))
+
+        return (*(block(i, ROWS[0]) for i in (0, 3)), *(block(i, ROWS[1]) for i in range(4)))
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:
@@ -196,13 +180,14 @@ class Factors:
         first, last, *four = self.blocks
         size = "x".join(map(str, self.layer.shape.kernel_size))
         ones = "x".join("1" for _ in self.layer.shape.kernel_size)
-        pairs = [(first, last), *pairwise(four)]
         words = (f"{size} convolution", ones, f"{size} core", ones)
-        arrows = []
-        for (a, b), word, cost in zip(pairs, words, (self.layer.cost, *self.parts), strict=True):
-            start, end = (a.x + a.width / 2 + 2.6, a.y), (b.x - b.width / 2 - 0.8, b.y)
-            arrows.append(Arrow(start, end, word, f"{count(cost.weights)} weights"))
-        return tuple(arrows)
+        drawn = zip([(first, last), *pairwise(four)], words, (self.layer.cost, *self.parts), strict=True)
+        return tuple(
+            Arrow(
+                (a.x + a.width / 2 + 2.6, a.y), (b.x - b.width / 2 - 0.8, b.y), word, f"{count(cost.weights)} weights"
+            )
+            for (a, b), word, cost in drawn
+        )
 
 
 def evbmf_ranks(spectrum: Spectrum | None) -> tuple[int, int] | None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from workbench.inspect.kernels import kernels_of
 from workbench.network.data import UNLABELLED, Split, expect_split, fitting_batch
+from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import check_labels
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
@@ -35,22 +35,14 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image of a :class:`Gallery`.
+    """One image of a :class:`Gallery`."""
 
-    Attributes
-    ----------
-    index : its place in the split.
-    image : (height, width, 3) uint8; grey images have three equal channels.
-    label, name : its true class; -1 and "" without a label.
-    before, after : answers of the original and the compressed network.
-    """
-
-    index: int
-    image: Image
-    label: int
+    index: int  # in the split
+    image: Image  # grey images have three equal channels
+    label: int  # true class; -1 without a label
     name: str
-    before: Prediction
-    after: Prediction | None = None
+    before: Prediction  # of the original network
+    after: Prediction | None = None  # of the compressed one
 
     @property
     def changed(self) -> bool:
@@ -83,7 +75,7 @@ def gallery(
 
     Parameters
     ----------
-    count : number of pictures, fewer if the split has fewer.
+    count : pictures at most.
     seed : which ones; the same seed gives the same pictures, whatever the networks answer.
     compressed : None for the answers of the original only.
     prefer_changed : take images whose answer changed first, from the first 1000 of the seed's order.
@@ -121,17 +113,13 @@ def as_pictures(images: Tensor) -> Image:
 
     Integers of 0 to 255 and floats of 0 to 1 are taken as they are; other ranges are stretched, all images alike, from
     their least to their largest value. Other than one or three channels become their mean, in grey.
-
-    Raises
-    ------
-    ValueError : if they have another number of dimensions.
     """
     if images.ndim != 4:
         raise ValueError(f"pictures have the shape (n, channels, height, width), not {tuple(images.shape)}")
     pixels = images.detach().cpu().double().nan_to_num()
     if not images.is_floating_point() and images.dtype != torch.bool:
         pixels = pixels / 255
-    least, largest = (float(pixels.min()), float(pixels.max())) if pixels.numel() else (0.0, 1.0)
+    least, largest = float(pixels.min()), float(pixels.max())
     if least < 0 or largest > 1:
         pixels = (pixels - least) / ((largest - least) or 1.0)
     colours = _in_colour(pixels).expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
@@ -139,7 +127,6 @@ def as_pictures(images: Tensor) -> Image:
 
 
 def _in_colour(pixels: Tensor) -> Tensor:
-    """Return the images as they are if they have one or three channels, else their mean over the channels."""
     return pixels if pixels.shape[1] in (1, 3) else pixels.mean(dim=1, keepdim=True)
 
 
@@ -154,11 +141,11 @@ def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes:
     widths = [outputs.shape[1] for outputs in answers]
     if len(set(widths)) > 1:
         raise ValueError(f"the networks have {widths[0]} and {widths[1]} outputs: they cannot be compared")
-    pictures = []
-    for i, (image, label) in enumerate(zip(as_pictures(images), labels.tolist(), strict=True)):
-        found = [_prediction(outputs[i], label, classes) for outputs in answers]
-        pictures.append(Picture(int(batch[i]), image, label, _name(classes, label), *found))
-    return pictures
+    shown = zip(batch.tolist(), as_pictures(images), labels.tolist(), *answers, strict=True)
+    return [
+        Picture(index, image, label, _name(classes, label), *(_prediction(a, label, classes) for a in found))
+        for index, image, label, *found in shown
+    ]
 
 
 def _prediction(probabilities: Tensor, true_label: int, classes: Sequence[str]) -> Prediction:
@@ -175,22 +162,16 @@ def _name(classes: Sequence[str], label: int) -> str:
 class Filters:
     """The first convolution's filters, and those that its factors multiply to.
 
-    Attributes
-    ----------
-    layer : the convolution's name.
-    original, reconstructed : (out_channels, height, width, 3) uint8 on one common scale: middle grey is zero, 255 is
-        `scale`, 0 is its negative. Filters on other than one or three channels are shown by their mean.
-    scale : the largest weight of both, in absolute value.
-    errors : (out_channels,) relative error ||k - k'|| / ||k|| of each filter.
-    error : the same of the whole kernel.
+    Pictures (out_channels, height, width, 3) are on one scale: middle grey is zero, 255 is `scale`, 0 is its negative.
+    Filters on other than one or three channels are shown by their mean.
     """
 
     layer: str
     original: Image
     reconstructed: Image
-    scale: float
-    errors: NDArray[np.float64]
-    error: float
+    scale: float  # largest weight of both, in absolute value
+    errors: NDArray[np.float64]  # (out_channels,) relative error ||k - k'|| / ||k|| of each filter
+    error: float  # the same of the whole kernel
 
 
 def first_filters(compressed: CompressedNetwork) -> Filters:
@@ -212,3 +193,26 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     original, reconstructed = (as_pictures(_in_colour(k) / (2 * scale or 1.0) + 0.5) for k in (before, after))
     error = float(missed.norm() / norms.norm()) if missed.any() else 0.0
     return Filters(layer.name, original, reconstructed, scale, errors, error)
+
+
+def kernels_of(compressed: CompressedNetwork, layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return a layer's kernel (out_channels, in_channels per group, ...) in the original and the compressed network."""
+    module = compressed.original.model.get_submodule(layer.name)
+    before = kernel_of(module, layer).detach().cpu().double()
+    return before, reconstruct(compressed.model.get_submodule(layer.name), layer).cpu()
+
+
+def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
+    """Return the kernel of a layer, or the one its factors multiply to."""
+    groups, parts = layer.shape.groups, dict(module.named_children())
+    if not parts:
+        return kernel_of(module, layer).detach().double()
+    names = [name for name in ("factor_in", "core", "factor_out") if name in parts]
+    weights = [parts[name].get_parameter("weight").detach().double().chunk(groups) for name in names]
+    kernels = []
+    for *first, core, last in zip(*weights, strict=True):
+        kernel = torch.einsum(
+            "ab...,ta->tb...", core.transpose(0, 1) if layer.shape.transposed else core, last.flatten(1)
+        )
+        kernels.append(torch.einsum("tb...,bs->ts...", kernel, first[0].flatten(1)) if first else kernel)
+    return torch.cat(kernels).reshape(layer.kernel_shape)

@@ -7,27 +7,11 @@ from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.tables import Table, count, times
 
 
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of a :class:`Layerwise` table.
-
-    Attributes
-    ----------
-    part : the layer, its decision and its ranks.
-    factors : cost of each factor by its name in the decomposed network, in the order of the calls: three for Tucker-2,
-        two for Tucker-1, none for a layer that is kept.
-    """
-
-    part: LayerPlan
-    factors: dict[str, Cost]
-
-
 @dataclass(frozen=True, repr=False)
 class Layerwise(Table):
     """Weights and MACs of every layer, and of each of the factors in its place, as in the paper's tables."""
 
     plan: Plan
-    layers: tuple[LayerRow, ...]
 
     headers = ("layer", "shape", "ranks", "weights", "now", "ratio", "of which", "MACs", "now", "ratio", "of which")
     left = (0, 1, 2, 6, 10)
@@ -44,9 +28,9 @@ class Layerwise(Table):
     def rows(self) -> list[list[str]]:
         """One row for each layer, one for other parts if they cost something, and the total."""
         rows = []
-        for part, factors in ((layer.part, layer.factors) for layer in self.layers):
+        for part in self.plan:
             ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-            costs = _compared(part.layer.cost, part.cost, *factors.values())
+            costs = _compared(part.layer.cost, part.cost, *factors_of(part).values())
             rows.append([part.name, part.layer.describe(), ranks or DECISIONS[part.decision], *costs])
         if self.plan.other != Cost(0, 0):
             rows.append(["other parts", "", "", *_compared(self.plan.other, self.plan.other)])
@@ -58,10 +42,11 @@ def layerwise(plan: Plan) -> Layerwise:
 
     References: Kim et al., ICLR 2016, sec. 4 (the layer-wise table of AlexNet).
     """
-    return Layerwise(plan, tuple(LayerRow(part, _factors(part)) for part in plan))
+    return Layerwise(plan)
 
 
-def _factors(part: LayerPlan) -> dict[str, Cost]:
+def factors_of(part: LayerPlan) -> dict[str, Cost]:
+    """Return the cost of each factor by its name in the decomposed network; none for a layer that is kept."""
     if part.rank_out is None:
         return {}
     return factor_costs(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)

@@ -20,23 +20,14 @@ RANK_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A network with one layer decomposed.
+    """A network with one layer decomposed."""
 
-    Attributes
-    ----------
-    share : share of the layer's channels that was asked for.
-    rank_in, rank_out : the ranks that makes; rank_in is None for Tucker-1.
-    macs_ratio : MACs of the layer, original / decomposed (below 1 where the factors cost more).
-    agreement : share of the images whose answer is the original's.
-    accuracy : by the labels; None if an image has none.
-    """
-
-    share: float
-    rank_in: int | None
+    share: float  # of the layer's channels
+    rank_in: int | None  # None for Tucker-1
     rank_out: int
-    macs_ratio: float
-    agreement: Score
-    accuracy: Score | None
+    macs_ratio: float  # MACs of the layer, original / decomposed
+    agreement: Score  # with the original's answers
+    accuracy: Score | None  # None if an image has no label
 
 
 def rank_curve(
@@ -54,15 +45,9 @@ def rank_curve(
     Parameters
     ----------
     split : images to measure on (not the test split, if the curve is to choose by).
-    layer : its name.
-    spectra : of the network.
     shares : of the layer's channels, above 0 to 1; both ranks take the same share.
     sample : images that are used at most, evenly spread over the split, because folders are sorted by class.
     progress : called before each point; if it raises `Cancelled`, the points so far are returned.
-
-    Returns
-    -------
-    One point for each share, in the order given.
 
     Raises
     ------

@@ -7,6 +7,7 @@ biases are free, so that MACs are half of what torch's flop counter says.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,38 +23,20 @@ class Cost:
 
 @dataclass(frozen=True)
 class ConvShape:
-    """Shape of a convolution; a linear layer is a 1x1 convolution at one position.
-
-    Attributes
-    ----------
-    in_channels, out_channels : paper's S and T.
-    kernel_size : one number a spatial dimension; empty for a linear layer.
-    positions : (input, output) positions H*W and H'*W' for each call of the layer on one input.
-    groups : channel groups, each with in_channels/groups inputs.
-    bias : whether the layer has one.
-    transposed : whether it is a transposed convolution, which multiplies at its input positions.
-    """
+    """Shape of a convolution; a linear layer is a 1x1 convolution at one position."""
 
     in_channels: int
     out_channels: int
-    kernel_size: tuple[int, ...]
-    positions: tuple[tuple[int, int], ...]
+    kernel_size: tuple[int, ...]  # empty for a linear layer
+    positions: tuple[tuple[int, int], ...]  # (input, output) positions H*W and H'*W' for each call on one input
     groups: int = 1
     bias: bool = True
-    transposed: bool = False
+    transposed: bool = False  # a transposed convolution multiplies at its input positions
 
     @property
-    def _taps(self) -> int:
-        return prod(self.kernel_size)
-
-    @property
-    def _bias_weights(self) -> int:
-        return self.out_channels if self.bias else 0
-
-    def _positions(self, *, core: bool = False, inputs: bool = False) -> int:
-        """Return the number of input positions, output positions, or positions of the kernel, over all calls."""
-        which = 0 if inputs or (core and self.transposed) else 1
-        return sum(pair[which] for pair in self.positions)
+    def all_positions(self) -> tuple[int, int]:
+        """Input and output positions over all calls."""
+        return sum(i for i, _ in self.positions), sum(o for _, o in self.positions)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -63,21 +46,34 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 def dense_cost(shape: ConvShape) -> Cost:
     """Return D*D*S*T/groups weights (and a bias), and H'*W' times as many MACs. Kim et al. 2016, eq. 1."""
-    weights = shape._taps * shape.in_channels * shape.out_channels // shape.groups
-    return Cost(weights + shape._bias_weights, weights * shape._positions(core=True))
+    weights = prod(shape.kernel_size) * shape.in_channels * shape.out_channels // shape.groups
+    inputs, outputs = shape.all_positions
+    bias = shape.out_channels if shape.bias else 0
+    return Cost(weights + bias, weights * (inputs if shape.transposed else outputs))
 
 
-def tucker2_cost(shape: ConvShape, *, rank_in: int, rank_out: int) -> Cost:
-    """Return the cost of the three factors: S*R3*H*W + D*D*R3*R4*H'*W' + R4*T*H'*W' MACs (Kim et al. 2016, sec. 3).
+def factor_costs(shape: ConvShape, *, rank_out: Any, rank_in: Any = None) -> dict[str, Cost]:
+    """Return the costs of a factorised layer's parts: ``factor_in`` (only with `rank_in`), ``core``, ``factor_out``.
 
-    The ranks of a grouped convolution are those of each group.
+    The ranks of a grouped convolution are those of each group; arrays of ranks give arrays of costs.
+    """
+    one, ranks_out = (1,) * len(shape.kernel_size), rank_out * shape.groups
+    ranks_in = shape.in_channels if rank_in is None else rank_in * shape.groups
+    before, after = (tuple((pair[i], pair[i]) for pair in shape.positions) for i in (0, 1))
+    parts = {
+        "factor_in": ConvShape(shape.in_channels, ranks_in, one, before, shape.groups, False),
+        "core": replace(shape, in_channels=ranks_in, out_channels=ranks_out, bias=False),
+        "factor_out": ConvShape(ranks_out, shape.out_channels, one, after, shape.groups, shape.bias),
+    }
+    return {name: dense_cost(part) for name, part in parts.items() if rank_in is not None or name != "factor_in"}
+
+
+def factorised_cost(shape: ConvShape, *, rank_out: Any, rank_in: Any = None) -> Cost:
+    """Return the cost of all parts, in MACs S*R3*H*W + D*D*R3*R4*H'*W' + R4*T*H'*W' (Kim et al. 2016, sec. 3).
+
+    Without `rank_in` that of Tucker-1, D*D*S*R4*H'*W' + R4*T*H'*W'. Ranks as for :func:`factor_costs`.
     """
     return total(factor_costs(shape, rank_in=rank_in, rank_out=rank_out).values())
-
-
-def tucker1_cost(shape: ConvShape, *, rank_out: int) -> Cost:
-    """Return the cost of the two factors: D*D*S*R4*H'*W' + R4*T*H'*W' MACs."""
-    return total(factor_costs(shape, rank_out=rank_out).values())
 
 
 def break_even(shape: ConvShape, *, rank_in: int, ratio: float = 1.0) -> float:
@@ -93,45 +89,18 @@ def break_even(shape: ConvShape, *, rank_in: int, ratio: float = 1.0) -> float:
     (57.57, 56.57)
     """
     dense = dense_cost(shape)
-    zero, one = (tucker2_cost(shape, rank_in=rank_in, rank_out=rank) for rank in (0, 1))
+    zero, one = (factorised_cost(shape, rank_in=rank_in, rank_out=rank) for rank in (0, 1))
     by_weights = (dense.weights / ratio - zero.weights) / (one.weights - zero.weights)
     by_macs = (dense.macs / ratio - zero.macs) / (one.macs - zero.macs)
     return min(max(min(by_weights, by_macs), 0.0), float(shape.out_channels // shape.groups))
 
 
-def factor_shapes(shape: ConvShape, *, rank_out: int, rank_in: int | None = None) -> dict[str, ConvShape]:
-    """Return the shapes of a factorised layer's parts by name, in their order.
-
-    ``factor_in`` (only with `rank_in`), ``core`` and ``factor_out``; the ranks are those of each group.
-    """
-    one, ranks_out = (1,) * len(shape.kernel_size), rank_out * shape.groups
-    ranks_in = shape.in_channels if rank_in is None else rank_in * shape.groups
-    before, after = (tuple((pair[i], pair[i]) for pair in shape.positions) for i in (0, 1))
-    parts = {
-        "core": replace(shape, in_channels=ranks_in, out_channels=ranks_out, bias=False),
-        "factor_out": ConvShape(ranks_out, shape.out_channels, one, after, shape.groups, shape.bias),
-    }
-    if rank_in is None:
-        return parts
-    return {"factor_in": ConvShape(shape.in_channels, ranks_in, one, before, shape.groups, False), **parts}
-
-
-def factor_costs(shape: ConvShape, *, rank_out: int, rank_in: int | None = None) -> dict[str, Cost]:
-    """Return the cost of each of a factorised layer's parts by name, in their order."""
-    parts = factor_shapes(shape, rank_out=rank_out, rank_in=rank_in)
-    return {name: dense_cost(part) for name, part in parts.items()}
-
-
 def bytes_moved(shape: ConvShape, *, batch: int = 1, item: int = 4) -> int:
     """Return the bytes that pass through memory if each weight, input and output of a call is moved once.
 
-    A lower bound for layers that find nothing in a cache.
-
-    Parameters
-    ----------
-    batch : inputs that share one loading of the weights.
-    item : bytes of a number, 4 in float32.
+    A lower bound for layers that find nothing in a cache. `batch` inputs share one loading of the weights; `item` is
+    the bytes of a number.
     """
-    inputs = shape.in_channels * shape._positions(inputs=True)
-    outputs = shape.out_channels * shape._positions()
-    return item * (len(shape.positions) * dense_cost(shape).weights + batch * (inputs + outputs))
+    inputs, outputs = shape.all_positions
+    moved = shape.in_channels * inputs + shape.out_channels * outputs
+    return item * (len(shape.positions) * dense_cost(shape).weights + batch * moved)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.kernels.evbmf import Evbmf, evbmf
-from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
+from workbench.kernels.unfolding import unfold
 
 Vector = NDArray[np.float64]
 
@@ -35,20 +35,12 @@ MAX_BLOCK_ENTRIES = 8_000_000
 
 @dataclass(frozen=True)
 class Mode:
-    """Spectrum of one unfolding (channels x all other entries).
+    """Spectrum of one unfolding (channels x all other entries)."""
 
-    Attributes
-    ----------
-    singular_values : (min(shape),) descending, dead channels included as zeros.
-    basis : (channels, channels) left singular vectors, strongest first.
-    shape : of the unfolding.
-    live : (rows, columns) of the unfolding without dead ones.
-    """
-
-    singular_values: Vector
-    basis: Tensor
+    singular_values: Vector  # (min(shape),) descending, dead channels included as zeros
+    basis: Tensor  # (channels, channels) left singular vectors, strongest first
     shape: tuple[int, int]
-    live: tuple[int, int]
+    live: tuple[int, int]  # shape without dead rows and columns
 
     def evbmf(self) -> Evbmf:
         """Return EVBMF of the unfolding without its dead rows and columns."""
@@ -58,37 +50,35 @@ class Mode:
 
 
 def analyze_mode(kernel: Tensor, mode: int) -> Mode:
-    """Return singular values and left singular vectors of one unfolding.
-
-    Parameters
-    ----------
-    kernel : (out_channels, in_channels, ...), any floating dtype, any device.
-    mode : ``OUT_MODE`` or ``IN_MODE``.
-    """
+    """Return singular values and left singular vectors of one unfolding of a kernel (out, in, ...)."""
     channels = kernel.shape[mode]
-    columns = kernel.numel() // max(1, channels)
+    columns = kernel.numel() // channels
     g = gram(kernel, mode)
     norms = g.diagonal().clamp(min=0).sqrt()
     squares, vectors = torch.linalg.eigh(g)
     del g
-    largest = float(norms.max()) if channels else 0.0
-    rows = int((norms > MIN_LIVE_NORM * largest).sum())
-    live = (rows, _live_columns(kernel, mode)) if largest > 0 else (0, 0)
+    rows = int((norms > MIN_LIVE_NORM * norms.max()).sum())
+    live = (rows, _live_columns(kernel, mode)) if rows else (0, 0)
     s = squares.flip(0).clamp(min=0).sqrt().numpy(force=True)[: min(channels, columns)]
     basis = vectors.flip(1)
-    kept = min(live)
-    if kept and s[kept - 1] <= MIN_GRAM_RATIO * s[0]:
+    if rows and s[min(live) - 1] <= MIN_GRAM_RATIO * s[0]:
         u, exact, _ = torch.linalg.svd(unfold(kernel.detach().double(), mode), full_matrices=False)
         s = exact.numpy(force=True)
         basis = u if u.shape[1] == channels else basis
     return Mode(s, basis, (channels, columns), live)
 
 
+def leading_basis(kernel: Tensor, mode: int) -> Tensor:
+    """Return the left singular vectors of an unfolding in float64, strongest first, (channels, channels)."""
+    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]
+    return vectors.flip(1)
+
+
 def gram(kernel: Tensor, mode: int) -> Tensor:
     """Return the unfolding times its transpose, (channels, channels), in float64, summed over blocks."""
     channels = kernel.shape[mode]
     result = torch.zeros(channels, channels, dtype=torch.float64, device=kernel.device)
-    for block in _blocks(kernel, IN_MODE if mode == OUT_MODE else OUT_MODE):
+    for block in _blocks(kernel, 1 - mode):
         matrix = unfold(block, mode)
         result.addmm_(matrix, matrix.mT)
     return result
@@ -96,11 +86,11 @@ def gram(kernel: Tensor, mode: int) -> Tensor:
 
 def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
     """Return the mode product with the factor's transpose, in float64: the channels of `mode` become ranks."""
-    if mode == OUT_MODE:  # rows of one matrix product, where tensordot would copy the kernel
-        parts = [(factor.mT @ b.flatten(1)).reshape(-1, *b.shape[1:]) for b in _blocks(kernel, IN_MODE)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=IN_MODE)
-    parts = [torch.tensordot(b, factor, dims=([IN_MODE], [0])).movedim(-1, IN_MODE) for b in _blocks(kernel, OUT_MODE)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    parts = []
+    for block in _blocks(kernel, 1 - mode):
+        turned = block.movedim(mode, 0)
+        parts.append((factor.mT @ turned.flatten(1)).unflatten(1, turned.shape[1:]).movedim(0, mode))
+    return torch.cat(parts, dim=1 - mode)
 
 
 def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
@@ -108,9 +98,7 @@ def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
     energy = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
     for tap in kernel.detach().flatten(2).unbind(2) if kernel.ndim > 2 else [kernel.detach()]:
         energy += (basis_out.mT @ tap.double() @ basis_in).square_()
-    table = np.zeros((energy.shape[0] + 1, energy.shape[1] + 1))
-    table[1:, 1:] = energy.cumsum(0).cumsum(1).numpy(force=True)
-    return table
+    return np.pad(energy.cumsum(0).cumsum(1).numpy(force=True), ((1, 0), (1, 0)))
 
 
 def as_share(table: Vector) -> Vector:
@@ -128,6 +116,6 @@ def _live_columns(kernel: Tensor, mode: int) -> int:
 
 def _blocks(kernel: Tensor, mode: int) -> Iterator[Tensor]:
     """Yield the kernel along a mode in float64, in blocks of ``MAX_BLOCK_ENTRIES`` entries or one channel."""
-    per_channel = kernel.numel() // max(1, kernel.shape[mode])
-    for block in kernel.detach().split(max(1, MAX_BLOCK_ENTRIES // max(1, per_channel)), dim=mode):
+    per_channel = kernel.numel() // kernel.shape[mode]
+    for block in kernel.detach().split(max(1, MAX_BLOCK_ENTRIES // per_channel), dim=mode):
         yield block.double()

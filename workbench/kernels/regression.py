@@ -17,15 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
-from workbench.kernels.tucker import leading_basis
+from workbench.kernels.hosvd import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates of :func:`choose_ridge`, in units of the mean variance of an input."""
-
 MAX_SWEEPS = 12
 CG_STEPS = 12
 MIN_GAIN = 1e-3
@@ -34,18 +36,11 @@ MIN_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations of a least-squares problem, float64.
+    """Normal equations of a least-squares problem, float64."""
 
-    Attributes
-    ----------
-    inputs : (n, n), P above.
-    cross : (t, n), C above.
-    power : E||y||^2, centred like the others.
-    """
-
-    inputs: Tensor
-    cross: Tensor
-    power: float
+    inputs: Tensor  # (n, n), P above
+    cross: Tensor  # (t, n), C above
+    power: float  # E||y||^2, centred like the others
 
     def loss(self, weight: Tensor) -> float:
         """Return E||y - W x||^2 of W (t, n)."""
@@ -54,9 +49,8 @@ class Normal:
     def ridged(self, prior: Tensor, ridge: float) -> "Normal":
         """Return the problem with a ridge towards a prior (t, n), in units of the mean input variance."""
         rho = max(ridge, 1e-9) * scale(self.inputs)
-        return Normal(
-            _with_diagonal(self.inputs, rho), self.cross + rho * prior, self.power + rho * float(prior.square().sum())
-        )
+        power = self.power + rho * float(prior.square().sum())
+        return Normal(_with_diagonal(self.inputs, rho), self.cross + rho * prior, power)
 
 
 def scale(inputs: Tensor) -> float:
@@ -65,29 +59,21 @@ def scale(inputs: Tensor) -> float:
     return mean if mean > 0 else 1.0
 
 
-def choose_ridge(halves: Sequence[Normal], prior: Tensor, ridges: Sequence[float] = RIDGES) -> float:
-    """Choose a ridge by two-fold cross-validation, in units of the mean input variance.
+def choose_ridge(halves: Sequence[Normal], prior: Tensor) -> float:
+    """Choose a ridge towards a prior (t, n) by two-fold cross-validation between two disjoint halves of the images.
 
-    Parameters
-    ----------
-    halves : the problem on two disjoint halves of the images.
-    prior : (t, n) weights that the ridge pulls towards.
-
-    Returns
-    -------
-    Half of the best of `ridges` (the larger of equals), because the fit that follows has twice the images.
+    Returns half of the best of `RIDGES` (the larger of equals), because the fit that follows has twice the images.
     """
     one, other = halves
-    losses = torch.zeros(len(ridges), dtype=torch.float64)
+    losses = dict.fromkeys(reversed(RIDGES), 0.0)
     for fit, check in ((one, other), (other, one)):
         missing = (fit.cross - prior @ fit.inputs).mT
         wanted = check.cross - prior @ check.inputs
-        for i, ridge in enumerate(ridges):
+        for ridge in losses:
             lower = _lower(_with_diagonal(fit.inputs, ridge * scale(fit.inputs)))
             change = torch.cholesky_solve(missing, lower).mT
-            losses[i] += ((change @ check.inputs - 2 * wanted) * change).sum()
-    best = max(range(len(ridges)), key=lambda i: (-float(losses[i]), ridges[i]))
-    return ridges[best] / 2
+            losses[ridge] += float(((change @ check.inputs - 2 * wanted) * change).sum())
+    return min(losses, key=losses.__getitem__) / 2
 
 
 def full_rank(problem: Normal) -> Tensor:
@@ -111,33 +97,21 @@ def explained(problem: Normal) -> Tensor:
     return torch.cat([values.new_zeros(1), values.cumsum(0)])
 
 
-@dataclass(frozen=True)
 class Whitened:
     """Problem of a convolution with white input channels, which makes the input factor's system well conditioned.
 
-    Attributes
-    ----------
-    inputs : (in_channels, taps, in_channels, taps)
-    cross : (out_channels, in_channels, taps)
-    root, inverse : (in_channels, in_channels) square roots of the channels' covariance and of its inverse.
+    `problem` has a positive definite `inputs`; `shape` is the kernel's.
     """
 
-    inputs: Tensor
-    cross: Tensor
-    power: float
-    root: Tensor
-    inverse: Tensor
-
-    @classmethod
-    def of(cls, problem: Normal, shape: Sequence[int]) -> "Whitened":
-        """Whiten a problem with a positive definite `inputs`; `shape` is the kernel's."""
+    def __init__(self, problem: Normal, shape: Sequence[int]) -> None:
         out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
         inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
-        root, inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
-        white = torch.einsum("as,skul->akul", inverse, inputs)
-        white = torch.einsum("akul,ub->akbl", white, inverse)
-        cross = torch.einsum("tsk,su->tuk", problem.cross.reshape(out_channels, in_channels, taps), inverse)
-        return cls(white, cross, problem.power, root, inverse)
+        # Square roots of the channels' covariance and of its inverse, (in_channels, in_channels).
+        self.root, self.inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
+        self.inputs = _both_sides(inputs, self.inverse)
+        cross = problem.cross.reshape(out_channels, in_channels, taps)
+        self.cross = torch.einsum("tsk,su->tuk", cross, self.inverse)
+        self.power = problem.power
 
     def basis(self) -> Tensor:
         """Return the input directions of the unconstrained solution, strongest first, (in_channels, in_channels)."""
@@ -147,8 +121,7 @@ class Whitened:
     def behind(self, factor: Tensor) -> Normal:
         """Return the problem of core and output factor, given an input factor (rank_in, in_channels)."""
         rank, taps = len(factor), self.inputs.shape[1]
-        half = torch.einsum("as,skul->akul", factor, self.inputs)
-        inputs = torch.einsum("akul,bu->akbl", half, factor).reshape(rank * taps, rank * taps)
+        inputs = _both_sides(self.inputs, factor).reshape(rank * taps, rank * taps)
         cross = torch.einsum("tuk,au->tak", self.cross, factor).reshape(len(self.cross), rank * taps)
         return Normal(inputs, cross, self.power)
 
@@ -164,37 +137,33 @@ def tucker2_regression(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the Tucker-2 factors that minimise the error in the outputs.
 
-    Parameters
-    ----------
-    problem : with a positive definite `inputs` (see :meth:`Normal.ridged`); x in the order of a flattened kernel.
-    shape : (out_channels, in_channels, *kernel_size) of the kernel.
-    start : (rank_in, in_channels) input factor to begin with; None for the strongest input directions of the
-        unconstrained solution, in the metric of the channels' covariance.
-
-    Returns
-    -------
-    (factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size), factor_out (out_channels, rank_out)),
-    the last with orthonormal columns.
+    They are factor_in (rank_in, in_channels), core (rank_out, rank_in, *kernel_size) and factor_out (out_channels,
+    rank_out), the last with orthonormal columns. `problem` has a positive definite `inputs` (see
+    :meth:`Normal.ridged`); `shape` is the kernel's. `start` is an input factor to begin with, by default the strongest
+    input directions of the unconstrained solution, in the metric of the channels' covariance.
     """
-    white = Whitened.of(problem, shape)
+    white = Whitened(problem, shape)
     taps = prod(shape[2:])
     factor = white.basis()[:, :rank_in].mT if start is None else torch.linalg.qr((start @ white.root).mT)[0].mT
-    best, answer = float("inf"), None
+    best = float("inf")
     for _ in range(max_sweeps):
         small = white.behind(factor)
         core, factor_out = reduced_rank(small, rank_out)
-        loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
-        converged = answer is not None and best - loss <= MIN_GAIN * abs(best)
         cube = core.reshape(rank_out, rank_in, taps)
-        if answer is None or loss < best:
-            best, answer = loss, (factor, cube, factor_out)
-        if converged or rank_in == shape[1]:
+        loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
+        if loss <= best:
+            answer = factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+        if best - loss <= MIN_GAIN * abs(loss) or rank_in == shape[1]:
             break
+        best = loss
         wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
         factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
-    assert answer is not None
-    factor, cube, factor_out = answer
-    return factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+    return answer
+
+
+def _both_sides(inputs: Tensor, factor: Tensor) -> Tensor:
+    """Return F P F^T over the channels of P (channels, taps, channels, taps), for F (rows, channels)."""
+    return torch.einsum("akul,bu->akbl", torch.einsum("as,skul->akul", factor, inputs), factor)
 
 
 def _with_diagonal(matrix: Tensor, value: float) -> Tensor:
@@ -219,27 +188,18 @@ def _lower(inputs: Tensor) -> Tensor:
 
 def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
     """Solve for the input factor (rank_in, in_channels) by conjugate gradients, the other factors fixed."""
-    in_channels, taps = white.shape[:2]
+    rank_out, (in_channels, taps) = len(core), white.shape[:2]
     matrix = white.reshape(in_channels * taps, -1)
 
-    def apply(factor: Tensor) -> Tensor:
-        through = torch.einsum("rak,as->rsk", core, factor).reshape(core.shape[0], -1) @ matrix
-        return torch.einsum("rsk,rak->as", through.reshape(core.shape[0], in_channels, taps), core)
+    def apply(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        spread = torch.einsum("rak,as->rsk", core, torch.from_numpy(factor).reshape(start.shape))
+        through = (spread.reshape(rank_out, -1) @ matrix).reshape(rank_out, in_channels, taps)
+        return torch.einsum("rsk,rak->as", through, core).flatten().numpy()
 
-    factor = start.clone()
-    residual = torch.einsum("rsk,rak->as", wanted, core) - apply(factor)
-    direction, square = residual.clone(), float(residual.square().sum())
-    first = square
-    for _ in range(CG_STEPS):
-        if square <= 1e-12 * first or square == 0:
-            break
-        image = apply(direction)
-        step = square / float((direction * image).sum())
-        factor += step * direction
-        residual -= step * image
-        new = float(residual.square().sum())
-        direction, square = residual + (new / square) * direction, new
-    return factor
+    right = torch.einsum("rsk,rak->as", wanted, core).flatten().numpy()
+    system = LinearOperator((right.size, right.size), matvec=apply, dtype=right.dtype)
+    found, _ = cg(system, right, x0=start.flatten().numpy(), rtol=1e-9, maxiter=CG_STEPS)
+    return torch.from_numpy(found).reshape(start.shape)
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.kernels.hosvd import MAX_BLOCK_ENTRIES, gram, project
+from workbench.kernels.hosvd import MAX_BLOCK_ENTRIES, leading_basis, project
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 MAX_SWEEPS = 50
@@ -22,18 +22,11 @@ EPS = 4 * torch.finfo(torch.float64).eps
 
 @dataclass(frozen=True)
 class Tucker2:
-    """K[t, s, ...] ~ sum_ab core[a, b, ...] factor_out[t, a] factor_in[s, b].
+    """K[t, s, ...] ~ sum_ab core[a, b, ...] factor_out[t, a] factor_in[s, b]; factor columns are orthonormal."""
 
-    Attributes
-    ----------
-    core : (rank_out, rank_in, height, width)
-    factor_in : (in_channels, rank_in), orthonormal columns
-    factor_out : (out_channels, rank_out), orthonormal columns
-    """
-
-    core: Tensor
-    factor_in: Tensor
-    factor_out: Tensor
+    core: Tensor  # (rank_out, rank_in, height, width)
+    factor_in: Tensor  # (in_channels, rank_in)
+    factor_out: Tensor  # (out_channels, rank_out)
 
     def reconstruct(self) -> Tensor:
         """Return the product of the factors, (out_channels, in_channels, height, width)."""
@@ -42,16 +35,10 @@ class Tucker2:
 
 @dataclass(frozen=True)
 class Tucker1:
-    """K[t, ...] ~ sum_a core[a, ...] factor_out[t, a]: the truncated SVD of the output unfolding.
+    """K[t, ...] ~ sum_a core[a, ...] factor_out[t, a]: the truncated SVD of the output unfolding."""
 
-    Attributes
-    ----------
-    core : (rank_out, in_channels, height, width), or (rank_out, in_features) of a matrix
-    factor_out : (out_channels, rank_out), orthonormal columns
-    """
-
-    core: Tensor
-    factor_out: Tensor
+    core: Tensor  # (rank_out, in_channels, height, width), or (rank_out, in_features) of a matrix
+    factor_out: Tensor  # (out_channels, rank_out), orthonormal columns
 
     def reconstruct(self) -> Tensor:
         """Return the product of the factors, (out_channels, in_channels, ...)."""
@@ -114,7 +101,7 @@ def tucker2(
 def _hooi(
     kernel: Tensor, factor_out: Tensor, factor_in: Tensor, max_sweeps: int, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return core and factors after alternating updates that begin with the factors of truncated HOSVD."""
+    """Return core and factors after alternating updates that begin with truncated HOSVD's."""
     factors = {OUT_MODE: factor_out, IN_MODE: factor_in}
     other, projected = OUT_MODE, project(kernel, factor_in, IN_MODE)
     # If one mode keeps all its channels, the other's HOSVD factor is the best one.
@@ -131,14 +118,13 @@ def _hooi(
     return project(projected, factors[other], other), factors[OUT_MODE], factors[IN_MODE]
 
 
-def tucker1(kernel: Tensor, *, rank_out: int, bases: tuple[Tensor, Tensor] | None = None) -> Tucker1:
+def tucker1(kernel: Tensor, *, rank_out: int) -> Tucker1:
     """Tucker-1 decomposition over the output mode: the truncated SVD of its unfolding.
 
     Parameters
     ----------
     kernel : (out_channels, in_channels, height, width), or the (out_features, in_features) of a linear layer.
     rank_out : 1 <= rank_out <= out_channels.
-    bases : left singular vectors of the (output, input) unfolding, if they are known already.
 
     Raises
     ------
@@ -147,8 +133,7 @@ def tucker1(kernel: Tensor, *, rank_out: int, bases: tuple[Tensor, Tensor] | Non
     References: Kim et al., ICLR 2016, sec. 3; Eckart and Young, 1936.
     """
     _check(kernel, rank_out=rank_out)
-    basis = leading_basis(kernel, OUT_MODE) if bases is None else bases[0]
-    factor, _ = _signed(basis[:, :rank_out])
+    factor, _ = _signed(leading_basis(kernel, OUT_MODE)[:, :rank_out])
     return Tucker1(project(kernel, factor, OUT_MODE).to(kernel), factor.to(kernel))
 
 
@@ -162,22 +147,12 @@ def relative_error(kernel: Tensor, approximation: Tensor | Tucker1 | Tucker2) ->
     return difference / norm if norm else (0.0 if difference == 0 else float("inf"))
 
 
-def leading_basis(kernel: Tensor, mode: int) -> Tensor:
-    """Return the left singular vectors of an unfolding in float64, strongest first, (channels, channels)."""
-    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]
-    return vectors.flip(1)
-
-
 def _update(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
     """Return the best (rows, rank) basis U' in span [U, A A^T U], and the energy tr(U'^T A A^T U') that it captures.
 
-    The energy never falls, because U itself is in that span. Where the span is the whole space, the eigenvalue problem
-    is solved.
+    The energy never falls, because U itself is in that span.
     """
-    rows, rank = basis.shape
-    if 2 * rank >= rows:
-        values, vectors = torch.linalg.eigh(matrix @ matrix.mT)
-        return vectors.flip(1)[:, :rank], float(values[-rank:].sum())
+    rank = basis.shape[1]
     space: Tensor = torch.linalg.qr(torch.cat([basis, matrix @ (matrix.mT @ basis)], dim=1))[0]
     inner = space.mT @ matrix
     values, vectors = torch.linalg.eigh(inner @ inner.mT)

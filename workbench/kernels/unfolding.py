@@ -11,7 +11,6 @@ def unfold(tensor: Tensor, mode: int) -> Tensor:
 
     Parameters
     ----------
-    tensor : (d0, d1, ...)
     mode : the dimension that becomes the rows; for a kernel ``OUT_MODE`` or ``IN_MODE``.
 
     Returns
@@ -22,4 +21,4 @@ def unfold(tensor: Tensor, mode: int) -> Tensor:
     """
     if not -tensor.ndim <= mode < tensor.ndim:
         raise ValueError(f"cannot unfold along mode {mode}: the tensor has {tensor.ndim} dimensions")
-    return tensor.movedim(mode, 0).reshape(tensor.shape[mode], -1)
+    return tensor.movedim(mode, 0).flatten(1)

@@ -6,27 +6,35 @@ memory at the energies of a chip of 2014, and neither idle power nor caches: rea
 estimates says more than the estimates.
 """
 
-from collections.abc import Mapping
+import os
+import time
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from statistics import median
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from workbench.kernels.complexity import bytes_moved
-from workbench.measure.counters import PowerTrace, find_meter
 from workbench.measure.exclusive import watching
-from workbench.measure.latency import Latency
-from workbench.measure.runtimes import check_counts, with_original
-from workbench.network.network import Network
+from workbench.measure.runtimes import batch_inputs, check_counts, synchronize, torch_threads, with_original
+from workbench.network.network import Network, copy_model, first_line
 from workbench.network.tracing import find_layers
 from workbench.progress import Progress
 from workbench.tables import Table, quantity, times
 
 CAPTION_WIDTH = 100
+WARM_UP_PASSES = 2
 JOULES_PER_MAC = (3.7 + 0.9) * 1e-12
 """A 32-bit float multiplication and an addition."""
 JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)
 """Least and most of an access to memory (DRAM), which moves 64 bits."""
+RAPL = "/sys/class/powercap/intel-rapl"
+CHIP_FIELDS = "cpu_total_mj", "cpu_energy_mj", "gpu_mj", "gpu_energy_mj", "gpu_sram_mj", "dram_mj", "ane_mj"
+"""Fields of Zeus' measurements of Apple's and Jetson's chips, in millijoules, that add up to the whole."""
 SOURCE = (
     f"estimate: multiply-adds at {quantity(JOULES_PER_MAC, 'J')} and bytes to and from memory at "
     f"{quantity(JOULES_PER_BYTE[0], 'J')} to {quantity(JOULES_PER_BYTE[1], 'J')}, without idle power and caches; "
@@ -35,15 +43,85 @@ SOURCE = (
 )
 
 
+class Window(NamedTuple):
+    """Joules by counter while something ran so many times, from a time of `time.perf_counter` on."""
+
+    start: float
+    seconds: float
+    runs: int
+    joules: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """Joules of all counters."""
+        return sum(self.joules.values())
+
+
+class Meter:
+    """Reads energy counters through a Zeus monitor. `names` are the counters in words."""
+
+    def __init__(self, monitor: Any) -> None:
+        self.monitor = monitor
+        zones = [getattr(zone, "rapl_file", None) for zone in getattr(monitor.cpus, "cpus", ())]
+        platform = {i for i, zone in enumerate(zones) if getattr(zone, "name", "") == "psys"}  # its packages included
+        self.cpus = [i for i in monitor.cpu_indices if i not in platform]
+        self.names = [*(f"GPU {i}" for i in monitor.gpu_indices), *(f"CPU {i} (RAPL)" for i in self.cpus)]
+        if monitor.soc_is_present:
+            self.names = [f"the {type(monitor.soc).__name__} chip"]
+
+    def __str__(self) -> str:
+        return f"counters of {', '.join(self.names)}, read by Zeus"
+
+    def window(self, run: Callable[[], object], seconds: float) -> Window:
+        """Call a function again and again for so many seconds, once at least."""
+        runs, start = 0, time.perf_counter()
+        self.monitor.begin_window("window")
+        while not runs or time.perf_counter() - start < seconds:
+            run()
+            runs += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a counter that stood still: energy() says so
+            found = self.monitor.end_window("window")
+        return Window(start, found.time, runs, self._joules(found))
+
+    def _joules(self, found: Any) -> dict[str, float]:
+        if found.soc_energy is not None:
+            millijoules = {name: mj for name, mj in vars(found.soc_energy).items() if mj is not None}
+            fields = ("total_energy_mj",) if "total_energy_mj" in millijoules else CHIP_FIELDS
+            return {name.removesuffix("_mj"): millijoules[name] / 1000 for name in fields if name in millijoules}
+        cpus, memory = found.cpu_energy or {}, found.dram_energy or {}
+        parts = {f"GPU {i}": joules for i, joules in found.gpu_energy.items()}
+        parts |= {f"CPU {i}": cpus[i] for i in self.cpus if i in cpus}
+        return parts | {f"memory of CPU {i}": memory[i] for i in self.cpus if i in memory}
+
+
+def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
+    """Return the counters of what networks on these devices run on, or of everything; or why there are none."""
+    gpus = [device.index for device in devices if device.type == "cuda"]
+    used = sorted({torch.cuda.current_device() if index is None else index for index in gpus})
+    try:
+        meter = Meter(import_module("zeus.monitor").ZeusMonitor(gpu_indices=used if devices else None))
+    except ImportError:
+        return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
+    except Exception as error:  # drivers fail in many ways
+        return f"Zeus cannot read this machine's energy counters: {first_line(error)}"
+    if meter.names:
+        return meter
+    if os.path.isdir(RAPL):
+        return (
+            "this machine's energy counters (RAPL) may only be read by root: "
+            "https://ml.energy/zeus/getting_started/#system-privileges says how to allow it"
+        )
+    where = f" for {' and '.join(sorted({d.type for d in devices}))}, where the network runs" if devices else ""
+    return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson){where}"
+
+
 @dataclass(frozen=True)
 class NetworkEnergy:
-    """Joules of one network for one image, and its seconds where they are known.
+    """Joules of one network for one image, by part: counters, or multiply-adds and memory.
 
-    Attributes
-    ----------
-    joules, least, most : of windows of a measurement (the median), or with what an access to memory takes.
-    parts : joules by counter, or of multiply-adds and of memory.
-    trace : power over time, if measured.
+    `least` and `most` are of the windows of a measurement, or with what an access to memory takes. `trace` has
+    (start, end, mean watts) of each window, in seconds since the measurement began; () of an estimate.
     """
 
     network: str
@@ -53,7 +131,7 @@ class NetworkEnergy:
     most: float
     parts: Mapping[str, float]
     seconds: float | None = None
-    trace: PowerTrace | None = field(default=None, repr=False)
+    trace: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -64,11 +142,6 @@ class NetworkEnergy:
     def text(self) -> str:
         """Like "232 mJ (estimate)"."""
         return f"{quantity(self.joules, 'J')} ({self.label})"
-
-    @property
-    def watts(self) -> float | None:
-        """Mean power while it runs, if the seconds are known."""
-        return self.joules / self.seconds if self.seconds else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,10 +163,6 @@ class Energy(Table):
     source: str
     why_estimated: str = ""
     disturbed: str = ""
-
-    def __post_init__(self) -> None:
-        if len({each.estimated for each in self.networks.values()}) > 1:
-            raise ValueError("one of the two was measured and the other estimated: they cannot be compared")
 
     @property
     def networks(self) -> dict[str, NetworkEnergy]:
@@ -128,24 +197,21 @@ class Energy(Table):
 
     @property
     def rows(self) -> list[list[str]]:
-        """Joules, what they consist of, and seconds and power where they are known."""
-        label = self.original.label
-
-        def column(each: NetworkEnergy) -> dict[str, str]:
+        """Joules, what they consist of, and seconds and power if they were measured."""
+        label, columns = self.original.label, []
+        for each in self.networks.values():
             joules = {"energy": each.joules, "from": each.least, "to": each.most, **each.parts}
             cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
-            if each.seconds and each.watts:
-                cells |= {"time": quantity(each.seconds, "s"), f"power ({label})": quantity(each.watts, "W")}
-            return cells
-
-        columns = [column(each) for each in self.networks.values()]
+            if each.seconds:
+                cells["time"] = quantity(each.seconds, "s")
+                cells[f"power ({label})"] = quantity(each.joules / each.seconds, "W")
+            columns.append(cells)
         return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values as a run stores them: millijoules of both networks, and whether they were measured."""
-        keys = {"original": "dense_mj", "compressed": "compressed_mj"}
-        found = {keys[name]: 1e3 * each.joules for name, each in self.networks.items()}
-        return {**found, "measured": not self.estimated, "source": self.source}
+        found = {"dense_mj": 1e3 * self.original.joules, "measured": not self.estimated, "source": self.source}
+        return found | ({"compressed_mj": 1e3 * self.compressed.joules} if self.compressed else {})
 
 
 def energy(
@@ -153,9 +219,8 @@ def energy(
     *,
     batch: int = 1,
     threads: int = 1,
-    seconds: float = 2.0,
-    rounds: int = 3,
-    latency: Latency | None = None,
+    seconds: float = 1.0,
+    rounds: int = 6,
     progress: Progress | bool | None = None,
 ) -> Energy:
     """Measure in turns the joules for one image of a compressed network and its original, or of one network.
@@ -164,41 +229,59 @@ def energy(
 
     Parameters
     ----------
-    batch, threads, progress : as for :func:`~workbench.measure.latency.latency`.
+    batch, threads : images in one run, and threads that it may use.
     seconds, rounds : of each window, and number of windows; counters move in steps of up to a tenth of a second.
-    latency : measured times of "original" and "compressed", for the mean power of an estimate.
     """
     check_counts(batch=batch, threads=threads, rounds=rounds)
     if not seconds > 0:
         raise ValueError(f"seconds is more than 0, not {seconds!r}")
-    networks = with_original(network)
-    meter = find_meter({each.device for each in networks.values()})
-    if isinstance(meter, str):
-        return _estimates(networks, batch, latency, meter)
-    how = {"batch": batch, "threads": threads, "rounds": rounds}
-    with watching(progress) as watch:
-        readings = meter.measure(list(networks.values()), **how, seconds=seconds, report=watch.report)
-    if readings is None:
-        return _estimates(networks, batch, latency, f"the {meter} stood still")
-    first, *second = [
-        NetworkEnergy(each.name, median(found.joules), False, min(found.joules), max(found.joules), *found[1:])
-        for each, found in zip(networks.values(), readings, strict=True)
-    ]
-    source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
-    return Energy(first, second[0] if second else None, source, disturbed=watch.disturbed)
+    networks = list(with_original(network).values())
+    meter = find_meter({each.device for each in networks})
+    source, why, disturbed, found = SOURCE, str(meter), "", [estimate(each, batch=batch) for each in networks]
+    if not isinstance(meter, str):
+        with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
+            runs = [_runnable(each, batch) for each in networks]
+            windows: list[list[Window]] = [[] for _ in networks]
+            for i in range(total := rounds * len(networks)):
+                watch.report(i / total, networks[i % len(networks)].name)
+                windows[i % len(networks)].append(meter.window(runs[i % len(networks)], seconds))
+            watch.report(1.0, "")
+        disturbed, why = watch.disturbed, f"the {meter} stood still"
+        if all(window.total > 0 for each in windows for window in each):
+            begin = windows[0][0].start
+            found = [_measured(each.name, seen, batch, begin) for each, seen in zip(networks, windows, strict=True)]
+            source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
+            why = ""
+    return Energy(found[0], found[1] if len(found) > 1 else None, source, why, disturbed)
 
 
-def _estimates(networks: Mapping[str, Network], batch: int, latency: Latency | None, why: str) -> Energy:
-    seconds = {name: 1e-3 * latency.ms(name) / latency.batch for name in latency.samples} if latency else {}
-    first, *second = [estimate(each, batch=batch, seconds=seconds.get(name)) for name, each in networks.items()]
-    return Energy(first, second[0] if second else None, SOURCE, why)
+def _runnable(network: Network, batch: int) -> Callable[[], None]:
+    """Return a function that runs a copy of the network, warmed up."""
+    model, inputs = copy_model(network.model), batch_inputs(network, batch)
+
+    def run() -> None:
+        model(*inputs)
+        synchronize(network.device)
+
+    for _ in range(WARM_UP_PASSES):
+        run()
+    return run
 
 
-def estimate(network: Network, *, batch: int = 1, seconds: float | None = None) -> NetworkEnergy:
+def _measured(name: str, windows: Sequence[Window], batch: int, begin: float) -> NetworkEnergy:
+    """Return medians of the windows, for one image; the measurement began at `begin`."""
+    joules = [w.total / (batch * w.runs) for w in windows]
+    parts = {part: median(w.joules[part] / (batch * w.runs) for w in windows) for part in windows[0].joules}
+    seconds = median(w.seconds / (batch * w.runs) for w in windows)
+    trace = [(w.start - begin, w.start - begin + w.seconds, w.total / w.seconds) for w in windows]
+    return NetworkEnergy(name, median(joules), False, min(joules), max(joules), parts, seconds, trace)
+
+
+def estimate(network: Network, *, batch: int = 1) -> NetworkEnergy:
     """Estimate the joules for one image from shapes alone; the images of a batch share one loading of the weights."""
     traced = find_layers(network)
     macs = sum(layer.cost.macs for layer in traced.layers) + traced.other.macs
     moved = sum(bytes_moved(layer.shape, batch=batch) for layer in traced.layers) / batch
     work, (least, most) = macs * JOULES_PER_MAC, (moved * each for each in JOULES_PER_BYTE)
     parts = {"multiply-adds": work, "memory": (least + most) / 2}
-    return NetworkEnergy(network.name, sum(parts.values()), True, work + least, work + most, parts, seconds)
+    return NetworkEnergy(network.name, sum(parts.values()), True, work + least, work + most, parts)

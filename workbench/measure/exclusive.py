@@ -6,7 +6,6 @@ that dies. The file's name has the machine's name, because several machines may 
 
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,8 +15,6 @@ from filelock import FileLock, Timeout
 from workbench.plan.cache import folder
 from workbench.progress import Progress, reporter
 
-LOOK_INTERVAL_S = 0.25
-"""Shortest time between two looks for other processes, so that looking costs a timing nothing."""
 DISTURBED = "another session of the workbench was computing"
 
 
@@ -40,35 +37,31 @@ def others_computing() -> bool:
     """Return whether another process on this machine is inside :func:`computing`; files of dead ones are removed."""
     own = _own_file()
     for file in own.parent.glob(f"{platform.node()}-*.lock"):
-        if file != own:
-            try:
+        try:
+            if file != own:
                 with FileLock(file, timeout=0):
                     file.unlink(missing_ok=True)
-            except Timeout:
-                return True
-            except OSError:
-                continue
+        except Timeout:
+            return True
+        except OSError:
+            continue
     return False
 
 
 class Watch:
-    """Looks for other processes during a timing; `disturbed` is "", or a sentence if another one was seen."""
+    """Reports progress and looks for other processes meanwhile; `disturbed` is "", or a sentence if one was seen."""
 
     def __init__(self, report: Progress) -> None:
-        self.disturbed = ""
-        self._report, self._next_look = report, 0.0
+        self.disturbed, self._report = "", report
 
     def look(self) -> None:
         """Look for other processes now."""
-        self._next_look = time.monotonic() + LOOK_INTERVAL_S
-        if not self.disturbed and others_computing():
-            self.disturbed = DISTURBED
+        self.disturbed = self.disturbed or (DISTURBED if others_computing() else "")
 
     def report(self, share: float, note: str) -> None:
-        """Report progress, and look if the last look was some time ago."""
+        """Report progress, and look."""
         self._report(share, note)
-        if time.monotonic() >= self._next_look:
-            self.look()
+        self.look()
 
 
 @contextmanager

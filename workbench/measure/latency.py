@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ class Latency(Table):
 
 
 def latency(
-    networks: Network | Mapping[str, Network],
+    networks: Mapping[str, Network],
     runtime: str = "eager",
     *,
     batch: int = 1,
@@ -84,58 +83,48 @@ def latency(
     seconds: float = 4.0,
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks against each other: warmed up, then one run of each in every round, the order turning.
+    """Time networks by name in turns: one run of each in every round, the order turning.
 
     Parameters
     ----------
-    networks : by name; or one, which is timed against its original if it is a compressed network.
-    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`.
+    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`; AbsentRuntimeError if it is not here.
     batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
     seconds : about how long to time all of them together; there are at least 7 rounds.
-    progress : called with (share done, note); if it raises, so does this function.
-
-    Raises
-    ------
-    AbsentRuntimeError : if the runtime is not here, with the way to get it.
-    ValueError : if a setting makes no sense, or there are no networks.
     """
-    named = dict(networks) if isinstance(networks, Mapping) else rt.with_original(networks)
-    if not named:
-        raise ValueError("there are no networks to time")
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
     with watching(progress) as watch, rt.torch_threads(threads):
         runners: dict[str, rt.Runner] = {}
-        for i, (name, network) in enumerate(named.items()):
-            watch.report(0.5 * i / len(named), f"preparing {name} for {title}")
+        for i, (name, network) in enumerate(networks.items()):
+            watch.report(0.5 * i / len(networks), f"preparing {name} for {title}")
             inputs = rt.image_batch(network, batch)
             runners[name] = rt.prepare(network.model, inputs, runtime, threads=threads, channels_last=channels_last)
-        samples = timed(runners, seconds, lambda share: watch.report(0.5 + 0.5 * share, f"timing {title}"))
+        clocks = {name: runner.clock for name, runner in runners.items()}
+        samples = timed(clocks, seconds, lambda share: watch.report(0.5 + 0.5 * share, f"timing {title}"))
     return Latency(runtime, batch, threads, channels_last, samples, watch.disturbed)
 
 
 def timed(
-    runners: Mapping[str, rt.Runner], seconds: float, progress: Callable[[float], None] = lambda _: None
+    clocks: Mapping[str, Callable[[], float]], seconds: float, progress: Callable[[float], None] = lambda _: None
 ) -> dict[str, Vector]:
-    """Return (rounds,) seconds of each runner; all are warmed up first, and no garbage is collected meanwhile."""
-    for runner in runners.values():
+    """Return (rounds,) seconds of each clock, which are read in turns after a warm-up; no garbage is collected."""
+    for clock in clocks.values():
         for _ in range(WARM_UP_RUNS):
-            if runner.clock() > seconds:
+            if clock() > seconds:
                 break
-    names = list(runners)
-    one_round = sum(runner.clock() for runner in runners.values())
-    rounds = int(np.clip(seconds / max(one_round, 1e-9), MIN_ROUNDS, MAX_ROUNDS))
-    found: dict[str, list[float]] = {name: [] for name in names}
-    enabled = gc.isenabled()
-    gc.collect()
+    rounds = int(np.clip(seconds / max(sum(clock() for clock in clocks.values()), 1e-9), MIN_ROUNDS, MAX_ROUNDS))
+    found: dict[str, list[float]] = {name: [] for name in clocks}
+    order = list(clocks)
+    collecting = gc.isenabled()
     gc.disable()
     try:
         for i in range(rounds):
             progress(i / rounds)
-            for name in islice(cycle(names), i % len(names), i % len(names) + len(names)):
-                found[name].append(runners[name].clock())
+            for name in order:
+                found[name].append(clocks[name]())
+            order.append(order.pop(0))
     finally:
-        if enabled:
+        if collecting:
             gc.enable()
     return {name: np.array(values) for name, values in found.items()}
 
@@ -153,13 +142,18 @@ class Speed(Table):
     @property
     def records(self) -> list[dict[str, Any]]:
         """JSON values of each runtime: milliseconds, speed-up, its quartiles, and the share of the MAC ratio."""
-        found = []
-        for runtime, run in self.latencies.items():
-            ms = {"dense_ms": run.ms("original"), "compressed_ms": run.ms("compressed")}
-            gain = {"speedup": run.speedup(), "spread": run.speedup_spread()}
-            realised = run.speedup() / self.macs_ratio
-            found.append({"runtime": runtime, **ms, **gain, "realised": realised, "how": run.how})
-        return found
+        return [
+            {
+                "runtime": runtime,
+                "dense_ms": run.ms("original"),
+                "compressed_ms": run.ms("compressed"),
+                "speedup": run.speedup(),
+                "spread": run.speedup_spread(),
+                "realised": run.speedup() / self.macs_ratio,
+                "how": run.how,
+            }
+            for runtime, run in self.latencies.items()
+        ]
 
     @property
     def best_realised(self) -> float:
@@ -206,12 +200,12 @@ def speed(
     ValueError : if none of the runtimes is here, or a setting makes no sense.
     """
     expect_compressed(small)
-    report, n = reporter(progress), max(1, len(runtimes))
+    networks, report, n = rt.with_original(small), reporter(progress), max(1, len(runtimes))
     latencies: dict[str, Latency] = {}
     absent: dict[str, str] = {}
     for i, runtime in enumerate(runtimes):
         try:
-            latencies[runtime] = latency(small, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
+            latencies[runtime] = latency(networks, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
         except rt.AbsentRuntimeError as error:
             absent[runtime] = str(error)
     if not latencies:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from workbench.measure.exclusive import watching
-from workbench.measure.layer_timer import LayerTimer, exceeds_cache
-from workbench.measure.roofline import load_measured, processor, save_measured
-from workbench.measure.runtimes import configuration, image_batch, torch_threads
+from workbench.measure.latency import timed
+from workbench.measure.roofline import last_cache, load_measured, processor, save_measured
+from workbench.measure.runtimes import configuration, image_batch, prepare, torch_threads
 from workbench.network.layers import Layer
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.plan.cache import folder
@@ -34,8 +34,11 @@ RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Grid of ranks, as shares of the channels."""
 RANK_MULTIPLE = 8
 """Ranks of the grid are multiples of this where there are channels enough: odd ranks would make the table rough."""
-
-Seconds = Callable[[nn.Module, tuple[int, ...]], float]
+TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")
+"""Runtimes that lay out maps in their own way."""
+LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0
+"""Seconds of runs that are enough for a layer and for a network."""
+MAX_EVICTION_BYTES = 128 << 20
 
 
 def measure_times(
@@ -52,8 +55,8 @@ def measure_times(
 
     Parameters
     ----------
-    runtime, threads, batch, channels_last, progress : as for :func:`~workbench.measure.latency.latency`. A runtime that
-        translates networks takes a second for each of the some hundred parts.
+    runtime, threads, batch, channels_last : runtime's name, threads and images of one run, PyTorch's memory format. A
+        runtime that translates networks takes a second for each of the some hundred parts.
 
     Returns
     -------
@@ -64,8 +67,8 @@ def measure_times(
     inputs = image_batch(network, batch)
     shapes, calls = input_shapes(network, [layer.name for layer in spectra.layers], inputs)
     model = copy_model(network.model)
-    timed = [layer for layer in spectra.layers if layer.name in shapes]
-    geometries = {n.name: _geometry(n, model.get_submodule(n.name), shapes[n.name]) for n in timed}
+    layers = [layer for layer in spectra.layers if layer.name in shapes]
+    geometries = {n.name: _geometry(n, model.get_submodule(n.name), shapes[n.name]) for n in layers}
     how = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
     machine = [processor(), torch.__version__, str(network.device)]
     key = json.dumps([VERSION, RANK_SHARES, list(geometries.items()), how, machine], sort_keys=True)
@@ -74,30 +77,29 @@ def measure_times(
     if known is not None:
         return known
     started = time.perf_counter()
-    layers: dict[str, LayerTimes] = {}
+    found: dict[str, LayerTimes] = {}
     seen: dict[str, LayerTimes] = {}
-    timed = [layer for layer in timed if layer.name in spectra]
     with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
         timer = LayerTimer(runtime, threads, channels_last, inputs, evict=exceeds_cache(model))
-        for i, layer in enumerate(timed):
-            watch.report(i / len(timed), layer.name)
-            geometry = geometries[layer.name]
-            if geometry not in seen:
-                module = model.get_submodule(layer.name)
-                seen[geometry] = _measured(layer, module, shapes[layer.name], timer.layer_seconds)
-            one, n = seen[geometry], calls[layer.name]
-            two_sided, one_sided = n * one.two_sided, n * one.one_sided
-            layers[layer.name] = replace(one, dense=n * one.dense, two_sided=two_sided, one_sided=one_sided)
+        for i, layer in enumerate(layers):
+            watch.report(i / len(layers), layer.name)
+            geometry, n = geometries[layer.name], calls[layer.name]
+            if layer.name in spectra:
+                if geometry not in seen:
+                    seconds = partial(timer.layer_seconds, shape=shapes[layer.name])
+                    seen[geometry] = _measured(layer, model.get_submodule(layer.name), seconds)
+                one = seen[geometry]
+                two_sided, one_sided = n * one.two_sided, n * one.one_sided
+                found[layer.name] = replace(one, dense=n * one.dense, two_sided=two_sided, one_sided=one_sided)
         # The whole network last: all runs of the first program of a process are some per cent slower.
         whole = timer.network_seconds(model, tuple(inputs.shape))
         watch.report(1.0, "")
-    rest = max(0.0, whole - sum(layer.dense for layer in layers.values()))
-    where = configuration(runtime, batch, threads, channels_last)
-    found = NetworkTimes(network.name, where, layers, rest, time.perf_counter() - started, watch.disturbed)
-    if not found.disturbed:
-        tables = {name: layer.to_dict() for name, layer in layers.items()}
-        save_measured(path, {"where": where, "rest": rest, "seconds": found.seconds, "layers": tables})
-    return found
+    rest = max(0.0, whole - sum(layer.dense for layer in found.values()))
+    where, spent = configuration(runtime, batch, threads, channels_last), time.perf_counter() - started
+    if not watch.disturbed:
+        tables = {name: layer.to_dict() for name, layer in found.items()}
+        save_measured(path, {"where": where, "rest": rest, "seconds": spent, "layers": tables})
+    return NetworkTimes(network.name, where, found, rest, spent, watch.disturbed)
 
 
 def rank_grid(channels: int) -> tuple[int, ...]:
@@ -136,18 +138,18 @@ def input_shapes(
     return shapes, calls
 
 
-def _measured(layer: Layer, module: nn.Module, shape: tuple[int, ...], seconds: Seconds) -> LayerTimes:
+def _measured(layer: Layer, module: nn.Module, seconds: Callable[[nn.Module], float]) -> LayerTimes:
     """Measure one layer's table; its factors run together, as they will in the network."""
     most_in, most_out = layer.max_ranks
     ins, outs = rank_grid(most_in) if layer.method == "tucker2" else (), rank_grid(most_out)
 
     def factorised(rank_in: int | None, rank_out: int) -> float:
         plan = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
-        return seconds(fill_with_noise(factors_for(module, plan)), shape)
+        return seconds(fill_with_noise(factors_for(module, plan)))
 
     two_sided = np.array([[factorised(i, o) for o in outs] for i in ins])
     one_sided = np.array([factorised(None, o) for o in outs])
-    return LayerTimes(seconds(module, shape), ins, outs, two_sided, one_sided)
+    return LayerTimes(seconds(module), ins, outs, two_sided, one_sided)
 
 
 def _geometry(layer: Layer, module: nn.Module, shape: tuple[int, ...]) -> str:
@@ -160,3 +162,70 @@ def _geometry(layer: Layer, module: nn.Module, shape: tuple[int, ...]) -> str:
 def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:
     layers = {name: LayerTimes.from_dict(table) for name, table in values["layers"].items()}
     return NetworkTimes(network, str(values["where"]), layers, float(values["rest"]), float(values["seconds"]))
+
+
+class LayerTimer:
+    """Times layers in one runtime as they run inside a network, on inputs with the device and number format of `like`.
+
+    Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own
+    way, once for the whole network, but for a single layer at both ends: the layer is timed between two small
+    neighbours in one program, and their time without it is subtracted. And a layer that runs again and again finds its
+    weights in the cache, where those of a large network's other layers would have evicted them: with `evict` an array
+    goes through the cache before each run. Not in PyTorch: there it would evict the layer's maps too.
+    """
+
+    def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:
+        self._translates = runtime in TRANSLATING_RUNTIMES
+        self._runtime, self._threads, self._channels_last = runtime, threads, channels_last
+        self._like = like.new_empty(0)
+        self._neighbours: dict[tuple[int, ...], float] = {}
+        size = min(2 * last_cache(), MAX_EVICTION_BYTES) if evict and self._translates else 0
+        self._evicting = torch.zeros(size, dtype=torch.uint8)
+
+    def layer_seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a layer with inputs of this shape; 0 if its neighbours take as long without it."""
+        if not self._translates or len(shape) != 4:
+            return self._seconds(module, shape)
+        with torch.inference_mode():
+            output = tuple(module(self._like.new_zeros(shape)).shape)
+        if len(output) != 4:
+            return self._seconds(module, shape)
+        both = self._between_neighbours(module, shape)
+        return max(0.0, both - 0.5 * self._neighbours_seconds(shape) - 0.5 * self._neighbours_seconds(output))
+
+    def network_seconds(self, model: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a network with inputs of this shape; it evicts its own weights, nothing else does."""
+        return self._seconds(model, shape, NETWORK_SECONDS, evict=False)
+
+    def _seconds(
+        self, module: nn.Module, shape: tuple[int, ...], seconds: float = LAYER_SECONDS, *, evict: bool = True
+    ) -> float:
+        """Return the lower quartile of some runs: disturbances only ever add time."""
+        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._like)
+        how = {"threads": self._threads, "channels_last": self._channels_last}
+        runner = prepare(module, inputs, self._runtime, **how)  # type: ignore[arg-type]
+
+        def clock() -> float:
+            if evict:
+                self._evicting += 1
+            return runner.clock()
+
+        return float(np.quantile(timed({"layer": clock}, seconds)["layer"], 0.25))
+
+    def _between_neighbours(self, module: nn.Module, shape: tuple[int, ...]) -> float:
+        """Return the time of a layer that makes maps of this shape from one channel, the module, and their means."""
+        before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # draws no random numbers
+        nn.init.ones_(before.weight)
+        program = nn.Sequential(before.to(self._like), module, nn.AdaptiveAvgPool2d(1))
+        return self._seconds(program, (shape[0], 1, *shape[2:]))
+
+    def _neighbours_seconds(self, shape: tuple[int, ...]) -> float:
+        """Return the time of the two neighbours, one of which makes maps of this shape and the other reads them."""
+        if shape not in self._neighbours:
+            self._neighbours[shape] = self._between_neighbours(nn.Identity(), shape)
+        return self._neighbours[shape]
+
+
+def exceeds_cache(model: nn.Module) -> bool:
+    """Return whether a run of a network evicts its own weights: all of them together do not fit into the cache."""
+    return sum(p.numel() * p.element_size() for p in model.parameters()) > last_cache()

@@ -7,16 +7,22 @@ processor waits for memory.
 import time
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from statistics import median
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.kernels.complexity import bytes_moved
 from workbench.measure.exclusive import watching
-from workbench.measure.runtimes import batch_inputs, check_counts, configuration, torch_threads, with_original
+from workbench.measure.runtimes import (
+    batch_inputs,
+    check_counts,
+    configuration,
+    synchronize,
+    torch_threads,
+    with_original,
+)
 from workbench.network.network import Network, copy_model
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -56,36 +62,21 @@ class Group:
 
 @dataclass(frozen=True)
 class Part(Group):
-    """A convolution or linear layer of a model as it is; `name` is its module's.
+    """A convolution or linear layer of a model as it is; `name` is its module's."""
 
-    Attributes
-    ----------
-    layer : name of the layer in the original network: the module itself, or the layer that it is a factor of.
-    part : "dense", "factor_in", "core" or "factor_out".
-    kind : a key of `KINDS`.
-    kernel : kernel size in words, like "3x3", "3x3, 2 groups" or "linear".
-    """
-
-    layer: str
-    part: str
-    kind: str
-    kernel: str
+    layer: str  # the module itself, or the layer of the original network that it is a factor of
+    part: str  # "dense", "factor_in", "core" or "factor_out"
+    kind: str  # a key of KINDS
+    kernel: str  # like "3x3", "3x3, 2 groups" or "linear"
 
 
 @dataclass(frozen=True, repr=False)
 class NetworkProfile(Table):
-    """Where the time of one network goes: its convolutions and linear layers in the order of their first call.
-
-    Attributes
-    ----------
-    other : seconds of everything else.
-    number_bytes : bytes of a number.
-    """
+    """Where the time of one network goes: its convolutions and linear layers in the order of their first call."""
 
     network: str
     parts: tuple[Part, ...]
-    other: float
-    number_bytes: int = 4
+    other: float  # seconds of everything else
 
     headers = ("layer", "part", "kernel", "MACs", "bytes", "MACs per byte", "time", "share", "MAC/s")
     left = (0, 1, 2)
@@ -99,6 +90,11 @@ class NetworkProfile(Table):
     def seconds(self) -> float:
         """Seconds of one pass of the whole batch."""
         return self.total.seconds
+
+    @property
+    def timed(self) -> list[Part]:
+        """The parts that have a place on logarithmic axes."""
+        return [part for part in self.parts if part.seconds > 0 and part.macs]
 
     def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
         """Return sums over the parts of each layer of the original network, or of each kind."""
@@ -187,7 +183,7 @@ def profile(
 
     Parameters
     ----------
-    batch, threads, channels_last, progress : as for :func:`~workbench.measure.latency.latency`.
+    batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
     repeats : timed passes; seconds are medians over them, of each layer and of each stretch between two.
 
     Raises
@@ -203,9 +199,10 @@ def profile(
             each.run()
         watch.report(1.0, "")
     original, *compressed = [each.result() for each in timed]
-    device = timed[0].device
-    how = configuration("cuda" if device == "cuda" else "eager", batch, threads, channels_last)
-    how += f", median of {repeats}"
+    device = network.device.type
+    how = (
+        f"{configuration('cuda' if device == 'cuda' else 'eager', batch, threads, channels_last)}, median of {repeats}"
+    )
     return Profile(original, compressed[0] if compressed else None, how, threads, device, watch.disturbed)
 
 
@@ -213,7 +210,7 @@ class _Passes:
     """A copy of a network whose hooks take the time, and the times of its passes."""
 
     def __init__(self, network: Network, batch: int, channels_last: bool) -> None:
-        self.network, self.batch, self.device = network, batch, network.device.type
+        self.network, self.batch = network, batch
         self.layers = find_layers(network).layers
         layout = torch.channels_last if channels_last else torch.preserve_format
         self.model = copy_model(network.model).to(memory_format=layout)  # type: ignore[call-overload]
@@ -221,10 +218,8 @@ class _Passes:
             x.contiguous(memory_format=layout) if channels_last and isinstance(x, Tensor) and x.ndim == 4 else x
             for x in batch_inputs(network, batch)
         )
-        self.names: list[str] = []
-        self.stamps: list[float] = []
-        self.stretches: list[str] = []
-        self.seconds: list[list[float]] = []
+        self.stamps: list[tuple[str, float]] = []
+        self.passes: list[list[tuple[str, float]]] = []
         for layer in self.layers:
             module = self.model.get_submodule(layer.name)
             module.register_forward_pre_hook(partial(self._stamp, OTHER))
@@ -232,29 +227,29 @@ class _Passes:
 
     def _stamp(self, name: str, *_: object) -> None:
         """End a stretch of time, which was spent in what the name says."""
-        self.names.append(name)
-        self.stamps.append(self._now())
+        self.stamps.append((name, self._now()))
 
     def _now(self) -> float:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(self.network.device)
         return time.perf_counter()
 
     def run(self) -> None:
         """Time one pass as stretches: between layers, in a layer, between layers, and so on."""
-        self.names, self.stamps = [], [self._now()]
+        self.stamps = []
+        self._stamp(OTHER)
         self.model(*self.inputs)
         self._stamp(OTHER)
-        if self.stretches and self.names != self.stretches:
-            raise ValueError(f"{self.network.name} does not call the same layers each time: it cannot be profiled")
-        self.stretches = self.names
-        self.seconds.append([after - before for before, after in pairwise(self.stamps)])
+        self.passes.append(self.stamps)
 
     def result(self) -> NetworkProfile:
         """Return the sums of the medians of each stretch: a disturbed stretch does not spoil a whole pass."""
+        names = {tuple(name for name, _ in stamps) for stamps in self.passes}
+        if len(names) > 1:
+            raise ValueError(f"{self.network.name} does not call the same layers each time: it cannot be profiled")
+        stretches = np.diff([[at for _, at in stamps] for stamps in self.passes[WARM_UP_PASSES:]])
         spent = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
-        for name, seconds in zip(self.stretches, zip(*self.seconds[WARM_UP_PASSES:], strict=True), strict=True):
-            spent[name] += median(seconds)
+        for name, seconds in zip(names.pop()[1:], np.median(stretches, axis=0), strict=True):
+            spent[name] += float(seconds)
         number_bytes = next((p.element_size() for p in self.model.parameters()), 4)
         plan = self.network.plan if isinstance(self.network, CompressedNetwork) else ()
         reduced = {part.name: part.layer.kind for part in plan if part.decision != "keep"}
@@ -268,4 +263,4 @@ class _Passes:
             macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
             kernel = "linear" if layer.kind == "linear" else layer.describe().partition(", ")[2]
             parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel))
-        return NetworkProfile(self.network.name, tuple(parts), spent[OTHER], number_bytes)
+        return NetworkProfile(self.network.name, tuple(parts), spent[OTHER])

@@ -9,12 +9,10 @@ architectures", CACM 52(4), 2009.
 import hashlib
 import json
 import logging
-import math
 import platform
 import re
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +23,8 @@ import torch
 
 from workbench.files import write_atomically
 from workbench.measure.exclusive import watching
-from workbench.measure.runtimes import torch_threads
+from workbench.measure.latency import timed
+from workbench.measure.runtimes import Runner, torch_threads
 from workbench.plan import cache
 from workbench.progress import Progress
 from workbench.tables import Table, count, quantity
@@ -35,8 +34,8 @@ T = TypeVar("T")
 
 VERSION = 2
 """Increased whenever the measurement, or the layout of the file, changes."""
-MIN_REPEATS, MIN_SECONDS = 5, 0.4
-"""Each operation is timed at least so often, and for so long."""
+SECONDS = 0.4
+"""Seconds for which each operation is timed."""
 MIN_ARRAY_BYTES, MAX_ARRAY_BYTES, CHUNKS = 128 * 2**20, 2**30, 16
 """Size of each array that is read or written (in between, four times the last cache), and the number of pieces that are
 timed one by one: a short one is less often disturbed on a busy machine."""
@@ -64,6 +63,11 @@ class Roofline(Table):
     def attainable(self, intensity: float) -> float:
         """Return the limit of multiply-adds a second, at so many for each byte; what is in a cache can exceed it."""
         return min(self.peak, self.bandwidth * intensity)
+
+    def line(self, intensities: Sequence[float]) -> list[tuple[float, float]]:
+        """Return (multiply-adds a byte, billion a second) of the roof's corners, as wide as these and the ridge."""
+        ends = [*intensities, self.ridge]
+        return [(x, self.attainable(x) / 1e9) for x in (min(ends) / 2, self.ridge, 2 * max(ends))]
 
     @property
     def caption(self) -> str:
@@ -100,10 +104,7 @@ def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Ro
 
 
 def _limits(values: dict[str, Any]) -> dict[str, float]:
-    found = {name: float(values[name]) for name in ("peak", "bandwidth")}
-    if not all(math.isfinite(value) and value > 0 for value in found.values()):
-        raise ValueError("its numbers make no sense")
-    return found
+    return {name: float(values[name]) for name in ("peak", "bandwidth")}
 
 
 def load_measured(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
@@ -140,12 +141,10 @@ def processor() -> str:
 
 def last_cache() -> int:
     """Return the bytes of the largest cache; 32 MiB where the system does not tell."""
-    sizes = [0]
     with suppress(OSError, ValueError):
-        for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-            text = file.read_text(encoding="ascii").strip()  # like 32768K
-            sizes.append(int(text.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(text[-1:], 1))
-    return max(sizes) or DEFAULT_CACHE_BYTES
+        files = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")  # like 32768K
+        return max(int(file.read_text(encoding="ascii").strip().removesuffix("K")) * 2**10 for file in files)
+    return DEFAULT_CACHE_BYTES
 
 
 def _peak() -> float:
@@ -173,13 +172,6 @@ def _bandwidth() -> float:
 
 
 def _fastest(*operations: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of several operations, done in turns, after one round that does not count."""
-    times: list[float] = []
-    for operation in operations:
-        operation()
-    while len(times) < MIN_REPEATS * len(operations) or sum(times) < MIN_SECONDS:
-        for operation in operations:
-            start = time.perf_counter()
-            operation()
-            times.append(time.perf_counter() - start)
-    return min(times)
+    """Return the seconds of the fastest of several operations, done in turns."""
+    clocks = {str(i): Runner(operation).clock for i, operation in enumerate(operations)}
+    return min(float(found.min()) for found in timed(clocks, SECONDS).values())

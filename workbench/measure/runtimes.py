@@ -1,6 +1,5 @@
 """Programs that run a network: PyTorch in several ways, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
 
-import logging
 import shutil
 import time
 import warnings
@@ -15,9 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from workbench.exporters import executorch, onnx
-from workbench.network.network import Network, copy_model, expect_network
-
-log = logging.getLogger(__name__)
+from workbench.network.network import Network, copy_model, expect_network, first_line
 
 RUNTIMES = {
     "eager": "PyTorch",
@@ -35,7 +32,7 @@ class AbsentRuntimeError(ValueError):
 
 @dataclass(frozen=True)
 class Runner:
-    """A network that is ready to run on one batch: `run` returns its outputs, wherever they are computed."""
+    """A network that is ready to run on one batch: `run` returns its outputs when they are computed."""
 
     run: Callable[[], Any]
 
@@ -46,17 +43,10 @@ class Runner:
         return time.perf_counter() - start
 
 
-class CudaRunner(Runner):
-    """A network on a GPU, timed between two events there: what the CPU does meanwhile does not count."""
-
-    def clock(self) -> float:
-        """Return the seconds of one pass."""
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        self.run()
-        end.record()
-        end.synchronize()
-        return 1e-3 * float(start.elapsed_time(end))
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has computed all that it was given."""
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).synchronize()
 
 
 def missing(runtime: str) -> str:
@@ -104,11 +94,10 @@ def with_original(network: Network) -> dict[str, Network]:
 
 def batch_inputs(network: Network, batch: int = 1) -> tuple[Any, ...]:
     """Return positional inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
+    inputs = network.example_inputs()
     if network.example is not None:
-        inputs = network.example_inputs()
         return tuple(pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs))
-    like = next((p for p in network.model.parameters() if p.is_floating_point()), torch.zeros(()))
-    return (torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(like),)
+    return (torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs[0]),)
 
 
 def image_batch(network: Network, batch: int = 1) -> Tensor:
@@ -122,17 +111,9 @@ def image_batch(network: Network, batch: int = 1) -> Tensor:
 def prepare(
     model: nn.Module, inputs: Tensor, runtime: str = "eager", *, threads: int = 1, channels_last: bool = False
 ) -> Runner:
-    """Prepare a copy of a model in evaluation mode to run on these inputs.
+    """Prepare a copy of a model in evaluation mode to run on inputs (n, ...).
 
-    Parameters
-    ----------
-    inputs : (n, ...) one batch.
-    threads : that one run may use. For PyTorch this is the setting of the whole process: see :func:`torch_threads`.
-    channels_last : lay out maps with their channels innermost; in PyTorch only, others choose for themselves.
-
-    Raises
-    ------
-    AbsentRuntimeError : if the runtime is not here, with the way to get it.
+    `threads` is for ONNX Runtime and ExecuTorch (PyTorch: see :func:`torch_threads`), `channels_last` for PyTorch.
     """
     if why := missing(runtime):
         raise AbsentRuntimeError(why)
@@ -146,34 +127,26 @@ def prepare(
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
     ready.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
     given = inputs.to(device).contiguous(memory_format=layout)
-    if runtime == "compile":
-        return _compiled(ready, given)
+    call = _compiled(ready, given) if runtime == "compile" else torch.inference_mode()(ready)
 
     def run() -> Any:
-        with torch.inference_mode():
-            return ready(given)
+        outputs = call(given)
+        synchronize(device)
+        return outputs
 
-    return CudaRunner(run) if runtime == "cuda" else Runner(run)
+    return Runner(run)
 
 
-def _compiled(model: nn.Module, inputs: Tensor) -> Runner:
+def _compiled(model: nn.Module, inputs: Tensor) -> Callable[[Tensor], Any]:
     """Compile with frozen weights, which the compiler may lay out anew."""
     from torch._inductor.exc import InductorError  # takes seconds
 
     torch.compiler.reset()  # code compiled for another model is of no use, and its number is limited
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiled = torch.compile(model, options={"freezing": True})
-
-        def run() -> Any:
-            with torch.no_grad():
-                return compiled(inputs)
-
+        compiled = torch.no_grad()(torch.compile(model, options={"freezing": True}))
         try:
-            run()
+            compiled(inputs)
         except InductorError as error:
-            log.warning("torch.compile failed: %s", error)
-            raise AbsentRuntimeError(
-                "torch.compile could not compile this network here; the log says why. Is the C++ compiler complete?"
-            ) from None
-    return Runner(run)
+            raise AbsentRuntimeError(f"torch.compile cannot compile this network here: {first_line(error)}") from error
+    return compiled

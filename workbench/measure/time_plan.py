@@ -50,7 +50,7 @@ def time_plan(
     ----------
     time_ratio : original / compressed time of the whole network, reached to 1 %.
     times : from :func:`~workbench.measure.layer_times.measure_times`, with the same settings.
-    runtime, threads, batch, channels_last, seconds, progress : as for :func:`~workbench.measure.latency.latency`.
+    runtime, threads, batch, channels_last, seconds : how whole networks are timed, as in :func:`~workbench.speed`.
     rounds : plans at most that are timed for the budget; 1 takes the first that is faster than the original.
     budget : `macs_ratio`, `importance`, `pinned` and others of :func:`~workbench.plan.budget.budget_plan`.
 

@@ -23,8 +23,10 @@ MAX_HELD_BYTES = 3 * 2**30
 """Bytes of activations that are held between layers."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+RELUS = ("relu", "relu_")
 RELU_COMMUTES = ("cat", "max_pool1d", "max_pool2d", "max_pool3d")
-"""Functions that give the same whether a ReLU comes before or after them."""
+"""Functions that give the same whether a ReLU comes before or after them, as do these modules:"""
+RELU_COMMUTING_MODULES = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Identity)
 Pairs = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -34,17 +36,12 @@ class _Held:
 
     done: dict[str, int] = field(default_factory=lambda: {"compressed": 0, "original": 0})
     values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"compressed": {}, "original": {}})
-    given: tuple[int, Any] = (-1, None)
+    given: tuple[int, Any] = (-1, None)  # position of the layer that was asked for last, and its input
     answers: Tensor | None = None
 
     @property
     def bytes(self) -> int:
-        tensors = {
-            id(v): v.numel() * v.element_size()
-            for side in self.values.values()
-            for v in side.values()
-            if isinstance(v, Tensor)
-        }
+        tensors = {id(v): v.nbytes for side in self.values.values() for v in side.values() if isinstance(v, Tensor)}
         return sum(tensors.values())
 
 
@@ -61,14 +58,12 @@ class _Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if threading.get_ident() != self._thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        mine = threading.get_ident() == self._thread
+        return super().call_module(m, forward, args, kwargs) if mine else forward(*args, **kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self._thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
+        mine = threading.get_ident() == self._thread
+        return super().getattr(attr, attr_val, parameter_proxy_cache) if mine else attr_val
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not any(True for _ in m.children()) or super().is_leaf_module(m, module_qualified_name)
@@ -77,18 +72,13 @@ class _Tracer(fx.Tracer):
 class PairedActivations:
     """Pairs of (input of a layer in `compressed`, output of the same layer in `original`), in forward order.
 
-    Parameters
-    ----------
-    compressed, original : models in eval mode; layers of `compressed` may be changed once they were asked for.
-    batches : inputs of the models, the same ones at each iteration.
-    memory : bytes of activations to hold; None for `MAX_HELD_BYTES`.
+    Both models are in eval mode; layers of `compressed` may be changed once they were asked for. `batches` are the same
+    inputs at each iteration.
     """
 
-    def __init__(
-        self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor], memory: int | None = None
-    ) -> None:
+    def __init__(self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor]) -> None:
         same = compressed is original
-        self.batches, self.memory = batches, MAX_HELD_BYTES if memory is None else memory
+        self.batches = batches
         self.source = "original" if same else "compressed"
         self.held: list[_Held | None] = []
         self.nodes, self.constants = _trace(original, next(iter(batches)))
@@ -105,141 +95,121 @@ class PairedActivations:
         """Return a layer's place in the forward order; layers that the graph does not show come last."""
         return self.calls.get(name, [len(self.nodes)])[0]
 
+    def _only_call(self, name: str) -> fx.Node | None:
+        """Return the layer's node in the graph if it is called once."""
+        calls = self.calls.get(name, [])
+        return self.nodes[calls[0]] if len(calls) == 1 else None
+
     def pairs(self, name: str) -> Pairs:
         """Yield (input in the compressed network, output in the original) of every batch.
 
         Layers have to be asked for in forward order, batch norms too; one of them may be asked for again.
         """
-        calls = self.calls.get(name, [])
-        node = self.nodes[calls[0]] if len(calls) == 1 else None
+        node, place = self._only_call(name), self.place(name)
         if node is None or len(node.args) != 1 or node.kwargs or not isinstance(node.args[0], fx.Node):
             yield from self._replayed(name)
             return
-        batches = iter(self.batches) if None in self.held or not self.held else None
-        total, index = sum(h.bytes for h in self.held if h), 0
-        while True:
-            batch = next(batches, None) if batches else None
-            if (batches and batch is None) or (batches is None and index == len(self.held)):
-                return
-            if index == len(self.held):
+        total = sum(held.bytes for held in self.held if held)
+        complete = bool(self.held) and None not in self.held  # then no batch is needed again
+        for i, batch in enumerate(self.held if complete else self.batches):
+            if i == len(self.held):
                 self.held.append(None)
-            held = self.held[index]
-            before = held.bytes if held else 0
-            held = held or _Held()
-            self._advance(held, self.source, calls[0], batch)
-            given = held.given[1] if held.given[0] == calls[0] else held.values[self.source][node.args[0]]
-            held.given = (calls[0], given)
-            self._advance(held, "original", calls[0] + 1, batch)
+            held = self.held[i] or _Held()
+            total -= held.bytes
+            self._advance(held, self.source, place, batch)
+            given = held.given[1] if held.given[0] == place else held.values[self.source][node.args[0]]
+            held.given = (place, given)
+            self._advance(held, "original", place + 1, batch)
             wanted = held.values["original"][node]
-            total += held.bytes - before
-            self.held[index] = held
-            if total > self.memory:
-                total -= held.bytes
-                self.held[index] = None
-            index += 1
+            fits = total + held.bytes <= MAX_HELD_BYTES
+            self.held[i] = held if fits else None
+            total += held.bytes if fits else 0
             yield given, wanted
 
     def changed(self, name: str, module: nn.Module) -> Pairs:
         """Yield (original's answers, its answers with one layer exchanged) of every batch, after :meth:`pairs`."""
-        position = self.calls[name][0] if len(self.calls.get(name, [])) == 1 else -1
-        if position < 0 or None in self.held or any(h and h.given[0] != position for h in self.held):
+        node, place = self._only_call(name), self.place(name)
+        if node is None or any(held is None or held.given[0] != place for held in self.held):
             yield from self._exchanged(name, module)
             return
         for held in self.held:
             assert held is not None
             if held.answers is None:
-                held.answers = self._finish(held.values["original"], position + 1)
-            values = held.values["original"] | {self.nodes[position]: module(held.given[1])}
-            yield held.answers, self._finish(values, position + 1)
+                held.answers = self._finish(held.values["original"], place + 1)
+            values = held.values["original"] | {node: module(held.given[1])}
+            yield held.answers, self._finish(values, place + 1)
 
-    def _finish(self, values: dict[fx.Node, Any], position: int) -> Tensor:
+    def _finish(self, values: dict[fx.Node, Any], place: int) -> Any:
         values = {n: v.clone() if isinstance(v, Tensor) else v for n, v in values.items()}  # some ReLUs work in place
-        for node in self.nodes[position:]:
-            if node.op == "output":
-                break
-            values[node] = self._call("original", node, values)
-        answer: Tensor = values[node.args[0]]  # type: ignore[index]
-        return answer
+        for node in self.nodes[place:-1]:
+            values[node] = _call(self.models["original"], self.constants, node, values)
+        return _call(self.models["original"], self.constants, self.nodes[-1], values)
 
     def _exchanged(self, name: str, module: nn.Module) -> Pairs:
         model = self.models["original"]
         for batch in self.batches:
             answers = model(batch)
-            hook = model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0]))
-            try:
+            with model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0])):
                 others = model(batch)
-            finally:
-                hook.remove()
             yield answers, others
 
-    def _call(self, side: str, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-        return _call(self.models[side], self.constants, node, values)
-
-    def _advance(self, held: _Held, side: str, until: int, batch: Tensor | None) -> None:
+    def _advance(self, held: _Held, side: str, until: int, batch: Any) -> None:
         values = held.values[side]
         for i in range(held.done[side], until):
             node = self.nodes[i]
-            if node.op == "placeholder":
-                values[node] = batch
-            elif node.op != "output":
-                values[node] = self._call(side, node, values)
+            values[node] = batch if node.op == "placeholder" else _call(self.models[side], self.constants, node, values)
             for old in [n for n in node.all_input_nodes if self.last_use[n] == i]:
                 values.pop(old, None)
         held.done[side] = max(held.done[side], until)
 
     def _replayed(self, name: str) -> Pairs:
         layers = {side: model.get_submodule(name) for side, model in self.models.items()}
+        given: list[Tensor] = []
+        wanted: list[Tensor] = []
         for batch in self.batches:
-            given: list[Tensor] = []
-            wanted: list[Tensor] = []
-            hooks = [
-                layers["compressed"].register_forward_pre_hook(lambda _, args, to=given: to.append(args[0].clone())),
-                layers["original"].register_forward_hook(lambda _, args, out, to=wanted: to.append(out.clone())),
-            ]
-            try:
+            with (
+                layers["compressed"].register_forward_pre_hook(lambda _, args: given.append(args[0].clone())),
+                layers["original"].register_forward_hook(lambda _, args, out: wanted.append(out.clone())),
+            ):
                 for model in self.models.values():
                     model(batch)
-            finally:
-                for hook in hooks:
-                    hook.remove()
             yield from zip(given, wanted, strict=True)
+            given.clear()
+            wanted.clear()
 
     def norm_after(self, name: str) -> str | None:
         """Return the batch norm with running statistics that is the only user of this layer's output, if any."""
-        calls = self.calls.get(name, [])
-        users = list(self.nodes[calls[0]].users) if len(calls) == 1 else []
-        if len(users) != 1 or users[0].op != "call_module":
-            return None
-        found = str(users[0].target)
-        norm = self.models["original"].get_submodule(found)
-        return found if isinstance(norm, BATCH_NORMS) and isinstance(norm.running_mean, Tensor) else None
+        node = self._only_call(name)
+        users = list(node.users) if node else []
+        norm = self._called(users[0]) if len(users) == 1 else None
+        return str(users[0].target) if isinstance(norm, BATCH_NORMS) and isinstance(norm.running_mean, Tensor) else None
 
     def rectified(self, name: str) -> bool:
         """Return whether only a ReLU uses this layer's output, directly or behind a concatenation or max-pooling."""
-        calls = self.calls.get(name, [])
-        return len(calls) == 1 and self._rectified(self.nodes[calls[0]])
+        node = self._only_call(name)
+        return node is not None and self._rectified(node)
 
     def _rectified(self, node: fx.Node) -> bool:
-        return bool(node.users) and all(
-            self._is_relu(user) or (self._joins(user) and self._rectified(user)) for user in node.users
-        )
+        for user in node.users:
+            called = self._called(user)
+            commutes = isinstance(called, RELU_COMMUTING_MODULES) or called in RELU_COMMUTES
+            if not (isinstance(called, nn.ReLU) or called in RELUS or (commutes and self._rectified(user))):
+                return False
+        return bool(node.users)
 
-    def _is_relu(self, node: fx.Node) -> bool:
+    def _called(self, node: fx.Node) -> nn.Module | str:
+        """Return the module that a node calls, or the name of the function or method."""
         if node.op == "call_module":
-            return isinstance(self.models["original"].get_submodule(str(node.target)), nn.ReLU)
-        return (node.target if node.op == "call_method" else getattr(node.target, "__name__", "")) in ("relu", "relu_")
-
-    def _joins(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            module = self.models["original"].get_submodule(str(node.target))
-            return isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Identity))
-        return getattr(node.target, "__name__", "") in RELU_COMMUTES
+            return self.models["original"].get_submodule(str(node.target))
+        return str(getattr(node.target, "__name__", node.target))
 
 
 def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     """Compute one node; tensors that tracing has found in the code are attributes of the traced copy."""
     args = fx.node.map_arg(node.args, values.__getitem__)
     kwargs = fx.node.map_arg(node.kwargs, values.__getitem__)
+    if node.op == "output":
+        return args[0]
     if node.op == "call_module":
         return model.get_submodule(str(node.target))(*args, **kwargs)
     if node.op == "get_attr":
@@ -252,23 +222,16 @@ def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx
 
 
 def _trace(model: nn.Module, batch: Tensor) -> tuple[list[fx.Node], nn.Module]:
-    """Return the model's graph in the order of its calls, and the copy that was traced.
-
-    The graph is empty if the model cannot be traced faithfully.
-    """
+    """Return the graph in the order of its calls, empty if it cannot be traced faithfully, and the traced copy."""
     traced = copy_model(model)
     try:
         with _TRACING:
             nodes = list(_Tracer().trace(traced).nodes)
-        if sum(node.op == "placeholder" for node in nodes) != 1:
-            return [], traced
         values: dict[fx.Node, Any] = {}
         for node in nodes:
-            if node.op == "output":
-                found = values[node.args[0]]
-                same = torch.allclose(found, model(batch[:1]), rtol=1e-4, atol=1e-5)
-                return (nodes if same else []), traced
             values[node] = batch[:1] if node.op == "placeholder" else _call(model, traced, node, values)
+        one_input = sum(node.op == "placeholder" for node in nodes) == 1
+        same = torch.allclose(values[nodes[-1]], model(batch[:1]), rtol=1e-4, atol=1e-5)
+        return (nodes if one_input and same else []), traced
     except Exception:  # whatever it was: such a model is run whole
         return [], traced
-    return [], traced

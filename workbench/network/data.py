@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +15,6 @@ MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
 
 
-class Images(Protocol):
-    """What a split needs of its images: a length, a shape and batches by index."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """(n, channels, height, width)."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and labels that are used together: for training, for choosing, or for the final score.
@@ -33,32 +22,30 @@ class Split:
     Parameters
     ----------
     images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
-        or files that behave like one.
+        or an object that has its length, its shape and batches by a tensor of indices, like the images of a folder.
     labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
-    name : "train", "validation" or "test".
 
     Raises
     ------
     ValueError : if labels are no class indices, or not as many as images.
     """
 
-    images: Tensor | Images
+    images: Any
     labels: Tensor
     name: str = "images"
 
     def __post_init__(self) -> None:
-        if self.labels.is_floating_point() or self.labels.ndim != 1:
-            raise ValueError(
-                f"labels of the {self.name} split are class indices, one whole number an image, "
-                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
-            )
-        if len(self.images) != len(self.labels):
-            raise ValueError(f"the {self.name} split has {len(self.images)} images but {len(self.labels)} labels")
-        if len(self.labels) and int(self.labels.min()) < UNLABELLED:
-            raise ValueError(f"the {self.name} split has the class index {int(self.labels.min())}: they begin with 0")
+        labels, where = self.labels, f"the {self.name} split has"
+        if labels.is_floating_point() or labels.ndim != 1:
+            wanted = "class indices, one whole number an image"
+            raise ValueError(f"{where} labels of {labels.dtype} and shape {tuple(labels.shape)}, not {wanted}")
+        if len(self.images) != len(labels):
+            raise ValueError(f"{where} {len(self.images)} images but {len(labels)} labels")
+        if len(labels) and int(labels.min()) < UNLABELLED:
+            raise ValueError(f"{where} the class index {int(labels.min())}: they begin with 0")
 
     @classmethod
-    def unlabelled(cls, images: Tensor | Images, name: str = "images") -> "Split":
+    def unlabelled(cls, images: Any, name: str = "images") -> "Split":
         """Images without labels: to calibrate with, or to learn from a teacher."""
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 
@@ -115,12 +102,10 @@ class Data:
         ------
         ValueError : if the data have neither; test images are for the score alone.
         """
-        split = self.train if len(self.train) else self.validation
-        if not len(split):
-            raise ValueError(
-                f"{self.name} has test images only, and those are for the score: choose data with training images"
-            )
-        return split
+        for split in (self.train, self.validation):
+            if len(split):
+                return split
+        raise ValueError(f"{self.name} has test images only, which are for the score: choose data with training images")
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))

@@ -1,6 +1,6 @@
 """Convolutions and linear layers: geometry, cost, kernel, padding."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -15,21 +15,15 @@ from workbench.kernels.complexity import ConvShape, Cost, dense_cost
 class Layer:
     """One convolution or linear layer.
 
-    Attributes
-    ----------
-    name : as in ``model.named_modules()``.
-    kind : "conv" or "linear".
-    shape : its geometry. A linear layer right after a flatten is seen as a convolution with a kernel as large as its
-        input map, and then has a kernel size.
-    method : "tucker2", "tucker1", or "keep" if it cannot be factorised.
-    reason : why not, if it cannot.
+    A linear layer right after a flatten is seen as a convolution with a kernel as large as its input map, and then has
+    a kernel size.
     """
 
-    name: str
-    kind: str
+    name: str  # as in `model.named_modules()`
+    kind: str  # "conv" or "linear"
     shape: ConvShape
-    method: str
-    reason: str = ""
+    method: str  # "tucker2", "tucker1", or "keep" if it cannot be factorised
+    reason: str = ""  # why not, if it cannot
 
     @cached_property
     def cost(self) -> Cost:
@@ -61,13 +55,9 @@ class Layer:
             parts.append(f"{self.shape.groups} groups")
         return ", ".join(parts)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layer":
-        """Return a layer from the values of :meth:`to_dict`, read from JSON."""
+        """Return a layer from the values of ``asdict``, read from JSON."""
         shape = dict(values["shape"])
         shape["kernel_size"] = tuple(shape["kernel_size"])
         shape["positions"] = tuple((int(i), int(o)) for i, o in shape["positions"])
@@ -90,17 +80,11 @@ def weight_shape(layer: Layer) -> tuple[int, ...]:
 
 
 def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
-    """Return the layer's weight as a kernel (out_channels, in_channels per group, ...).
-
-    A linear layer's is reshaped to its map; a transposed convolution keeps (in, out), which is turned round within
-    each group.
-    """
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    if layer.shape.transposed:
-        parts = [part.transpose(0, 1) for part in weight.detach().chunk(layer.shape.groups)]
-        return torch.cat(parts)
-    return weight.detach().reshape(layer.kernel_shape)
+    """Return the layer's weight as a kernel (out_channels, in_channels per group, ...)."""
+    weight: Tensor = module.weight.detach()  # type: ignore[operator]
+    if layer.shape.transposed:  # it keeps (in, out) in each group
+        return torch.cat([part.transpose(0, 1) for part in weight.chunk(layer.shape.groups)])
+    return weight.reshape(layer.kernel_shape)
 
 
 def input_padding(module: Any) -> list[int]:
@@ -111,13 +95,7 @@ def input_padding(module: Any) -> list[int]:
     """
     if module.padding_mode != "zeros":
         return list(module._reversed_padding_repeated_twice)
-    if module.padding == "valid":
-        return [0] * (2 * len(module.kernel_size))
-    found: list[int] = []
-    for axis in reversed(range(len(module.kernel_size))):
-        if module.padding == "same":
-            whole = module.dilation[axis] * (module.kernel_size[axis] - 1)
-            found += [whole // 2, whole - whole // 2]
-        else:
-            found += [module.padding[axis]] * 2
-    return found
+    spans = [d * (k - 1) for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    named = {"valid": [(0, 0)] * len(spans), "same": [(span // 2, span - span // 2) for span in spans]}
+    pairs = named[module.padding] if isinstance(module.padding, str) else [(p, p) for p in module.padding]
+    return [side for pair in reversed(pairs) for side in pair]

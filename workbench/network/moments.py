@@ -1,6 +1,5 @@
 """Accumulate second moments of a layer's input patches and wanted outputs over batches."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -19,13 +18,9 @@ MAX_PATCH_NUMBERS = 30_000_000
 def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
     """Return (positions, in_channels * taps): the inputs of each output of a layer, in the kernel's order.
 
-    Any number of spatial dimensions, stride, padding mode and dilation; of all groups together.
-
-    Parameters
-    ----------
-    module : a convolution (not a transposed one) or a linear layer.
-    given : (n, in_channels, *spatial), or (n, ..., features).
-    places : flat indices of the output positions to look at; None for all.
+    Any number of spatial dimensions, stride, padding mode and dilation; of all groups together. `given` is
+    (n, in_channels, *spatial), or (n, ..., features) of a linear layer; the module is no transposed convolution.
+    `places` are flat indices of the output positions to look at, None for all.
     """
     if isinstance(module, nn.Linear):
         return given.reshape(-1, given.shape[-1])
@@ -46,11 +41,9 @@ def patches(module: Any, given: Tensor, places: Tensor | None = None) -> Tensor:
 
 
 def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) -> Tensor:
-    """Return a layer's output as (positions, out_channels), in the order of :func:`patches`.
+    """Return a layer's output (n, channels, *spatial), or (n, ..., features) if `flat`, as (positions, out_channels).
 
-    Parameters
-    ----------
-    output : (n, channels, *spatial), or (n, ..., features) if `flat`.
+    The positions are in the order of :func:`patches`.
     """
     if flat:
         return output.reshape(-1, output.shape[-1])
@@ -68,20 +61,16 @@ def pick_places(positions: int, most: int) -> Tensor | None:
 
 
 class Moments:
-    """Sums over two halves of the images; one group of channels of one layer.
+    """Sums over two halves of the images, of n inputs and t outputs of one group of channels of one layer.
 
-    Parameters
-    ----------
-    n, t : numbers of inputs and of outputs.
-    centred : whether the layer has an intercept (a bias, or a batch norm behind it).
+    `centred` says whether the layer has an intercept (a bias, or a batch norm behind it).
     """
 
     def __init__(self, n: int, t: int, *, centred: bool) -> None:
-        def zeros(*shape: int) -> list[Tensor]:
-            return [torch.zeros(*shape, dtype=torch.float64) for _ in range(2)]
-
-        self.count, self.x, self.y, self.yy = zeros(1), zeros(n), zeros(t), zeros(1)
-        self.xx, self.yx = zeros(n, n), zeros(t, n)
+        shapes = ((), (n,), (t,), (), (n, n), (t, n))
+        self.count, self.x, self.y, self.yy, self.xx, self.yx = (
+            torch.zeros(2, *shape, dtype=torch.float64) for shape in shapes
+        )
         self.centred = centred
 
     def add(self, half: int, x: Tensor, y: Tensor) -> None:
@@ -100,24 +89,18 @@ class Moments:
     def reset_outputs(self) -> None:
         """Set the sums over the outputs to zero."""
         for sums in (self.yx, self.y, self.yy):
-            for tensor in sums:
-                tensor.zero_()
+            sums.zero_()
 
-    def normal(self, halves: Sequence[int] = (0, 1)) -> Normal:
-        """Return the least-squares problem of one half, or of both together, per row."""
-        count = max(1.0, sum(float(self.count[h]) for h in halves))
-        x, y = (sum(s[h] for h in halves) / count for s in (self.x, self.y))
-        inputs, cross = (sum(s[h] for h in halves) / count for s in (self.xx, self.yx))
-        power = sum(float(self.yy[h]) for h in halves) / count
-        assert isinstance(x, Tensor)
-        assert isinstance(y, Tensor)
-        assert isinstance(inputs, Tensor)
-        assert isinstance(cross, Tensor)
+    def normal(self, halves: list[int] | slice = slice(None)) -> Normal:
+        """Return the least-squares problem of these halves together, per row."""
+        count = max(1.0, float(self.count[halves].sum()))
+        sums = (self.x, self.y, self.xx, self.yx)
+        x, y, inputs, cross = (each[halves].sum(0) / count for each in sums)
+        power = float(self.yy[halves].sum()) / count
         if self.centred:
             inputs, cross, power = inputs - torch.outer(x, x), cross - torch.outer(y, x), power - float(y @ y)
         return Normal(inputs, cross, power)
 
     def intercept(self, weight: Tensor) -> Tensor:
         """Return the bias (t,) that reproduces the mean output."""
-        count = float(self.count[0] + self.count[1])
-        return ((self.y[0] + self.y[1]) - weight @ (self.x[0] + self.x[1])) / count
+        return (self.y.sum(0) - weight @ self.x.sum(0)) / self.count.sum()

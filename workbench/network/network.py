@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from workbench.tables import Table, count
 
@@ -22,7 +23,6 @@ class Network(Table):
     ----------
     model : an ``nn.Module`` that takes a batch (n, *input_shape) and returns (n, classes).
     input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
-    name : name in tables and files.
     preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal.
     classes : class names, in the order of the outputs.
     source : where the weights came from, in words.
@@ -94,10 +94,9 @@ class Network(Table):
         """
         images = images.to(self.device)
         ready = images if self.preprocessing is None else self.preprocessing(images)
-        if tuple(ready.shape[1:]) != self.input_shape:
-            raise ValueError(
-                f"{self.name} takes inputs of shape {self.input_shape}, these images have {tuple(ready.shape[1:])}"
-            )
+        shape = tuple(ready.shape[1:])
+        if shape != self.input_shape:
+            raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}")
         return ready
 
     def example_inputs(self) -> tuple[Any, ...]:
@@ -110,28 +109,24 @@ class Network(Table):
     @property
     def rows(self) -> list[list[str]]:
         """Name and value of each property."""
-        found: dict[str, Any] = {
-            "name": self.name,
-            "model": type(self.model).__name__,
-            "input": " x ".join(map(str, self.input_shape)),
-            "weights": count(self.weights),
-            "classes": len(self.classes) or "not named",
-            "source": self.source,
-        }
-        if self.sha256:
-            found["sha256"] = self.sha256
-        return [[key, str(value)] for key, value in found.items()]
+        return [
+            ["name", self.name],
+            ["model", type(self.model).__name__],
+            ["input", " x ".join(map(str, self.input_shape))],
+            ["weights", count(self.weights)],
+            ["classes", str(len(self.classes) or "not named")],
+            ["source", self.source],
+            *([["sha256", self.sha256]] if self.sha256 else []),
+        ]
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.name}: {type(self.model).__name__}, input {self.input_shape}, "
-            f"{count(self.weights)})"
-        )
+        model = f"{type(self.model).__name__}, input {self.input_shape}, {count(self.weights)}"
+        return f"{type(self).__name__}({self.name}: {model})"
 
 
 def _shape_of(input_shape: Any, example: Any) -> tuple[int, ...]:
     if not input_shape and example is not None:
-        first = next((x for x in torch.utils._pytree.tree_leaves(example) if isinstance(x, Tensor)), None)
+        first = next((x for x in tree_leaves(example) if isinstance(x, Tensor)), None)
         if first is not None and first.ndim > 1:
             return tuple(first.shape[1:])
     shape = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
@@ -146,20 +141,13 @@ def first_line(error: BaseException) -> str:
 
 
 def copy_model(model: nn.Module) -> nn.Module:
-    """Return a deep copy of a model, its modes and buffers included.
+    """Return a deep copy of a model, its modes and buffers included; raise ValueError if it cannot be copied.
 
     Weights that a hook computes (old-style ``weight_norm``, pruning) are part of an autograd graph after a forward
     pass, and PyTorch does not deep-copy those; the copy gets their values, which its own hooks compute anew.
-
-    Raises
-    ------
-    ValueError : if the model cannot be copied, in a sentence.
     """
-    known: dict[int, Any] = {}
-    for module in model.modules():
-        for value in _tensors_in(vars(module)):
-            if value.grad_fn is not None:
-                known[id(value)] = value.detach().clone()
+    held = tree_leaves([vars(module) for module in model.modules()])
+    known = {id(v): v.detach().clone() for v in held if isinstance(v, Tensor) and v.grad_fn is not None}
     try:
         copied = copy.deepcopy(model, known)
     except Exception as error:
@@ -169,17 +157,6 @@ def copy_model(model: nn.Module) -> nn.Module:
     for parameter in copied.parameters():
         parameter.grad = None
     return copied
-
-
-def _tensors_in(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _tensors_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _tensors_in(inner)
 
 
 def expect_network(value: object) -> None:

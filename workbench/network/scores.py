@@ -1,7 +1,6 @@
 """Scores of a network: accuracy by labels, agreement with the original, and fidelity of the outputs."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.network.data import UNLABELLED, Data, Split, expect_split, fitting_batch
-from workbench.network.inputs import Images, batches_of
+from workbench.network.inputs import Images, batches_of, inputs_of
 from workbench.network.network import Network, expect_network
 from workbench.progress import Progress, reporter
 from workbench.tables import Table
@@ -49,15 +48,17 @@ class Score(Table):
     @property
     def rows(self) -> list[list[str]]:
         """Top-1 and top-5 in percent."""
-        found = (("top-1", self.top1, self.interval), ("top-5", self.top5, self.top5_interval))
         return [
-            [f"{name} {self.kind}", f"{value:.2%}", f"{low:.1%} to {high:.1%}", str(self.n)]
-            for name, value, (low, high) in found
+            [f"{name} {self.kind}", f"{share:.2%}", f"{low:.1%} to {high:.1%}", str(self.n)]
+            for name, share, (low, high) in self._shares
         ]
 
+    @property
+    def _shares(self) -> list[tuple[str, float, tuple[float, float]]]:
+        return [("top-1", self.top1, self.interval), ("top-5", self.top5, self.top5_interval)]
+
     def __str__(self) -> str:
-        found = (("top-1", self.top1, self.interval), ("top-5", self.top5, self.top5_interval))
-        words = (f"{name} {100 * v:.2f} % ({100 * low:.1f} to {100 * high:.1f})" for name, v, (low, high) in found)
+        words = (f"{name} {100 * v:.2f} % ({100 * a:.1f} to {100 * b:.1f})" for name, v, (a, b) in self._shares)
         what = "" if self.kind == "accuracy" else f"{self.kind} "
         return f"{what}{', '.join(words)} of {self.n} images"
 
@@ -71,38 +72,27 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
-def accuracy(
-    network: Network, split: Split, *, batch_size: int | None = None, progress: Progress | bool | None = None
-) -> Score:
-    """Score a network by the labels of a split.
+def accuracy(network: Network, split: Split, *, progress: Progress | bool | None = None) -> Score:
+    """Score a network by the labels of a split; raise ValueError if it is empty, or an image has no or no known class.
 
-    Parameters
-    ----------
-    batch_size : images at a time; None for as many as fit.
-    progress : called before each batch; raising `Cancelled` ends the scoring.
-
-    Raises
-    ------
-    ValueError : if the split is empty, or has images without a label, or labels that the network has no output for.
+    `progress` is called before each batch; raising `Cancelled` ends the scoring.
     """
     expect_network(network)
     expect_split(split, "the data to score on")
-    if not len(split):
-        raise ValueError(f"the {split.name} split has no images to score")
-    if not split.labelled:
-        raise ValueError(f"the {split.name} split has images without a label: there is nothing to compare answers with")
+    if not len(split) or not split.labelled:
+        what = "images without a label: answers cannot be compared" if len(split) else "no images to score"
+        raise ValueError(f"the {split.name} split has {what}")
     report = reporter(progress)
-    first = fifth = done = 0
+    done, right = 0, torch.zeros(2, dtype=torch.float64)
     with torch.inference_mode():
-        for images, labels in split.batches(batch_size or fitting_batch(network.input_shape)):
+        for images, labels in split.batches(fitting_batch(network.input_shape)):
             report(done / len(split), f"scoring {done} of {len(split)} images")
             done += len(labels)
             outputs = network.model(network.inputs(images))
             check_labels(outputs, labels, split.name)
-            hits = _hits(outputs, labels)
-            first += int(hits[:, 0].sum())
-            fifth += int(hits.any(dim=1).sum())
-    return Score(first / len(split), fifth / len(split), len(split))
+            right += torch.stack(_hits(outputs, labels)).cpu()
+    top1, top5 = (right / done).tolist()
+    return Score(top1, top5, done)
 
 
 def score(network: Network, data: Split | Data | Images, *, progress: Progress | bool | None = None) -> Score:
@@ -121,9 +111,8 @@ def score(network: Network, data: Split | Data | Images, *, progress: Progress |
     if isinstance(split, Split) and split.labelled:
         return accuracy(network, split, progress=progress)
     if network.original is None:
-        raise ValueError(
-            f"these images have no labels, and {network.name} was not compressed: there is nothing to compare with"
-        )
+        why = f"these images have no labels, and {network.name} was not compressed"
+        raise ValueError(f"{why}: there is nothing to compare with")
     found = compare(network, split, progress=progress)
     return Score(found.agreement, found.agreement_top5, found.n, "agreement")
 
@@ -187,7 +176,6 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     Parameters
     ----------
     network : compressed, so that it has an `original`.
-    images : a Split, a tensor of images, or batches of them.
     progress : called before each batch; raising `Cancelled` ends the comparison.
 
     Raises
@@ -199,8 +187,7 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     if original is None:
         raise ValueError(f"{network.name} was not compressed: there is no original to compare it with")
     report = reporter(progress)
-    same = among = n = 0
-    divergence, signal, noise = 0.0, 0.0, 0.0
+    n, sums = 0, torch.zeros(5, dtype=torch.float64)
     batches = list(batches_of(images, fitting_batch(network.input_shape)))
     with torch.inference_mode():
         for i, batch in enumerate(batches):
@@ -208,25 +195,16 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
             wanted = original.model(original.inputs(batch)).double()
             made = network.model(network.inputs(batch)).double().to(wanted.device)
             check_labels(wanted, torch.zeros(0, dtype=torch.long), "compared")
-            hits = _hits(made, wanted.argmax(1))
-            same += int(hits[:, 0].sum())
-            among += int(hits.any(dim=1).sum())
             n += len(batch)
             log_p, log_q = wanted.log_softmax(1), made.log_softmax(1)
-            divergence += float((log_p.exp() * (log_p - log_q)).sum())
-            signal += float(wanted.square().sum())
-            noise += float((made - wanted).square().sum())
-    if not n:
-        raise ValueError("there are no images to compare on")
+            divergence = (log_p.exp() * (log_p - log_q)).sum()
+            powers = (wanted.square().sum(), (made - wanted).square().sum())
+            sums += torch.stack([*_hits(made, wanted.argmax(1)), divergence, *powers]).cpu()
     report(1.0, "")
-    return Comparison(same / n, among / n, n, max(0.0, divergence / n), snr_db(signal, noise))
-
-
-def snr_db(signal: float, noise: float) -> float:
-    """Return the signal-to-noise ratio of two powers in dB, at most `MAX_SNR_DB`."""
-    if noise <= signal * 10 ** (-MAX_SNR_DB / 10):
-        return MAX_SNR_DB
-    return 10 * math.log10(max(signal, 1e-300) / noise)
+    same, among, nats, signal, noise = sums.tolist()
+    equal = noise <= signal * 10 ** (-MAX_SNR_DB / 10)
+    snr_db = MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
+    return Comparison(same / n, among / n, n, max(0.0, nats / n), snr_db)
 
 
 def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
@@ -236,22 +214,17 @@ def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
         raise ValueError(f"a classifier returns (n, classes); this network returned {what}")
     worst = int(labels.max()) if len(labels) else UNLABELLED
     if worst >= outputs.shape[1]:
-        raise ValueError(
-            f"the {split_name} split has class {worst}, but the network has outputs 0 to {outputs.shape[1] - 1} only"
-        )
+        last = outputs.shape[1] - 1
+        raise ValueError(f"the {split_name} split has class {worst}, but the network has outputs 0 to {last} only")
 
 
-def _hits(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return (n, up to 5) booleans: whether the first, second, ... answer is the label."""
-    best = outputs.topk(min(5, outputs.shape[1]), dim=1).indices
-    return best == labels.to(outputs.device)[:, None]
+def _hits(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of how many images the first answer is the label, and of how many one of the first five."""
+    right = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
+    return right[:, 0].sum().double(), right.sum().double()
 
 
 def answers(network: Network, images: Split | Images) -> Tensor:
     """Return the class that a network answers for each image, (n,)."""
     with torch.inference_mode():
-        found: Iterable[Tensor] = (
-            network.model(network.inputs(batch)).argmax(1).cpu()
-            for batch in batches_of(images, fitting_batch(network.input_shape))
-        )
-        return torch.cat(list(found))
+        return torch.cat([network.model(batch).argmax(1).cpu() for batch in inputs_of(network, images)])

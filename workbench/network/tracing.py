@@ -1,7 +1,8 @@
 """Find the layers of a network by tracing one forward pass of a copy."""
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt, prod
 from typing import Any
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.nn.utils import parametrize
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.kernels.complexity import ConvShape, Cost, total
-from workbench.network.layers import CONVOLUTIONS, KINDS, TRANSPOSED, Layer
+from workbench.network.layers import KINDS, TRANSPOSED, Layer
 from workbench.network.network import Network, copy_model, first_line
 
 MAX_IMAGE_CHANNELS = 4
@@ -32,15 +34,7 @@ def find_layers(network: Network) -> Traced:
     """Run a copy of the model once and write down every convolution and linear layer that is called.
 
     Only shapes are needed, so the run is on fake tensors, without arithmetic and memory, and on real ones if the model
-    looks into its values.
-
-    Returns
-    -------
-    Traced, with each call of a layer counted.
-
-    Raises
-    ------
-    ValueError : if the model does not run on its input shape, saying what it said.
+    looks into its values. Raises ValueError if the model does not run on its input shape.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:
@@ -54,6 +48,7 @@ def find_layers(network: Network) -> Traced:
 
 def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Traced:
     names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
+    owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
     found: dict[str, Layer] = {}
     last_map: Sequence[int] = ()
     flat: tuple[Tensor | None, Sequence[int]] = (None, ())
@@ -68,12 +63,11 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
                 if args[0] is not flat[0] and last_map:
                     flat = (args[0], last_map)
                 guess, last_map = flat[1] if args[0] is flat[0] else (), ()
-            called = _describe(name, module, args[0], output, network.maps.get(name, guess))
-            known = found.get(name)
-            if known is not None:
-                positions = known.shape.positions + called.shape.positions
-                called = replace(known, shape=replace(known.shape, positions=positions))
-            found[name] = called
+            shape = _shape(module, args[0], output, network.maps.get(name, guess))
+            if name in found:
+                first = found[name].shape
+                shape = replace(first, positions=first.positions + shape.positions)
+            found[name] = _layer(name, module, shape, owners)
         if isinstance(output, Tensor) and output.ndim == 4:
             last_map = output.shape[1:]
 
@@ -82,82 +76,54 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            inputs = torch.utils._pytree.tree_map_only(
-                Tensor, lambda x: fake.from_tensor(x) if fake else x.clone(), network.example_inputs()
-            )
-            model(*inputs)
+            convert = fake.from_tensor if fake else torch.clone
+            model(*tree_map_only(Tensor, convert, network.example_inputs()))
     except Exception as error:
-        raise ValueError(
-            f"{network.name} does not run on one input of shape {network.input_shape} "
-            f"(without the batch, channels first): {first_line(error)}"
-        ) from error
-    layers = _refuse_shared(model, list(found.values()))
-    inside = total([layer.cost for layer in layers])
+        where = f"one input of shape {network.input_shape} (without the batch, channels first)"
+        raise ValueError(f"{network.name} does not run on {where}: {first_line(error)}") from error
+    inside = total(layer.cost for layer in found.values())
     other = Cost(network.weights - inside.weights, counter.get_total_flops() // 2 - inside.macs)
-    return Traced(tuple(layers), other)
+    return Traced(tuple(found.values()), other)
 
 
-def _describe(name: str, module: nn.Module, given: Tensor, output: Tensor, last_map: Sequence[int] | None) -> Layer:
+def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] | None) -> ConvShape:
+    bias = module.bias is not None
     if isinstance(module, nn.Linear):
-        guess = last_map if given.ndim == 2 else None
-        seen_map = _flattened_map(module.in_features, guess) if guess else None
+        features, *map_size = _flattened_map(module.in_features, last_map if given.ndim == 2 else None)
         positions = prod(given.shape[1:-1])
-        channels, size = (module.in_features, ()) if seen_map is None else (seen_map[0], seen_map[1:])
-        calls = ((positions * prod(size), positions),)
-        shape = ConvShape(channels, module.out_features, tuple(size), calls, 1, module.bias is not None)
-        return _refuse(Layer(name, "linear", shape, "tucker2" if size else "tucker1"), module, "")
-    assert isinstance(module, CONVOLUTIONS + TRANSPOSED)
-    shape = ConvShape(
-        module.in_channels,
-        module.out_channels,
-        tuple(module.kernel_size),
-        ((prod(given.shape[2:]), prod(output.shape[2:])),),
-        module.groups,
-        module.bias is not None,
-        isinstance(module, TRANSPOSED),
-    )
-    in_each, out_each = module.in_channels // module.groups, module.out_channels // module.groups
-    reason = ""
-    if module.groups > 1 and 1 in (in_each, out_each):
-        reason = "a depthwise convolution has no channels to merge"
-    elif shape.transposed and prod(module.kernel_size) == 1:
-        reason = "a transposed 1x1 convolution is a factor already"
-    one_sided = prod(module.kernel_size) == 1 or in_each <= MAX_IMAGE_CHANNELS
-    return _refuse(Layer(name, "conv", shape, "tucker1" if one_sided else "tucker2"), module, reason)
+        calls = ((positions * prod(map_size), positions),)
+        return ConvShape(features, module.out_features, tuple(map_size), calls, bias=bias)
+    calls = ((prod(given.shape[2:]), prod(output.shape[2:])),)
+    channels, size = (module.in_channels, module.out_channels), tuple(module.kernel_size)
+    return ConvShape(*channels, size, calls, module.groups, bias, isinstance(module, TRANSPOSED))
 
 
-def _flattened_map(features: int, last_map: Sequence[int]) -> tuple[int, int, int] | None:
-    """Return (channels, height, width) of the map that was flattened to that many features, by the last map seen."""
-    if not last_map:
-        return None
-    channels, height, width = last_map
-    if channels * height * width == features and height * width > 1:
-        return channels, height, width
-    side = isqrt(features // channels)  # a pooling that is a function, not a module, came in between
-    if side > 1 and channels * side * side == features:
-        return channels, side, side
-    return None
+def _flattened_map(features: int, last_map: Sequence[int] | None) -> tuple[int, ...]:
+    """Return (channels, height, width) of the map that was flattened to that many features, else the features alone."""
+    if last_map:
+        channels, height, width = last_map
+        side = isqrt(features // channels)  # of a pooling that is a function, not a module, and came in between
+        for size in ((height, width), (side, side)):
+            if channels * prod(size) == features and prod(size) > 1:
+                return channels, *size
+    return (features,)
 
 
-def _refuse(layer: Layer, module: nn.Module, reason: str) -> Layer:
-    own = next(kind for kind in KINDS if isinstance(module, kind))
+def _layer(name: str, module: Any, shape: ConvShape, owners: Mapping[int, int]) -> Layer:
+    """Return the layer with its method; `owners` counts the modules that hold a parameter, by its id."""
+    kind = "linear" if isinstance(module, nn.Linear) else "conv"
+    pointwise = prod(shape.kernel_size) == 1
     if parametrize.is_parametrized(module) or not isinstance(module.weight, nn.Parameter):
         reason = "its weight is computed by a parametrization; remove that first"
-    elif type(module).forward is not own.forward:
+    elif owners[id(module.weight)] > 1:
+        reason = "its weights are shared with another layer"
+    elif type(module).forward is not next(cls for cls in KINDS if isinstance(module, cls)).forward:
         reason = f"{type(module).__name__} has a forward of its own"
-    return replace(layer, method="keep", reason=reason) if reason else layer
-
-
-def _refuse_shared(model: nn.Module, layers: list[Layer]) -> list[Layer]:
-    """Raise ValueError if several modules share a weight tensor, since they cannot be replaced one by one."""
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
-    shared = "its weights are shared with another layer"
-    return [
-        replace(layer, method="keep", reason=shared)
-        if owners.get(id(model.get_submodule(layer.name).weight), 1) > 1
-        else layer
-        for layer in layers
-    ]
+    elif shape.groups > 1 and shape.groups in (shape.in_channels, shape.out_channels):
+        reason = "a depthwise convolution has no channels to merge"
+    elif shape.transposed and pointwise:
+        reason = "a transposed 1x1 convolution is a factor already"
+    else:
+        one_sided = pointwise or (kind == "conv" and shape.in_channels // shape.groups <= MAX_IMAGE_CHANNELS)
+        return Layer(name, kind, shape, "tucker1" if one_sided else "tucker2")
+    return Layer(name, kind, shape, "keep", reason)

@@ -24,89 +24,67 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Options:
-    """What can be done with one layer.
+    """What can be done with one layer: candidates, the layer as it is first."""
 
-    Attributes
-    ----------
-    cost : (candidates, costs) of each candidate, as it is first.
-    error : (candidates,) predicted.
-    ranks : (candidates, 2) rank_in and rank_out; rank_in 0 is Tucker-1, both 0 the layer as it is.
-    """
+    cost: Vector  # (candidates, costs)
+    error: Vector  # (candidates,) predicted
+    ranks: NDArray[np.int64]  # (candidates, 2) rank_in and rank_out; rank_in 0 is Tucker-1, both 0 the layer as it is
 
-    cost: NDArray[np.float64]
-    error: Vector
-    ranks: NDArray[np.int64]
-
-    @classmethod
-    def only(cls, cost: Sequence[float], ranks: tuple[int, int] = (0, 0)) -> "Options":
-        """Return a single candidate without an error."""
-        return cls(np.array([cost], dtype=np.float64), np.zeros(1), np.array([ranks], dtype=np.int64))
-
-    def among(self, picks: NDArray[np.intp] | NDArray[np.bool_]) -> "Options":
+    def among(self, picks: NDArray[np.intp]) -> "Options":
         """Return the candidates at these indices."""
         return Options(self.cost[picks], self.error[picks], self.ranks[picks])
 
     def hull(self, mixture: Vector) -> NDArray[np.intp]:
         """Return the candidates on the lower convex hull of error over mixed cost, the cheapest first."""
-        cost = self.cost @ mixture
-        order = np.lexsort((self.error, cost))
-        error = self.error[order]
-        order = order[error < np.minimum.accumulate(np.r_[np.inf, error[:-1]])]  # below all before it
+        cost, error = self.cost @ mixture, self.error
+        order = np.lexsort((error, cost))
+        order = order[error[order] < np.minimum.accumulate(np.r_[np.inf, error[order][:-1]])]  # below all before it
+
+        def above(a: int, b: int, c: int) -> bool:
+            """Return whether b lies on or above the line from a to c."""
+            return bool((error[b] - error[a]) * (cost[c] - cost[a]) >= (error[c] - error[a]) * (cost[b] - cost[a]))
+
         corners: list[int] = []
         for i in order:
-            while len(corners) > 1 and _above(corners[-2], corners[-1], i, cost, self.error):
+            while len(corners) > 1 and above(corners[-2], corners[-1], i):
                 corners.pop()
             corners.append(int(i))
         return np.array(corners, dtype=np.intp)
 
 
-def _above(a: int, b: int, c: int, cost: Vector, error: Vector) -> bool:
-    """Return whether b lies on or above the line from a to c."""
-    left = (error[b] - error[a]) * (cost[c] - cost[a])
-    right = (error[c] - error[a]) * (cost[b] - cost[a])
-    return bool(left >= right)
-
-
-def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> list[Vector]:
+def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> Vector:
     """Return weights of the costs in the sum traded against error: a single cost, or shares of the limited ones."""
-    which = np.flatnonzero(limited)
-    if len(which) < 2:
-        which = which if len(which) else np.array([0])
-        shares: list[tuple[float, ...]] = [(1.0,)]
-    elif len(which) == 2:
+    which = np.flatnonzero(limited) if limited.any() else np.array([0])
+    shares: list[tuple[float, ...]] = [(1.0,)]
+    if len(which) == 2:
         shares = [(1 - s, s) for s in SHARES]
-    else:
-        shares = [tuple(s / 4 for s in steps) for steps in product(range(5), repeat=len(which)) if sum(steps) == 4]
-    found = []
-    for share in shares:
-        mixture = np.zeros(len(scale))
-        mixture[which] = np.array(share) / np.maximum(scale[which], 1e-300)
-        found.append(mixture)
+    elif len(which) == 3:
+        shares = [tuple(s / 4 for s in steps) for steps in product(range(5), repeat=3) if sum(steps) == 4]
+    found = np.zeros((len(shares), len(scale)))
+    found[:, which] = np.array(shares) / np.maximum(scale[which], 1e-300)
     return found
 
 
 def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[int] | None:
     """Return the candidate of each layer; None if even the cheapest do not fit.
 
-    Parameters
-    ----------
-    limit : (costs,) most of each, infinite where it does not matter.
-    scale : (costs,) what each costs in the original network, to mix them in fair shares.
+    `limit` (costs,) is the most of each, infinite where it does not matter; `scale` (costs,) what each costs in the
+    original network, to mix them in fair shares.
     """
     mixed = mixtures(scale, np.isfinite(limit))
     # Costs are nearly proportional within a layer: hulls of a few mixtures hold what any of them needs.
     coarse = mixed[:: max(1, len(mixed) // 2)]
     few = [np.unique(np.concatenate([o.hull(m) for m in coarse])) for o in options]
     small = [option.among(picks) for option, picks in zip(options, few, strict=True)]
-    best: tuple[float, list[int]] | None = None
-    for mixture in mixed:
-        found = _walk_hulls(small, mixture, limit)
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
-    return None if best is None else [int(f[pick]) for f, pick in zip(few, best[1], strict=True)]
+    walked = [found for mixture in mixed if (found := _walk_hulls(small, mixture, limit)) is not None]
+    if not walked:
+        return None
+    _, best = min(walked, key=lambda found: found[0])
+    return [int(f[pick]) for f, pick in zip(few, best, strict=True)]
 
 
 def _walk_hulls(options: Sequence[Options], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
+    """Return (sum of errors, candidate of each layer); None if the cheapest do not fit."""
     hulls = [option.hull(mixture) for option in options]
     picks = [int(hull[0]) for hull in hulls]
     cost = np.sum([option.cost[pick] for option, pick in zip(options, picks, strict=True)], axis=0)

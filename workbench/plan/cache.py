@@ -27,20 +27,16 @@ from workbench.plan.spectrum import Spectrum
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-"""Goes up whenever the numbers in a file, or their layout, change."""
-
-FACTS = ("rank", "noise_variance", "threshold", "shape", "exact", "approximate", "dead_rows", "dead_columns")
+VERSION = 2
+"""Goes up whenever the numbers in a file, or their layout, change; it is part of the file's name."""
 
 
 def folder() -> Path:
     """Return the folder of the files: ``$WORKBENCH_CACHE``, or ``workbench`` in the system's folder for caches."""
     if "WORKBENCH_CACHE" in os.environ:
         return Path(os.environ["WORKBENCH_CACHE"])
-    home = Path.home()
-    base = {"darwin": home / "Library" / "Caches", "win32": home / "AppData" / "Local"}.get(
-        sys.platform, home / ".cache"
-    )
+    places = {"darwin": ("Library", "Caches"), "win32": ("AppData", "Local")}
+    base = Path.home().joinpath(*places.get(sys.platform, (".cache",)))
     return Path(os.environ.get("XDG_CACHE_HOME", base)) / "workbench"
 
 
@@ -67,9 +63,7 @@ def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
-            if about["version"] != VERSION or list(about["layers"]) != list(layers):
-                raise ValueError("it is of another version or network")
-            return {n: _read(layer, about["layers"][n], arrays, i) for i, (n, layer) in enumerate(layers.items())}
+            return {n: _read(layer, about[n], arrays, i) for i, (n, layer) in enumerate(layers.items())}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
@@ -80,13 +74,14 @@ def load(name: str, layers: Mapping[str, Layer]) -> dict[str, Spectrum] | None:
 def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
     """Write the spectra of that key; log a warning if the folder cannot be written to."""
     arrays: dict[str, Any] = {}
-    about: dict[str, Any] = {"version": VERSION, "layers": {}}
+    about: dict[str, Any] = {}
     for i, (layer, s) in enumerate(spectra.items()):
-        about["layers"][layer] = {"out": _facts(s.out), "in": _facts(s.in_) if s.in_ else None}
-        arrays[f"{i}.out"], arrays[f"{i}.captured"] = s.singular_out, s.captured
-        arrays[f"{i}.evbmf_out"] = s.out.singular_values
-        if s.in_ is not None and s.singular_in is not None:
-            arrays[f"{i}.in"], arrays[f"{i}.evbmf_in"] = s.singular_in, s.in_.singular_values
+        arrays[f"{i}.captured"] = s.captured
+        modes = about[layer] = {}
+        for mode, values, found in (("out", s.singular_out, s.out), ("in", s.singular_in, s.in_)):
+            if found is not None:
+                modes[mode] = {key: value for key, value in vars(found).items() if key != "singular_values"}
+                arrays[f"{i}.{mode}"], arrays[f"{i}.evbmf_{mode}"] = values, found.singular_values
     content = io.BytesIO()
     np.savez(content, about=np.array(json.dumps(about)), **arrays)
     try:
@@ -96,19 +91,11 @@ def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
         log.warning("the spectra are not cached: %s", error)
 
 
-def _facts(found: Evbmf) -> dict[str, Any]:
-    return {fact: getattr(found, fact) for fact in FACTS}
-
-
 def _read(layer: Layer, about: dict[str, Any], arrays: Mapping[str, Any], i: int) -> Spectrum:
-    out = _evbmf(about["out"], arrays[f"{i}.evbmf_out"])
+    singular = {mode: arrays[f"{i}.{mode}"] for mode in about}
+    found = {
+        mode: Evbmf(**{**facts, "shape": tuple(facts["shape"]), "singular_values": arrays[f"{i}.evbmf_{mode}"]})
+        for mode, facts in about.items()
+    }
     captured = arrays[f"{i}.captured"]
-    if about["in"] is None:
-        return Spectrum(layer, out, None, arrays[f"{i}.out"], None, captured)
-    in_ = _evbmf(about["in"], arrays[f"{i}.evbmf_in"])
-    return Spectrum(layer, out, in_, arrays[f"{i}.out"], arrays[f"{i}.in"], captured)
-
-
-def _evbmf(facts: dict[str, Any], singular_values: Any) -> Evbmf:
-    values = {**facts, "shape": tuple(facts["shape"])}
-    return Evbmf.of(singular_values=singular_values, **values)
+    return Spectrum(layer, found["out"], found.get("in"), singular["out"], singular.get("in"), captured)

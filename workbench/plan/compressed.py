@@ -11,11 +11,7 @@ from workbench.plan.plan import Plan
 class CompressedNetwork(Network):
     """A network in which layers are replaced by their factors; made by :func:`~workbench.recover.decompose.decompose`.
 
-    Attributes
-    ----------
-    original : the network that it was compressed from.
-    plan : what was done to each layer.
-    history : epochs of the last training.
+    Its `history` has the epochs of the last training.
     """
 
     _original: Network

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from workbench.kernels.evbmf import Evbmf
-from workbench.network.layers import Layer
-from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
-from workbench.plan.spectra import Spectra
+from workbench.plan.layer_choice import choose_layers, kept_if_left_out, kept_unless_smaller
+from workbench.plan.plan import LayerPlan, Plan
+from workbench.plan.spectra import Spectra, expect_spectra
 from workbench.plan.spectrum import Spectrum
 
 CHOICES = {
@@ -21,7 +21,6 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
 
     Parameters
     ----------
-    spectra : from :func:`~workbench.plan.spectra.analyze`.
     layers : "default" (all but 1x1 convolutions, which are factors already), "spatial" (only convolutions larger than
         1x1, no fully connected layers), "all", or the names of layers.
     strength : factor on EVBMF's thresholds on the singular values. 1 is EVBMF, above it ranks are smaller, below it
@@ -42,48 +41,12 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
     if not 0 <= strength < float("inf"):
         raise ValueError(f"the strength must be a number of at least 0 (1 is EVBMF itself), not {strength}")
     chosen = choose_layers(spectra, layers)
-    parts = []
-    for layer in spectra.layers:
-        if layer.method == "keep":
-            parts.append(LayerPlan(layer, "keep", reason=f"kept: {layer.reason}", error=0.0))
-        elif layer.name not in chosen:
-            parts.append(LayerPlan(layer, "keep", reason=why_not_chosen(layer), error=0.0))
-        else:
-            parts.append(_at_evbmf_ranks(spectra[layer.name], strength))
+    parts = tuple(
+        kept_if_left_out(layer, chosen) or _at_evbmf_ranks(spectra[layer.name], strength) for layer in spectra.layers
+    )
     policy = CHOICES[layers] if isinstance(layers, str) else f"EVBMF, {len(chosen)} chosen layers"
     policy += "" if strength == 1 else f", strength {strength:g}"
-    return Plan(spectra.network, spectra.input_shape, tuple(parts), spectra.other, policy, spectra)
-
-
-def expect_spectra(value: object) -> None:
-    """Raise TypeError with a hint unless the value is a Spectra."""
-    if not isinstance(value, Spectra):
-        raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(value).__name__}")
-
-
-def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
-    """Return the names of the layers that a choice stands for; raise ValueError for a name of no layer."""
-    known = {layer.name for layer in spectra.layers}
-    if isinstance(layers, str):
-        if layers not in CHOICES:
-            raise ValueError(f"layers is one of {', '.join(map(repr, CHOICES))} or a list of names, not {layers!r}")
-        return {layer.name for layer in spectra.layers if _in_choice(layer, layers)}
-    unknown = sorted(set(layers) - known)
-    if unknown:
-        raise ValueError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))}")
-    return set(layers)
-
-
-def why_not_chosen(layer: Layer) -> str:
-    """Return the reason to give for a layer that a choice leaves out."""
-    why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
-    return f"kept: {why}"
-
-
-def _in_choice(layer: Layer, choice: str) -> bool:
-    if choice == "spatial":
-        return layer.kind == "conv" and not layer.pointwise
-    return choice == "all" or not layer.pointwise
+    return Plan(spectra.network, spectra.input_shape, parts, spectra.other, policy, spectra)
 
 
 def scaled_rank(found: Evbmf, strength: float, full: int) -> int:
@@ -97,31 +60,14 @@ def scaled_rank(found: Evbmf, strength: float, full: int) -> int:
 
 
 def _at_evbmf_ranks(spectrum: Spectrum, strength: float) -> LayerPlan:
-    layer = spectrum.layer
-    full_in, full_out = layer.max_ranks
+    layer, (full_in, full_out) = spectrum.layer, spectrum.layer.max_ranks
     rank_out = scaled_rank(spectrum.out, strength, full_out)
     rank_in = scaled_rank(spectrum.in_, strength, full_in) if spectrum.in_ is not None else None
-    empty = [mode for mode, rank in (("input", rank_in), ("output", rank_out)) if rank == 0]
+    at = "" if strength == 1 else f" at strength {strength:g}"
+    empty = " and ".join(mode for mode, rank in (("input", rank_in), ("output", rank_out)) if rank == 0)
     if empty:
-        where = " and ".join(empty)
-        reason = f"kept: EVBMF finds nothing above the noise in its {where} channels (rank 0)"
-        if strength != 1:
-            reason += f" at strength {strength:g}"
-        return LayerPlan(layer, "keep", reason=reason, error=0.0)
-    decision = "tucker1" if rank_in is None else "tucker2"
+        reason = f"kept: EVBMF finds nothing above the noise in its {empty} channels (rank 0){at}"
+        return LayerPlan.kept(layer, reason)
     error = spectrum.error(rank_out=rank_out, rank_in=rank_in)
-    reason = "EVBMF ranks" + ("" if strength == 1 else f" at strength {strength:g}")
-    part = LayerPlan(layer, decision, rank_in, rank_out, reason, error)
-    new, old = part.cost, part.layer.cost
-    smaller = new.macs <= old.macs and new.weights <= old.weights and new != old
-    return part if smaller else _kept_for_cost(part)
-
-
-def _kept_for_cost(part: LayerPlan) -> LayerPlan:
-    method = DECISIONS[part.decision]
-    macs = ratio(part.cost.macs, part.layer.cost.macs)
-    weights = ratio(part.cost.weights, part.layer.cost.weights)
-    ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-    cost = f"{macs:.2f}x the MACs" if macs >= weights else f"{weights:.2f}x the weights"
-    reason = f"kept: {method} at EVBMF ranks ({ranks}) would cost {cost}"
-    return LayerPlan(part.layer, "keep", reason=reason, error=0.0)
+    part = LayerPlan(layer, layer.method, rank_in, rank_out, f"EVBMF ranks{at}", error)
+    return kept_unless_smaller(part, "EVBMF")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import interp1d
 from torch import Tensor, nn
 
-from workbench.kernels.complexity import factor_costs, total
+from workbench.kernels.complexity import factorised_cost
 from workbench.kernels.regression import Normal, Whitened, explained, reduced_rank, scale, tucker2_regression
 from workbench.network.activations import PairedActivations
 from workbench.network.inputs import Images, inputs_of
@@ -52,7 +52,6 @@ class Importance:
 
     Attributes
     ----------
-    network : its name.
     images : how many unlabelled inputs were looked at.
     lost : by layer, (out + 1, in + 1) share of the output's squared norm that is lost at (rank_out, rank_in).
     lost_one_sided : by layer, (out + 1,) the same for Tucker-1.
@@ -83,37 +82,28 @@ def importance(
     """
     expect_network(network)
     report, batches = reporter(progress), inputs_of(network, images)
-    lost: dict[str, Vector] = {}
-    one_sided: dict[str, Vector] = {}
-    weight: dict[str, float] = {}
+    measured = Importance(network.name, sum(len(batch) for batch in batches), {}, {}, {})
     layers = [layer for layer in spectra.layers if layer.name in spectra]
     with torch.no_grad():
         activations = PairedActivations(network.model, network.model, batches)
         for i, layer in enumerate(sorted(layers, key=lambda layer: activations.place(layer.name))):
-            report(i / len(layers), layer.name)
-            module = network.model.get_submodule(layer.name)
+            name = layer.name
+            report(i / len(layers), name)
+            module = network.model.get_submodule(name)
             covariance = _covariance(activations, layer, module)
             if covariance is None:
                 continue
-            one_sided[layer.name], table, probe, share = _tables(layer, covariance, kernel_of(module, layer))
+            measured.lost_one_sided[name], table, probe, share = _tables(layer, covariance, kernel_of(module, layer))
             if table is not None:
-                lost[layer.name] = table
+                measured.lost[name] = table
             changed = copy.deepcopy(module)
             parameter = changed.get_parameter("weight")
             parameter.copy_(probe.reshape(parameter.shape))
-            weight[layer.name] = _divergence(activations, layer.name, changed) / max(share, 1e-9)
+            pairs = [[a.double().log_softmax(1) for a in pair] for pair in activations.changed(name, changed)]
+            divergence = sum(float((p.exp() * (p - q)).sum()) for p, q in pairs) / measured.images
+            measured.weight[name] = divergence / max(share, 1e-9)
     report(1.0, "")
-    return Importance(network.name, sum(len(b) for b in batches), lost, one_sided, weight)
-
-
-def _divergence(activations: PairedActivations, name: str, changed: nn.Module) -> float:
-    """Return the mean Kullback-Leibler divergence of the class probabilities when one layer is exchanged."""
-    total, n = 0.0, 0
-    for answers, others in activations.changed(name, changed):
-        log_p, log_q = (a.double().log_softmax(1) for a in (answers, others))
-        total += float((log_p.exp() * (log_p - log_q)).sum())
-        n += len(answers)
-    return total / max(1, n)
+    return measured
 
 
 def _covariance(activations: PairedActivations, layer: Layer, module: nn.Module) -> Tensor | None:
@@ -145,14 +135,13 @@ def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, V
     if rank_in is None:
         core, outer = reduced_rank(problem, rank_out)
         return one_sided, None, outer @ core, float(one_sided[rank_out])
-    white = Whitened.of(problem, layer.kernel_shape)
+    white = Whitened(problem, layer.kernel_shape)
     basis = white.basis()
     grid = sorted({max(1, round(in_channels * (i + 1) / GRID_STEPS)) for i in range(GRID_STEPS)})
     columns = [np.ones(out_channels + 1), *(_lost(white.behind(basis[:, :r].mT), out_channels) for r in grid)]
     between = interp1d([0, *grid], np.stack(columns, axis=1), axis=1)
-    inner, cube, outer = tucker2_regression(
-        problem, layer.kernel_shape, rank_in=rank_in, rank_out=rank_out, max_sweeps=1
-    )
+    shape = layer.kernel_shape
+    inner, cube, outer = tucker2_regression(problem, shape, rank_in=rank_in, rank_out=rank_out, max_sweeps=1)
     probe = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)
     return one_sided, between(np.arange(in_channels + 1)), probe, max(0.0, problem.loss(probe) / problem.power)
 
@@ -169,7 +158,6 @@ def probe_ranks(layer: Layer) -> tuple[int | None, int]:
     for share in np.linspace(0.95, 0.05, 19):
         rank_in, rank_out = max(1, round(share * most_in)), max(1, round(share * most_out))
         found = None if layer.method == "tucker1" else rank_in, rank_out
-        parts = factor_costs(layer.shape, rank_in=found[0], rank_out=rank_out)
-        if total(parts.values()).macs <= PROBE_MACS_SHARE * layer.cost.macs:
+        if factorised_cost(layer.shape, rank_in=found[0], rank_out=rank_out).macs <= PROBE_MACS_SHARE * layer.cost.macs:
             break
     return found

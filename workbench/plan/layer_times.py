@@ -18,35 +18,25 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Seconds of one layer, as it is and as factors.
-
-    Attributes
-    ----------
-    dense : as it is.
-    ranks_in, ranks_out : the grid, growing; `ranks_in` is empty where there is no Tucker-2.
-    two_sided : (ranks_in, ranks_out) of Tucker-2's three factors; (0,) where there is none.
-    one_sided : (ranks_out,) of Tucker-1's two.
-    """
+    """Seconds of one layer, as it is and as factors on a grid of ranks (growing; no `ranks_in` without Tucker-2)."""
 
     dense: float
     ranks_in: tuple[int, ...]
     ranks_out: tuple[int, ...]
-    two_sided: Vector = field(repr=False)
-    one_sided: Vector = field(repr=False)
+    two_sided: Vector = field(repr=False)  # (ranks_in, ranks_out) of Tucker-2's three factors; (0,) if there is none
+    one_sided: Vector = field(repr=False)  # (ranks_out,) of Tucker-1's two
 
-    def tucker1(self, rank_out: ArrayLike) -> Vector:
-        """Return the seconds at these ranks; beyond the grid, those at its end."""
-        return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
+    def at(self, rank_in: ArrayLike | None, rank_out: ArrayLike) -> Vector:
+        """Return the seconds of Tucker-2 at these pairs of ranks, or of Tucker-1 without `rank_in`.
 
-    def tucker2(self, rank_in: ArrayLike, rank_out: ArrayLike) -> Vector:
-        """Return the seconds at these pairs of ranks, interpolated bilinearly; beyond the grid, those at its end."""
-        ins, outs = (np.asarray(ranks, dtype=np.float64) for ranks in (rank_in, rank_out))
-        at = np.stack(
-            [np.clip(ins, self.ranks_in[0], self.ranks_in[-1]), np.clip(outs, self.ranks_out[0], self.ranks_out[-1])],
-            axis=-1,
-        )
-        found = RegularGridInterpolator((self.ranks_in, self.ranks_out), self.two_sided)(at)
-        return np.asarray(found.reshape(at.shape[:-1]))
+        Interpolated linearly; beyond the grid, those at its end.
+        """
+        if rank_in is None:
+            return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
+        grid = (self.ranks_in, self.ranks_out)
+        at = [np.clip(ranks, known[0], known[-1]) for ranks, known in zip((rank_in, rank_out), grid, strict=True)]
+        found: Vector = RegularGridInterpolator(grid, self.two_sided)(np.stack(at, axis=-1))
+        return found.reshape(np.shape(rank_in))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -54,7 +44,7 @@ class LayerTimes:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LayerTimes":
-        """Return times from the values of :meth:`to_dict`, read from JSON; raise ValueError if they are no table."""
+        """Return times from the values of :meth:`to_dict`; raise ValueError if they are no table."""
         ins, outs = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
         shapes = {"two_sided": (len(ins), len(outs)) if ins else (0,), "one_sided": (len(outs),)}
         arrays = {key: np.asarray(values[key], dtype=np.float64) for key in shapes}
@@ -65,24 +55,14 @@ class LayerTimes:
 
 @dataclass(frozen=True)
 class NetworkTimes:
-    """Seconds of a network's layers on one machine.
-
-    Attributes
-    ----------
-    network : its name.
-    where : runtime, threads, batch and machine, in words.
-    layers : by name, those that can be factorised.
-    rest : seconds of everything else in one run.
-    seconds : how long measuring took.
-    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
-    """
+    """Seconds of a network's layers on one machine."""
 
     network: str
-    where: str
-    layers: dict[str, LayerTimes] = field(repr=False)
-    rest: float
-    seconds: float
-    disturbed: str = ""
+    where: str  # runtime, threads, batch and machine, in words
+    layers: dict[str, LayerTimes] = field(repr=False)  # those that can be factorised
+    rest: float  # seconds of everything else in one run
+    seconds: float  # how long measuring took
+    disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
     def dense(self) -> float:
@@ -91,12 +71,10 @@ class NetworkTimes:
 
     def layer(self, part: LayerPlan) -> float:
         """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `rest`."""
-        known = self.layers.get(part.name)
-        if known is None:
+        if part.name not in self.layers:
             return 0.0
-        if part.decision == "tucker2":
-            return float(known.tucker2(part.rank_in or 0, part.rank_out or 0))
-        return float(known.tucker1(part.rank_out or 0)) if part.decision == "tucker1" else known.dense
+        known = self.layers[part.name]
+        return known.dense if part.rank_out is None else float(known.at(part.rank_in, part.rank_out))
 
     def of(self, plan: Plan) -> float:
         """Return the predicted seconds of a planned network in one run."""
@@ -107,10 +85,7 @@ class NetworkTimes:
         return self.dense / self.of(plan)
 
     def __str__(self) -> str:
-        disturbed = f"; {self.disturbed}" if self.disturbed else ""
-        return (
-            f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); "
-            f"measured in {self.seconds:.0f} s{disturbed}"
-        )
+        measured = f"measured in {self.seconds:.0f} s" + (f"; {self.disturbed}" if self.disturbed else "")
+        return f"{self.network}: {len(self.layers)} layers, {1e3 * self.dense:.1f} ms a run ({self.where}); {measured}"
 
     __repr__ = __str__

@@ -3,11 +3,11 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from workbench.kernels.complexity import Cost, total, tucker1_cost, tucker2_cost
+from workbench.kernels.complexity import Cost, factorised_cost, total
 from workbench.network.layers import Layer
 from workbench.plan.spectra import Spectra
 from workbench.tables import Table, count
@@ -50,24 +50,26 @@ class LayerPlan:
         name, shape = self.layer.name, self.layer.shape
         if self.decision not in DECISIONS:
             raise PlanError(f"layer {name}: the decision {self.decision!r} is none of {', '.join(DECISIONS)}")
-        if self.decision == "keep":
-            wanted = {"rank_in": False, "rank_out": False}
-        else:
-            if self.layer.method == "keep":
-                raise PlanError(f"layer {name} cannot be factorised: {self.layer.reason}")
-            if self.decision == "tucker2" and self.layer.method == "tucker1":
-                what = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
-                raise PlanError(f"layer {name} {what}: it has no Tucker-2, only tucker1 with a rank_out")
-            wanted = {"rank_in": self.decision == "tucker2", "rank_out": True}
+        if self.decision != "keep" and self.layer.method == "keep":
+            raise PlanError(f"layer {name} cannot be factorised: {self.layer.reason}")
+        if self.decision == "tucker2" and self.layer.method == "tucker1":
+            what = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
+            raise PlanError(f"layer {name} {what}: it has no Tucker-2, only tucker1 with a rank_out")
+        wanted = {"rank_in": self.decision == "tucker2", "rank_out": self.decision != "keep"}
         for which, needed in wanted.items():
             rank = getattr(self, which)
             channels = self.layer.max_ranks[which == "rank_out"]
             if needed != (rank is not None):
                 raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
-            if needed and (not isinstance(rank, int) or isinstance(rank, bool)):
+            if needed and type(rank) is not int:
                 raise PlanError(f"layer {name}: {which}={rank!r} is not a whole number")
             if needed and not 1 <= rank <= channels:
                 raise PlanError(f"layer {name}: {which}={rank} does not fit, it can be 1 to {channels}")
+
+    @classmethod
+    def kept(cls, layer: Layer, reason: str) -> "LayerPlan":
+        """Return the part of a layer that is left as it is."""
+        return cls(layer, "keep", reason=reason, error=0.0)
 
     @property
     def name(self) -> str:
@@ -77,14 +79,9 @@ class LayerPlan:
     @cached_property
     def cost(self) -> Cost:
         """Predicted weights and MACs, exact."""
-        if self.decision == "tucker2":
-            assert self.rank_in is not None
-            assert self.rank_out is not None
-            return tucker2_cost(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
-        if self.decision == "tucker1":
-            assert self.rank_out is not None
-            return tucker1_cost(self.layer.shape, rank_out=self.rank_out)
-        return self.layer.cost
+        if self.rank_out is None:
+            return self.layer.cost
+        return factorised_cost(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
 
     @property
     def by_hand(self) -> bool:
@@ -120,12 +117,12 @@ class Plan(Table):
     @cached_property
     def cost(self) -> Cost:
         """Predicted cost of the whole decomposed network."""
-        return total([p.cost for p in self.layers]) + self.other
+        return total(part.cost for part in self.layers) + self.other
 
     @cached_property
     def dense(self) -> Cost:
         """Cost of the original network."""
-        return total([p.layer.cost for p in self.layers]) + self.other
+        return total(part.layer.cost for part in self.layers) + self.other
 
     @property
     def weights(self) -> int:
@@ -154,8 +151,8 @@ class Plan(Table):
 
     def same_decisions(self, other: "Plan") -> bool:
         """Return whether both plans do the same to every layer."""
-        both = ([(p.name, p.decision, p.rank_in, p.rank_out) for p in plan] for plan in (self, other))
-        return next(both) == next(both)
+        mine, theirs = ([(p.name, p.decision, p.rank_in, p.rank_out) for p in plan] for plan in (self, other))
+        return mine == theirs
 
     @property
     def by_hand(self) -> tuple[LayerPlan, ...]:
@@ -165,10 +162,8 @@ class Plan(Table):
     @property
     def error(self) -> float | None:
         """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
-        errors = [part.error for part in self.layers]
-        if not errors or None in errors:
-            return None
-        return math.sqrt(sum(e * e for e in errors if e is not None) / len(errors))
+        errors = [part.error for part in self.layers if part.error is not None]
+        return math.hypot(*errors) / math.sqrt(len(errors)) if errors and len(errors) == len(self) else None
 
     def __getitem__(self, name: str) -> LayerPlan:
         for part in self.layers:
@@ -202,28 +197,20 @@ class Plan(Table):
         if rank_in is None and rank_out is None:
             raise PlanError(f"layer {name}: give rank_in, rank_out or both")
         two_sided = rank_in is not None or old.decision == "tucker2"
-        ranks = {
-            "rank_in": rank_in if rank_in is not None else old.rank_in,
-            "rank_out": rank_out if rank_out is not None else old.rank_out,
-        }
-        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", reason="chosen by hand", **ranks)
-        worse = [
-            f"{new / before:.2f} times the {what}"
-            for what, new, before in (
-                ("MACs", part.cost.macs, old.layer.cost.macs),
-                ("weights", part.cost.weights, old.layer.cost.weights),
-            )
-            if new > before
-        ]
+        rank_in, rank_out = (b if a is None else a for a, b in ((rank_in, old.rank_in), (rank_out, old.rank_out)))
+        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", rank_in, rank_out, "chosen by hand")
+        new, dense = part.cost, old.layer.cost
+        costs = (("MACs", new.macs, dense.macs), ("weights", new.weights, dense.weights))
+        worse = " and ".join(f"{now / then:.2f} times the {what}" for what, now, then in costs if now > then)
         if worse:
-            part = replace(part, reason=f"chosen by hand, although it costs {' and '.join(worse)}")
+            part = replace(part, reason=f"chosen by hand, although it costs {worse}")
         return self.with_layer(replace(part, error=self._predict(part)))
 
     def keep(self, *names: str, reason: str = "kept by hand") -> "Plan":
         """Return the plan with these layers left as they are."""
         plan = self
         for name in names:
-            plan = plan.with_layer(LayerPlan(plan[name].layer, "keep", reason=reason, error=0.0))
+            plan = plan.with_layer(LayerPlan.kept(plan[name].layer, reason))
         return plan
 
     def describe(self) -> str:
@@ -238,20 +225,9 @@ class Plan(Table):
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return the plan as JSON: schema version, network, every layer's geometry, decision, ranks and reason."""
-        layers = [
-            {
-                "layer": p.layer.to_dict(),
-                "decision": p.decision,
-                "rank_in": p.rank_in,
-                "rank_out": p.rank_out,
-                "reason": p.reason,
-                "error": p.error,
-            }
-            for p in self.layers
-        ]
         head = {"schema": SCHEMA, "network": self.network, "input_shape": list(self.input_shape)}
-        tail = {"policy": self.policy, "other": vars(self.other), "layers": layers}
-        return json.dumps({**head, **tail}, indent=indent)
+        layers = [asdict(part) for part in self.layers]
+        return json.dumps({**head, "policy": self.policy, "other": asdict(self.other), "layers": layers}, indent=indent)
 
     @classmethod
     def from_json(cls, text: str, spectra: Spectra | None = None) -> "Plan":
@@ -271,16 +247,15 @@ class Plan(Table):
             raise PlanError(f"this plan has schema version {values['schema']}; this workbench reads version {SCHEMA}")
         where = "its head"
         try:
+            network, input_shape = str(values["network"]), tuple(int(d) for d in values["input_shape"])
+            other, policy = Cost(**values["other"]), str(values["policy"])
             parts = []
             for i, entry in enumerate(values["layers"]):
                 where = f"layer number {i + 1}"
                 layer = Layer.from_dict(entry["layer"])
                 where = f"layer {layer.name}"
-                kept = {key: entry[key] for key in ("decision", "rank_in", "rank_out", "reason", "error")}
-                parts.append(LayerPlan(layer, **kept))
-            where = "its head"
-            head = (str(values["network"]), tuple(int(d) for d in values["input_shape"]))
-            return cls(*head, tuple(parts), Cost(**values["other"]), str(values["policy"]), spectra)
+                parts.append(LayerPlan(**{**entry, "layer": layer}))
+            return cls(network, input_shape, tuple(parts), other, policy, spectra)
         except PlanError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,11 +1,10 @@
 """Analyse a network once: singular values, EVBMF ranks and errors of every layer, from which plans are computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from workbench.kernels.complexity import Cost, total
 from workbench.network.layers import Layer, kernel_of
@@ -23,8 +22,6 @@ class Spectra(Table):
 
     Attributes
     ----------
-    network : its name.
-    input_shape : shape of one input.
     layers : every convolution and linear layer.
     other : cost of all other parts.
     """
@@ -38,7 +35,7 @@ class Spectra(Table):
     @property
     def total(self) -> Cost:
         """Cost of the whole dense network."""
-        return total([layer.cost for layer in self.layers]) + self.other
+        return total(layer.cost for layer in self.layers) + self.other
 
     def __getitem__(self, name: str) -> Spectrum:
         if name not in self.by_name:
@@ -101,22 +98,20 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
     name = cache.key(kernels, work) if cached else ""
     found = cache.load(name, work) if cached else None
     if found is None:
-        found = _analyze(network.name, work, kernels, report)
+        found = {}
+        sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])
+        for size, (layer, kernel) in zip(sizes, kernels.items(), strict=False):
+            report(float(size / sizes[-1]), layer)
+            if not bool(torch.isfinite(kernel).all()):
+                raise ValueError(f"layer {layer} of {network.name} has weights that are NaN or infinite")
+            found[layer] = spectrum(work[layer], kernel.cuda() if torch.cuda.is_available() else kernel)
         if cached:
             cache.save(name, found)
     report(1.0, "")
     return Spectra(network.name, network.input_shape, traced.layers, traced.other, found)
 
 
-def _analyze(
-    network: str, layers: Mapping[str, Layer], kernels: Mapping[str, Tensor], report: Progress
-) -> dict[str, Spectrum]:
-    gpu = torch.cuda.is_available()
-    sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])
-    found = {}
-    for size, (name, kernel) in zip(sizes, kernels.items(), strict=False):
-        report(float(size / sizes[-1]), name)
-        if not bool(torch.isfinite(kernel).all()):
-            raise ValueError(f"layer {name} of {network} has weights that are NaN or infinite")
-        found[name] = spectrum(layers[name], kernel.cuda() if gpu else kernel)
-    return found
+def expect_spectra(value: object) -> None:
+    """Raise TypeError with a hint unless the value is a Spectra."""
+    if not isinstance(value, Spectra):
+        raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(value).__name__}")

@@ -17,23 +17,16 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values, EVBMF and predicted errors of one layer.
-
-    Attributes
-    ----------
-    layer : which.
-    out, in_ : EVBMF of the output and input unfolding (`in_` is None where only the output mode is reduced).
-    singular_out, singular_in : all singular values, dead channels included, descending.
-    captured : (out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in).
-        With Tucker-1 its last column is what counts.
-    """
+    """Singular values, EVBMF and predicted errors of one layer; None where only the output mode is reduced."""
 
     layer: Layer
     out: Evbmf
     in_: Evbmf | None
-    singular_out: Vector = field(repr=False)
+    singular_out: Vector = field(repr=False)  # all, dead channels included, descending
     singular_in: Vector | None = field(repr=False)
     captured: Vector = field(repr=False)
+    """(out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in); with Tucker-1 its
+    last column is what counts."""
 
     def error(self, *, rank_out: int, rank_in: int | None = None) -> float:
         """Return the relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, used by `decompose`, is never worse.
@@ -53,18 +46,16 @@ def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
     """
     groups = kernel.chunk(layer.shape.groups)
     outs = [analyze_mode(group, OUT_MODE) for group in groups]
-    out, singular_out = _most([mode.evbmf() for mode in outs]), _mean_square(outs)
+    out, singular_out = _joined(outs)
     if layer.method == "tucker1":
         return Spectrum(layer, out, None, singular_out, None, as_share(np.cumsum(np.r_[0.0, singular_out**2])[:, None]))
     ins = [analyze_mode(group, IN_MODE) for group in groups]
-    in_, singular_in = _most([mode.evbmf() for mode in ins]), _mean_square(ins)
+    in_, singular_in = _joined(ins)
     tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
     return Spectrum(layer, out, in_, singular_out, singular_in, as_share(np.sum(tables, axis=0)))
 
 
-def _most(found: Sequence[Evbmf]) -> Evbmf:
-    return max(found, key=lambda evbmf: evbmf.rank)
-
-
-def _mean_square(modes: Sequence[Mode]) -> Vector:
-    return np.asarray(np.sqrt(np.mean([mode.singular_values**2 for mode in modes], axis=0)))
+def _joined(groups: Sequence[Mode]) -> tuple[Evbmf, Vector]:
+    """Return EVBMF of the group with the largest rank, and root mean squares of the singular values."""
+    squares = [mode.singular_values**2 for mode in groups]
+    return max((mode.evbmf() for mode in groups), key=lambda found: found.rank), np.sqrt(np.mean(squares, axis=0))

@@ -1,20 +1,11 @@
-from .static.factors import factors
-from .static.gallery import filters, gallery
-from .static.kernel import growing_rank, kernel, unfoldings
-from .static.rank_curve import rank_curve
-from .static.roofline import roofline
-from .static.spectrum import explained, free_energy, spectrum
-
-__all__ = [
-    "explained",
-    "factors",
-    "filters",
-    "free_energy",
-    "gallery",
-    "growing_rank",
-    "kernel",
-    "rank_curve",
-    "roofline",
-    "spectrum",
-    "unfoldings",
-]
+from .static.factors import factors as factors
+from .static.inspected import filters as filters
+from .static.inspected import gallery as gallery
+from .static.inspected import rank_curve as rank_curve
+from .static.kernel import growing_rank as growing_rank
+from .static.kernel import kernel as kernel
+from .static.kernel import unfoldings as unfoldings
+from .static.roofline import roofline as roofline
+from .static.spectrum import explained as explained
+from .static.spectrum import free_energy as free_energy
+from .static.spectrum import spectrum as spectrum

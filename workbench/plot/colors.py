@@ -24,3 +24,9 @@ ARROW_COLORS = (SLATE, *FACTOR_COLORS)
 """The dense convolution, and the three in its place."""
 BLOCK_SHADES = {"map": (GREY, GRID, "#AEB7C2"), "rank": ("#CC79A7", "#E8BFD6", "#A85A85")}
 """Front, top and side of a block of the network's channels, and of the ranks between two factors."""
+DARK = {
+    **{BLUE: "#56B4E9", ORANGE: "#E69F00", GREEN: "#00A678", VERMILLION: "#E8713A", PURPLE: "#CC6FA8", SKY: "#F0E442"},
+    **{GREY: "#6B7986", EDGE: "#8694A2", SLATE: "#D5DCE3", INK: "#E6EBF0", GRID: "#303B46"},
+    **{"white": "#1B232C", VEILED_BLUE: "#315A74"},
+}
+"""Colour of a figure -> colour on a dark page; other colours stay as they are."""

@@ -44,43 +44,36 @@ def calibrate(
     compressed: CompressedNetwork,
     images: Images,
     *,
-    views: int = 1,
     rounds: int = RELU_ROUNDS,
-    kept: bool = True,
     progress: Progress | bool | None = None,
 ) -> CompressedNetwork:
-    """Fit every layer of a compressed network to the original's outputs on unlabelled images.
+    """Fit every layer of a compressed network, kept ones too, to the original's outputs on unlabelled images.
 
     Parameters
     ----------
     images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
-    views : number of crops and mirror images of each image to use, where images are larger than the input
-        (:class:`~workbench.network.inputs.InputBatches`).
     rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
-    kept : whether layers that were not decomposed are fitted to their changed inputs too.
     progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
 
     Returns
     -------
-    CompressedNetwork with the same plan and shapes, its factors balanced (:func:`~workbench.recover.balance.balance`),
-    so that training can go on from it.
+    CompressedNetwork with balanced factors, so that training can go on from it.
 
     Raises
     ------
     ValueError : if there are no images, or of another shape.
-    TypeError : if the network was not compressed.
     """
     expect_compressed(compressed)
     original, report = compressed.original, reporter(progress)
-    batches = inputs_of(original, images, views=views)
+    batches = inputs_of(original, images)
     model = copy_model(compressed.model)
-    parts = [part for part in compressed.plan if kept or part.decision != "keep"]
     with torch.no_grad():
         activations = PairedActivations(model, original.model, batches)
-        for done, part in enumerate(sorted(parts, key=lambda part: activations.place(part.name))):
-            share, name = done / len(parts), part.name
-            report(share, name)
-            _fit_layer(activations, part, rounds, partial(report, share, name))
+        parts = sorted(compressed.plan, key=lambda part: activations.place(part.name))
+        for done, part in enumerate(parts):
+            check = partial(report, done / len(parts), part.name)
+            check()
+            _fit_layer(activations, part, rounds, check)
     report(1.0, "")
     # balanced, because the first gradient steps on fitted factors would ruin them
     source = f"{compressed.source}; calibrated"
@@ -90,7 +83,8 @@ def calibrate(
 def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, check: Callable[[], None]) -> None:
     """Fit one layer of the compressed network in place, and the norm behind it; `check` is called before each batch."""
     original, made = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
-    problem = Refit.of(part, original, made, activations.norm_after(part.name) is not None)
+    norm = activations.norm_after(part.name)
+    problem = Refit.of(part, original, made, norm is not None)
     if problem is None:
         _move_norm(activations, part.name, check)
         return
@@ -104,7 +98,6 @@ def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, che
             check()
             problem.add(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
         problem.solve()
-    norm = activations.norm_after(part.name)
     if norm is not None and problem.shift is not None:
         mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")
         mean -= problem.shift.to(mean)

@@ -1,9 +1,11 @@
 """Decompose a network by a plan: replace the planned layers by sequences of smaller ones."""
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
+from functools import partial
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from workbench.kernels.tucker import Tucker1, Tucker2, tucker1, tucker2
@@ -27,7 +29,6 @@ def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None 
     Parameters
     ----------
     network : the one the plan was made for, or one of the same architecture.
-    plan : from a policy, or edited, or read from JSON.
     progress : called before each layer; raising `Cancelled` ends the decomposition.
 
     Raises
@@ -53,8 +54,7 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Compre
 
     Parameters
     ----------
-    network : of the original architecture.
-    plan : the compressed network's plan, for instance from JSON.
+    network : of the original architecture; its own weights do not matter.
     state : the compressed network's ``model.state_dict()``, for instance from a safetensors file.
 
     Raises
@@ -78,6 +78,11 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Compre
     return CompressedNetwork.of(network, plan, model, source=f"rebuilt from weights and a plan ({plan.policy})")
 
 
+def weights_file(network: Network) -> bytes:
+    """Return the network's weights as the content of a safetensors file, for `rebuild`."""
+    return save({key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()})
+
+
 def check_fit(network: Network, plan: Plan) -> None:
     """Raise PlanError, naming the layer and the mismatch, unless the plan fits the network."""
     expect_network(network)
@@ -88,33 +93,30 @@ def check_fit(network: Network, plan: Plan) -> None:
         module = modules.get(part.name)
         if module is None:
             raise PlanError(f"the plan has a layer {part.name}, which {network.name} has not")
-        if not isinstance(module, KINDS) or part.layer.kind != ("linear" if isinstance(module, nn.Linear) else "conv"):
-            kind = {"conv": "a convolution", "linear": "a linear layer"}.get(part.layer.kind, part.layer.kind)
-            raise PlanError(
-                f"layer {part.name}: the plan expects {kind}, {network.name} has a {type(module).__name__} there"
-            )
+        kind = {"conv": "a convolution", "linear": "a linear layer"}[part.layer.kind]
+        if not isinstance(module, KINDS) or (part.layer.kind == "linear") != isinstance(module, nn.Linear):
+            where = f"{network.name} has a {type(module).__name__} there"
+            raise PlanError(f"layer {part.name}: the plan expects {kind}, {where}")
         wanted, found = weight_shape(part.layer), tuple(module.weight.shape)
         if found != wanted:
-            raise PlanError(
-                f"layer {part.name}: the plan expects weights of shape {wanted}, {network.name} has {found}"
-            )
+            where = f"{network.name} has {found}"
+            raise PlanError(f"layer {part.name}: the plan expects weights of shape {wanted}, {where}")
 
 
 def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
     """Return the factors that replace one layer."""
     assert part.rank_out is not None
     factors = factors_for(module, part)
-    pieces: dict[str, list[Tensor]] = {}
+    pieces: dict[str, list[Tensor]] = defaultdict(list)
     for group in kernel_of(module, part.layer).chunk(part.layer.shape.groups):
         found: Tucker1 | Tucker2
         if part.rank_in is None:
             found = tucker1(group, rank_out=part.rank_out)
         else:
             found = tucker2(group, rank_in=part.rank_in, rank_out=part.rank_out)
-            pieces.setdefault("factor_in", []).append(found.factor_in.mT)
-        core = found.core.transpose(0, 1) if part.layer.shape.transposed else found.core
-        pieces.setdefault("core", []).append(core)
-        pieces.setdefault("factor_out", []).append(found.factor_out)
+            pieces["factor_in"].append(found.factor_in.mT)
+        pieces["core"].append(found.core.transpose(0, 1) if part.layer.shape.transposed else found.core)
+        pieces["factor_out"].append(found.factor_out)
     with torch.no_grad():
         for name, tensors in pieces.items():
             weight = factors.get_parameter(f"{name}.weight")
@@ -130,44 +132,31 @@ def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
     weight = module.weight
     assert isinstance(weight, Tensor)
     assert part.rank_out is not None
-    like = {"device": weight.device, "dtype": weight.dtype}
     rank_in = shape.in_channels if part.rank_in is None else part.rank_in * shape.groups
     rank_out = part.rank_out * shape.groups
-
-    def make(kind: type[nn.Module], *sizes: int, **options: object) -> nn.Module:
-        made: nn.Module = nn.utils.skip_init(kind, *sizes, **options, **like)
-        return made
-
+    make = partial(nn.utils.skip_init, device=weight.device, dtype=weight.dtype)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if not shape.kernel_size:
         parts["core"] = make(nn.Linear, rank_in, rank_out, bias=False)
         parts["factor_out"] = make(nn.Linear, rank_out, shape.out_channels, bias=bias)
     else:
-        flat = isinstance(module, nn.Linear)
-        pointwise = CONVOLUTIONS[len(shape.kernel_size) - 1]
-        options: dict[str, object] = {"kernel_size": shape.kernel_size}
-        if not flat:
-            names = (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
-            options |= {name: getattr(module, name) for name in names}
+        flat, kind = isinstance(module, nn.Linear), CONVOLUTIONS[len(shape.kernel_size) - 1]
+        factor = partial(make, kind, kernel_size=1, groups=shape.groups)
         if flat:
             parts["map"] = nn.Unflatten(1, (shape.in_channels, *shape.kernel_size))
         if part.rank_in is not None:
-            parts["factor_in"] = make(
-                pointwise, shape.in_channels, rank_in, kernel_size=1, groups=shape.groups, bias=False
-            )
-        core = parts["core"] = make(pointwise if flat else _kind(module), rank_in, rank_out, bias=False, **options)
+            parts["factor_in"] = factor(shape.in_channels, rank_in, bias=False)
+        names = () if flat else (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
+        geometry = {name: getattr(module, name) for name in names}
+        core_kind = kind if flat else next(kind for kind in KINDS if isinstance(module, kind))
+        core = make(core_kind, rank_in, rank_out, bias=False, kernel_size=shape.kernel_size, **geometry)
         if not flat and not shape.transposed:  # set apart from `padding`, and what other modes than zeros go by
-            core._reversed_padding_repeated_twice = list(module._reversed_padding_repeated_twice)  # type: ignore[assignment, arg-type]
-        parts["factor_out"] = make(
-            pointwise, rank_out, shape.out_channels, kernel_size=1, groups=shape.groups, bias=bias
-        )
+            core._reversed_padding_repeated_twice = list(module._reversed_padding_repeated_twice)  # type: ignore[arg-type]
+        parts["core"] = core
+        parts["factor_out"] = factor(rank_out, shape.out_channels, bias=bias)
         if flat:
             parts["flat"] = nn.Flatten(1)
     return nn.Sequential(parts).requires_grad_(weight.requires_grad).eval()
-
-
-def _kind(module: nn.Module) -> type[nn.Module]:
-    return next(kind for kind in KINDS if isinstance(module, kind))
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> nn.Module:

@@ -1,31 +1,24 @@
 """Fine-tune a network: gradient descent over all of it, by labels, by the original's answers, or both."""
 
 import hashlib
-import logging
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, pad
 
-from workbench.network.data import Data, Split
+from workbench.network.data import UNLABELLED, Data, Split
 from workbench.network.network import Network, copy_model, expect_network
-from workbench.network.scores import Score, accuracy, answers, check_labels
-from workbench.progress import Cancelled, Progress, reporter
-from workbench.recover.augmentation import augmented
-from workbench.recover.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from workbench.recover.losses import losses
-from workbench.recover.processes import BATCH_NORMS, Processes
+from workbench.network.scores import accuracy, answers, check_labels
+from workbench.progress import Progress, reporter
+from workbench.recover.checkpoint import Epoch
 from workbench.recover.recipe import Recipe
+from workbench.recover.training import Training
 
-__all__ = ["Epoch", "finetune"]
-
-log = logging.getLogger(__name__)
 N = TypeVar("N", bound=Network)
 
 FITTED_CLIP_NORM = 1.0
@@ -64,18 +57,17 @@ def finetune(
         bit by bit as if it had never stopped, and the epochs done before are reported again.
     checkpoint_seconds : seconds between two writes; it is also written after every epoch. If it cannot be written, the
         log says so and training goes on.
-    on_epoch : called with each :class:`Epoch`.
+    on_epoch : called with each :class:`~workbench.recover.checkpoint.Epoch`.
     progress : called after every batch; raising `Cancelled` ends the training, and the best epoch so far is returned.
 
     Returns
     -------
-    A network of the same kind, with the epochs done in its `history`.
+    Network with the epochs done in its `history`.
 
     Raises
     ------
-    TypeError : on settings that there are not.
-    ValueError : on settings that make no sense, no images to learn from, labels the network has no output for, or a
-        loss that is not finite.
+    TypeError, ValueError : on settings that there are not or make no sense, no images to learn from, labels the
+        network has no output for, or a loss that is not finite.
     CheckpointError : if the checkpoint is damaged, or of another training.
 
     References: Kim et al., ICLR 2016, sec. 4 (base learning rate 1e-3, divided by 10 every 5 or 10 epochs).
@@ -90,13 +82,30 @@ def finetune(
         teacher = network.original
         if teacher is None:
             raise ValueError(f"{data.name} has images without a label: give a teacher to learn from")
-    training = _Training(network, train, validation, data.name, recipe, teacher, reporter(progress))
+    tuned = network.with_model(copy_model(network.model))
+    training = Training(
+        tuned,
+        recipe,
+        reporter(progress),
+        size=len(train),
+        loss=partial(_loss, tuned, train, teacher, recipe),
+        score=lambda: accuracy(tuned, validation),
+    )
     if checkpoint is not None:
-        training.keep_in(Path(checkpoint), checkpoint_seconds)
-    training.run(on_epoch or (lambda epoch: None))
+        labels = train.labels.cpu().contiguous().view(torch.uint8).numpy().data
+        about = {
+            "network": network.name,
+            "teacher": teacher.name if teacher else None,
+            "data": data.name,
+            "training labels": hashlib.blake2b(labels, digest_size=8).hexdigest(),
+            "training images": len(train),
+        }
+        training.keep_in(Path(checkpoint), checkpoint_seconds, about)
+    if teacher is not None and not validation.labelled:
+        validation = Split(validation.images, answers(teacher, validation), validation.name)
+    training.run(on_epoch)
     source = f"{network.source}; fine-tuned" if training.done.best else network.source
-    changes = {"source": source, "history": tuple(training.done.epochs)}
-    return network.with_model(training.model, **changes)
+    return tuned.with_model(tuned.model, source=source, history=tuple(training.done.epochs))
 
 
 def _splits(data: Data) -> tuple[Split, Split]:
@@ -117,205 +126,66 @@ def _splits(data: Data) -> tuple[Split, Split]:
     )
 
 
-class _Training:
-    """One training: the weights, the optimizer, and how far it is."""
-
-    def __init__(
-        self,
-        network: Network,
-        train: Split,
-        validation: Split,
-        name: str,
-        recipe: Recipe,
-        teacher: Network | None,
-        report: Progress,
-    ) -> None:
-        self.recipe, self.teacher, self.report = recipe, teacher, report
-        self.train, self.validation, self.name = train, validation, name
-        self.model = copy_model(network.model)
-        self.network = network.with_model(self.model)  # to score with
-        self.processes = Processes()
-        self.steps = -(-len(self.train) // recipe.batch_size)  # of one epoch
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = recipe.optimizer_for(self.parameters)
-        self.done = TrainingState()
-        self.best: dict[str, Tensor] = {}
-        self.file: Path | None = None
-        self.pause, self.saved = 0.0, time.monotonic()
-        self.low = _low_precision(network.device) if recipe.mixed_precision else None
-        self.scaler = torch.amp.GradScaler(network.device.type, enabled=self.low == torch.float16)
-
-    def keep_in(self, file: Path, pause: float) -> None:
-        """Go on from the file if it exists, and write to it from now on."""
-        self.file, self.pause = file, pause
-        if file.exists():
-            self.done, self.best = load_checkpoint(file, self.about(), self.model, self.optimizer)
-            if self.done.scaler:
-                self.scaler.load_state_dict(self.done.scaler)
-        self.processes.wait()  # nobody writes before all have read
-
-    def about(self) -> dict[str, Any]:
-        """Return what must be the same for training to go on."""
-        labels = self.train.labels.cpu().contiguous().view(torch.uint8)
-        seen = hashlib.blake2b(labels.numpy().data, digest_size=8).hexdigest()
-        teacher = self.teacher.name if self.teacher else None
-        about = {"network": self.network.name, "teacher": teacher, "data": self.name, "training labels": seen}
-        return {**about, "training images": len(self.train), **self.recipe.to_dict()}
-
-    def run(self, on_epoch: Callable[[Epoch], object]) -> None:
-        """Train to the end, or until it is cancelled; the model then has its best weights."""
-        self.processes.begin_alike(self.model)
-        if not self.validation.labelled:
-            assert self.teacher is not None
-            labels = answers(self.teacher, self.validation)
-            self.validation = Split(self.validation.images, labels, self.validation.name)
-        if self.done.start is None:
-            self.done.start = self.score()
-            self.best = self.weights()
-        try:
-            for epoch in self.done.epochs:
-                on_epoch(epoch)
-            while len(self.done.epochs) < self.recipe.epochs:
-                with self.training_mode(), self.processes.one_batch_norm(self.model):
-                    self.epoch()
-                self.end_epoch()
-                self.save()
-                on_epoch(self.done.epochs[-1])
-        except Cancelled:
-            self.save()
-        finally:
-            self.model.load_state_dict(self.best)
-            self.model.eval()
-
-    @contextmanager
-    def training_mode(self) -> Iterator[None]:
-        self.model.train()
-        if self.recipe.batch_norm == "frozen":
-            for module in self.model.modules():
-                if isinstance(module, BATCH_NORMS):
-                    module.eval()
-        try:
-            yield
-        finally:
-            self.model.eval()
-
-    def epoch(self) -> None:
-        """Train to the end of the epoch."""
-        started = time.perf_counter()
-        number = len(self.done.epochs)
-        first = self.done.step - number * self.steps  # all of them, if it was stopped before the score
-        order = torch.Generator().manual_seed(self.recipe.seed)
-        for _ in range(number):  # the order of an epoch is that epoch's draw
-            torch.randperm(len(self.train), generator=order)
-        pieces = torch.randperm(len(self.train), generator=order).split(self.recipe.batch_size)
-        before = self.done.seconds
-        try:
-            for piece in pieces[first:]:
-                self.step(piece)
-                self.done.seconds = before + time.perf_counter() - started
-                if self.file and time.monotonic() - self.saved >= self.pause:
-                    self.save()
-        finally:
-            self.done.seconds = before + time.perf_counter() - started
-
-    def step(self, piece: Tensor) -> None:
-        """Take one step on the images with these indices, over all processes; raise `Cancelled` in all or none."""
-        device = self.network.device
-        done, epochs = self.done.step, self.recipe.epochs
-        cancelled = 0.0
-        try:
-            self.report(done / (self.steps * epochs), f"epoch {len(self.done.epochs) + 1} of {epochs}")
-        except Cancelled:
-            cancelled = 1.0
-        if any(self.processes.sum([cancelled], device)):
-            raise Cancelled
-        rate = self.recipe.rate(done, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss = self.loss(self.processes.share(piece))
-        (value,) = self.processes.sum([float(loss.detach())], device)
-        if not math.isfinite(value):
-            raise ValueError(
-                f"training diverged in epoch {len(self.done.epochs) + 1} (the loss is no longer finite): "
-                "take a smaller learning rate"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss / len(piece)).backward()
-        self.processes.sum_gradients(self.parameters)
-        if self.recipe.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.done.loss_sum += value
-        self.done.step += 1
-
-    def loss(self, mine: Tensor) -> Tensor:
-        """Sum the losses of the images with these indices; what is random depends on seed and step alone."""
-        recipe, device = self.recipe, self.network.device
-        images, labels = self.train.images[mine], self.train.labels[mine]
-        of_step = f"{recipe.seed} {self.done.step} {self.processes.index}".encode()
-        seed = int.from_bytes(hashlib.blake2b(of_step, digest_size=7).digest(), "big")
-        if recipe.flip or recipe.shift:
-            chance = torch.Generator().manual_seed(seed)
-            images = augmented(images, chance, flip=recipe.flip, shift=recipe.shift)
-        taught = None
-        with self.autocast():
-            if self.teacher is not None:
-                with torch.no_grad():
-                    taught = self.teacher.model(self.teacher.inputs(images)).to(device)
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                torch.manual_seed(seed)  # for dropout
-                outputs = self.model(self.network.inputs(images))
-        check_labels(outputs, labels, self.train.name)
-        if taught is not None and taught.shape != outputs.shape:
-            assert self.teacher is not None
-            raise ValueError(
-                f"the teacher {self.teacher.name} has {taught.shape[1]} classes, {self.network.name} has "
-                f"{outputs.shape[1]}: a network learns from one with the same classes"
-            )
-        each = losses(
-            outputs, labels.to(device), taught, temperature=recipe.temperature, label_weight=recipe.label_weight
+def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recipe, piece: Tensor) -> Tensor:
+    """Sum the losses of the images with these indices."""
+    images, labels = train.images[piece], train.labels[piece]
+    if recipe.flip or recipe.shift:
+        images = augmented(images, flip=recipe.flip, shift=recipe.shift)
+    device, taught = network.device, None
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
+        if teacher is not None:
+            with torch.no_grad():
+                taught = teacher.model(teacher.inputs(images)).to(device)
+        outputs = network.model(network.inputs(images))
+    check_labels(outputs, labels, train.name)
+    if teacher is not None and taught is not None and taught.shape != outputs.shape:
+        raise ValueError(
+            f"the teacher {teacher.name} has {taught.shape[1]} classes, {network.name} has {outputs.shape[1]}: "
+            "a network learns from one with the same classes"
         )
-        return each.sum()
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return a context of mixed precision if it was requested and there is a GPU for it."""
-        return torch.autocast(self.network.device.type, self.low) if self.low else nullcontext()
-
-    def score(self) -> Score:
-        """Score the model on the images to choose by."""
-        return accuracy(self.network, self.validation)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Copy the model's present weights."""
-        return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
-
-    def end_epoch(self) -> None:
-        """Score the epoch, and keep its weights if none before was better."""
-        score = self.score()
-        number = len(self.done.epochs) + 1
-        rate, loss = self.recipe.rate(self.done.step - 1, self.steps), self.done.loss_sum / len(self.train)
-        scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
-        self.done.epochs.append(Epoch(number, loss, score, rate, self.done.seconds))
-        self.done.loss_sum = self.done.seconds = 0.0
-        if all(score.top1 >= before.top1 for before in scores if before is not None):
-            self.done.best = number
-            self.best = self.weights()
-
-    def save(self) -> None:
-        """Write the checkpoint, if there is one to be written and this process is the one that writes."""
-        if self.file is None or self.processes.index:
-            return
-        self.done.scaler = self.scaler.state_dict()
-        try:
-            save_checkpoint(self.file, self.about(), self.done, self.model, self.optimizer, self.best)
-        except OSError as error:  # a full disk, say: what has been trained so far is worth more than the file
-            log.warning("training goes on, but the checkpoint %s was not written: %s", self.file.name, error)
-        self.saved = time.monotonic()
+    return losses(
+        outputs, labels.to(device), taught, temperature=recipe.temperature, label_weight=recipe.label_weight
+    ).sum()
 
 
-def _low_precision(device: torch.device) -> torch.dtype | None:
-    if device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+def losses(
+    outputs: Tensor, labels: Tensor, teacher: Tensor | None, *, temperature: float, label_weight: float
+) -> Tensor:
+    """Return each image's loss (n,): with a teacher's logits a mixture, or the divergence alone if it has no label."""
+    answers = cross_entropy(outputs.float(), labels, ignore_index=UNLABELLED, reduction="none")
+    if teacher is None:
+        return answers
+    weight = torch.where(labels == UNLABELLED, 0.0, label_weight)
+    return weight * answers + (1 - weight) * distillation_losses(outputs, teacher, temperature)
+
+
+def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    r"""Return the divergence (n,) between logits (n, classes) softened by a temperature T, in nats times T squared.
+
+    .. math:: T^2 \, KL(softmax(z_{teacher} / T) \,\|\, softmax(z / T))
+
+    The factor makes its gradient as large as the cross-entropy's, whatever the temperature.
+
+    References: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, sec. 2.
+    """
+    mine, theirs = (log_softmax(z.float() / temperature, dim=1) for z in (outputs, teacher))
+    return temperature**2 * kl_div(mine, theirs, reduction="none", log_target=True).sum(dim=1)
+
+
+def augmented(images: Tensor, *, flip: bool, shift: int) -> Tensor:
+    """Mirror each image (n, channels, height, width) with probability 1/2, and move it by up to `shift` pixels.
+
+    Zeros come in: black, before a network's preprocessing.
+    """
+    n, channels, height, width = images.shape
+    columns = torch.arange(width).expand(n, width)
+    rows = torch.arange(height).expand(n, height)
+    if flip:
+        columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
+    if shift:
+        moves = torch.randint(2 * shift + 1, (2, n, 1))
+        images = pad(images, (shift,) * 4)
+        rows, columns = rows + moves[0], columns + moves[1]
+    which = torch.arange(n)[:, None, None, None]
+    channel = torch.arange(channels)[None, :, None, None]
+    return images[which, channel, rows[:, None, :, None], columns[:, None, None, :]]

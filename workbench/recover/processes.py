@@ -18,45 +18,31 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Processes:
-    """The group of processes that train together; in a group of one, every sum is the value itself.
-
-    Attributes
-    ----------
-    index : 0 for the one that writes files.
-    count : how many there are.
-    """
+    """The group of processes that train together; in a group of one, every sum is the value itself."""
 
     def __init__(self) -> None:
         together = dist.is_available() and dist.is_initialized()
-        self.index: int = dist.get_rank() if together else 0
-        self.count: int = dist.get_world_size() if together else 1
+        self.index = dist.get_rank() if together else 0  # 0 writes files
+        self.count = dist.get_world_size() if together else 1
 
     def share(self, piece: Tensor) -> Tensor:
         """Return this process's part of a batch of indices; it may be empty."""
         return piece[self.index :: self.count]
 
-    def sum(self, values: list[float], device: torch.device) -> list[float]:
-        """Return sums over all processes."""
+    def sum(self, value: float, device: torch.device) -> float:
+        """Return the sum over all processes."""
         if self.count == 1:
-            return values
+            return value
         # gloo and NCCL both sum float64 where the model is, but for Apple's GPUs, which have no process group
-        total = torch.tensor(values, dtype=torch.float64, device=device)
+        total = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(total)
-        return [float(v) for v in total]
+        return float(total)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sum gradients in place, all in one message."""
-        if self.count == 1:
-            return
-        by_type: dict[torch.dtype, list[Tensor]] = {}
-        for parameter in parameters:
+        """Sum gradients in place."""
+        for parameter in parameters if self.count > 1 else ():
             if parameter.grad is not None:
-                by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-        for gradients in by_type.values():
-            flat = torch.cat([g.reshape(-1) for g in gradients])
-            dist.all_reduce(flat)
-            for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(summed.view_as(gradient))
+                dist.all_reduce(parameter.grad)
 
     def begin_alike(self, model: nn.Module) -> None:
         """Copy the weights of the first process to all."""
@@ -93,13 +79,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-def _sum(values: Tensor) -> Tensor:
-    return _Sum.apply(values)  # type: ignore[no-untyped-call, no-any-return]
+        return _Sum.forward(ctx, *gradients)
 
 
 def _batch_norm(module: Any, x: Tensor) -> Tensor:
@@ -107,10 +87,11 @@ def _batch_norm(module: Any, x: Tensor) -> Tensor:
         return type(module).forward(module, x)  # type: ignore[no-any-return]
     dims = [d for d in range(x.ndim) if d != 1]
     shape = [1, -1] + [1] * (x.ndim - 2)
-    n = _sum(x.new_tensor(float(x.numel() // x.shape[1])))
+    add: Any = _Sum.apply
+    n = add(x.new_tensor(float(x.numel() // x.shape[1])))
     # two passes: the mean of squares minus the square of the mean would cancel
-    mean = _sum(x.sum(dims)) / n
-    variance = _sum((x - mean.view(shape)).square().sum(dims)) / n
+    mean = add(x.sum(dims)) / n
+    variance = add((x - mean.view(shape)).square().sum(dims)) / n
     if module.track_running_stats and module.training:
         with torch.no_grad():
             module.num_batches_tracked += 1

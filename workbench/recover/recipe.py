@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 SCHEDULES = ("step", "cosine")
-OPTIMIZERS = ("sgd", "nesterov", "adamw")
+OPTIMIZERS = ("sgd", "nesterov")
 BATCH_NORMS = ("auto", "train", "frozen")
 
 
@@ -23,9 +23,8 @@ class Recipe:
     learning_rate : the largest one.
     schedule : "step" (divided by 10 every `drop_every` epochs) or "cosine" (half a cosine from the largest to zero).
     warmup : epochs, or a part of one, in which the learning rate first grows from zero.
-    optimizer : "sgd" (with momentum), "nesterov" or "adamw".
-    momentum : of "sgd" and "nesterov"; the first beta of "adamw".
-    weight_decay : on all weights; decoupled from the gradient in "adamw".
+    optimizer : "sgd" or "nesterov", both with `momentum`.
+    weight_decay : on all weights.
     clip_norm : largest length of a step's gradient, over all weights; a longer one is shortened. 0 for no limit.
     batch_size : images a step, over all processes together.
     seed : of the order of the images, the augmentation and dropout.
@@ -37,10 +36,10 @@ class Recipe:
         fitted to the running statistics: a calibrated ResNet fell from 95.6 to 53.5 % in one epoch of "train".
     flip : whether images are mirrored left to right at random.
     shift : pixels by which images are moved at random, at most, in both directions; black comes in.
-    mixed_precision : on a GPU, bfloat16 (float16 on old ones) where that is safe; nothing changes on a CPU.
+    mixed_precision : on a GPU, bfloat16 where that is safe; nothing changes on a CPU.
 
     References: Kim et al., ICLR 2016, sec. 4 (step); Hinton et al., 2015, sec. 2 (teacher, temperature); Loshchilov and
-    Hutter, ICLR 2017 (cosine) and 2019 (AdamW).
+    Hutter, ICLR 2017 (cosine).
     """
 
     epochs: int
@@ -69,18 +68,14 @@ class Recipe:
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", BATCH_NORMS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {getattr(self, name)!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"the learning rate must be a number above 0, not {self.learning_rate}")
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"the temperature must be a number above 0, not {self.temperature}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"the weight decay must be a number of at least 0, not {self.weight_decay}")
-        if not 0 <= self.clip_norm < math.inf:
-            raise ValueError(f"clip_norm must be a number of at least 0, not {self.clip_norm}")
+        for name in ("learning_rate", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number above 0, not {getattr(self, name)}")
+        for name in ("weight_decay", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
         if not 0 <= self.momentum < 1 or (self.optimizer == "nesterov" and not self.momentum):
-            raise ValueError(
-                f"{self.optimizer} cannot have the momentum {self.momentum}: it is below 1, and not below 0"
-            )
+            raise ValueError(f"{self.optimizer} cannot have the momentum {self.momentum}")
         if not 0 <= self.label_weight <= 1:
             raise ValueError(f"label_weight is a share from 0 to 1, not {self.label_weight}")
         if not 0 <= self.warmup < self.epochs:
@@ -88,12 +83,7 @@ class Recipe:
 
     @classmethod
     def of(cls, **settings: Any) -> "Recipe":
-        """Return a recipe from settings by name.
-
-        Raises
-        ------
-        TypeError : naming a setting that is missing or unknown, and those there are.
-        """
+        """Return a recipe from settings by name; raise TypeError for one that is missing or unknown."""
         known = [f.name for f in fields(cls)]
         unknown = sorted(settings.keys() - set(known))
         if unknown:
@@ -108,12 +98,12 @@ class Recipe:
 
         Gradients longer than 1 are shortened: the first ones of a decomposed network are.
         """
-        settings = {"learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs, "optimizer": "nesterov"}
-        settings |= {"clip_norm": 1.0, "batch_size": 128}
-        return cls.of(**{"epochs": epochs, **settings, **changes})
+        settings = {"epochs": epochs, "learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs}
+        settings |= {"optimizer": "nesterov", "clip_norm": 1.0, "batch_size": 128}
+        return cls.of(**{**settings, **changes})
 
-    def rate(self, step: int, steps_an_epoch: int) -> float:
-        """Return the learning rate of one step, counted from 0."""
+    def rate(self, step: float, steps_an_epoch: int) -> float:
+        """Return the learning rate of one step, counted from 0; between two steps in a limited time."""
         warm = self.warmup * steps_an_epoch
         if step < warm:
             return self.learning_rate * min(1.0, (step + 1) / warm)
@@ -124,16 +114,8 @@ class Recipe:
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer of these parameters."""
-        if self.optimizer == "adamw":
-            betas = (self.momentum, 0.999)
-            return torch.optim.AdamW(parameters, self.learning_rate, betas=betas, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            parameters,
-            self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            nesterov=self.optimizer == "nesterov",
-        )
+        momentum: dict[str, Any] = {"momentum": self.momentum, "nesterov": self.optimizer == "nesterov"}
+        return torch.optim.SGD(parameters, self.learning_rate, weight_decay=self.weight_decay, **momentum)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -1,5 +1,6 @@
 """Fit the factors of one layer by least squares, group by group."""
 
+from collections import defaultdict
 from math import prod
 
 import torch
@@ -30,9 +31,8 @@ class Refit:
     def __init__(self, part: LayerPlan, dense: nn.Module, made: nn.Module, level: int, *, centred: bool) -> None:
         self.part, self.dense, self.made, self.level = part, dense, made, level
         factors = dict(made.named_children())
-        self.before = nn.Sequential(
-            *[factors[name] for name in ("map", "factor_in", "core")[: level + 1 if level else 0] if name in factors]
-        )
+        names = ("map", "factor_in", "core")[: level + 1 if level else 0]
+        self.before = nn.Sequential(*[factors[name] for name in names if name in factors])
         self.shape = part.layer.shape
         groups = self.shape.groups
         self.prior = self._prior()
@@ -60,14 +60,11 @@ class Refit:
         """Return weights (out_channels, features) that the fitted weights should stay near."""
         if self.level == 0:
             return kernel_of(self.dense, self.part.layer).flatten(1).double().cpu()
-        last = self.made.get_submodule("factor_out")
-        outer = _weight(last)
+        outer = _weight(self.made.get_submodule("factor_out"))
         if self.level == 2:
             return outer
-        core = _weight(self.made.get_submodule("core"))
-        return torch.cat(
-            [o @ c for o, c in zip(outer.chunk(self.shape.groups), core.chunk(self.shape.groups), strict=True)]
-        )
+        core, groups = _weight(self.made.get_submodule("core")), self.shape.groups
+        return torch.cat([o @ c for o, c in zip(outer.chunk(groups), core.chunk(groups), strict=True)])
 
     def _features(self, given: Tensor, places: Tensor | None) -> Tensor:
         seen = self.before(given)
@@ -99,15 +96,14 @@ class Refit:
 
     def solve(self) -> None:
         """Fit, and write the weights and the bias into the smaller network's layer."""
-        pieces: dict[str, list[Tensor]] = {}
+        pieces: dict[str, list[Tensor]] = defaultdict(list)
         for i, (moments, prior) in enumerate(zip(self.moments, self.prior.chunk(len(self.moments)), strict=True)):
             if len(self.ridges) == i:
                 self.ridges.append(choose_ridge([moments.normal([0]), moments.normal([1])], prior))
             normal = moments.normal().ridged(prior, self.ridges[i])
             found, weight = self._solve(normal, i)
-            for name, tensor in found.items():
-                pieces.setdefault(name, []).append(tensor)
-            pieces.setdefault("bias", []).append(moments.intercept(weight))
+            for name, tensor in {**found, "bias": moments.intercept(weight)}.items():
+                pieces[name].append(tensor)
         intercept = torch.cat(pieces.pop("bias"))
         where = self.made if self.part.decision == "keep" else self.made.get_submodule("factor_out")
         if isinstance(where.bias, Tensor):
@@ -130,13 +126,9 @@ class Refit:
             return {"core.weight": core, "factor_out.weight": outer}, outer @ core
         shape = (self.shape.out_channels // groups, self.shape.in_channels // groups, *self.shape.kernel_size)
         start = self.inner.get(group)
+        sweeps = MAX_SWEEPS if start is None else LATER_SWEEPS
         inner, cube, outer = tucker2_regression(
-            normal,
-            shape,
-            rank_in=part.rank_in,
-            rank_out=part.rank_out,
-            start=start,
-            max_sweeps=MAX_SWEEPS if start is None else LATER_SWEEPS,
+            normal, shape, rank_in=part.rank_in, rank_out=part.rank_out, start=start, max_sweeps=sweeps
         )
         self.inner[group] = inner
         weight = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)

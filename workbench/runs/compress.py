@@ -1,7 +1,8 @@
 """Compress a network automatically: plan, decompose, recover, and plan more gently while too much is lost."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from workbench.recover.calibrate import calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.finetune import finetune
-from workbench.runs.run import Run, Stage, StageName, source_of
+from workbench.runs.run import Run, StageName, source_of
 from workbench.runs.stages import scored_stage
 from workbench.runs.store import RunStore, StoreError
 from workbench.tables import times
@@ -90,11 +91,15 @@ def compress(
         tried, used = _gentler(spectra, FIRST_MACS_RATIO, tried, importance)
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
     original = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
-    for attempt in range(MAX_ATTEMPTS):
-        begin = 0.1 + 0.9 * attempt / MAX_ATTEMPTS
-        share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {attempt + 1}")
-        run = _try(network, data, tried, original, used, why, max_drop, store, checkpoint, on_stage, on_epoch, share)
-        lost = run.lost()
+    for number in range(MAX_ATTEMPTS):
+        begin = 0.1 + 0.9 * number / MAX_ATTEMPTS
+        share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {number + 1}")
+        made = decompose(network, tried, progress=part(share, 0.0, 0.1, "decomposing"))
+        run = Run.of(made, data.name, (original,), settings={**used, "source": source_of(network)})
+        about = f"{tried.describe()}; {why}" if why else tried.describe()
+        attempt = _Attempt(data, max_drop, store, on_stage, share, run, about)
+        attempt.recover(made, partial(finetune, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch))
+        run, lost = attempt.run, attempt.run.lost()
         ratio = 1 + (tried.macs_ratio - 1) / 2
         if lost is None or lost <= max_drop or ratio < MIN_MACS_RATIO:
             break
@@ -104,49 +109,39 @@ def compress(
     return run
 
 
-def _try(
-    network: Network,
-    data: Data,
-    plan: Plan,
-    original: Stage,
-    settings: Mapping[str, Any],
-    why: str,
-    max_drop: float,
-    store: RunStore | None,
-    checkpoint: str | Path | None,
-    on_stage: Callable[[Run], object] | None,
-    on_epoch: Callable[[Epoch], object] | None,
-    report: Progress,
-) -> Run:
-    """Decompose and recover by one plan; each stage is stored and reported."""
-    about = f"{plan.describe()}; {why}" if why else plan.describe()
-    made = decompose(network, plan, progress=part(report, 0.0, 0.1, "decomposing"))
-    run = Run.of(made, data.name, (original,), settings={**settings, "source": source_of(network)})
+@dataclass
+class _Attempt:
+    """One plan's recovery; each stage is stored and reported."""
 
-    def reached(name: StageName, made: CompressedNetwork, note: str, end: float) -> Run:
-        stage = scored_stage(made, data, name, note=note)  # what was reached is kept, also if it is cancelled now
-        new = stored(run.with_stage(stage, made), store)
-        if on_stage:
-            on_stage(new)
-        report(end, f"{name}: scored")
-        return new
+    data: Data
+    max_drop: float
+    store: RunStore | None
+    on_stage: Callable[[Run], object] | None
+    report: Progress
+    run: Run
+    about: str
 
-    run = reached(StageName.DECOMPOSED, made, about, 0.15)
-    if len(data.train) or len(data.validation):
-        images = data.unlabelled.sample(CALIBRATION_IMAGES)
-        made = calibrate(made, images, progress=part(report, 0.15, 0.35, "calibrating"))
-        about += f"; calibrated on {len(images)} {images.name} images without labels"
-        run = reached(StageName.CALIBRATED, made, about, 0.4)
-    lost = run.lost()
-    labelled = len(data.train) and data.train.labelled and len(data.validation) and data.validation.labelled
-    if labelled and lost is not None and lost > max_drop / 2:
-        tuning = part(report, 0.4, 0.95, "fine-tuning")
-        tuned = finetune(
-            made, data, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch, progress=tuning, **FINE_TUNING
-        )
-        about += f"; {len(tuned.history)} epochs of fine-tuning with labels and the original's answers"
-        run = reached(StageName.FINE_TUNED, tuned, about, 1.0)
-    return run
+    def recover(self, made: CompressedNetwork, tune: Callable[..., CompressedNetwork]) -> None:
+        data = self.data
+        self.reach(StageName.DECOMPOSED, made, 0.15)
+        if len(data.train) or len(data.validation):
+            images = data.unlabelled.sample(CALIBRATION_IMAGES)
+            made = calibrate(made, images, progress=part(self.report, 0.15, 0.35, "calibrating"))
+            self.about += f"; calibrated on {len(images)} {images.name} images without labels"
+            self.reach(StageName.CALIBRATED, made, 0.4)
+        lost = self.run.lost()
+        labelled = len(data.train) and data.train.labelled and len(data.validation) and data.validation.labelled
+        if labelled and lost is not None and lost > self.max_drop / 2:
+            made = tune(made, data, progress=part(self.report, 0.4, 0.95, "fine-tuning"), **FINE_TUNING)
+            self.about += f"; {len(made.history)} epochs of fine-tuning with labels and the original's answers"
+            self.reach(StageName.FINE_TUNED, made, 1.0)
+
+    def reach(self, name: StageName, made: CompressedNetwork, end: float) -> None:
+        stage = scored_stage(made, self.data, name, note=self.about)
+        self.run = stored(self.run.with_stage(stage, made), self.store)  # kept, also if it is cancelled now
+        if self.on_stage:
+            self.on_stage(self.run)
+        self.report(end, f"{name}: scored")
 
 
 def stored(run: Run, store: RunStore | None) -> Run:

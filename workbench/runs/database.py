@@ -5,7 +5,7 @@ Write-ahead logging, so that readers never wait; every change is one transaction
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ APPLICATION = 0x57424348
 """SQLite's application_id of a run store."""
 
 SCHEMA = 2
-"""SQLite's user_version of a run store. Version 1 had scores in percent, and neither kinds nor notes of stages."""
+"""SQLite's user_version of a run store."""
 
 TABLES = """
 CREATE TABLE run (
@@ -42,8 +42,8 @@ CREATE TABLE stage (
     top1 REAL NOT NULL,
     top5 REAL NOT NULL,
     n INTEGER NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'accuracy',
-    note TEXT NOT NULL DEFAULT '',
+    kind TEXT NOT NULL,
+    note TEXT NOT NULL,
     PRIMARY KEY (run, name, split)
 );
 """
@@ -54,19 +54,15 @@ class StoreError(ValueError):
 
 
 class Database:
-    """An SQLite file. Each transaction opens a connection, so that threads and forked processes share none.
+    """An SQLite file. Each transaction opens a connection, so that threads and forked processes share none."""
 
-    Parameters
-    ----------
-    path : made with its tables and its folder if it is not there.
-    wait : seconds to wait for another process that is writing.
-    """
-
-    def __init__(self, path: Path, wait: float) -> None:
+    def __init__(self, path: Path, wait: float) -> None:  # seconds
         self.path, self.wait = path, wait
+        head = b""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            head = _head(path)
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                head = file.read(16)
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
         if head and head != b"SQLite format 3\0":
@@ -86,23 +82,19 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Open a write transaction, which is on the disk when the block ends, or undone if the block raises."""
-        with self._translated(), closing(self._connect("rw")) as connection:
+        with self._translated(), closing(self._connect("rw")) as connection, connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                if connection.in_transaction:  # a full disk has ended it already
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+            yield connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
-        return sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        return connection
 
     def _sound(self) -> bool:
-        """Return whether the file is a complete run store, upgraded if needed; False if it has no tables yet."""
+        """Return whether the file is a complete run store; False if it has no tables yet."""
         with self.reading() as connection:
             (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -114,26 +106,14 @@ class Database:
             return False
         if application != APPLICATION:
             raise StoreError(f"{self.path.name} is an SQLite file of another program: it is left as it is")
-        if schema > SCHEMA:
+        if schema != SCHEMA:
             raise StoreError(
-                f"{self.path.name} was written by a newer workbench (schema {schema}, this one knows {SCHEMA}): "
-                "it is left as it is"
+                f"{self.path.name} was written by another version of the workbench (schema {schema}, this one knows "
+                f"{SCHEMA}): it is left as it is"
             )
-        if not schema >= 1 or not {"run", "stage"} <= tables:
+        if not {"run", "stage"} <= tables:
             raise StoreError(f"{self.path.name} is damaged (it lacks tables): it is left as it is")
-        if schema < SCHEMA:
-            self._upgrade()
         return True
-
-    def _upgrade(self) -> None:
-        """Upgrade a file of version 1 to the present version, in one transaction."""
-        with self.writing() as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (1,):
-                return  # another process was quicker
-            connection.execute("ALTER TABLE stage ADD COLUMN kind TEXT NOT NULL DEFAULT 'accuracy'")
-            connection.execute("ALTER TABLE stage ADD COLUMN note TEXT NOT NULL DEFAULT ''")
-            connection.execute("UPDATE stage SET top1 = top1 / 100, top5 = top5 / 100")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _create(self) -> None:
         with self._translated(), closing(self._connect("rwc")) as connection:
@@ -152,21 +132,9 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            raise StoreError(
-                _SENTENCES.get(code, "{name} cannot be used: {error}").format(
-                    name=self.path.name, folder=self.path.parent, wait=f"{self.wait:g}", error=error
-                )
-            ) from error
-
-
-def _head(path: Path) -> bytes:
-    """Return the first bytes of a file; none if it does not exist."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16)
-    except FileNotFoundError:
-        return b""
+            sentence = _SENTENCES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "{name} cannot be used: {error}")
+            words = {"name": self.path.name, "folder": self.path.parent, "wait": f"{self.wait:g}", "error": error}
+            raise StoreError(sentence.format(**words)) from error
 
 
 _BUSY = "{name} is being written by another program for more than {wait} s: try again when it is done"

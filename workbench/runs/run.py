@@ -2,16 +2,17 @@
 
 import json
 import platform
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, TypeVar
+from importlib.metadata import version
+from typing import Any, TypeVar
 
 from workbench.network.network import Network
 from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork
-from workbench.plan.plan import LayerPlan, Plan
+from workbench.plan.plan import Plan
 from workbench.tables import Table, count, csv_text
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
@@ -32,13 +33,9 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True)
 class Stage:
-    """Scores of a network at one stage.
+    """Scores of a network at one stage, by the name of the split, and in words how the stage came about.
 
-    Attributes
-    ----------
-    name : of the stage.
-    scores : by the name of the split; runs are chosen by "validation", never by "test".
-    note : how the stage came about, in words.
+    Runs are chosen by "validation", never by "test".
     """
 
     name: StageName
@@ -57,7 +54,6 @@ class Run(Table):
 
     Attributes
     ----------
-    plan : what was done to each layer.
     stages : in the order in which they were reached, the original first if it was scored.
     network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
     network_name, data_name : names of the original network and the data.
@@ -107,15 +103,18 @@ class Run(Table):
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
+    def _own(self) -> list[Stage]:
+        """Stages of the compressed network, newest first; the baseline from scratch is another network."""
+        return [s for s in reversed(self.stages) if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
+
+    @property
     def last(self) -> Stage | None:
-        """The newest stage of the compressed network; the baseline from scratch is another network."""
-        own = [s for s in self.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
-        return own[-1] if own else None
+        """The newest stage of the compressed network."""
+        return next(iter(self._own), None)
 
     def score(self, split: str = "validation") -> Score | None:
         """Return the newest score of the compressed network on a split; None if there is none."""
-        own = [s for s in self.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
-        return next((s.scores[split] for s in reversed(own) if split in s.scores), None)
+        return next((s.scores[split] for s in self._own if split in s.scores), None)
 
     def lost(self, split: str = "validation") -> float | None:
         """Return the share of top-1 lost against the original on a split; below 0 for a gain, None if unknown."""
@@ -127,13 +126,6 @@ class Run(Table):
     def label(self) -> str:
         """Like "run 2"."""
         return f"run {self.number}" if self.number else "run"
-
-    @property
-    def costs(self) -> dict[str, float]:
-        """Weights and MACs of the compressed network, and how many times fewer that is."""
-        plan = self.plan
-        ratios = {"macs_ratio": plan.macs_ratio, "weights_ratio": plan.weights_ratio}
-        return {"macs": plan.macs, "weights": plan.weights, **ratios}
 
     @property
     def rows(self) -> list[list[str]]:
@@ -183,53 +175,21 @@ class Runs(Table, tuple[Run, ...]):
         head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
         lines = []
         for run in self:
-            found = {(s.name, split): score for s in run.stages for split, score in s.scores.items()}
-            scores: list[Any] = []
-            for name in names:
-                score = found.get(name)
-                scores += ["", "", ""] if score is None else [score.top1, score.top5, score.n]
-            about = [run.number, run.created, run.network_name, run.data_name, run.plan.describe(), *run.costs.values()]
-            more = [run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note]
-            lines.append([*about, *scores, *more])
+            plan = run.plan
+            line: list[Any] = [run.number, run.created, run.network_name, run.data_name, plan.describe()]
+            line += [plan.macs, plan.weights, plan.macs_ratio, plan.weights_ratio]
+            for name, split in names:
+                stage = run.stage(name)
+                score = stage.scores.get(split) if stage else None
+                line += [score.top1, score.top5, score.n] if score else ["", "", ""]
+            lines.append([*line, run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note])
         return csv_text([*head, "seed", "settings", "measured", "note"], lines)
-
-
-class RunComparison(Table):
-    """Runs side by side: a column each; costs, scores, and the layers that differ."""
-
-    def __init__(self, runs: Iterable[Run]) -> None:
-        self.runs = Runs(runs)
-        self.headers = ["", *(run.label if run.number else run.plan.describe() for run in self.runs)]
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """Name, and one value for each run."""
-        runs = self.runs
-        rows = [["network", *(run.network_name for run in runs)], ["data", *(run.data_name for run in runs)]]
-        rows.append(["policy", *(run.plan.describe() for run in runs)])
-        rows.append(["MACs", *(f"{count(r.plan.macs)} (x{r.plan.macs_ratio:.2f})" for r in runs)])
-        rows.append(["weights", *(f"{count(r.plan.weights)} (x{r.plan.weights_ratio:.2f})" for r in runs)])
-        for name, split in dict.fromkeys((s.name, split) for run in runs for s in run.stages for split in s.scores):
-            stages = [run.stage(name) for run in runs]
-            scores = [stage.scores.get(split) if stage else None for stage in stages]
-            rows.append([f"{name}, {split}, top-1", *(_percent(s) for s in scores)])
-            if any(score.top5 < 1 for score in scores if score):
-                rows.append([f"{name}, {split}, top-5", *(_percent(s, top5=True) for s in scores)])
-        for key in dict.fromkeys(key for run in runs for key in run.settings):
-            rows += _if_different(key, [str(run.settings.get(key, "-")) for run in runs])
-        for layer in dict.fromkeys(part.name for run in runs for part in run.plan):
-            rows += _if_different(layer, [next((_decision(p) for p in r.plan if p.name == layer), "-") for r in runs])
-        return rows
 
 
 def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callable[[T], float | None]) -> list[T]:
     """Return the points that no other beats: none costs as little and scores as much, and is better in one of the two.
 
-    Points without a score are left out; of equal ones the first stays.
-
-    Returns
-    -------
-    Points by growing cost.
+    Points without a score are left out, of equal ones the first stays; the result is in the order of growing cost.
     """
     scored = [(point, cost(point), found) for point in points if (found := score(point)) is not None]
     front: list[T] = []
@@ -241,27 +201,24 @@ def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callabl
     return front
 
 
-def pareto(runs: Iterable[Run], *, cost: Literal["macs", "weights"] = "macs", split: str = "validation") -> Runs:
-    """Return the runs that no other of the same network and data beats, by network, data and growing cost."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def pareto(runs: Iterable[Run]) -> Runs:
+    """Return the runs that no other of the same network and data beats, by network, data and growing MACs."""
+
+    def top1(run: Run) -> float | None:
+        score = run.score()
+        return score.top1 if score else None
+
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups.setdefault((run.network_name, run.data_name), []).append(run)
+        groups[run.network_name, run.data_name].append(run)
     return Runs(
-        run
-        for _, group in sorted(groups.items())
-        for run in pareto_front(group, lambda r: getattr(r.plan, cost), lambda r: _top1(r.score(split)))
+        run for _, group in sorted(groups.items()) for run in pareto_front(group, lambda run: run.plan.macs, top1)
     )
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and the packages that results may depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
 def source_of(network: Network) -> str:
@@ -269,32 +226,12 @@ def source_of(network: Network) -> str:
     return network.sha256 or network.source
 
 
-def _top1(score: Score | None) -> float | None:
-    return None if score is None else score.top1
-
-
 def _scores_text(stages: Iterable[Stage]) -> str:
     """Return all stages' top-1, with the number of images given once for each split."""
-    groups: dict[tuple[str, int], list[str]] = {}
+    groups: dict[tuple[str, int], list[str]] = defaultdict(list)
     for stage in stages:
         for split, score in stage.scores.items():
             low, high = score.interval
             words = f"{stage.name} {100 * score.top1:.2f} ({100 * low:.1f} to {100 * high:.1f})"
-            groups.setdefault((split, score.n), []).append(words)
+            groups[split, score.n].append(words)
     return "; ".join(f"{', '.join(words)} of {n} {split} images" for (split, n), words in groups.items())
-
-
-def _percent(score: Score | None, *, top5: bool = False) -> str:
-    if score is None:
-        return "-"
-    value, (low, high) = (score.top5, score.top5_interval) if top5 else (score.top1, score.interval)
-    return f"{100 * value:.2f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
-
-
-def _if_different(name: str, values: list[str]) -> list[list[str]]:
-    return [[name, *values]] if len(set(values)) > 1 else []
-
-
-def _decision(part: LayerPlan) -> str:
-    ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-    return f"{part.decision} {ranks}".strip()

@@ -7,41 +7,34 @@ be stored is on the disk. Nothing is unpickled.
 
 import hashlib
 import json
+import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from workbench.files import write_atomically
 from workbench.network.network import Network
 from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan, PlanError
-from workbench.recover.decompose import rebuild
+from workbench.recover.decompose import rebuild, weights_file
 from workbench.runs.database import Database, StoreError
-from workbench.runs.run import Run, RunComparison, Runs, Stage, StageName, pareto
+from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 
 __all__ = ["RunStore", "StoreError"]
 
 JSON_COLUMNS = ("measured", "settings", "versions")
-COLUMNS = (
-    "number",
-    "created",
-    "network",
-    "data",
-    "plan",
-    "seed",
-    "note",
-    "weights_file",
-    "weights_hash",
-    *JSON_COLUMNS,
-)
+ORPHAN_AGE_S = 3600.0
+"""Seconds after which weights that no run names are not being written any more."""
+OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
 
 
 class RunStore:
@@ -77,20 +70,14 @@ class RunStore:
         return self.path.with_name(self.path.name + ".weights")
 
     def add(self, run: Run, *, weights: bool = True) -> Run:
-        """Store a run; when this returns, the run and its weights are on the disk.
+        """Store a run, with the weights of its network on request; return it with its number.
 
-        Parameters
-        ----------
-        weights : whether to store the weights of the run's network too.
-
-        Returns
-        -------
-        Run with its number.
+        When this returns, all of it is on the disk.
         """
-        created = run.created or datetime.now(UTC).isoformat(timespec="milliseconds")
         plan, dense = run.plan, run.plan.dense
         row: dict[str, Any] = {key: _json(dict(getattr(run, key)), key) for key in JSON_COLUMNS}
-        row |= {"created": created, "network": run.network_name, "data": run.data_name, "seed": run.seed}
+        row["created"] = run.created or datetime.now(UTC).isoformat(timespec="milliseconds")
+        row |= {"network": run.network_name, "data": run.data_name, "seed": run.seed}
         row |= {"note": run.note, "plan": plan.to_json(indent=None), "macs": plan.macs, "weights": plan.weights}
         row |= {"dense_macs": dense.macs, "dense_weights": dense.weights}
         name, hashed = self._write_weights(run.network) if weights and run.network is not None else ("", "")
@@ -116,9 +103,7 @@ class RunStore:
         old = self[run.number]
         if run.plan.cost != old.plan.cost:
             raise StoreError(f"run {old.number} is of another plan than this one: add it as a run of its own")
-        name = hashed = ""
-        if weights and run.network is not None:
-            name, hashed = self._write_weights(run.network)
+        name, hashed = self._write_weights(run.network) if weights and run.network is not None else ("", "")
         with self._database.writing() as database:
             row = database.execute("SELECT measured, weights_file FROM run WHERE number = ?", (old.number,)).fetchone()
             if row is None:
@@ -153,7 +138,7 @@ class RunStore:
 
         Parameters
         ----------
-        network : of the original architecture, for instance ``load_network(run.network, weights=None)``; its own
+        network : of the original architecture, for instance ``load_network(run.network_name, weights=None)``; its own
             weights do not matter.
         """
         found = self[_number(run)]
@@ -163,13 +148,10 @@ class RunStore:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise StoreError(
-                f"the weights of run {found.number}, {path.name}, are no longer in {path.parent}"
-            ) from None
+            where = f"run {found.number}, {path.name}, are no longer in {path.parent}"
+            raise StoreError(f"the weights of {where}") from None
         if hashlib.sha256(content).hexdigest() != found.weights_hash:
-            raise StoreError(
-                f"the weights of run {found.number}, {path.name}, are damaged: they are not what was stored"
-            )
+            raise StoreError(f"the weights of run {found.number}, {path.name}, are damaged: not what was stored")
         try:
             made = rebuild(network, found.plan, load(content))
         except (SafetensorError, PlanError) as error:
@@ -186,73 +168,51 @@ class RunStore:
         if found.weights_file:
             (self.folder / found.weights_file).unlink(missing_ok=True)
 
-    def pareto(
-        self,
-        *,
-        network: str | None = None,
-        data: str | None = None,
-        cost: Literal["macs", "weights"] = "macs",
-        split: str = "validation",
-    ) -> Runs:
-        """Return the runs that no other beats, see :func:`pareto`."""
-        return pareto(self.runs(network=network, data=data), cost=cost, split=split)
-
-    def compare(self, *runs: Run | int) -> RunComparison:
-        """Return runs side by side: costs, accuracies, and the layers that differ."""
-        return RunComparison(Runs(self[_number(run)] for run in runs))
-
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """Return all runs as CSV, see :meth:`Runs.to_csv`; if a file is given, write it too."""
-        text = self.runs().to_csv()
-        if path is not None:
-            try:
-                write_atomically(Path(path), text.encode())
-            except OSError as error:
-                raise StoreError(f"{path} cannot be written: {error.strerror}") from None
-        return text
+    def pareto(self, *, network: str | None = None, data: str | None = None) -> Runs:
+        """Return the runs that no other of the same network and data beats in MACs and validation score."""
+        return pareto(self.runs(network=network, data=data))
 
     def tidy(self) -> int:
         """Delete weights that no run names, left by a process that was killed in `add`; return their number."""
+        lost = 0
         with self._database.writing() as database:  # nobody can add a row meanwhile
             known = {name for (name,) in database.execute("SELECT weights_file FROM run")}
-            lost = [p for p in self.folder.glob("*") if p.name not in known and _hours_old(p) > 1]
-            for path in lost:
-                path.unlink(missing_ok=True)
-        return len(lost)
+            for path in self.folder.glob("*"):
+                with suppress(FileNotFoundError):  # another process has deleted it
+                    if path.name not in known and time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
+                        path.unlink()
+                        lost += 1
+        return lost
 
     def _select(self, where: str, values: tuple[Any, ...]) -> Runs:
-        columns = ", ".join(COLUMNS)
         scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run {where}) ORDER BY run, position"  # noqa: S608
         with self._database.reading() as database:
-            rows = database.execute(f"SELECT {columns} FROM run {where} ORDER BY number", values).fetchall()  # noqa: S608
+            rows = database.execute(f"SELECT * FROM run {where} ORDER BY number", values).fetchall()  # noqa: S608
             found = database.execute(scores, values).fetchall()
-        stages: dict[int, dict[str, Stage]] = {row[0]: {} for row in rows}
+        stages: dict[int, dict[str, Stage]] = {row["number"]: {} for row in rows}
         for number, _, name, split, top1, top5, n, kind, note in found:
             stage = stages[number].get(name, Stage(StageName(name), {}, note))
             more = {split: Score(top1, top5, n, kind)} if split else {}
             stages[number][name] = replace(stage, scores={**stage.scores, **more})
-        return Runs(self._run(dict(zip(COLUMNS, row, strict=True)), stages[row[0]].values()) for row in rows)
+        return Runs(self._run(row, tuple(stages[row["number"]].values())) for row in rows)
 
-    def _run(self, row: dict[str, Any], stages: Iterable[Stage]) -> Run:
+    def _run(self, row: sqlite3.Row, stages: tuple[Stage, ...]) -> Run:
+        values = {key: row[key] for key in OTHER_COLUMNS}
         try:
-            row["plan"] = Plan.from_json(row["plan"])
-            for key in JSON_COLUMNS:
-                row[key] = json.loads(row[key])
+            plan = Plan.from_json(row["plan"])
+            values |= {key: json.loads(row[key]) for key in JSON_COLUMNS}
         except ValueError as error:
             raise StoreError(f"run {row['number']} in {self.path.name} is damaged: {error}") from None
-        row["network_name"], row["data_name"] = row.pop("network"), row.pop("data")
-        return Run(**row, stages=tuple(stages))
+        return Run(plan, stages, network_name=row["network"], data_name=row["data"], **values)
 
     def _write_weights(self, network: CompressedNetwork) -> tuple[str, str]:
-        tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()}
-        content = save(tensors)
-        name = f"{uuid.uuid4().hex}.safetensors"
+        content, name = weights_file(network), f"{uuid.uuid4().hex}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)
             write_atomically(self.folder / name, content)
         except OSError as error:
-            why = f"{error.strerror or error}"
-            raise StoreError(f"the weights cannot be written to {self.folder}, so nothing was stored: {why}") from None
+            where = f"{self.folder}, so nothing was stored: {error.strerror}"
+            raise StoreError(f"the weights cannot be written to {where}") from None
         return name, hashlib.sha256(content).hexdigest()
 
 
@@ -267,22 +227,12 @@ def _json(value: Any, what: str) -> str:
         raise StoreError(f"the {what} of a run are JSON values, these are not: {error}") from None
 
 
-def _put_stages(database: Any, number: int, stages: Iterable[Stage]) -> None:
+def _put_stages(database: sqlite3.Connection, number: int, stages: Iterable[Stage]) -> None:
     for stage in stages:
-        scores: Mapping[str, Score | None] = stage.scores or {"": None}  # a stage that was not scored has a row too
+        scores = stage.scores or {"": Score(0.0, 0.0, 0, "")}  # a stage that was not scored has a row too
         for split, score in scores.items():
-            (position,) = database.execute("SELECT count(*) FROM stage WHERE run = ?", (number,)).fetchone()
-            values = (score.top1, score.top5, score.n, score.kind) if score else (0.0, 0.0, 0, "")
             database.execute(
-                "INSERT INTO stage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, split) DO UPDATE SET "
-                "top1 = excluded.top1, top5 = excluded.top5, n = excluded.n, kind = excluded.kind, "
-                "note = excluded.note",
-                (number, position, stage.name, split, *values, stage.note),
+                "INSERT OR REPLACE INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, "
+                ":split, :top1, :top5, :n, :kind, :note)",
+                {"run": number, "name": stage.name, "split": split, **asdict(score), "note": stage.note},
             )
-
-
-def _hours_old(path: Path) -> float:
-    try:
-        return (time.time() - path.stat().st_mtime) / 3600
-    except FileNotFoundError:
-        return 0.0

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
@@ -18,7 +17,7 @@ from workbench.network.scores import accuracy
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, Progress, part, reporter
-from workbench.recover.decompose import decompose, rebuild
+from workbench.recover.decompose import decompose, rebuild, weights_file
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 from workbench.runs.compress import stored
@@ -32,6 +31,12 @@ POLL_S = 0.2
 """Seconds between two checks of an executor."""
 
 
+try:
+    import cloudpickle  # extra "scale": it also sends classes defined in a notebook
+except ImportError:
+    cloudpickle = pickle
+
+
 @dataclass(frozen=True)
 class _Task:
     """What all plans of a sweep share."""
@@ -41,13 +46,11 @@ class _Task:
     recipe: Recipe | None
     teacher: Network | None
     steps: Mapping[StageName, Step]
-    split: str
     home: int
     threads: int
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """What a worker returns: no modules, and tensors as the bytes of a safetensors file."""
 
     weights: bytes
@@ -64,7 +67,6 @@ def sweep(
     recipe: Recipe | None = None,
     teacher: Network | None = None,
     steps: Mapping[StageName, Step] | None = None,
-    split: str = "validation",
     executor: Any = None,
     threads: int = 1,
     store: RunStore | None = None,
@@ -72,17 +74,15 @@ def sweep(
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Iterator[Run]:
-    """Decompose, recover and score a network by many plans.
+    """Decompose, recover and score a network by many plans, on the validation images with labels.
 
     Parameters
     ----------
-    plans : of the network.
     epochs : of fine-tuning, 0 for none; with further `settings` or a `recipe` as for
         :func:`~workbench.recover.finetune.finetune`.
     teacher : usually the network itself: its answers are learned too.
     steps : steps before fine-tuning, each a function (compressed, data) -> CompressedNetwork under the name of its
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
-    split : of the data that every stage is scored on. Plans are chosen by "validation"; "test" is for reporting.
     executor : any `concurrent.futures.Executor`, or a Dask `Client`; None for one after the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
@@ -99,15 +99,13 @@ def sweep(
     """
     expect_network(network)
     todo = list(plans)
-    if split not in ("train", "validation", "test"):
-        raise ValueError(f"split is 'train', 'validation' or 'test', not {split!r}")
     if recipe is None and epochs:
         recipe = Recipe.of(epochs=epochs, **settings)
     elif recipe is not None:
         recipe = replace(recipe, epochs=epochs or recipe.epochs, **settings)
     elif settings or teacher is not None:
         raise ValueError("say for how long to fine-tune: epochs=...")
-    task = _Task(network, data, recipe, teacher, dict(steps or {}), split, os.getpid(), threads)
+    task = _Task(network, data, recipe, teacher, dict(steps or {}), os.getpid(), threads)
     if hasattr(executor, "get_executor"):
         executor = executor.get_executor()
     report = reporter(progress)
@@ -125,26 +123,19 @@ def _runs(
 ) -> Iterator[Run]:
     original: Stage | None = None
     settings = task.recipe.to_dict() if task.recipe else {}
-    more: dict[str, Any] = {
-        "network_name": task.network.name,
-        "data_name": task.data.name,
-        "versions": versions(),
-        "note": note,
-    }
-    more |= {"versions": versions(), "settings": settings, "seed": task.recipe.seed if task.recipe else 0}
+    more: dict[str, Any] = {"network_name": task.network.name, "data_name": task.data.name, "note": note}
+    more |= {"versions": versions(), "settings": settings, "seed": settings.get("seed", 0)}
     for done, (index, result) in enumerate(found, start=1):
         if isinstance(result, str):
             run = Run(plans[index], error=result, **more)
         else:
             if original is None:  # once, and while workers work
-                split = getattr(task.data, task.split)
-                original = Stage(StageName.ORIGINAL, {task.split: accuracy(task.network, split)})
+                original = _scored(StageName.ORIGINAL, task.network, task.data)
             compressed = rebuild(task.network, plans[index], load(result.weights))
             about = f"{task.network.source}; {', '.join(s.name for s in result.stages)} ({plans[index].policy})"
             compressed = compressed.with_model(compressed.model, source=about)
-            measured = {"seconds": result.seconds}
-            run = Run(plans[index], (original, *result.stages), compressed, measured=measured, **more)
-            run = stored(run, store)
+            stages, measured = (original, *result.stages), {"seconds": result.seconds}
+            run = stored(Run(plans[index], stages, compressed, measured=measured, **more), store)
         report(done / len(plans), f"plan {done} of {len(plans)} is done")
         yield run
 
@@ -157,7 +148,7 @@ def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[in
 
 def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, _Found | str]]:
     try:
-        content = _pickler().dumps(task)
+        content = cloudpickle.dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{task.network.name} cannot be sent to other processes ({error}): its classes, its preprocessing and the "
@@ -193,26 +184,27 @@ def _work(content: bytes, plan: Plan) -> _Found | str:
 def _try(task: _Task, plan: Plan, report: Progress) -> _Found | str:
     """Do one plan from beginning to end; a failure is returned as a sentence."""
     started = time.perf_counter()
-    split = getattr(task.data, task.split)
     try:
         compressed = decompose(task.network, plan, progress=part(report, 0.0, 0.1))
-        stages = [Stage(StageName.DECOMPOSED, {task.split: accuracy(compressed, split)})]
+        stages = [_scored(StageName.DECOMPOSED, compressed, task.data)]
         for name, step in task.steps.items():
             report(0.1, str(name))
             compressed = step(compressed, task.data)
-            stages.append(Stage(StageName(name), {task.split: accuracy(compressed, split)}))
+            stages.append(_scored(StageName(name), compressed, task.data))
         if task.recipe is not None:
             tuning = part(report, 0.2, 1.0)
             compressed = finetune(compressed, task.data, recipe=task.recipe, teacher=task.teacher, progress=tuning)
-            stages.append(Stage(StageName.FINE_TUNED, {task.split: accuracy(compressed, split)}))
+            stages.append(_scored(StageName.FINE_TUNED, compressed, task.data))
         report(1.0, "")
-        state = compressed.model.state_dict()
-        weights = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
-        return _Found(save(weights), tuple(stages), time.perf_counter() - started)
+        return _Found(weights_file(compressed), tuple(stages), time.perf_counter() - started)
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, it stops no other plan
         return f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
+
+
+def _scored(name: StageName, network: Network, data: Data) -> Stage:
+    return Stage(name, {"validation": accuracy(network, data.validation)})
 
 
 def _lost(error: BaseException) -> str:
@@ -220,12 +212,3 @@ def _lost(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
         return "its worker process died (killed, or out of memory) before it was done: try this plan again"
     return f"its worker failed: {type(error).__name__}: {error}"
-
-
-def _pickler() -> ModuleType:
-    """Return cloudpickle where it is installed (extra "scale"): it also sends classes defined in a notebook."""
-    try:
-        import cloudpickle
-    except ImportError:
-        return pickle
-    return cloudpickle  # type: ignore[no-any-return, unused-ignore]

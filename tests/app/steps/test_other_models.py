@@ -1,13 +1,9 @@
 """Choose, compare, speed and take home: what a verb gives, and what it says where it cannot."""
 
-import asyncio
-
 import pytest
-import torch
 
-import workbench as wb
-from tests.helpers.sessions import batch_normed, idle, tiny_data
-from workbench.app.session import Session
+from tests.app.conftest import on_a_loop
+from tests.helpers.sessions import idle
 from workbench.app.worker import JobState
 from workbench.measure.roofline import Roofline
 
@@ -19,22 +15,19 @@ def compressed(session):
     return session
 
 
-def test_an_opening_replaces_the_one_that_runs_and_a_failed_one_leaves_what_is_open():
-    async def run():
-        session = Session(wb.Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
-        first = session.choose.open()
-        second = session.choose.open(network="digits_vgg", data="digits")
-        await idle(session)
-        assert (first.state, second.state) == (JobState.CANCELLED, JobState.DONE)
-        waiting = session.compare.paper.compute()
-        session.choose.open(network="no_such_network")
-        assert session.choose.choice.network == "no_such_network"
-        waiting.cancel()
-        await idle(session)
-        assert session.choose.choice.network == session.choose.network.name == "digits_vgg"
-        assert "no_such_network" in session.choose.job.error
-
-    asyncio.run(run())
+@on_a_loop
+async def test_an_opening_replaces_the_one_that_runs_and_a_failed_one_leaves_what_is_open(session):
+    first = session.choose.open(data="digits")
+    second = session.choose.open(network="digits_vgg", data="digits")
+    await idle(session)
+    assert (first.state, second.state) == (JobState.CANCELLED, JobState.DONE)
+    waiting = session.paper.compute()
+    session.choose.open(network="no_such_network")
+    assert session.choose.choice.network == "no_such_network"
+    waiting.cancel()
+    await idle(session)
+    assert session.choose.choice.network == session.choose.network.name == "digits_vgg"
+    assert "no_such_network" in session.choose.job.error
 
 
 def test_other_data_keep_the_network_and_its_plan(session):
@@ -47,7 +40,7 @@ def test_other_data_keep_the_network_and_its_plan(session):
 
 
 def test_the_gallery_follows_the_networks(compressed):
-    gallery = compressed.compare.gallery
+    gallery = compressed.gallery
     assert all(picture.after is not None for picture in gallery.gallery.pictures)
     first = [picture.index for picture in gallery.gallery.pictures]
     gallery.other_images()
@@ -56,9 +49,9 @@ def test_the_gallery_follows_the_networks(compressed):
 
 
 def test_the_rank_curve_is_of_the_picked_layer_and_goes_with_the_network(session):
-    session.look.select("3")
-    session.compare.rank_curve.measure()
-    curve = session.compare.rank_curve
+    curve = session.rank_curve
+    session.look.pick("3")
+    curve.measure()
     assert (curve.layer, len(curve.points)) == ("3", 7)
     assert curve.points[0].agreement.n == 15  # of the validation images
     session.choose.open(data="digits")
@@ -67,30 +60,29 @@ def test_the_rank_curve_is_of_the_picked_layer_and_goes_with_the_network(session
 
 def test_the_paper_s_table_has_the_open_network(session, monkeypatch):
     monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
-    paper = session.compare.paper
-    paper.layers = "default"
-    assert paper.fully_connected
-    paper.compute()
-    assert "small" in str(paper.table)
-    assert "15 images" in paper.note
+    session.paper.layers = "default"
+    assert session.paper.fully_connected
+    session.paper.compute()
+    assert "small" in str(session.paper.table)
+    assert "15 images" in session.paper.note
 
 
 def test_speed_is_stored_unless_it_was_disturbed(compressed, monkeypatch):
     monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
     monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
-    speed = compressed.speed
+    speed, recover = compressed.speed, compressed.recover
     speed.runtimes = ("eager",)
     monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: True)
     speed.measure()
     assert speed.findings.disturbed
-    assert compressed.recover.run.measured == {}
+    assert recover.run.measured == {}
     monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: False)
     speed.measure()
-    assert compressed.recover.run.measured["latency"][0]["runtime"] == "eager"
-    assert compressed.compare.stored[0].measured.keys() == {"latency", "best_realised", "machine", "energy"}
-    compressed.recover.calibrate()
+    assert recover.run.measured["latency"][0]["runtime"] == "eager"
+    assert recover.stored[0].measured.keys() == {"latency", "best_realised", "machine", "energy"}
+    recover.calibrate()
     assert speed.findings is not None  # of the same run
-    compressed.recover.decompose()
+    recover.decompose()
     assert speed.findings is None
     speed.runtimes = ()
     assert "at least one runtime" in speed.measure().error
@@ -106,22 +98,13 @@ def test_files_are_made_and_go_with_their_network(compressed, kind, suffix):
     assert compressed.take_home.made == ()
 
 
-@pytest.mark.parametrize("verb", [lambda s: s.speed.measure(), lambda s: s.take_home.make("weights")])
-def test_without_a_compressed_network(session, verb):
-    assert verb(session).error.startswith("Compress the network first")
-
-
-def test_a_file_of_a_network_that_has_gone_is_a_sentence():
-    async def run():
-        session = Session(wb.Network(batch_normed(), input_shape=(1, 8, 8), name="small"), tiny_data())
-        session.open()
-        await idle(session)
-        session.recover.decompose()
-        await idle(session)
-        session.recover.calibrate()
-        job = session.take_home.make("weights")
-        await idle(session)
-        assert "became another one" in job.error
-        assert torch.is_tensor(session.choose.data.test.images)
-
-    asyncio.run(run())
+@on_a_loop
+async def test_files_need_a_compressed_network_that_stays(session):
+    jobs = [session.speed.measure(), session.take_home.make("weights")]
+    session.recover.decompose()
+    await idle(session)
+    assert all(job.error.startswith("Compress the network first") for job in jobs)
+    session.recover.calibrate()
+    job = session.take_home.make("weights")
+    await idle(session)
+    assert "became another one" in job.error

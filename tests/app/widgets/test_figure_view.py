@@ -4,8 +4,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from workbench.app.widgets.figure_view import FigureView, library
+from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.spectrum import spectrum
-from workbench.plot.interactive.training import training_curve
 
 
 @pytest.fixture

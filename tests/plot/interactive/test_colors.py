@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workbench.plot import colors
-from workbench.plot.interactive.base import DARK
+from workbench.plot.colors import DARK
 
 LIGHT = {color: color for color in DARK if color not in ("white", colors.GRID)}
 MARKS = ("BLUE", "ORANGE", "GREEN", "VERMILLION", "PURPLE", "SLATE")
@@ -43,8 +43,3 @@ def test_colours_stand_out_and_can_be_told_apart(shown, paper):
         tints = [lab(np.array(matrix) @ linear(color)) for color in marks]
         apart = [np.linalg.norm(a - b) for i, a in enumerate(tints) for b in tints[:i]]
         assert min(apart) > 13  # a just noticeable difference is 2.3
-
-
-def test_kinds_of_parts_differ_in_symbol_and_colour():
-    symbols, tints = zip(*colors.KIND_MARKS.values(), strict=True)
-    assert len(set(symbols)) == len(set(tints)) == len(colors.KIND_MARKS)

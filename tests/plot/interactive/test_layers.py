@@ -1,6 +1,6 @@
 import pytest
 
-from workbench.plot.interactive import layer_costs
+from workbench.plot.interactive.layers import layer_costs
 
 
 @pytest.mark.parametrize("measure", ["macs", "weights"])

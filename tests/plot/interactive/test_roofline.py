@@ -4,14 +4,15 @@ import pytest
 
 from workbench.measure.profile import OTHER
 from workbench.plot.colors import KIND_MARKS
-from workbench.plot.interactive import layer_times, roofline
-from workbench.plot.interactive.roofline import MAX_LAYERS, MAX_MARKER_PIXELS
+from workbench.plot.interactive.roofline import MAX_LAYERS, MAX_MARKER_PIXELS, layer_times, roofline
 
 
 def test_every_part_is_where_its_numbers_are(profile, roof, valid):
-    traces = {trace["name"]: trace for trace in valid(roofline(profile, roof, "a"))["data"]}
+    line, *parts = valid(roofline(profile, roof, "a"))["data"]
+    assert (line["x"], line["y"]) == ([0.125, 2, 200], pytest.approx([2.5, 40, 40]))
+    assert line["name"].endswith("memory 20.0 GB/s, processor 40.0 G multiply-adds a second")
+    traces = {trace["name"]: trace for trace in parts}
     assert list(traces) == [
-        "this machine's roof",
         "original: whole convolutions",
         "original: fully connected layers",
         "compressed: cores",
@@ -19,8 +20,7 @@ def test_every_part_is_where_its_numbers_are(profile, roof, valid):
         "compressed: fully connected layers",
     ]
     thin, whole = traces["compressed: 1x1 factors"], traces["original: whole convolutions"]
-    assert thin["x"] == [10, 10]
-    assert thin["y"] == pytest.approx([2.5, 5])
+    assert (thin["x"], thin["y"]) == ([10, 10], pytest.approx([2.5, 5]))
     assert thin["marker"]["size"][0] > thin["marker"]["size"][1]
     assert thin["marker"]["opacity"][0] > traces["original: fully connected layers"]["marker"]["opacity"][0]
     assert whole["marker"]["size"] == [MAX_MARKER_PIXELS]  # the slowest of all
@@ -34,25 +34,11 @@ def test_every_part_is_where_its_numbers_are(profile, roof, valid):
     ]
 
 
-def test_the_roof_spans_the_parts(profile, roof, valid):
-    figure = valid(roofline(profile, roof))
-    line = figure["data"][0]
-    assert line["x"] == [0.125, 2, 200]
-    assert line["y"] == pytest.approx([2.5, 40, 40])
-    texts = [note["text"] for note in figure["layout"]["annotations"]]
-    assert texts == ["the memory limits: 20.0 GB/s", "the processor limits: 40.0 G multiply-adds a second"]
-
-
 def test_without_a_roof_or_times(profile, valid):
-    figure = valid(roofline(replace(profile, compressed=None)))
-    assert figure["data"][0]["x"] == []
-    assert figure["layout"]["annotations"] == []
-    assert len(figure["data"]) == 3
+    assert len(valid(roofline(replace(profile, compressed=None)))["data"]) == 2
     untimed = tuple(replace(part, seconds=0.0) for part in profile.original.parts)
     for nothing in (None, replace(profile, original=replace(profile.original, parts=untimed), compressed=None)):
-        figure = valid(roofline(nothing))
-        assert figure["layout"]["annotations"][0]["text"].startswith("The parts of the network appear here")
-        assert not figure["layout"]["xaxis"]["visible"]
+        assert valid(roofline(nothing))["data"] == []
 
 
 def test_times_of_a_layer_and_its_factors(profile, valid):
@@ -65,7 +51,7 @@ def test_times_of_a_layer_and_its_factors(profile, valid):
     assert (first["y"][0], core["y"][0], last["y"][0]) == pytest.approx((40, 10, 20))
     assert original["x"][0] < 0 < core["x"][0] == last["x"][0]
     assert core["customdata"] == ["<b>a</b><br>core: 10.0 ms"]
-    assert valid(layer_times(None))["layout"]["annotations"][0]["text"].startswith("The time of each layer")
+    assert valid(layer_times(None))["data"] == []
 
 
 def test_many_layers_are_summed_up(many_layers, valid):
@@ -76,8 +62,9 @@ def test_many_layers_are_summed_up(many_layers, valid):
     assert sum(figure["data"][0]["y"]) == pytest.approx(1000 * many_layers.original.seconds)
 
 
-def test_kinds_of_both_networks_differ_in_symbol(profile, roof, valid):
+def test_kinds_of_both_networks_differ_in_symbol_and_colour(profile, valid):
     kinds = tuple(replace(profile.original.parts[0], kind=kind) for kind in KIND_MARKS)
     both = replace(profile.original, parts=kinds)
-    data = valid(roofline(replace(profile, original=both, compressed=both), roof))["data"]
-    assert len({trace["marker"]["symbol"] for trace in data[1:]}) == 2 * len(KIND_MARKS)
+    data = valid(roofline(replace(profile, original=both, compressed=both)))["data"]
+    looks = [{trace["marker"][what] for trace in data} for what in ("symbol", "color")]
+    assert list(map(len, looks)) == [2 * len(KIND_MARKS), len(KIND_MARKS)]

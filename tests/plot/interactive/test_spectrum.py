@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workbench.plot.interactive import spectrum
+from workbench.plot.interactive.spectrum import spectrum
 
 
 def regions(figure, axes="x"):

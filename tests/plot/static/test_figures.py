@@ -102,7 +102,13 @@ def test_roofline(profile, roof):
 
 
 def test_a_figure_loads_its_own_library_only():
-    code = "import sys, workbench.plot.interactive as p; p.spectrum(None, None); print('matplotlib' in sys.modules)\n"
-    code += "import workbench as wb; wb.plot.spectrum; print('plotly' in sys.modules)"
+    code = """
+import sys, workbench as wb
+from workbench.plot.interactive.spectrum import spectrum
+spectrum(None, None)
+print("matplotlib" in sys.modules)
+wb.plot.spectrum
+print("plotly" in sys.modules)
+"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]

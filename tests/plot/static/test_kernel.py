@@ -36,9 +36,12 @@ def test_unfoldings_put_every_number_where_unfold_puts_it():
         matrix = unfold(kernel, mode)
         found = {(int(t.get_position()[1]), int(t.get_position()[0])): int(t.get_text()) for t in axes.texts}
         assert found == {(i, j): int(matrix[i, j]) for i in range(matrix.shape[0]) for j in range(matrix.shape[1])}
-    colors = {int(t.get_text()): p.get_facecolor() for t, p in zip(out.texts, out.patches, strict=True)}
-    assert colors == {int(t.get_text()): p.get_facecolor() for t, p in zip(in_.texts, in_.patches, strict=True)}
-    assert len(set(colors.values())) == 6  # one colour for each pair of channels
+    colors = [
+        {int(text.get_text()): tuple(color) for text, color in zip(axes.texts, shown.reshape(-1, 3), strict=True)}
+        for axes, shown in ((axes, axes.collections[0].get_array()) for axes in (out, in_))
+    ]
+    assert colors[0] == colors[1]
+    assert len(set(colors[0].values())) == 6  # one colour for each pair of channels
 
 
 def test_growing_rank_ends_at_the_original(kernel):

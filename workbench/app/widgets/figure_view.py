@@ -13,7 +13,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from workbench.app.widgets.base import HERE, PageWidget, script
-from workbench.plot.interactive.base import DARK
+from workbench.plot.colors import DARK
 
 
 class FigureView(PageWidget):

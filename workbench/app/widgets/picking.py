@@ -8,7 +8,7 @@ def pick_layers(look: LookModel, *figures: FigureView) -> None:
     """Let points whose ids are names of layers, with "#" and a number after them where there are several, pick them."""
 
     def picked(change: dict[str, object], figure: FigureView) -> None:
-        look.select(str(change["new"]).split("#")[0])
+        look.pick(str(change["new"]).split("#")[0])
         figure.picked = ""  # the same point may be clicked again
 
     for figure in figures:

@@ -1,4 +1,4 @@
-"""What all interactive figures share: layout, axes, traces, error bars, and the colours of a dark page.
+"""What all interactive figures share: layout, axes, traces and error bars.
 
 A figure is a dictionary {"data": [...], "layout": {...}} as plotly.js takes it; its values can be written as JSON.
 """
@@ -7,31 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from workbench.network.scores import Score
-from workbench.plot.colors import (
-    BLUE,
-    EDGE,
-    GREEN,
-    GREY,
-    GRID,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SLATE,
-    VEILED_BLUE,
-    VERMILLION,
-)
+from workbench.plot.colors import EDGE, GREY, GRID, INK
 
 Figure: TypeAlias = dict[str, Any]
 Trace: TypeAlias = dict[str, Any]
 
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
-DARK = {
-    **{BLUE: "#56B4E9", ORANGE: "#E69F00", GREEN: "#00A678", VERMILLION: "#E8713A", PURPLE: "#CC6FA8", SKY: "#F0E442"},
-    **{GREY: "#6B7986", EDGE: "#8694A2", SLATE: "#D5DCE3", INK: "#E6EBF0", GRID: "#303B46"},
-    **{"white": "#1B232C", VEILED_BLUE: "#315A74"},
-}
-"""Colour of a figure -> colour on a dark page; other colours stay as they are."""
 EMPTY_HEIGHT = 96
 """Height in pixels of a figure without content."""
 LAYOUT: dict[str, Any] = {
@@ -69,6 +50,12 @@ def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "lines", **more: Any
     return {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **more}
 
 
+def line(points: Iterable[tuple[Any, Any]], **more: Any) -> Trace:
+    """Return a trace of a line through points (x, y); (None, None) is a gap."""
+    found = list(points)
+    return scatter([x for x, _ in found], [y for _, y in found], **more)
+
+
 def bar(x: Iterable[Any], y: Iterable[Any], **more: Any) -> Trace:
     """Return a trace of bars."""
     return {"type": "bar", "x": list(x), "y": list(y), **more}
@@ -79,18 +66,19 @@ def hover(texts: Iterable[str]) -> dict[str, Any]:
     return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
 
 
-def error_bars(y: Sequence[float], low: Sequence[float], high: Sequence[float], **look: Any) -> dict[str, Any]:
-    """Return error bars from `low` to `high`."""
-    above = [end - value for value, end in zip(y, high, strict=True)]
-    below = [value - end for value, end in zip(y, low, strict=True)]
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, **look}
+def interval(y: Sequence[float], low: Sequence[float], high: Sequence[float], **look: Any) -> dict[str, Any]:
+    """Return the part of a trace that has `y`, and error bars from `low` to `high`."""
+    ends = {
+        "array": [end - value for value, end in zip(y, high, strict=True)],
+        "arrayminus": [value - end for value, end in zip(y, low, strict=True)],
+    }
+    return {"y": list(y), "error_y": {"type": "data", "symmetric": False, "thickness": 1, **ends, **look}}
 
 
 def percent(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
     """Return the part of a trace that has top-1 in percent, with its 95 % interval."""
-    top1 = [100 * score.top1 for score in scores]
     low, high = ([100 * score.interval[i] for score in scores] for i in (0, 1))
-    return {"y": top1, "error_y": error_bars(top1, low, high, **look)}
+    return interval([100 * score.top1 for score in scores], low, high, **look)
 
 
 def filled(color: str, pattern: str) -> dict[str, Any]:

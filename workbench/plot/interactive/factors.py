@@ -4,7 +4,7 @@ from typing import Any
 
 from workbench.inspect.factors import FACTOR_NAMES, HEIGHT, MEASURES, RATIOS, WIDTH, Factors, evbmf_ranks
 from workbench.plot import colors
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, scatter
+from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, line, scatter
 
 BREAK_EVEN_LINE = {"color": colors.VERMILLION, "width": 2.5}
 UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
@@ -43,7 +43,7 @@ def _blocks(factors: Factors) -> list[Trace]:
             polygons = [block.faces[face] for block in factors.blocks if block.kind == kind]
             points = [point for corners in polygons for point in (*corners, corners[0], (None, None))]
             look: Trace = {"fill": "toself", "fillcolor": color, "line": {"color": colors.INK, "width": 1}, **UNNAMED}
-            traces.append(scatter([x for x, _ in points], [y for _, y in points], **look))
+            traces.append(line(points, **look))
     return traces
 
 
@@ -59,12 +59,9 @@ def _bars(factors: Factors) -> list[Trace]:
 
 def _plane(factors: Factors) -> list[Trace]:
     place = {"xaxis": "x3", "yaxis": "y3"}
-    traces = []
-    for ratio in RATIOS:
-        cheaper = {"fill": "tozeroy", "fillcolor": "rgba(0,158,115,0.14)", "line": BREAK_EVEN_LINE}
-        look: Trace = cheaper if ratio == 1 else {"line": {"color": colors.EDGE, "width": 1}}
-        points = factors.line(ratio)
-        traces.append(scatter([x for x, _ in points], [y for _, y in points], **look, **UNNAMED, **place))
+    cheaper = {"fill": "tozeroy", "fillcolor": "rgba(0,158,115,0.14)", "line": BREAK_EVEN_LINE}
+    thin: Trace = {"line": {"color": colors.EDGE, "width": 1}}
+    traces = [line(factors.line(r), **(cheaper if r == 1 else thin), **UNNAMED, **place) for r in RATIOS]
     found = {"symbol": "diamond-open", "color": colors.GREEN, "size": 13, "line": {"width": 2.5}}
     here = {"symbol": "circle", "color": colors.INK, "size": 12, "line": {"width": 2, "color": "white"}}
     marks = {"EVBMF's ranks": (evbmf_ranks(factors.spectrum), found)}
@@ -80,17 +77,17 @@ def _texts(factors: Factors) -> list[dict[str, Any]]:
     texts = [_text(f"<b>{block.name}</b>", *block.label, yanchor="bottom") for block in factors.blocks]
     for arrow, color in zip(factors.arrows, colors.ARROW_COLORS, strict=True):
         start: Trace = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
-        head: Trace = {"showarrow": True, "arrowhead": 2, "arrowwidth": 2.5, "arrowcolor": color, **start}
-        texts.append(_text("", *arrow.end, **head))
-        texts.append(_text(f"<b>{arrow.above}</b>", arrow.middle, arrow.end[1], yanchor="bottom", yshift=4))
-        texts.append(_text(arrow.below, arrow.middle, arrow.end[1], yanchor="top", yshift=-4))
+        texts += [
+            _text("", *arrow.end, showarrow=True, arrowhead=2, arrowwidth=2.5, arrowcolor=color, **start),
+            _text(f"<b>{arrow.above}</b>", arrow.middle, arrow.end[1], yanchor="bottom", yshift=4),
+            _text(arrow.below, arrow.middle, arrow.end[1], yanchor="top", yshift=-4),
+        ]
     for i, measure in enumerate(MEASURES):
         texts.append(_text(factors.compared(measure), 0, i + 0.27, "2", xanchor="left", yanchor="top"))
     above: Trace = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": colors.VERMILLION}}
     texts.append(_text("dense", 100, 1.0, "2", **above))
     for ratio in RATIOS:
-        at = factors.mark(ratio)
-        if at is not None:
+        if at := factors.mark(ratio):
             text, color = ("break-even", colors.DARK_RED) if ratio == 1 else (f"x{ratio}", colors.SLATE)
             texts.append(_text(text, *at, "3", bgcolor="rgba(255,255,255,0.8)", font={"size": 11, "color": color}))
     return texts

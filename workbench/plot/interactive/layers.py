@@ -26,27 +26,16 @@ def layer_costs(plan: Plan | None, selected: str = "", measure: str = "macs") ->
     each = {**hover(texts), "ids": names}
     behind = {"color": GREY, "pattern": {"shape": "/", "fgcolor": HATCH, "size": 5}}
     at = [i for i, name in enumerate(names) if name == selected]
-    marked = scatter([i + 1 for i in at], [max(before[i], after[i]) + 0.05 * top for i in at], "markers")
-    arrow = {"symbol": "triangle-down", "color": VERMILLION, "size": 11}
+    marked = {"name": "picked layer", "marker": {"symbol": "triangle-down", "color": VERMILLION, "size": 11}}
+    marked |= {**hover(texts[i] for i in at), "ids": [names[i] for i in at]}
     data = [
         bar(numbers, before, name="original", width=0.86, marker=behind, **each),
         bar(numbers, after, name="planned", width=0.5, marker={"color": BLUE}, **each),
-        {
-            **marked,
-            "name": "picked layer",
-            "marker": arrow,
-            **hover(texts[i] for i in at),
-            "ids": [names[i] for i in at],
-        },
+        scatter([i + 1 for i in at], [max(before[i], after[i]) + 0.05 * top for i in at], "markers", **marked),
     ]
     named = len(parts) <= MAX_NAMED_LAYERS
     ticks = {"tickvals": numbers, "ticktext": names} if named else {}
     across = {"range": [0.4, len(parts) + 0.6], "showgrid": False, "tickangle": 0, "fixedrange": True, **ticks}
-    return figure(
-        data,
-        250,
-        barmode="overlay",
-        legend={"y": 1.02, "yanchor": "bottom"},
-        xaxis=axis("layer" if named else "layer, in the order of the table", **across),
-        yaxis=axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], fixedrange=True),
-    )
+    x = axis("layer" if named else "layer, in the order of the table", **across)
+    y = axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], fixedrange=True)
+    return figure(data, 250, barmode="overlay", legend={"y": 1.02, "yanchor": "bottom"}, xaxis=x, yaxis=y)

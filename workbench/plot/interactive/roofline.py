@@ -1,19 +1,16 @@
 """Each part of a network under this machine's roofline, and the time of each layer before and after."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from math import log10, sqrt
-from typing import Any
+from math import sqrt
 
 from workbench.measure.profile import KINDS, OTHER, NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
-from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, scatter
-from workbench.plot.roof import roof_line, timed_parts
+from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, line
 from workbench.tables import count, quantity
 
 MIN_MARKER_PIXELS, MAX_MARKER_PIXELS = 7, 34
-"""Diameter of a part that takes no time, and of the slowest."""
+"""Diameters of the fastest parts and of the slowest."""
 MAX_LAYERS = 24
 """Layers with bars of their own; of more, the fastest are summed up."""
 STACK = (
@@ -32,57 +29,38 @@ def roofline(profile: Profile | None, roof: Roofline | None = None, selected: st
     A part can lie above the roof: what is in a cache does not wait for the memory. Layers not selected are paler.
     """
     networks = profile.networks if profile is not None else {}
-    parts = [part for network in networks.values() for part in timed_parts(network)]
+    parts = [part for network in networks.values() for part in network.timed]
     if not parts:
         return empty("The parts of the network appear here once their time has been measured.")
     slowest = max(part.seconds for part in parts)
     marked = any(part.layer == selected for part in parts)
-    corners = roof_line(parts, roof)
-    line = {"color": INK, "width": 2}
-    xs, ys = zip(*corners, strict=True) if corners else ((), ())
-    data = [scatter(xs, ys, name="this machine's roof", line=line, hoverinfo="skip")]
+    data = []
+    if roof is not None:
+        limits = f"memory {quantity(roof.bandwidth, 'B/s')}, processor {count(roof.peak)} multiply-adds a second"
+        look = {"name": f"this machine's roof: {limits}", "line": {"color": INK, "width": 2}, "hoverinfo": "skip"}
+        data.append(line(roof.line([part.intensity for part in parts]), **look))
     for which, network in networks.items():
         hollow = which == "original"
         for kind, (symbol, color) in KIND_MARKS.items():
-            found = [part for part in timed_parts(network) if part.kind == kind]
+            found = [part for part in network.timed if part.kind == kind]
             if not found:
                 continue
-            relative = [sqrt(part.seconds / slowest) for part in found]
             marker = {
                 "symbol": f"{symbol}-open" if hollow else symbol,
                 "color": color,
                 "line": {"width": 1.8, "color": color} if hollow else {"width": 1, "color": "white"},
-                "size": [MIN_MARKER_PIXELS + (MAX_MARKER_PIXELS - MIN_MARKER_PIXELS) * size for size in relative],
-                "sizemin": 3,
+                "size": [max(MIN_MARKER_PIXELS, MAX_MARKER_PIXELS * sqrt(p.seconds / slowest)) for p in found],
                 "opacity": [0.35 if marked and part.layer != selected else 0.95 for part in found],
             }
-            texts = hover(_text(which, part, network, roof) for part in found)
-            ids = [f"{part.layer}#{i}" for i, part in enumerate(found)]  # plotly drops doubles
-            x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
-            data.append(scatter(x, y, "markers", name=f"{which}: {KINDS[kind]}", marker=marker, ids=ids, **texts))
+            points = [(part.intensity, part.rate / 1e9) for part in found]
+            look = {"marker": marker, **hover(_text(which, part, network, roof) for part in found)}
+            look["ids"] = [f"{part.layer}#{i}" for i, part in enumerate(found)]  # plotly drops doubles
+            data.append(line(points, mode="markers", name=f"{which}: {KINDS[kind]}", **look))
     minor = {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}
     log = {"type": "log", "dtick": 1, "minor": minor, "tickformat": "~g"}
-    return figure(
-        data,
-        520,
-        margin={"l": 64, "t": 14},
-        legend={"y": -0.14, "itemsizing": "constant"},
-        xaxis=axis("multiply-adds for each byte moved", **log),
-        yaxis=axis("billion multiply-adds a second", **log),
-        annotations=_limits(corners, roof) if roof is not None else [],
-    )
-
-
-def _limits(line: Sequence[tuple[float, float]], roof: Roofline) -> list[dict[str, Any]]:
-    """Return what limits on either side of the ridge, as texts along the roof."""
-    (left, _), (ridge, peak), (right, _) = line
-    memory = f"the memory limits: {quantity(roof.bandwidth, 'B/s')}"
-    processor = f"the processor limits: {count(roof.peak)} multiply-adds a second"
-    middle = sqrt(left * ridge)
-    common = {"showarrow": False, "font": {"size": 11, "color": INK}}
-    at_memory = {"x": log10(middle), "y": log10(roof.attainable(middle) / 1e9), "xanchor": "right", "xshift": -8}
-    at_processor = {"x": log10(sqrt(ridge * right)), "y": log10(peak), "yshift": 11}
-    return [{"text": memory, **common, **at_memory}, {"text": processor, **common, **at_processor}]
+    x, y = axis("multiply-adds for each byte moved", **log), axis("billion multiply-adds a second", **log)
+    legend = {"y": -0.14, "itemsizing": "constant"}
+    return figure(data, 520, margin={"l": 64, "t": 14}, legend=legend, xaxis=x, yaxis=y)
 
 
 def _text(which: str, part: Part, network: NetworkProfile, roof: Roofline | None) -> str:
@@ -103,26 +81,19 @@ def layer_times(profile: Profile | None, selected: str = "") -> Figure:
     data = []
     base = dict.fromkeys(spent, 0.0)
     for part, label, *fill in STACK:
-        original = part == "original"
         found = {name: parts[part] for name, parts in spent.items() if part in parts}
-        x = [i + (-0.21 if original else 0.21) for i, name in enumerate(spent) if name in found]
-        texts = hover(f"<b>{name}</b><br>{label}: {quantity(seconds, 's')}" for name, seconds in found.items())
-        bars = bar(x, [1e3 * seconds for seconds in found.values()], name=label, width=0.4, ids=list(found), **texts)
-        data.append({**bars, "base": [1e3 * base[name] for name in found], "marker": filled(*fill)})
-        if not original:
+        x = [i + (-0.21 if part == "original" else 0.21) for i, name in enumerate(spent) if name in found]
+        look = hover(f"<b>{name}</b><br>{label}: {quantity(seconds, 's')}" for name, seconds in found.items())
+        look |= {"base": [1e3 * base[name] for name in found], "marker": filled(*fill), "ids": list(found)}
+        data.append(bar(x, [1e3 * seconds for seconds in found.values()], name=label, width=0.4, **look))
+        if part != "original":
             base |= {name: base[name] + seconds for name, seconds in found.items()}
     short = {name: name if len(name) <= 18 else f"…{name[-17:]}" for name in spent}
     ticks = [f"<b>▸ {text}</b>" if name == selected else text for name, text in short.items()]
     across = {"showgrid": False, "tickangle": -45, "automargin": True, "tickvals": list(range(len(spent)))}
-    return figure(
-        data,
-        380,
-        barmode="overlay",
-        margin={"l": 64, "t": 40, "b": 40},
-        legend={"y": 1.02, "yanchor": "bottom"},
-        xaxis=axis("", ticktext=ticks, **across),
-        yaxis=axis("time (ms)", rangemode="tozero"),
-    )
+    layout = {"xaxis": axis("", ticktext=ticks, **across), "yaxis": axis("time (ms)", rangemode="tozero")}
+    layout |= {"margin": {"l": 64, "t": 40, "b": 40}, "legend": {"y": 1.02, "yanchor": "bottom"}}
+    return figure(data, 380, barmode="overlay", **layout)
 
 
 def _spent(profile: Profile) -> dict[str, dict[str, float]]:
@@ -132,11 +103,10 @@ def _spent(profile: Profile) -> dict[str, dict[str, float]]:
         for row in network.parts:
             spent[row.layer]["original" if which == "original" else row.part] += row.seconds
     slowest = sorted(spent, key=lambda name: -sum(spent[name].values()))[:MAX_LAYERS]
-    shown = {name: dict(sums) for name, sums in spent.items() if name in slowest}
-    others = [parts for name, parts in spent.items() if name not in shown]
-    if others:
-        parts = dict.fromkeys(part for each in others for part in each)
-        shown[f"{len(others)} other layers"] = {part: sum(each.get(part, 0.0) for each in others) for part in parts}
+    shown = {name: dict(parts) for name, parts in spent.items() if name in slowest}
+    if others := [parts for name, parts in spent.items() if name not in slowest]:
+        names = dict.fromkeys(part for each in others for part in each)
+        shown[f"{len(others)} other layers"] = {part: sum(each.get(part, 0.0) for each in others) for part in names}
     if shown:
         whole = {"original": "original", "compressed": "dense"}
         shown[OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}

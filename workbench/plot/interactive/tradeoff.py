@@ -1,15 +1,15 @@
 """Accuracy against MACs with the Pareto front, and the stages of one run as bars."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from textwrap import wrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.kernels.complexity import Cost
 from workbench.network.scores import Score
 from workbench.plan.plan import ratio
 from workbench.plot.colors import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, empty, figure, hover, percent, scatter
+from workbench.plot.interactive.base import Figure, Trace, axis, bar, empty, figure, hover, line, percent
 from workbench.runs.run import Run, Stage, StageName, pareto_front
 
 STAGE_MARKS = {
@@ -26,7 +26,7 @@ MIN_BARS = 4
 
 
 class _Point(NamedTuple):
-    """A scored stage of a run, or of the original network; top-1 in percent, MACs in millions."""
+    """A scored stage of a run, or of the original network."""
 
     stage: Stage
     score: Score
@@ -35,6 +35,7 @@ class _Point(NamedTuple):
 
     @property
     def place(self) -> tuple[float, float]:
+        """MACs in millions, top-1 in percent."""
         return self.cost.macs / 1e6 if self.cost else 0.0, 100 * self.score.top1
 
 
@@ -48,15 +49,9 @@ def tradeoff(
 ) -> Figure:
     """Draw every scored stage by MACs and accuracy; a dotted path joins the stages of a run.
 
-    Parameters
-    ----------
-    runs : of this session.
-    original : scores of the original network; None while it is being scored.
-    earlier : runs of earlier sessions; their last stages are smaller and grey, and count for the Pareto front.
-    dense : cost of the original, where there may be no run whose plan knows it.
-    random_weights : whether the original was never trained; the axis says so.
+    `earlier` runs have a grey mark for their last stage, and count for the Pareto front. `dense` is the original's
+    cost. The axis says whether the original has random weights.
     """
-    dense = dense or _dense([*runs, *earlier])
     if dense is None or (original is None and not runs):
         return empty("The network is being opened and scored.", 560)
     recovered = [_points(run) for run in runs]
@@ -64,62 +59,41 @@ def tradeoff(
     if not scored:
         return empty("No accuracy without data that fit the network.", 560)
     own = [[p.place for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in recovered]
-    path = [place for places in own for place in (*places, (None, None))]
     before = [points[-1] for run in earlier if (points := _points(run))]
     front = pareto_front([p.place for p in (*scored, *before)], cost=itemgetter(0), score=itemgetter(1))
     old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
     dotted, stair = {"color": EDGE, "width": 1.5, "dash": "dot"}, {"color": GREEN, "width": 2, "shape": "hv"}
-    data = [scatter([x for x, _ in path], [y for _, y in path], line=dotted, hoverinfo="skip", showlegend=False)]
-    data.append({"name": "earlier runs", **_markers(before, dense), "marker": old})
+    data = [
+        line([at for places in own for at in (*places, (None, None))], line=dotted, hoverinfo="skip", showlegend=False),
+        _markers("earlier runs", before, dense, marker=old),
+    ]
     for name, (symbol, color, size) in STAGE_MARKS.items():
         found = [p for p in scored if p.stage.name == name]
         if found:
             marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
-            interval = percent([p.score for p in found], color=color, width=4)
-            data.append({"name": name.value, **_markers(found, dense), "marker": marker, **interval})
-    stairs = scatter([x for x, _ in front], [y for _, y in front], name="Pareto front", line=stair, hoverinfo="skip")
-    return figure(
-        [*data, stairs],
-        560,
-        margin={"l": 82, "t": 14},
-        legend={"y": -0.12},
-        xaxis=axis("FLOPs (million multiply-adds per image)", rangemode="tozero"),
-        yaxis=axis(_score_title(scored, random_weights)),
-    )
+            bars = percent([p.score for p in found], color=color, width=4)
+            data.append(_markers(name.value, found, dense, marker=marker, **bars))
+    data.append(line(front, name="Pareto front", line=stair, hoverinfo="skip"))
+    x, y = axis("FLOPs (million multiply-adds per image)", rangemode="tozero"), axis(_title(scored, random_weights))
+    return figure(data, 560, margin={"l": 82, "t": 14}, legend={"y": -0.12}, xaxis=x, yaxis=y)
 
 
 def stages(
     run: Run | None, original: Stage | None, *, dense: Cost | None = None, random_weights: bool = False
 ) -> Figure:
-    """Draw a bar for the original and for each stage of one run, with 95 % intervals.
-
-    Parameters
-    ----------
-    run : None where there is none yet.
-    original, dense, random_weights : as for :func:`tradeoff`.
-    """
-    dense = dense or _dense([run] if run else [])
-    points = [*_original(original, dense), *(_points(run) if run else [])]
-    last = {point.stage.name: point for point in points}
+    """Draw a bar for the original and for each stage of one run, with 95 % intervals; see :func:`tradeoff`."""
+    last = {point.stage.name: point for point in (*_original(original, dense), *(_points(run) if run else ()))}
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
     x = [f"{p.stage.name}<br><b>{p.place[1]:.1f} %</b>" for p in shown]  # below the bar, clear of the interval
     bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})
-    bars |= {**percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6), **hover(_texts(shown, dense))}
+    bars |= percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6)
+    bars |= hover(_text(point, dense) for point in shown)
     room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
-    return figure(
-        [bars],
-        232,
-        margin={"l": 74, "t": 10, "b": 44},
-        showlegend=False,
-        xaxis=axis("", showgrid=False, type="category", ticks="", range=room),
-        yaxis=axis(_score_title(shown, random_weights), rangemode="tozero", range=[0, 105]),
-    )
-
-
-def _dense(runs: Sequence[Run]) -> Cost | None:
-    return next((run.plan.dense for run in runs), None)
+    across = axis("", showgrid=False, type="category", ticks="", range=room)
+    up = axis(_title(shown, random_weights), rangemode="tozero", range=[0, 105])
+    return figure([bars], 232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False, xaxis=across, yaxis=up)
 
 
 def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
@@ -136,27 +110,25 @@ def _points(run: Run) -> list[_Point]:
     return sorted(points, key=lambda point: point.stage.name != StageName.FROM_SCRATCH)
 
 
-def _markers(points: Sequence[_Point], dense: Cost | None) -> Trace:
-    x, y = [p.place[0] for p in points], [p.place[1] for p in points]
-    return {**scatter(x, y, "markers"), **hover(_texts(points, dense))}
+def _markers(name: str, points: Sequence[_Point], dense: Cost, **look: Any) -> Trace:
+    texts = hover(_text(point, dense) for point in points)
+    return line([p.place for p in points], mode="markers", name=name, **texts) | look
 
 
-def _texts(points: Sequence[_Point], dense: Cost | None) -> Iterator[str]:
-    for point in points:
-        lines = [f"<b>{', '.join(filter(None, (point.run_label, point.stage.name)))}</b>"]
-        for split, score in point.stage.scores.items():
-            low, high = (100 * end for end in score.interval)
-            kind = "" if score.kind == "accuracy" else f"{score.kind} "
-            share = f"{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f})"
-            lines.append(f"{split} {kind}{share} of {score.n} images")
-        if point.cost and dense:
-            macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
-            lines.append(f"{point.place[0]:.3g} M multiply-adds (x{macs:.2f} fewer)")
-            lines.append(f"{point.cost.weights:,} weights (x{weights:.2f} fewer)")
-        yield "<br>".join([*lines, *wrap(point.stage.note, 60)])
+def _text(point: _Point, dense: Cost | None) -> str:
+    lines = [f"<b>{', '.join(filter(None, (point.run_label, point.stage.name)))}</b>"]
+    for split, score in point.stage.scores.items():
+        low, high = (100 * end for end in score.interval)
+        kind = "" if score.kind == "accuracy" else f"{score.kind} "
+        lines.append(f"{split} {kind}{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images")
+    if point.cost and dense:
+        macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
+        lines.append(f"{point.place[0]:.3g} M multiply-adds (x{macs:.2f} fewer)")
+        lines.append(f"{point.cost.weights:,} weights (x{weights:.2f} fewer)")
+    return "<br>".join([*lines, *wrap(point.stage.note, 60)])
 
 
-def _score_title(points: Sequence[_Point], random_weights: bool) -> str:
+def _title(points: Sequence[_Point], random_weights: bool) -> str:
     """Return the title of the axis: the score, the images and their number, and whether the weights are random."""
     scores = points[0].stage.scores
     split = "validation" if "validation" in scores else next(iter(scores))

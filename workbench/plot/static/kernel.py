@@ -1,13 +1,11 @@
 """A kernel as a tensor: its filters, its unfoldings, and itself at low rank."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,10 +36,8 @@ def kernel(kernel: Tensor, title: str = "", *, rows: int = 8, columns: int = 16)
     t, s, height, width = shown.shape
     figure = NotebookFigure(figsize=(7.6, 1.0 + 6.6 * t / max(s, 8)), layout="constrained")
     axes = figure.subplots()
-    padded = np.pad(shown, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)  # gaps between the filters
-    picture = padded.transpose(0, 2, 1, 3).reshape(t * (height + 1), s * (width + 1))[:-1, :-1]
     size = float(np.abs(shown).max()) or 1.0
-    drawn = axes.imshow(picture, cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
+    drawn = axes.imshow(_tiled(shown), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
     axes.set(xlabel="input channel s", ylabel="output channel t", title=title)
     axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, [str(i) for i in range(s)])
     axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, [str(i) for i in range(t)])
@@ -66,31 +62,24 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     if k.size > MAX_ENTRIES or t > len(OUTPUT_COLORS):
         limits = f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
         raise ValueError(f"a kernel of shape {k.shape} is too large for this picture: {limits}")
-    colors = np.empty((*k.shape, 3))
-    for to, si in product(range(t), range(s)):
-        strength = 0.75 - 0.5 * si / max(1, s - 1)
-        colors[to, si] = strength * np.array(to_rgb(OUTPUT_COLORS[to])) + (1 - strength)
+    strength = np.linspace(0.75, 0.25, s)[:, None]
+    shades = np.array([strength * to_rgb(color) + (1 - strength) for color in OUTPUT_COLORS[:t]])  # (t, s, 3)
+    colors = np.broadcast_to(shades[:, :, None, None], (*k.shape, 3))
     figure = NotebookFigure(figsize=(8.2, 4.0), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2.4)).flat
-    axes, across, down = left.subplots(), width + 0.6, height + 0.6
-    axes.set_title(f"kernel, {t} x {s} x {height} x {width}", fontsize=10)
-    for to, si, i, j in product(*map(range, k.shape)):
-        _draw_cell(axes, si * across + j, to * down + i, k[to, si, i, j], colors[to, si, i, j])
-    axes.set_xticks(across * np.arange(s) + width / 2, [f"s = {si}" for si in range(s)])
-    axes.set_yticks(down * np.arange(t) + height / 2, [f"t = {to}" for to in range(t)])
-    _set_limits(axes, s * across, t * down)
+    axes = left.subplots()
+    _draw_cells(axes, _tiled(k), _tiled(colors), f"kernel, {t} x {s} x {height} x {width}")
+    axes.set_xticks((width + 1) * np.arange(s) + width / 2, [f"s = {si}" for si in range(s)])
+    axes.set_yticks((height + 1) * np.arange(t) + height / 2, [f"t = {to}" for to in range(t)])
     modes = ((OUT_MODE, "output", "t"), (IN_MODE, "input", "s"))
     for (mode, name, index), axes in zip(modes, right.subplots(2, 1), strict=True):
         numbers: Array = unfold(kernel.detach().double(), mode).numpy(force=True)
         rows, columns = numbers.shape
         shades = np.moveaxis(colors, mode, 0).reshape(rows, columns, 3)
-        axes.set_title(f"{name} unfolding, {rows} x {columns}", fontsize=10)
-        for i, j in product(range(rows), range(columns)):
-            _draw_cell(axes, j, i, numbers[i, j], shades[i, j])
+        _draw_cells(axes, numbers, shades, f"{name} unfolding, {rows} x {columns}")
+        axes.set(xlim=(0, k.size / min(t, s)), xticks=[])
         axes.set_yticks(np.arange(rows) + 0.5, [f"{index} = {i}" for i in range(rows)])
-        axes.set_xticks([])
-        _set_limits(axes, k.size / min(t, s), rows)
     return figure
 
 
@@ -137,12 +126,21 @@ def _four_way(kernel: Tensor) -> Array:
     return np.asarray(kernel.detach().double().numpy(force=True))
 
 
-def _draw_cell(axes: Axes, x: float, y: float, number: np.float64, color: Array) -> None:
-    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=tuple(color), edgecolor="white", linewidth=1))
-    axes.text(x + 0.5, y + 0.5, f"{number:g}", ha="center", va="center", fontsize=8, color=INK)
+def _tiled(values: Array) -> Array:
+    """Return filters (t, s, height, width, ...) as one picture with gaps between them, which are not a number."""
+    gaps = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (values.ndim - 4)]
+    padded = np.pad(values, gaps, constant_values=np.nan)
+    t, s, height, width, *colors = padded.shape
+    return padded.swapaxes(1, 2).reshape(t * height, s * width, *colors)[:-1, :-1]
 
 
-def _set_limits(axes: Axes, width: float, height: float) -> None:
-    axes.set(xlim=(-0.1, width), ylim=(height + 0.1, -0.1), aspect="equal")
+def _draw_cells(axes: Axes, numbers: Array, colors: Array, title: str) -> None:
+    """Draw numbers (rows, columns) on their colours (rows, columns, 3)."""
+    axes.pcolormesh(np.nan_to_num(colors, nan=1.0), edgecolors="white")
+    for (i, j), number in np.ndenumerate(numbers):
+        if np.isfinite(number):
+            axes.text(j + 0.5, i + 0.5, f"{number:g}", ha="center", va="center", fontsize=8, color=INK)
+    axes.set(aspect="equal", ylim=(len(numbers), 0))
+    axes.set_title(title, fontsize=10)
     axes.tick_params(length=0, labelsize=9)
     axes.spines[:].set_visible(False)

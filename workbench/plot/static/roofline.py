@@ -7,7 +7,6 @@ from matplotlib.ticker import FuncFormatter
 from workbench.measure.profile import KINDS, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import INK, KIND_MARKS
-from workbench.plot.roof import roof_line, timed_parts
 from workbench.plot.static.base import new_axes
 from workbench.tables import count, quantity
 
@@ -24,11 +23,11 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
     """
     figure, axes = new_axes("multiply-adds for each byte moved", "billion multiply-adds a second", title, 4.6)
     axes.set(xscale="log", yscale="log")
-    parts = [part for network in profile.networks.values() for part in timed_parts(network)]
+    parts = [part for network in profile.networks.values() for part in network.timed]
     slowest = max((part.seconds for part in parts), default=1.0)
     for which, network in profile.networks.items():
         for kind, (symbol, color) in KIND_MARKS.items():
-            found = [part for part in timed_parts(network) if part.kind == kind]
+            found = [part for part in network.timed if part.kind == kind]
             if not found:
                 continue
             filled = {"color": color, "alpha": 0.85}
@@ -36,8 +35,8 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
             areas = [20 + 380 * part.seconds / slowest for part in found]
             x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
             axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
-    line = roof_line(parts, roof)
-    if roof is not None and line:
+    if roof is not None:
+        line = roof.line([part.intensity for part in parts])
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")
         text = f"{quantity(roof.bandwidth, 'B/s')}, {count(roof.peak)} MAC/s"
         axes.annotate(text, line[1], (0, 6), textcoords="offset points", fontsize=8)

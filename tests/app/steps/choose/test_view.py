@@ -12,21 +12,21 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.widgets import find, html, upload
+from workbench.app.overview import card_texts
 from workbench.app.session import Session
-from workbench.app.steps.choose import view as choose_view
 from workbench.app.steps.choose.opening import Choice
-from workbench.app.steps.choose.view import data_options, network_options, weights_options
-from workbench.app.steps.compare import view as compare_view
-from workbench.app.steps.look.overview import card_texts
+from workbench.app.steps.choose.view import choose_view, data_options, network_options, weights_options
+from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.steps.recover.view import advice_text
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
 from workbench.catalog.networks.download import DownloadError
+from workbench.catalog.networks.load import network_names
 
 
 @pytest.fixture
 def view(digits):
-    return choose_view.view(digits.choose, digits.worker)
+    return choose_view(digits)
 
 
 @pytest.fixture
@@ -40,14 +40,16 @@ def scans(tmp_path, monkeypatch):
     (tmp_path / "notes").mkdir()
 
 
-def test_what_there_is_to_choose(scans):
-    choose = Session().choose
-    texts = {name: text for text, name in network_options(choose)}
+def test_what_there_is_to_choose(scans, monkeypatch):
+    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", network_names)
+    session = Session()
+    choose = session.choose
+    texts = {name: text for text, name in network_options(session)}
     assert texts["digits_vgg"] == "digits_vgg (bundled)"
     assert texts["googlenet_bvlc"] == "googlenet_bvlc (the paper's)"
     assert texts["resnet20"] == "resnet20 (CIFAR)"
-    assert weights_options(choose) == [("bundled", "default"), ("random", "random")]
-    names = {name: text for text, name in data_options(choose)}
+    assert weights_options(session) == [("bundled", "default"), ("random", "random")]
+    names = {name: text for text, name in data_options(session)}
     assert names["scans"] == "scans (your images)"
     assert "notes" not in names
     assert names["cifar10"] == "cifar10 (torchvision's)"
@@ -60,7 +62,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     find(view, w.Dropdown, "Network").value = "resnet20"
     assert (choose.network.name, choose.network.random_weights) == ("resnet20", True)
     assert "Random weights" in html(view)
-    assert "random weights" in card_texts(choose, digits.plan, digits.recover)[2]
+    assert "random weights" in card_texts(digits)[2]
     assert "No accuracy" in html(view)  # grey 8 x 8 scans
     assert choose.original.scores == {}
     choose.open(data="scans")
@@ -68,7 +70,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     assert (len(choose.data.train), len(choose.data.validation), choose.original.scores["test"].n) == (4, 1, 5)
     assert choose.data.test.images.shape[2:] == (32, 32)  # as large as the network wants them, not a corner of 256
     assert choose.untrainable == ""
-    (figure,) = find(compare_view.view(digits.compare, digits.recover, choose), FigureView)
+    (figure,) = find(tradeoff_view(digits), FigureView)
     digits.recover.decompose()
     assert "random weights" in json.dumps([figure.traces, figure.around])
 
@@ -108,7 +110,7 @@ def test_an_image_alone_is_for_the_score_and_nothing_can_be_recovered(digits, vi
     assert "1 left out" in html(view)
     assert "b.png" in html(view)
     digits.recover.decompose()
-    assert "Recovery needs training images" in advice_text(digits.recover, digits.choose, digits.plan)
+    assert "Recovery needs training images" in advice_text(digits)
     assert "test images only" in digits.recover.calibrate().error
 
 
@@ -128,11 +130,12 @@ def test_torchvisions_weights_offline_are_a_sentence_and_random(digits, monkeypa
 
 def test_given_networks_are_offered(data):
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 10))
-    choose = Session(wb.Network(model, (1, 8, 8), name="mine"), data).choose
+    session = Session(wb.Network(model, (1, 8, 8), name="mine"), data)
+    choose = session.choose
     choose.open()
     given = choose.network
-    assert network_options(choose)[0] == ("mine (given in code)", "mine")
-    assert weights_options(choose) == [("as given", "default")]
+    assert network_options(session)[0] == ("mine (given in code)", "mine")
+    assert weights_options(session) == [("as given", "default")]
     choose.open(network="digits_vgg")
     choose.open(network="mine")
     assert choose.network is given

@@ -6,46 +6,35 @@ import io
 import json
 
 import ipywidgets as w
-import pytest
 
 import workbench as wb
+from tests.app.conftest import small_session
 from tests.helpers.widgets import find, html
-from workbench.app.session import Session
-from workbench.app.steps.compare import runs_view
-from workbench.app.steps.compare import view as compare_view
+from workbench.app.steps.compare.runs_view import runs_view
+from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.runs.run import StageName
 
 
 def view_of(session):
-    view = runs_view.view(session.compare, session.recover, session.plan, session.worker)
+    view = runs_view(session)
     return view, find(view, LayerTable)[0]
 
 
-@pytest.fixture
-def opened(monkeypatch):
-    """A second session on the same network and data."""
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
-    session = Session()
-    session.open()
-    return session
-
-
-def test_another_session_finds_them_and_goes_on(digits, data):
-    digits.recover.decompose()
-    digits.recover.calibrate()
-    made = digits.recover.run
-    other = Session()
+def test_another_session_finds_them_and_goes_on(session):
+    session.recover.decompose()
+    session.recover.calibrate()
+    made = session.recover.run
+    other = small_session()
     other.open()
     view, table = view_of(other)
-    assert [run.number for run in other.compare.stored] == [made.number]
+    assert [run.number for run in other.recover.stored] == [made.number]
     assert other.recover.run is None
     score = made.last.score
     low, high = (100 * end for end in score.interval)
-    assert table.rows[0]["calibrated"] == f"{100 * score.top1:.1f} %\n{low:.1f} to {high:.1f} % (297)"
-    (figure,) = find(compare_view.view(other.compare, other.recover, other.choose), FigureView)
+    assert table.rows[0]["calibrated"] == f"{100 * score.top1:.1f} %\n{low:.1f} to {high:.1f} % (15)"
+    (figure,) = find(tradeoff_view(other), FigureView)
     earlier = next(trace for trace in json.loads(figure.traces) if trace.get("name") == "earlier runs")
     assert earlier["x"] == [made.plan.macs / 1e6]
     resume = find(view, w.Button, "Go on with this run")
@@ -54,24 +43,25 @@ def test_another_session_finds_them_and_goes_on(digits, data):
     resume.click()
     assert other.recover.run.last.scores == made.last.scores
     assert other.recover.as_planned
-    assert wb.score(other.recover.compressed, data.test) == made.last.scores["test"]
+    assert wb.score(other.recover.compressed, other.choose.data.test) == made.last.scores["test"]
     other.recover.finetune(epochs=1)
     assert other.recover.run.number == made.number
     other.recover.decompose()
     assert other.recover.run.number == made.number + 1
 
 
-def test_runs_of_other_weights_are_other_runs(digits, opened):
+def test_runs_of_other_weights_are_other_runs(digits):
     digits.recover.decompose()
-    opened.choose.open(weights="random")
-    assert opened.compare.stored == ()
+    assert len(digits.recover.stored) == 1
+    digits.choose.open(weights="random")
+    assert digits.recover.stored == ()
 
 
-def test_deleting_and_downloading(digits):
-    view, table = view_of(digits)
+def test_deleting_and_downloading(session):
+    view, table = view_of(session)
     assert "still there after reopening" in html(view)
-    digits.recover.decompose()
-    digits.recover.decompose()
+    session.recover.decompose()
+    session.recover.decompose()
     assert [line["number"] for line in table.rows] == [2, 1]
     link = html(view).partition("base64,")[2].partition("'")[0]
     lines = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
@@ -82,43 +72,24 @@ def test_deleting_and_downloading(digits):
     assert delete.description == "Really delete run 1?"
     table.selected = "2"  # another choice takes the question back
     assert delete.description == "Delete"
-    delete.click()
     table.selected = "1"
     delete.click()
-    assert [run.number for run in digits.compare.stored] == [1, 2]
+    assert [run.number for run in session.recover.stored] == [1, 2]
     delete.click()
     assert (delete.description, table.selected) == ("Delete", "")
-    assert [run.number for run in digits.compare.stored] == [2]
+    assert [run.number for run in session.recover.stored] == [2]
     assert len(wb.RunStore(runs_file())) == 1
 
 
-def test_a_store_that_cannot_be_used_is_a_sentence_and_the_session_goes_on(opened, monkeypatch, tmp_path):
-    broken = tmp_path / "runs.sqlite"
-    broken.write_bytes(b"no database at all")
-    monkeypatch.setenv("WORKBENCH_RUNS", str(broken))
-    opened.choose.open(weights="random")
-    opened.recover.decompose()
-    assert "left as it is" in html(view_of(opened)[0])
-    assert opened.recover.calibrate().error == ""
-    assert opened.recover.run.last.name == StageName.CALIBRATED
-    assert broken.read_bytes() == b"no database at all"
-
-
-def test_a_sweep_puts_its_points_on_the_plot_as_they_come(digits):
-    view, _ = view_of(digits)
+def test_a_sweep_puts_its_points_on_the_plot_as_they_come(session):
+    view, _ = view_of(session)
     seen = []
-    digits.recover.observe(lambda change: seen.append(len(change["new"])), ["runs"])
-    find(view, w.FloatRangeSlider)[0].value = (2.0, 4.0)
+    session.recover.observe(lambda change: seen.append(len(change["new"])), ["runs"])
+    find(view, w.FloatRangeSlider)[0].value = (1.3, 1.6)
     find(view, w.IntText, "budgets").value = 2
     find(view, w.Button, "Sweep").click()
-    runs = digits.recover.runs
+    runs = session.recover.runs
     assert [[stage.name for stage in run.stages[1:]] for run in runs] == 2 * [["decomposed", "calibrated"]]
-    assert [run.plan.macs_ratio >= ratio for run, ratio in zip(runs, (2.0, 4.0), strict=True)] == [True, True]
-    assert seen[-1] == 2
-    assert digits.recover.run is None  # nothing is worked on until a run is picked
-    assert "out of reach" in digits.recover.sweep([500.0], "none").error
-
-
-def test_budgets_are_a_geometric_series():
-    assert runs_view.budgets(1.5, 6.0, 3) == [1.5, 3.0, 6.0]
-    assert runs_view.budgets(2.0, 2.0, 2) == [2.0, 2.0]
+    assert [run.settings["macs_ratio"] for run in runs] == [1.3, 1.6]
+    assert seen == [1, 2]
+    assert session.recover.run is None  # nothing is worked on until a run is picked

@@ -3,17 +3,23 @@
 import numpy as np
 import pytest
 
-from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.plan.undo import MAX_EDITS, UndoHistory
+from workbench.app.steps.plan.model import MAX_EDITS
+from workbench.app.steps.plan.settings import PLANNERS, PlanSettings
 from workbench.plan.layer_times import LayerTimes, NetworkTimes
 
 
 def test_settings_and_the_plan_follow_each_other(session):
     plan = session.plan
     plan.replan(planner="budget", macs_ratio=1.5)
-    assert plan.plan.macs_ratio >= 1.5
+    before, by_hand = plan.plan, plan.plan.layers[0].name
+    assert before.macs_ratio >= 1.5
     assert plan.made_by == plan.settings
-    by_hand = plan.plan.layers[0].name
+    plan.replan(macs_ratio=90.0)  # out of reach: the plan stays, with the settings that made it
+    assert plan.plan is before
+    assert "out of reach" in plan.notice
+    assert (plan.settings["macs_ratio"], plan.made_by["macs_ratio"]) == (90.0, 1.5)
+    session.recover.decompose()
+    assert session.recover.run.settings["macs_ratio"] == 1.5
     plan.choose_ranks(by_hand, rank_out=3)
     plan.replan(macs_ratio=1.3)
     assert plan.plan[by_hand].rank_out == 3
@@ -21,41 +27,27 @@ def test_settings_and_the_plan_follow_each_other(session):
     assert plan.plan.by_hand == ()
 
 
-def test_a_budget_out_of_reach_keeps_the_plan_with_the_settings_that_made_it(session):
-    plan = session.plan
-    plan.replan(planner="budget", macs_ratio=1.5)
-    before = plan.plan
-    plan.replan(macs_ratio=90.0)
-    assert plan.plan is before
-    assert "out of reach" in plan.notice
-    assert (plan.settings.macs_ratio, plan.made_by.macs_ratio) == (90.0, 1.5)
-    session.recover.decompose()
-    assert session.recover.run.settings["macs_ratio"] == 1.5
-
-
 def test_each_planner_has_its_own_layers_and_multiples(session):
     plan = session.plan
     plan.replan(layers="spatial")
     plan.replan(planner="budget")
-    assert (plan.settings.layers, plan.settings.rank_multiple) == ("all", 1)
+    assert (plan.settings["layers"], plan.settings["rank_multiple"]) == ("all", 1)
     plan.replan(planner="time", time_ratio=1.1)
-    assert plan.settings.rank_multiple == 8
-    plan.replan(planner="budget")
-    assert plan.settings.rank_multiple == 1
+    assert plan.settings["rank_multiple"] == 8
     plan.replan(planner="evbmf")
-    assert plan.settings.layers == "spatial"
+    assert plan.settings["layers"] == "spatial"
 
 
 def test_undo_and_redo_pick_the_layer(session):
     plan, first = session.plan, session.plan.plan
-    session.look.select("8")
+    session.look.pick("8")
     plan.choose_ranks("3", rank_in=4, rank_out=5)
     edited = plan.plan
     plan.keep_layer("0")
     session.undo()
-    assert (plan.plan, session.look.selected) == (edited, "0")
+    assert (plan.plan, session.look.picked) == (edited, "0")
     session.undo()
-    assert (plan.plan, session.look.selected) == (first, "3")
+    assert (plan.plan, session.look.picked) == (first, "3")
     session.redo()
     assert plan.plan == edited
     plan.reset_layer("3")
@@ -69,14 +61,6 @@ def test_ranks_that_do_not_fit_are_said(session, change):
     assert session.plan.plan is before
     assert session.plan.notice
     assert session.plan.undoable == ""
-
-
-def test_another_network_forgets_the_edits(session):
-    session.plan.choose_ranks("3", rank_out=5)
-    session.choose.open(network="digits_vgg", data="digits")
-    assert (session.plan.undoable, session.plan.plan.network) == ("", "digits_vgg")
-    session.undo()
-    assert session.plan.plan.network == "digits_vgg"
 
 
 def test_a_budget_of_time_is_verified_on_the_whole_network(session, monkeypatch):
@@ -115,22 +99,25 @@ def test_stored_settings_that_make_no_sense(values):
         PlanSettings.of({"planner": "budget", **values})
 
 
-@pytest.mark.parametrize("planner", ["evbmf", "budget", "time"])
+@pytest.mark.parametrize("planner", PLANNERS)
 def test_stored_settings_come_back(planner):
     settings = PlanSettings().changed(planner=planner, layers="spatial", macs_ratio=3.0)
     assert PlanSettings.of(settings.used()).used() == settings.used()
 
 
-def test_quick_edits_of_one_thing_are_one():
-    edits = UndoHistory()
-    for i in range(5):
-        edits.record("rank", i, "rank of a")
-    assert edits.undo(5) == 0
-    assert edits.redo(0) == 5
-    for i in range(MAX_EDITS + 50):
-        edits.record("edit", i)
+def test_quick_edits_of_one_thing_are_one(session):
+    plan, first = session.plan, session.plan.plan
+    for rank in range(2, 6):
+        plan.choose_ranks("3", rank_in=4, rank_out=rank)
+    edited = plan.plan
+    session.undo()
+    assert (plan.plan, plan.undoable) == (first, "")
+    session.redo()
+    assert plan.plan == edited
+    for _ in range(MAX_EDITS + 9):
+        plan.keep_layer("3")
     count = 0
-    while edits.undoable:
-        edits.undo(0)
+    while plan.undoable:
+        plan.undo()
         count += 1
     assert count == MAX_EDITS

@@ -7,15 +7,17 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import batch_normed, idle, same_state, state_of, tiny_data
-from workbench.app.session import Session
 from workbench.app.stored_runs import runs_file
 from workbench.app.worker import JobState
 from workbench.runs.run import StageName
 
 
-def small(model=None):
-    return wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small")
+def opened(**more):
+    session = small_session(**more)
+    session.open()
+    return session
 
 
 def test_every_stage_is_one_run(session):
@@ -26,25 +28,16 @@ def test_every_stage_is_one_run(session):
     assert len(recover.curve) == 2
     recover.finetune(epochs=1, learn_from="original")
     recover.from_scratch(epochs=1)
-    run = recover.run
-    names = [stage.name for stage in run.stages]
-    assert names == [
+    run, stored = recover.run, recover.stored[0]
+    assert [stage.name for stage in run.stages] == [
         *(StageName.ORIGINAL, StageName.DECOMPOSED, StageName.CALIBRATED, StageName.FINE_TUNED),
         *(StageName.DISTILLED, StageName.FROM_SCRATCH),
     ]
     assert (run.number, run.last.name, len(recover.runs)) == (1, StageName.DISTILLED, 1)
     assert recover.as_planned
     assert recover.training == {}
-    stored = session.compare.stored[0]
     assert {s.name: s.scores for s in stored.stages} == {s.name: s.scores for s in run.stages}
-
-
-def test_stages_are_those_of_the_weights(session):
-    """A later calibration is the last stage, also of the stored run."""
-    recover = session.recover
-    recover.decompose()
-    recover.finetune(epochs=1)
-    recover.calibrate()
+    recover.calibrate()  # again: it is the last stage, also of the stored run
     assert wb.RunStore(runs_file())[1].last.name == recover.run.last.name == StageName.CALIBRATED
 
 
@@ -56,30 +49,21 @@ def test_without_a_compressed_network_there_is_a_sentence(session, verb):
     assert session.recover.training == {}
 
 
-def test_a_run_s_settings_are_its_plan_s():
+@on_a_loop
+async def test_a_run_s_settings_are_its_plan_s(session):
     """Fault 3: the budget is moved while the run is made."""
-
-    async def run():
-        session = Session(small(), tiny_data())
-        session.open()
-        await idle(session)
-        session.plan.replan(planner="budget", macs_ratio=1.5)
-        planned = session.plan.plan
-        session.recover.decompose()
-        session.plan.replan(macs_ratio=2.5)
-        await idle(session)
-        assert session.recover.run.settings["macs_ratio"] == 1.5
-        assert session.recover.run.plan is planned
-        assert not session.recover.as_planned
-        later = Session(small(), tiny_data())
-        later.open()
-        await idle(later)
-        later.recover.resume(session.recover.run.number)
-        await idle(later)
-        assert later.plan.settings.macs_ratio == 1.5
-        assert later.plan.plan.same_decisions(planned)
-
-    asyncio.run(run())
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    planned = session.plan.plan
+    session.recover.decompose()
+    session.plan.replan(macs_ratio=2.5)
+    await idle(session)
+    assert session.recover.run.settings["macs_ratio"] == 1.5
+    assert session.recover.run.plan is planned
+    assert not session.recover.as_planned
+    session.recover.resume(session.recover.run.number)
+    await idle(session)
+    assert session.plan.settings["macs_ratio"] == 1.5
+    assert session.plan.plan.same_decisions(planned)
 
 
 def test_a_plan_that_saves_weights_alone_is_not_thrown_away(session):
@@ -96,9 +80,7 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(session):
 
 def test_nothing_is_chosen_by_test_images():
     """Fault 5: with test images alone, the first plan is the result, however much is lost."""
-    data = tiny_data(train=0, validation=0)
-    session = Session(small(), data)
-    session.open()
+    session = opened(data=tiny_data(train=0, validation=0))
     session.plan.replan(planner="budget", macs_ratio=3.0)
     job = session.recover.compress_for_me()
     assert (job.error, len(session.recover.runs)) == ("", 1)
@@ -109,83 +91,57 @@ def test_nothing_is_chosen_by_test_images():
 
 def test_the_given_network_is_unchanged_and_the_gallery_waits_its_turn():
     """Faults 1 and 2: batch norm in train mode, other images while the network is fine-tuned."""
+    model = batch_normed()
+    before = state_of(model)
 
     async def run():
-        model = batch_normed()
-        before = state_of(model)
-        session = Session(small(model), tiny_data())
-        session.open()
+        session = opened(model=model)
         await idle(session)
         session.recover.decompose()
         await idle(session)
         job = session.recover.finetune(epochs=3, learn_from="both")
         shown = []
-        session.compare.gallery.observe(lambda _: shown.append(job.active), "gallery")
+        session.gallery.observe(lambda _: shown.append(job.active), "gallery")
         while job.active:
-            session.compare.gallery.other_images()
+            session.gallery.other_images()
             await asyncio.sleep(0.01)
         await idle(session)
-        assert same_state(before, state_of(model))
-        assert model.training
         assert shown  # in between the epochs, or after
         assert not any(module._forward_hooks for module in session.recover.compressed.model.modules())
 
     asyncio.run(run())
+    assert same_state(before, state_of(model))
+    assert model.training
 
 
-def test_undo_while_another_network_opens_stays_on_that_network():
+@on_a_loop
+async def test_undo_while_another_network_opens_stays_on_that_network(session):
     """Fault 8."""
-
-    async def run():
-        session = Session(small(), tiny_data())
-        session.open()
-        await idle(session)
-        session.choose.open(network="digits_vgg", data="digits")
-        while session.choose.opening:
-            session.plan.choose_ranks(session.plan.plan.layers[1].name, rank_out=3)
-            await asyncio.sleep(0)
-        session.undo()
-        assert session.plan.plan.network == session.choose.network.name == "digits_vgg"
-        await idle(session)
-
-    asyncio.run(run())
+    session.choose.open(network="digits_vgg", data="digits")
+    while session.choose.opening:
+        session.plan.choose_ranks(session.plan.plan.layers[1].name, rank_out=3)
+        await asyncio.sleep(0)
+    session.undo()
+    assert session.plan.plan.network == session.choose.network.name == "digits_vgg"
+    await idle(session)
 
 
-def test_a_cancelled_training_without_an_epoch_leaves_all_as_it_was():
-    async def run():
-        session = Session(small(), tiny_data())
-        session.open()
-        await idle(session)
-        session.recover.decompose()
-        await idle(session)
-        before = session.recover.run
-        job = session.recover.finetune(epochs=500)
-        job.cancel()
-        assert session.recover.training == {} or job.active
-        await idle(session)
-        assert (session.recover.run, session.recover.curve, session.recover.training) == (before, (), {})
-
-    asyncio.run(run())
-
-
-def test_a_training_that_waits_is_the_training_once_it_runs():
-    """Autosave keeps the settings of the training that runs, also if another one has ended before it."""
-
-    async def run():
-        session = Session(small(), tiny_data())
-        session.open()
-        await idle(session)
-        session.recover.decompose()
-        await idle(session)
-        seen = []
-        session.recover.observe(lambda change: seen.append(change["new"].get("epochs")), "training")
-        session.recover.finetune(epochs=1)
-        session.recover.finetune(epochs=2)
-        session.recover.finetune(epochs=3).cancel()
-        await idle(session)
-        assert seen == [1, None, 2, None]
-
-    asyncio.run(run())
+@on_a_loop
+async def test_trainings_that_wait_and_that_are_cancelled(session):
+    """The settings are those of the training that runs; without an epoch all is as it was."""
+    recover, seen = session.recover, []
+    recover.decompose()
+    await idle(session)
+    before = recover.run
+    recover.finetune(epochs=500).cancel()
+    await idle(session)
+    assert (recover.run, recover.curve, recover.training) == (before, (), {})
+    recover.observe(lambda change: seen.append(change["new"].get("epochs")), "training")
+    recover.finetune(epochs=1)
+    recover.finetune(epochs=2)
+    recover.finetune(epochs=3).cancel()
+    await idle(session)
+    assert seen == [1, None, 2, None]
 
 
 def test_sweep_and_resume(session):
@@ -196,34 +152,31 @@ def test_sweep_and_resume(session):
     assert all(run.last.name is StageName.CALIBRATED for run in runs)
     session.recover.resume(runs[1].number)
     assert session.recover.run.number == runs[1].number
-    assert session.plan.settings.macs_ratio == 1.6
+    assert session.plan.settings["macs_ratio"] == 1.6
     images = session.choose.data.test.images
     assert torch.equal(session.recover.compressed.model(images), runs[1].network.model(images))
     session.recover.delete(runs[0].number)
-    assert [run.number for run in session.compare.stored] == [runs[1].number]
+    assert [run.number for run in session.recover.stored] == [runs[1].number]
     assert session.recover.resume(77).error
 
 
 def test_a_store_that_cannot_be_used_is_said_and_nothing_is_lost(monkeypatch, tmp_path):
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
-    (tmp_path / "runs.sqlite").write_text("not a store")
-    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs.sqlite"))
-    session = Session(small(), tiny_data())
-    session.open()
-    session.recover.decompose()
-    session.recover.calibrate()
-    assert session.recover.store_problem
-    assert (session.recover.run.number, session.recover.run.last.name) == (1, StageName.CALIBRATED)
-    session.recover.decompose()
-    assert [run.number for run in session.recover.runs] == [1, 2]
+    broken = tmp_path / "runs.sqlite"
+    broken.write_text("not a store")
+    monkeypatch.setenv("WORKBENCH_RUNS", str(broken))
+    recover = opened().recover
+    recover.decompose()
+    recover.calibrate()
+    assert "left as it is" in recover.store_problem
+    assert (recover.run.number, recover.run.last.name) == (1, StageName.CALIBRATED)
+    recover.decompose()
+    assert [run.number for run in recover.runs] == [1, 2]
+    assert broken.read_text() == "not a store"
 
 
-def test_a_network_that_does_not_fit_its_data_is_compressed_unscored(monkeypatch):
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
-    data = tiny_data()
-    wide = replace(data, test=wb.Split(torch.rand(4, 3, 9, 9), torch.zeros(4, dtype=torch.long), "test"))
-    session = Session(small(), wide)
-    session.open()
+def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():
+    wide = wb.Split(torch.rand(4, 3, 9, 9), torch.zeros(4, dtype=torch.long), "test")
+    session = opened(data=replace(tiny_data(), test=wide))
     assert session.choose.misfit
     assert session.recover.compress_for_me().error == ""
     assert session.recover.run.last.score is None

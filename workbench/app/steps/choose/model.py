@@ -17,25 +17,17 @@ from workbench.runs.run import Stage
 
 
 class ChooseModel(HasTraits):
-    """Open a network and data, and hold them.
+    """Opens a network and data, and holds them."""
 
-    Traits
-    ------
-    choice : names of the network, weights and data that are open or being opened.
-    opened : the open network and data with all that was computed of them; None before the first.
-    network, data, spectra, original, misfit, warning : parts of `opened`.
-    networks : names of the networks to choose from; torchvision's are added once it was imported.
-    """
-
-    choice = Instance(Choice)
-    opened = Instance(Opened, allow_none=True)
-    network = Instance(Network, allow_none=True)
+    choice = Instance(Choice)  # of what is open or being opened
+    opened = Instance(Opened, allow_none=True)  # with all that was computed of it; None before the first
+    network = Instance(Network, allow_none=True)  # this and the next five are parts of `opened`
     data = Instance(Data, allow_none=True)
     spectra = Instance(Spectra, allow_none=True)
     original = Instance(Stage, allow_none=True)
     misfit = Unicode()
     warning = Unicode()
-    networks = Tuple()
+    networks = Tuple()  # names to choose from; torchvision's are added once it was imported
 
     def __init__(self, worker: Worker, network: Network | None = None, data: Data | None = None) -> None:
         names = network.name if network else bundled_names()[0], data.name if data else data_names()[0]
@@ -73,11 +65,9 @@ class ChooseModel(HasTraits):
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open another network, other weights or other data; the open ones stay until that has worked.
+        """Open what a changed :class:`Choice` names; what is open stays until that has worked.
 
-        Parameters
-        ----------
-        changes : fields of :class:`Choice`. Another network comes with its default weights.
+        Another network comes with its default weights.
         """
         if "network" in changes:
             changes = {"weights": "default", "file": None, **changes}
@@ -112,8 +102,8 @@ class ChooseModel(HasTraits):
                 self.set_trait(name, getattr(opened, name))
             self.opened = opened
         if first:  # importing torchvision takes a second
-            names = "Listing networks"
-            self._worker.submit(JobKind.LIST_NETWORKS, names, lambda job: network_names(), self._list, short=True)
+            kind, title = JobKind.LIST_NETWORKS, "Listing networks"
+            self._worker.submit(kind, title, lambda job: network_names(), self._list, short=True)
 
     def _list(self, names: list[str]) -> None:
         self.networks = tuple(sorted({*self.networks, *names}))

@@ -21,51 +21,31 @@ from workbench.runs.stages import scored_stage
 
 @dataclass(frozen=True)
 class Choice:
-    """What to open.
-
-    Attributes
-    ----------
-    network, data : names of the catalog and of the data sets here, or of what was given in code.
-    weights : "default" (bundled, else torchvision's, else random), "random", or the name of an uploaded file.
-    file : the uploaded file; its name on disk is chosen by the workbench.
-    """
+    """What to open, by names of the catalog, of the data sets here, or of what was given in code."""
 
     network: str
     data: str
-    weights: str = "default"
-    file: Path | None = None
+    weights: str = "default"  # bundled, else torchvision's, else random; "random"; or the name of an uploaded file
+    file: Path | None = None  # the uploaded file; the workbench chooses its name on the disk
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A network and data that are open.
-
-    Attributes
-    ----------
-    original : scores of the network.
-    misfit : why it cannot be scored on the data, in a sentence, or "".
-    warning : what the user must know of how it was opened, or "".
-    """
+    """A network and data that are open."""
 
     choice: Choice
     network: Network
     data: Data
     spectra: Spectra
     original: Stage
-    misfit: str = ""
-    warning: str = ""
+    misfit: str = ""  # why it cannot be scored on the data, in a sentence
+    warning: str = ""  # what the user must know of how it was opened
 
 
 def open_choice(
     choice: Choice, known: Network | Opened | None, data: Data | None, report: Callable[[float, str], None]
 ) -> Opened:
-    """Load, analyse and score.
-
-    Parameters
-    ----------
-    known : the network itself if it is given in code, or the last opening, whose parts are used again.
-    data : the data if they are at hand.
-    """
+    """Load, analyse and score; `known` is the network if it was given in code, or the last opening, to use again."""
     report(0.0, f"loading {choice.network}")
     warning = ""
     if isinstance(known, Opened):

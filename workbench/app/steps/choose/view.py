@@ -5,12 +5,13 @@ from pathlib import Path
 
 import ipywidgets as w
 
+from workbench.app.controls import UserChanges, column, follow, row
 from workbench.app.errors import sentence
-from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.session import Session
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
-from workbench.app.worker import COMPRESSING, JobKind, Worker
+from workbench.app.worker import COMPRESSING, JobKind
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.load import OWN
@@ -18,20 +19,17 @@ from workbench.network.data import Data
 from workbench.tables import count
 
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
-"""The networks of the paper."""
 Options = list[tuple[str, str]]
 
 
-def view(choose: ChooseModel, worker: Worker) -> w.Widget:
+def choose_view(session: Session) -> w.Widget:
     """Return the controls, a line on the open network and data, and the progress of opening."""
-    network, weights, data = (
-        w.Dropdown(
-            description=text,
-            layout={"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"},
-            style={"description_width": "62px"},
-        )
-        for text in ("Network", "Weights", "Data")
-    )
+    choose, worker = session.choose, session.worker
+    layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
+    boxes = {
+        field: w.Dropdown(description=field.title(), layout=layout, style={"description_width": "62px"})
+        for field in ("network", "weights", "data")
+    }
 
     def received(file: Path, name: str) -> None:
         choose.open(network=choose.choice.network, weights=name, file=file)
@@ -43,55 +41,45 @@ def view(choose: ChooseModel, worker: Worker) -> w.Widget:
         (".safetensors", *PICKLED),
         received,
     )
-    about, row = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready")
-    filling = False
+    about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
-    def fill(_: object = None) -> None:
-        nonlocal filling
-        filling = True
-        try:
-            for box, options, value in (
-                (network, network_options(choose), choose.choice.network),
-                (weights, weights_options(choose), choose.choice.weights),
-                (data, data_options(choose), choose.choice.data),
+    def fill() -> None:
+        with user.filling():
+            for field, options in (
+                ("network", network_options(session)),
+                ("weights", weights_options(session)),
+                ("data", data_options(session)),
             ):
-                if list(box.options) != options:
-                    box.options = options
-                box.value = value
-        finally:
-            filling = False
+                if list(boxes[field].options) != options:
+                    boxes[field].options = options
+                boxes[field].value = getattr(choose.choice, field)
         if not choose.opening:
             upload.keep_only(choose.choice.file)  # leave no file that could not be opened
-        about.value = about_text(choose, upload.problem)
 
-    def enable(_: object = None) -> None:
-        busy = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
-        for box in (network, weights, data, upload):
-            box.disabled = busy
-        about.value = about_text(choose, upload.problem)
+    def enable() -> None:
+        for box in (*boxes.values(), upload):
+            box.disabled = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
 
-    def changed(field: str, value: str) -> None:
-        if not filling:
-            choose.open(**{field: value})
+    def describe() -> None:
+        about.value = about_text(session, upload.problem)
 
     def refused(_: object) -> None:
-        row.clear()
+        progress.clear()
         fill()
 
-    for field, box in (("network", network), ("weights", weights), ("data", data)):
-        box.observe(lambda change, field=field: changed(field, change["new"]), "value")
+    for field, box in boxes.items():
+        user.observe(box, lambda name, value: choose.open(**{name: value}), field)
     choose.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
-    choose.observe(fill, ["choice", "networks", "opened"])
-    worker.observe(enable, ["jobs"])
     upload.observe(refused, ["problem"])
-    fill()
-    enable()
-    layout = {"flex_flow": "row wrap", "grid_gap": "6px", "align_items": "center"}
-    return w.VBox([w.HBox([network, weights, data, upload], layout=layout), about, row], layout={"grid_gap": "6px"})
+    follow(fill, (choose, "choice networks opened"))
+    follow(enable, (worker, "jobs"))
+    follow(describe, (choose, "choice opened"), (worker, "jobs"), (upload, "problem"))
+    return column(row(*boxes.values(), upload, gap=6), about, progress)
 
 
-def network_options(choose: ChooseModel) -> Options:
+def network_options(session: Session) -> Options:
     """Return (text, name) of every network: the open one, bundled ones, the paper's, CIFAR's, torchvision's."""
+    choose = session.choose
 
     def about(name: str) -> tuple[int, str]:
         if choose.given("network", name):
@@ -106,10 +94,10 @@ def network_options(choose: ChooseModel) -> Options:
     return [(f"{name} ({about(name)[1]})", name) for name in names]
 
 
-def weights_options(choose: ChooseModel) -> Options:
+def weights_options(session: Session) -> Options:
     """Return (text, value) of the weights that the chosen network can have."""
-    name, chosen = choose.choice.network, choose.choice.weights
-    if choose.given("network", name):
+    name, chosen = session.choose.choice.network, session.choose.choice.weights
+    if session.choose.given("network", name):
         options = [("as given", "default")]
     elif name in OWN and not OWN[name].bundled:
         options = [("random", "default")]
@@ -118,25 +106,22 @@ def weights_options(choose: ChooseModel) -> Options:
     return options if chosen in dict(options).values() else [*options, (chosen, chosen)]
 
 
-def data_options(choose: ChooseModel) -> Options:
+def data_options(session: Session) -> Options:
     """Return (text, name) of every data set that is here or can be fetched."""
-    names = {choose.choice.data: "given in code", **local_names()}
+    names = {session.choose.choice.data: "given in code", **local_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
 
 
-def about_text(choose: ChooseModel, problem: str = "") -> str:
+def about_text(session: Session, problem: str = "") -> str:
     """Return HTML that describes the open network and data, with warnings."""
-    lines = []
+    choose, html = session.choose, ""
     network, data = choose.network, choose.data
-    if network is not None and choose.spectra is not None:
-        layers = len(choose.spectra.layers)
-        lines.append(
-            f"<b>{escape(network.name)}</b>: {layers} layers, {count(network.weights)} {term('weights')}, input "
-            f"{' x '.join(map(str, network.input_shape))}; {escape(network.source)}."
+    if network is not None and data is not None and choose.spectra is not None:
+        html = (
+            f"<div class='wb-soft'><b>{escape(network.name)}</b>: {len(choose.spectra.layers)} layers, "
+            f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
+            f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
-    if data is not None:
-        lines.append(f"<b>{escape(data.name)}</b>: {_images(data)}.")
-    html = f"<div class='wb-soft'>{' '.join(lines)}</div>"
     if network is not None and network.random_weights:
         html += (
             "<div class='wb-warn'><b>Random weights</b>: what it costs is real, but its ranks and accuracies mean "
@@ -149,10 +134,8 @@ def about_text(choose: ChooseModel, problem: str = "") -> str:
 
 
 def _images(data: Data) -> str:
-    splits = [
-        (len(s), name) for s, name in ((data.train, "training"), (data.validation, "validation"), (data.test, "test"))
-    ]
-    text = ", ".join(f"{n} {name}" for n, name in splits if n) + " images"
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    text = ", ".join(f"{len(split)} {name}" for name, split in splits.items() if len(split)) + " images"
     if not data.skipped:
         return text
     names = escape("; ".join(data.skipped[:20]), quote=True)

@@ -1,6 +1,4 @@
-"""The step *Compare*: runs of this and earlier sessions, sample images, rank curves, and the paper's table."""
-
-from typing import Any
+"""The step *Compare*: sample images, rank curves, and the paper's table; the runs are those of *Recover*."""
 
 from traitlets import Bool, Enum, HasTraits, Instance, Int, Tuple, Unicode, observe
 
@@ -18,50 +16,14 @@ GALLERY_IMAGES = 12
 """Images in the gallery."""
 
 
-class CompareModel(HasTraits):
-    """Holds the stored runs, and the models of the tabs.
-
-    Traits
-    ------
-    stored : runs of the store on the open network and data, oldest first.
-    problem : why they cannot be read, in a sentence, or "".
-    """
-
-    stored = Tuple()
-    problem = Unicode()
-
-    def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel, recover: RecoverModel) -> None:
-        super().__init__()
-        self._recover = recover
-        self.gallery = GalleryModel(worker, choose, recover)
-        self.rank_curve = RankCurveModel(worker, choose, look)
-        self.paper = PaperModel(worker, choose)
-        recover.observe(self._read, "store_changes")
-        choose.observe(self._read, "opened")
-
-    def _read(self, _: object) -> None:
-        store = self._recover.store
-        if store is not None:
-            self.stored = store.runs()
-            self.problem = store.problem or self._recover.store_problem
-
-
 class GalleryModel(HasTraits):
-    """Sample images with the answers before and after, and the first filters.
+    """Sample images with the answers before and after, and the first filters."""
 
-    Traits
-    ------
-    seed : which sample.
-    changed_first : whether images whose answer changed come first.
-    gallery, filters : what is shown; None where there is nothing.
-    why_no_filters : in a sentence, or "".
-    """
-
-    seed = Int(0)
-    changed_first = Bool(False)
+    seed = Int(0)  # which sample
+    changed_first = Bool(False)  # whether images whose answer changed come first
     gallery = Instance(Gallery, allow_none=True)
     filters = Instance(Filters, allow_none=True)
-    why_no_filters = Unicode()
+    why_no_filters = Unicode()  # in a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -77,8 +39,7 @@ class GalleryModel(HasTraits):
         self.seed += 1
 
     def _refresh(self, _: object = None) -> None:
-        choose, compressed = self._choose, self._recover.compressed
-        network, data, misfit = choose.network, choose.data, choose.misfit
+        network, data, compressed = self._choose.network, self._choose.scored_data, self._recover.compressed
         seed, changed_first = self.seed, self.changed_first and compressed is not None
         wanted = (network, data, compressed, seed, changed_first)
         if wanted == self._shown:
@@ -87,10 +48,11 @@ class GalleryModel(HasTraits):
         if self._job is not None:
             self._job.cancel()
 
-        def look(job: Job) -> dict[str, Any]:
-            found: dict[str, Any] = {"gallery": None, "filters": None, "why_no_filters": ""}
-            if network is not None and data is not None and not misfit:
-                found["gallery"] = gallery(
+        def look(job: Job) -> tuple[Gallery | None, Filters | None, str]:
+            images = filters = None
+            why = ""
+            if network is not None and data is not None:
+                images = gallery(
                     network,
                     next(split for split in (data.test, data.validation, data.train) if len(split)),
                     GALLERY_IMAGES,
@@ -102,30 +64,23 @@ class GalleryModel(HasTraits):
                 )
             if compressed is not None:
                 try:
-                    found["filters"] = first_filters(compressed)
+                    filters = first_filters(compressed)
                 except ValueError as error:
-                    found["why_no_filters"] = sentence(error)
-            return found
+                    why = sentence(error)
+            return images, filters, why
 
-        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, self._take, short=True)
+        def show(found: tuple[Gallery | None, Filters | None, str]) -> None:
+            with self.hold_trait_notifications():
+                self.gallery, self.filters, self.why_no_filters = found
 
-    def _take(self, found: dict[str, Any]) -> None:
-        with self.hold_trait_notifications():
-            for name, value in found.items():
-                self.set_trait(name, value)
+        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, show, short=True)
 
 
 class RankCurveModel(HasTraits):
-    """Scores of the network with one layer alone reduced, at several ranks.
+    """Scores of the network with one layer alone reduced, at several ranks."""
 
-    Traits
-    ------
-    layer : the layer that was measured, or "".
-    points : of :func:`~workbench.inspect.rank_curve.rank_curve`.
-    """
-
-    layer = Unicode()
-    points = Tuple()
+    layer = Unicode()  # the one that was measured, or ""
+    points = Tuple()  # of :func:`~workbench.inspect.rank_curve.rank_curve`
 
     def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel) -> None:
         super().__init__()
@@ -134,7 +89,7 @@ class RankCurveModel(HasTraits):
 
     def measure(self) -> Job:
         """Measure the picked layer."""
-        opened, layer = self._choose.opened, self._look.selected
+        opened, layer = self._choose.opened, self._look.picked
 
         def compute(job: Job) -> list[CurvePoint]:
             if opened is None or opened.misfit or not layer:
@@ -154,19 +109,12 @@ class RankCurveModel(HasTraits):
 
 
 class PaperModel(HasTraits):
-    """The paper's table beside the open network; computed on request, because its networks take a while.
+    """The paper's table beside the open network; computed on request, because its networks take a while."""
 
-    Traits
-    ------
-    layers, fully_connected : which layers of the open network are compressed in the table.
-    table : what was computed last; None before.
-    note : which network fills its row, or why none does, in a sentence.
-    """
-
-    layers = Enum(list(CHOICES), default_value="spatial")
+    layers = Enum(list(CHOICES), default_value="spatial")  # of the open network, which are compressed in the table
     fully_connected = Bool(False)
     table = Instance(PaperTable, allow_none=True)
-    note = Unicode()
+    note = Unicode()  # which network fills its row, or why none does, in a sentence
 
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
@@ -195,7 +143,6 @@ class PaperModel(HasTraits):
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)
 
         def done(table: PaperTable) -> None:
-            with self.hold_trait_notifications():
-                self.table, self.note = table, note
+            self.note, self.table = note, table
 
         return self._worker.submit(JobKind.PAPER, "Computing the table", compute, done)

@@ -5,14 +5,14 @@ from html import escape
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
-from workbench.app.steps.compare.model import CompareModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.session import Session
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.numbers import WholeBox
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
@@ -30,26 +30,24 @@ COLUMNS = [
 RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 
 
-def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def runs_view(session: Session) -> w.Widget:
     """Return the table of runs, and what can be done with the picked one."""
-    table = LayerTable(label="Runs", columns=COLUMNS)
-    resume = w.Button(description="Go on with this run", tooltip="Make it the compressed network again, from the store")
-    delete = w.Button(description="Delete", layout={"width": "auto", "min_width": "148px"})
+    recover, worker = session.recover, session.worker
+    table, csv, note = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML()
     asked = 0  # the run that the button has asked about
-    csv, note = w.HTML(), w.HTML()
 
     def picked() -> int:
         return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
-    def fill(_: object = None) -> None:
-        table.rows = [row(run) for run in reversed(compare.stored)]
-        if table.selected not in {line["name"] for line in table.rows}:
+    def fill() -> None:
+        table.rows = [run_row(run) for run in reversed(recover.stored)]
+        if not picked():
             table.selected = ""
-        csv.value = csv_link(compare.stored)
+        csv.value = csv_link(recover.stored)
         none = "Every compression becomes a row here, and is still there after reopening."
-        words = "Pick a row to go on with that run, or to delete it." if compare.stored else none
-        text = compare.problem or recover.store_problem
-        problem = f"<div class='wb-error' role='alert'>{escape(text)}</div>" if text else ""
+        words = "Pick a row to go on with that run, or to delete it." if recover.stored else none
+        text = escape(recover.store_problem)
+        problem = f"<div class='wb-error' role='alert'>{text}</div>" if text else ""
         note.value = f"<div class='wb-soft'>{words}</div>{problem}"
 
     def ask(number: int = 0) -> None:
@@ -59,71 +57,51 @@ def view(compare: CompareModel, recover: RecoverModel, plan: PlanModel, worker: 
         delete.button_style = "danger" if number else ""
         delete.tooltip = "It cannot be restored" if number else "Take the picked run out of the store, for good"
 
-    def press(_: object) -> None:
+    def press() -> None:
         number = picked()
-        if asked == number:
-            ask()
+        confirmed = asked == number
+        ask(0 if confirmed else number)
+        if confirmed:
             recover.delete(number)
-        else:
-            ask(number)
 
-    def enable(_: object = None) -> None:
+    def enable() -> None:
         resume.disabled = delete.disabled = not picked() or recover.busy
         ask()
 
-    resume.on_click(lambda _: recover.resume(picked()))
-    delete.on_click(press)
-    compare.observe(fill, ["stored", "problem"])
-    recover.observe(fill, ["store_problem"])
-    worker.observe(enable, ["jobs"])
-    table.observe(enable, ["selected"])
-    fill()
-    enable()
-    row_layout = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
-    buttons = w.HBox([resume, delete, csv], layout=row_layout)
+    hint = "Make it the compressed network again, from the store"
+    resume = button("Go on with this run", lambda: recover.resume(picked()), hint)
+    delete = button("Delete", press, width="auto")
+    delete.layout.min_width = "148px"
+    follow(fill, (recover, "stored store_problem"))
+    follow(enable, (worker, "jobs"), (table, "selected"))
     progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
-    return w.VBox([sweep_box(recover, plan, worker), progress, table, note, buttons], layout={"grid_gap": "6px"})
+    return column(sweep_box(session), progress, table, note, row(resume, delete, csv))
 
 
-def sweep_box(recover: RecoverModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def sweep_box(session: Session) -> w.Widget:
     """Return the controls of a sweep over several budgets."""
-    span = w.FloatRangeSlider(
-        value=(1.5, 6.0),
-        min=1.1,
-        max=10.0,
-        step=0.1,
-        readout_format=".1f",
-        description="fewer MACs, from - to",
-        style={"description_width": "142px"},
-        layout={"width": "430px"},
-    )
+    recover, plan, worker = session.recover, session.plan, session.worker
+    limits = {"min": 1.1, "max": 10.0, "step": 0.1, "value": (1.5, 6.0), "readout_format": ".1f"}
+    span = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
     number = WholeBox("budgets", 4, 2, 12, width=122, label=62)
-    recovery = w.Dropdown(
-        options=RECOVERIES, description="then", style={"description_width": "32px"}, layout={"width": "256px"}
-    )
-    start = w.Button(description="Sweep", button_style="primary", layout={"width": "100px"})
-    start.tooltip = "Compress to every budget and recover each; the points come as they are ready"
+    recovery = slot(w.Dropdown, "then", 256, 32, options=RECOVERIES)
 
-    def enable(_: object = None) -> None:
+    def sweep() -> None:
+        least, most = span.value
+        recover.sweep(np.geomspace(least, most, number.value).round(2).tolist(), recovery.value)
+
+    def enable() -> None:
         start.disabled = recover.busy or plan.plan is None
         for box in (span, number, recovery):
             box.disabled = recover.busy
 
-    start.on_click(lambda _: recover.sweep(budgets(span.value[0], span.value[1], number.value), recovery.value))
-    worker.observe(enable, ["jobs"])
-    plan.observe(enable, ["plan"])
-    enable()
-    row_layout = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
-    return w.HBox([span, number, recovery, start, number.words], layout=row_layout)
+    hint = "Compress to every budget and recover each; the points come as they are ready"
+    start = button("Sweep", sweep, hint, width="100px", primary=True)
+    follow(enable, (worker, "jobs"), (plan, "plan"))
+    return row(span, number, recovery, start, number.words)
 
 
-def budgets(least: float, most: float, number: int) -> list[float]:
-    """Return a geometric series of ratios from `least` to `most`, to two digits."""
-    step = (most / least) ** (1 / (number - 1)) if number > 1 else 1.0
-    return [round(least * step**i, 2) for i in range(number)]
-
-
-def row(run: Run) -> dict[str, Any]:
+def run_row(run: Run) -> dict[str, Any]:
     """Return what the table shows of a run."""
     scores = {str(s.name): _score(s.score) for s in run.stages if s.score}
     return {

@@ -1,5 +1,7 @@
 """The step *Plan*: how ranks are chosen, and edits by hand."""
 
+import time
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +10,7 @@ from traitlets import HasTraits, Instance, Unicode, observe
 from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.settings import PlanSettings, with_hand_edits
-from workbench.app.steps.plan.undo import UndoHistory
+from workbench.app.steps.plan.settings import PLANNERS, PlanSettings, with_hand_edits
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
 from workbench.measure.time_plan import time_plan
@@ -23,24 +24,19 @@ IMPORTANCE_IMAGES = 48
 """Images on which the importance of layers is measured."""
 VERIFY_DELAY_S = 0.6
 """Seconds after the last change of a budget of time until the planned network is timed."""
+State = tuple[PlanSettings, Plan | None, PlanSettings]
+"""Settings, plan, and the settings that made it."""
+Edits = deque[tuple[str, State]]
+MAX_EDITS = 200
+"""Edits that can be undone."""
+MERGE_WITHIN_S = 1.5
+"""Seconds: edits of the same thing that follow each other faster are one, as when a slider is dragged."""
 
 
 class PlanModel(HasTraits):
     """Holds the plan, which follows its settings and remembers what was chosen by hand.
 
-    Traits
-    ------
-    spectra : of the open network.
-    settings : of the planner.
-    plan : of the open network; None until one is open.
-    importance : of the layers in the network's outputs, once it was measured.
-    times : of the layers on this machine, once they were measured.
-    notice : a sentence on the last edit that could not be made, or "".
-    undoable, redoable : what :meth:`undo` and :meth:`redo` would do, in words, or "".
-
-    Attributes
-    ----------
-    made_by : the settings that made `plan`; others than `settings` where those cannot be met.
+    `made_by` are the settings that made the plan; others than `settings` where those cannot be met.
     """
 
     spectra = Instance(Spectra, allow_none=True)
@@ -48,22 +44,25 @@ class PlanModel(HasTraits):
     plan = Instance(Plan, allow_none=True)
     importance = Instance(Importance, allow_none=True)
     times = Instance(NetworkTimes, allow_none=True)
-    notice = Unicode()
-    undoable = Unicode()
+    notice = Unicode()  # a sentence on the last edit that could not be made, or ""
+    undoable = Unicode()  # what `undo` would do, in words, or ""
     redoable = Unicode()
 
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
         self._worker, self._choose = worker, choose
         self.made_by = self.settings
-        self._history: UndoHistory[tuple[PlanSettings, Plan | None, PlanSettings]] = UndoHistory()
+        self._before: Edits = deque(maxlen=MAX_EDITS)  # the state before each edit, and what the edit did in words
+        self._after: Edits = deque()  # the states after edits that were undone
+        self._last_edit = ("", 0.0)  # what was edited, and when
         self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
         self._verification: Job | None = None
 
     @observe("spectra")
     def _start(self, _: object) -> None:
         """Plan a network that was just opened; a budget that it cannot meet gives way to EVBMF."""
-        self._history.clear()
+        self._before.clear()
+        self._after.clear()
         notice, plan, settings = "", None, self.settings
         if self.spectra is not None:
             try:
@@ -123,11 +122,22 @@ class PlanModel(HasTraits):
 
     def undo(self) -> str:
         """Undo the last edit; return the only layer that it changed, or ""."""
-        return self._restore(self._history.undo(self._state)) if self._history.undoable else ""
+        return self._move(self._before, self._after)
 
     def redo(self) -> str:
         """Redo the edit that was undone last; return the only layer that it changed, or ""."""
-        return self._restore(self._history.redo(self._state)) if self._history.redoable else ""
+        return self._move(self._after, self._before)
+
+    def _move(self, source: Edits, target: Edits) -> str:
+        if not source:
+            return ""
+        words, state = source.pop()
+        target.append((words, self._state))
+        self._last_edit = ("", 0.0)
+        changed = [a.name for a, b in zip(state[1] or (), self.plan or (), strict=False) if a != b]
+        self._put(*state)
+        self._tell_edits()
+        return changed[0] if len(changed) == 1 else ""
 
     def measure_importance(self) -> Job:
         """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
@@ -159,23 +169,23 @@ class PlanModel(HasTraits):
         def done(found: NetworkTimes) -> None:
             if self.spectra is spectra:
                 self.times = found
-                if self.settings.planner == "time":
+                if PLANNERS[self.settings.planner].uses_times:
                     self._plan_anew(self.plan)
 
         return self._worker.submit(JobKind.LAYER_TIMES, "Timing layers", measure, done)
 
     def _verify_time(self) -> None:
         """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""
-        network, spectra, times, settings, plan = (
-            *(self._choose.network, self.spectra, self.times),
-            *(self.settings, self.plan),
-        )
-        if network is None or spectra is None or plan is None or settings.planner != "time" or times is None:
+        network, spectra, times = self._choose.network, self.spectra, self.times
+        settings, plan = self.settings, self.plan
+        if network is None or spectra is None or plan is None or times is None:
+            return
+        if not PLANNERS[settings.planner].uses_times:
             return
         arguments = settings.budget(self.importance, plan)
 
         def make(job: Job) -> Plan:
-            ratio = settings.time_ratio
+            ratio = settings["time_ratio"]
             return time_plan(network, spectra, ratio, times=times, progress=job.report, **arguments)
 
         def done(found: Plan) -> None:
@@ -199,7 +209,7 @@ class PlanModel(HasTraits):
             self.notice = sentence(error)
             return
         self._put(self.settings, plan, self.settings)
-        if self.settings.planner == "time":
+        if PLANNERS[self.settings.planner].uses_times:
             self._verify()
 
     def _edit(self, plan: Plan, words: str, key: str = "") -> None:
@@ -207,26 +217,24 @@ class PlanModel(HasTraits):
         self._put(self.settings, plan, self.made_by)
 
     def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings) -> None:
-        if plan is not None and plan.spectra is None and self.spectra is not None:
+        if plan is not None and plan.spectra is None:
             plan = replace(plan, spectra=self.spectra)
         self.made_by = made_by
         with self.hold_trait_notifications():
             self.settings, self.plan, self.notice = settings, plan, ""
 
     @property
-    def _state(self) -> tuple[PlanSettings, Plan | None, PlanSettings]:
+    def _state(self) -> State:
         return self.settings, self.plan, self.made_by
 
-    def _restore(self, state: tuple[PlanSettings, Plan | None, PlanSettings]) -> str:
-        settings, plan, made_by = state
-        changed = [a.name for a, b in zip(plan or (), self.plan or (), strict=False) if a != b]
-        self._put(settings, plan, made_by)
-        self._tell_edits()
-        return changed[0] if len(changed) == 1 else ""
-
     def _record(self, words: str, key: str = "") -> None:
-        self._history.record(words, self._state, key)
+        """Record an edit before it is made; quick edits with the same key are undone together, those with "" never."""
+        now, (last, when) = time.monotonic(), self._last_edit
+        self._last_edit = (key, now)
+        self._after.clear()
+        same = key and key == last and now - when < MERGE_WITHIN_S
+        self._before.append((words, self._before.pop()[1] if same and self._before else self._state))
         self._tell_edits()
 
     def _tell_edits(self) -> None:
-        self.undoable, self.redoable = self._history.undoable, self._history.redoable
+        self.undoable, self.redoable = (edits[-1][0] if edits else "" for edits in (self._before, self._after))

@@ -1,7 +1,7 @@
-"""Settings of the planner, and the plan by them."""
+"""The planners that a user can choose from, their settings, and the plan by them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.plan.budget import Pin, budget_plan
@@ -11,12 +11,6 @@ from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
 
-PLANNERS = {
-    "evbmf": "EVBMF: the paper's way",
-    "budget": "a budget of work",
-    "time": "a budget of time on this machine",
-}
-"""Planner -> its name on the page."""
 MIN_TIME_GAIN = 0.05
 """Share of its time that a layer must save under a budget of time; less is within the error of a measurement."""
 COMMON = ("layers", "rank_multiple")
@@ -24,70 +18,133 @@ COMMON = ("layers", "rank_multiple")
 
 
 @dataclass(frozen=True)
-class PlanSettings:
-    """Settings of the planners; each planner has its own layers and rank multiple.
+class Number:
+    """A number that a user sets by a slider from `least` to `most`."""
 
-    Attributes
-    ----------
-    planner : "evbmf", "budget" or "time".
-    evbmf_layers, budget_layers, time_layers : "default", "spatial" or "all".
-    strength : factor on EVBMF's thresholds.
-    macs_ratio, time_ratio, weights_ratio : budgets, original / compressed; a `weights_ratio` of 1 is no limit.
-    budget_rank_multiple, time_rank_multiple : ranks are multiples of it.
+    text: str
+    default: float
+    least: float
+    most: float
+    label: int = 132  # pixels of the text
+
+    def fits(self, value: object) -> bool:
+        """Return whether that can be a stored value; a notebook may go ten times beyond the slider's ends."""
+        return isinstance(value, int | float) and self.least / 10 <= value <= 10 * self.most
+
+
+@dataclass(frozen=True)
+class Planner:
+    """A way to choose ranks: all that the page needs to know of it."""
+
+    name: str
+    explanation: str
+    numbers: Mapping[str, Number]
+    plan: Callable[..., Plan]  # (settings, spectra, times, **arguments of a budget plan)
+    layers: str = "all"
+    rank_multiple: int | None = None  # None: ranks are not rounded
+    uses_importance: bool = True
+    uses_times: bool = False
+
+
+def _by_evbmf(now: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
+    return evbmf_plan(spectra, now["layers"], strength=now["strength"])
+
+
+def _by_work(now: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
+    limit = now["weights_ratio"] if now["weights_ratio"] > 1 else None
+    return budget_plan(spectra, now["macs_ratio"], weights_ratio=limit, **budget)
+
+
+def _by_time(now: "PlanSettings", spectra: Spectra, times: NetworkTimes | None, **budget: Any) -> Plan:
+    if times is None:
+        raise PlanError("the layers' times on this machine are not known yet: press Time layers")
+    return budget_plan(spectra, time_ratio=now["time_ratio"], times=times, min_gain=MIN_TIME_GAIN, **budget)
+
+
+PLANNERS = {
+    "evbmf": Planner(
+        "EVBMF: the paper's way",
+        "EVBMF finds in each layer how many directions stand out from the noise, and keeps those.",
+        {"strength": Number("EVBMF strength", 1.0, 0.3, 2.0)},
+        _by_evbmf,
+        layers="default",
+        uses_importance=False,
+    ),
+    "budget": Planner(
+        "a budget of work",
+        "You choose how much work to save, and how many weights if you like; the ranks are shared out over the layers "
+        "so that the least is lost.",
+        {
+            "macs_ratio": Number("fewer MACs, times", 2.0, 1.1, 10.0),
+            "weights_ratio": Number("fewer weights, times", 1.0, 1.0, 10.0, label=146),  # 1 is no limit
+        },
+        _by_work,
+        rank_multiple=1,
+    ),
+    "time": Planner(
+        "a budget of time on this machine",
+        "You choose how much faster the network is to be here; ranks go by each layer's measured time, and a layer "
+        "that would not be faster stays as it is.",
+        {"time_ratio": Number("times as fast", 1.5, 1.05, 6.0)},
+        _by_time,
+        rank_multiple=8,
+        uses_times=True,
+    ),
+}
+"""Name of a planner -> what it is; the page, the stored settings and their limits come from this table."""
+NUMBERS = {name: number for planner in PLANNERS.values() for name, number in planner.numbers.items()}
+
+
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = {name: number.default for name, number in NUMBERS.items()}
+    for name, planner in PLANNERS.items():
+        values |= {f"{name}_layers": planner.layers, f"{name}_rank_multiple": planner.rank_multiple or 1}
+    return values
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """The planner that is chosen, and the settings of all of them.
+
+    ``settings["layers"]`` and ``settings["rank_multiple"]`` are those of the planner that is chosen; `values` has them
+    as "evbmf_layers" and so on.
     """
 
     planner: str = "evbmf"
-    evbmf_layers: str = "default"
-    budget_layers: str = "all"
-    time_layers: str = "all"
-    strength: float = 1.0
-    macs_ratio: float = 2.0
-    time_ratio: float = 1.5
-    weights_ratio: float = 1.0
-    budget_rank_multiple: int = 1
-    time_rank_multiple: int = 8
+    values: Mapping[str, Any] = field(default_factory=_defaults)
 
-    @property
-    def layers(self) -> str:
-        """The layers of the present planner."""
-        return str(getattr(self, f"{self.planner}_layers"))
+    def __getitem__(self, name: str) -> Any:
+        return self.values[f"{self.planner}_{name}" if name in COMMON else name]
 
-    @property
-    def rank_multiple(self) -> int:
-        """The rank multiple of the present planner."""
-        return int(getattr(self, f"{self.planner}_rank_multiple", 1))
-
-    def changed(self, **changes: Any) -> "PlanSettings":
+    def changed(self, *, planner: str | None = None, **changes: Any) -> "PlanSettings":
         """Return settings with changes; `layers` and `rank_multiple` are those of the planner that then holds."""
-        planner = changes.get("planner", self.planner)
-        own = {f"{planner}_{name}": changes.pop(name) for name in COMMON if name in changes}
-        known = {field.name for field in fields(self)}
-        return replace(self, **changes, **{name: value for name, value in own.items() if name in known})
+        planner = planner or self.planner
+        own = {f"{planner}_{name}" if name in COMMON else name: value for name, value in changes.items()}
+        return replace(self, planner=planner, values={**self.values, **own})
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "PlanSettings":
-        """Return settings from stored ones; those that are absent have their defaults.
-
-        Raises
-        ------
-        ValueError : if they make no sense.
-        """
-        names = {field.name for field in fields(cls)} | set(COMMON)
-        if values.get("planner", "evbmf") not in PLANNERS:
-            raise ValueError("settings of the planner make no sense")
-        found = cls().changed(**{name: value for name, value in values.items() if name in names})
-        numbers = [found.strength, found.macs_ratio, found.time_ratio, found.weights_ratio]
-        numbers += [found.budget_rank_multiple, found.time_rank_multiple]
-        layers = {found.evbmf_layers, found.budget_layers, found.time_layers}
-        if not all(isinstance(n, int | float) and 0.1 <= n <= 100 for n in numbers) or not layers <= set(CHOICES):
+        """Return settings from stored ones, with defaults where there are none; ValueError if they make no sense."""
+        known = {*_defaults(), *COMMON, "planner"}
+        found = cls().changed(**{name: value for name, value in values.items() if name in known})
+        sane = found.planner in PLANNERS and all(number.fits(found[name]) for name, number in NUMBERS.items())
+        for name in PLANNERS:
+            multiple = found.values[f"{name}_rank_multiple"]
+            sane = sane and found.values[f"{name}_layers"] in CHOICES
+            sane = sane and isinstance(multiple, int) and 1 <= multiple <= 100
+        if not sane:
             raise ValueError("settings of the planner make no sense")
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings of all planners, as :meth:`of` takes them."""
+        return {"planner": self.planner, **self.values}
+
     def used(self) -> dict[str, Any]:
         """Return the settings that the present planner uses, for the store."""
-        own = {"evbmf": ("strength",), "budget": ("macs_ratio", "weights_ratio", "rank_multiple")}
-        names = ("planner", "layers", *own.get(self.planner, ("time_ratio", "rank_multiple")))
-        return {name: getattr(self, name) for name in names}
+        planner = PLANNERS[self.planner]
+        names = ["layers", *planner.numbers, *(["rank_multiple"] if planner.rank_multiple else [])]
+        return {"planner": self.planner, **{name: self[name] for name in names}}
 
     def budget(self, importance: Importance | None, edited: Plan | None) -> dict[str, Any]:
         """Return the arguments of a budget plan that keeps the choices by hand in `edited`."""
@@ -95,12 +152,8 @@ class PlanSettings:
             part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out)
             for part in (edited.by_hand if edited else ())
         }
-        return {
-            "importance": importance,
-            "pinned": pinned,
-            "rank_multiple": self.rank_multiple,
-            "layers": self.layers,
-        }
+        common = {name: self[name] for name in COMMON}
+        return {"importance": importance, "pinned": pinned, **common}
 
     def plan(
         self,
@@ -109,24 +162,8 @@ class PlanSettings:
         edited: Plan | None = None,
         times: NetworkTimes | None = None,
     ) -> Plan:
-        """Return the plan by these settings, with the choices by hand in `edited`.
-
-        Raises
-        ------
-        PlanError : if the budget cannot be met, naming the best that can be reached, or the times are not known yet.
-        """
-        if self.planner == "evbmf":
-            plan = evbmf_plan(spectra, self.layers, strength=self.strength)
-        else:
-            arguments = self.budget(importance, edited)
-            if self.planner == "budget":
-                limit = self.weights_ratio if self.weights_ratio > 1 else None
-                plan = budget_plan(spectra, self.macs_ratio, weights_ratio=limit, **arguments)
-            elif times is None:
-                raise PlanError("the layers' times on this machine are not known yet: press Time layers")
-            else:
-                arguments |= {"time_ratio": self.time_ratio, "times": times, "min_gain": MIN_TIME_GAIN}
-                plan = budget_plan(spectra, **arguments)
+        """Return the plan by these settings, with the choices by hand in `edited`; PlanError if it cannot be met."""
+        plan = PLANNERS[self.planner].plan(self, spectra, times, **self.budget(importance, edited))
         return with_hand_edits(plan, edited)
 
 

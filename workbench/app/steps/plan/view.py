@@ -5,135 +5,178 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.plan.settings import PLANNERS
+from workbench.app.controls import UserChanges, button, column, follow, row, slot
+from workbench.app.session import Session
+from workbench.app.steps.plan.settings import NUMBERS, PLANNERS
+from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.plan.evbmf import CHOICES
+from workbench.plan.plan import DECISIONS, LayerPlan
+from workbench.plan.spectrum import Spectrum
+from workbench.plot.interactive.spectrum import spectrum as spectrum_figure
+from workbench.tables import count, times
 
 LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
-EXPLANATIONS = {
-    "evbmf": "EVBMF finds in each layer how many directions stand out from the noise, and keeps those.",
-    "budget": "You choose how much work to save, and how many weights if you like; the ranks are shared out over the "
-    "layers so that the least is lost.",
-    "time": "You choose how much faster the network is to be here; ranks go by each layer's measured time, and a layer "
-    "that would not be faster stays as it is.",
-}
 MEASURE_HINT = "Compress one layer at a time and see how the answers change: budgets then spare the layers that matter"
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
+MAX_SLIDER = 2**20
+"""First maximum of the rank sliders: their End key leads to the smaller of it and the present maximum."""
+NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
-def view(plan: PlanModel, choose: ChooseModel, worker: Worker) -> w.Widget:
+def plan_view(session: Session) -> w.Widget:
     """Return settings, a sentence on the planner, and buttons that measure what it goes by."""
-    sliders: dict[str, dict[str, Any]] = {
-        "strength": {"text": "EVBMF strength", "min": 0.3, "max": 2.0, "width": 420},
-        "macs_ratio": {"text": "fewer MACs, times", "min": 1.1, "max": 10.0, "width": 370},
-        "time_ratio": {"text": "times as fast", "min": 1.05, "max": 6.0, "width": 370},
-        "weights_ratio": {"text": "fewer weights, times", "min": 1.0, "max": 10.0, "width": 370},
-    }
+    plan, choose, worker = session.plan, session.choose, session.worker
+    planners = [(planner.name, name) for name, planner in PLANNERS.items()]
     fields: dict[str, Any] = {
-        "planner": _box(w.Dropdown, "Ranks by", 340, options=[(text, name) for name, text in PLANNERS.items()]),
-        "layers": _box(w.Dropdown, "Layers", 290, options=LAYER_CHOICES),
-        "rank_multiple": _box(w.Dropdown, "Ranks", 200, options=MULTIPLES),
+        "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=planners),
+        "layers": slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES),
     }
-    for name, how in sliders.items():
-        fields[name] = _box(
-            w.FloatSlider, how["text"], how["width"], min=how["min"], max=how["max"], step=0.05, readout_format=".2f"
-        )
-    fields["weights_ratio"].style.description_width = "146px"
-    reset = w.Button(description="Reset plan", tooltip="Undo all edits by hand: every layer as the planner says")
-    measure, clock = w.Button(description="Measure layers"), w.Button(description="Time layers")
-    words, notice = w.HTML(), w.HTML()
-    shown = {
-        "strength": ("evbmf",),
-        "macs_ratio": ("budget",),
-        "weights_ratio": ("budget",),
-        "time_ratio": ("time",),
-        "rank_multiple": ("budget", "time"),
-    }
-    filling = False
+    for name, number in NUMBERS.items():
+        limits = {"min": number.least, "max": number.most, "step": 0.05, "readout_format": ".2f"}
+        fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
+    fields["rank_multiple"] = slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES)
+    reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says")
+    measure, clock = button("Measure layers", plan.measure_importance), button("Time layers", plan.time_layers)
+    clock.tooltip = TIME_HINT
+    words, notice, user = w.HTML(), w.HTML(), UserChanges()
 
-    def fill(_: object = None) -> None:
-        nonlocal filling
-        filling = True
-        try:
+    def fill() -> None:
+        with user.filling():
             for name, box in fields.items():
-                if box.value != getattr(plan.settings, name):
-                    box.value = getattr(plan.settings, name)
-        finally:
-            filling = False
-        planner = plan.settings.planner
-        for name, planners in shown.items():
-            fields[name].layout.display = "" if planner in planners else "none"
-        clock.layout.display = "" if planner == "time" else "none"
-        measure.layout.display = "none" if planner == "evbmf" else ""
-        words.value = f"<div class='wb-soft'>{explanation(plan)}</div>"
+                box.value = plan.settings.planner if name == "planner" else plan.settings[name]
+        planner = PLANNERS[plan.settings.planner]
+        shown = {name: name in planner.numbers for name in NUMBERS}
+        shown["rank_multiple"] = planner.rank_multiple is not None
+        for box, is_shown in (
+            *((fields[name], is_shown) for name, is_shown in shown.items()),
+            (clock, planner.uses_times),
+            (measure, planner.uses_importance),
+        ):
+            box.layout.display = "" if is_shown else "none"
+        words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
         notice.value = f"<div class='wb-notice'>{escape(plan.notice)}</div>"
 
-    def enable(_: object = None) -> None:
-        clock.disabled = worker.busy(JobKind.LAYER_TIMES) or plan.plan is None
+    def enable() -> None:
         known = plan.importance is not None
+        clock.disabled = worker.busy(JobKind.LAYER_TIMES) or plan.plan is None
         measure.disabled = worker.busy(JobKind.IMPORTANCE) or plan.plan is None or not choose.calibratable or known
-        clock.tooltip = TIME_HINT
         measure.tooltip = "It is known how the answers change: the budget goes by that" if known else MEASURE_HINT
 
-    def changed(name: str, value: Any) -> None:
-        if not filling:
-            plan.replan(**{name: value})
-
     for name, box in fields.items():
-        box.observe(lambda change, name=name: changed(name, change["new"]), "value")
-    reset.on_click(lambda _: plan.reset())
-    measure.on_click(lambda _: plan.measure_importance())
-    clock.on_click(lambda _: plan.time_layers())
-    plan.observe(fill, ["settings", "importance", "times", "plan", "notice"])
-    plan.observe(enable, ["importance", "plan"])
-    choose.observe(enable, ["opened"])
-    worker.observe(enable, ["jobs"])
-    fill()
-    enable()
+        user.observe(box, lambda name, value: plan.replan(**{name: value}), name)
+    follow(fill, (plan, "settings importance times plan notice"))
+    follow(enable, (plan, "importance plan"), (choose, "opened"), (worker, "jobs"))
     progress = JobRow(worker, JobKind.IMPORTANCE, JobKind.LAYER_TIMES)
     progress.layout.flex, progress.layout.min_width = "1 1 200px", "430px"
-    row = {"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "center"}
-    numbers = [fields[n] for n in ("strength", "macs_ratio", "weights_ratio", "time_ratio", "rank_multiple")]
-    return w.VBox(
-        [
-            w.HBox([fields["planner"], fields["layers"], reset], layout=row),
-            w.HBox([*numbers, clock, measure, progress], layout=row),
-            words,
-            notice,
-        ],
-        layout={"grid_gap": "4px"},
-    )
+    planner, layers, *numbers = fields.values()
+    return column(row(planner, layers, reset), row(*numbers, clock, measure, progress), words, notice, gap=4)
 
 
-def explanation(plan: PlanModel) -> str:
+def explanation(session: Session) -> str:
     """Return HTML: the planner that is chosen, in a sentence or two."""
-    settings = plan.settings
-    text = escape(EXPLANATIONS[settings.planner]).replace("EVBMF", term("EVBMF"), 1)
-    if settings.planner == "evbmf":
-        if settings.strength != 1:
-            how = "harder" if settings.strength > 1 else "more gently"
-            text += f" At strength {settings.strength:.2f} it cuts {how} than the paper."
+    plan = session.plan
+    settings, planner = plan.settings, PLANNERS[plan.settings.planner]
+    text = escape(planner.explanation).replace("EVBMF", term("EVBMF"), 1)
+    if "strength" in planner.numbers and settings["strength"] != 1:
+        how = "harder" if settings["strength"] > 1 else "more gently"
+        text += f" At strength {settings['strength']:.2f} it cuts {how} than the paper."
+    if planner.uses_times and plan.times is None:
+        return f"{text} <b>Time layers</b> first: it takes a minute for a large network, and the times are kept."
+    if planner.uses_times and plan.times is not None and plan.plan is not None:
+        before, after = 1e3 * plan.times.dense, 1e3 * plan.times.of(plan.plan)
+        text += (
+            f" Predicted by the layers' times: {before:.3g} ms before, <b>{after:.3g} ms</b> with this plan "
+            f"({escape(plan.times.where)}). <b>Time layers</b> again verifies a plan by timing the whole network."
+        )
+    if not planner.uses_importance:
         return text
-    if settings.planner == "time":
-        if plan.times is None:
-            return f"{text} <b>Time layers</b> first: it takes a minute for a large network, and the times are kept."
-        if plan.plan is not None:
-            before, after = 1e3 * plan.times.dense, 1e3 * plan.times.of(plan.plan)
-            text += (
-                f" Predicted by the layers' times: {before:.3g} ms before, <b>{after:.3g} ms</b> with this plan "
-                f"({escape(plan.times.where)}). <b>Time layers</b> again verifies a plan by timing the whole network."
-            )
     if plan.importance is not None:
         return f"{text} What is lost is measured in the network's answers on {plan.importance.images} images."
     return f"{text} What is lost is judged by the weights; <b>Measure layers</b> goes by the network's answers instead."
 
 
-def _box(kind: Any, text: str, width: int, **more: Any) -> Any:
-    box = kind(description=text, layout={"width": f"{width}px"}, **more)
-    box.style.description_width = "132px" if kind is w.FloatSlider else "62px"
-    return box
+def layer_view(session: Session) -> w.Widget:
+    """Return the figure, and beside it the ranks with their predicted cost and error."""
+    plan, look = session.plan, session.look
+    figure, heading, readout, user = FigureView("Singular values"), w.HTML(), w.HTML(), UserChanges()
+    sliders = {
+        which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
+        for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
+    }
+    for slider in sliders.values():
+        slider.layout.width = "100%"
+    evbmf = button("EVBMF ranks", lambda: plan.reset_layer(look.picked), "Set this layer back to what EVBMF says")
+    keep = button("Keep layer as it is", lambda: plan.keep_layer(look.picked), "Do not factorise this layer")
+
+    def picked() -> tuple[LayerPlan | None, Spectrum | None]:
+        part = next((part for part in plan.plan or () if part.name == look.picked), None)
+        spectra = plan.spectra
+        return part, spectra[part.name] if part and spectra and part.name in spectra else None
+
+    def fill() -> None:
+        part, spectrum = picked()
+        figure.show(spectrum_figure(spectrum, part))
+        heading.value = heading_text(part)
+        readout.value = readout_text(part, plan.notice)
+        with user.filling():
+            for which, slider in sliders.items():
+                slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
+                if part is not None and spectrum is not None:
+                    channels = part.layer.max_ranks[which == "rank_out"]
+                    slider.max, slider.value = max(2, channels), getattr(part, which) or channels
+        evbmf.disabled = keep.disabled = spectrum is None
+
+    def moved(which: str, rank: int) -> None:
+        part, spectrum = picked()
+        if part is None or spectrum is None:
+            return
+        ranks = {which: rank}
+        if part.decision == "keep" and spectrum.in_ is not None:  # both are needed to begin with: EVBMF gives the other
+            found = {"rank_in": spectrum.in_.rank, "rank_out": spectrum.out.rank}
+            ranks = {name: max(1, found_rank) for name, found_rank in found.items()} | ranks
+        plan.choose_ranks(part.name, **ranks)
+
+    for which, slider in sliders.items():
+        user.observe(slider, moved, which)
+    follow(fill, (plan, "plan notice"), (look, "picked"))
+    right = column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
+    right.layout.flex = "0 0 372px"
+    left = w.VBox([figure], layout={"flex": "1 1 0%", "min_width": "480px"})
+    return w.HBox([left, right], layout={"grid_gap": "18px", "flex_flow": "row wrap"})
+
+
+def heading_text(part: LayerPlan | None) -> str:
+    """Return name and shape of the layer."""
+    if part is None:
+        return "<h2>Pick a layer in the table</h2>"
+    kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
+    shape = part.layer.describe().replace("->", "&rarr;")
+    return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {shape}</div>"
+
+
+def readout_text(part: LayerPlan | None, notice: str) -> str:
+    """Return predicted cost and error of the layer, and the reason of its decision."""
+    if part is None:
+        return ""
+    old, new = part.layer.cost, part.cost
+    error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
+
+    def change(before: int, after: int) -> str:
+        if after == before:
+            return f"{count(before)} &rarr; {count(after)} (the same)"
+        note = f"{times(before / after)} fewer" if after < before else f"{times(after / before)} more"
+        return f"{count(before)} &rarr; {count(after)} ({note})"
+
+    decision = NAMES[part.decision]
+    return (
+        "<div class='wb-read'>"
+        f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}</b>"
+        f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
+        f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
+        f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
+        f"<div class='wb-reason'>{escape(part.reason)}</div><div class='wb-notice'>{escape(notice)}</div>"
+    )

@@ -1,18 +1,16 @@
 """The step *Compress and recover*: the compressed network that is worked on, and the runs of the session."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode
+from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.recover.snapshot import Snapshot, without_images, worked_on
-from workbench.app.steps.recover.sweep import sweep_budgets
-from workbench.app.steps.recover.training import TrainingSettings
+from workbench.app.steps.recover.snapshot import Snapshot, TrainingSettings, without_images
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
@@ -22,6 +20,7 @@ from workbench.recover.calibrate import calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.distill import distill
+from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
 from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
 from workbench.runs.run import Run, StageName
@@ -30,26 +29,15 @@ Computation = Callable[[Job, Snapshot], None]
 
 
 class RecoverModel(HasTraits):
-    """Decomposes, calibrates, trains and resumes; every result is a run.
+    """Decomposes, calibrates, trains and resumes; every result is a run."""
 
-    Traits
-    ------
-    run : the run that is worked on, with its compressed network; None before the first.
-    runs : the runs of this session on the open network and data, each at its newest stage.
-    curve : epochs of the present or last training.
-    training : {"stage", and the settings} of the training in progress, or empty.
-    checkpoint : file in which the state of training is kept; None to keep nothing.
-    store_problem : why runs are not stored, in a sentence, or "".
-    store_changes : number of changes to the store, for those who show it.
-    """
-
-    run = Instance(Run, allow_none=True)
-    runs = Tuple()
-    curve = Tuple()
-    training = Dict()
-    checkpoint = Instance(Path, allow_none=True)
-    store_problem = Unicode()
-    store_changes = Int(0)
+    run = Instance(Run, allow_none=True)  # the one that is worked on, with its network; None before the first
+    runs = Tuple()  # of this session on the open network and data, each at its newest stage
+    curve = Tuple()  # epochs of the present or last training
+    training = Dict()  # {"stage", and the settings} of the training in progress, or empty
+    checkpoint = Instance(Path, allow_none=True)  # file for the state of training; None to keep nothing
+    store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
+    stored = Tuple()  # runs of the store on the open network and data, oldest first
 
     def __init__(self, worker: Worker, choose: ChooseModel, plan: PlanModel) -> None:
         super().__init__()
@@ -64,7 +52,7 @@ class RecoverModel(HasTraits):
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
             self.run, self.runs, self.curve, self.training = None, (), (), {}
-        self.store_problem = ""
+        self.read_store()
 
     def keep_training_in(self, file: Path) -> None:
         """Keep the state of training in this file from now on."""
@@ -100,7 +88,7 @@ class RecoverModel(HasTraits):
         """Fit the layers of the compressed network to the original's outputs on images without labels."""
 
         def compute(job: Job, now: Snapshot) -> None:
-            run, network = worked_on(now, "calibrate")
+            run, network = now.worked_on("calibrate")
             images = now.opened.data.unlabelled.sample(CALIBRATION_IMAGES)
             made = calibrate(network, images, progress=part(job.report, 0.0, 0.9, "fitting"))
             note = f"{run.note}; calibrated on {len(images)} {images.name} images without labels"
@@ -108,20 +96,15 @@ class RecoverModel(HasTraits):
 
         return self._submit(JobKind.CALIBRATE, f"Calibrating{self._label}", compute)
 
-    def finetune(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
+    def finetune(self, **settings: Any) -> Job:
         """Train the compressed network; what it was stays until the training ends, and is never replaced by worse."""
-        training = replace(settings or TrainingSettings(), **changes)
+        training = TrainingSettings(**settings)
 
         def compute(job: Job, now: Snapshot) -> None:
-            run, network = worked_on(now, "fine-tune")
+            run, network = now.worked_on("fine-tune")
             if training.learn_from == "original":
-                made = distill(
-                    network,
-                    now.opened.data.unlabelled,
-                    epochs=training.epochs,
-                    on_epoch=self._epochs(job),
-                    progress=part(job.report, 0.0, 0.98),
-                )
+                images, show, report = now.opened.data.unlabelled, self._epochs(job), part(job.report, 0.0, 0.98)
+                made = distill(network, images, epochs=training.epochs, on_epoch=show, progress=report)
                 name, what = StageName.DISTILLED, "epochs on the original's answers, without labels"
             else:
                 made = self._finetuned(job, now, network, training)
@@ -130,40 +113,37 @@ class RecoverModel(HasTraits):
 
         return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, compute)
 
-    def from_scratch(self, settings: TrainingSettings | None = None, **changes: Any) -> Job:
+    def from_scratch(self, **settings: Any) -> Job:
         """Train the same architecture from Gaussian weights; the compressed network stays what it is."""
-        training = replace(settings or TrainingSettings(), **changes)
+        training = TrainingSettings(**settings)
 
         def compute(job: Job, now: Snapshot) -> None:
-            run, network = worked_on(now, "train from scratch")
+            run, network = now.worked_on("train from scratch")
             made = self._finetuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
             stage = now.stage(made, StageName.FROM_SCRATCH, note)
             self._worker.post(lambda: self._extend(now, run.number, stage=stage))
 
-        title = f"Training from scratch{self._label}"
-        return self._train(JobKind.FROM_SCRATCH, title, training, compute)
+        return self._train(JobKind.FROM_SCRATCH, f"Training from scratch{self._label}", training, compute)
 
     def compress_for_me(self) -> Job:
         """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
 
         def compute(job: Job, now: Snapshot) -> None:
-            data = now.opened.data if now.data is not None else without_images(now.opened.data)
             shown = [now.plan]
 
             def reached(run: Run) -> None:
-                now.store.expect(run)
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
             compress(
                 now.opened.network,
-                data,
+                now.data or without_images(now.opened.data),
                 max_drop=MAX_DROP,
                 plan=now.plan,
-                settings=now.settings,
+                settings=now.made_by.used(),
                 spectra=now.plan.spectra,
-                importance=importance,
+                importance=now.importance,
                 store=now.store.store,
                 checkpoint=now.checkpoint,
                 on_stage=reached,
@@ -171,23 +151,17 @@ class RecoverModel(HasTraits):
                 progress=job.report,
             )
 
-        importance = self._plan.importance
         name = self._choose.network.name if self._choose.network else ""
         return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)
 
-    def sweep(self, ratios: Sequence[float], recovery: str, training: TrainingSettings | None = None) -> Job:
-        """Compress to several budgets, one after the other.
+    def sweep(self, ratios: Sequence[float], recovery: str) -> Job:
+        """Compress to several budgets of MACs; those out of reach are left out, and the error says so.
 
-        Parameters
-        ----------
-        ratios : original / compressed MACs of each budget; those out of reach are left out, and the error says so.
-        recovery : "none", "calibrate", or "fine-tune" after that.
+        The recovery is "none", "calibrate", or "fine-tune" after that.
         """
-        training = training or TrainingSettings(epochs=5, schedule="cosine", learn_from="both")
-        planner, importance = self._plan.settings, self._plan.importance
 
         def compute(job: Job, now: Snapshot) -> None:
-            for run in sweep_budgets(now, ratios, planner, importance, recovery, training, job.report):
+            for run in now.sweep(ratios, recovery, job.report):
                 self._take(now, run, keep=True)
 
         return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", compute)
@@ -208,8 +182,14 @@ class RecoverModel(HasTraits):
         """Delete a run of the store; what is worked on stays."""
         if self.store is not None:
             self.store.delete(number)
-            self.store_problem = self.store.problem
-        self.store_changes += 1
+            self.read_store()
+
+    def read_store(self, problem: str = "") -> None:
+        """Show the runs of the store, and what went wrong last."""
+        if self.store is not None:
+            problem = problem or self.store.problem  # reading may succeed where writing did not
+            self.stored = self.store.runs()
+            self.store_problem = problem or self.store.problem
 
     def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
@@ -228,10 +208,11 @@ class RecoverModel(HasTraits):
         return f" {self.run.label}" if self.run else ""
 
     def _snapshot(self) -> Snapshot | None:
-        opened, plan = self._choose.opened, self._plan.plan
-        if opened is None or plan is None or self.store is None:
+        opened, plan = self._choose.opened, self._plan
+        if opened is None or plan.plan is None or self.store is None:
             return None
-        return Snapshot(opened, self.store, plan, self._plan.made_by.used(), self.run, self.checkpoint)
+        settings = (plan.made_by, plan.settings, plan.importance)
+        return Snapshot(opened, self.store, plan.plan, *settings, self.run, self.checkpoint)
 
     def _submit(self, kind: JobKind, title: str, compute: Computation) -> Job:
         now = self._snapshot()
@@ -244,11 +225,11 @@ class RecoverModel(HasTraits):
         return self._worker.submit(kind, title, function)
 
     def _train(self, kind: JobKind, title: str, training: TrainingSettings, compute: Computation) -> Job:
-        stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
+        scratch = kind is JobKind.FROM_SCRATCH
         checkpoint = self.checkpoint
         before: list[tuple[Any, Run | None]] = []  # the curve and the run when the training began
-        distils = training.learn_from == "original" and kind is JobKind.TRAIN
-        untrainable = "" if distils else self._choose.untrainable
+        unlabelled = training.learn_from == "original" and not scratch
+        untrainable = "" if unlabelled else self._choose.untrainable
 
         def trained(job: Job, now: Snapshot) -> None:
             if untrainable:
@@ -261,10 +242,11 @@ class RecoverModel(HasTraits):
                     checkpoint.unlink(missing_ok=True)
 
         def begin() -> None:
+            stage = StageName.FROM_SCRATCH if scratch else StageName.FINE_TUNED
             before.append((self.curve, self.run))
-            self.training, self.curve = {"stage": str(stage), **training.to_dict()}, ()
+            self.training, self.curve = {"stage": str(stage), **asdict(training)}, ()
 
-        def ended(_: object) -> None:
+        def ended(_: object = None) -> None:
             if not job.active and before:
                 self.training = {}
                 curve, run = before[0]
@@ -273,14 +255,23 @@ class RecoverModel(HasTraits):
 
         job = self._submit(kind, title, trained)
         job.observe(ended, "state")
-        if not job.active:
-            ended({})
+        ended()
         return job
 
     def _finetuned(
         self, job: Job, now: Snapshot, network: CompressedNetwork, by: TrainingSettings
     ) -> CompressedNetwork:
-        made = now.finetuned(network, by, self._epochs(job), part(job.report, 0.0, 0.98))
+        made = finetune(
+            network,
+            now.opened.data,
+            epochs=by.epochs,
+            learning_rate=by.learning_rate,
+            schedule=by.schedule,
+            teacher=now.opened.network if by.learn_from == "both" else None,
+            checkpoint=now.checkpoint,
+            on_epoch=self._epochs(job),
+            progress=part(job.report, 0.0, 0.98),
+        )
         if not made.history or job.exiting:
             raise Cancelled  # before one whole epoch, or to go on from the checkpoint
         return made
@@ -308,11 +299,8 @@ class RecoverModel(HasTraits):
     def _take(self, now: Snapshot, run: Run, *, keep: bool = False, instead_of: Plan | None = None) -> None:
         """Have the loop's thread take a run, if what is open is still what it was made from.
 
-        Parameters
-        ----------
-        keep : whether the run that is worked on stays; else this one becomes it.
-        instead_of : its plan, with the settings that made it, becomes the plan on the page in place of this one, if
-            the user has not changed that meanwhile; its own plan stands for any; None leaves the page's plan.
+        The run becomes the one that is worked on, unless `keep`. Its plan and settings become those of the page in
+        place of the plan `instead_of`, unless the user has changed that meanwhile; its own plan stands for any.
         """
 
         def take() -> None:
@@ -346,5 +334,4 @@ class RecoverModel(HasTraits):
             self.runs = (*known.values(), run)
             if not keep or same:
                 self.run = run
-        self.store_problem = run.error or (self.store.problem if self.store else "")
-        self.store_changes += 1
+        self.read_store(run.error)

@@ -1,23 +1,61 @@
-"""What a verb works with, as it was when the user pressed."""
+"""What a verb works with, as it was when the user pressed; and the settings of training."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.app.errors import sentence
 from workbench.app.steps.choose.opening import Opened
-from workbench.app.steps.recover.training import TrainingSettings
+from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.stored_runs import StoredRuns
 from workbench.network.data import Data, Split
 from workbench.plan.compressed import CompressedNetwork
-from workbench.plan.plan import Plan
+from workbench.plan.importance import Importance
+from workbench.plan.plan import Plan, PlanError
 from workbench.progress import Progress
-from workbench.recover.checkpoint import Epoch
-from workbench.recover.finetune import finetune
+from workbench.recover.calibrate import calibrate
+from workbench.runs.compress import CALIBRATION_IMAGES
 from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.stages import scored_stage
+from workbench.runs.sweep import sweep
+
+LEARN_FROM = {
+    "labels": "the labels",
+    "both": "labels and the original's answers",
+    "original": "the original's answers alone",
+}
+"""What a network learns from -> its name on the page."""
+SCHEDULES = {"step": "the paper's: a tenth every 5 epochs", "cosine": "cosine: smoothly to zero"}
+"""Schedule of the learning rate -> its name on the page."""
+MAX_EPOCHS = 500
+MAX_LEARNING_RATE = 0.5
+SWEEP_TRAINING = {"epochs": 5, "learning_rate": 1e-3, "schedule": "cosine"}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of fine-tuning, or of distillation where no labels are used."""
+
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    schedule: str = "step"
+    learn_from: str = "labels"
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
+        """Return settings from stored ones; ValueError if they make no sense."""
+        found = cls(**{field.name: values[field.name] for field in fields(cls)})
+        sane = found.schedule in SCHEDULES and found.learn_from in LEARN_FROM
+        if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not 0 < found.learning_rate <= MAX_LEARNING_RATE:
+            raise ValueError("settings of training make no sense")
+        return found
+
+    def __str__(self) -> str:
+        words = {"labels": "", "both": " and the original's answers", "original": " on the original's answers alone"}
+        return f"learning rate {self.learning_rate:g}{words[self.learn_from]}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +65,9 @@ class Snapshot:
     opened: Opened
     store: StoredRuns
     plan: Plan
-    settings: Mapping[str, Any]
+    made_by: PlanSettings  # the settings that made the plan
+    planner: PlanSettings  # those of the page
+    importance: Importance | None
     run: Run | None
     checkpoint: Path | None
 
@@ -36,6 +76,12 @@ class Snapshot:
         """The data, unless the network cannot be scored on them."""
         return None if self.opened.misfit else self.opened.data
 
+    def worked_on(self, verb: str) -> tuple[Run, CompressedNetwork]:
+        """Return the run that is worked on and its network; raise ValueError without one."""
+        if self.run is None or self.run.network is None:
+            raise ValueError(f"compress the network first: there is nothing to {verb} yet")
+        return self.run, self.run.network
+
     def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
         """Score a network."""
         return scored_stage(network, self.data, name, note=note)
@@ -43,36 +89,40 @@ class Snapshot:
     def new_run(self, network: CompressedNetwork, note: str) -> Run:
         """Return a run of a network that was just decomposed, which is in the store."""
         stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
-        settings = {**self.settings, "source": source_of(self.opened.network)}
-        run = Run.of(network, self.opened.data.name, stages, settings=settings, note=note)
-        return self.store.keep(run)
+        settings = {**self.made_by.used(), "source": source_of(self.opened.network)}
+        return self.store.keep(Run.of(network, self.opened.data.name, stages, settings=settings, note=note))
 
-    def finetuned(
-        self,
-        network: CompressedNetwork,
-        training: TrainingSettings,
-        on_epoch: Callable[[Epoch], object],
-        report: Progress,
-    ) -> CompressedNetwork:
-        """Return a network that was fine-tuned, for whole epochs."""
-        return finetune(
-            network,
-            self.opened.data,
-            epochs=training.epochs,
-            learning_rate=training.learning_rate,
-            schedule=training.schedule,
-            teacher=self.opened.network if training.learn_from == "both" else None,
-            checkpoint=self.checkpoint,
-            on_epoch=on_epoch,
-            progress=report,
-        )
+    def sweep(self, ratios: Sequence[float], recovery: str, report: Progress) -> Iterator[Run]:
+        """Yield a stored run for each budget; after the last one, ValueError if a budget or a run failed."""
+        assert self.plan.spectra is not None
+        network, data, problem = self.opened.network, self.opened.data, ""
+        if not len(data.validation) or not data.validation.labelled:
+            raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
+        made: list[tuple[PlanSettings, Plan]] = []
+        for ratio in ratios:
+            budget = self.planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
+            try:
+                made.append((budget, budget.plan(self.plan.spectra, self.importance)))
+            except PlanError as error:
+                problem = sentence(error)
+        if not made:
+            raise ValueError(f"none of these budgets can be met: {problem}")
+        steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
+        tuned: dict[str, Any] = {**SWEEP_TRAINING, "teacher": network} if recovery == "fine-tune" else {}
+        for run in sweep(network, [plan for _, plan in made], data, steps=steps, progress=report, **tuned):
+            if run.error:
+                problem = run.error
+                continue
+            budget = next(budget for budget, plan in made if plan is run.plan)
+            used = {**budget.used(), "source": source_of(network), "recovery": recovery}
+            yield self.store.keep(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
+        if problem:
+            raise ValueError(problem)
 
 
-def worked_on(now: Snapshot, verb: str) -> tuple[Run, CompressedNetwork]:
-    """Return the run that is worked on and its network; raise ValueError without one."""
-    if now.run is None or now.run.network is None:
-        raise ValueError(f"compress the network first: there is nothing to {verb} yet")
-    return now.run, now.run.network
+def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+    """Calibrate a compressed network on images of the data."""
+    return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
 
 
 def without_images(data: Data) -> Data:

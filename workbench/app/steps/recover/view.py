@@ -1,49 +1,61 @@
 """The step *Compress and recover*: buttons, settings, progress, the stages side by side, and a live curve."""
 
+from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.recover.training import (
+from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.session import Session
+from workbench.app.steps.recover.snapshot import (
     LEARN_FROM,
     MAX_EPOCHS,
     MAX_LEARNING_RATE,
     SCHEDULES,
-    TrainingSettings,
 )
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import NumberBox, WholeBox
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
+from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.tradeoff import stages as stages_figure
-from workbench.plot.interactive.training import training_curve
 from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
 
 
-def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Worker) -> w.Widget:
+def recover_view(session: Session) -> w.Widget:
     """Return buttons and settings above the stages of the run that is worked on, and the curve."""
-    compress = _button("Compress", "Replace every planned layer by its factors")
-    calibrate = _button("Calibrate", "Refit every layer to what the original's gives on some images; no labels")
-    tune = _button("Fine-tune", "Train the compressed network for a few epochs")
-    scratch = w.Button(
-        description="From scratch",
-        tooltip="Train the same small network from random numbers instead: what decomposing is worth",
-        layout={"width": "118px"},
-    )
-    epochs = WholeBox("epochs", 10, 1, MAX_EPOCHS, width=118, label=54)
-    rate = NumberBox("learning rate", 1e-3, 1e-7, MAX_LEARNING_RATE, width=172, label=86, step=1e-3)
-    schedule = _dropdown("schedule", SCHEDULES, 346, 60)
-    learn_from = _dropdown("learn from", LEARN_FROM, 330, 70)
-    advice = w.HTML()
-    stages, curve = FigureView("Stages"), FigureView("Fine-tuning")
-    boxes = {"epochs": epochs, "learning_rate": rate, "schedule": schedule, "learn_from": learn_from}
+    recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
+    boxes: dict[str, Any] = {
+        "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=_options(LEARN_FROM)),
+        "epochs": WholeBox("epochs", 10, 1, MAX_EPOCHS, width=118, label=54),
+        "learning_rate": NumberBox("learning rate", 1e-3, 1e-7, MAX_LEARNING_RATE, width=172, label=86, step=1e-3),
+        "schedule": slot(w.Dropdown, "schedule", 346, 60, options=_options(SCHEDULES)),
+    }
+    learn_from, epochs, rate, schedule = boxes.values()
 
-    def enable(_: object = None) -> None:
+    def settings() -> dict[str, Any]:
+        return {name: box.value for name, box in boxes.items()}
+
+    def primary(text: str, act: Callable[[], object], tooltip: str) -> w.Button:
+        return button(text, act, tooltip, width="108px", primary=True)
+
+    compress = primary("Compress", recover.decompose, "Replace every planned layer by its factors")
+    calibrate = primary(
+        "Calibrate", recover.calibrate, "Refit every layer to what the original's gives on some images; no labels"
+    )
+    tune = primary("Fine-tune", lambda: recover.finetune(**settings()), "Train the compressed network for a few epochs")
+    scratch = button(
+        "From scratch",
+        lambda: recover.from_scratch(**settings()),
+        "Train the same small network from random numbers instead: what decomposing is worth",
+        width="118px",
+    )
+    advice, stages, curve = w.HTML(), FigureView("Stages"), FigureView("Fine-tuning")
+
+    def enable() -> None:
         busy = recover.busy
         if busy:
             epochs.clear_words()
@@ -55,10 +67,10 @@ def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Wo
         tune.disabled = not (ready and (choose.calibratable if unlabelled else trainable))
         scratch.disabled = not (ready and trainable) or unlabelled
         rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
-        words = advice_text(recover, choose, plan)
+        words = advice_text(session)
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{words}</div>"
 
-    def draw_curve(_: object = None) -> None:
+    def draw_curve() -> None:
         run = recover.run
         before = None
         if recover.curve and run is not None and not worker.busy(JobKind.FROM_SCRATCH):
@@ -67,47 +79,29 @@ def view(recover: RecoverModel, choose: ChooseModel, plan: PlanModel, worker: Wo
             before = done[-1].score if done else None
         curve.show(training_curve(recover.curve, before))
 
-    def draw_stages(_: object = None) -> None:
+    def draw_stages() -> None:
         dense = plan.plan.dense if plan.plan else None
         random = choose.network is not None and choose.network.random_weights
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
 
-    def training() -> TrainingSettings:
-        return TrainingSettings(epochs.value, rate.value, schedule.value, learn_from.value)
-
-    def follow(_: object = None) -> None:
+    def show_training() -> None:
         """Show the settings of a training that an earlier session began."""
         for name, box in boxes.items():
-            if name in recover.training and box.value != recover.training[name]:
-                box.value = recover.training[name]
+            box.value = recover.training.get(name, box.value)
 
-    compress.on_click(lambda _: recover.decompose())
-    calibrate.on_click(lambda _: recover.calibrate())
-    tune.on_click(lambda _: recover.finetune(training()))
-    scratch.on_click(lambda _: recover.from_scratch(training()))
-    learn_from.observe(enable, "value")
-    plan.observe(enable, ["plan"])
-    choose.observe(enable, ["opened"])
-    choose.observe(draw_stages, ["opened"])
-    recover.observe(enable, ["run"])
-    recover.observe(draw_stages, ["run"])
-    recover.observe(draw_curve, ["curve", "training"])
-    recover.observe(follow, ["training"])
-    worker.observe(enable, ["jobs"])
-    draw_curve()
-    draw_stages()
-    enable()
-    row = {"grid_gap": "8px", "flex_flow": "row wrap", "align_items": "center"}
-    kinds = (JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH)
-    buttons = w.HBox([compress, calibrate, tune, scratch], layout=row)
-    settings = w.HBox([learn_from, epochs, rate, schedule, epochs.words, rate.words], layout=row)
-    progress = JobRow(worker, *kinds, idle="Ready")
-    return w.VBox([buttons, settings, advice, progress, stages, curve], layout={"grid_gap": "4px"})
+    follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
+    follow(draw_stages, (choose, "opened"), (recover, "run"))
+    follow(draw_curve, (recover, "curve training"))
+    follow(show_training, (recover, "training"))
+    progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
+    buttons, numbers = row(compress, calibrate, tune, scratch), row(*boxes.values(), epochs.words, rate.words)
+    return column(buttons, numbers, advice, progress, stages, curve, gap=4)
 
 
-def advice_text(recover: RecoverModel, choose: ChooseModel, planning: PlanModel) -> str:
+def advice_text(session: Session) -> str:
     """Return HTML: what to do next, in a sentence or two."""
-    plan, run = planning.plan, recover.run
+    recover, choose = session.recover, session.choose
+    plan, run = session.plan.plan, recover.run
     if plan is None:
         return "The network is being opened."
     if recover.busy:
@@ -146,14 +140,5 @@ def advice_text(recover: RecoverModel, choose: ChooseModel, planning: PlanModel)
     )
 
 
-def _button(text: str, tooltip: str) -> w.Button:
-    return w.Button(description=text, tooltip=tooltip, button_style="primary", layout={"width": "108px"})
-
-
-def _dropdown(text: str, options: dict[str, str], width: int, label: int) -> w.Dropdown:
-    return w.Dropdown(
-        options=[(words, name) for name, words in options.items()],
-        description=text,
-        style={"description_width": f"{label}px"},
-        layout={"width": f"{width}px"},
-    )
+def _options(names: dict[str, str]) -> list[tuple[str, str]]:
+    return [(words, name) for name, words in names.items()]

@@ -20,20 +20,14 @@ TIMING_S = 3.0
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured of a run.
+    """What was measured of a run."""
 
-    Attributes
-    ----------
-    number : of the run.
-    explained : why the speed-up is what it is, in two sentences.
-    """
-
-    number: int
+    number: int  # of the run
     speed: Speed
     profile: Profile
     roofline: Roofline
     energy: Energy
-    explained: str
+    explained: str  # why the speed-up is what it is, in two sentences
 
     @property
     def disturbed(self) -> str:
@@ -51,21 +45,14 @@ class Findings:
 
 
 class SpeedModel(HasTraits):
-    """Measures the compressed network, and holds what was found as long as it is worked on.
-
-    Traits
-    ------
-    runtimes, batch, threads, channels_last : how to measure.
-    findings : None before the first measurement, and when another network is worked on.
-    note : what must be done before one can measure, in a sentence, or "".
-    """
+    """Measures the compressed network, and holds what was found as long as it is worked on."""
 
     runtimes = Tuple(("eager", "onnxruntime", "executorch"))
     batch = Int(1)
     threads = Int(1)
     channels_last = Bool(False)
     findings = Instance(Findings, allow_none=True)
-    note = Unicode()
+    note = Unicode()  # what must be done before one can measure, in a sentence, or ""
 
     def __init__(self, worker: Worker, recover: RecoverModel) -> None:
         super().__init__()
@@ -80,14 +67,10 @@ class SpeedModel(HasTraits):
         self.note = "" if run else "Compress the network first: its speed is measured against the original's."
 
     def measure(self) -> Job:
-        """Time both networks in the chosen runtimes, layer by layer, and their energy.
-
-        A measurement that another session has disturbed is shown with a sentence, and not stored.
-        """
+        """Time both networks in the chosen runtimes, and their layers and energy; store what nothing disturbed."""
         run, network = self._recover.run, self._recover.compressed
-        runtimes, threads, note = tuple(self.runtimes), self.threads, self.note
-        how: dict[str, Any] = {"batch": self.batch, "threads": threads, "channels_last": self.channels_last}
-        batch = self.batch
+        runtimes, batch, threads, note = self.runtimes, self.batch, self.threads, self.note
+        how: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
 
         def compute(job: Job) -> Findings:
             if run is None or network is None:
@@ -99,9 +82,8 @@ class SpeedModel(HasTraits):
             report(0.5, "measuring what this machine can do at most")
             roof = roofline(threads)
             parts = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **how)
-            first = next(iter(found.latencies.values()))
             progress = part(report, 0.9, 1.0, "energy")
-            joules = energy(network, batch=batch, threads=threads, latency=first, progress=progress)
+            joules = energy(network, batch=batch, threads=threads, progress=progress)
             return Findings(run.number, found, parts, roof, joules, explain(parts, roof))
 
         def done(findings: Findings) -> None:

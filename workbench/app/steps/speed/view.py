@@ -5,15 +5,15 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.steps.look.model import LookModel
-from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.speed.model import Findings, SpeedModel
+from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.session import Session
+from workbench.app.steps.speed.model import Findings
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import WholeBox
 from workbench.app.widgets.picking import pick_layers
-from workbench.app.worker import JobKind, Worker
+from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power
 from workbench.plot.interactive.roofline import layer_times, roofline
@@ -23,67 +23,56 @@ OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
 """Runtimes in the order of the page."""
 
 
-def view(speed: SpeedModel, recover: RecoverModel, look: LookModel, worker: Worker) -> w.Widget:
+def speed_view(session: Session) -> w.Widget:
     """Return settings and a button above headline figures, a table, the roofline and the layers' times."""
-    runtimes = w.SelectMultiple(
-        options=[(RUNTIMES[name], name) for name in OFFERED],
-        value=speed.runtimes,
-        rows=len(OFFERED),
-        description="runtimes",
-        tooltip="The programs that run the network; Ctrl or Shift for several",
-        layout={"width": "330px"},
-        style={"description_width": "66px"},
-    )
+    speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
+    options = [(RUNTIMES[name], name) for name in OFFERED]
+    runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
+    runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
     threads = WholeBox("threads", speed.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
     batch = WholeBox("images at once", speed.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
     last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
-    measure = w.Button(description="Measure", button_style="primary", layout={"width": "118px"})
-    measure.tooltip = "Time both networks in turns, in every chosen runtime"
+    hint = "Time both networks in turns, in every chosen runtime"
+    measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     note, found = w.HTML(), w.HTML()
-    bars, roof = FigureView("Time of each layer"), FigureView("Roofline of this machine")
-    joules, watts = FigureView("Energy for one image"), FigureView("Power over time")
+    figures = [
+        FigureView(label)
+        for label in ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
+    ]
+    bars, roof, joules, watts = figures
 
-    def enable(_: object = None) -> None:
+    def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
         measure.disabled = measuring or recover.run is None
         for box in (runtimes, threads, batch, last):
             box.disabled = measuring
         note.value = f"<div class='wb-status'>{escape(speed.note)}</div>"
 
-    def mark(_: object = None) -> None:
+    def mark() -> None:
         findings = speed.findings
         profile, machine = (findings.profile, findings.roofline) if findings else (None, None)
-        bars.show(layer_times(profile, look.selected))
-        roof.show(roofline(profile, machine, look.selected))
+        bars.show(layer_times(profile, look.picked))
+        roof.show(roofline(profile, machine, look.picked))
 
-    def draw(_: object = None) -> None:
+    def draw() -> None:
         found.value = findings_html(speed.findings)
-        mark()
         spent = speed.findings.energy if speed.findings else None
         joules.show(energy(spent))
         watts.show(power(spent))
 
-    w.link((speed, "runtimes"), (runtimes, "value"))
-    for name, box in (("threads", threads), ("batch", batch), ("channels_last", last)):
+    for name, box in (("runtimes", runtimes), ("threads", threads), ("batch", batch), ("channels_last", last)):
         w.link((speed, name), (box, "value"))
-    measure.on_click(lambda _: speed.measure())
-    speed.observe(draw, ["findings"])
-    speed.observe(enable, ["note"])
-    worker.observe(enable, ["jobs"])
-    look.observe(lambda _: mark() if speed.findings else None, ["selected"])
+    follow(draw, (speed, "findings"))
+    follow(mark, (speed, "findings"), (look, "picked"))
+    follow(enable, (speed, "note"), (worker, "jobs"))
     pick_layers(look, bars, roof)
-    draw()
-    enable()
-    row = {"grid_gap": "10px", "align_items": "center", "flex_flow": "row wrap"}
-    settings = w.VBox([threads, threads.words, batch, batch.words, last], layout={"grid_gap": "2px"})
+    for figure in figures:
+        figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
+    settings = column(threads, threads.words, batch, batch.words, last, gap=2)
     side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
-    figures = []
-    for pair in ((bars, roof), (joules, watts)):
-        for figure in pair:
-            figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-        figures.append(w.HBox(list(pair), layout={"flex_flow": "row wrap", "grid_gap": "12px"}))
-    return w.VBox([w.HBox([runtimes, settings, side], layout=row), found, *figures], layout={"grid_gap": "8px"})
+    pairs = (w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}) for pair in (figures[:2], figures[2:]))
+    return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """The step *Take it home*: files of the compressed network, each checked before it is offered."""
 
+import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,9 @@ from workbench.app.worker import Job, JobKind, Worker
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
 from workbench.inspect.gallery import gallery
-from workbench.network.data import Split
 from workbench.progress import part
 from workbench.runs.run import Run
+from workbench.tables import quantity
 
 REPORT_IMAGES = 8
 """Images in the report."""
@@ -24,19 +26,26 @@ REPORT_IMAGES = 8
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file: its title, the suffix of its name, and what it is good for."""
+    """A kind of file: its title, the suffix of its name, what it is good for, and why it cannot be made here."""
 
     title: str
     suffix: str
     about: str
+    missing: Callable[[], str] = str
 
 
 FILE_KINDS = {
-    "executorch": FileKind("For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS. Takes longest to make."),
+    "executorch": FileKind(
+        "For phones: ExecuTorch",
+        ".pte",
+        "Runs in apps on Android and iOS. Takes longest to make.",
+        executorch.missing,
+    ),
     "onnx": FileKind(
         "For other programs: ONNX",
         ".onnx",
         "Runs in ONNX Runtime, in browsers and in many other tools, one image at a time.",
+        onnx.missing,
     ),
     "weights": FileKind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
     "report": FileKind(
@@ -47,33 +56,19 @@ FILE_KINDS = {
 
 @dataclass(frozen=True)
 class MadeFile:
-    """A file that is ready.
+    """A file that is ready."""
 
-    Attributes
-    ----------
-    kind : key of `FILE_KINDS`.
-    path : where it is on the server's side; its name is the one on the user's machine.
-    words : its size, and how it compares with the network.
-    exported : what the export found; None for a report.
-    """
-
-    kind: str
-    path: Path
-    words: str
-    exported: Exported | None = None
+    kind: str  # key of `FILE_KINDS`
+    path: Path  # on the server's side; its name is the one on the user's machine
+    words: str  # its size, and how it compares with the network
+    exported: Exported | None = None  # None for a report
 
 
 class TakeHomeModel(HasTraits):
-    """Makes files of the compressed network; they go when another one is worked on.
+    """Makes files of the compressed network; they go when another one is worked on."""
 
-    Traits
-    ------
-    made : files that are ready.
-    note : what must be done before one can export, in a sentence, or "".
-    """
-
-    made = Tuple()
-    note = Unicode()
+    made = Tuple()  # files that are ready
+    note = Unicode()  # what must be done before one can export, in a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -94,10 +89,6 @@ class TakeHomeModel(HasTraits):
         """Return the file of a kind, if it is ready."""
         return next((made for made in self.made if made.kind == kind), None)
 
-    def missing(self, kind: str) -> str:
-        """Return why a kind cannot be made here, in a sentence; "" if it can."""
-        return {"onnx": onnx.missing, "executorch": executorch.missing}.get(kind, str)()
-
     def make(self, kind: str) -> Job:
         """Write a file of a kind and check it."""
         run, opened, made, note = self._recover.run, self._choose.opened, self.made, self.note
@@ -110,11 +101,24 @@ class TakeHomeModel(HasTraits):
             data = opened.data
             split = None if opened.misfit else data.test if len(data.test) else data.validation
             images = split if split is not None and len(split) else None
-            if kind == "report":
-                self._report(job, run, path, images, data.classes, [m.exported for m in made if m.exported])
-                return MadeFile(kind, path, size(path.stat().st_size))
-            found = export(run.network, path, images, progress=job.report)
-            return MadeFile(kind, path, f"{size(found.bytes)}; {found.verification}", found)
+            if kind != "report":
+                found = export(run.network, path, images, progress=job.report)
+                return MadeFile(kind, path, f"{quantity(found.bytes, 'B')}; {found.verification}", found)
+            pictures = None
+            if images is not None:
+                pictures = gallery(
+                    run.network.original,
+                    images,
+                    REPORT_IMAGES,
+                    compressed=run.network,
+                    classes=data.classes,
+                    progress=part(job.report, 0.0, 0.6, "looking at images"),
+                )
+            job.report(0.6, "drawing")
+            from workbench.exporters.report import report  # takes a second: matplotlib
+
+            report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
+            return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
@@ -123,36 +127,9 @@ class TakeHomeModel(HasTraits):
 
         return self._worker.submit(JobKind.EXPORT, f"Making {FILE_KINDS[kind].suffix}", compute, done)
 
-    @staticmethod
-    def _report(
-        job: Job, run: Run, path: Path, images: Split | None, classes: tuple[str, ...], exports: list[Exported]
-    ) -> None:
-        from workbench.exporters.report import report
-
-        pictures = None
-        if images is not None and run.network is not None:
-            pictures = gallery(
-                run.network.original,
-                images,
-                REPORT_IMAGES,
-                compressed=run.network,
-                classes=classes,
-                progress=part(job.report, 0.0, 0.6, "looking at images"),
-            )
-        job.report(0.6, "drawing")
-        report(run, path, pictures=pictures, exports=exports)
-
 
 def file_name(run: Run, kind: str) -> str:
     """Return a name like "digits_vgg-run2-finetuned.onnx", of characters that any file system takes."""
     stage = str(run.last.name).replace("-", "") if run.last else "planned"
-    safe = [
-        "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in word)
-        for word in (run.network_name, f"run{run.number}", stage)
-    ]
-    return "-".join(safe).lstrip(".") + FILE_KINDS[kind].suffix
-
-
-def size(count: int) -> str:
-    """Return bytes in words."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    words = (run.network_name, f"run{run.number}", stage)
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]", "_", word) for word in words).lstrip(".") + FILE_KINDS[kind].suffix

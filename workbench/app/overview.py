@@ -2,9 +2,8 @@
 
 import ipywidgets as w
 
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.plan.model import PlanModel
-from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.controls import follow
+from workbench.app.session import Session
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.heading import RANDOM
 from workbench.network.scores import Score
@@ -13,27 +12,25 @@ from workbench.tables import count, times
 INTERVAL_HINT = "95 % confidence interval for this many images"
 
 
-def overview(choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> w.Widget:
+def overview(session: Session) -> w.Widget:
     """Return three cards: weights, MACs and accuracy."""
+    choose, plan, recover = session.choose, session.plan, session.recover
     boxes = [w.HTML(layout={"width": "auto", "flex": "1 1 0%", "min_width": "300px"}) for _ in range(3)]
     for box in boxes:
         box.add_class("wb-card")
 
-    def fill(_: object = None) -> None:
-        for box, html in zip(boxes, card_texts(choose, plan, recover), strict=True):
-            if box.value != html:
-                box.value = html
+    def fill() -> None:
+        for box, html in zip(boxes, card_texts(session), strict=True):
+            box.value = html
 
-    plan.observe(fill, ["plan"])
-    choose.observe(fill, ["opened"])
-    recover.observe(fill, ["run"])
-    fill()
+    follow(fill, (plan, "plan"), (choose, "opened"), (recover, "run"))
     return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
 
 
-def card_texts(choose: ChooseModel, planning: PlanModel, recover: RecoverModel) -> list[str]:
+def card_texts(session: Session) -> list[str]:
     """Return HTML of the three cards."""
-    plan, original, run = planning.plan, choose.original, recover.run
+    choose, recover = session.choose, session.recover
+    plan, original, run = session.plan.plan, choose.original, recover.run
     stage = str(run.last.name) if run and run.last else "measured"
     texts = []
     for what in ("weights", "macs"):
@@ -55,27 +52,16 @@ def card_texts(choose: ChooseModel, planning: PlanModel, recover: RecoverModel) 
     change = 100 * (after.top1 - before.top1) if after and before else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
     foreseen = "not predicted" if recover.as_planned else "after Compress"
-    texts.append(
-        _card(
-            title,
-            _figure("original", _percent(before), aside=_interval(before), more=_top5(before)),
-            _figure("planned", None, foreseen if before else "", soft=True),
-            _figure(stage, _percent(after), note, loss=(change or 0) < -1, aside=_interval(after), more=_top5(after)),
-        )
+    cards = (
+        _figure("original", _percent(before), score=before),
+        _figure("planned", None, foreseen if before else "", soft=True),
+        _figure(stage, _percent(after), note, loss=(change or 0) < -1, score=after),
     )
-    return texts
+    return [*texts, _card(title, *cards)]
 
 
 def _percent(score: Score | None) -> str | None:
     return f"{100 * score.top1:.1f} %" if score else None
-
-
-def _top5(score: Score | None) -> str:
-    if score is None:
-        return ""
-    low, high = score.top5_interval
-    interval = f"<small title='{INTERVAL_HINT}'>{100 * low:.1f} to {100 * high:.1f} %</small>"
-    return f"<small>top-5 {100 * score.top5:.1f} %</small>{interval}"
 
 
 def _fewer(original: int | None, new: int | None) -> str:
@@ -84,28 +70,21 @@ def _fewer(original: int | None, new: int | None) -> str:
     return f"{times(original / new)} fewer" if new < original else "the same" if new == original else "more"
 
 
-def _interval(score: Score | None) -> str:
-    if score is None:
-        return ""
-    low, high = score.interval
-    return f"{100 * low:.1f} to {100 * high:.1f} %"
+def _interval(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"<small title='{INTERVAL_HINT}'>{100 * low:.1f} to {100 * high:.1f} %</small>"
 
 
 def _figure(
-    label: str,
-    value: str | None,
-    note: str = "",
-    *,
-    loss: bool = False,
-    soft: bool = False,
-    aside: str = "",
-    more: str = "",
+    label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
 ) -> str:
+    """Return HTML of one figure, with the interval and the top-5 accuracy of a score."""
     style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
-    spread = f'<small title="{INTERVAL_HINT}">{aside}</small>' if aside else ""
+    spread = _interval(score.interval) if score else ""
+    top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}" if score else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
-        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{more}</div>'
+        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{top5}</div>'
     )
 
 

@@ -1,0 +1,61 @@
+"""Build the controls of the page, and link them to models."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as w
+from traitlets import HasTraits
+
+
+def follow(update: Callable[[], object], *sources: tuple[HasTraits, str]) -> None:
+    """Call a function now and whenever a trait changes; a source is (model, names of traits, blanks between)."""
+    for model, names in sources:
+        model.observe(lambda _: update(), names.split())
+    update()
+
+
+class UserChanges:
+    """Tells the changes that a user makes in boxes from those made within `filling`."""
+
+    def __init__(self) -> None:
+        self._filling = False
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Change boxes without a call of what observes them."""
+        self._filling = True
+        try:
+            yield
+        finally:
+            self._filling = False
+
+    def observe(self, box: w.Widget, act: Callable[[str, Any], object], name: str) -> None:
+        """Call a function with this name and each value that the user gives the box."""
+        box.observe(lambda change: None if self._filling else act(name, change["new"]), "value")
+
+
+def button(
+    text: str, act: Callable[[], object], tooltip: str = "", *, width: str | None = None, primary: bool = False
+) -> w.Button:
+    """Return a button that calls a function."""
+    style = "primary" if primary else ""
+    made = w.Button(description=text, tooltip=tooltip, button_style=style, layout={"width": width})
+    made.on_click(lambda _: act())
+    return made
+
+
+def slot(kind: Any, text: str, width: int, label: int, **more: Any) -> Any:
+    """Return a box with a text beside it; `width` is that of both and `label` that of the text, in pixels."""
+    layout, style = {"width": f"{width}px"}, {"description_width": f"{label}px"}
+    return kind(description=text, layout=layout, style=style, **more)
+
+
+def row(*children: w.Widget, gap: int = 8) -> w.HBox:
+    """Return widgets beside each other, which wrap where the page is narrow; `gap` in pixels."""
+    return w.HBox(children, layout={"grid_gap": f"{gap}px", "flex_flow": "row wrap", "align_items": "center"})
+
+
+def column(*children: w.Widget, gap: int = 6) -> w.VBox:
+    """Return widgets below each other; `gap` in pixels."""
+    return w.VBox(children, layout={"grid_gap": f"{gap}px"})

@@ -1,0 +1,162 @@
+"""Train a network: the loop of fine-tuning and of distillation."""
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.network.network import Network
+from workbench.network.scores import Score
+from workbench.progress import Cancelled, Progress
+from workbench.recover.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
+from workbench.recover.processes import BATCH_NORMS, Processes
+from workbench.recover.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+AVERAGE_DECAY = 0.99
+"""Decay of the moving average of the weights, for each step; less in the first steps."""
+
+
+class Training:
+    """Trains a network in place: its weights, the optimizer, and how far it is."""
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        report: Progress,
+        *,
+        size: int,  # images of an epoch
+        loss: Callable[[Tensor], Tensor],  # summed over the images with these indices
+        score: Callable[[], Score] | None,  # to choose the best epoch by; None: average the weights, in evaluation mode
+        minutes: float | None = None,  # instead of the recipe's epochs
+    ) -> None:
+        self.recipe, self.report, self.size, self.loss, self.score = recipe, report, size, loss, score
+        self.model, self.device = network.model, network.device
+        self.processes = Processes()
+        self.steps = -(-size // recipe.batch_size)  # of one epoch
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = recipe.optimizer_for(self.parameters)
+        self.done = TrainingState()
+        self.best: dict[str, Tensor] = {}
+        self.file: Path | None = None
+        self.about: dict[str, Any] = {}
+        self.pause, self.saved = 0.0, time.monotonic()
+        self.limit = None if minutes is None else 60 * minutes
+        self.began = time.perf_counter()
+
+    def keep_in(self, file: Path, pause: float, about: dict[str, Any]) -> None:
+        """Go on from the file if it exists, of a training `about` the same, and write it every `pause` seconds."""
+        self.file, self.pause, self.about = file, pause, {**about, **self.recipe.to_dict()}
+        if file.exists():
+            self.done, self.best = load_checkpoint(file, self.about, self.model, self.optimizer)
+        self.processes.wait()  # nobody writes before all have read
+
+    def run(self, on_epoch: Callable[[Epoch], object] | None) -> None:
+        """Train to the end, or until it is cancelled; the model then has its best, or its averaged, weights."""
+        on_epoch = on_epoch or (lambda epoch: None)
+        self.processes.begin_alike(self.model)
+        if not self.best:
+            self.done.start = self.score() if self.score else None
+            self.best = self.weights()
+        try:
+            for epoch in self.done.epochs:
+                on_epoch(epoch)
+            while self.limit or len(self.done.epochs) < self.recipe.epochs:
+                self.epoch()
+                self.save()
+                on_epoch(self.done.epochs[-1])
+            self.report(1.0, "")
+        except Cancelled:
+            self.save()
+        finally:
+            self.model.load_state_dict(self.best)
+            self.model.eval()
+
+    def epoch(self) -> None:
+        """Train to the end of the epoch, score it, and keep its weights if none before was better."""
+        self.model.train(self.score is not None)
+        for module in self.model.modules():
+            if isinstance(module, BATCH_NORMS) and self.recipe.batch_norm == "frozen":
+                module.eval()
+        number = len(self.done.epochs)
+        order = torch.Generator().manual_seed(self.recipe.seed)
+        for _ in range(number):  # the order of an epoch is that epoch's draw
+            torch.randperm(self.size, generator=order)
+        pieces = torch.randperm(self.size, generator=order).split(self.recipe.batch_size)
+        with self.processes.one_batch_norm(self.model):
+            for piece in pieces[self.done.step - number * self.steps :]:  # none, if it was stopped before the score
+                started = time.perf_counter()
+                self.step(piece)
+                self.done.seconds += time.perf_counter() - started
+                if self.file and time.monotonic() - self.saved >= self.pause:
+                    self.save()
+        self.model.eval()
+        score = self.score() if self.score else None
+        scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
+        if score and all(score.top1 >= before.top1 for before in scores if before):
+            self.done.best, self.best = number + 1, self.weights()
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.done.epochs.append(Epoch(number + 1, self.done.loss_sum / self.size, score, rate, self.done.seconds))
+        self.done.loss_sum = self.done.seconds = 0.0
+
+    def step(self, piece: Tensor) -> None:
+        """Take one step on the images with these indices, over all processes; raise `Cancelled` in all or none."""
+        done, total, elapsed = float(self.done.step), self.steps * self.recipe.epochs, time.perf_counter() - self.began
+        if self.limit:
+            if done and elapsed * (done + 1) / done > self.limit:  # one more step would end too late
+                raise Cancelled
+            done = elapsed / self.limit * total
+        number = len(self.done.epochs) + 1
+        cancelled = 0.0
+        try:
+            self.report(done / total, f"epoch {number}" if self.limit else f"epoch {number} of {self.recipe.epochs}")
+        except Cancelled:
+            cancelled = 1.0
+        if self.processes.sum(cancelled, self.device):
+            raise Cancelled
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(done, self.steps)
+        of_step = f"{self.recipe.seed} {self.done.step} {self.processes.index}".encode()
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            # what is random depends on seed and step alone
+            torch.manual_seed(int.from_bytes(hashlib.blake2b(of_step, digest_size=7).digest(), "big"))
+            loss = self.loss(self.processes.share(piece))
+        value = self.processes.sum(float(loss.detach()), self.device)
+        if not math.isfinite(value):
+            raise ValueError(
+                f"training diverged in epoch {number} (the loss is no longer finite): take a smaller learning rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss / len(piece)).backward()
+        self.processes.sum_gradients(self.parameters)
+        if self.recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        self.optimizer.step()
+        self.done.loss_sum += value
+        self.done.step += 1
+        if not self.score:
+            decay = min(AVERAGE_DECAY, self.done.step / (self.done.step + 9))
+            for name, parameter in self.model.named_parameters():
+                self.best[name].lerp_(parameter.detach(), 1 - decay)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the model's present weights."""
+        return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is one to be written and this process is the one that writes."""
+        if self.file is None or self.processes.index:
+            return
+        try:
+            save_checkpoint(self.file, self.about, self.done, self.model, self.optimizer, self.best)
+        except OSError as error:  # a full disk, say: what has been trained so far is worth more than the file
+            log.warning("training goes on, but the checkpoint %s was not written: %s", self.file.name, error)
+        self.saved = time.monotonic()
