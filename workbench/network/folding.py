@@ -1,0 +1,132 @@
+"""Bring a model into the form that the workbench takes: no wrappers, weights as plain parameters."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+from torch.overrides import TorchFunctionMode
+
+from workbench.network.layers import CONVOLUTIONS
+
+CONVOLVE = (torch.conv1d, torch.conv2d, torch.conv3d)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile``.
+
+    Raises
+    ------
+    TypeError : for TorchScript, which cannot be changed.
+    ValueError : if weights are absent (meta device, lazy modules) or quantised.
+    """
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            break
+        model = inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("a TorchScript module cannot be changed: give the Python module that it was made from")
+    kind = f"this {type(model).__name__}"
+    for name, module in model.named_modules():
+        where = f"its layer {name}" if name else "it"
+        if ".quantized" in type(module).__module__:
+            raise ValueError(f"{kind} is quantised already ({where}): give it before quantisation")
+        for tensor in module._parameters.values():
+            if isinstance(tensor, UninitializedParameter):
+                raise ValueError(f"{kind} has lazy layers ({where}): run it once on an input first")
+            if tensor is not None and tensor.is_meta:
+                raise ValueError(f"{kind} has no weights ({where} is on the meta device): load some")
+    return model
+
+
+def fold_weights(model: nn.Module) -> tuple[str, ...]:
+    """Make plain parameters of weights that are computed in each run, in place, and return the modules' names.
+
+    Parametrizations (``weight_norm``, ``spectral_norm``), their old forms that are hooks, pruning masks, and
+    convolutions that standardise their weight are replaced by the weight in evaluation mode.
+    """
+    folded = []
+    for name, module in list(model.named_modules()):
+        if _fold_parametrizations(module) | _fold_hooks(module):
+            folded.append(name)
+        plain = _plain_convolution(module)
+        if plain is not None and name:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, plain)
+            folded.append(name)
+    return tuple(folded)
+
+
+def _fold_parametrizations(module: nn.Module) -> bool:
+    if not parametrize.is_parametrized(module):
+        return False
+    # PyTorch's own removal deletes a property of the class, which a copy has in common with the model of the user.
+    names = [name for name, _ in module.get_submodule("parametrizations").named_children()]
+    values = {name: getattr(module, name).detach().clone() for name in names}
+    plain = parametrize.type_before_parametrizations(module)
+    del module._modules["parametrizations"]
+    module.__class__ = plain
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value))
+    return True
+
+
+def _fold_hooks(module: nn.Module) -> bool:
+    found = False
+    for hook in list(module._forward_pre_hooks.values()):
+        kind: Any = hook
+        if isinstance(hook, WeightNorm):
+            remove_weight_norm(module, kind.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(module, kind.name)
+        elif isinstance(hook, prune.BasePruningMethod):
+            prune.remove(module, kind._tensor_name)
+        else:
+            continue
+        found = True
+    return found
+
+
+class _Convolutions(TorchFunctionMode):
+    """Write down every call of a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, Any, Any]] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if function in CONVOLVE:
+            self.calls.append((args[0], args[1], found))
+        return found
+
+
+def _plain_convolution(module: nn.Module) -> nn.Module | None:
+    """Return an ordinary convolution that computes the same as one with a forward of its own; None if there is none."""
+    kind = next((k for k in CONVOLUTIONS if isinstance(module, k)), None)
+    if kind is None or type(module).forward is kind.forward or not isinstance(module, CONVOLUTIONS):
+        return None
+    sizes = [d * (k - 1) + 3 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    x = torch.rand(1, module.in_channels, *sizes, generator=torch.Generator().manual_seed(0)).to(module.weight)
+    try:
+        with torch.no_grad(), _Convolutions() as seen:
+            output = module(x)
+    except Exception:  # whatever it needs: it is kept as it is
+        return None
+    if len(seen.calls) != 1 or seen.calls[0][0] is not x or seen.calls[0][2] is not output:
+        return None
+    weight: Tensor = seen.calls[0][1]
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    plain = kind(**{name: getattr(module, name) for name in names}, bias=module.bias is not None).to(weight)
+    with torch.no_grad():
+        plain.weight.copy_(weight)
+        if module.bias is not None and plain.bias is not None:
+            plain.bias.copy_(module.bias)
+        same = torch.allclose(plain(x), output, rtol=1e-5, atol=1e-6)
+    return plain.eval().requires_grad_(module.weight.requires_grad) if same else None
