@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def load_local(
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
-    shares = {"train": TRAIN_SHARE, "validation": VALIDATION_SHARE}
-    return load_data("images", root=folder, labels=labels, size=size, classes=classes, progress=progress, **shares)
+    load = partial(load_data, "images", root=folder, labels=labels, size=size, classes=classes, progress=progress)
+    return load(train=TRAIN_SHARE, validation=VALIDATION_SHARE)
 
 
 def _holds_images(entry: Path) -> bool:
