@@ -1,15 +1,13 @@
-"""ImageNet's classes, and the labels of its validation images in each of the forms they come in."""
+"""ImageNet's classes, and the labels of its validation images."""
 
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
 
 import workbench as wb
-from workbench.catalog.datasets.imagenet import class_names, validation_labels, wordnet_ids
+from workbench.catalog.datasets.imagenet import class_names, wordnet_ids
 from workbench.catalog.networks.load import outline
 
 WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids
@@ -79,58 +77,15 @@ def test_the_folders_of_all_classes_need_no_mapping(tmp_path):
 FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
 
 
-def caffe(folder):
-    (folder / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
-    return folder / "val.txt"
-
-
-def kaggle(folder, mapping=True):
-    if mapping:
-        (folder / "LOC_synset_mapping.txt").write_text("".join(f"{w} words\n" for w in WNIDS))
-    rows = [f"{f[:-5]},{w} 1 2 3 4 {w} 5 6 7 8 \n" for f, w in zip(FILES, WNIDS, strict=True)]
-    (folder / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + "".join(rows))
-    return folder / "LOC_val_solution.csv"
-
-
-def kit(folder, meta=True):
-    """ILSVRC2012_ID 1, 2, 3 are the ids in the order of WNIDS; number 4 is no leaf."""
-    if meta:
-        kind = [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)]
-        rows = [(i + 1, w, 0) for i, w in enumerate(WNIDS)] + [(4, "n00000001", 3)]
-        savemat(folder / "meta.mat", {"synsets": np.array(rows, dtype=kind)})
-    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n3\n")
-    return folder / "ILSVRC2012_validation_ground_truth.txt"
-
-
-@pytest.mark.parametrize("make", [caffe, kaggle, kit])
-def test_validation_labels_in_three_forms(tmp_path, make):
-    expected = dict(zip(FILES, (2, 0, 1), strict=True))
-    table = make(tmp_path)
-    assert validation_labels(table, FILES, 3) == expected
-    assert validation_labels(table, [*FILES[1:], "other.JPEG"], 3).items() >= {FILES[1]: 0, FILES[2]: 1}.items()
+def test_validation_labels(tmp_path):
+    (tmp_path / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
     for i, file in enumerate(FILES):
         Image.new("RGB", (10, 10), (i * 10, 0, 0)).save(tmp_path / file)
     Image.new("RGB", (10, 10)).save(tmp_path / "another.png")
     data = wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
     assert data.test.labels.tolist() == [2, 0, 1]
     assert data.test.images[:, 0, 0, 0].tolist() == [0, 10, 20]
-    assert data.classes == ("a", "b", "c")
-    assert data.skipped == (f"another.png has no label in {table.name}",)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda p: kaggle(p, mapping=False), r"LOC_val_solution.csv names classes by WordNet ids: put LOC_synset"),
-        (lambda p: kit(p, meta=False), r"counts classes in an order of its own, not the networks': put meta.mat"),
-        (lambda p: (p / "val.txt").write_text("a.JPEG one\n"), "val.txt is no table of validation labels"),
-        (lambda p: (kit(p), (p / "meta.mat").write_bytes(b"no matlab")), "meta.mat is not the development kit's"),
-        (lambda p: (kit(p), (p / "ILSVRC2012_validation_ground_truth.txt").write_text("9\n")), "no table of valid"),
-        (lambda p: (p / "LOC_val_solution.csv").write_text("a,b\n"), "names classes by WordNet ids"),
-    ],
-)
-def test_tables_that_cannot_be_used(tmp_path, make, message):
-    make(tmp_path)
-    Image.new("RGB", (10, 10)).save(tmp_path / FILES[0])
-    with pytest.raises(ValueError, match=message):
+    assert data.skipped == ("another.png has no label in val.txt",)
+    (tmp_path / "val.txt").write_text("a.JPEG one\n")
+    with pytest.raises(ValueError, match=r"val\.txt is no table of validation labels"):
         wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))

@@ -49,7 +49,6 @@ def load_images(
     classes: Sequence[str] = (),
     train: float = 0.0,
     validation: float = 0.0,
-    seed: int = SEED,
     progress: Progress | bool | None = None,
 ) -> Data:
     """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
@@ -58,14 +57,12 @@ def load_images(
     ----------
     root : the folder. Each folder in it is a class; without such folders, a table of labels is used.
     labels : a table in it: a CSV file with the columns ``file`` (relative, never out of the folder) and
-        ``class_index``; or one for ImageNet's flat validation folder, Caffe's ``val.txt``, Kaggle's
-        ``LOC_val_solution.csv`` beside ``LOC_synset_mapping.txt``, or the development kit's
-        ``ILSVRC2012_validation_ground_truth.txt`` beside its ``meta.mat``.
+        ``class_index``, or Caffe's ``val.txt`` of ImageNet's flat validation folder.
     size : pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
     classes : the network's class names. Folders may then be some of the classes only, called by name, number or
         WordNet id (`~workbench.catalog.datasets.labels.class_index`). Without, folders are counted in alphabetical
         order, or by number if all are numbers.
-    train, validation : shares of every class, 0 to 1, that become these splits, drawn by `seed`.
+    train, validation : shares of every class, 0 to 1, that become these splits, drawn by a fixed seed.
     progress : called after each file; raising `Cancelled` ends the reading.
 
     Returns
@@ -93,7 +90,7 @@ def load_images(
     targets = torch.tensor([found.labels[names[i]] for i in sound])
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
     paths = [folder / names[i] for i in sound]
-    parts = _shares(targets, train, validation, seed)
+    parts = _shares(targets, train, validation)
 
     def split(name: str, index: Tensor) -> Split:
         images = kept[index] if kept.numel() else ImageFiles([paths[i] for i in index.tolist()], size)
@@ -128,9 +125,9 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
     return results
 
 
-def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[str, Tensor]:
+def _shares(labels: Tensor, train: float, validation: float) -> dict[str, Tensor]:
     """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from workbench.catalog.datasets.decoding import SUFFIXES
-from workbench.catalog.datasets.imagenet import MAPPINGS, TABLES, WNID, LabelsError, validation_labels, wordnet_ids
+from workbench.catalog.datasets.imagenet import (
+    MAPPINGS,
+    VALIDATION_TABLE,
+    WNID,
+    LabelsError,
+    validation_labels,
+    wordnet_ids,
+)
 
 OWN_TABLE = "labels.csv"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labels of the images of a folder.
-
-    Attributes
-    ----------
-    labels : path of an image, relative to the folder -> class index.
-    classes : class names, if they are known.
-    skipped : a sentence for each entry that cannot be used.
-    """
+    """Class index of each image, by its path in the folder; class names if known; sentences on what is left out."""
 
     labels: Mapping[str, int]
     classes: tuple[str, ...] = ()
@@ -30,23 +30,19 @@ class Labelled:
 def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) -> Labelled:
     """Return the label of every image of a folder, see :func:`~workbench.catalog.datasets.images.load_images`.
 
-    Raises
-    ------
-    LabelsError : if a table is missing or wrong, naming its line, or folders are none of the given classes.
+    LabelsError says which table is missing or wrong, in which line, or which folder is none of the given classes.
     """
     if table is None and not any(_images(entry) for entry in _folders(folder)):
-        known = (folder / name for name in (OWN_TABLE, *TABLES))
-        table = next((path for path in known if path.is_file()), None)
+        table = next((name for name in (OWN_TABLE, VALIDATION_TABLE) if (folder / name).is_file()), None)
     if table is None:
         return _from_folders(folder, classes)
     path = folder / table
     if not path.is_file():
         raise LabelsError(f"there is no table of labels {path}")
-    if path.name in TABLES:
-        files = [file.name for file in _images(folder)]
-        found = Labelled(validation_labels(path, files, len(classes) or 1000))
-        missing = tuple(f"{name} has no label in {path.name}" for name in files if name not in found.labels)
-        found = Labelled({name: found.labels[name] for name in files if name in found.labels}, (), missing)
+    if path.name == VALIDATION_TABLE:
+        known, files = validation_labels(path), [file.name for file in _images(folder)]
+        missing = tuple(f"{name} has no label in {path.name}" for name in files if name not in known)
+        found = Labelled({name: known[name] for name in files if name in known}, (), missing)
     else:
         found = _from_table(path)
     largest = max(found.labels.values(), default=0)
@@ -120,10 +116,6 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
 
     A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
     id, if `folder` holds the mapping (``LOC_synset_mapping.txt``, ``synset_words.txt``) or the folders of all classes.
-
-    Raises
-    ------
-    LabelsError : naming the folders that are none of the classes, or two that are the same one.
     """
     exact: dict[str, int] = {}
     loose: dict[str, set[int]] = {}

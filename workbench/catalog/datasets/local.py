@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from workbench.catalog.datasets.decoding import SUFFIXES
-from workbench.catalog.datasets.imagenet import TABLES
+from workbench.catalog.datasets.imagenet import VALIDATION_TABLE
 from workbench.catalog.datasets.labels import OWN_TABLE
 from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS
@@ -37,17 +38,8 @@ def load_local(
 ) -> Data:
     """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 
-    A folder of images is split into 40 % training, 10 % validation and 50 % test images.
-
-    Parameters
-    ----------
-    classes, size : of the network, see :func:`~workbench.catalog.datasets.images.load_images`.
-    progress : called while files are read or downloaded; raising `Cancelled` ends that.
-
-    Raises
-    ------
-    KeyError : if there is no such data set.
-    ValueError : if it cannot be read or downloaded.
+    A folder of images is split into 40 % training, 10 % validation and 50 % test images. `classes` and `size` are the
+    network's, see :func:`~workbench.catalog.datasets.images.load_images`.
     """
     if name in data_names():
         return load_data(name)
@@ -57,16 +49,8 @@ def load_local(
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
-    return load_data(
-        "images",
-        root=folder,
-        labels=labels,
-        size=size,
-        classes=classes,
-        train=TRAIN_SHARE,
-        validation=VALIDATION_SHARE,
-        progress=progress,
-    )
+    load = partial(load_data, "images", root=folder, labels=labels, size=size, classes=classes, progress=progress)
+    return load(train=TRAIN_SHARE, validation=VALIDATION_SHARE)
 
 
 def _holds_images(entry: Path) -> bool:
@@ -74,7 +58,7 @@ def _holds_images(entry: Path) -> bool:
     try:
         if not entry.is_dir() or entry.name.startswith("."):
             return False
-        if any((entry / table).is_file() for table in (OWN_TABLE, *TABLES)):
+        if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):
             return True
         return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
     except OSError:  # a folder without permission to read
