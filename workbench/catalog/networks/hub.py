@@ -1,0 +1,106 @@
+"""Networks of timm, with weights from the Hugging Face hub."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from workbench.catalog.networks.checkpoints import WeightsError
+from workbench.catalog.networks.torchvision import torchvision
+
+NOT_INSTALLED = "networks of timm and of the Hugging Face hub need the extra [hub]: pip install -e '.[hub]'"
+HUB = "hf-hub:"
+TIMM = "timm/"
+
+
+def timm_names() -> list[str]:
+    """Return timm's networks, as ``load_network`` takes them; none if timm is not installed."""
+    try:
+        return [f"{TIMM}{name}" for name in _timm().list_models()]
+    except WeightsError:
+        return []
+
+
+def build(name: str, classes: int | None = None) -> tuple[nn.Module, dict[str, Any], str]:
+    """Return a network without trained weights, timm's settings of its inputs, and the hub's name of its weights.
+
+    Parameters
+    ----------
+    name : "timm/NAME", where NAME may have a tag of weights (resnet18.a1_in1k), or "hf-hub:ORG/NAME".
+    classes : of the classifier; None for those of the weights.
+
+    Raises
+    ------
+    KeyError : if timm has no such network.
+    WeightsError : if timm is not installed, or the hub's description of the network cannot be had.
+    """
+    timm = _timm()
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if name.startswith(HUB):
+        repository = name.removeprefix(HUB)
+        about = json.loads(fetch(repository, "config.json").read_text(encoding="utf-8"))
+        settings = {**about.get("pretrained_cfg", about), "hf_hub_id": repository}
+        architecture, options = about["architecture"], {**about.get("model_args", {}), **options}
+        options.setdefault("num_classes", about.get("num_classes", settings.get("num_classes", 1000)))
+    else:
+        architecture = name.removeprefix(TIMM)
+        if not timm.is_model(architecture.partition(".")[0]):
+            alike = timm.list_models(f"{architecture[:5]}*")[:8]
+            raise KeyError(f"timm has no network called {architecture!r}; there are: {', '.join(alike) or 'others'}")
+        settings = {}
+    try:
+        model = timm.create_model(architecture, pretrained=False, **options)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(f"timm cannot build {name}: {error}") from None
+    found = {**model.pretrained_cfg, **settings}
+    config = timm.data.resolve_data_config({}, pretrained_cfg=found)
+    return model, config, str(found.get("hf_hub_id") or "")
+
+
+def fetch(repository: str, file: str) -> Path:
+    """Return the path of a file of the hub, from its cache or downloaded.
+
+    Raises
+    ------
+    WeightsError : if it is in neither place, in a sentence.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise WeightsError(NOT_INSTALLED) from None
+    try:
+        return Path(hf_hub_download(repository, file))
+    except Exception as error:  # the hub's, requests' and the operating system's
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{file} of {repository} is not in the cache and cannot be downloaded now: {why}") from None
+
+
+def pretrained(name: str, repository: str) -> tuple[dict[str, Any], str]:
+    """Return the weights of a network of the hub, which must be safetensors, and where they are from.
+
+    Raises
+    ------
+    WeightsError : if they cannot be had, or are damaged.
+    """
+    if not repository:
+        raise WeightsError(f"{name} has no weights on the hub; give the path of a file")
+    path = fetch(repository, "model.safetensors")
+    try:
+        return load_file(path), f"{repository} (Hugging Face hub)"
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"model.safetensors of {repository} is damaged: {error}") from None
+
+
+def _timm() -> Any:
+    torchvision("transforms")  # timm imports torchvision, which some installations cannot import by themselves
+    try:
+        import timm
+        import timm.data
+    except ImportError:
+        raise WeightsError(NOT_INSTALLED) from None
+    logging.getLogger("timm").setLevel(logging.WARNING)
+    return timm
