@@ -16,8 +16,7 @@ from workbench.plan.plan import Plan
 from workbench.progress import Progress
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.finetune import finetune
-from workbench.runs.run import Run, Stage, StageName, source_of
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import Run, Stage, StageName, scored_stage, source_of
 
 
 @dataclass(frozen=True)
