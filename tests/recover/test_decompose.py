@@ -153,7 +153,7 @@ def test_rebuilt_without_pickle(network, plan):
     [
         (lambda s: s.pop("features.3.core.weight"), "features.3.core.weight is missing"),
         (lambda s: s.update(more=torch.zeros(1)), "more is unknown"),
-        (lambda s: s.update({"features.3.core.weight": torch.zeros(1, 2)}), r"has the shape \(1, 2\), not \(16, 14, 3"),
+        (lambda s: s.update({"features.3.core.weight": torch.zeros(1, 2)}), r"of the shape \(1, 2\), not \(16, 14, 3"),
     ],
 )
 def test_weights_that_do_not_fit_the_plan(network, plan, change, message):

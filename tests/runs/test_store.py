@@ -5,12 +5,11 @@ import random
 import resource
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from workbench.runs.database import SCHEMA
 from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 from workbench.runs.store import RunStore, StoreError
 
-ROOT = Path(__file__).resolve().parents[2]
 SCORE = wb.Score(0.9, 0.99, 100)
 DECOMPOSED = Stage(StageName.DECOMPOSED, {"validation": SCORE})
 
@@ -274,56 +272,47 @@ def test_tidy_deletes_only_old_weights_without_a_run(store, compressed):
     assert {p.name for p in store.folder.iterdir()} == {kept.weights_file, "new.safetensors"}
 
 
-WRITER = """
-import sys, os, signal
-import torch
-import workbench as wb
-from tests.helpers.networks import small_compressed
-from workbench.runs.run import Run, Stage, StageName
-from workbench.runs.store import RunStore
-torch.set_num_threads(1)
-compressed = small_compressed()
-stages = (Stage(StageName.DECOMPOSED, {"validation": wb.Score(0.9, 0.99, 100)}),)
-children = []
-for number in range(int(sys.argv[2])):
-    child = os.fork()
-    if not child:
-        for _ in range(int(sys.argv[3])):
-            run = RunStore(sys.argv[1], wait=30).add(Run.of(compressed, "digits", stages))
-            os.write(1, f"{run.number}\\n".encode())  # said to be stored
-        os._exit(0)
-    children.append(child)
-for child in children:
-    os.waitpid(child, 0)
-"""
+def writers(path, compressed, processes, runs):
+    """Processes that make one store, add runs, and say each one's number when it is stored; and what they say."""
+    reading, writing = os.pipe()
+
+    def work():
+        for _ in range(runs):
+            os.write(writing, f"{RunStore(path, wait=30).add(run_of(compressed)).number}\n".encode())
+
+    found = [get_context("fork").Process(target=work) for _ in range(processes)]
+    for process in found:
+        process.start()
+    os.close(writing)
+    return found, os.fdopen(reading)
 
 
-def writers(path, processes, runs):
-    """Processes that make one store, add runs and say each one's number; the first of them leads the group."""
-    command = [sys.executable, "-c", WRITER, str(path), str(processes), str(runs)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def test_several_processes_at_once(tmp_path):
+def test_several_processes_at_once(tmp_path, compressed):
     path = tmp_path / "together.db"
-    process = writers(path, 4, 5)
-    said = sorted(map(int, process.communicate()[0].split()))
+    processes, said = writers(path, compressed, 4, 5)
+    with said:
+        numbers = sorted(map(int, said))
     store = RunStore(path)
-    assert said == list(range(1, 21)) == [run.number for run in store.runs()]
+    assert numbers == list(range(1, 21)) == [run.number for run in store.runs()]
     assert {p.name for p in store.folder.iterdir()} == {run.weights_file for run in store.runs()}
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
 
 
-def test_killed_while_writing_it_loses_nothing_that_it_said_was_stored(tmp_path, original):
+def test_killed_while_writing_it_loses_nothing_that_it_said_was_stored(tmp_path, compressed, original):
     path = tmp_path / "killed.db"
-    process = writers(path, 2, 10000)
-    said = [int(process.stdout.readline()) for _ in range(6)]
-    os.killpg(process.pid, signal.SIGKILL)
-    said += [int(line) for line in process.communicate()[0].split()]
+    processes, said = writers(path, compressed, 2, 10000)
+    with said:
+        numbers = [int(next(said)) for _ in range(6)]
+        for process in processes:
+            process.kill()
+        numbers += map(int, said)
     store = RunStore(path)
     stored = {run.number: run for run in store.runs()}
-    assert stored.keys() >= set(said)
+    assert stored.keys() >= set(numbers)
     for run in stored.values():
         assert run.score() == SCORE
         assert store.load(run, original).plan == run.plan
     assert not list(tmp_path.glob("*.tmp"))
-    assert store.add(run_of(store.load(said[0], original))).number > max(stored)
+    assert store.add(run_of(store.load(numbers[0], original))).number > max(stored)
