@@ -1,8 +1,4 @@
-"""Time, multiply-adds and memory traffic of each convolution and linear layer, of a network and of its original.
-
-Multiply-adds alone do not say how long a layer takes: a 1x1 convolution does few for each number that it loads, and the
-processor waits for memory.
-"""
+"""Time, multiply-adds and memory traffic of each convolution and linear layer, of a network and of its original."""
 
 import time
 from dataclasses import dataclass
