@@ -1,8 +1,7 @@
 """Joules for one image: measured where the machine has counters, elsewhere an estimate that always says it is one.
 
 Counters are read by Zeus (NVIDIA's and AMD's GPUs, Intel's and AMD's RAPL, Apple's and Jetson's chips). They count all
-that a chip does, idle power and other programs included. The estimate counts multiply-adds and bytes that pass through
-memory at the energies of a chip of 2014, and neither idle power nor caches: real joules are more, and the ratio of two
+that a chip does, idle power and other programs included. Of an estimate, real joules are more, and the ratio of two
 estimates says more than the estimates.
 """
 
