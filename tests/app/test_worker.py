@@ -2,26 +2,22 @@
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
+from tests.app import conftest
 from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.progress import Cancelled
 
 FAULT = "Exporting stopped because of a fault in the workbench (RuntimeError); see the log."
 
 
-def on_a_loop(test):
-    """Run a test of a worker on an event loop."""
+async def worker():
+    return Worker()
 
-    async def whole():
-        await asyncio.wait_for(test(Worker()), 20)
 
-    def run():
-        asyncio.run(whole())
-
-    run.__name__ = test.__name__
-    return run
+on_a_loop = partial(conftest.on_a_loop, begin=worker)
 
 
 async def ended(*jobs: Job) -> None:
