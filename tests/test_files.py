@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from workbench.files import move_durably, write_atomically
+from workbench.files import write_atomically
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no umask and does not flush folders")
 
@@ -47,12 +47,3 @@ def test_permissions_follow_the_umask_and_those_of_a_replaced_file_stay(tmp_path
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
-
-
-def test_windows_renames_without_opening_the_folder(tmp_path, monkeypatch):
-    source, target = tmp_path / "a", tmp_path / "b"
-    source.write_bytes(b"one")
-    monkeypatch.setattr("workbench.files.os.name", "nt")
-    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opened a folder"))
-    move_durably(source, target)
-    assert target.read_bytes() == b"one"

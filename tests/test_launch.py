@@ -27,15 +27,6 @@ def alone(tmp_path_factory, spectra):
     return folder
 
 
-def check_same(found, expected):
-    mine, theirs = (load_file(folder / "weights.safetensors") for folder in (found, expected))
-    assert mine.keys() == theirs.keys()
-    for key, value in mine.items():
-        assert torch.allclose(value, theirs[key], rtol=1e-3, atol=1e-4), key
-    (one,), (other,) = (json.loads((folder / "epochs.json").read_text()) for folder in (found, expected))
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
-
-
 def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
     start = wb.decompose(network, wb.evbmf_plan(spectra))
     expected = wb.finetune(start, data, epochs=1, batch_size=33, learning_rate=0.01)
@@ -43,19 +34,6 @@ def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
     again = wb.rebuild(network, wb.Plan.from_json((alone / "plan.json").read_text()), state)
     assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in expected.model.state_dict().items())
     assert json.loads((alone / "epochs.json").read_text())[0]["loss"] == expected.history[0].loss
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_same_as_one(alone, tmp_path):
-    pytest.importorskip("accelerate")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["-m", "workbench.launch", "digits_vgg", "--plan", str(alone / "plan.json")]
-    command += ["--data", "digits", "--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert not result.returncode, result.stderr
-    assert result.stdout.count("epoch 1:") == 1
-    check_same(tmp_path, alone)
 
 
 NOTEBOOK = """
@@ -69,15 +47,29 @@ notebook_launcher(train, call, num_processes=2, use_port=sys.argv[3])
 
 
 @pytest.mark.slow
-def test_in_a_notebook_too(alone, tmp_path):
+@pytest.mark.parametrize("place", ["command line", "notebook"])
+def test_two_processes_give_the_same_as_one(alone, tmp_path, place):
     pytest.importorskip("accelerate")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-c", NOTEBOOK, str(alone / "plan.json"), str(tmp_path), port]
+    plan = str(alone / "plan.json")
+    if place == "notebook":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            command = ["-c", NOTEBOOK, plan, str(tmp_path), str(free.getsockname()[1])]
+    else:
+        command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+        command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+        command += ["-m", "workbench.launch", "digits_vgg", "--plan", plan, "--data", "digits"]
+        command += ["--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
+    command = [sys.executable, *command]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr
-    check_same(tmp_path, alone)
+    assert result.stdout.count("epoch 1:") == 1
+    mine, theirs = (load_file(folder / "weights.safetensors") for folder in (tmp_path, alone))
+    assert mine.keys() == theirs.keys()
+    for key, value in mine.items():
+        assert torch.allclose(value, theirs[key], rtol=1e-3, atol=1e-4), key
+    (one,), (other,) = (json.loads((folder / "epochs.json").read_text()) for folder in (tmp_path, alone))
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
 def test_from_the_decomposed_weights_with_a_teacher(alone, tmp_path):

@@ -43,7 +43,7 @@ from .plan.plan import PlanError as PlanError
 from .plan.spectra import Spectra as Spectra
 from .plan.spectra import analyze as analyze
 from .progress import Cancelled as Cancelled
-from .recover.balance import balance as balance
+from .recover.calibrate import balance as balance
 from .recover.calibrate import calibrate as calibrate
 from .recover.checkpoint import Epoch as Epoch
 from .recover.decompose import decompose as decompose

@@ -29,13 +29,12 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 def move_durably(source: Path, target: Path) -> None:
     """Rename a file to a target in the same file system, replacing it, and flush the target's folder to the disk."""
     os.replace(source, target)
-    if os.name == "nt":  # Windows cannot open a folder, and its file system logs renames
-        return
-    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot flush folders
+        if error.errno not in (errno.EACCES, errno.EINVAL):  # Windows, and file systems that cannot flush folders
             raise
-    finally:
-        os.close(folder)

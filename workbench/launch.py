@@ -51,9 +51,7 @@ def train(
     network, data : names in the catalog.
     plan : what to decompose it by, or the JSON file of it; None for the network as it is.
     out : folder for ``weights.safetensors``, ``plan.json`` (if there is a plan) and ``epochs.json``.
-    options : `weights` (of the original network), `start` (of the decomposed one, instead of decomposing), `root` (of
-        the data), `distil` (the original is the teacher), `checkpoint` (file to go on from), `threads` (of PyTorch in
-        each process), and all settings of :class:`~workbench.recover.recipe.Recipe`.
+    options : those of `OPTIONS`, and all settings of :class:`~workbench.recover.recipe.Recipe`.
     """
     settings = dict(options or {})
     more = {key: settings.pop(key, None) for key in OPTIONS}

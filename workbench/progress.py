@@ -15,16 +15,7 @@ class Cancelled(Exception):  # noqa: N818 - not an error
 
 
 def reporter(progress: Progress | bool | None) -> Progress:
-    """Return a callback for any value of a `progress` argument.
-
-    Parameters
-    ----------
-    progress : a callback, True for a progress bar on standard error, None or False for nothing.
-
-    Raises
-    ------
-    TypeError : if it is none of these.
-    """
+    """Return a callback: the one given, a progress bar on standard error for True, one that does nothing for None."""
     if progress is None or progress is False:
         return lambda share, note: None
     if progress is True:
@@ -35,12 +26,7 @@ def reporter(progress: Progress | bool | None) -> Progress:
 
 
 def part(report: Progress, begin: float, end: float, name: str = "") -> Progress:
-    """Return a callback whose 0 to 1 is a part of the whole, from `begin` to `end`.
-
-    Parameters
-    ----------
-    name : put before each note.
-    """
+    """Return a callback whose 0 to 1 is the part of the whole from `begin` to `end`; `name` is put before each note."""
 
     def report_part(share: float, note: str) -> None:
         report(begin + (end - begin) * share, ": ".join(filter(None, (name, note))))

@@ -12,14 +12,18 @@ def small_session(model=None, data=None):
     return Session(wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small"), data or tiny_data())
 
 
-def on_a_loop(test):
-    """Run a test of a session, in which the small network is open, on an event loop."""
+async def opened():
+    session = small_session()
+    session.open()
+    await idle(session)
+    return session
+
+
+def on_a_loop(test, begin=opened):
+    """Run a test on an event loop; it gets a session in which the small network is open."""
 
     async def whole():
-        session = small_session()
-        session.open()
-        await idle(session)
-        await test(session)
+        await asyncio.wait_for(test(await begin()), 120)
 
     def run():
         asyncio.run(whole())

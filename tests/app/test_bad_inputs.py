@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from tests.app.conftest import small_session
 from tests.helpers.bad_files import DATA, MARK, WEIGHTS
 from tests.helpers.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
 from tests.helpers.bad_page import Page, expect_readable
@@ -124,19 +125,22 @@ STORES = {
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_stores_that_are_none(page, tmp_path, monkeypatch, name):
+def test_stores_that_are_none(tmp_path, monkeypatch, name):
+    """The session says so and goes on; the file is left as it is."""
     path = tmp_path / "runs.sqlite"
     STORES[name](path)
     monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
-    s = Session(page.session.choose.network, page.session.choose.data)
-    view = runs_view(s)
-    s.choose.open()
-    assert s.choose.job.error == ""
-    assert s.recover.store_problem in html(view)
-    expect_readable(s.recover.store_problem)
-    s.plan.choose_ranks("features.3", rank_in=5)
-    assert s.plan.plan["features.3"].rank_in == 5
+    session = small_session()
+    view, recover = runs_view(session), session.recover
+    session.open()
+    for verb in (recover.decompose, recover.calibrate):
+        assert verb().error == ""
+        assert recover.store_problem in html(view)
+        expect_readable(recover.store_problem)
+    assert (recover.run.number, recover.run.last.name) == (1, "calibrated")
+    recover.decompose()
+    assert [run.number for run in recover.runs] == [1, 2]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
 

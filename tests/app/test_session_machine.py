@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.worker import Worker
 from workbench.measure.roofline import Roofline
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import scored_stage
 from workbench.runs.store import RunStore
 
 NAMES = ("batch_normed", "untraceable")
@@ -58,6 +59,16 @@ def modelled(network, spectra, progress=None):
     """Times of the layers on a machine whose closed form is known."""
     network.model(torch.rand(1, 1, 8, 8))
     return replace(machine(spectra, overhead=1e-6), network=network.name)
+
+
+def press_rule(name, path):
+    """A rule that presses what calls a verb of the session."""
+
+    def press(self):
+        self.press(attrgetter(path)(self.session))
+
+    press.__name__ = press.__qualname__ = name
+    return rule()(press)
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -94,6 +105,14 @@ class SessionMachine(RuleBasedStateMachine):
 
         self.loop.run_until_complete(pressed())
 
+    decompose = press_rule("decompose", "recover.decompose")
+    calibrate = press_rule("calibrate", "recover.calibrate")
+    compress_for_me = press_rule("compress_for_me", "recover.compress_for_me")
+    rank_curve = press_rule("rank_curve", "rank_curve.measure")
+    paper = press_rule("paper", "paper.compute")
+    importance = press_rule("importance", "plan.measure_importance")
+    measure = press_rule("measure", "speed.measure")
+
     @rule(name=st.sampled_from(NAMES))
     def open(self, name):
         self.press(self.session.choose.open, network=name)
@@ -115,14 +134,6 @@ class SessionMachine(RuleBasedStateMachine):
     def undo(self, back):
         self.press(self.session.undo if back else self.session.redo)
 
-    @rule()
-    def decompose(self):
-        self.press(self.session.recover.decompose)
-
-    @rule()
-    def calibrate(self):
-        self.press(self.session.recover.calibrate)
-
     @rule(learn_from=st.sampled_from(["labels", "both", "original"]), epochs=st.integers(1, 3))
     def finetune(self, learn_from, epochs):
         self.press(self.session.recover.finetune, learn_from=learn_from, epochs=epochs)
@@ -130,10 +141,6 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def from_scratch(self):
         self.press(self.session.recover.from_scratch, epochs=1)
-
-    @rule()
-    def compress_for_me(self):
-        self.press(self.session.recover.compress_for_me)
 
     @rule()
     def sweep(self):
@@ -149,26 +156,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.press(self.session.gallery.set_trait, "changed_first", changed_first)
         self.press(self.session.gallery.other_images)
 
-    @rule()
-    def rank_curve(self):
-        self.press(self.session.rank_curve.measure)
-
-    @rule()
-    def paper(self):
-        self.press(self.session.paper.compute)
-
-    @rule()
-    def importance(self):
-        self.press(self.session.plan.measure_importance)
-
     @rule(ratio=st.sampled_from([1.1, 1.5]))
     def time_layers(self, ratio):
         self.press(self.session.plan.replan, planner="time", time_ratio=ratio)
         self.press(self.session.plan.time_layers)
-
-    @rule()
-    def measure(self):
-        self.press(self.session.speed.measure)
 
     @rule(choice=st.integers(0, 2))
     def export(self, choice):

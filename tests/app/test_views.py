@@ -168,7 +168,7 @@ def test_the_layerwise_and_the_papers_table(digits):
     find(paper, w.Dropdown, "Compressed layers").value = "default"
     assert find(paper, w.Checkbox, "with fully connected layers").value
     find(paper, w.Button, "Compute the table").click()
-    for text in ("61.0 M", "724 M", "(p)", "published", "digits_vgg *"):
+    for text in ("61.0 M", "724 M", "(p)", "published", "digits_vgg *", "on 500 images"):
         assert text in html(paper)
 
 

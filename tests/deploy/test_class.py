@@ -41,15 +41,11 @@ def test_requests_without_the_token(server):
         assert (answer.status, answer.location[:6]) == (302, "/login")
     assert server.ask(f"/api/kernels/{UNKNOWN_KERNEL}", method="DELETE").status == 403
     assert server.ask(f"/voila/api/shutdown/{UNKNOWN_KERNEL}", data=b"").status == 403
-    form = server.ask("/login")
-    assert form.status == 200
-    assert "://" not in form.text
-    assert "$" not in form.text
 
 
 def test_the_form_takes_the_token(server):
     form = server.ask("/login?next=%2F%22%3E%3Cb%3E")
-    assert "<b>" not in form.text
+    assert [text for text in ("<b>", "://", "$") if text in form.text] == []
     xsrf = form.headers["Set-Cookie"].split(";")[0]
     for typed, status in (("wrong", 401), (TOKEN, 302)):
         data = urllib.parse.urlencode({"password": typed, "_xsrf": xsrf.split("=", 1)[1]}).encode()
@@ -84,22 +80,23 @@ def test_the_page_has_no_source_and_no_traceback(server):
 async def answers(server, cookies, kernel, messages):
     """Send messages as a page does; [content of the first answer of the wanted type, or None after some seconds]."""
     socket = await server.connect(kernel, Cookie=cookies, Origin=server.address)
+
+    async def answer(own, wanted):
+        while True:
+            received = json.loads(await socket.read_message())
+            if received["parent_header"].get("msg_id") == own and received["header"]["msg_type"] == wanted:
+                return received["content"]
+
     found = []
     for kind, content, wanted in messages:
         own = uuid.uuid4().hex
         header = {"msg_id": own, "msg_type": kind, "session": "tests", "username": "", "version": "5.3", "date": ""}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         await socket.write_message(json.dumps({**message, "channel": "shell", "buffers": []}))
-        answer, deadline = None, time.time() + 5
-        while answer is None and (left := deadline - time.time()) > 0:
-            try:
-                text = await asyncio.wait_for(socket.read_message(), left)
-            except TimeoutError:
-                break
-            received = json.loads(text)
-            if received["parent_header"].get("msg_id") == own and received["header"]["msg_type"] == wanted:
-                answer = received["content"]
-        found.append(answer)
+        try:
+            found.append(await asyncio.wait_for(answer(own, wanted), 5))
+        except TimeoutError:
+            found.append(None)
     await close(socket)
     return found
 

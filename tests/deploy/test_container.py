@@ -2,49 +2,42 @@
 
 import re
 
-import pytest
-
 from workbench.app.server import serve
 
 TEXT = (serve.CLASS / "Containerfile").read_text()
 LINES = re.sub(r"^\s*#.*\n", "", TEXT, flags=re.M).replace("\\\n", " ").splitlines()
 INSTRUCTIONS = [tuple(line.split(maxsplit=1)) for line in LINES if line.strip()]
 ENVIRONMENT = dict(pair.split("=", 1) for name, rest in INSTRUCTIONS if name == "ENV" for pair in rest.split())
-
-
-def only(name):
-    (rest,) = (rest for known, rest in INSTRUCTIONS if known == name)
-    return rest
+ONE = dict(INSTRUCTIONS)  # of those that are there once
 
 
 def test_it_ends_as_a_user_without_rights_and_without_a_shell():
     names = [name for name, _ in INSTRUCTIONS]
-    assert names[0] == "FROM"
-    assert names[names.index("USER") :] == ["USER", "CMD"]
-    assert int(only("USER")) >= 1000
-    assert only("CMD").startswith(f'["python", "-m", "{serve.__name__}", "--class"')  # a shell would keep the SIGTERM
-    assert only("EXPOSE") == "8866"
+    assert (names[0], names[names.index("USER") :]) == ("FROM", ["USER", "CMD"])
+    assert int(ONE["USER"]) >= 1000
+    assert ONE["CMD"].startswith(f'["python", "-m", "{serve.__name__}", "--class"')  # a shell would keep the SIGTERM
 
 
 def test_its_python_and_its_extras_are_the_projects():
     project = (serve.ROOT / "pyproject.toml").read_text()
     wanted = re.search(r'requires-python = ">=3\.(\d+)"', project)[1]
-    assert int(re.fullmatch(r"python:3\.(\d+)-slim", only("FROM"))[1]) >= int(wanted)
-    for extra in re.search(r"\.\[([\w,]+)\]", only("RUN"))[1].split(","):
+    assert int(re.fullmatch(r"python:3\.(\d+)-slim", ONE["FROM"])[1]) >= int(wanted)
+    for extra in re.search(r"\.\[([\w,]+)\]", ONE["RUN"])[1].split(","):
         assert f"\n{extra} = [" in project
 
 
 def test_it_holds_no_secret_and_fetches_only_packages():
-    assert "ADD" not in dict(INSTRUCTIONS)
+    assert "ADD" not in ONE
     assert [name for name in ENVIRONMENT if re.search(r"PASS|SECRET|KEY|TOKEN(?!_FILE)", name)] == []
     assert not re.search(r"\w+://|curl |wget |git clone|sudo |chmod 777", TEXT)
 
 
-@pytest.mark.parametrize("name", [n for n in ENVIRONMENT if n.startswith("WORKBENCH_") or n == "TORCH_HOME"])
-def test_folders_it_names_are_in_the_volume_and_read_by_the_package(name):
-    assert ENVIRONMENT[name].startswith(f"{only('VOLUME')}/")
-    sources = [path.read_text() for path in (serve.ROOT / "workbench").rglob("*.py")]
-    assert name == "TORCH_HOME" or any(f'"{name}"' in source for source in sources)
+def test_folders_it_names_are_in_the_volume_and_read_by_the_package():
+    sources = "".join(path.read_text() for path in (serve.ROOT / "workbench").rglob("*.py"))
+    for name, value in ENVIRONMENT.items():
+        if name.startswith("WORKBENCH_") or name == "TORCH_HOME":
+            assert value.startswith(f"{ONE['VOLUME']}/")
+            assert name == "TORCH_HOME" or f'"{name}"' in sources, name
 
 
 def test_what_it_copies_exists_and_suffices():

@@ -25,23 +25,22 @@ def server(tmp_path):
         yield found
 
 
-async def wait_for_kernels(server, number, timeout_s=40):
-    deadline = time.time() + timeout_s
-    while server.served.kernels() != number:
-        assert time.time() < deadline, f"{server.served.kernels()} kernels"
-        await asyncio.sleep(0.2)
-
-
 def test_kernels_without_a_page(server):
+    async def become(number):
+        deadline = time.time() + 40
+        while server.served.kernels() != number:
+            assert time.time() < deadline, f"{server.served.kernels()} kernels"
+            await asyncio.sleep(0.2)
+
     async def run():
         cookies, page = await asyncio.to_thread(server.enter)
         await asyncio.to_thread(server.enter)  # as a program that only checks whether the server answers
         socket = await server.connect(kernel_of(page), Cookie=cookies, Origin=server.address)
         assert server.served.kernels() == 2
-        await wait_for_kernels(server, 1)
-        await asyncio.sleep(8)  # twice the timeout of a kernel without a page
+        await become(1)
+        await asyncio.sleep(6)  # longer than the timeout of a kernel without a page
         assert server.served.kernels() == 1
         socket.close()
-        await wait_for_kernels(server, 0)
+        await become(0)
 
     asyncio.run(run())

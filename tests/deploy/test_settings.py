@@ -12,13 +12,8 @@ from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
 from voila.voila_kernel_manager import voila_kernel_manager_factory
 
+from workbench.app.server import jupyter_classes as ours
 from workbench.app.server import serve
-from workbench.app.server.jupyter_classes import (
-    IdleKernelCuller,
-    KernelWithoutTracebacks,
-    NoDelayConnection,
-    TokenIdentityProvider,
-)
 
 CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager, KernelManager)
 KNOWN = {kind.__name__: kind for kind in CLASSES}
@@ -44,24 +39,21 @@ def test_it_is_an_option_and_takes_the_value(name, option, value):
 
 def test_the_classes_are_ours():
     configured = VoilaConfiguration(**SETTINGS["VoilaConfiguration"])
-    assert configured.multi_kernel_manager_class is IdleKernelCuller
-    assert issubclass(voila_kernel_manager_factory(IdleKernelCuller, True, 2), MappingKernelManager)
-    for name, option, ours in (
-        ("Voila", "identity_provider_class", TokenIdentityProvider),
-        ("Voila", "kernel_websocket_connection_class", NoDelayConnection),
-        ("MappingKernelManager", "kernel_manager_class", KernelWithoutTracebacks),
-    ):
-        assert import_item(SETTINGS[name][option]) is ours
+    assert configured.multi_kernel_manager_class is ours.IdleKernelCuller
+    assert issubclass(voila_kernel_manager_factory(ours.IdleKernelCuller, True, 2), MappingKernelManager)
+    assert import_item(SETTINGS["Voila"]["identity_provider_class"]) is ours.TokenIdentityProvider
+    assert import_item(SETTINGS["Voila"]["kernel_websocket_connection_class"]) is ours.NoDelayConnection
+    assert import_item(SETTINGS["MappingKernelManager"]["kernel_manager_class"]) is ours.KernelWithoutTracebacks
 
 
 @pytest.mark.parametrize("settings", [serve.read_settings([serve.ONE_USER]), SETTINGS], ids=["one user", "class"])
 def test_what_both_servers_must_never_lose(settings):
-    assert settings["VoilaConfiguration"]["strip_sources"] is True
-    assert settings["VoilaConfiguration"]["show_tracebacks"] is False
-    assert settings["VoilaConfiguration"]["allow_template_override"] == "NO"
-    assert settings["Voila"]["auto_token"] is True
-    assert settings["Voila"]["ip"] == serve.ADDRESS
-    assert "token" not in settings["Voila"]
+    configuration, server = settings["VoilaConfiguration"], settings["Voila"]
+    assert configuration["strip_sources"] is True
+    assert configuration["show_tracebacks"] is False
+    assert configuration["allow_template_override"] == "NO"
+    assert (server["auto_token"], server["ip"]) == (True, serve.ADDRESS)
+    assert "token" not in server
     assert settings["VoilaExecutor"]["iopub_timeout"] >= 300
     assert "disable_check_xsrf" not in json.dumps(settings)
 

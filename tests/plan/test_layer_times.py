@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.machines import machine, table
 from workbench.plan.budget import budget_plan
-from workbench.plan.layer_times import LayerTimes, NetworkTimes
+from workbench.plan.layer_times import LayerTimes
 
 
 def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
@@ -56,21 +56,6 @@ def test_macs_weights_and_time_together(spectra):
     assert times.speedup(plan) >= 1.4
     assert plan.policy.startswith("budget MACs x1.7, weights x1.8, time x1.4 on a model of a machine")
     assert (plan["features.3"].rank_in, plan["features.7"].decision) == (20, "keep")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"time_ratio": 1000}, r"time x1000 is out of reach: the most on this machine is x\d"),
-        ({"time_ratio": 2, "times": None}, "needs the layers' times on this machine"),
-        ({"time_ratio": -1}, "time_ratio is original / compressed"),
-        ({"min_gain": 1}, "min_gain is a share"),
-        ({"times": NetworkTimes("other", "", {}, 0.0, 0.0)}, "these times are of other"),
-    ],
-)
-def test_settings_that_make_no_sense(spectra, settings, message):
-    with pytest.raises(ValueError, match=message):
-        budget_plan(spectra, **{"times": machine(spectra)} | settings)
 
 
 def test_tables_survive_json_and_broken_ones_do_not(spectra):

@@ -61,11 +61,8 @@ def test_ranks_that_do_not_fit(plan, name, ranks, message):
 
 def test_json_there_and_back(plan, mixed):
     for original in (plan, wb.evbmf_plan(wb.analyze(mixed))):
-        read = wb.Plan.from_json(original.to_json())
-        assert read == original
-        assert (read.macs, read.weights) == (original.macs, original.weights)
+        assert wb.Plan.from_json(original.to_json()) == original
     assert wb.Plan.from_json(plan.to_json(), plan.spectra).with_ranks("features.3", rank_in=3)["features.3"].error
-    assert json.loads(plan.to_json())["schema"] == 1
 
 
 def change(**values):
@@ -107,9 +104,7 @@ def test_a_layer_that_cannot_be_factorised(mixed):
 
 
 def test_it_shows_itself(plan):
-    lines = str(plan).splitlines()
-    assert plan.policy in lines[0]
-    assert "x5.25" in lines[-1]
+    assert plan.policy in str(plan)
     assert plan._repr_html_().count("<tr>") == len(plan) + 2
     with pytest.raises(KeyError, match=r"'features.4' is no layer of digits_vgg"):
         plan["features.4"]

@@ -202,9 +202,10 @@ def test_progress_reaches_one_and_cancel_gives_no_half_fitted_network(little, da
         calibrate(little, data.train.images[:50], progress=stop)
 
 
-def test_what_cannot_be_calibrated(network, smaller, data):
-    with pytest.raises(TypeError, match="digits_vgg is an original"):
-        calibrate(network, data.train)
+def test_what_cannot_be_calibrated_or_balanced(network, smaller, data):
+    for verb in (wb.balance, lambda original: calibrate(original, data.train)):
+        with pytest.raises(TypeError, match="digits_vgg is an original"):
+            verb(network)
     with pytest.raises(ValueError, match="there are no images"):
         calibrate(smaller, [])
 
@@ -245,3 +246,47 @@ def test_its_factors_are_ready_for_training(smaller, data):
         assert torch.allclose(norms, norms[0].expand_as(norms), rtol=1e-4)
     tuned = wb.finetune(made, data, epochs=1, batch_norm="train")
     assert tuned.history[0].validation.top1 > 0.97  # not balanced, this epoch of the paper's settings falls to 0.83
+
+
+class Every(nn.Module):
+    """Tucker-2, Tucker-1, groups, transposed, and a linear layer behind a map."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 12, 3, padding=1)
+        self.grouped = nn.Conv2d(12, 16, 3, groups=2, padding=1)
+        self.up = nn.ConvTranspose2d(16, 12, 2, stride=2, groups=2, bias=False)
+        self.up1 = nn.ConvTranspose2d(12, 10, 2, stride=2)
+        self.hidden, self.last = nn.Linear(10 * 16, 20), nn.Linear(20, 5)
+
+    def forward(self, x):
+        x = self.up1(self.up(torch.relu(self.grouped(self.first(x)))))
+        return self.last(self.hidden(nn.functional.adaptive_avg_pool2d(x, 4).flatten(1)))
+
+
+@pytest.fixture
+def unbalanced():
+    torch.manual_seed(0)
+    network = wb.Network(Every().double().eval(), (3, 8, 8), name="every")
+    ranks = {"first": (None, 5), "grouped": (3, 4), "up": (4, 3), "up1": (6, 5), "hidden": (4, 7), "last": (None, 3)}
+    made = decomposed(network, ranks)
+    with torch.no_grad():
+        for p in made.model.parameters():  # as data-aware factors are: far from orthogonal
+            p.mul_(torch.logspace(-2, 2, len(p), dtype=torch.float64).reshape(-1, *[1] * (p.ndim - 1)))
+    return made
+
+
+def test_factors_are_orthogonal_and_of_like_size_and_every_answer_stays(unbalanced, generator):
+    before = copy.deepcopy(unbalanced.model.state_dict())
+    balanced = wb.balance(unbalanced)
+    assert same(unbalanced.model.state_dict(), before)
+    for name in ("first", "grouped", "up", "hidden", "last"):
+        factors = balanced.model.get_submodule(name)
+        norms = [float(w.detach().norm()) for n, w in factors.named_parameters() if n.endswith("weight")]
+        assert norms == pytest.approx([norms[0]] * len(norms))
+    outer = balanced.model.first.factor_out.weight.flatten(1)
+    gram = outer.mT @ outer
+    assert torch.allclose(gram, gram[0, 0] * torch.eye(5, dtype=torch.float64), atol=1e-10)
+    x = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        assert torch.allclose(unbalanced.model(x), balanced.model(x), rtol=1e-9)

@@ -84,7 +84,7 @@ def test_another_training_is_refused(hundred, tmp_path, monkeypatch):
         (tiny(), hundred, {"learning_rate": 0.1}, "another training, its learning_rate was 0.05, not 0.1"),
         (tiny(), hundred, {"epochs": 4}, "its epochs was 3, not 4"),
         (wb.load_network("digits_vgg"), hundred, {}, "its network was tiny, not digits_vgg"),
-        (tiny(12), hundred, {}, r"another network: 4\.bias is \(10,\), not \(12,\)"),
+        (tiny(12), hundred, {}, "its weights was "),
         (tiny(), other, {}, "its training labels was"),
     ):
         with pytest.raises(CheckpointError, match=message):

@@ -109,16 +109,3 @@ def test_relus_in_place_and_branches(generator):
 def test_settings_that_make_no_sense(network, smaller, data, settings, message):
     with pytest.raises(ValueError, match=message):
         wb.distill(smaller, data.train, **settings)
-
-
-def test_only_decomposed_networks(network, data):
-    with pytest.raises(TypeError, match="digits_vgg is an original"):
-        wb.distill(network, data.train, epochs=1)
-
-
-def test_divergence_is_said(network, smaller, data):
-    broken = copy.deepcopy(smaller.model)
-    with torch.no_grad():
-        broken.features[3].core.weight.fill_(1e30)
-    with pytest.raises(ValueError, match="training diverged"):
-        wb.distill(smaller.with_model(broken), data.train, epochs=1)

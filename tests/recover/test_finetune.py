@@ -1,12 +1,16 @@
 import copy
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 import workbench as wb
 from tests.helpers.networks import decomposed, few, same
+from workbench.network.data import UNLABELLED
+from workbench.recover.finetune import augmented, distillation_losses, losses
 from workbench.recover.recipe import Recipe
 
 RISING = {"epochs": 4, "learning_rate": 0.1, "warmup": 3.9, "batch_norm": "train"}
@@ -118,13 +122,20 @@ def test_frozen_weights_stay(small, data):
     ("settings", "error", "message"),
     [
         ({"epochs": 0}, ValueError, "epochs must be a whole number of at least 1, not 0"),
+        ({"shift": -1}, ValueError, "shift must be a whole number of at least 0"),
+        ({"schedule": "linear"}, ValueError, "schedule is one of 'step', 'cosine', not 'linear'"),
+        ({"temperature": 0}, ValueError, "temperature must be a number above 0"),
+        ({"clip_norm": -1}, ValueError, "clip_norm must be a number of at least 0"),
+        ({"optimizer": "nesterov", "momentum": 0}, ValueError, "nesterov cannot have the momentum 0"),
+        ({"label_weight": 1.5}, ValueError, "label_weight is a share"),
+        ({"warmup": 2}, ValueError, "warmup must be shorter than the 2 epochs"),
         ({"epoch": 2}, TypeError, "no setting epoch; it has epochs"),
         ({"epochs": 1, "learning_rate": 1e30}, ValueError, "training diverged in epoch 1"),
     ],
 )
 def test_settings_that_make_no_sense(small, data, settings, error, message):
     with pytest.raises(error, match=message):
-        wb.finetune(small, few(data), **settings)
+        wb.finetune(small, few(data), **{"epochs": 2, **settings})
 
 
 def test_a_teacher_without_any_labels(network, small, data):
@@ -171,12 +182,6 @@ def test_dropout_follows_the_seed_and_nothing_else(data):
     assert same(*results)
 
 
-def test_augmented_training_and_mixed_precision_on_a_cpu(small, data):
-    settings = {"epochs": 1, "shift": 1, "flip": True}
-    one, two = (wb.finetune(small, few(data), mixed_precision=mixed, **settings) for mixed in (False, True))
-    assert same(one.model.state_dict(), two.model.state_dict())
-
-
 def test_the_modern_recipe_recovers(small, data):
     tuned = wb.finetune(small, few(data, 500), recipe=Recipe.modern(1, batch_size=32))
     assert wb.score(tuned, data.validation).top1 > wb.score(small, data.validation).top1 + 0.05
@@ -187,3 +192,79 @@ def test_a_clipped_gradient_moves_the_weights_no_further(small, data):
     tuned = wb.finetune(small, few(data), epochs=1, **settings)
     moved = [a.detach() - b.detach() for a, b in zip(tuned.model.parameters(), small.model.parameters(), strict=True)]
     assert float(torch.cat([m.flatten() for m in moved]).norm()) == pytest.approx(0.5 * 0.01, rel=1e-2)
+
+
+LOGITS = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
+MINE, THEIRS = LOGITS[0], LOGITS[1]
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
+
+
+def test_divergence_by_its_definition():
+    p, q = ((z.double() / 3).softmax(1) for z in (THEIRS, MINE))
+    expected = 9 * (p * (p / q).log()).sum(1)
+    assert torch.allclose(distillation_losses(MINE, THEIRS, 3.0).double(), expected, rtol=1e-5)
+
+
+def test_its_gradient_does_not_shrink_with_the_temperature():
+    # in the limit it is the squared distance of the centred logits (Hinton et al., 2015, eq. 4)
+    centred = (MINE - MINE.mean(1, keepdim=True)) - (THEIRS - THEIRS.mean(1, keepdim=True))
+    for temperature in (50.0, 100.0):
+        logits = MINE.double().requires_grad_(True)
+        distillation_losses(logits, THEIRS.double(), temperature).sum().backward()
+        assert torch.allclose(logits.grad.float(), centred / 4, atol=0.03)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_a_mixture_with_a_teacher_and_images_without_a_label(weight):
+    labels = torch.where(torch.arange(6) < 3, LABELS, UNLABELLED)
+    recipe = wb.Recipe(epochs=1, temperature=2, label_weight=weight)
+    found = losses(MINE, labels, THEIRS, recipe)
+    answers, apart = cross_entropy(MINE, LABELS, reduction="none"), distillation_losses(MINE, THEIRS, 2)
+    assert torch.allclose(found[:3], weight * answers[:3] + (1 - weight) * apart[:3])
+    assert torch.allclose(found[3:], apart[3:])
+    assert torch.allclose(losses(MINE, LABELS, None, recipe), answers)
+
+
+def moved(image, flip, up, left):
+    """The oracle: one image mirrored, then shifted by slices."""
+    image = image.flip(-1) if flip else image
+    out = torch.zeros_like(image)
+    ys, xs = (slice(max(0, -d), n - max(0, d)) for d, n in zip((up, left), image.shape[-2:], strict=True))
+    yd, xd = (slice(max(0, d), n - max(0, -d)) for d, n in zip((up, left), image.shape[-2:], strict=True))
+    out[..., yd, xd] = image[..., ys, xs]
+    return out
+
+
+def test_every_augmented_image_is_a_shift_of_it_or_its_mirror_and_all_of_them_occur(generator):
+    image = torch.randint(1, 255, (2, 5, 6), generator=generator, dtype=torch.uint8)
+    torch.manual_seed(0)
+    many = augmented(image.expand(400, -1, -1, -1), flip=True, shift=1)
+    assert many.dtype == torch.uint8
+    choices = [moved(image, f, u, v) for f in (False, True) for u in (-1, 0, 1) for v in (-1, 0, 1)]
+    found = [next(i for i, choice in enumerate(choices) if torch.equal(choice, one)) for one in many]
+    assert set(found) == set(range(18))
+
+
+def test_without_changes_it_is_the_papers():
+    recipe = Recipe(epochs=12)
+    rates = [recipe.rate(step, 10) for step in range(120)]
+    assert rates[:50] == [1e-3] * 50
+    assert rates[50:100] == pytest.approx([1e-4] * 50)
+    assert rates[100:] == pytest.approx([1e-5] * 20)
+    assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
+
+
+def test_a_cosine_after_a_warm_up():
+    recipe = Recipe(epochs=10, schedule="cosine", warmup=2, learning_rate=0.4)
+    rates = [recipe.rate(step, 5) for step in range(50)]
+    assert rates[:10] == pytest.approx([0.04 * (i + 1) for i in range(10)])
+    for step in range(10, 50):
+        assert rates[step] == pytest.approx(0.2 * (1 + math.cos(math.pi * (step - 10) / 40)))
+    assert rates[30] == pytest.approx(0.2)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_the_modern_one_can_be_changed_and_goes_through_json():
+    recipe = Recipe.modern(40, learning_rate=0.1, flip=True)
+    assert (recipe.epochs, recipe.learning_rate, recipe.warmup, recipe.schedule) == (40, 0.1, 2, "cosine")
+    assert Recipe.of(**recipe.to_dict()) == recipe

@@ -35,13 +35,6 @@ def test_gaussian_of_the_variance_that_keeps_the_signal(network, plan, generator
     assert 0.1 < float(out.detach().std()) < 10
 
 
-def test_it_can_be_trained(network, data):
-    fresh = wb.from_scratch(network)
-    start = wb.score(fresh, data.validation).top1
-    tuned = wb.finetune(fresh, data, epochs=1, learning_rate=0.02)
-    assert wb.score(tuned, data.validation).top1 > start + 0.3
-
-
 def test_transposed_convolutions():
     model = nn.Sequential(nn.ConvTranspose2d(32, 64, 4, stride=2, bias=False))
     fresh = wb.from_scratch(wb.Network(model, input_shape=(32, 4, 4)))

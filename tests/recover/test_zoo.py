@@ -57,11 +57,6 @@ def segmentation():
     )
 
 
-def detection_backbone():
-    build = torchvision("models.detection.backbone_utils").mobilenet_backbone
-    return build(backbone_name="mobilenet_v3_large", weights=None, fpn=True)
-
-
 ZOO = {
     "alexnet": (lambda: narrow_head(MODELS.alexnet(), 256 * 6 * 6), 96),
     "vgg11_bn": (vgg11_bn, 64),
@@ -78,7 +73,6 @@ ZOO = {
     "shufflenet": (lambda: MODELS.shufflenet_v2_x0_5(num_classes=10), 64),
     "squeezenet": (lambda: MODELS.squeezenet1_1(num_classes=10), 64),
     "segmentation": (segmentation, 64),
-    "detection_backbone": (detection_backbone, 64),
 }
 
 

@@ -99,15 +99,9 @@ class Autosave(HasTraits):
         found, open_ = self.sessions.left_by(self.browser)
         self.offer = found
         self.elsewhere = open_ and found is None and seconds <= 0
-        loop = self._session.worker.loop
-        if (
-            found is None
-            and open_
-            and seconds > OTHER_TAB_AFTER_S - SEARCH_S
-            and self._session.worker.has_loop
-            and loop
-        ):
-            loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
+        worker, searching = self._session.worker, found is None and seconds > OTHER_TAB_AFTER_S - SEARCH_S
+        if open_ and searching and worker.loop and worker.has_loop:
+            worker.loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
 
     def _state(self) -> SavedSession:
         choice, plan, run = self._session.choose.choice, self._session.plan.plan, self._session.recover.run

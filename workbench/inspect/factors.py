@@ -85,7 +85,7 @@ class Factors:
             raise ValueError(f"{name} {what}: this picture shows one convolution and the three in its place")
         for which, max_rank in zip(("rank_in", "rank_out"), self.layer.max_ranks, strict=True):
             rank = getattr(self, which)
-            if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= max_rank:
+            if not 1 <= rank <= max_rank:
                 raise ValueError(f"{name}: {which}={rank!r} does not fit, it can be 1 to {max_rank}")
 
     @classmethod
@@ -121,10 +121,9 @@ class Factors:
             return None
         return self.spectrum.error(rank_out=self.rank_out, rank_in=self.rank_in)
 
-    def shares(self, measure: str) -> tuple[float, float, float]:
+    def shares(self, measure: str) -> list[float]:
         """Return the "weights" or "macs" of the three factors as shares of the dense layer's."""
-        first, core, last = (getattr(part, measure) / getattr(self.layer.cost, measure) for part in self.parts)
-        return first, core, last
+        return [getattr(part, measure) / getattr(self.layer.cost, measure) for part in self.parts]
 
     @property
     def max_share(self) -> float:

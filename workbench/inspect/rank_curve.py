@@ -52,8 +52,8 @@ def rank_curve(
     Raises
     ------
     KeyError : if there is no such layer.
-    PlanError : if the layer cannot be factorised, with the reason.
-    ValueError : if a share is not above 0 and at most 1, or there are no images.
+    PlanError : if the layer cannot be factorised, with the reason, or a share is above 1.
+    ValueError : if there are no images.
     """
     expect_network(network)
     expect_split(split, "the sample")
@@ -64,9 +64,6 @@ def rank_curve(
         raise PlanError(f"layer {layer} cannot be factorised: {found.reason}")
     if not len(split) or sample < 1:
         raise ValueError(f"the {split.name} split has no images to look at")
-    wrong = [share for share in shares if not 0 < share <= 1]
-    if wrong:
-        raise ValueError(f"shares of the channels are above 0 and at most 1, not {wrong[0]}")
     report = reporter(progress)
     count = min(sample, len(split))
     index = torch.arange(count) * len(split) // count

@@ -81,12 +81,6 @@ def break_even(shape: ConvShape, *, rank_in: int, ratio: float = 1.0) -> float:
 
     At a given rank_in both costs are linear in rank_out. The result lies between 0, where no rank_out is small enough,
     and out_channels/groups, where all are.
-
-    Examples
-    --------
-    >>> shape = ConvShape(64, 64, (3, 3), ((64, 64),), bias=False)
-    >>> round(break_even(shape, rank_in=57), 2), round(break_even(shape, rank_in=58), 2)
-    (57.57, 56.57)
     """
     dense = dense_cost(shape)
     zero, one = (factorised_cost(shape, rank_in=rank_in, rank_out=rank) for rank in (0, 1))

@@ -87,9 +87,7 @@ class Evbmf:
         if self.noise_variance <= 0:
             return np.empty(0), np.empty(0)
         mean_square = float(np.sum(self.singular_values**2)) / (self.shape[0] * self.shape[1])
-        high = log(max(mean_square, self.noise_variance)) + 1.0
-        low = min(log(self.noise_variance) - 2.0, high - 3.0)
-        variances = np.exp(np.linspace(low, high, CURVE_POINTS))
+        variances = np.geomspace(self.noise_variance * exp(-2), mean_square * exp(1), CURVE_POINTS)
         return variances, self.free_energy(variances)
 
 

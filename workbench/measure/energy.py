@@ -1,8 +1,7 @@
 """Joules for one image: measured where the machine has counters, elsewhere an estimate that always says it is one.
 
 Counters are read by Zeus (NVIDIA's and AMD's GPUs, Intel's and AMD's RAPL, Apple's and Jetson's chips). They count all
-that a chip does, idle power and other programs included. The estimate counts multiply-adds and bytes that pass through
-memory at the energies of a chip of 2014, and neither idle power nor caches: real joules are more, and the ratio of two
+that a chip does, idle power and other programs included. Of an estimate, real joules are more, and the ratio of two
 estimates says more than the estimates.
 """
 
@@ -238,13 +237,14 @@ def energy(
     networks = list(with_original(network).values())
     meter = find_meter({each.device for each in networks})
     source, why, disturbed, found = SOURCE, str(meter), "", [estimate(each, batch=batch) for each in networks]
-    if not isinstance(meter, str):
+    if isinstance(meter, Meter):
+        windows: list[list[Window]] = [[] for _ in networks]
+        turns = [i for _ in range(rounds) for i in range(len(networks))]
         with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
             runs = [_runnable(each, batch) for each in networks]
-            windows: list[list[Window]] = [[] for _ in networks]
-            for i in range(total := rounds * len(networks)):
-                watch.report(i / total, networks[i % len(networks)].name)
-                windows[i % len(networks)].append(meter.window(runs[i % len(networks)], seconds))
+            for step, i in enumerate(turns):
+                watch.report(step / len(turns), networks[i].name)
+                windows[i].append(meter.window(runs[i], seconds))
             watch.report(1.0, "")
         disturbed, why = watch.disturbed, f"the {meter} stood still"
         if all(window.total > 0 for each in windows for window in each):

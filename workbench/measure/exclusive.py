@@ -53,6 +53,7 @@ class Watch:
 
     def __init__(self, report: Progress) -> None:
         self.disturbed, self._report = "", report
+        self.look()
 
     def look(self) -> None:
         """Look for other processes now."""
@@ -67,8 +68,7 @@ class Watch:
 @contextmanager
 def watching(progress: Progress | bool | None = None) -> Iterator[Watch]:
     """Tell others that this process computes, and look for them at the beginning, at reports and at the end."""
-    watch = Watch(reporter(progress))
     with computing():
-        watch.look()
+        watch = Watch(reporter(progress))
         yield watch
         watch.look()

@@ -1,8 +1,7 @@
 """Explain in two sentences why fewer multiply-adds are not as much less time, with all numbers from a profile.
 
-At the original's rate (its multiply-adds a second) the compressed network would take as much less time as it does fewer
-multiply-adds. What each kind of part takes beyond that adds up to what is missing. The kinds with the most are named,
-and their memory traffic or their rate says why.
+At the original's rate the compressed network would take as much less time as it does fewer multiply-adds. What each
+kind of part takes beyond that adds up to what is missing; the kinds with the most are named.
 """
 
 from workbench.measure.profile import KINDS, OTHER, Group, NetworkProfile, Profile

@@ -1,7 +1,6 @@
 """Measure the table of layer times for plans made for this machine: every layer and its factors on a grid of ranks.
 
-A full table of VGG-16 is some hundred short measurements. It is kept in the cache folder under a hash of everything
-that it depends on, and layers of the same geometry share their measurements.
+It is kept in the cache folder under a hash of all it depends on; layers of one geometry share their measurements.
 """
 
 import hashlib
@@ -55,8 +54,8 @@ def measure_times(
 
     Parameters
     ----------
-    runtime, threads, batch, channels_last : runtime's name, threads and images of one run, PyTorch's memory format. A
-        runtime that translates networks takes a second for each of the some hundred parts.
+    runtime, threads, batch, channels_last : as for :func:`~workbench.speed`. A runtime that translates networks takes
+        a second for each of the some hundred parts.
 
     Returns
     -------

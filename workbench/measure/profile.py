@@ -1,10 +1,7 @@
-"""Time, multiply-adds and memory traffic of each convolution and linear layer, of a network and of its original.
-
-Multiply-adds alone do not say how long a layer takes: a 1x1 convolution does few for each number that it loads, and the
-processor waits for memory.
-"""
+"""Time, multiply-adds and memory traffic of each convolution and linear layer, of a network and of its original."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,15 +11,8 @@ import torch
 from torch import Tensor
 
 from workbench.kernels.complexity import bytes_moved
+from workbench.measure import runtimes as rt
 from workbench.measure.exclusive import watching
-from workbench.measure.runtimes import (
-    batch_inputs,
-    check_counts,
-    configuration,
-    synchronize,
-    torch_threads,
-    with_original,
-)
 from workbench.network.network import Network, copy_model
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -91,11 +81,6 @@ class NetworkProfile(Table):
         """Seconds of one pass of the whole batch."""
         return self.total.seconds
 
-    @property
-    def timed(self) -> list[Part]:
-        """The parts that have a place on logarithmic axes."""
-        return [part for part in self.parts if part.seconds > 0 and part.macs]
-
     def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
         """Return sums over the parts of each layer of the original network, or of each kind."""
         found: dict[str, Group] = {}
@@ -142,6 +127,13 @@ class Profile(Table):
     def networks(self) -> dict[str, NetworkProfile]:
         """The profiles by "original" and, if there is one, "compressed"."""
         return {"original": self.original} | ({"compressed": self.compressed} if self.compressed else {})
+
+    def timed(self) -> Iterator[tuple[str, str, list[Part]]]:
+        """Yield which network, a kind, and its parts that have a place on logarithmic axes, if there are any."""
+        for which, network in self.networks.items():
+            for kind in KINDS:
+                if found := [part for part in network.parts if part.kind == kind and part.seconds > 0 and part.macs]:
+                    yield which, kind, found
 
     @property
     def caption(self) -> str:
@@ -190,9 +182,9 @@ def profile(
     ------
     ValueError : if the network does not call the same layers each time, or a setting is no number of at least 1.
     """
-    check_counts(batch=batch, threads=threads, repeats=repeats)
-    with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
-        timed = [_Passes(each, batch, channels_last) for each in with_original(network).values()]
+    rt.check_counts(batch=batch, threads=threads, repeats=repeats)
+    with watching(progress) as watch, rt.torch_threads(threads), torch.inference_mode():
+        timed = [_Passes(each, batch, channels_last) for each in rt.with_original(network).values()]
         passes = [each for _ in range(WARM_UP_PASSES + repeats) for each in timed]
         for i, each in enumerate(passes):
             watch.report(i / len(passes), each.network.name)
@@ -200,9 +192,8 @@ def profile(
         watch.report(1.0, "")
     original, *compressed = [each.result() for each in timed]
     device = network.device.type
-    how = (
-        f"{configuration('cuda' if device == 'cuda' else 'eager', batch, threads, channels_last)}, median of {repeats}"
-    )
+    how = rt.configuration("cuda" if device == "cuda" else "eager", batch, threads, channels_last)
+    how += f", median of {repeats}"
     return Profile(original, compressed[0] if compressed else None, how, threads, device, watch.disturbed)
 
 
@@ -216,7 +207,7 @@ class _Passes:
         self.model = copy_model(network.model).to(memory_format=layout)  # type: ignore[call-overload]
         self.inputs = tuple(
             x.contiguous(memory_format=layout) if channels_last and isinstance(x, Tensor) and x.ndim == 4 else x
-            for x in batch_inputs(network, batch)
+            for x in rt.batch_inputs(network, batch)
         )
         self.stamps: list[tuple[str, float]] = []
         self.passes: list[list[tuple[str, float]]] = []
@@ -230,7 +221,7 @@ class _Passes:
         self.stamps.append((name, self._now()))
 
     def _now(self) -> float:
-        synchronize(self.network.device)
+        rt.synchronize(self.network.device)
         return time.perf_counter()
 
     def run(self) -> None:

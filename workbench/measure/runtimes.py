@@ -1,6 +1,5 @@
 """Programs that run a network: PyTorch in several ways, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
 
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,8 +52,6 @@ def missing(runtime: str) -> str:
     """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can."""
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
-    if runtime == "compile" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        return "torch.compile needs a C++ compiler: install g++ or clang."
     if runtime == "cuda" and not torch.cuda.is_available():
         return "There is no CUDA GPU here, or PyTorch was installed without CUDA."
     module = {"onnxruntime": onnx, "executorch": executorch}.get(runtime)

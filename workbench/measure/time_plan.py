@@ -71,7 +71,7 @@ def time_plan(
         times = measure_times(network, spectra, **how, progress=part(report, 0.0, TABLE_SHARE, "timing"))
     budget |= {"times": times, "rank_multiple": rank_multiple}
     plan: Plan | None = None
-    begin = TABLE_SHARE
+    begin, wanted = TABLE_SHARE, (1 - TOLERANCE) * time_ratio
     for gain in MIN_GAINS:
         promised, best, fastest, disturbed = time_ratio, 1.0, None, times.disturbed
         for _ in range(rounds):
@@ -89,11 +89,11 @@ def time_plan(
             begin, measured, disturbed = end, run.speedup("original", "planned"), disturbed or run.disturbed
             if measured > best:
                 best, fastest = measured, plan
-            if not 1 < measured < (1 - TOLERANCE) * time_ratio:
+            if not 1 < measured < wanted:
                 break
             promised = ceil(1000 * times.speedup(plan) * time_ratio / measured) / 1000  # the policy says it
         if fastest is not None:
-            missed = "" if best >= (1 - TOLERANCE) * time_ratio else f", where x{time_ratio:.2f} was asked for"
+            missed = "" if best >= wanted else f", where x{time_ratio:.2f} was asked for"
             said = "; ".join(filter(None, (f"{fastest.policy}; measured x{best:.2f} faster{missed}", disturbed)))
             return replace(fastest, policy=said)
     assert plan is not None

@@ -65,11 +65,11 @@ class Split:
         for piece in torch.arange(len(self)).split(size):
             yield self.images[piece], self.labels[piece]
 
-    def sample(self, count: int, seed: int = 0) -> "Split":
-        """Return at most `count` images, drawn by the seed, in their order."""
+    def sample(self, count: int) -> "Split":
+        """Return at most `count` images, drawn by a fixed seed, in their order."""
         if len(self) <= count:
             return self
-        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count].sort().values
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
         return Split(self.images[drawn], self.labels[drawn], self.name)
 
 
@@ -98,9 +98,7 @@ class Data:
     def unlabelled(self) -> Split:
         """Images to calibrate with and to distil on: those for training, or for validation where there are none.
 
-        Raises
-        ------
-        ValueError : if the data have neither; test images are for the score alone.
+        Raises ValueError if there are test images only.
         """
         for split in (self.train, self.validation):
             if len(split):

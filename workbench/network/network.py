@@ -154,8 +154,7 @@ def copy_model(model: nn.Module) -> nn.Module:
         raise ValueError(
             f"this {type(model).__name__} cannot be copied, and the workbench works on copies: {first_line(error)}"
         ) from error
-    for parameter in copied.parameters():
-        parameter.grad = None
+    copied.zero_grad()
     return copied
 
 

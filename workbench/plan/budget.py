@@ -76,9 +76,9 @@ def budget_plan(
     PlanError : if the budget cannot be met, naming the best that can be reached, or a pinned rank does not fit.
     ValueError : on settings that make no sense.
     """
-    aims = {"macs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
     if macs_ratio is None and time_ratio is None:
-        aims["macs"] = DEFAULT_MACS_RATIO
+        macs_ratio = DEFAULT_MACS_RATIO
+    aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
     expect_spectra(spectra)
     _check_settings(aims, times, rank_multiple, min_rank, min_gain)
     for what, known in (("these times are", times), ("this importance is", importance)):
@@ -113,12 +113,8 @@ def budget_plan(
     )
     by = "in weights" if importance is None else f"in outputs over {importance.images} images"
     where = f" on {times.where}" if times is not None else ""
-    policy = f"budget {', '.join(_said(*aim) for aim in asked.items())}{where}, errors {by}"
+    policy = f"budget {', '.join(f'{name} x{ratio:g}' for name, ratio in asked.items())}{where}, errors {by}"
     return Plan(spectra.network, spectra.input_shape, parts, spectra.other, policy, spectra)
-
-
-def _said(name: str, ratio: float) -> str:
-    return f"{'MACs' if name == 'macs' else name} x{ratio:g}"
 
 
 def _check_settings(
@@ -131,7 +127,7 @@ def _check_settings(
         raise ValueError(f"min_gain is a share of a layer's time, from 0 to below 1, not {min_gain}")
     for name, wanted in aims.items():
         if wanted is not None and not 1 <= wanted < float("inf"):
-            raise ValueError(f"{name}_ratio is original / compressed, a number of at least 1, not {wanted}")
+            raise ValueError(f"{name.lower()}_ratio is original / compressed, a number of at least 1, not {wanted}")
     if aims["time"] is not None and times is None:
         raise ValueError("a budget of time needs the layers' times on this machine: times=wb.measure_times(network)")
 
@@ -200,8 +196,8 @@ def _out_of_reach(asked: Mapping[str, float], most: Mapping[str, float]) -> str:
     for name, ratio in asked.items():
         if most[name] < ratio:
             where = "on this machine" if name == "time" else "with these settings"
-            return f"{_said(name, ratio)} is out of reach: the most {where} is x{most[name]:.2f}"
-    together = " together with ".join(_said(*aim) for aim in asked.items())
+            return f"{name} x{ratio:g} is out of reach: the most {where} is x{most[name]:.2f}"
+    together = " together with ".join(f"{name} x{ratio:g}" for name, ratio in asked.items())
     return f"{together} is out of reach: alone they reach {' and '.join(f'x{most[name]:.2f}' for name in asked)}"
 
 

@@ -46,9 +46,8 @@ def key(kernels: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str:
         weights = list(pool.map(_hash, kernels.values()))
     digest = hashlib.blake2b(f"spectra {VERSION}".encode(), digest_size=20)
     for (name, kernel), hashed in zip(kernels.items(), weights, strict=True):
-        about = {"name": name, "method": layers[name].method, "groups": layers[name].shape.groups}
-        more = {"shape": list(kernel.shape), "dtype": str(kernel.dtype), "weights": hashed}
-        digest.update(json.dumps({**about, **more}).encode())
+        about = (name, layers[name].method, layers[name].shape.groups, tuple(kernel.shape), str(kernel.dtype), hashed)
+        digest.update(json.dumps(about).encode())
     return digest.hexdigest()
 
 
@@ -93,9 +92,9 @@ def save(name: str, spectra: Mapping[str, Spectrum]) -> None:
 
 def _read(layer: Layer, about: dict[str, Any], arrays: Mapping[str, Any], i: int) -> Spectrum:
     singular = {mode: arrays[f"{i}.{mode}"] for mode in about}
-    found = {
-        mode: Evbmf(**{**facts, "shape": tuple(facts["shape"]), "singular_values": arrays[f"{i}.evbmf_{mode}"]})
-        for mode, facts in about.items()
-    }
+    found = {}
+    for mode, facts in about.items():
+        facts |= {"shape": tuple(facts["shape"]), "singular_values": arrays[f"{i}.evbmf_{mode}"]}
+        found[mode] = Evbmf(**facts)
     captured = arrays[f"{i}.captured"]
     return Spectrum(layer, found["out"], found.get("in"), singular["out"], singular.get("in"), captured)

@@ -14,26 +14,22 @@ class CompressedNetwork(Network):
     Its `history` has the epochs of the last training.
     """
 
+    plan: Plan
+    """What was done to each layer."""
     _original: Network
-    _plan: Plan
 
     @classmethod
     def of(cls, original: Network, plan: Plan, model: nn.Module, **changes: Any) -> "CompressedNetwork":
         """Return a compressed network with this model, which is not copied and must belong to no other network."""
         made = object.__new__(cls)
         made.__dict__.update(original.__dict__, sha256="", history=(), fitted=False)
-        made.__dict__.update(model=model.eval(), _original=original, _plan=plan, **changes)
+        made.__dict__.update(model=model.eval(), _original=original, plan=plan, **changes)
         return made
 
     @property
     def original(self) -> Network:
         """The network that it was compressed from."""
         return self._original
-
-    @property
-    def plan(self) -> Plan:
-        """What was done to each layer."""
-        return self._plan
 
     @property
     def rows(self) -> list[list[str]]:

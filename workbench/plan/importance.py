@@ -111,8 +111,6 @@ def _covariance(activations: PairedActivations, layer: Layer, module: nn.Module)
     n = layer.shape.in_channels * prod(layer.shape.kernel_size)
     ordinary = layer.shape.groups == 1 and not layer.shape.transposed
     if n > MAX_COVARIANCE_INPUTS or not ordinary:
-        for _ in activations.pairs(layer.name):
-            pass
         return None
     moments = Moments(n, 0, centred=module.bias is not None)
     for given, wanted in activations.pairs(layer.name):

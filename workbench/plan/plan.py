@@ -100,7 +100,6 @@ class Plan(Table):
 
     Attributes
     ----------
-    network, input_shape : what it was made for.
     layers : one LayerPlan for each convolution and linear layer, in the order of their call.
     other : cost of all other parts.
     policy : how it was made, in words.
@@ -166,10 +165,10 @@ class Plan(Table):
         return math.hypot(*errors) / math.sqrt(len(errors)) if errors and len(errors) == len(self) else None
 
     def __getitem__(self, name: str) -> LayerPlan:
-        for part in self.layers:
-            if part.name == name:
-                return part
-        raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(repr(p.name) for p in self.layers)}")
+        known = {part.name: part for part in self.layers}
+        if name not in known:
+            raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(map(repr, known))}")
+        return known[name]
 
     def __iter__(self) -> Iterator[LayerPlan]:
         return iter(self.layers)
@@ -233,9 +232,7 @@ class Plan(Table):
     def from_json(cls, text: str, spectra: Spectra | None = None) -> "Plan":
         """Read a plan; with the network's spectra it can predict errors again.
 
-        Raises
-        ------
-        PlanError : saying what is wrong, and in which layer.
+        Raises PlanError, saying what is wrong, and in which layer.
         """
         try:
             values: Any = json.loads(text)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from workbench.kernels.complexity import Cost, total
@@ -64,8 +63,7 @@ class Spectra(Table):
     @property
     def rows(self) -> list[list[str]]:
         """One line a layer."""
-        macs = max(1, self.total.macs)
-        rows = []
+        macs, rows = max(1, self.total.macs), []
         for layer in self.layers:
             spectrum = self.by_name.get(layer.name)
             in_ = f"{spectrum.in_.rank} of {layer.shape.in_channels}" if spectrum and spectrum.in_ else "-"
@@ -99,9 +97,8 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
     found = cache.load(name, work) if cached else None
     if found is None:
         found = {}
-        sizes = np.cumsum([0.0] + [float(k.numel()) * max(k.shape[:2]) for k in kernels.values()])
-        for size, (layer, kernel) in zip(sizes, kernels.items(), strict=False):
-            report(float(size / sizes[-1]), layer)
+        for i, (layer, kernel) in enumerate(kernels.items()):
+            report(i / len(kernels), layer)
             if not bool(torch.isfinite(kernel).all()):
                 raise ValueError(f"layer {layer} of {network.name} has weights that are NaN or infinite")
             found[layer] = spectrum(work[layer], kernel.cuda() if torch.cuda.is_available() else kernel)

@@ -101,11 +101,6 @@ def load_checkpoint(
                 f"{path.name} is the checkpoint of another training, its {key} was {then}, not {now}: "
                 "go on with the same settings, or delete it"
             )
-    then, own = ({key: tuple(value.shape) for key, value in s.items()} for s in (state["model"], model.state_dict()))
-    for key in sorted(own.keys() | then.keys()):
-        if own.get(key) != then.get(key):
-            where = f"{key} is {then.get(key)}, not {own.get(key)}"
-            raise CheckpointError(f"{path.name} is the checkpoint of another network: {where}")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     values = state["progress"]

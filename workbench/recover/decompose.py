@@ -67,13 +67,12 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Compre
     for part in plan:
         if part.decision != "keep":
             model = replace_module(model, part.name, factors_for(model.get_submodule(part.name), part))
-    expected = model.state_dict()
-    for key in sorted(expected.keys() | state.keys()):
-        if key not in state or key not in expected:
-            raise PlanError(f"the weights do not fit the plan: {key} is {'missing' if key in expected else 'unknown'}")
-        if state[key].shape != expected[key].shape:
-            have, want = tuple(state[key].shape), tuple(expected[key].shape)
-            raise PlanError(f"the weights do not fit the plan: {key} has the shape {have}, not {want}")
+    expected, found = ({k: tuple(v.shape) for k, v in s.items()} for s in (model.state_dict(), state))
+    for key in sorted(expected.keys() | found.keys()):
+        want, have = expected.get(key), found.get(key)
+        if have != want:
+            what = "missing" if have is None else "unknown" if want is None else f"of the shape {have}, not {want}"
+            raise PlanError(f"the weights do not fit the plan: {key} is {what}")
     model.load_state_dict(dict(state))
     return CompressedNetwork.of(network, plan, model, source=f"rebuilt from weights and a plan ({plan.policy})")
 

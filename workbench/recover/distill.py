@@ -23,7 +23,7 @@ from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
-from workbench.recover.balance import balance
+from workbench.recover.calibrate import balance
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.finetune import distillation_losses
 from workbench.recover.recipe import Recipe

@@ -95,6 +95,7 @@ def finetune(
         labels = train.labels.cpu().contiguous().view(torch.uint8).numpy().data
         about = {
             "network": network.name,
+            "weights": network.weights,
             "teacher": teacher.name if teacher else None,
             "data": data.name,
             "training labels": hashlib.blake2b(labels, digest_size=8).hexdigest(),
@@ -118,12 +119,11 @@ def _splits(data: Data) -> tuple[Split, Split]:
     if count == len(data.train):
         raise ValueError(f"{data.name} has {count} training image and no validation images: there is none to choose by")
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
-    kept, held = order[count:].sort().values, order[:count].sort().values
-    split = data.train
-    return (
-        Split(split.images[kept], split.labels[kept], split.name),
-        Split(split.images[held], split.labels[held], "validation"),
+    kept, held = (
+        Split(data.train.images[which], data.train.labels[which], name)
+        for which, name in ((order[count:].sort().values, data.train.name), (order[:count].sort().values, "validation"))
     )
+    return kept, held
 
 
 def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recipe, piece: Tensor) -> Tensor:
@@ -143,20 +143,16 @@ def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recip
             f"the teacher {teacher.name} has {taught.shape[1]} classes, {network.name} has {outputs.shape[1]}: "
             "a network learns from one with the same classes"
         )
-    return losses(
-        outputs, labels.to(device), taught, temperature=recipe.temperature, label_weight=recipe.label_weight
-    ).sum()
+    return losses(outputs, labels.to(device), taught, recipe).sum()
 
 
-def losses(
-    outputs: Tensor, labels: Tensor, teacher: Tensor | None, *, temperature: float, label_weight: float
-) -> Tensor:
+def losses(outputs: Tensor, labels: Tensor, teacher: Tensor | None, recipe: Recipe) -> Tensor:
     """Return each image's loss (n,): with a teacher's logits a mixture, or the divergence alone if it has no label."""
     answers = cross_entropy(outputs.float(), labels, ignore_index=UNLABELLED, reduction="none")
     if teacher is None:
         return answers
-    weight = torch.where(labels == UNLABELLED, 0.0, label_weight)
-    return weight * answers + (1 - weight) * distillation_losses(outputs, teacher, temperature)
+    weight = torch.where(labels == UNLABELLED, 0.0, recipe.label_weight)
+    return weight * answers + (1 - weight) * distillation_losses(outputs, teacher, recipe.temperature)
 
 
 def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -1,12 +1,8 @@
 """Settings of fine-tuning: the paper's recipe, or a modern one."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-import torch
-from torch import nn
 
 SCHEDULES = ("step", "cosine")
 OPTIMIZERS = ("sgd", "nesterov")
@@ -111,11 +107,6 @@ class Recipe:
             return self.learning_rate * float(0.1 ** (step // steps_an_epoch // self.drop_every))
         share = (step - warm) / (self.epochs * steps_an_epoch - warm)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-    def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimizer of these parameters."""
-        momentum: dict[str, Any] = {"momentum": self.momentum, "nesterov": self.optimizer == "nesterov"}
-        return torch.optim.SGD(parameters, self.learning_rate, weight_decay=self.weight_decay, **momentum)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -21,10 +21,6 @@ def from_scratch(network: N, *, seed: int = 0) -> N:
     output), which keeps the size of the signal through a ReLU, and half of that for the parts of a factorised layer
     that no ReLU follows. Normalisations begin as the identity. What the network has learned goes nowhere into it.
 
-    Returns
-    -------
-    Network with its own weights, and `random_weights` true.
-
     Raises
     ------
     ValueError : naming a module with weights that it does not know how to begin with.
@@ -41,23 +37,17 @@ def from_scratch(network: N, *, seed: int = 0) -> N:
             module.reset_parameters()
         elif isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and isinstance(weight, Tensor):
             linear = name.rpartition(".")[2] in LINEAR_TO_NEXT
-            std = sqrt((1 if linear else 2) / _inputs(module, weight))
+            inputs: float = prod(weight.shape[1:])  # that one output sums
+            if isinstance(module, nn.modules.conv._ConvTransposeNd):
+                # weight (in, out / groups, ...): an output sees each kernel position once in every `stride`
+                inputs = max(1.0, len(weight) / module.groups * prod(weight.shape[2:]) / prod(module.stride))
+            std = sqrt((1 if linear else 2) / inputs)
             with torch.no_grad():
                 weight.copy_(std * torch.randn(weight.shape, generator=generator))
                 if isinstance(module.bias, Tensor):
                     module.bias.zero_()
         elif own:
-            raise ValueError(
-                f"{name or 'the model'} is a {type(module).__name__}, which has no Gaussian initialisation here"
-            )
-    source = f"Gaussian initialisation (seed {seed})"
-    changes = {"source": source, "sha256": "", "random_weights": True, "history": (), "fitted": False}
-    return network.with_model(model, **changes)
-
-
-def _inputs(module: nn.Module, weight: Tensor) -> float:
-    """Return the number of inputs that one output sums."""
-    if isinstance(module, nn.modules.conv._ConvTransposeNd):
-        # weight (in, out / groups, ...): an output sees each kernel position once in every `stride`
-        return max(1.0, weight.shape[0] / module.groups * prod(weight.shape[2:]) / prod(module.stride))
-    return prod(weight.shape[1:])
+            what = f"{name or 'the model'} is a {type(module).__name__}"
+            raise ValueError(f"{what}, which has no Gaussian initialisation here")
+    changes = {"sha256": "", "random_weights": True, "history": (), "fitted": False}
+    return network.with_model(model, source=f"Gaussian initialisation (seed {seed})", **changes)

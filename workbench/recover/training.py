@@ -43,7 +43,8 @@ class Training:
         self.processes = Processes()
         self.steps = -(-size // recipe.batch_size)  # of one epoch
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = recipe.optimizer_for(self.parameters)
+        momentum: dict[str, Any] = {"momentum": recipe.momentum, "nesterov": recipe.optimizer == "nesterov"}
+        self.optimizer = torch.optim.SGD(self.parameters, weight_decay=recipe.weight_decay, **momentum)
         self.done = TrainingState()
         self.best: dict[str, Tensor] = {}
         self.file: Path | None = None

@@ -1,7 +1,7 @@
 """Compress a network automatically: plan, decompose, recover, and plan more gently while too much is lost."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from workbench.recover.calibrate import calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.finetune import finetune
-from workbench.runs.run import Run, StageName, source_of
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import Run, StageName, scored_stage, source_of
 from workbench.runs.store import RunStore, StoreError
 from workbench.tables import times
 
@@ -65,17 +64,11 @@ def compress(
     max_drop : share of top-1 that may be lost: 0.01 is one point.
     plan : what to try first; None for EVBMF's. Choices by hand in it are kept in all tries.
     settings : settings that made `plan`, stored with its run; JSON values.
-    spectra : of the network; None to analyse it.
     importance : for the gentler budgets; None to measure errors in the weights.
     store : where each try is stored, stage by stage.
-    checkpoint : file for the state of fine-tuning.
+    checkpoint, on_epoch : of fine-tuning.
     on_stage : called with the run after each stage of each try.
-    on_epoch : called with each epoch of fine-tuning.
     progress : called all along; raising `Cancelled` ends everything, and the stages so far are in the store.
-
-    Returns
-    -------
-    Run of the last try, with its compressed network.
 
     Raises
     ------
@@ -91,15 +84,29 @@ def compress(
         tried, used = _gentler(spectra, FIRST_MACS_RATIO, tried, importance)
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
     original = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
+    labelled = all(len(split) and split.labelled for split in (data.train, data.validation))
+    reach = partial(_reach, data, store, on_stage)
     for number in range(MAX_ATTEMPTS):
         begin = 0.1 + 0.9 * number / MAX_ATTEMPTS
         share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {number + 1}")
         made = decompose(network, tried, progress=part(share, 0.0, 0.1, "decomposing"))
         run = Run.of(made, data.name, (original,), settings={**used, "source": source_of(network)})
         about = f"{tried.describe()}; {why}" if why else tried.describe()
-        attempt = _Attempt(data, max_drop, store, on_stage, share, run, about)
-        attempt.recover(made, partial(finetune, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch))
-        run, lost = attempt.run, attempt.run.lost()
+        run = reach(run, made, StageName.DECOMPOSED, about)
+        share(0.15, "decomposed: scored")
+        if len(data.train) or len(data.validation):
+            images = data.unlabelled.sample(CALIBRATION_IMAGES)
+            made = calibrate(made, images, progress=part(share, 0.15, 0.35, "calibrating"))
+            about += f"; calibrated on {len(images)} {images.name} images without labels"
+            run = reach(run, made, StageName.CALIBRATED, about)
+            share(0.4, "calibrated: scored")
+        lost = run.lost()
+        if labelled and lost is not None and lost > max_drop / 2:
+            tuning = {**FINE_TUNING, "progress": part(share, 0.4, 0.95, "fine-tuning")}
+            made = finetune(made, data, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch, **tuning)
+            about += f"; {len(made.history)} epochs of fine-tuning with labels and the original's answers"
+            run = reach(run, made, StageName.FINE_TUNED, about)
+            lost = run.lost()
         ratio = 1 + (tried.macs_ratio - 1) / 2
         if lost is None or lost <= max_drop or ratio < MIN_MACS_RATIO:
             break
@@ -109,39 +116,20 @@ def compress(
     return run
 
 
-@dataclass
-class _Attempt:
-    """One plan's recovery; each stage is stored and reported."""
-
-    data: Data
-    max_drop: float
-    store: RunStore | None
-    on_stage: Callable[[Run], object] | None
-    report: Progress
-    run: Run
-    about: str
-
-    def recover(self, made: CompressedNetwork, tune: Callable[..., CompressedNetwork]) -> None:
-        data = self.data
-        self.reach(StageName.DECOMPOSED, made, 0.15)
-        if len(data.train) or len(data.validation):
-            images = data.unlabelled.sample(CALIBRATION_IMAGES)
-            made = calibrate(made, images, progress=part(self.report, 0.15, 0.35, "calibrating"))
-            self.about += f"; calibrated on {len(images)} {images.name} images without labels"
-            self.reach(StageName.CALIBRATED, made, 0.4)
-        lost = self.run.lost()
-        labelled = len(data.train) and data.train.labelled and len(data.validation) and data.validation.labelled
-        if labelled and lost is not None and lost > self.max_drop / 2:
-            made = tune(made, data, progress=part(self.report, 0.4, 0.95, "fine-tuning"), **FINE_TUNING)
-            self.about += f"; {len(made.history)} epochs of fine-tuning with labels and the original's answers"
-            self.reach(StageName.FINE_TUNED, made, 1.0)
-
-    def reach(self, name: StageName, made: CompressedNetwork, end: float) -> None:
-        stage = scored_stage(made, self.data, name, note=self.about)
-        self.run = stored(self.run.with_stage(stage, made), self.store)  # kept, also if it is cancelled now
-        if self.on_stage:
-            self.on_stage(self.run)
-        self.report(end, f"{name}: scored")
+def _reach(
+    data: Data,
+    store: RunStore | None,
+    on_stage: Callable[[Run], object] | None,
+    run: Run,
+    made: CompressedNetwork,
+    name: StageName,
+    note: str,
+) -> Run:
+    """Score a stage, store it, also if it is cancelled then, and report it."""
+    run = stored(run.with_stage(scored_stage(made, data, name, note=note), made), store)
+    if on_stage:
+        on_stage(run)
+    return run
 
 
 def stored(run: Run, store: RunStore | None) -> Run:

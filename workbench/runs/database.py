@@ -16,7 +16,7 @@ SCHEMA = 2
 """SQLite's user_version of a run store."""
 
 TABLES = """
-CREATE TABLE run (
+CREATE TABLE IF NOT EXISTS run (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     created TEXT NOT NULL,
     network TEXT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE run (
     weights_file TEXT NOT NULL,
     weights_hash TEXT NOT NULL
 );
-CREATE TABLE stage (
+CREATE TABLE IF NOT EXISTS stage (
     run INTEGER NOT NULL REFERENCES run (number),
     position INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -119,8 +119,6 @@ class Database:
         with self._translated(), closing(self._connect("rwc")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         with self.writing() as connection:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
-                return  # another process was quicker
             for statement in TABLES.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")

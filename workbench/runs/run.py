@@ -9,12 +9,16 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from workbench.network.data import Data, Split
 from workbench.network.network import Network
-from workbench.network.scores import Score
+from workbench.network.scores import Score, accuracy, score
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
+from workbench.progress import Progress, part, reporter
 from workbench.tables import Table, count, csv_text
 
+AGREEMENT_IMAGES = 1000
+"""Images without labels on which agreement with the original is measured."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 """Packages whose versions are kept with a run."""
 T = TypeVar("T")
@@ -48,6 +52,37 @@ class Stage:
         return self.scores.get("validation") or next(iter(self.scores.values()), None)
 
 
+def scored_stage(
+    network: Network, data: Data | None, name: StageName, *, note: str = "", progress: Progress | bool | None = None
+) -> Stage:
+    """Score a network on the images to choose by and on those to report.
+
+    On a validation split with labels that is the accuracy. Without one it is the agreement with the original on the
+    validation images, or on those for training, so that nothing is ever chosen by the test images.
+    """
+    report = reporter(progress)
+    if data is None:
+        return Stage(name, {}, note)
+    scores: dict[str, Score] = {}
+    if len(data.validation) and data.validation.labelled:
+        scores["validation"] = accuracy(network, data.validation, progress=part(report, 0.0, 0.5))
+    else:
+        split = data.validation if len(data.validation) else data.train
+        if len(split):
+            scores["validation"] = _agreement(network, split.sample(AGREEMENT_IMAGES), part(report, 0.0, 0.5))
+    if len(data.test) and data.test.labelled:
+        scores["test"] = accuracy(network, data.test, progress=part(report, 0.5, 1.0))
+    report(1.0, "")
+    return Stage(name, scores, note)
+
+
+def _agreement(network: Network, split: Split, report: Progress) -> Score:
+    """Return the agreement with the original; 1 for the original itself."""
+    if network.original is None:
+        return Score(1.0, 1.0, len(split), "agreement")
+    return score(network, Split.unlabelled(split.images, split.name), progress=report)
+
+
 @dataclass(frozen=True, repr=False)
 class Run(Table):
     """One compression: a plan, what it costs, and the scores of the network at each stage.
@@ -56,12 +91,9 @@ class Run(Table):
     ----------
     stages : in the order in which they were reached, the original first if it was scored.
     network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
-    network_name, data_name : names of the original network and the data.
     settings : of planning and recovery; JSON values.
     measured : latencies and the like, by name; JSON values.
-    seed : of everything random in it.
     versions : of Python, PyTorch and the packages that matter.
-    note : in the user's words, or how the run came about.
     number : in its store, from 1; 0 for a run that is not stored.
     created : UTC, as ISO 8601.
     weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
@@ -141,10 +173,6 @@ class Run(Table):
         """The run's number."""
         return self.label
 
-    def __repr__(self) -> str:
-        costs = f"MACs x{self.plan.macs_ratio:.2f}, weights x{self.plan.weights_ratio:.2f} fewer"
-        return f"Run({self.label}: {self.network_name} on {self.data_name}, {self.plan.describe()}, {costs})"
-
 
 class Runs(Table, tuple[Run, ...]):
     """Several runs; prints as a table."""
@@ -163,7 +191,7 @@ class Runs(Table, tuple[Run, ...]):
                 *(str(run.number or "-"), run.network_name, run.data_name, run.plan.describe()),
                 *(count(run.plan.macs), f"x{run.plan.macs_ratio:.2f}"),
                 *(count(run.plan.weights), f"x{run.plan.weights_ratio:.2f}"),
-                *(run.error or _scores_text(run.stages), run.created[:16]),
+                *(run.error or "; ".join(map(_score_text, run.stages)), run.created[:16]),
             ]
             for run in self
         ]
@@ -226,12 +254,9 @@ def source_of(network: Network) -> str:
     return network.sha256 or network.source
 
 
-def _scores_text(stages: Iterable[Stage]) -> str:
-    """Return all stages' top-1, with the number of images given once for each split."""
-    groups: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for stage in stages:
-        for split, score in stage.scores.items():
-            low, high = score.interval
-            words = f"{stage.name} {100 * score.top1:.2f} ({100 * low:.1f} to {100 * high:.1f})"
-            groups[split, score.n].append(words)
-    return "; ".join(f"{', '.join(words)} of {n} {split} images" for (split, n), words in groups.items())
+def _score_text(stage: Stage) -> str:
+    if stage.score is None:
+        return str(stage.name)
+    low, high = stage.score.interval
+    interval = f"({100 * low:.1f} to {100 * high:.1f})"
+    return f"{stage.name} {100 * stage.score.top1:.2f} {interval} of {stage.score.n} images"

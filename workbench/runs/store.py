@@ -57,9 +57,6 @@ class RunStore:
         self.path = Path(path)
         self._database = Database(self.path, wait)
 
-    def __repr__(self) -> str:
-        return f"RunStore({str(self.path)!r}, {len(self)} runs)"
-
     def __len__(self) -> int:
         with self._database.reading() as database:
             return int(database.execute("SELECT count(*) FROM run").fetchone()[0])

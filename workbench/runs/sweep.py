@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -24,6 +24,8 @@ from workbench.runs.compress import stored
 from workbench.runs.run import Run, Stage, StageName, versions
 from workbench.runs.store import RunStore
 
+Found = tuple[bytes, tuple[Stage, ...], float]
+"""What a worker returns: weights as a safetensors file, stages, and seconds."""
 Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 """A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
@@ -50,27 +52,17 @@ class _Task:
     threads: int
 
 
-class _Found(NamedTuple):
-    """What a worker returns: no modules, and tensors as the bytes of a safetensors file."""
-
-    weights: bytes
-    stages: tuple[Stage, ...]
-    seconds: float
-
-
 def sweep(
     network: Network,
     plans: Iterable[Plan],
     data: Data,
     *,
     epochs: int = 0,
-    recipe: Recipe | None = None,
     teacher: Network | None = None,
     steps: Mapping[StageName, Step] | None = None,
     executor: Any = None,
     threads: int = 1,
     store: RunStore | None = None,
-    note: str = "",
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Iterator[Run]:
@@ -78,15 +70,13 @@ def sweep(
 
     Parameters
     ----------
-    epochs : of fine-tuning, 0 for none; with further `settings` or a `recipe` as for
-        :func:`~workbench.recover.finetune.finetune`.
+    epochs : of fine-tuning, 0 for none; further `settings` are those of a :class:`~workbench.recover.recipe.Recipe`.
     teacher : usually the network itself: its answers are learned too.
     steps : steps before fine-tuning, each a function (compressed, data) -> CompressedNetwork under the name of its
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
     executor : any `concurrent.futures.Executor`, or a Dask `Client`; None for one after the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
-    note : stored with every run.
     progress : called all along; raising `Cancelled` takes back the plans that have not begun, and ends the sweep.
 
     Yields
@@ -99,54 +89,44 @@ def sweep(
     """
     expect_network(network)
     todo = list(plans)
-    if recipe is None and epochs:
-        recipe = Recipe.of(epochs=epochs, **settings)
-    elif recipe is not None:
-        recipe = replace(recipe, epochs=epochs or recipe.epochs, **settings)
-    elif settings or teacher is not None:
+    if not epochs and (settings or teacher is not None):
         raise ValueError("say for how long to fine-tune: epochs=...")
+    recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
     task = _Task(network, data, recipe, teacher, dict(steps or {}), os.getpid(), threads)
     if hasattr(executor, "get_executor"):
         executor = executor.get_executor()
     report = reporter(progress)
     found = _here(task, todo, report) if executor is None else _there(task, todo, executor, report)
-    return _runs(task, todo, found, store, note, report)
+    used = recipe.to_dict() if recipe else {}
+    about: dict[str, Any] = {"network_name": network.name, "data_name": data.name}
+    about |= {"versions": versions(), "settings": used, "seed": used.get("seed", 0)}
+
+    def runs() -> Iterator[Run]:
+        original: Stage | None = None
+        for done, (index, result) in enumerate(found, start=1):
+            if isinstance(result, str):
+                run = Run(todo[index], error=result, **about)
+            else:
+                original = original or _scored(StageName.ORIGINAL, network, data)  # once, and while workers work
+                weights, stages, seconds = result
+                made = rebuild(network, todo[index], load(weights))
+                names = ", ".join(s.name for s in stages)
+                made = made.with_model(made.model, source=f"{network.source}; {names} ({todo[index].policy})")
+                run = Run(todo[index], (original, *stages), made, measured={"seconds": seconds}, **about)
+                run = stored(run, store)
+            report(done / len(todo), f"plan {done} of {len(todo)} is done")
+            yield run
+
+    return runs()
 
 
-def _runs(
-    task: _Task,
-    plans: list[Plan],
-    found: Iterator[tuple[int, _Found | str]],
-    store: RunStore | None,
-    note: str,
-    report: Progress,
-) -> Iterator[Run]:
-    original: Stage | None = None
-    settings = task.recipe.to_dict() if task.recipe else {}
-    more: dict[str, Any] = {"network_name": task.network.name, "data_name": task.data.name, "note": note}
-    more |= {"versions": versions(), "settings": settings, "seed": settings.get("seed", 0)}
-    for done, (index, result) in enumerate(found, start=1):
-        if isinstance(result, str):
-            run = Run(plans[index], error=result, **more)
-        else:
-            if original is None:  # once, and while workers work
-                original = _scored(StageName.ORIGINAL, task.network, task.data)
-            compressed = rebuild(task.network, plans[index], load(result.weights))
-            about = f"{task.network.source}; {', '.join(s.name for s in result.stages)} ({plans[index].policy})"
-            compressed = compressed.with_model(compressed.model, source=about)
-            stages, measured = (original, *result.stages), {"seconds": result.seconds}
-            run = stored(Run(plans[index], stages, compressed, measured=measured, **more), store)
-        report(done / len(plans), f"plan {done} of {len(plans)} is done")
-        yield run
-
-
-def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[int, _Found | str]]:
+def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[int, Found | str]]:
     for index, plan in enumerate(plans):
         share = part(report, index / len(plans), (index + 0.99) / len(plans), f"plan {index + 1} of {len(plans)}")
         yield index, _try(task, plan, share)
 
 
-def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, _Found | str]]:
+def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, Found | str]]:
     try:
         content = cloudpickle.dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
@@ -154,7 +134,7 @@ def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress)
             f"{task.network.name} cannot be sent to other processes ({error}): its classes, its preprocessing and the "
             "steps have to be importable from a module"
         ) from None
-    waiting: dict[Future[_Found | str], int] = {}
+    waiting: dict[Future[Found | str], int] = {}
     try:
         for index, plan in enumerate(plans):
             try:
@@ -173,7 +153,7 @@ def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress)
             future.cancel()
 
 
-def _work(content: bytes, plan: Plan) -> _Found | str:
+def _work(content: bytes, plan: Plan) -> Found | str:
     """Do one plan in a worker."""
     task: _Task = pickle.loads(content)  # noqa: S301 - made by the process that began the sweep
     if os.getpid() != task.home:  # else it is a thread of the process that began it
@@ -181,7 +161,7 @@ def _work(content: bytes, plan: Plan) -> _Found | str:
     return _try(task, plan, reporter(None))
 
 
-def _try(task: _Task, plan: Plan, report: Progress) -> _Found | str:
+def _try(task: _Task, plan: Plan, report: Progress) -> Found | str:
     """Do one plan from beginning to end; a failure is returned as a sentence."""
     started = time.perf_counter()
     try:
@@ -196,7 +176,7 @@ def _try(task: _Task, plan: Plan, report: Progress) -> _Found | str:
             compressed = finetune(compressed, task.data, recipe=task.recipe, teacher=task.teacher, progress=tuning)
             stages.append(_scored(StageName.FINE_TUNED, compressed, task.data))
         report(1.0, "")
-        return _Found(weights_file(compressed), tuple(stages), time.perf_counter() - started)
+        return weights_file(compressed), tuple(stages), time.perf_counter() - started
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, it stops no other plan

@@ -20,16 +20,14 @@ def strings(value):
     return [text for each in inner for text in strings(each)]
 
 
-@pytest.mark.parametrize(
-    ("estimated", "label", "other"), [(True, "estimate", "measured"), (False, "measured", "estimate")]
-)
-def test_every_joule_says_whether_it_is_an_estimate(estimated, label, other, valid):
-    found = Energy(joules(estimated), joules(estimated, 0.5), "a table of constants")
-    texts = strings(valid(energy(found)))
+@pytest.mark.parametrize("labels", [("estimate", "measured"), ("measured", "estimate")])
+def test_every_joule_says_whether_it_is_an_estimate(labels, valid):
+    estimated = labels[0] == "estimate"
+    texts = strings(valid(energy(Energy(joules(estimated), joules(estimated, 0.5), "a table of constants"))))
     with_joules = [text for text in texts if JOULES.search(text) or "mJ" in text]
     assert len(with_joules) > 8
-    assert [text for text in with_joules if label not in text] == []
-    assert [text for text in texts if other in text] == []
+    assert [text for text in with_joules if labels[0] not in text] == []
+    assert [text for text in texts if labels[1] in text] == []
 
 
 @pytest.mark.parametrize(("scale", "unit", "height"), [(1e3, "J", 2.5), (1, "mJ", 2.5), (0.1, "µJ", 250)])
@@ -37,7 +35,6 @@ def test_bars_add_up_to_the_joules_in_the_unit_of_the_axis(scale, unit, height, 
     figure = valid(energy(Energy(joules(True, scale), joules(True, 0.5 * scale), "a table")))
     work, memory, whole = figure["data"]
     assert whole["x"] == work["x"]
-    assert whole["x"][0].startswith(f"original<br><b>{height:.3g}"[:20])
     assert f" {unit} (estimate)" in whole["x"][0]
     assert [a + b for a, b in zip(work["y"], memory["y"], strict=True)] == pytest.approx(whole["y"])
     assert whole["y"] == pytest.approx([height, height / 2])

@@ -1,6 +1,76 @@
+"""Rooflines, and bars of each layer's time and cost."""
+
+from dataclasses import replace
+
 import pytest
 
+from workbench.measure.profile import OTHER
+from workbench.plot.colors import KIND_MARKS
 from workbench.plot.interactive.layers import layer_costs
+from workbench.plot.interactive.roofline import MAX_LAYERS, MAX_MARKER_PIXELS, layer_times, roofline
+
+
+def test_every_part_is_where_its_numbers_are(profile, roof, valid):
+    line, *parts = valid(roofline(profile, roof, "a"))["data"]
+    assert (line["x"], line["y"]) == ([0.125, 2, 200], pytest.approx([2.5, 40, 40]))
+    assert line["name"].endswith("memory 20.0 GB/s, processor 40.0 G multiply-adds a second")
+    traces = {trace["name"]: trace for trace in parts}
+    assert list(traces) == [
+        "original: whole convolutions",
+        "original: fully connected layers",
+        "compressed: cores",
+        "compressed: 1x1 factors",
+        "compressed: fully connected layers",
+    ]
+    thin, whole = traces["compressed: 1x1 factors"], traces["original: whole convolutions"]
+    assert (thin["x"], thin["y"]) == ([10, 10], pytest.approx([2.5, 5]))
+    assert thin["marker"]["size"][0] > thin["marker"]["size"][1]
+    assert thin["marker"]["opacity"][0] > traces["original: fully connected layers"]["marker"]["opacity"][0]
+    assert whole["marker"]["size"] == [MAX_MARKER_PIXELS]  # the slowest of all
+    assert (whole["marker"]["symbol"], thin["marker"]["symbol"]) == ("circle-open", "triangle-up")
+    assert thin["customdata"][0].split("<br>") == [
+        "<b>a</b> (compressed)",
+        "factor_in, 3x3",
+        "100 M multiply-adds, 10.0 MB moved: 10 a byte",
+        "40.0 ms, 14.8% of the pass",
+        "2.50 G multiply-adds a second; the roof is at 40.0 G",
+    ]
+
+
+def test_without_a_roof_or_times(profile, valid):
+    assert len(valid(roofline(replace(profile, compressed=None)))["data"]) == 2
+    untimed = tuple(replace(part, seconds=0.0) for part in profile.original.parts)
+    for nothing in (None, replace(profile, original=replace(profile.original, parts=untimed), compressed=None)):
+        assert valid(roofline(nothing))["data"] == []
+
+
+def test_times_of_a_layer_and_its_factors(profile, valid):
+    figure = valid(layer_times(profile, "fc"))
+    original, whole, first, core, last = figure["data"]
+    assert figure["layout"]["xaxis"]["ticktext"] == ["a", "<b>▸ fc</b>", OTHER]
+    assert original["y"] == pytest.approx([400, 100, 200])
+    assert whole["y"] == pytest.approx([100, 100])
+    assert (first["base"][0], core["base"][0], last["base"][0]) == pytest.approx((0, 40, 50))
+    assert (first["y"][0], core["y"][0], last["y"][0]) == pytest.approx((40, 10, 20))
+    assert original["x"][0] < 0 < core["x"][0] == last["x"][0]
+    assert core["customdata"] == ["<b>a</b><br>core: 10.0 ms"]
+    assert valid(layer_times(None))["data"] == []
+
+
+def test_many_layers_are_summed_up(many_layers, valid):
+    figure = valid(layer_times(many_layers))
+    names = figure["layout"]["xaxis"]["ticktext"]
+    assert len(names) == MAX_LAYERS + 2
+    assert (names[0], names[-2:]) == ("layer16", ["16 other layers", OTHER])
+    assert sum(figure["data"][0]["y"]) == pytest.approx(1000 * many_layers.original.seconds)
+
+
+def test_kinds_of_both_networks_differ_in_symbol_and_colour(profile, valid):
+    kinds = tuple(replace(profile.original.parts[0], kind=kind) for kind in KIND_MARKS)
+    both = replace(profile.original, parts=kinds)
+    data = valid(roofline(replace(profile, original=both, compressed=both)))["data"]
+    looks = [{trace["marker"][what] for trace in data} for what in ("symbol", "color")]
+    assert list(map(len, looks)) == [2 * len(KIND_MARKS), len(KIND_MARKS)]
 
 
 @pytest.mark.parametrize("measure", ["macs", "weights"])
@@ -9,7 +79,5 @@ def test_bars_are_the_costs(plan, measure, valid):
     assert original["y"] == [getattr(part.layer.cost, measure) for part in plan]
     assert planned["y"] == [getattr(part.cost, measure) for part in plan]
     assert original["ids"] == planned["ids"] == [part.name for part in plan]
-    assert mark["ids"] == ["features.3"]
-    assert "features.3" in original["customdata"][mark["x"][0] - 1]
-    assert valid(layer_costs(plan, "no such layer", measure))["data"][2]["ids"] == []
+    assert mark["ids"] == ["features.3"] == [original["ids"][mark["x"][0] - 1]]
     assert valid(layer_costs(None, "", measure))["data"][0]["y"] == []

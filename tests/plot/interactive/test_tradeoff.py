@@ -47,9 +47,6 @@ def test_every_stage_is_a_point(run, valid):
     hover = traces["fine-tuned"]["customdata"][0]
     assert hover.startswith("<b>run 1, fine-tuned</b><br>validation 98.00 % (95 %: 89.5 to 99.6) of 50 images<br>test")
     assert f"1 M multiply-adds (x{first.plan.macs_ratio:.2f} fewer)" in hover
-    assert hover.endswith("<br>about it")
-    assert figure["layout"]["yaxis"]["title"]["text"] == "validation accuracy (%)<br>of 50 images"
-    assert "multiply-adds" in figure["layout"]["xaxis"]["title"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +74,3 @@ def test_stages_of_one_run_are_bars_in_their_order(run, valid):
     assert bars["x"] == [f"{name}<br><b>{100 * top1:.1f} %</b>" for name, top1 in order.items()]
     assert bars["y"] == pytest.approx([100 * top1 for top1 in order.values()])
     assert bars["error_y"]["array"][1] == pytest.approx(100 * wb.Score(0.1, 1, 50).interval[1] - 10)
-    (bars,) = valid(stages(None, ORIGINAL))["data"]
-    assert bars["x"] == ["original<br><b>99.0 %</b>"]
-    assert "multiply-adds" not in bars["customdata"][0]

@@ -23,10 +23,6 @@ def labels(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def images(figure):
-    return [axes.images[0].get_array() for axes in figure.axes if axes.images]
-
-
 def test_spectrum(planted):
     (axes,) = wb.plot.spectrum(planted, "planted").axes
     assert len(axes.patches) == 40
@@ -67,18 +63,16 @@ def test_explained_ends_at_all_of_it(spectra):
 def test_gallery_and_filters(network, data, plan):
     small = wb.decompose(network, plan)
     found = wb.gallery(network, data.test, 7, compressed=small, prefer_changed=True)
-    shown = [axes for axes in wb.plot.gallery(found, "digits").axes if axes.images]
+    shown = [axes for axes in wb.plot.gallery(found).axes if axes.images]
     assert len(shown) == 7
     title = shown[0].get_title(loc="left")
     assert title.startswith(f"{found.pictures[0].name}\n")
-    assert "original: " in title
     assert "✗ compressed: " in title
     filters = wb.first_filters(small)
-    figure = wb.plot.filters(filters)
-    assert len(images(figure)) == 2 * 32
-    assert np.array_equal(images(figure)[0], filters.original[0])
-    assert np.array_equal(images(figure)[32], filters.reconstructed[0])
-    assert f"{100 * filters.error:.1f} % off" in figure.get_suptitle()
+    images = [axes.images[0].get_array() for axes in wb.plot.filters(filters).axes if axes.images]
+    assert len(images) == 2 * 32
+    assert np.array_equal(images[0], filters.original[0])
+    assert np.array_equal(images[32], filters.reconstructed[0])
 
 
 def test_rank_curve():
@@ -93,8 +87,7 @@ def test_rank_curve():
 
 
 def test_roofline(profile, roof):
-    (axes,) = wb.plot.roofline(profile, roof, "it").axes
-    assert axes.get_title() == "it"
+    (axes,) = wb.plot.roofline(profile, roof).axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert (labels(axes)[0], labels(axes)[-1]) == ("original: whole convolutions", "this machine's roof")
     assert axes.collections[0].get_offsets()[0].tolist() == pytest.approx([100, 2.5])

@@ -28,9 +28,8 @@ def roofline(profile: Profile | None, roof: Roofline | None = None, selected: st
 
     A part can lie above the roof: what is in a cache does not wait for the memory. Layers not selected are paler.
     """
-    networks = profile.networks if profile is not None else {}
-    parts = [part for network in networks.values() for part in network.timed]
-    if not parts:
+    parts = [part for _, _, found in profile.timed() for part in found] if profile is not None else []
+    if profile is None or not parts:
         return empty("The parts of the network appear here once their time has been measured.")
     slowest = max(part.seconds for part in parts)
     marked = any(part.layer == selected for part in parts)
@@ -39,23 +38,19 @@ def roofline(profile: Profile | None, roof: Roofline | None = None, selected: st
         limits = f"memory {quantity(roof.bandwidth, 'B/s')}, processor {count(roof.peak)} multiply-adds a second"
         look = {"name": f"this machine's roof: {limits}", "line": {"color": INK, "width": 2}, "hoverinfo": "skip"}
         data.append(line(roof.line([part.intensity for part in parts]), **look))
-    for which, network in networks.items():
-        hollow = which == "original"
-        for kind, (symbol, color) in KIND_MARKS.items():
-            found = [part for part in network.timed if part.kind == kind]
-            if not found:
-                continue
-            marker = {
-                "symbol": f"{symbol}-open" if hollow else symbol,
-                "color": color,
-                "line": {"width": 1.8, "color": color} if hollow else {"width": 1, "color": "white"},
-                "size": [max(MIN_MARKER_PIXELS, MAX_MARKER_PIXELS * sqrt(p.seconds / slowest)) for p in found],
-                "opacity": [0.35 if marked and part.layer != selected else 0.95 for part in found],
-            }
-            points = [(part.intensity, part.rate / 1e9) for part in found]
-            look = {"marker": marker, **hover(_text(which, part, network, roof) for part in found)}
-            look["ids"] = [f"{part.layer}#{i}" for i, part in enumerate(found)]  # plotly drops doubles
-            data.append(line(points, mode="markers", name=f"{which}: {KINDS[kind]}", **look))
+    for which, kind, found in profile.timed():
+        (symbol, color), hollow = KIND_MARKS[kind], which == "original"
+        marker = {
+            "symbol": f"{symbol}-open" if hollow else symbol,
+            "color": color,
+            "line": {"width": 1.8, "color": color} if hollow else {"width": 1, "color": "white"},
+            "size": [max(MIN_MARKER_PIXELS, MAX_MARKER_PIXELS * sqrt(p.seconds / slowest)) for p in found],
+            "opacity": [0.35 if marked and part.layer != selected else 0.95 for part in found],
+        }
+        points = [(part.intensity, part.rate / 1e9) for part in found]
+        look = {"marker": marker, **hover(_text(which, part, profile.networks[which], roof) for part in found)}
+        look["ids"] = [f"{part.layer}#{i}" for i, part in enumerate(found)]  # plotly drops doubles
+        data.append(line(points, mode="markers", name=f"{which}: {KINDS[kind]}", **look))
     minor = {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}
     log = {"type": "log", "dtick": 1, "minor": minor, "tickformat": "~g"}
     x, y = axis("multiply-adds for each byte moved", **log), axis("billion multiply-adds a second", **log)

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.kernels.evbmf import Evbmf
 from workbench.plan.plan import LayerPlan
 from workbench.plan.spectrum import Spectrum
 from workbench.plot.colors import BLUE, INK, SLATE, VEILED_BLUE, VERMILLION
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, scatter
+from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, line, scatter
 
 VEIL_OPACITY = 0.62
 THRESHOLD_LINE = {"color": VERMILLION, "dash": "dash", "width": 2}
@@ -16,8 +17,13 @@ CUT_LINE = {"color": INK, "width": 2}
 DOMAINS = ([0.0, 0.455], [0.545, 1.0])
 """Shares of the width that the two unfoldings take."""
 
-Mode = tuple[NDArray[np.float64], float, int, int | None]
-"""Singular values of an unfolding, threshold, EVBMF's rank, planned rank."""
+UNSEEN: Trace = {"xaxis": "x2", "yaxis": "y2", "hoverinfo": "skip"}
+LEGEND = (
+    bar([None], [None], name="kept", marker={"color": BLUE}, legendrank=1, **UNSEEN),
+    bar([None], [None], name="left out", marker={"color": VEILED_BLUE}, legendrank=2, **UNSEEN),
+    scatter([None], [None], name="the rank chosen", line=CUT_LINE, legendrank=3, **UNSEEN),
+)
+"""Traces without points, which only the legend shows."""
 
 
 def spectrum(spectrum: Spectrum | None, part: LayerPlan | None) -> Figure:
@@ -26,64 +32,44 @@ def spectrum(spectrum: Spectrum | None, part: LayerPlan | None) -> Figure:
     The ranks of `part` are only in the layout (shapes and titles): the data of one spectrum are always the same, and
     plotly.js redraws a layout far faster than bars.
     """
-    data, titles, shapes, axes = [], [], [], {}
-    for i, (name, mode) in enumerate(zip(("Input", "Output"), _modes(spectrum, part), strict=True)):
+    sides: list[tuple[NDArray[np.float64] | None, Evbmf | None, int | None]] = [(None, None, None)] * 2
+    if spectrum is not None and part is not None:
+        sides = [
+            (spectrum.singular_in, spectrum.in_, part.rank_in),
+            (spectrum.singular_out, spectrum.out, part.rank_out),
+        ]
+    data, titles, axes = [], [], {}
+    shapes: list[Trace] = []
+    for i, (name, (singular, found, rank)) in enumerate(zip(("Input", "Output"), sides, strict=True)):
         number = "2" if i else ""
-        values, threshold, found, rank = mode or (np.zeros(0), 0.0, 0, None)
+        values = np.zeros(0) if singular is None else singular
         n, place = len(values), {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         hover = "direction %{x}<br>singular value %{y:.3g}<extra></extra>"
         look = {"marker": {"color": BLUE}, "hovertemplate": hover, "showlegend": False, **place}
         data.append(bar(range(1, n + 1), values.tolist(), name=f"{name.lower()} channels", **look))
-        line = scatter([0.5, n + 0.5], [threshold, threshold]) if mode else scatter([], [])
+        ends = [(x, found.threshold) for x in (0.5, n + 0.5)] if found else []
         look = {"line": THRESHOLD_LINE, "hovertemplate": "EVBMF threshold %{y:.3g}<extra></extra>", **place}
-        data.append({**line, "name": "EVBMF threshold: below it is noise", "showlegend": i == 1, **look})
+        data.append(line(ends, name="EVBMF threshold: below it is noise", showlegend=i == 1, **look))
         note = "not reduced in this layer" if spectrum is not None else ""
-        if mode:
+        if found is not None:
             kept = n if rank is None else min(rank, n)
-            note = f"{'all ' if rank is None else f'{kept} of '}{n} directions kept; EVBMF finds {found}"
-            shapes += _regions(values, threshold, kept, number)
+            note = f"{'all ' if rank is None else f'{kept} of '}{n} directions kept; EVBMF finds {found.rank}"
+            shapes += _regions(values, found.threshold, kept, number)
         titles.append(_title(f"{name} channels", note, sum(DOMAINS[i]) / 2))
-        across = {"showgrid": False, "anchor": f"y{number}", "domain": DOMAINS[i], "visible": mode is not None}
-        up = {"rangemode": "tozero", "anchor": f"x{number}", "visible": mode is not None}
+        across = {"showgrid": False, "anchor": f"y{number}", "domain": DOMAINS[i], "visible": found is not None}
+        up = {"rangemode": "tozero", "anchor": f"x{number}", "visible": found is not None}
         axes[f"xaxis{number}"] = axis("direction, strongest first", **across)
         axes[f"yaxis{number}"] = axis("" if i else "singular value", **up)
-    return figure(
-        [*data, *_legend()],
-        330,
-        bargap=0.12,
-        barmode="overlay",
-        margin={"t": 50, "b": 76},
-        legend={"itemclick": False, "itemdoubleclick": False},
-        uirevision=part.name if part else "",  # the zoom stays as long as it is the same layer
-        annotations=titles,
-        shapes=shapes,
-        **axes,
-    )
-
-
-def _modes(spectrum: Spectrum | None, part: LayerPlan | None) -> tuple[Mode | None, Mode | None]:
-    """Return what is drawn of the input and of the output unfolding."""
-    if spectrum is None or part is None:
-        return None, None
-    inputs, in_, out = spectrum.singular_in, spectrum.in_, spectrum.out
-    reduced = None if inputs is None or in_ is None else (inputs, in_.threshold, in_.rank, part.rank_in)
-    return reduced, (spectrum.singular_out, out.threshold, out.rank, part.rank_out)
+    layout = {"bargap": 0.12, "barmode": "overlay", "margin": {"t": 50, "b": 76}, "annotations": titles, **axes}
+    legend = {"itemclick": False, "itemdoubleclick": False}
+    same = part.name if part else ""  # the zoom stays as long as it is the same layer
+    return figure([*data, *LEGEND], 330, legend=legend, uirevision=same, shapes=shapes, **layout)
 
 
 def _title(text: str, note: str, x: float) -> dict[str, Any]:
     small = f'<br><span style="font-size:12px">{note}</span>' if note else ""
     place = {"x": x, "y": 1.0, "xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
     return {"text": text + small, "font": {"size": 13}, "showarrow": False, **place}
-
-
-def _legend() -> list[Trace]:
-    """Return traces without points, which only the legend shows."""
-    unseen = {"xaxis": "x2", "yaxis": "y2", "hoverinfo": "skip"}
-    return [
-        bar([None], [None], name="kept", marker={"color": BLUE}, legendrank=1, **unseen),
-        bar([None], [None], name="left out", marker={"color": VEILED_BLUE}, legendrank=2, **unseen),
-        scatter([None], [None], name="the rank chosen", line=CUT_LINE, legendrank=3, **unseen),
-    ]
 
 
 def _regions(values: NDArray[np.float64], threshold: float, kept: int, number: str) -> list[dict[str, Any]]:

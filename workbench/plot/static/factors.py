@@ -70,22 +70,19 @@ def _draw_costs(axes: Axes, shown: Factors) -> None:
 
 def _draw_plane(axes: Axes, shown: Factors) -> None:
     max_in, max_out = shown.layer.max_ranks
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    looks = {1: (colors.VERMILLION, 2, "break-even", colors.DARK_RED)}
     for ratio in RATIOS:
-        at = shown.mark(ratio)
-        if at is None:
-            continue
-        x, y = zip(*shown.line(ratio), strict=True)
-        first = ratio == 1
-        axes.plot(x, y, color=colors.VERMILLION if first else colors.EDGE, linewidth=2 if first else 0.9)
-        if first:
-            axes.fill_between(x, y, color=colors.GREEN, alpha=0.14, linewidth=0)
-        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-        text, color = ("break-even", colors.DARK_RED) if first else (f"x{ratio}", colors.SLATE)
-        axes.text(*at, text, ha="center", va="center", fontsize=8, color=color, bbox=box)
-    found = evbmf_ranks(shown.spectrum)
-    if found:
-        (mark,) = axes.plot(*found, "D", color=colors.GREEN, markersize=8, label="EVBMF's ranks")
-        mark.set(fillstyle="none", markeredgewidth=2)
-    (mark,) = axes.plot(shown.rank_in, shown.rank_out, "o", color=colors.INK, markersize=8, label="these ranks")
-    mark.set(markeredgecolor="white")
+        line, width, text, color = looks.get(ratio, (colors.EDGE, 0.9, f"x{ratio}", colors.SLATE))
+        if at := shown.mark(ratio):
+            x, y = zip(*shown.line(ratio), strict=True)
+            axes.plot(x, y, color=line, linewidth=width)
+            if ratio == 1:
+                axes.fill_between(x, y, color=colors.GREEN, alpha=0.14, linewidth=0)
+            axes.text(*at, text, ha="center", va="center", fontsize=8, color=color, bbox=box)
+    if found := evbmf_ranks(shown.spectrum):
+        hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 2}
+        axes.plot(*found, "D", color=colors.GREEN, markersize=8, label="EVBMF's ranks", **hollow)
+    here: dict[str, Any] = {"color": colors.INK, "markersize": 8, "markeredgecolor": "white"}
+    axes.plot(shown.rank_in, shown.rank_out, "o", label="these ranks", **here)
     axes.set(xlabel="R3: input rank", ylabel="R4: output rank", xlim=(0, 1.03 * max_in), ylim=(0, 1.06 * max_out))

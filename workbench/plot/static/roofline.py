@@ -23,18 +23,15 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
     """
     figure, axes = new_axes("multiply-adds for each byte moved", "billion multiply-adds a second", title, 4.6)
     axes.set(xscale="log", yscale="log")
-    parts = [part for network in profile.networks.values() for part in network.timed]
+    parts = [part for _, _, found in profile.timed() for part in found]
     slowest = max((part.seconds for part in parts), default=1.0)
-    for which, network in profile.networks.items():
-        for kind, (symbol, color) in KIND_MARKS.items():
-            found = [part for part in network.timed if part.kind == kind]
-            if not found:
-                continue
-            filled = {"color": color, "alpha": 0.85}
-            look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
-            areas = [20 + 380 * part.seconds / slowest for part in found]
-            x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
-            axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
+    for which, kind, found in profile.timed():
+        symbol, color = KIND_MARKS[kind]
+        filled = {"color": color, "alpha": 0.85}
+        look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
+        areas = [20 + 380 * part.seconds / slowest for part in found]
+        x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
+        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
     if roof is not None:
         line = roof.line([part.intensity for part in parts])
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")

@@ -14,7 +14,6 @@ import workbench as wb
 from tests.helpers.widgets import find, html, upload
 from workbench.app.overview import card_texts
 from workbench.app.session import Session
-from workbench.app.steps.choose.opening import Choice
 from workbench.app.steps.choose.view import choose_view, data_options, network_options, weights_options
 from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.steps.recover.view import advice_text
@@ -85,19 +84,6 @@ def test_uploaded_weights_are_opened_and_named(digits, network, view):
     assert find(view, w.Dropdown, "Weights").value == "mine.safetensors"
     choose.open(weights="random", file=None)
     assert choose.network.random_weights
-
-
-def test_a_wrong_file_is_named_as_the_user_knows_it_and_changes_nothing(digits, view):
-    choose = digits.choose
-    before = choose.opened
-    upload(find(view, Upload)[0], "wrong.safetensors", save({"a.weight": torch.zeros(3)}))
-    assert choose.job.error.startswith("wrong.safetensors does not fit")
-    assert choose.job.error in html(view).replace("&#x27;", "'")
-    assert (choose.opened, choose.choice) == (before, Choice("digits_vgg", "digits"))
-    assert find(view, w.Dropdown, "Weights").value == "default"
-    upload(find(view, Upload)[0], "picture.png", b"x")
-    assert "does not fit" not in html(view)
-    assert "picture.png is none of the kinds" in html(view)
 
 
 def test_an_image_alone_is_for_the_score_and_nothing_can_be_recovered(digits, view, tmp_path, monkeypatch):

@@ -160,20 +160,6 @@ def test_sweep_and_resume(session):
     assert session.recover.resume(77).error
 
 
-def test_a_store_that_cannot_be_used_is_said_and_nothing_is_lost(monkeypatch, tmp_path):
-    broken = tmp_path / "runs.sqlite"
-    broken.write_text("not a store")
-    monkeypatch.setenv("WORKBENCH_RUNS", str(broken))
-    recover = opened().recover
-    recover.decompose()
-    recover.calibrate()
-    assert "left as it is" in recover.store_problem
-    assert (recover.run.number, recover.run.last.name) == (1, StageName.CALIBRATED)
-    recover.decompose()
-    assert [run.number for run in recover.runs] == [1, 2]
-    assert broken.read_text() == "not a store"
-
-
 def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():
     wide = wb.Split(torch.rand(4, 3, 9, 9), torch.zeros(4, dtype=torch.long), "test")
     session = opened(data=replace(tiny_data(), test=wide))

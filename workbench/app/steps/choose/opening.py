@@ -15,8 +15,7 @@ from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import part
-from workbench.runs.run import Stage, StageName
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import Stage, StageName, scored_stage
 
 
 @dataclass(frozen=True)

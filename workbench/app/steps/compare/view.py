@@ -174,10 +174,12 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
     """Return HTML of the first convolution's filters, the original's above those of its factors."""
     if filters is None:
         return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS)}</p>"
-    rows = "".join(
-        _filters(who, filters.layer, data_url(sheet(images), None))
-        for who, images in (("original", filters.original), ("compressed", filters.reconstructed))
-    )
+    rows = ""
+    for who, images in (("original", filters.original), ("compressed", filters.reconstructed)):
+        about, url = escape(f"{who} filters of {filters.layer}"), data_url(sheet(images), None)
+        save = f"download='{about.replace(' ', '_')}.png' href='{url}' title='Save the {about}'"
+        rows += f"<div class='wb-filters'><small>{who}<br><a class='wb-link' {save}>PNG</a></small>"
+        rows += f"<img alt='{about}' src='{url}'></div>"
     return (
         f"<h3>What the first layer looks for: {len(filters.errors)} filters of {escape(filters.layer)}</h3>"
         f"<p class='wb-soft'>Grey is zero, brighter is positive, darker negative, all on one scale. The compressed "
@@ -185,12 +187,6 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
         f"{100 * float(filters.errors.max()):.0f} %. Calibration and fine-tuning move them for the sake of the "
         f"answers, so that they can be further off than the plan says.</p>{rows}"
     )
-
-
-def _filters(who: str, layer: str, url: str) -> str:
-    about = escape(f"{who} filters of {layer}")
-    link = f"<a class='wb-link' download='{about.replace(' ', '_')}.png' href='{url}' title='Save the {about}'>PNG</a>"
-    return f"<div class='wb-filters'><small>{who}<br>{link}</small><img alt='{about}' src='{url}'></div>"
 
 
 def sheet(images: Image) -> Image:
@@ -205,10 +201,9 @@ def sheet(images: Image) -> Image:
 
 def data_url(image: Image, side: int | None) -> str:
     """Return a picture as a data URL; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
-    picture = Pillow.fromarray(image)
-    if side is not None and max(picture.size) > 2 * side:
+    picture, content = Pillow.fromarray(image), BytesIO()
+    kind = "PNG" if side is None or max(picture.size) <= side else "JPEG"
+    if side is not None:
         picture.thumbnail((2 * side, 2 * side))
-    content = BytesIO()
-    small = side is None or max(picture.size) <= side
-    picture.save(content, **({"format": "PNG"} if small else {"format": "JPEG", "quality": 85}))
-    return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(content.getvalue()).decode()}"
+    picture.save(content, kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{b64encode(content.getvalue()).decode()}"

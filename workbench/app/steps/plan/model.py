@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from workbench.app.steps.plan.settings import PLANNERS, PlanSettings, with_hand_
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
 from workbench.measure.time_plan import time_plan
+from workbench.network.network import Network
 from workbench.plan.importance import Importance, importance
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
@@ -141,38 +143,40 @@ class PlanModel(HasTraits):
 
     def measure_importance(self) -> Job:
         """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
-        network, spectra, data = self._choose.network, self.spectra, self._choose.scored_data
-        misfit = self._choose.misfit
+        data, misfit = self._choose.scored_data, self._choose.misfit
 
-        def measure(job: Job) -> Importance:
-            if network is None or spectra is None or data is None:
-                raise ValueError(misfit or "open a network first")
+        def measure(network: Network, spectra: Spectra, job: Job) -> Importance:
+            if data is None:
+                raise ValueError(misfit)
             images = data.unlabelled.sample(IMPORTANCE_IMAGES)
             return importance(network, spectra, images, progress=part(job.report, 0.0, 1.0, "measuring"))
 
-        def done(found: Importance) -> None:
-            if self.spectra is spectra:
-                self.importance = found
-                self._plan_anew(self.plan)
-
-        return self._worker.submit(JobKind.IMPORTANCE, "Measuring layers", measure, done)
+        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
 
     def time_layers(self) -> Job:
         """Time the layers on this machine, for budgets of time."""
-        network, spectra = self._choose.network, self.spectra
 
-        def measure(job: Job) -> NetworkTimes:
-            if network is None or spectra is None:
-                raise ValueError("open a network first")
+        def measure(network: Network, spectra: Spectra, job: Job) -> NetworkTimes:
             return measure_times(network, spectra, progress=part(job.report, 0.0, 1.0, "timing"))
 
-        def done(found: NetworkTimes) -> None:
+        return self._measure(JobKind.LAYER_TIMES, "Timing layers", "times", measure)
+
+    def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Network, Spectra, Job], Any]) -> Job:
+        """Measure something of the layers that plans go by, and plan anew."""
+        network, spectra = self._choose.network, self.spectra
+
+        def compute(job: Job) -> Any:
+            if network is None or spectra is None:
+                raise ValueError("open a network first")
+            return measure(network, spectra, job)
+
+        def done(found: Any) -> None:
             if self.spectra is spectra:
-                self.times = found
-                if PLANNERS[self.settings.planner].uses_times:
+                self.set_trait(trait, found)
+                if getattr(PLANNERS[self.settings.planner], f"uses_{trait}"):
                     self._plan_anew(self.plan)
 
-        return self._worker.submit(JobKind.LAYER_TIMES, "Timing layers", measure, done)
+        return self._worker.submit(kind, title, compute, done)
 
     def _verify_time(self) -> None:
         """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""

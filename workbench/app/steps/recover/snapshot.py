@@ -18,8 +18,7 @@ from workbench.plan.plan import Plan, PlanError
 from workbench.progress import Progress
 from workbench.recover.calibrate import calibrate
 from workbench.runs.compress import CALIBRATION_IMAGES
-from workbench.runs.run import Run, Stage, StageName, source_of
-from workbench.runs.stages import scored_stage
+from workbench.runs.run import Run, Stage, StageName, scored_stage, source_of
 from workbench.runs.sweep import sweep
 
 LEARN_FROM = {

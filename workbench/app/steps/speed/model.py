@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from traitlets import Bool, HasTraits, Instance, Int, Tuple, Unicode
+from traitlets import Bool, HasTraits, Instance, Int, Tuple
 
 from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.worker import Job, JobKind, Worker
@@ -16,6 +16,7 @@ from workbench.progress import part
 
 TIMING_S = 3.0
 """Seconds of timing in each runtime."""
+FIRST = "Compress the network first: its speed is measured against the original's."
 
 
 @dataclass(frozen=True)
@@ -52,29 +53,26 @@ class SpeedModel(HasTraits):
     threads = Int(1)
     channels_last = Bool(False)
     findings = Instance(Findings, allow_none=True)
-    note = Unicode()  # what must be done before one can measure, in a sentence, or ""
 
     def __init__(self, worker: Worker, recover: RecoverModel) -> None:
         super().__init__()
         self._worker, self._recover = worker, recover
         recover.observe(self._follow, "run")
-        self._follow()
 
-    def _follow(self, _: object = None) -> None:
+    def _follow(self, _: object) -> None:
         run = self._recover.run
         if self.findings is not None and (run is None or run.number != self.findings.number):
             self.findings = None
-        self.note = "" if run else "Compress the network first: its speed is measured against the original's."
 
     def measure(self) -> Job:
         """Time both networks in the chosen runtimes, and their layers and energy; store what nothing disturbed."""
         run, network = self._recover.run, self._recover.compressed
-        runtimes, batch, threads, note = self.runtimes, self.batch, self.threads, self.note
+        runtimes, batch, threads = self.runtimes, self.batch, self.threads
         how: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
 
         def compute(job: Job) -> Findings:
             if run is None or network is None:
-                raise ValueError(note or "compress the network first")
+                raise ValueError(FIRST)
             if not runtimes:
                 raise ValueError("choose at least one runtime to measure in")
             report = job.report

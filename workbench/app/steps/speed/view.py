@@ -7,7 +7,7 @@ import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row, slot
 from workbench.app.session import Session
-from workbench.app.steps.speed.model import Findings
+from workbench.app.steps.speed.model import FIRST, Findings
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
@@ -47,7 +47,7 @@ def speed_view(session: Session) -> w.Widget:
         measure.disabled = measuring or recover.run is None
         for box in (runtimes, threads, batch, last):
             box.disabled = measuring
-        note.value = f"<div class='wb-status'>{escape(speed.note)}</div>"
+        note.value = f"<div class='wb-status'>{'' if recover.run else escape(FIRST)}</div>"
 
     def mark() -> None:
         findings = speed.findings
@@ -65,7 +65,7 @@ def speed_view(session: Session) -> w.Widget:
         w.link((speed, name), (box, "value"))
     follow(draw, (speed, "findings"))
     follow(mark, (speed, "findings"), (look, "picked"))
-    follow(enable, (speed, "note"), (worker, "jobs"))
+    follow(enable, (recover, "run"), (worker, "jobs"))
     pick_layers(look, bars, roof)
     for figure in figures:
         figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from traitlets import HasTraits, Tuple, Unicode
+from traitlets import HasTraits, Tuple
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.recover.model import RecoverModel
@@ -22,6 +22,7 @@ from workbench.tables import quantity
 
 REPORT_IMAGES = 8
 """Images in the report."""
+FIRST = "Compress the network first: then it can be taken home."
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,6 @@ class TakeHomeModel(HasTraits):
     """Makes files of the compressed network; they go when another one is worked on."""
 
     made = Tuple()  # files that are ready
-    note = Unicode()  # what must be done before one can export, in a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -77,13 +77,10 @@ class TakeHomeModel(HasTraits):
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._network: object = None
         recover.observe(self._follow, "run")
-        self._follow()
 
-    def _follow(self, _: object = None) -> None:
-        network = self._recover.compressed
-        if network is not self._network:
-            self._network, self.made = network, ()
-        self.note = "" if network is not None else "Compress the network first: then it can be taken home."
+    def _follow(self, _: object) -> None:
+        if self._recover.compressed is not self._network:
+            self._network, self.made = self._recover.compressed, ()
 
     def file(self, kind: str) -> MadeFile | None:
         """Return the file of a kind, if it is ready."""
@@ -91,12 +88,11 @@ class TakeHomeModel(HasTraits):
 
     def make(self, kind: str) -> Job:
         """Write a file of a kind and check it."""
-        run, opened, made, note = self._recover.run, self._choose.opened, self.made, self.note
-        folder = self._folder
+        run, opened, made, folder = self._recover.run, self._choose.opened, self.made, self._folder
 
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
-                raise ValueError(note or "compress the network first")
+                raise ValueError(FIRST)
             path = folder / file_name(run, kind)
             data = opened.data
             split = None if opened.misfit else data.test if len(data.test) else data.validation

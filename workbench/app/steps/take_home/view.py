@@ -7,7 +7,7 @@ import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row
 from workbench.app.session import Session
-from workbench.app.steps.take_home.model import FILE_KINDS
+from workbench.app.steps.take_home.model import FILE_KINDS, FIRST
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind
@@ -32,9 +32,9 @@ def take_home_view(session: Session) -> w.Widget:
             _, _, saver, result = line.children
             saver.offer(made.path if made else None)
             result.value = f"<div class='wb-soft'>{escape(made.words if made else FILE_KINDS[kind].missing())}</div>"
-        note.value = f"<div class='wb-status'>{escape(take_home.note)}</div>"
 
     def enable() -> None:
+        note.value = f"<div class='wb-status'>{'' if recover.run else FIRST}</div>"
         for kind, line in lines.items():
             missing, make = FILE_KINDS[kind].missing(), line.children[1]
             make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
@@ -42,6 +42,6 @@ def take_home_view(session: Session) -> w.Widget:
             what = "Write the page" if kind == "report" else "Write the file, run it and compare it"
             make.tooltip = missing or wait or f"{what}: {FILE_KINDS[kind].about}"
 
-    follow(fill, (take_home, "made note"))
+    follow(fill, (take_home, "made"))
     follow(enable, (recover, "run"), (worker, "jobs"))
     return column(*lines.values(), note, JobRow(worker, JobKind.EXPORT))

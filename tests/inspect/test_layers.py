@@ -1,8 +1,46 @@
+"""Factor by factor: the table against the modules that `decompose` makes."""
+
 import pytest
 import torch
+from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import at_full_rank
+from workbench.inspect.layerwise import factors_of
+from workbench.kernels.complexity import total
+from workbench.network.tracing import find_layers
 from workbench.plan.plan import PlanError
+
+
+@pytest.mark.parametrize("which", ["network", "mixed"])
+def test_each_factor_costs_what_its_module_costs(which, request):
+    network = request.getfixturevalue(which)
+    plan = at_full_rank(network)
+    small = wb.decompose(network, plan)
+    seen = {layer.name: layer.cost for layer in find_layers(small).layers}
+    factorised = 0
+    for part in plan:
+        made, factors = small.model.get_submodule(part.name), factors_of(part)
+        assert isinstance(made, nn.Sequential) == bool(factors)  # none for a layer that is kept
+        for name, cost in factors.items():
+            assert cost == seen[f"{part.name}.{name}"]
+            assert cost.weights == sum(p.numel() for p in made.get_submodule(name).parameters())
+            factorised += 1
+        assert not factors or total(list(factors.values())) == part.cost
+    assert factorised >= 11
+
+
+def test_it_shows_the_three_factors(plan):
+    lines = str(wb.layerwise(plan)).splitlines()
+    assert lines[0].startswith("digits_vgg layer by layer: EVBMF, all but 1x1 convolutions")
+    row = next(line for line in lines if line.startswith("features.3 "))
+    part = plan["features.3"]
+    core = 9 * part.rank_in * part.rank_out
+    assert f"{part.rank_in}, {part.rank_out}" in row
+    assert f"{32 * part.rank_in} + {core / 1000:.2f} k + " in row
+    assert lines[-1].split()[0] == "total"
+    assert f"x{plan.macs_ratio:.2f}" in lines[-1]
+    assert wb.layerwise(plan)._repr_html_().count("<tr>") == len(lines) - 2
 
 
 def test_agreement_rises_with_the_rank(network, spectra, data):
@@ -40,7 +78,7 @@ def test_cancelled_it_returns_the_points_so_far(network, spectra, data):
 def test_what_cannot_be_asked(network, spectra, data, mixed):
     with pytest.raises(KeyError, match="'nothing' is no layer of digits_vgg"):
         wb.rank_curve(network, data.validation, "nothing", spectra)
-    with pytest.raises(ValueError, match=r"at most 1, not 1\.5"):
+    with pytest.raises(PlanError):
         wb.rank_curve(network, data.validation, "features.3", spectra, shares=(0.5, 1.5))
     with pytest.raises(PlanError, match="depthwise cannot be factorised: a depthwise"):
         wb.rank_curve(mixed, data.validation, "depthwise", wb.analyze(mixed, cached=False))
