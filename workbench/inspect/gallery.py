@@ -135,7 +135,7 @@ def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes:
     answers = []
     with torch.inference_mode():
         for network in networks:
-            outputs = network.model(network.inputs(images))
+            outputs = network.run(network.inputs(images))
             check_labels(outputs, labels, split.name)
             answers.append(outputs.double().softmax(dim=1).cpu())
     widths = [outputs.shape[1] for outputs in answers]

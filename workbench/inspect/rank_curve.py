@@ -90,7 +90,7 @@ def _outputs(network: Network, split: Split) -> Tensor:
     outputs = []
     with torch.inference_mode():
         for images, labels in split.batches(fitting_batch(network.input_shape)):
-            outputs.append(network.model(network.inputs(images)).cpu())
+            outputs.append(network.run(network.inputs(images)).cpu())
             check_labels(outputs[-1], labels, split.name)
     return torch.cat(outputs)
 

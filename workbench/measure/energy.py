@@ -21,6 +21,7 @@ from workbench.kernels.complexity import bytes_moved
 from workbench.measure.exclusive import watching
 from workbench.measure.runtimes import batch_inputs, check_counts, synchronize, torch_threads, with_original
 from workbench.network.network import Network, copy_model, first_line
+from workbench.network.outputs import call
 from workbench.network.tracing import find_layers
 from workbench.progress import Progress
 from workbench.tables import Table, quantity, times
@@ -260,7 +261,7 @@ def _runnable(network: Network, batch: int) -> Callable[[], None]:
     model, inputs = copy_model(network.model), batch_inputs(network, batch)
 
     def run() -> None:
-        model(*inputs)
+        call(model, inputs)
         synchronize(network.device)
 
     for _ in range(WARM_UP_PASSES):

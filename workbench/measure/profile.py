@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from workbench.kernels.complexity import bytes_moved
 from workbench.measure import runtimes as rt
 from workbench.measure.exclusive import watching
 from workbench.network.network import Network, copy_model
+from workbench.network.outputs import call
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
 from workbench.progress import Progress
@@ -205,9 +207,10 @@ class _Passes:
         self.layers = find_layers(network).layers
         layout = torch.channels_last if channels_last else torch.preserve_format
         self.model = copy_model(network.model).to(memory_format=layout)  # type: ignore[call-overload]
-        self.inputs = tuple(
-            x.contiguous(memory_format=layout) if channels_last and isinstance(x, Tensor) and x.ndim == 4 else x
-            for x in rt.batch_inputs(network, batch)
+        self.inputs = tree_map_only(
+            Tensor,
+            lambda x: x.contiguous(memory_format=layout) if channels_last and x.ndim == 4 else x,
+            rt.batch_inputs(network, batch),
         )
         self.stamps: list[tuple[str, float]] = []
         self.passes: list[list[tuple[str, float]]] = []
@@ -228,7 +231,7 @@ class _Passes:
         """Time one pass as stretches: between layers, in a layer, between layers, and so on."""
         self.stamps = []
         self._stamp(OTHER)
-        self.model(*self.inputs)
+        call(self.model, self.inputs)
         self._stamp(OTHER)
         self.passes.append(self.stamps)
 

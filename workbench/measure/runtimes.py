@@ -89,20 +89,20 @@ def with_original(network: Network) -> dict[str, Network]:
     return {"original": network} if network.original is None else {"original": network.original, "compressed": network}
 
 
-def batch_inputs(network: Network, batch: int = 1) -> tuple[Any, ...]:
-    """Return positional inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
+def batch_inputs(network: Network, batch: int = 1) -> Any:
+    """Return inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
     inputs = network.example_inputs()
     if network.example is not None:
-        return tuple(pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs))
-    return (torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs[0]),)
+        return pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs)
+    return torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs)
 
 
 def image_batch(network: Network, batch: int = 1) -> Tensor:
     """Return a batch of inputs for a network that takes one tensor; ValueError if it takes other inputs."""
     inputs = batch_inputs(network, batch)
-    if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
+    if not isinstance(inputs, Tensor):
         raise ValueError(f"{network.name} takes other inputs than one batch of images: its speed is not measured")
-    return inputs[0]
+    return inputs
 
 
 def prepare(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from workbench.network.network import copy_model
+from workbench.network.outputs import call, tensors_of
 
 MAX_HELD_BYTES = 3 * 2**30
 """Bytes of activations that are held between layers."""
@@ -27,7 +28,7 @@ RELUS = ("relu", "relu_")
 RELU_COMMUTES = ("cat", "max_pool1d", "max_pool2d", "max_pool3d")
 """Functions that give the same whether a ReLU comes before or after them, as do these modules:"""
 RELU_COMMUTING_MODULES = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Identity)
-Pairs = Iterator[tuple[Tensor, Tensor]]
+Pairs = Iterator[tuple[Any, Any]]
 
 
 @dataclass
@@ -37,7 +38,7 @@ class _Held:
     done: dict[str, int] = field(default_factory=lambda: {"compressed": 0, "original": 0})
     values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"compressed": {}, "original": {}})
     given: tuple[int, Any] = (-1, None)  # position of the layer that was asked for last, and its input
-    answers: Tensor | None = None
+    answers: Any = None
 
     @property
     def bytes(self) -> int:
@@ -76,7 +77,7 @@ class PairedActivations:
     inputs at each iteration.
     """
 
-    def __init__(self, compressed: nn.Module, original: nn.Module, batches: Iterable[Tensor]) -> None:
+    def __init__(self, compressed: nn.Module, original: nn.Module, batches: Iterable[Any]) -> None:
         same = compressed is original
         self.batches = batches
         self.source = "original" if same else "compressed"
@@ -148,9 +149,9 @@ class PairedActivations:
     def _exchanged(self, name: str, module: nn.Module) -> Pairs:
         model = self.models["original"]
         for batch in self.batches:
-            answers = model(batch)
+            answers = call(model, batch)
             with model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0])):
-                others = model(batch)
+                others = call(model, batch)
             yield answers, others
 
     def _advance(self, held: _Held, side: str, until: int, batch: Any) -> None:
@@ -172,7 +173,7 @@ class PairedActivations:
                 layers["original"].register_forward_hook(lambda _, args, out: wanted.append(out.clone())),
             ):
                 for model in self.models.values():
-                    model(batch)
+                    call(model, batch)
             yield from zip(given, wanted, strict=True)
             given.clear()
             wanted.clear()
@@ -221,9 +222,11 @@ def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx
     return node.target(*args, **kwargs)
 
 
-def _trace(model: nn.Module, batch: Tensor) -> tuple[list[fx.Node], nn.Module]:
+def _trace(model: nn.Module, batch: Any) -> tuple[list[fx.Node], nn.Module]:
     """Return the graph in the order of its calls, empty if it cannot be traced faithfully, and the traced copy."""
     traced = copy_model(model)
+    if not isinstance(batch, Tensor):
+        return [], traced
     try:
         with _TRACING:
             nodes = list(_Tracer().trace(traced).nodes)
@@ -231,7 +234,8 @@ def _trace(model: nn.Module, batch: Tensor) -> tuple[list[fx.Node], nn.Module]:
         for node in nodes:
             values[node] = batch[:1] if node.op == "placeholder" else _call(model, traced, node, values)
         one_input = sum(node.op == "placeholder" for node in nodes) == 1
-        same = torch.allclose(values[nodes[-1]], model(batch[:1]), rtol=1e-4, atol=1e-5)
+        pairs = zip(tensors_of(values[nodes[-1]]), tensors_of(model(batch[:1])), strict=True)
+        same = all(torch.allclose(found, wanted, rtol=1e-4, atol=1e-5) for found, wanted in pairs)
         return (nodes if one_input and same else []), traced
     except Exception:  # whatever it was: such a model is run whole
         return [], traced

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.network.sources import held_images
+
 UNLABELLED = -1
 """Label of an image whose class is not known."""
 
@@ -49,6 +51,28 @@ class Split:
         """Images without labels: to calibrate with, or to learn from a teacher."""
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 
+    @classmethod
+    def of(cls, images: Any, name: str = "images") -> "Split":
+        """Return images and labels from whatever holds them.
+
+        Parameters
+        ----------
+        images : a Split; a tensor or array (n, channels, height, width); a pair of images and labels; a Dataset; a
+            DataLoader, whose own data set is read directly where it batches in the ordinary way; or batches, with or
+            without labels, which are read into memory.
+
+        Raises
+        ------
+        TypeError : if it holds no images.
+        ValueError : if there are none, or batches do not fit together or into memory.
+        """
+        if isinstance(images, Split):
+            return images
+        if isinstance(images, Data):
+            raise TypeError("this takes images, not a Data: say which, like data.test")
+        held, labels = held_images(images)
+        return cls.unlabelled(held, name) if labels is None else cls(held, labels, name)
+
     @property
     def labelled(self) -> bool:
         """Whether the class of every image is known."""
@@ -79,6 +103,7 @@ class Data:
 
     Parameters
     ----------
+    train, validation, test : Splits, or whatever :meth:`Split.of` takes.
     classes : names of the class indices.
     skipped : a sentence for each file that had to be left out.
     """
@@ -92,7 +117,7 @@ class Data:
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
-            expect_split(getattr(self, name), f"{name} of a Data")
+            object.__setattr__(self, name, Split.of(getattr(self, name), name))
 
     @property
     def unlabelled(self) -> Split:

@@ -1,7 +1,8 @@
 """Batches of images and of a network's inputs, from whatever holds images; labels are not looked at."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,33 +11,12 @@ from torch.nn.functional import interpolate
 from workbench.network.data import Split, fitting_batch
 from workbench.network.network import Network
 
-Images = Split | Tensor | Iterable[Tensor]
-"""Images as the data hold them: a Split, a tensor (n, channels, height, width), or an iterable of batches."""
+Images = Any
+"""Whatever holds images, see :meth:`~workbench.network.data.Split.of`; for a network whose `example` is a tuple or a
+dictionary, batches like that."""
 
 MIN_CROP_SHARE = 0.6
 """Smallest side of a random crop, as a share of the image's side."""
-
-
-def batches_of(images: Images, size: int) -> Iterator[Tensor]:
-    """Yield batches of at most `size` images, of an iterable its own batches; raise if there are no images."""
-    wanted = "images is a Split, a tensor or batches of images, not"
-    if isinstance(images, Split | Tensor):
-        held = images.images if isinstance(images, Split) else images
-        source: Iterable[object] = (held[piece] for piece in torch.arange(len(held)).split(size))
-    elif isinstance(images, Iterable):
-        source = images
-    else:
-        raise TypeError(f"{wanted} a {type(images).__name__}")
-    empty = True
-    for batch in source:
-        found = batch[0] if isinstance(batch, tuple | list) else batch
-        if not isinstance(found, Tensor):
-            raise TypeError(f"{wanted} batches of {type(found).__name__}")
-        if len(found):
-            empty = False
-            yield found
-    if empty:
-        raise ValueError("there are no images to look at")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +24,16 @@ class InputBatches:
     """Batches of a network's inputs, the same ones at each iteration."""
 
     network: Network
-    images: Split | Tensor | tuple[Tensor, ...]
+    images: Split | tuple[Any, ...]
     batch_size: int
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return map(self.network.inputs, batches_of(self.images, self.batch_size))
+    def __iter__(self) -> Iterator[Any]:
+        if isinstance(self.images, tuple):
+            return map(self.network.inputs, self.images)
+        return (self.network.inputs(images) for images, _ in self.images.batches(self.batch_size))
+
+    def __len__(self) -> int:
+        return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.batch_size)
 
 
 def inputs_of(network: Network, images: Images, *, batch_size: int | None = None) -> InputBatches:
@@ -56,9 +41,16 @@ def inputs_of(network: Network, images: Images, *, batch_size: int | None = None
 
     Raises ValueError if there are no images, or they do not fit the network, TypeError if it holds no images.
     """
-    held = images if isinstance(images, Split | Tensor) else tuple(batches_of(images, 1))
+    held: Split | tuple[Any, ...]
+    if network.structured:
+        held = (images,) if isinstance(images, type(network.example)) else tuple(images)
+    else:
+        held = Split.of(images)
+    if not len(held):
+        where = f"the {images.name} split has" if isinstance(images, Split) else "there are"
+        raise ValueError(f"{where} no images to look at")
     found = InputBatches(network, held, batch_size or fitting_batch(network.input_shape))
-    next(iter(found))  # raises if there are none, or of another shape
+    next(iter(found))  # raises if they are of another shape
     return found
 
 

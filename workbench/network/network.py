@@ -7,8 +7,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+from workbench.network.folding import fold_weights, unwrap
+from workbench.network.outputs import call
 from workbench.tables import Table, count
 
 
@@ -21,24 +23,29 @@ class Network(Table):
 
     Parameters
     ----------
-    model : an ``nn.Module`` that takes a batch (n, *input_shape) and returns (n, classes).
+    model : an ``nn.Module`` that takes a batch (n, *input_shape), or inputs like `example`, and returns (n, classes),
+        or tensors in any nesting. Wrappers (``DataParallel``, ``torch.compile``) are taken off, and weights that are
+        computed in each run (``weight_norm``, ``spectral_norm``, pruning) become plain ones, in the copy.
     input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
     preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal.
     classes : class names, in the order of the outputs.
     source : where the weights came from, in words.
-    example : inputs to run the model with (a tensor, a tuple of positional inputs, or a dictionary for a model that
-        takes one), for models that take other than one float image; None for one batch of zeros of `input_shape`.
+    example : inputs to run the model with, for models that take other than one float image: a tensor, a tuple of
+        positional inputs, or a dictionary of keyword inputs (or the only input). `images` are then batches like it.
+        None for one batch of zeros of `input_shape`.
+    output : function from the model's outputs to those that matter: (n, classes) for scores; None for all of them.
     maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, or None for a
         plain matrix, where the guess by shape is wrong.
     random_weights : whether the weights were never trained, so that ranks and scores mean nothing.
     sha256 : checksum of the file that the weights are from, or "".
     history : epochs of the training that made it.
+    folded : names of the layers whose computed weights became plain ones.
     fitted : whether its layers were fitted to the running statistics of its batch norms (calibrated or distilled).
 
     Raises
     ------
-    TypeError : if the model is no ``nn.Module``.
-    ValueError : if the input shape is no shape, or the model cannot be copied.
+    TypeError : if the model is no ``nn.Module``, or TorchScript.
+    ValueError : if the input shape is no shape, or the model cannot be copied, has no weights yet, or is quantised.
     """
 
     model: nn.Module
@@ -53,6 +60,8 @@ class Network(Table):
     sha256: str = ""
     history: tuple[Any, ...] = ()
     fitted: bool = False
+    output: Callable[[Any], Any] | None = None
+    folded: tuple[str, ...] = ()
 
     headers = ("Network", "")
     left = (0, 1)
@@ -62,7 +71,9 @@ class Network(Table):
             raise TypeError(f"a Network wraps a torch.nn.Module, not a {type(self.model).__name__}")
         object.__setattr__(self, "input_shape", _shape_of(self.input_shape, self.example))
         object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "model", copy_model(self.model).eval())
+        model = copy_model(unwrap(self.model)).eval()
+        object.__setattr__(self, "folded", fold_weights(model))
+        object.__setattr__(self, "model", model)
 
     @property
     def original(self) -> "Network | None":
@@ -85,26 +96,40 @@ class Network(Table):
         made.__dict__.update(model=model.eval(), **changes)
         return made
 
-    def inputs(self, images: Tensor) -> Tensor:
+    @property
+    def structured(self) -> bool:
+        """Whether the model's inputs are a tuple or a dictionary."""
+        return self.example is not None and not isinstance(self.example, Tensor)
+
+    def run(self, inputs: Any) -> Any:
+        """Return the outputs that matter for a batch of inputs."""
+        outputs = call(self.model, inputs)
+        return outputs if self.output is None else self.output(outputs)
+
+    def inputs(self, images: Any) -> Any:
         """Return a batch of images, as the data hold them, as inputs of the model, where the model is.
 
         Raises
         ------
         ValueError : if the images have another shape than the network's input.
         """
+        if self.structured:
+            return tree_map_only(Tensor, lambda x: x.to(self.device), images)
         images = images.to(self.device)
         ready = images if self.preprocessing is None else self.preprocessing(images)
+        if self.preprocessing is None and ready.dtype == torch.float64:
+            ready = ready.float()
         shape = tuple(ready.shape[1:])
         if shape != self.input_shape:
             raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}")
         return ready
 
-    def example_inputs(self) -> tuple[Any, ...]:
-        """Return positional inputs for one run of the model: the example, or one input of zeros."""
+    def example_inputs(self) -> Any:
+        """Return inputs for one run of the model: the example, or one input of zeros."""
         if self.example is not None:
-            return self.example if isinstance(self.example, tuple) else (self.example,)
+            return self.example
         like = next((p for p in self.model.parameters() if p.is_floating_point()), torch.zeros(()))
-        return (torch.zeros(1, *self.input_shape, dtype=like.dtype, device=like.device),)
+        return torch.zeros(1, *self.input_shape, dtype=like.dtype, device=like.device)
 
     @property
     def rows(self) -> list[list[str]]:

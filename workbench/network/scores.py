@@ -1,15 +1,19 @@
 """Scores of a network: accuracy by labels, agreement with the original, and fidelity of the outputs."""
 
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.network.data import UNLABELLED, Data, Split, expect_split, fitting_batch
-from workbench.network.inputs import Images, batches_of, inputs_of
-from workbench.network.network import Network, expect_network
+from workbench.network.inputs import Images, inputs_of
+from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.outputs import are_classes, divergence, size_of, tensors_of
 from workbench.progress import Progress, reporter
 from workbench.tables import Table
 
@@ -88,7 +92,7 @@ def accuracy(network: Network, split: Split, *, progress: Progress | bool | None
         for images, labels in split.batches(fitting_batch(network.input_shape)):
             report(done / len(split), f"scoring {done} of {len(split)} images")
             done += len(labels)
-            outputs = network.model(network.inputs(images))
+            outputs = network.run(network.inputs(images))
             check_labels(outputs, labels, split.name)
             right += torch.stack(_hits(outputs, labels)).cpu()
     top1, top5 = (right / done).tolist()
@@ -107,8 +111,9 @@ def score(network: Network, data: Split | Data | Images, *, progress: Progress |
     ValueError : if there are no images, or no labels and no original to agree with.
     """
     expect_network(network)
-    split = data.test if isinstance(data, Data) else data
-    if isinstance(split, Split) and split.labelled:
+    images = data.test if isinstance(data, Data) else data
+    split = images if network.structured else Split.of(images)
+    if isinstance(split, Split) and split.labelled and len(split):
         return accuracy(network, split, progress=progress)
     if network.original is None:
         why = f"these images have no labels, and {network.name} was not compressed"
@@ -131,12 +136,14 @@ class Comparison(Table):
 
     Attributes
     ----------
-    agreement : share of the images with the same first answer.
+    agreement : share of the images (of dense classes, of the places) with the same first answer; NaN where the outputs
+        are no classes.
     agreement_top5 : share of the images whose original first answer is among the compressed network's first five.
     n : number of images.
     divergence : mean Kullback-Leibler divergence of the class probabilities, in nats.
     snr_db : signal-to-noise ratio of the outputs in dB: power of the original's outputs over that of the difference.
-    layers : the same of layers, worst first; empty unless it was asked for.
+    layers : the same of every layer of the plan, worst first.
+    outputs : the same of every output, in their order.
     """
 
     agreement: float
@@ -145,6 +152,7 @@ class Comparison(Table):
     divergence: float
     snr_db: float
     layers: tuple[LayerFidelity, ...] = ()
+    outputs: tuple[LayerFidelity, ...] = ()
 
     headers = ("compared with the original", "value")
 
@@ -157,15 +165,21 @@ class Comparison(Table):
     def rows(self) -> list[list[str]]:
         """One line a measure."""
         low, high = self.interval
-        return [
+        found = [
             ["same first answer", f"{self.agreement:.2%} ({low:.1%} to {high:.1%}) of {self.n} images"],
             ["original's answer among the first five", f"{self.agreement_top5:.2%}"],
             ["divergence of the probabilities", f"{self.divergence:.4g} nats"],
+        ]
+        parts = [*(self.outputs if len(self.outputs) > 1 else ()), *self.layers[:MAX_ROWS]]
+        return [
+            *(found if self.agreement == self.agreement else []),
             ["signal-to-noise ratio of the outputs", f"{self.snr_db:.1f} dB"],
-            *([part.name, f"{part.snr_db:.1f} dB"] for part in self.layers),
+            *([part.name, f"{part.snr_db:.1f} dB"] for part in parts),
         ]
 
 
+MAX_ROWS = 10
+"""Layers in the table of a comparison, the worst ones."""
 MAX_SNR_DB = 200.0
 """Signal-to-noise ratio in dB that stands for equal outputs."""
 
@@ -187,24 +201,90 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     if original is None:
         raise ValueError(f"{network.name} was not compressed: there is no original to compare it with")
     report = reporter(progress)
-    n, sums = 0, torch.zeros(5, dtype=torch.float64)
-    batches = list(batches_of(images, fitting_batch(network.input_shape)))
-    with torch.inference_mode():
+    n, counted, hits, nats = 0, 0, torch.zeros(2, dtype=torch.float64), 0.0
+    powers: dict[str, Tensor] = {}
+    batches = inputs_of(network, images)
+    copies = [each.with_model(copy_model(each.model)) for each in (original, network)]  # they get hooks
+    with torch.inference_mode(), _LayerOutputs(*copies) as layers:
         for i, batch in enumerate(batches):
             report(i / len(batches), "comparing answers")
-            wanted = original.model(original.inputs(batch)).double()
-            made = network.model(network.inputs(batch)).double().to(wanted.device)
-            check_labels(wanted, torch.zeros(0, dtype=torch.long), "compared")
-            n += len(batch)
-            log_p, log_q = wanted.log_softmax(1), made.log_softmax(1)
-            divergence = (log_p.exp() * (log_p - log_q)).sum()
-            powers = (wanted.square().sum(), (made - wanted).square().sum())
-            sums += torch.stack([*_hits(made, wanted.argmax(1)), divergence, *powers]).cpu()
+            wanted, made = (each.run(batch) for each in copies)
+            n += size_of(batch)
+            nats += float(divergence(wanted, made))
+            if are_classes(wanted):
+                places = wanted[:, 0].numel()
+                counted += places
+                hits += torch.stack(_hits(_in_rows(made), _in_rows(wanted).argmax(1))).cpu()
+            for name, p, q in (*_outputs(wanted, made), *layers.pairs()):
+                powers[name] = powers.get(name, torch.zeros(2, dtype=torch.float64)) + _powers(p, q)
     report(1.0, "")
-    same, among, nats, signal, noise = sums.tolist()
+    if not powers:
+        raise ValueError(f"{network.name} gives no tensors of numbers that can be compared")
+    names = [name for name in powers if name.startswith(OUTPUT)]
+    snr_db = _snr_db(torch.stack([powers[name] / powers[name][0].clamp(min=1e-300) for name in names]).sum(0))
+    fidelity = [LayerFidelity(name, _snr_db(power)) for name, power in powers.items() if name not in names]
+    outputs = tuple(LayerFidelity(name.removeprefix(OUTPUT), _snr_db(powers[name])) for name in names)
+    same, among = (hits / counted).tolist() if counted else (float("nan"), float("nan"))
+    ordered = tuple(sorted(fidelity, key=lambda layer: layer.snr_db))
+    return Comparison(same, among, n, max(0.0, nats / n), snr_db, ordered, outputs)
+
+
+OUTPUT = "output "
+"""Before the number of an output, among the names of layers."""
+
+
+def _outputs(wanted: Any, made: Any) -> list[tuple[str, Tensor, Tensor]]:
+    pairs = zip(tensors_of(wanted), tensors_of(made), strict=True)
+    return [(f"{OUTPUT}{i}", p, q) for i, (p, q) in enumerate(pairs)]
+
+
+def _powers(wanted: Tensor, made: Tensor) -> Tensor:
+    """Return the powers of the wanted values and of the difference."""
+    p, q = wanted.double(), made.double().to(wanted.device)
+    return torch.stack([p.square().sum(), (q - p).square().sum()]).cpu()
+
+
+def _snr_db(powers: Tensor) -> float:
+    signal, noise = powers.tolist()
     equal = noise <= signal * 10 ** (-MAX_SNR_DB / 10)
-    snr_db = MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
-    return Comparison(same / n, among / n, n, max(0.0, nats / n), snr_db)
+    return MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
+
+
+def _in_rows(outputs: Tensor) -> Tensor:
+    """Return (n, classes, height, width) as (n * height * width, classes)."""
+    return outputs if outputs.ndim == 2 else outputs.movedim(1, -1).flatten(0, -2)
+
+
+class _LayerOutputs:
+    """Outputs of the layers of a compressed network and of the same layers of its original, kept by hooks."""
+
+    def __init__(self, original: Network, network: Network) -> None:
+        self.kept: dict[str, list[list[Tensor]]] = {}
+        self.hooks = ExitStack()
+        self.models = original.model, network.model
+        self.names = [part.name for part in getattr(network, "plan", ())]
+
+    def __enter__(self) -> "_LayerOutputs":
+        for name in self.names:
+            self.kept[name] = [[], []]
+            for side, model in enumerate(self.models):
+                keep = partial(self._keep, self.kept[name][side])
+                self.hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.hooks.close()
+
+    @staticmethod
+    def _keep(kept: list[Tensor], module: nn.Module, given: object, output: Tensor) -> None:
+        kept.append(output.clone())  # a ReLU may work in place
+
+    def pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield (name, wanted, made) of every call since the last time."""
+        for name, (wanted, made) in self.kept.items():
+            yield from ((name, p, q) for p, q in zip(wanted, made, strict=True))
+            wanted.clear()
+            made.clear()
 
 
 def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
@@ -227,4 +307,4 @@ def _hits(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def answers(network: Network, images: Split | Images) -> Tensor:
     """Return the class that a network answers for each image, (n,)."""
     with torch.inference_mode():
-        return torch.cat([network.model(batch).argmax(1).cpu() for batch in inputs_of(network, images)])
+        return torch.cat([network.run(batch).argmax(1).cpu() for batch in inputs_of(network, images)])

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from workbench.kernels.complexity import ConvShape, Cost, total
 from workbench.network.layers import KINDS, TRANSPOSED, Layer
 from workbench.network.network import Network, copy_model, first_line
+from workbench.network.outputs import call
 
 MAX_IMAGE_CHANNELS = 4
 """Input channels of an image. A convolution with so few is reduced in its output channels only, as in the paper."""
@@ -77,7 +78,7 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
     try:
         with torch.no_grad(), counter:
             convert = fake.from_tensor if fake else torch.clone
-            model(*tree_map_only(Tensor, convert, network.example_inputs()))
+            call(model, tree_map_only(Tensor, convert, network.example_inputs()))
     except Exception as error:
         where = f"one input of shape {network.input_shape} (without the batch, channels first)"
         raise ValueError(f"{network.name} does not run on {where}: {first_line(error)}") from error

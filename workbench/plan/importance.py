@@ -24,6 +24,7 @@ from workbench.network.inputs import Images, inputs_of
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.moments import Moments, patches, pick_places
 from workbench.network.network import Network, expect_network
+from workbench.network.outputs import divergence, size_of
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, reporter
 
@@ -82,7 +83,7 @@ def importance(
     """
     expect_network(network)
     report, batches = reporter(progress), inputs_of(network, images)
-    measured = Importance(network.name, sum(len(batch) for batch in batches), {}, {}, {})
+    measured = Importance(network.name, sum(map(size_of, batches)), {}, {}, {})
     layers = [layer for layer in spectra.layers if layer.name in spectra]
     with torch.no_grad():
         activations = PairedActivations(network.model, network.model, batches)
@@ -99,9 +100,8 @@ def importance(
             changed = copy.deepcopy(module)
             parameter = changed.get_parameter("weight")
             parameter.copy_(probe.reshape(parameter.shape))
-            pairs = [[a.double().log_softmax(1) for a in pair] for pair in activations.changed(name, changed)]
-            divergence = sum(float((p.exp() * (p - q)).sum()) for p, q in pairs) / measured.images
-            measured.weight[name] = divergence / max(share, 1e-9)
+            lost = sum(float(divergence(*pair)) for pair in activations.changed(name, changed)) / measured.images
+            measured.weight[name] = lost / max(share, 1e-9)
     report(1.0, "")
     return measured
 

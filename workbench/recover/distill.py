@@ -21,6 +21,7 @@ from workbench.network.activations import PairedActivations
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
+from workbench.network.outputs import call, divergence
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
 from workbench.recover.calibrate import balance
@@ -102,10 +103,11 @@ def distill(
 class _Match:
     """The loss between a compressed network and its original, whose layers' outputs hooks keep."""
 
-    def __init__(self, student: CompressedNetwork, batch: Tensor) -> None:
+    def __init__(self, student: CompressedNetwork, batch: Any) -> None:
         self.student, self.teacher = student, copy_model(student.original.model)  # it gets hooks
         with torch.no_grad():
-            activations = PairedActivations(self.teacher, self.teacher, [batch[:1]])
+            one = batch[:1] if isinstance(batch, Tensor) else batch
+            activations = PairedActivations(self.teacher, self.teacher, [one])
         self.outputs: dict[tuple[str, nn.Module], list[Tensor]] = defaultdict(list)
         self.hooks = ExitStack()
         for part in student.plan:
@@ -125,11 +127,16 @@ class _Match:
             inputs = random_view(network, images[piece], torch.default_generator)
         self.outputs.clear()
         with torch.no_grad():
-            wanted = self.teacher(inputs)
-        divergence = distillation_losses(network.model(inputs), wanted, TEMPERATURE).mean()
+            wanted = call(self.teacher, inputs)
+        made = call(network.model, inputs)
+        lost = distillation_losses(made, wanted, TEMPERATURE).mean() if _logits(wanted) else divergence(wanted, made)
         errors: list[Tensor] = [
             (made - given).square().sum() / given.square().sum().clamp(min=1e-12)
             for part in network.plan
             for made, given in zip(*(self.outputs[part.name, m] for m in (network.model, self.teacher)), strict=True)
         ]
-        return len(piece) * (divergence + sum(errors, torch.zeros(())) / max(1, len(errors)))
+        return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
+
+
+def _logits(outputs: Any) -> bool:
+    return isinstance(outputs, Tensor) and outputs.ndim == 2

@@ -135,8 +135,8 @@ def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recip
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
         if teacher is not None:
             with torch.no_grad():
-                taught = teacher.model(teacher.inputs(images)).to(device)
-        outputs = network.model(network.inputs(images))
+                taught = teacher.run(teacher.inputs(images)).to(device)
+        outputs = network.run(network.inputs(images))
     check_labels(outputs, labels, train.name)
     if teacher is not None and taught is not None and taught.shape != outputs.shape:
         raise ValueError(
