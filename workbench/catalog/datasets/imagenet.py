@@ -30,13 +30,9 @@ def class_names() -> tuple[str, ...]:
 
 
 def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[str, int]:
-    """Return the class index of each WordNet id, from the files in a folder; empty if it is unknown.
+    """Return the class index of each WordNet id, from one of MAPPINGS in a folder; empty if it is unknown.
 
-    Parameters
-    ----------
-    folder : may hold one of ``MAPPINGS``.
-    classes : how many classes there are; a mapping of another length is not used.
-    seen : names of folders; if they are the ids of all classes, no mapping is needed.
+    A mapping of another length than `classes` is not used; none is needed if the folders `seen` are all the ids.
     """
     for name in MAPPINGS:
         if (folder / name).is_file():
@@ -49,16 +45,10 @@ def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[st
 
 
 def validation_labels(table: Path, files: Sequence[str], classes: int = 1000) -> dict[str, int]:
-    """Return the class index of each file, from Caffe's ``val.txt``, Kaggle's csv or the development kit's table.
+    """Return the class index of each file, from one of TABLES, or raise LabelsError.
 
-    Parameters
-    ----------
-    table : one of ``TABLES``. Beside Kaggle's must lie one of ``MAPPINGS``, beside the kit's its ``meta.mat``.
-    files : names of the images in the folder; the kit's numbers are those of ``ILSVRC2012_val_00000001.JPEG``.
-
-    Raises
-    ------
-    LabelsError : naming the file, and the fault in it or the file that is missing beside it.
+    Beside Kaggle's must lie one of MAPPINGS, beside the development kit's its ``meta.mat``; the kit numbers the
+    images as in ``ILSVRC2012_val_00000001.JPEG``.
     """
     lines = [line for line in table.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
     try:
@@ -68,9 +58,9 @@ def validation_labels(table: Path, files: Sequence[str], classes: int = 1000) ->
             return _development_kit(table, lines, files)
         rows = [line.rsplit(maxsplit=1) for line in lines]
         return {name: int(label) for name, label in rows}
+    except LabelsError:
+        raise
     except (ValueError, KeyError, IndexError) as error:
-        if isinstance(error, LabelsError):
-            raise
         raise LabelsError(f"{table.name} is no table of validation labels that is known here: {error}") from None
 
 
@@ -91,10 +81,8 @@ def _development_kit(table: Path, lines: Sequence[str], files: Sequence[str]) ->
     """Read one ILSVRC2012_ID a line, for the images in the order of their number."""
     meta = next((p for p in (table.parent / "meta.mat", table.parent / "data" / "meta.mat") if p.is_file()), None)
     if meta is None:
-        raise LabelsError(
-            f"{table.name} counts classes in an order of its own, not the networks': put meta.mat of the development "
-            f"kit beside it, or use Caffe's val.txt"
-        )
+        why = "counts classes in an order of its own, not the networks'"
+        raise LabelsError(f"{table.name} {why}: put meta.mat of the kit beside it, or use Caffe's val.txt")
     try:
         synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]
         leaves = synsets[np.asarray(synsets["num_children"], dtype=int) == 0]

@@ -37,17 +37,8 @@ def load_local(
 ) -> Data:
     """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 
-    A folder of images is split into 40 % training, 10 % validation and 50 % test images.
-
-    Parameters
-    ----------
-    classes, size : of the network, see :func:`~workbench.catalog.datasets.images.load_images`.
-    progress : called while files are read or downloaded; raising `Cancelled` ends that.
-
-    Raises
-    ------
-    KeyError : if there is no such data set.
-    ValueError : if it cannot be read or downloaded.
+    A folder of images is split into 40 % training, 10 % validation and 50 % test images. `classes` and `size` are the
+    network's. KeyError if there is no such data set, ValueError if it cannot be read or downloaded.
     """
     if name in data_names():
         return load_data(name)
