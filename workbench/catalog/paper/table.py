@@ -15,7 +15,8 @@ from workbench.network.layers import Layer
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Score, accuracy
 from workbench.network.tracing import find_layers
-from workbench.plan.evbmf import CHOICES, choose_layers, evbmf_plan
+from workbench.plan.evbmf import CHOICES, evbmf_plan
+from workbench.plan.layer_choice import choose_layers
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, part, reporter
