@@ -20,10 +20,8 @@ from workbench.app.steps.recover import view as recover_view
 from workbench.app.steps.speed import view as speed_view
 from workbench.app.steps.take_home import view as take_home_view
 from workbench.app.top_bar import top_bar
-from workbench.app.widgets.glossary import term
-from workbench.app.widgets.heading import heading
-from workbench.app.widgets.labels import Labels
-from workbench.app.widgets.resend import Resend
+from workbench.app.widgets.glossary import heading, term
+from workbench.app.widgets.page_start import PageStart
 from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
@@ -48,11 +46,11 @@ def build_dashboard(
     log_to_server()
     torch.set_num_threads(threads())
     s = session or Session(network, data)
-    resend = Resend()
-    page = w.VBox([resend, Labels(), *_head(s), *_cards(s)], layout={"grid_gap": "12px", "width": "100%"})
+    start = PageStart()
+    page = w.VBox([start, *_head(s), *_cards(s)], layout={"grid_gap": "12px", "width": "100%"})
     page.add_class("wb")
     validate_messages(page, s.plan)
-    resend.page = page
+    start.page = page
     s.open()
     return page
 

@@ -5,8 +5,7 @@ import ipywidgets as w
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.widgets.glossary import term
-from workbench.app.widgets.heading import RANDOM
+from workbench.app.widgets.glossary import RANDOM, term
 from workbench.network.scores import Score
 from workbench.tables import count, times
 

@@ -8,10 +8,9 @@ import traitlets
 from workbench.app.debounce import Debounce
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
-from workbench.app.widgets.figure_view import FigureView
+from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import TERMS
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.picking import pick_layers
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan
 from workbench.plan.spectra import Spectra
 from workbench.plot.interactive.layers import MEASURES, layer_costs
