@@ -21,17 +21,14 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 class ForeignRequest(Matcher):
     """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none.
 
-    Parameters
-    ----------
-    address : that the server listens on. With 0.0.0.0 or ::, every IP address and this machine's name are its hosts.
-    names : further hosts, as users or a proxy name the server.
+    A server that listens on 0.0.0.0 or :: has every IP address and this machine's name as hosts; `names` are further
+    hosts, as users or a proxy name the server.
     """
 
     def __init__(self, address: str, names: Iterable[str] = ()) -> None:
         self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}
         self.all_addresses = address in ("0.0.0.0", "::")  # noqa: S104 - compared only
-        if self.all_addresses:
-            self.hosts |= {socket.gethostname().lower()}
+        self.hosts |= {socket.gethostname().lower()} if self.all_addresses else set()
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return empty arguments for `Refuse` if the request is foreign, else None."""

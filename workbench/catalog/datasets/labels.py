@@ -68,7 +68,8 @@ def _from_table(table: Path) -> Labelled:
                 if known != label:
                     raise LabelsError(f"{table.name} gives {name} the classes {known} and {label}")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelsError(f"{table.name} is no table in UTF-8: {error}") from None
+        where = f"byte {error.start} is none of a text" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise LabelsError(f"{table.name} is no table in UTF-8: {where}") from None
     return Labelled(labels, skipped=tuple(skipped))
 
 
