@@ -8,7 +8,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from benchmarks._browser import TOKEN
 from tests.helpers.serving import close, kernel_of, serving
-from workbench.app.server.origin import ForeignRequest
+from workbench.app.server.voila import ForeignRequest
 
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
 

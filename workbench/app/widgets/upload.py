@@ -24,12 +24,8 @@ DEFAULT_LIMIT_MIB = 1024
 class Upload(PageWidget):
     """A button, a progress bar and a cancel button; problems are said in `problem`.
 
-    Parameters
-    ----------
-    label, hint : the button's text, and what it does in a sentence.
-    suffixes : kinds of files that are taken.
-    received : called with (path of the whole file, its name as the user knows it). The file is removed when another
-        one comes or the kernel ends.
+    `received` is called with the path of the whole file and its name as the user knows it. The file is removed when
+    another one comes or the kernel ends.
     """
 
     _esm = script("upload.js")
