@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def problems(folder):
             found.append(f"{name} has {lines} lines")
         for other in graph[name]:
             if other.split(".")[0] != "workbench":
-                found += _foreign(name, other)
+                found += [f"{name} imports {other}"] if is_foreign(name, other) else []
             elif room(other) not in LEAVES and room(name):
                 mine, theirs = (0 if room(n) in LEAVES else LEVELS[room(n)] for n in (name, other))
                 if theirs > mine or (theirs == mine and room(name) != room(other)):
@@ -85,63 +86,52 @@ def problems(folder):
     return found + [f"a circle: {' -> '.join(circle)}" for circle in circles(graph)]
 
 
-def _foreign(name, other):
-    """What a room must not import from outside."""
+def is_foreign(name, other):
+    """Whether a room must not import this from outside."""
     top = other.split(".")[0]
-    if room(name) == "kernels" and (other == "torch.nn" or other.startswith("torch.nn.")):
-        return [f"{name} imports {other}"]
-    if room(name) != "app" and top in WIDGETS:
-        return [f"{name} imports {other}"]
-    plotly = top == "plotly" and room(name) != "app" and not name.startswith("workbench.plot.interactive")
-    return [f"{name} imports {other}"] if plotly else []
+    return (
+        (room(name) == "kernels" and f"{other}.".startswith("torch.nn."))
+        or (room(name) != "app" and top in WIDGETS)
+        or (top == "plotly" and room(name) != "app" and not name.startswith("workbench.plot.interactive"))
+    )
 
 
 def circles(graph):
-    """Circles of imports between modules, as paths."""
-    found, state = [], {}
-
-    def visit(name, path):
-        state[name] = "open"
-        for other in sorted(graph.get(name, ())):
-            if state.get(other) == "open":
-                found.append([*path[path.index(other) :], other] if other in path else [name, other])
-            elif other in graph and other not in state:
-                visit(other, [*path, other])
-        state[name] = "done"
-
-    for name in graph:
-        if name not in state:
-            visit(name, [name])
-    return found
+    """A circle of imports between modules as a list of one, or nothing."""
+    try:
+        TopologicalSorter({name: graph[name] & graph.keys() for name in graph}).prepare()
+    except CycleError as error:
+        return [error.args[1]]
+    return []
 
 
 def traits_written(folder):
-    """(module, class or function, target) of each trait of a model that is written by another object."""
+    """(file, target) of each trait of a model that another object writes; a worker writes those of its jobs."""
     app = folder / "app"
-    names = {}
-    for path in [*app.glob("*.py"), *app.rglob("model.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and any("HasTraits" in ast.unparse(base) for base in node.bases):
-                names[node.name] = {
-                    t.id for s in node.body if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Name)
-                }
-    models = (
-        "choose|look|plan|recover|compare|speed|take_home|autosave|gallery|curve|rank_curve|paper|worker|job|planning"
-    )
-    traits = set().union(*names.values())
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(app.rglob("*.py"))}
+    traits, models = set(), set()  # a model is any class that inherits HasTraits; objects are named like their class
+    for node in (node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        if any(re.search(r"\bHasTraits$", ast.unparse(base)) for base in node.bases):
+            models |= {snake := re.sub(r"(?<!^)(?=[A-Z])", "_", node.name).lower(), snake.removesuffix("_model")}
+            statements = [s for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign)]
+            targets = [t for s in statements for t in getattr(s, "targets", [getattr(s, "target", None)])]
+            traits |= {target.id for target in targets if isinstance(target, ast.Name)}
+    owned = re.compile(rf"(^|[._])({'|'.join(sorted(models))})$")
     found = []
-    for path in sorted(app.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            for target in targets:
-                if isinstance(target, ast.Attribute) and target.attr in traits:
-                    owner = ast.unparse(target.value)
-                    if re.search(rf"(^|[._])({models})$", owner) and not (path.name == "worker.py" and owner == "job"):
-                        found.append((path.relative_to(folder).as_posix(), ast.unparse(target)))
+    for path, tree in trees.items():
+        own = {"self", "job"} if path.name == "worker.py" else {"self"}
+        for node in ast.walk(tree):
+            hits = [
+                target
+                for target in [*getattr(node, "targets", ()), getattr(node, "target", None)]
+                if isinstance(target, ast.Attribute)
+                and target.attr in traits
+                and owned.search(ast.unparse(target.value))
+            ]
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_trait":
-                owner = ast.unparse(node.func.value)
-                if owner != "self" and not (path.name == "worker.py" and owner == "job"):
-                    found.append((path.relative_to(folder).as_posix(), ast.unparse(node)))
+                hits.append(node.func)
+            foreign = [ast.unparse(hit) for hit in hits if ast.unparse(hit.value) not in own]
+            found += [(path.relative_to(folder).as_posix(), target) for target in foreign]
     return found
 
 
@@ -195,10 +185,11 @@ def test_the_check_finds_circles_and_large_folders(tmp_path):
 
 
 def test_the_check_finds_foreign_writes(tmp_path):
-    (tmp_path / "app" / "steps" / "plan").mkdir(parents=True)
-    (tmp_path / "app" / "steps" / "plan" / "model.py").write_text("class PlanModel(HasTraits):\n    notice = Unicode()")
-    (tmp_path / "app" / "steps" / "plan" / "view.py").write_text("def f(plan):\n    plan.notice = 'x'")
-    assert traits_written(tmp_path) == [("app/steps/plan/view.py", "plan.notice")]
+    step = tmp_path / "app" / "steps" / "plan"
+    step.mkdir(parents=True)
+    (step / "undo.py").write_text("class RankCurveModel(traitlets.HasTraits):\n    notice: Unicode = Unicode()")
+    (step / "view.py").write_text("def f(s):\n    s.rank_curve.notice = 'x'\n    s.set_trait('notice', 'y')")
+    assert [target for _, target in traits_written(tmp_path)] == ["s.rank_curve.notice", "s.set_trait"]
 
 
 def test_nothing_below_the_app_loads_a_widget_and_no_printed_plot_loads_plotly():

@@ -7,13 +7,10 @@ from workbench.tables import count, html_table, quantity, text_table, times
     ("number", "text"),
     [
         (0, "0"),
-        (999, "999"),
         (999.6, "1.00 k"),
-        (1234, "1.23 k"),
         (61_000_000, "61.0 M"),
         (999_600, "1.00 M"),
         (15_470_000_000, "15.5 G"),
-        (138_400_000, "138 M"),
     ],
 )
 def test_three_digits_and_a_unit(number, text):
@@ -28,11 +25,8 @@ def test_ratios():
     ("number", "text"),
     [
         (0, "0.00 s"),
-        (0.00123, "1.23 ms"),
         (0.0009996, "1.00 ms"),
         (4.56e-5, "45.6 µs"),
-        (2.049, "2.05 s"),
-        (412, "412 s"),
         (1.625e-10, "162 ps"),
         (2.64e10, "26.4 Gs"),
     ],

@@ -63,8 +63,7 @@ def html_table(
 def csv_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return the table as CSV; text that a spreadsheet would take for a formula gets an apostrophe before it."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([[_inert(cell) for cell in row] for row in [headers, *rows]])
+    csv.writer(text, lineterminator="\n").writerows([[_inert(cell) for cell in row] for row in [headers, *rows]])
     return text.getvalue()
 
 
@@ -84,12 +83,7 @@ def _is_number(text: str) -> bool:
 class Table:
     """Mixin for results: print as an aligned table, show as HTML in a notebook, save as CSV.
 
-    Attributes
-    ----------
-    headers : titles of the columns.
-    rows : the cells as text, one list a row.
-    left : numbers of the columns that are aligned to the left.
-    caption : a line above the table, or "".
+    `left` has the numbers of the columns that are aligned to the left.
     """
 
     headers: Sequence[str] = ()

@@ -7,14 +7,14 @@ import sqlite3
 import pytest
 
 from tests.app.conftest import small_session
-from tests.helpers.bad_files import DATA, MARK, WEIGHTS
-from tests.helpers.bad_messages import NAMES, RUNS, SETTINGS, UPLOADS, VERBS, gone_meanwhile, pick_run, press
+from tests.helpers.bad_inputs import DATA, FILE_NAMES, MARK, MESSAGES, UNPREPARED, UPLOADS, VALUES, VERBS, WEIGHTS
 from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard, threads
 from workbench.app.session import Session
 from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.stored_runs import runs_file
+from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
 
@@ -44,53 +44,63 @@ def page(tmp_path_factory):
         made = Page(session, dashboard, root / "cache", root / "kept", root / "datasets")
         assert session.choose.job.error == ""
         assert [run.number for run in session.recover.stored] == [1]
-        assert made.said() == {}
+        assert made.said() == set()
         yield made
-
-
-def cases(table):
-    """Of a table: name -> what is done, or (what is done, what comes before)."""
-    both = ((name, case if isinstance(case, tuple) else (case, lambda _: None)) for name, case in table.items())
-    return pytest.mark.parametrize(("act", "arrange"), [pytest.param(*case, id=name) for name, case in both])
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_files_that_are_no_weights(page, name):
-    said = page.check(lambda page: page.upload(name, WEIGHTS[name]()))
-    assert name in said
+    assert name in page.check(lambda: page.upload(name, WEIGHTS[name]()))
     assert not MARK.exists()
 
 
-@pytest.mark.parametrize(("name", "as_shown"), NAMES.values(), ids=NAMES)
-def test_names_of_files(page, name, as_shown):
-    assert as_shown in page.check(lambda page: page.upload(name, b"no weights"))
+@pytest.mark.parametrize(("name", "shown"), FILE_NAMES.items(), ids=range(len(FILE_NAMES)))
+def test_names_of_files(page, name, shown):
+    assert shown in page.check(lambda: page.upload(name, b"no weights"))
     assert not MARK.exists()
 
 
-@cases({**UPLOADS, **VERBS})
-def test_uploads_and_work_that_make_no_sense(page, act, arrange):
-    page.check(act, arrange)
+@pytest.mark.parametrize("act", UPLOADS + MESSAGES)
+def test_messages_that_make_no_sense(page, act):
+    page.check(lambda: act(page))
 
 
-@cases(SETTINGS)
-def test_values_that_cannot_be(page, act, arrange):
+@pytest.mark.parametrize(("kind", "text", "values"), VALUES)
+def test_values_that_cannot_be(page, kind, text, values):
     before = page.values()
-    page.check(act, arrange)
+    page.check(lambda: page.assign(kind, text, **values))
     assert page.values() == before
+
+
+@pytest.mark.parametrize("button", UNPREPARED)
+def test_buttons_that_need_something_else_first(page, button):
+    page.check(lambda: page.click(button))
+
+
+@pytest.mark.parametrize("arrange", VERBS)
+def test_work_that_cannot_be(page, arrange):
+    page.check(None, arrange)
 
 
 @pytest.mark.parametrize("name", ["gone", *DATA])
 def test_folders_of_data(page, name):
+    if name == "gone":
+        shutil.rmtree(page.watched[2] / name)
+    page.check(lambda: page.choose("Data", name))
+
+
+@pytest.mark.parametrize("button", ["Delete", "Go on with this run"])
+def test_runs_that_another_tab_has_deleted(page, button):
     def arrange(page):
-        if name == "gone":
-            shutil.rmtree(page.watched[2] / name)
+        page.session.recover.decompose()
+        number = page.session.recover.stored[-1].number
+        page.assign(LayerTable, "Runs", selected=str(number))
+        RunStore(runs_file()).delete(number)
+        return lambda: [
+            page.click(text) for text in (button, f"Really delete run {number}?")[: 1 + (button == "Delete")]
+        ]
 
-    page.check(lambda page: page.choose("Data", name), arrange)
-
-
-@pytest.mark.parametrize("act", RUNS.values(), ids=RUNS)
-def test_runs_that_have_gone(page, act):
-    page.check(act, gone_meanwhile)
+    page.check(None, arrange)
     page.session.recover.read_store()
     assert [run.number for run in page.session.recover.stored] == [1]
 
@@ -99,13 +109,10 @@ def test_runs_that_have_gone(page, act):
 def test_runs_whose_weights_are_damaged(page, damage):
     path = RunStore(runs_file()).folder / page.session.recover.stored[0].weights_file
     content = path.read_bytes()
-
-    def arrange(page):
-        pick_run("1")(page)
-        path.unlink() if damage is None else path.write_bytes(damage(content))
-
+    page.assign(LayerTable, "Runs", selected="1")
+    path.unlink() if damage is None else path.write_bytes(damage(content))
     try:
-        assert "weights of run 1" in page.check(press("Go on with this run"), arrange)
+        assert "weights of run 1" in page.check(lambda: page.click("Go on with this run"))
     finally:
         path.write_bytes(content)
 

@@ -8,7 +8,7 @@ from tests.helpers.widgets import find, html
 from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
 from workbench.app.widgets.guide import Guide
-from workbench.app.widgets.resend import Resend, below
+from workbench.app.widgets.page_start import PageStart, below
 
 
 def test_it_opens_by_itself_and_everything_on_it_is_sent_again():
@@ -19,8 +19,8 @@ def test_it_opens_by_itself_and_everything_on_it_is_sent_again():
     assert 'tabindex="0" title="How many independent directions' in html(page)
     names = {button.description for button in find(page, w.Button)}
     assert names >= {"Compress for me", "Undo", "Compress", "Fine-tune", "Calibrate", "From scratch", "Reset plan"}
-    (resend,) = find(page, Resend)
-    assert resend.page is page
+    (start,) = find(page, PageStart)
+    assert start.page is page
     widgets = list(below(page))
     assert len(widgets) == len(set(widgets)) > 80
 

@@ -3,11 +3,21 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
 from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of this folder need a browser; they run in their order, because they share a server and its runs."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread
@@ -65,15 +75,18 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser):
-    """A page that notes every request and every error."""
+def page(browser, request):
+    """A page that notes every error, and asks no other machine; $WORKBENCH_SCREENSHOTS keeps a picture of its end."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(120_000)  # a busy machine is slow, and that is no fault
-    page.problems, page.elsewhere = collect_errors(page), []
-    page.on("request", lambda r: page.elsewhere.append(r.url) if not _local(r.url) else None)
+    page.problems, elsewhere = collect_errors(page), []
+    page.on("request", lambda r: elsewhere.append(r.url) if not _local(r.url) else None)
     yield page
+    if folder := os.environ.get("WORKBENCH_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{request.node.name}.png", full_page=True)
     context.close()
+    assert elsewhere == []
 
 
 def _local(url):

@@ -1,4 +1,4 @@
-"""The whole journey, as a user takes it, in Voila. With WORKBENCH_SCREENSHOTS=folder the pictures are kept."""
+"""The whole journey, as a user takes it, in Voila."""
 
 import re
 import time
@@ -14,7 +14,6 @@ from tests.helpers.pages import (
     move,
     move_rank,
     opened,
-    picture,
     plot,
     press,
     run_all,
@@ -26,11 +25,6 @@ from tests.helpers.pages import (
     wait_for_tuned,
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-]  # in their order: they share a server and its runs
-
 
 def test_the_whole_journey(page, voila):
     # Page to figure.
@@ -40,7 +34,6 @@ def test_the_whole_journey(page, voila):
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     assert page.locator(".wb-table").first.locator("tbody tr").count() == 8
     wait_for_card(page, 1, "x5.25 fewer")
-    picture(page, "opened")
 
     # A rank slider: cost, error and spectrum follow.
     row = page.locator(".wb-table tbody tr.selected")
@@ -64,7 +57,6 @@ def test_the_whole_journey(page, voila):
         for text in (before[2], page.locator(".wb-read").inner_text())
     ]
     assert error[1] > error[0]
-    picture(page, "slider")
 
     # The keys lead to both ends, which are those of this layer.
     for key, ranks in (("End", "32 x 16"), ("Home", "1 x 16")):
@@ -85,13 +77,11 @@ def test_the_whole_journey(page, voila):
     wait_for_text(page, "Next: Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     wait_for_card(page, 2, "decomposed")
-    picture(page, "compressed")
 
     # Calibrate: seconds, no labels.
     press(page, "Calibrate")
     wait_for_text(page, "Little is lost.")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
-    picture(page, "calibrated")
 
     # Fine-tune with visible progress, to the end.
     fill(page, "epochs", 20)
@@ -100,14 +90,8 @@ def test_the_whole_journey(page, voila):
     widths = "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().width))"
     assert page.locator(".progress-bar").evaluate_all(widths) > 20
     wait_for_points(page, "Fine-tuning", "validation accuracy", 2)
-    picture(page, "finetuning")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_tuned(page)
-    page.locator(".wb-figure[aria-label='Fine-tuning']").scroll_into_view_if_needed()
-    picture(page, "finetuned")
-    page.mouse.wheel(0, 2000)
-    page.wait_for_timeout(300)
-    picture(page, "finetuned-below")
 
     # Cancel stops far before the 400 epochs, which would take minutes.
     fill(page, "epochs", 400)
@@ -119,7 +103,6 @@ def test_the_whole_journey(page, voila):
     assert {points[stage] for stage in ("original", "decomposed", "calibrated", "fine-tuned")} == {1}
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
-    assert page.elsewhere == []
 
 
 def choose(page, label, value):
@@ -135,7 +118,6 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     wait_for_card(page, 1, "x2.7")  # the last of the three
     press(page, "Measure layers")
     wait_for_text(page, "measured in the network's answers on 48 images")
-    picture(page, "budget")
     press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     press(page, "Calibrate")
@@ -147,7 +129,6 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     press(page, "Fine-tune")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_points(page, "Stages", "trace 0", 5)
-    picture(page, "recovered")
 
     # A sweep: points appear as they are ready.
     fill(page, "budgets", 3)
@@ -158,7 +139,6 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     wait_for_points(page, "Accuracy against FLOPs", "Pareto front", 1)
     runs = page.get_by_role("region", name="Runs").locator("tbody tr")
     page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 4")
-    picture(page, "swept")
 
     # Another one, cancelled.
     fill(page, "budgets", 12)
@@ -177,15 +157,12 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     runs.first.click()
     press(page, "Go on with this run")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
-    runs.first.scroll_into_view_if_needed()
-    picture(page, "reopened")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
-    assert page.elsewhere == []
 
 
 @pytest.mark.slow
-def test_a_slow_page_loses_no_widget(page, voila):
+def test_a_slow_page_loses_no_widget_and_takes_its_kernel_with_it(page, voila):
     """anywidget gives up on a widget that takes more than two seconds to load; the template gives it two minutes."""
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
     page.goto(voila.address, timeout=120_000)
@@ -195,19 +172,6 @@ def test_a_slow_page_loses_no_widget(page, voila):
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 1")
     assert page.problems == []
-
-
-def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
-    page.request.get(voila.address)  # its token becomes a cookie
-    assert page.request.get(voila.url("voila/plotly/plotly.min.js")).text() == get_plotlyjs()
-    for path in ("plotly/datasets/iris.csv.gz", "plotly/%2e%2e/__init__.py", "plotly/"):
-        assert page.request.get(voila.url(f"voila/{path}")).status in (403, 404)
-
-
-@pytest.mark.slow
-def test_a_page_takes_its_kernel_with_it(page, voila):
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
     before = voila.kernels()
     assert before >= 1
     page.goto("about:blank")
@@ -215,6 +179,13 @@ def test_a_page_takes_its_kernel_with_it(page, voila):
     while voila.kernels() >= before:
         assert time.time() < deadline, f"{voila.kernels()} kernels are still there"
         page.wait_for_timeout(100)
+
+
+def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
+    page.request.get(voila.address)  # its token becomes a cookie
+    assert page.request.get(voila.url("voila/plotly/plotly.min.js")).text() == get_plotlyjs()
+    for path in ("plotly/datasets/iris.csv.gz", "plotly/%2e%2e/__init__.py", "plotly/"):
+        assert page.request.get(voila.url(f"voila/{path}")).status in (403, 404)
 
 
 def test_jupyterlab_shows_the_same(page, lab):
@@ -227,14 +198,12 @@ def test_jupyterlab_shows_the_same(page, lab):
     wait_for_card(page, 1, "x5.25 fewer")
     press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    picture(page, "jupyterlab")
     press(page, "Calibrate")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
     fill(page, "epochs", 3)
     press(page, "Fine-tune")
     wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
     wait_for_text(page, "Next: Speed and energy")
-    picture(page, "jupyterlab-recovered")
     assert [problem for problem in page.problems if "widget" in problem.lower()] == []
 
     # It is as dark as JupyterLab is.
@@ -248,5 +217,3 @@ def test_jupyterlab_shows_the_same(page, lab):
         style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
         page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
         page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
-        picture(page, name.lower().replace(" ", "_"))
-    assert page.elsewhere == []

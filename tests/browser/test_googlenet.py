@@ -2,12 +2,7 @@
 
 import pytest
 
-from tests.helpers.pages import card, opened, picture, press, wait_for_points, wait_for_text
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-]  # in their order: they share a server and its runs
+from tests.helpers.pages import card, opened, press, wait_for_points, wait_for_text
 
 WATCH = """() => {
   window.waits = [];
@@ -36,9 +31,7 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     assert max(without for _, without in waits) < 1000  # milliseconds
     wait_for_text(page, "Random weights")
     wait_for_text(page, "No accuracy")
-    picture(page, "googlenet-random")
     assert page.problems == []
-    assert page.elsewhere == []
 
 
 @pytest.mark.slow
@@ -50,15 +43,12 @@ def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared)
     wait_for_text(page, "googlenet_bvlc.safetensors, sha256")
     choose(page, "Data", "sample (your images)")
     wait_for_text(page, "scoring")
-    picture(page, "googlenet-scoring")
     wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     page.wait_for_function("() => Number(document.body.innerText.match(/Accuracy on (\\d+) test images/)?.[1]) < 100")
     assert "top-5" in card(page, 2)
     choose(page, "Layers", "spatial convolutions only")
     wait_for_text(page, "x2.33 fewer")
-    picture(page, "googlenet-opened")
     press(page, "Compress")
     wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
     wait_for_text(page, "Next: Calibrate")
-    picture(page, "googlenet-compressed")
     assert page.problems == []

@@ -1,11 +1,8 @@
 """A page on which nothing is drawn says so, loads itself again twice, and then offers a button."""
 
-import pytest
 from nbformat.v4 import new_code_cell
 
 from tests.helpers.serving import serving
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_a_page_that_stays_empty(page, tmp_path):

@@ -1,18 +1,10 @@
 """A report as a reader opens it: a file, light and dark, on a narrow screen; nothing is fetched."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 import workbench as wb
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Stage, StageName
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-]  # in their order: they share a server and its runs
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
@@ -41,7 +33,5 @@ def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, s
         ink = opened.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
         paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))) == (scheme == "dark")
-        if folder := os.environ.get("WORKBENCH_SCREENSHOTS"):
-            opened.screenshot(path=str(Path(folder) / f"report_{scheme}_{width}.png"), full_page=True)
     finally:
         context.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.exporters import report_figures
 from workbench.exporters.export import Exported
 from workbench.exporters.report import report
 from workbench.exporters.verification import Verification
@@ -167,12 +166,3 @@ def test_what_a_run_lacks_is_said_or_left_out(written, run, network, small):
     text = Reader(written(replace(run, stages=(stage,), network=untrained))).text
     assert "50.00% of 10 validation images answered as by the original" in text
     assert "random weights: its ranks and scores mean nothing" in text
-
-
-def test_the_layers_that_cost_most_are_drawn_in_their_order(written, run, monkeypatch):
-    monkeypatch.setattr(report_figures, "MAX_LAYERS", 3)
-    text = Reader(written(run)).text
-    assert "The 3 layers that cost most are drawn; all are in the tables." in text
-    assert "classifier.2" in text
-    names = [part.name for part in report_figures.largest_layers(run.plan, 3)]
-    assert names == [part.name for part in run.plan if part.name in names]

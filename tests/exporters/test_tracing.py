@@ -24,14 +24,6 @@ def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynami
     check(model, torch.randn(2, 3, 4, 6), left, dynamic_batch=dynamic_batch)
 
 
-@pytest.mark.parametrize(
-    "layers", [(nn.ReLU(), nn.AdaptiveAvgPool2d(4)), (*[nn.AdaptiveAvgPool2d(4)] * 2, nn.Flatten())]
-)
-def test_pools_in_a_row_and_one_that_nothing_follows(layers):
-    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    check(nn.Sequential(*layers), x, int(isinstance(layers[-1], nn.AdaptiveAvgPool2d)))
-
-
 def check(model, x, pools, **options):
     program = trace(model, x, **options)
     assert len(program.graph.find_nodes(op="call_function", target=POOL)) == pools
@@ -102,3 +94,11 @@ def test_only_the_libraries_are_silenced_and_only_for_a_while(caplog):
     assert [record.name for record in caplog.records] == ["somewhere.else"]
     assert levels() == before
     assert list(warnings.filters) == filters
+
+
+@pytest.mark.parametrize(
+    "layers", [(nn.ReLU(), nn.AdaptiveAvgPool2d(4)), (*[nn.AdaptiveAvgPool2d(4)] * 2, nn.Flatten())]
+)
+def test_pools_in_a_row_and_one_that_nothing_follows(layers):
+    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    check(nn.Sequential(*layers), x, int(isinstance(layers[-1], nn.AdaptiveAvgPool2d)))

@@ -1,16 +1,8 @@
-"""Drive the dashboard's page in a real browser. With WORKBENCH_SCREENSHOTS=folder its pictures are kept."""
+"""Drive the dashboard's page in a real browser."""
 
 import json
-import os
 import re
 import time
-from pathlib import Path
-
-
-def picture(page, name):
-    folder = os.environ.get("WORKBENCH_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def card(page, number):

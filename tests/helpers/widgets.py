@@ -2,7 +2,7 @@
 
 import ipywidgets as w
 
-from workbench.app.widgets.resend import below
+from workbench.app.widgets.page_start import below
 
 
 def find(widget, kind, description=None):
@@ -16,11 +16,17 @@ def html(widget):
     return " ".join(item.value for item in find(widget, w.HTML))
 
 
+def upload_messages(name, content, size=None):
+    """What the page says of a file: each message, and its buffer if it has one."""
+    yield ({"kind": "begin", "name": name, "size": len(content) if size is None else size},)
+    yield from (({"kind": "piece", "at": at}, content[at : at + 2**20]) for at in range(0, len(content), 2**20))
+    yield ({"kind": "end"},)
+
+
 def upload(widget, name, content):
     """Send a file to an upload widget as the page does; its last answer."""
     answers = []
     widget.send = answers.append
-    pieces = [({"kind": "piece", "at": at}, content[at : at + 2**20]) for at in range(0, len(content), 2**20)]
-    for message, *buffers in (({"kind": "begin", "name": name, "size": len(content)},), *pieces, ({"kind": "end"},)):
+    for message, *buffers in upload_messages(name, content):
         widget._receive(None, message, [memoryview(buffer) for buffer in buffers])
     return answers[-1]

@@ -20,10 +20,8 @@ from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
-from workbench.app.widgets.glossary import term
-from workbench.app.widgets.heading import heading
-from workbench.app.widgets.labels import Labels
-from workbench.app.widgets.resend import Resend
+from workbench.app.widgets.glossary import heading, term
+from workbench.app.widgets.page_start import PageStart
 from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
@@ -54,12 +52,12 @@ def build_dashboard(
         f"remove it: ranks by {term('EVBMF')}, factors by {term('Tucker-2')}, recovery by "
         f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
     )
-    resend = Resend()
-    page = column(resend, Labels(), w.HTML(intro), top_bar(s), *_cards(s), gap=12)
+    start = PageStart()
+    page = column(start, w.HTML(intro), top_bar(s), *_cards(s), gap=12)
     page.layout.width = "100%"
     page.add_class("wb")
     validate_messages(page, s.plan)
-    resend.page = page
+    start.page = page
     s.open()
     return page
 

@@ -4,8 +4,7 @@ import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
-from workbench.app.widgets.glossary import term
-from workbench.app.widgets.heading import RANDOM
+from workbench.app.widgets.glossary import RANDOM, term
 from workbench.network.scores import Score
 from workbench.tables import count, times
 

@@ -45,10 +45,6 @@ def archive_bytes(network: Network, folder: str) -> bytes:
     ``plan.json`` is the plan as :meth:`Plan.to_json` gives it, with the modules that replace each layer ("surgery") and
     what is known of the network ("about"); ``weights.safetensors`` has the latter in its header too. ``load.py`` puts
     both into the original architecture, an ``nn.Module`` that the user has.
-
-    Raises
-    ------
-    ExportError : if the network was not compressed, or a layer was replaced by something that cannot be written down.
     """
     if not isinstance(network, CompressedNetwork):
         raise ExportError(f"{network.name} has no plan: only decomposed networks are exported with their plan")
@@ -63,9 +59,8 @@ def archive_bytes(network: Network, folder: str) -> bytes:
     text = json.dumps({**json.loads(plan.to_json()), "surgery": surgery, "about": about}, indent=2)
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()}
     readme = README_TEXT.format(
-        **{"name": network.name, "source": network.source, "shape": " x ".join(map(str, network.input_shape))},
-        **{"macs_ratio": plan.macs_ratio, "weights_ratio": plan.weights_ratio, "policy": plan.describe()},
-        **{"preprocessing": about["preprocessing"]["words"], "reference": about["compression"]["reference"]},
+        **{**about, **about["compression"]}
+        | {"shape": " x ".join(map(str, network.input_shape)), "preprocessing": about["preprocessing"]["words"]}
     )
     made = BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
@@ -99,9 +94,7 @@ def _constructor(module: nn.Module) -> tuple[str, dict[str, Any]]:
         return "Unflatten", {"dim": module.dim, "unflattened_size": list(module.unflattened_size)}
     if isinstance(module, nn.Flatten):
         return "Flatten", {"start_dim": module.start_dim, "end_dim": module.end_dim}
-    kind = next((kind for kind in KINDS if isinstance(module, kind)), None)
-    if kind is None:
-        raise ExportError(f"a {type(module).__name__} among the factors of a layer cannot be written down")
+    kind = next(kind for kind in KINDS if isinstance(module, kind))
     names = ("in_features", "out_features") if kind is nn.Linear else CONVOLUTION
     names = (*names, "output_padding") if kind in TRANSPOSED else names
     return kind.__name__, {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}

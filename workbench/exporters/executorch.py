@@ -23,18 +23,11 @@ def missing() -> str:
 
 
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
-    """Return the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
+    """Return a copy of the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
-    Parameters
-    ----------
-    model : of one input and one output; it is not changed.
-    example : (n, ...) a batch of inputs; the program takes exactly this shape and dtype.
-    metadata : a text, which the program's method "metadata" returns; "" for no such method.
-
-    Raises
-    ------
-    ExportError : if ExecuTorch is not installed or does not start, the model cannot be lowered, or the runtime has no
-        kernel for one of its operators.
+    The model has one input and one output; the program takes the example's shape (n, ...) and dtype only, and its
+    method "metadata" returns the text, if there is one. ExportError if the model cannot be lowered, or the runtime has
+    no kernel for one of its operators.
     """
     if why := missing():
         raise ExportError(why)
@@ -51,8 +44,6 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
             ).to_executorch()
             content = bytes(lowered.buffer)
             kernels = set(Runtime.get().operator_registry.operator_names)
-    except ImportError as error:
-        raise ExportError(_start_failed(error)) from error
     except Exception as error:
         raise ExportError(f"the model cannot be lowered to ExecuTorch: {first_line(error)}") from error
     plans = lowered.executorch_program.execution_plan
@@ -63,13 +54,7 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
 
 
 class ExecutorchProgram:
-    """A program, from the content of a ``.pte`` file, that runs here: inputs (n, ...) -> outputs.
-
-    Attributes
-    ----------
-    shape, dtype : of the only inputs that it takes.
-    metadata : the text that it was exported with, or "".
-    """
+    """A program, from the content of a ``.pte`` file, that runs here: inputs of its `shape` and `dtype` -> outputs."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -83,12 +68,7 @@ class ExecutorchProgram:
         _LOADED.add(self)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Run the program.
-
-        Raises
-        ------
-        ExportError : if the inputs have another shape or dtype, or the program fails.
-        """
+        """Run the program; ExportError if the inputs have another shape or dtype, or it fails."""
         if tuple(inputs.shape) != self.shape or inputs.dtype != self.dtype:
             given = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
             raise ExportError(f"this program takes {self.dtype} of shape {self.shape}, not {given}")
@@ -108,8 +88,6 @@ class ExecutorchProgram:
                 from executorch.runtime import Runtime
 
                 program = Runtime.get().load_program(self._content)
-            except ImportError as error:
-                raise ExportError(_start_failed(error)) from error
             except Exception as error:
                 raise ExportError("this is no ExecuTorch program, or it is damaged") from error
             try:
@@ -127,12 +105,7 @@ _LOADED: WeakSet[ExecutorchProgram] = WeakSet()
 
 
 def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
-    """Return a program from a file, or from its content, ready to run here.
-
-    Raises
-    ------
-    ExportError : if ExecuTorch is not installed, there is no such file, or it is no program that runs here.
-    """
+    """Return a program from a file, or from its content; ExportError if it is none that runs here."""
     if why := missing():
         raise ExportError(why)
     if isinstance(program, bytes):
@@ -149,20 +122,11 @@ def set_threads(number: int) -> None:
     The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
     by their next call (run each once before you measure).
     """
-    if number < 1:
-        raise ValueError(f"a program runs on 1 thread or more, not {number}")
     if why := missing():
         raise ExportError(why)
     with quiet_libraries():
-        try:
-            library = import_module("executorch.extension.pybindings.portable_lib")
-        except ImportError as error:
-            raise ExportError(_start_failed(error)) from error
+        library = import_module("executorch.extension.pybindings.portable_lib")
         if library._threadpool_get_thread_count() != number:
             for program in list(_LOADED):
                 program._unload()
             library._unsafe_reset_threadpool(number)
-
-
-def _start_failed(error: BaseException) -> str:
-    return f"ExecuTorch is installed but does not start here: {first_line(error)}"

@@ -24,15 +24,7 @@ FORMATS = {".onnx": "ONNX", ".pte": "ExecuTorch", ".zip": "plan and weights"}
 
 @dataclass(frozen=True, repr=False)
 class Exported(Table):
-    """A file that was written and compared with its network.
-
-    Attributes
-    ----------
-    path : where it is.
-    format : "ONNX", "ExecuTorch" or "plan and weights".
-    bytes : its size.
-    verification : how its outputs compare with the network's.
-    """
+    """A file that was written and compared with its network: its path, format, size in bytes, and comparison."""
 
     path: Path
     format: str
@@ -80,7 +72,10 @@ def export(
     """
     expect_network(network)
     path = Path(path)
-    suffix = _checked_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
     if dynamic_batch and suffix != ".onnx":
         raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
     if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
@@ -115,16 +110,3 @@ def export(
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
     report(1.0, "")
     return Exported(path, FORMATS[suffix], len(content), found)
-
-
-def _checked_suffix(path: Path) -> str:
-    """Return the format's suffix; raise ExportError if no such file can be written there."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
-        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
-    if path.is_dir():
-        raise ExportError(f"{path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise ExportError(f"there is no folder {path.parent}")
-    return suffix

@@ -1,7 +1,7 @@
 """Describe a network inside its file: what it was made from, what goes in and what comes out."""
 
 import json
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import workbench
 from workbench.network.network import Network
@@ -12,15 +12,6 @@ PAPER = (
     "Y.-D. Kim, E. Park, S. Yoo, T. Choi, L. Yang, D. Shin: Compression of Deep Convolutional Neural Networks for Fast "
     "and Low Power Mobile Applications. ICLR 2016, arXiv:1511.06530"
 )
-
-
-@runtime_checkable
-class Normalisation(Protocol):
-    """Preprocessing that crops images to `size` pixels, divides by 255, and normalises each channel."""
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 def metadata(network: Network) -> dict[str, Any]:
@@ -59,7 +50,7 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     shape = " x ".join(map(str, network.input_shape))
     if own is None:
         return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them."}
-    if not isinstance(own, Normalisation):
+    if not all(hasattr(own, name) for name in ("size", "mean", "std")):  # the catalog's
         name = getattr(own, "__qualname__", type(own).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}
     kind = "RGB images" if len(own.mean) == 3 else "Images"

@@ -17,10 +17,6 @@ def notebook(run: Run, path: str | Path) -> Path:
 
     Network and data are loaded by their names in the run; those of the user's own need their files as arguments.
     Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
-
-    Returns
-    -------
-    The path of the ``.ipynb`` file.
     """
     cells = [_cell(0, "markdown", _title(run))]
     for text, code in _steps(run):

@@ -24,17 +24,10 @@ def missing() -> str:
 def onnx_bytes(
     model: nn.Module, example: Tensor, *, metadata: Mapping[str, str] | None = None, dynamic_batch: bool = False
 ) -> bytes:
-    """Return the model in eval mode as an ONNX protobuf that holds its parameters.
+    """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
-    Parameters
-    ----------
-    model : of one input and one output, which are called "input" and "output" in the file; it is not changed.
-    example : (n, ...) a batch of inputs; its shape (any n if `dynamic_batch`) and dtype become the file's.
-    metadata : written into the file's ``metadata_props``.
-
-    Raises
-    ------
-    ExportError : if ONNX is not installed, the model cannot be translated, or does not fit into one file (2 GB).
+    The model has one input and one output, which are called "input" and "output" in the file; the example's shape
+    (n, ...), any n if `dynamic_batch`, and dtype become the file's. ExportError if the model cannot be translated.
     """
     if why := missing():
         raise ExportError(why)
@@ -60,13 +53,7 @@ def onnx_bytes(
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
     """Return an ONNX file, or its content, as a function that runs it here on the CPU: a batch of inputs -> outputs.
 
-    Parameters
-    ----------
-    threads : of ONNX Runtime; 0 for its own choice, one a core.
-
-    Raises
-    ------
-    ExportError : if ONNX is not installed, or the file is none that runs here.
+    `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
     """
     if why := missing():
         raise ExportError(why)
@@ -78,8 +65,6 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Ten
         options.log_severity_level = 4  # fatal errors only
         given = content if isinstance(content, bytes) else str(content)
         session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except ImportError as error:
-        raise ExportError(f"ONNX Runtime is installed but does not start here: {first_line(error)}") from error
     except Exception as error:
         raise ExportError(f"ONNX Runtime cannot load this file: {first_line(error)}") from error
     name = session.get_inputs()[0].name

@@ -38,9 +38,9 @@ def report(
     ----------
     run : with its network, for what is known of the original, or without. ``run.measured`` may have "latency" (a list
         of {"runtime", "how", "dense_ms", "compressed_ms"}), "machine" and "energy" ({"dense_mj", "compressed_mj",
-        "measured", "source"}); energy that was not measured is called an estimate wherever it stands.
-    path : of the HTML page, which is light or dark as the reader's system is.
-    spectra : of the original, for its singular values; None for those of the plan, if it has them.
+        "measured", "source"}); energy that was not measured is called an estimate.
+    path : of the HTML page.
+    spectra : of the original; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
     """
@@ -142,8 +142,7 @@ def _scores(run: Run) -> str:
         "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
         "test images are for the final score."
     )
-    table = _scrolling(html_table(headers, rows, left=(0, 1, 2, 8)))
-    return _section("Scores", _paragraph(text), figures.scores(run.stages), table)
+    return _section("Scores", _paragraph(text), figures.scores(run.stages), _table(headers, rows, (0, 1, 2, 8)))
 
 
 def _pictures(pictures: Gallery | None) -> str:
@@ -187,7 +186,7 @@ def _speed(run: Run) -> str:
         ratio = before / after
         rows.append([name, f"{before:.4g}", f"{after:.4g}", times(ratio), f"{ratio / promised:.2f}"])
     headers = ("runtime", "original ms", "compressed ms", "times faster", "realised")
-    return _section("Speed, measured", _paragraph(text), _scrolling(html_table(headers, rows)))
+    return _section("Speed, measured", _paragraph(text), _table(headers, rows))
 
 
 def _energy(run: Run) -> str:
@@ -221,13 +220,12 @@ def _redundancy(run: Run, spectra: Spectra | None) -> str:
 
 def _files(exports: Sequence[Exported]) -> str:
     rows = [row for export in exports for row in export.rows]
-    table = html_table(Exported.headers, rows, left=Exported.left)
-    return _section("Files", _scrolling(table)) if rows else ""
+    return _section("Files", _table(Exported.headers, rows, Exported.left)) if rows else ""
 
 
 def _made(run: Run) -> str:
     rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in _known(run) if value != ""]
-    table = _scrolling(html_table(("what", "value"), rows, left=(0, 1)))
+    table = _table(("what", "value"), rows, (0, 1))
     return _section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
 
 
@@ -246,6 +244,10 @@ def _known(run: Run) -> Iterator[tuple[str, object]]:
 
 def _section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    return _scrolling(html_table(headers, rows, left=left))
 
 
 def _paragraph(text: str) -> str:

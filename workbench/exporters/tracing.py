@@ -72,20 +72,14 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> 
 
     Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
     dimensions), and an average pooling to the size that its input has already, which is left out.
-
-    Parameters
-    ----------
-    dynamic_batch : whether the graph takes any number of inputs; otherwise that of the example.
-
-    Raises
-    ------
-    ExportError : if there is no such graph, with PyTorch's first sentence.
+    The graph takes as many inputs as the example has, or any number. ExportError has PyTorch's first sentence.
     """
     inputs, shapes = example.detach().cpu(), None
     if dynamic_batch:
         inputs = torch.cat([inputs[:1]] * 2)  # a batch of one would be traced as a constant
         shapes = ({0: torch.export.Dim.DYNAMIC},)
-    copied = _with_flat_normalisations(copy_for_export(model))
+    copied = copy_for_export(model)
+    _flatten_normalisations(copied)
     try:
         with quiet_libraries():
             copied(inputs)  # what a model caches in its first pass must be there: a trace may not assign it
@@ -104,11 +98,10 @@ class _FlatNormalisation(nn.LocalResponseNorm):
         return super().forward(input.flatten(2)).view_as(input)
 
 
-def _with_flat_normalisations(model: nn.Module) -> nn.Module:
+def _flatten_normalisations(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.LocalResponseNorm:
             module.__class__ = _FlatNormalisation
-    return model
 
 
 def _without_idle_pools(program: ExportedProgram) -> ExportedProgram:

@@ -21,17 +21,10 @@ RANDOM_INPUTS = 8
 
 @dataclass(frozen=True)
 class Verification:
-    """How a file compares with the PyTorch network.
+    """How a file compares with the PyTorch network, on a split, "images" or "random inputs"."""
 
-    Attributes
-    ----------
-    max_error : largest difference of two outputs, divided by the largest output.
-    agreement : share of the `n` inputs with the same first answer, 0 to 1.
-    inputs : the name of the split, "images" or "random inputs".
-    """
-
-    max_error: float
-    agreement: float
+    max_error: float  # largest difference of two outputs, divided by the largest output
+    agreement: float  # share of the `n` inputs with the same first answer
     n: int
     inputs: str
 
@@ -59,12 +52,7 @@ class Reference:
         return self.inputs[0][:1]
 
     def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
-        """Run the same inputs in batches of one, and compare the outputs.
-
-        Raises
-        ------
-        ExportError : if the outputs have another shape.
-        """
+        """Run the same inputs in batches of one, and compare the outputs."""
         report, outputs = reporter(progress), []
         for i, one in enumerate(one for batch in self.inputs for one in batch.split(1)):
             report(i / len(self.outputs), "checking it")
@@ -81,16 +69,10 @@ class Reference:
 
 
 def reference(network: Network, images: Images | None, *, max_images: int = MAX_IMAGES) -> Reference:
-    """Run a copy of the network on the CPU, for what a correct file will give.
+    """Run a copy of the network on the CPU, for what a correct file will give on the first `max_images` images.
 
-    Parameters
-    ----------
-    images : as the data hold them, of which the first `max_images` are used; None for random inputs from a fixed seed,
-        which test the arithmetic, but not on the images that the network is made for.
-
-    Raises
-    ------
-    ExportError : if the network does not turn one batch into one tensor (n, classes, ...) of finite numbers.
+    Without images the inputs are random ones from a fixed seed. ExportError if the network does not turn one batch
+    into one tensor (n, classes, ...) of finite numbers.
     """
     if network.example is not None:
         raise ExportError(f"{network.name} takes inputs of its own kind; only networks of one batch can be exported")
@@ -114,10 +96,8 @@ def reference(network: Network, images: Images | None, *, max_images: int = MAX_
 
 
 def _random_inputs(network: Network) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    yield from torch.randn(RANDOM_INPUTS, *network.input_shape, generator=generator).split(
-        fitting_batch(network.input_shape)
-    )
+    inputs = torch.randn(RANDOM_INPUTS, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    yield from inputs.split(fitting_batch(network.input_shape))
 
 
 def _first(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:

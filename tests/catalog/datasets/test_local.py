@@ -28,25 +28,11 @@ def test_only_folders_of_images_are_offered(folder):
     assert datasets_folder() == folder
 
 
-def test_they_load_by_name(folder):
-    picture(folder / "table" / "a.png")
-    (folder / "table" / "labels.csv").write_text("file,class_index\na.png,3\n")
-    assert load_local("table").test.labels.tolist() == [3]
-    picture(folder / "pets" / "cat" / "a.png")
-    assert load_local("pets").classes == ("cat",)
-    assert len(load_local("digits").test) == 500
-
-
 @pytest.mark.parametrize("name", ["../pets", "/etc", "nothing", ""])
 def test_no_name_leads_out_of_the_folder(folder, name):
     picture(folder.parent / "pets" / "cat" / "a.png")
     with pytest.raises(KeyError, match="there are no data called"):
         load_local(name)
-
-
-def test_without_the_folder_there_are_still_the_bundled(monkeypatch, tmp_path):
-    monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path / "none"))
-    assert local_names()["digits"] == "bundled"
 
 
 def labels(data):

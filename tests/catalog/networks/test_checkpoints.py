@@ -23,13 +23,11 @@ def same(state):
     return state.keys() == STATE.keys() and all(torch.equal(state[k], STATE[k]) for k in STATE)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".th"])
 @pytest.mark.parametrize(
     "wrap",
     [
         lambda s: s,
         lambda s: {"state_dict": s, "epoch": 3},
-        lambda s: {"model": s},
         lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
         lambda s: {"state_dict": {"net": s}, "optimizer": {"lr": 0.1}},
         lambda s: {f"_orig_mod.module.{k}": v for k, v in s.items()},
@@ -38,8 +36,8 @@ def same(state):
         lambda s: OrderedDict(s),
     ],
 )
-def test_state_dicts_as_people_save_them(tmp_path, suffix, wrap):
-    path = tmp_path / f"weights{suffix}"
+def test_state_dicts_as_people_save_them(tmp_path, wrap):
+    path = tmp_path / "weights.pth"
     torch.save(wrap(STATE), path)
     assert same(read_weights(path))
 
@@ -49,11 +47,6 @@ def test_safetensors(tmp_path):
     assert same(read_weights(tmp_path / "a.safetensors"))
     save_file({f"module.{k}": v for k, v in STATE.items()}, tmp_path / "b.SAFETENSORS")
     assert same(read_weights(tmp_path / "b.SAFETENSORS"))
-
-
-def test_the_old_format_of_files(tmp_path):
-    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert same(read_weights(tmp_path / "old.pth"))
 
 
 class Bomb:
@@ -87,53 +80,26 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:-200])
 
 
-def headless(path):
-    """The end of a zip archive, whose directory points at what is no longer there."""
-    torch.save(STATE, path)
-    content = path.read_bytes()
-    path.write_bytes(content[:40] + content[400:])
-
-
 def safetensors(header, data=b"", length=None):
-    content = header if isinstance(header, bytes) else json.dumps(header).encode()
+    content = json.dumps(header).encode()
     return (len(content) if length is None else length).to_bytes(8, "little") + content + data
 
 
-def entry(shape, offsets, dtype="F32"):
-    return {"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
-
-
-def fifo(path):
-    os.mkfifo(path)
+def entry(shape, offsets):
+    return {"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
 
 
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("folder.pth", lambda p: p.mkdir(), "is a folder; name the file itself"),
-        ("folder.safetensors", lambda p: p.mkdir(), "is a folder; name the file itself"),
-        pytest.param(
-            "pipe.pth", fifo, "is no ordinary file", marks=pytest.mark.skipif(os.name == "nt", reason="no pipes there")
-        ),
-        ("headless.pth", headless, "damaged or no file of weights"),
+        ("folder.pth", lambda p: p.mkdir(), "is a folder; name the file"),
+        ("pipe.pth", os.mkfifo, "is no ordinary file"),
         ("zip.pth", lambda p: zipfile.ZipFile(p, "w").close(), "damaged or no file of weights"),
         ("empty.safetensors", lambda p: p.write_bytes(b""), "no sound safetensors file"),
         ("huge.safetensors", lambda p: p.write_bytes(safetensors({}, length=2**63)), "no sound safetensors file"),
-        ("big.safetensors", lambda p: p.write_bytes(safetensors({}, length=2**26)), "no sound safetensors file"),
-        ("nojson.safetensors", lambda p: p.write_bytes(safetensors(b"{'a': 1}")), "no sound safetensors file"),
         (
             "bomb.safetensors",  # claims 4 TB
             lambda p: p.write_bytes(safetensors(entry([2**20, 2**20], [0, 2**42]), bytes(8))),
-            "no sound safetensors file",
-        ),
-        (
-            "overlap.safetensors",
-            lambda p: p.write_bytes(safetensors(entry([2], [0, 8]) | {"b": entry([2], [4, 12])["a"]}, bytes(12))),
-            "no sound safetensors file",
-        ),
-        (
-            "kind.safetensors",
-            lambda p: p.write_bytes(safetensors(entry([2], [0, 8], "F77"), bytes(8))),
             "no sound safetensors file",
         ),
         ("nothing.safetensors", lambda p: p.write_bytes(safetensors({})), "holds no state_dict"),
@@ -141,7 +107,6 @@ def fifo(path):
         ("tensor.pth", lambda p: torch.save(torch.zeros(3), p), "holds no state_dict"),
         ("keys.pth", lambda p: torch.save({1: torch.zeros(3)}, p), "something else than a tensor under 1"),
         ("deep.pth", lambda p: torch.save({"a": {"b": torch.zeros(3)}}, p), "something else than a tensor under 'a'"),
-        ("half.pth", lambda p: torch.save({**STATE, "lr": 0.1}, p), "something else than a tensor under 'lr'"),
         ("sparse.pth", lambda p: torch.save({"a": torch.eye(3).to_sparse()}, p), "holds no dense numbers under 'a'"),
         ("meta.pth", lambda p: torch.save({"a": torch.zeros(3, device="meta")}, p), "no dense numbers under 'a'"),
         ("none.pth", lambda p: None, "there is no file"),
@@ -150,8 +115,6 @@ def fifo(path):
         ("cut.pth", truncated, "damaged or no file of weights"),
         ("cut.safetensors", lambda p: p.write_bytes(b"\x08\0\0\0\0\0\0\0{"), "no sound safetensors file"),
         ("weights.h5", lambda p: p.write_bytes(b"x"), "neither .safetensors nor one of .pth, .pt, .th"),
-        ("list.pth", lambda p: torch.save([1, 2], p), "holds no state_dict"),
-        ("numbers.pth", lambda p: torch.save({"a": 3}, p), "holds something else than a tensor under 'a'"),
     ],
 )
 def test_files_that_are_wrong(tmp_path, name, make, message):
@@ -182,9 +145,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
         ({**STATE, "0.bias": torch.tensor([0.0, float("nan")])}, "mine cannot be used: 0.bias has weights"),
         ({**STATE, "0.bias": torch.tensor([0.0, float("inf")])}, "mine cannot be used: 0.bias has weights"),
         ({**STATE, "0.bias": torch.zeros(2, dtype=torch.int8)}, r"0.bias is torch.int8, not torch.float32$"),
-        ({**STATE, "0.bias": torch.zeros(2, dtype=torch.complex64)}, r"0.bias is torch.complex64, not torch.float32$"),
         ({f"module.{k}" if "w" in k else k: v for k, v in STATE.items()}, "lacks 0.weight, has the unknown module"),
-        ({}, "lacks 0.bias, 0.weight$"),
         (
             {f"layer{i}": torch.zeros(1) for i in range(5)},
             r"lacks 0.bias, 0.weight, has the unknown layer0.* and 2 more$",
@@ -197,13 +158,6 @@ def test_mismatches_are_named_key_by_key(state, message):
     with pytest.raises(WeightsError, match=message):
         load_weights(model, state, "mine")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-
-
-def test_half_precision_is_taken():
-    model = nn.Sequential(nn.Linear(3, 2))
-    load_weights(model, {k: v.half() for k, v in STATE.items()}, "mine")
-    assert torch.equal(model[0].weight, STATE["0.weight"])
-    assert model[0].weight.dtype == torch.float32
 
 
 def test_batch_norms_of_old_files_have_no_counter():

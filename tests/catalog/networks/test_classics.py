@@ -6,24 +6,8 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import measured_cost
 from workbench.catalog.networks.classics import LocalResponseNorm
 from workbench.network.tracing import find_layers
-
-
-@pytest.mark.parametrize(
-    ("name", "weights", "macs"),
-    [
-        ("alexnet_caffe", 60.97, 724),
-        ("vgg_s", 102.9, 2638),
-        ("googlenet_bvlc", 6.998552, 1583),
-        ("vgg16", 138.4, 15470),
-    ],
-)
-def test_original_costs(name, weights, macs):
-    cost = measured_cost(wb.load_network(name))
-    assert cost.weights / 1e6 == pytest.approx(weights, abs=0.06)
-    assert cost.macs / 1e6 == pytest.approx(macs, abs=0.51)
 
 
 def test_vgg_s_has_the_papers_maps():
@@ -35,12 +19,10 @@ def test_vgg_s_has_the_papers_maps():
 
 
 @pytest.mark.parametrize("channels", [3, 5, 16])
-@pytest.mark.parametrize(
-    "settings", [(5, 1e-4, 0.75, 1.0), (4, 0.5, 0.75, 2.0), (3, 0.5, 0.6, 1.0), (1, 0.1, 1.0, 1.0)]
-)
-def test_normalisation_is_pytorchs(channels, settings, generator):
+@pytest.mark.parametrize(("alpha", "k"), [(1e-4, 1.0), (0.5, 2.0)])
+def test_normalisation_is_pytorchs(channels, alpha, k, generator):
     x = torch.randn(2, channels, 6, 7, generator=generator, dtype=torch.float64) * 30
-    ours, theirs = LocalResponseNorm(*settings), nn.LocalResponseNorm(*settings)
+    ours, theirs = LocalResponseNorm(alpha, k), nn.LocalResponseNorm(5, alpha, 0.75, k)
     assert torch.allclose(ours(x), theirs(x), rtol=1e-12)
     assert torch.allclose(ours(x[..., 0]), theirs(x[..., 0]), rtol=1e-12)
 

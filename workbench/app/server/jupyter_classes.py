@@ -23,12 +23,8 @@ class TokenForm(LoginFormHandler):
 
     def _render(self, message: dict[str, str] | None = None) -> None:
         action = f"login?next={self.get_query_argument('next', self.base_url)}"
-        values = {
-            "action": escape(action, quote=True),
-            "xsrf": self.xsrf_form_html(),
-            "problem": "That is not the token." if message else "",
-        }
-        self.write(Template(LOGIN_PAGE.read_text(encoding="utf-8")).substitute(values))
+        page, problem = Template(LOGIN_PAGE.read_text(encoding="utf-8")), "That is not the token." if message else ""
+        self.write(page.substitute(action=escape(action), xsrf=self.xsrf_form_html(), problem=problem))
 
 
 class TokenIdentityProvider(IdentityProvider):

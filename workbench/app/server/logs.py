@@ -7,8 +7,6 @@ import logging
 import os
 import sys
 
-NAME = "workbench"
-
 
 class ServerLogHandler(logging.Handler):
     """Write to the file descriptor of ``sys.stderr``, or to Python's last resort where it has none."""
@@ -24,7 +22,7 @@ class ServerLogHandler(logging.Handler):
 
 def log_to_server() -> None:
     """Send the package's warnings and errors to the server's log; a second call changes nothing."""
-    log = logging.getLogger(NAME)
+    log = logging.getLogger("workbench")
     if not any(isinstance(handler, ServerLogHandler) for handler in log.handlers):
         handler = ServerLogHandler(logging.WARNING)
         handler.setFormatter(logging.Formatter("[Workbench] %(asctime)s %(levelname)s | %(message)s"))

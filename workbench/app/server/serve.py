@@ -1,7 +1,6 @@
 """``python -m workbench.app.server.serve``: serve the dashboard with Voila, for one user or for a class."""
 
 import argparse
-import errno
 import ipaddress
 import json
 import os
@@ -31,15 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    parser.add_argument(
-        "--class",
-        dest="settings",
-        nargs="?",
-        const=CLASS,
-        type=Path,
-        metavar="FOLDER",
-        help="serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings",
-    )
+    about = "serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings"
+    parser.add_argument("--class", dest="settings", nargs="?", const=CLASS, type=Path, metavar="FOLDER", help=about)
     options = parser.parse_args(arguments)
     for_class = options.settings is not None
     folders = list(dict.fromkeys([ONE_USER, CLASS, options.settings])) if for_class else [ONE_USER]
@@ -72,12 +64,7 @@ def page_url(address: str, port: int | str, token: str) -> str:
 
 
 def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Return Voila's settings, class -> option -> value; a later folder's options replace an earlier one's.
-
-    Raises
-    ------
-    ValueError : if a folder has no voila.json, or one that cannot be read; in one sentence.
-    """
+    """Return Voila's settings, class -> option -> value; a later folder's options replace an earlier one's."""
     found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         path = folder / "voila.json"
@@ -92,21 +79,15 @@ def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def read_token(environment: Mapping[str, str]) -> str:
-    """Return the token: ``$JUPYTER_TOKEN``, or the content of the file ``$JUPYTER_TOKEN_FILE``, or a new one.
-
-    Raises
-    ------
-    ValueError : if the file cannot be read, or the token is too short; nothing slows down guessing.
-    """
+    """Return the token: ``$JUPYTER_TOKEN``, or the content of the file ``$JUPYTER_TOKEN_FILE``, or a new one."""
     token, file = environment.get("JUPYTER_TOKEN", ""), environment.get("JUPYTER_TOKEN_FILE", "")
     if not token and not file:
         return secrets.token_urlsafe(24)
-    if not token:
-        try:
-            token = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise ValueError(f"The token file {file} cannot be read: {error}.") from None
-    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():
+    try:
+        token = token or Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The token file {file} cannot be read: {error}.") from None
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():  # nothing slows down guessing
         raise ValueError(f"The token must have at least {MIN_TOKEN_CHARACTERS} characters, all of them printable.")
     return token
 
@@ -116,13 +97,11 @@ def check_address(address: str, *, may_be_public: bool) -> None:
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
-        raise ValueError(
-            f"--address {address} is no address of a machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
-        ) from None
+        own = f"take {ADDRESS}, or 0.0.0.0 for all of its own"
+        raise ValueError(f"--address {address} is no address of a machine: {own}.") from None
     if not loopback and not may_be_public:
-        raise ValueError(
-            f"At {address} others could reach the dashboard: take --class with a token, or the address {ADDRESS}."
-        )
+        instead = f"take --class with a token, or the address {ADDRESS}"
+        raise ValueError(f"At {address} others could reach the dashboard: {instead}.")
 
 
 def check_port(text: str, address: str = ADDRESS) -> None:
@@ -133,15 +112,9 @@ def check_port(text: str, address: str = ADDRESS) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, int(text)))
-        except PermissionError:
-            problem = f"Port {text} may only be used by the administrator: try make dashboard PORT=8866."
         except OSError as error:
-            problem = f"Port {text} is taken: stop what listens there, or try make dashboard PORT={free_port()}."
-            if error.errno == errno.EADDRNOTAVAIL:
-                problem = f"{address} is no address of this machine: take {ADDRESS}, or 0.0.0.0 for all of its own."
-        else:
-            return
-    raise ValueError(problem)
+            why, instead = error.strerror, f"make dashboard PORT={free_port()}"
+            raise ValueError(f"Port {text} of {address} cannot be used ({why}): try {instead}.") from None
 
 
 def free_port() -> int:
@@ -152,12 +125,7 @@ def free_port() -> int:
 
 
 def limit_memory(mebibytes: str) -> None:
-    """Limit the address space of this process and of every process it starts, kernels included; "" for no limit.
-
-    Raises
-    ------
-    ValueError : if that is no number, or the system cannot do it.
-    """
+    """Limit the address space of this process and of every process it starts, kernels included; "" for no limit."""
     if not mebibytes:
         return
     if not (mebibytes.isascii() and mebibytes.isdigit() and int(mebibytes) > 0):
@@ -167,9 +135,8 @@ def limit_memory(mebibytes: str) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (int(mebibytes) * 2**20,) * 2)
     except (ImportError, ValueError, OSError) as error:
-        raise ValueError(
-            f"This system cannot limit the memory of a process ({error}): unset WORKBENCH_MEMORY_MIB."
-        ) from None
+        problem = f"This system cannot limit the memory of a process ({error}): unset WORKBENCH_MEMORY_MIB."
+        raise ValueError(problem) from None
 
 
 def voila_command(
@@ -181,13 +148,7 @@ def voila_command(
     environment: Mapping[str, str] = os.environ,
     notebook: Path = NOTEBOOK,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the command line and the environment of the Voila server.
-
-    Parameters
-    ----------
-    folders : with Voila's settings; a later one replaces options of an earlier one.
-    environment : for the server and its kernels.
-    """
+    """Return command line and environment of the Voila server; settings of a later folder replace an earlier one's."""
     command = [sys.executable, "-m", "workbench.app.server.voila", str(notebook)]
     command += [f"--port={port}", f"--Voila.ip={address}"]
     command += [f"--Voila.config_file_paths={folder}" for folder in reversed(folders)]

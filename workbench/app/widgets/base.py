@@ -1,4 +1,4 @@
-"""Base class of our own widgets, which a slow page does not lose.
+"""Base class of our own widgets, which a slow page does not lose; and text from outside, made fit for the page.
 
 anywidget 0.11 gives every widget two seconds to load its code on the page. One that takes longer is never connected to
 its kernel. On a busy machine that happens now and then. So the first widget that a page gets makes these two seconds
@@ -7,6 +7,7 @@ two minutes; in Voila the page's template has done so.
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import anywidget
 
@@ -35,10 +36,19 @@ class PageWidget(anywidget.AnyWidget):
         super().__init__(**traits)
 
 
-class _LongerTimeout(anywidget.AnyWidget):
-    _esm = ESM
-
-
 @lru_cache(maxsize=1)
-def _longer_timeout() -> _LongerTimeout:
-    return _LongerTimeout()
+def _longer_timeout() -> anywidget.AnyWidget:
+    return anywidget.AnyWidget(_esm=ESM)
+
+
+def readable(text: str, max_characters: int = 80) -> str:
+    """Return the text without control characters and direction marks; of a long one the beginning and the end."""
+    kept = text if len(text) <= 4 * max_characters else text[: 2 * max_characters] + text[-2 * max_characters :]
+    seen = " ".join("".join(filter(str.isprintable, kept)).split())
+    tail = max_characters // 3
+    return seen if len(seen) <= max_characters else f"{seen[: max_characters - tail - 3]}...{seen[-tail:]}"
+
+
+def shown(value: Any) -> str:
+    """Return a value of the page as it was sent, in at most forty characters."""
+    return "nothing" if value is None else readable(repr(value), 40)

@@ -3,7 +3,7 @@ function render({ model, el }) {
   const { button, show: draw } = transferRow(el);
   let answer = null;
   let busy = false;
-  model.on("msg:custom", (message, buffers) => answer && answer({ ...message, buffers }));
+  model.on("msg:custom", (message, buffers) => answer?.({ ...message, buffers }));
 
   function piece(at) {
     return new Promise((resolve) => {
@@ -26,7 +26,7 @@ function render({ model, el }) {
     show();
     while (at < size) {
       const reply = await piece(at);
-      problem = reply.problem || "";
+      problem = reply.problem;
       if (reply.at !== at || !reply.size || model.get("name") !== name) break;
       parts.push(reply.buffers[0]);
       at += reply.size;

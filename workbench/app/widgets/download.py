@@ -16,15 +16,15 @@ PIECE_BYTES = 1 << 20
 
 
 class Download(PageWidget):
-    """A button that saves `path` under its own name; disabled while there is none."""
+    """A button that saves the offered file under its own name; disabled while there is none."""
 
     _esm = script("download.js")
-    label = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode("Download").tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
     size = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, label: str = "Download") -> None:
-        super().__init__(label=label)
+    def __init__(self) -> None:
+        super().__init__()
         self._path: Path | None = None
         self.on_msg(self._receive)
 
@@ -34,14 +34,13 @@ class Download(PageWidget):
         with self.hold_sync():
             self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
 
-    def _receive(self, _: object, content: Any, __: object) -> None:
+    def _receive(self, _: object, content: dict[str, Any], __: object) -> None:
         """Answer the page's request for the piece at an offset; end an invalid request with the reason."""
-        at = content.get("at") if isinstance(content, dict) else None
-        at = at if isinstance(at, int) and not isinstance(at, bool) else -1
+        at = content.get("at")
         piece, problem = b"", ""
         if self._path is None:
             problem = "There is no file yet: make it first."
-        elif not 0 <= at < self.size:
+        elif not (isinstance(at, int) and 0 <= at < self.size):
             problem = f"{self.name} has {self.size} bytes, and this part is not among them: save it again."
         else:
             try:
@@ -50,4 +49,4 @@ class Download(PageWidget):
                     piece = file.read(PIECE_BYTES)
             except OSError:  # it went with the network that it was made from
                 problem = f"{self.name} is no longer there: make it again."
-        self.send({"at": at, "size": len(piece)} | ({"problem": problem} if problem else {}), [piece])
+        self.send({"at": at, "size": len(piece), "problem": problem}, [piece])

@@ -58,25 +58,21 @@ async function render({ model, el }) {
   };
   const file = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
 
-  function parsed(name, dark) {
+  function parsed(name, dark = false) {
     const colors = dark ? model.get("dark") : {};
     return JSON.parse(model.get(name), (_, value) => (typeof value === "string" && colors[value]) || value);
-  }
-
-  function figure(dark) {
-    return { data: parsed("traces", dark), layout: parsed("around", dark) };
   }
 
   // The very same arrays as long as nothing in them changes: that is how plotly knows.
   const known = {};
   function data(dark) {
-    const text = model.get("traces");
-    if (known.text !== text || known.dark !== dark) Object.assign(known, { text, dark, data: parsed("traces", dark) });
+    const key = dark + model.get("traces");
+    if (known.key !== key) Object.assign(known, { key, data: parsed("traces", dark) });
     return known.data;
   }
 
   async function picture(format) {
-    const { data, layout } = figure(false);
+    const [data, layout] = [parsed("traces"), parsed("around")];
     layout.paper_bgcolor = layout.plot_bgcolor = "white";
     const size = { width: Math.max(480, box.clientWidth), height: layout.height || box.clientHeight };
     const url = await plotly.toImage({ data, layout }, { format, ...size, scale: format === "png" ? 2 : 1 });
@@ -93,31 +89,28 @@ async function render({ model, el }) {
     return saveButton(kind, title, () => Promise.resolve(act()).catch(console.error));
   }));
 
-  let drawing = Promise.resolve();
-  let listening = false;
-
   // A point that has an id can be picked.
-  function listen() {
-    if (listening || !box.on) return;
-    listening = true;
-    box.on("plotly_click", (event) => {
-      const point = event.points.find((p) => p.data.ids);
-      if (!point) return;
-      model.set("picked", String(point.data.ids[point.pointIndex]));
-      model.save_changes();
-    });
+  function pick({ points }) {
+    const point = points.find((p) => p.data.ids);
+    if (!point) return;
+    model.set("picked", String(point.data.ids[point.pointIndex]));
+    model.save_changes();
   }
+
+  let drawing = Promise.resolve();
   let waiting = false;
   let timer = 0;
   let seen = true;
 
   async function react() {
-    let layout = parsed("around", false);
-    const dark = isDark() && layout.paper_bgcolor === "rgba(0,0,0,0)"; // one with its own is light wherever it stands
-    if (dark) layout = parsed("around", true);
+    const own = parsed("around").paper_bgcolor;
+    const dark = isDark() && own === "rgba(0,0,0,0)"; // one with its own is light wherever it stands
+    const layout = parsed("around", dark);
     if (touch) layout.dragmode = false; // a finger scrolls the page
     box.style.minHeight = `${layout.height || 300}px`;
+    const isFirst = !box.on;
     await plotly.react(box, data(dark), layout, settings);
+    if (isFirst) box.on("plotly_click", pick);
     const nothing = told(box).length === 0;
     box.classList.toggle("wb-nothing", nothing);
     tools.hidden = nothing;
@@ -134,7 +127,7 @@ async function render({ model, el }) {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      drawing = drawing.then(react).then(listen).catch(console.error);
+      drawing = drawing.then(react).catch(console.error);
     });
   }
   draw();

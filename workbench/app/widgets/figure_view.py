@@ -12,6 +12,7 @@ import traitlets
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from workbench.app.steps.look.model import LookModel
 from workbench.app.widgets.base import HERE, PageWidget, script
 from workbench.plot.colors import DARK
 
@@ -42,20 +43,22 @@ class FigureView(PageWidget):
 
 
 def _asked(_: object, content: object, __: object) -> None:
-    if isinstance(content, dict) and content.get("kind") == "library":
+    if content == {"kind": "library"}:
         library()
 
 
-class _Library(PageWidget):
-    """plotly.js itself; it makes itself known to the page as ``window.Plotly``."""
-
-    _esm = ""
-
-    def __init__(self) -> None:
-        super().__init__(_esm=get_plotlyjs() + "\nexport default {};")
-
-
 @lru_cache(maxsize=1)
-def library() -> _Library:
-    """Send plotly.js to the page, once."""
-    return _Library()
+def library() -> PageWidget:
+    """Send plotly.js to the page, once; it makes itself known as ``window.Plotly``."""
+    return PageWidget(_esm=get_plotlyjs() + "\nexport default {};")
+
+
+def pick_layers(look: LookModel, *figures: FigureView) -> None:
+    """Let points whose ids are names of layers, with "#" and a number after them where there are several, pick them."""
+
+    def pick(change: dict[str, Any]) -> None:
+        look.pick(change["new"].split("#")[0])
+        change["owner"].picked = ""  # the same point may be clicked again
+
+    for figure in figures:
+        figure.observe(pick, ["picked"])

@@ -2,30 +2,26 @@
 const BEAT_MS = 4000;
 const LOST_MS = 12000;
 const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
+const MARKS = { done: "✓", missing: "", next: "", open: "" };
+const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
 
 function browserNumber() {
-  const make = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  const made = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
     const known = localStorage.getItem("workbench-browser");
     if (/^[0-9a-f]{32}$/.test(known || "")) return known;
-    const made = make();
     localStorage.setItem("workbench-browser", made);
-    return made;
   } catch {
-    return make(); // a browser that keeps nothing: its session is kept, but not found again
+    // a browser that keeps nothing: its session is kept, but not found again
   }
+  return made;
 }
 
 function render({ model, el }) {
   const inLab = !window.workbenchServed;
-  const bar = document.createElement("nav");
-  bar.className = "wb-guide";
-  bar.setAttribute("aria-label", "Steps");
-  const list = document.createElement("ol");
-  const words = document.createElement("p");
-  words.setAttribute("role", "status");
-  bar.append(list, words);
-  el.append(bar);
+  const list = element("ol");
+  const words = element("p", {}, { role: "status" });
+  el.append(element("nav", { className: "wb-guide" }, { "aria-label": "Steps" }, list, words));
 
   const root = () => el.closest(".wb") || document;
   function lead(number) {
@@ -34,44 +30,34 @@ function render({ model, el }) {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     card.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
     // Not a term, which would open its hint over the others, and none of a figure's tools.
-    const controls = [".jupyter-button", "select", "input"].map((one) => `${one}:not(:disabled)`).join(", ");
-    const first = card.querySelector(controls) || card;
+    const first = card.querySelector(":is(.jupyter-button, select, input):not(:disabled)") || card;
     if (first === card) card.tabIndex = -1;
     first.focus({ preventScroll: true });
   }
 
-  const MARKS = { done: "✓", missing: "", next: "", open: "" };
-  const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
   function draw() {
     const steps = model.get("steps");
-    while (list.children.length > steps.length) list.lastChild.remove();
     steps.forEach((step, i) => {
-      let button = list.children[i] && list.children[i].firstChild;
-      if (!button) {
-        const item = document.createElement("li");
-        button = document.createElement("button");
-        button.type = "button";
-        button.addEventListener("click", () => lead(i + 1));
-        item.append(button);
-        list.append(item);
+      if (!list.children[i]) {
+        const made = element("button", { type: "button" });
+        made.addEventListener("click", () => lead(i + 1));
+        list.append(element("li", {}, {}, made));
       }
-      button.className = `wb-go wb-go-${step.status}`;
-      button.title = step.words;
-      button.textContent = `${MARKS[step.status] || i + 1} ${step.name}`;
+      const button = list.children[i].firstChild;
+      const textContent = `${MARKS[step.status] || i + 1} ${step.name}`;
+      Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words, textContent });
       button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${SAID[step.status]}. ${step.words}`);
-      if (step.status === "next") button.setAttribute("aria-current", "step");
-      else button.removeAttribute("aria-current");
+      button.ariaCurrent = step.status === "next" ? "step" : null;
     });
     const next = steps.find((step) => step.status === "next");
-    const bold = document.createElement("b");
-    bold.textContent = next ? `Next: ${next.name}. ` : "All steps are done. ";
+    const bold = element("b", { textContent: next ? `Next: ${next.name}. ` : "All steps are done. " });
     words.replaceChildren(bold, next ? next.words : "Change the plan for another run, or choose another network.");
   }
   draw();
   model.on("change:steps", draw);
 
   function keys(event) {
-    const typing = event.target.closest && event.target.closest("input:not([type=checkbox]), textarea, .cm-editor");
+    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor");
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
     event.preventDefault();
     model.send({ kind: event.shiftKey ? "redo" : "undo" });
@@ -80,45 +66,35 @@ function render({ model, el }) {
   listens.addEventListener("keydown", keys);
 
   // Is the kernel still there?
-  const lost = document.createElement("div");
-  lost.className = "wb-lost";
-  lost.setAttribute("role", "alert");
-  lost.hidden = true;
-  const what = document.createElement("span");
+  const [what, again] = inLab
+    ? ["The kernel of this notebook", "restart the kernel and run the cell again to go on."]
+    : ["The program behind this page", "load the page again to go on."];
   const kept = "Every stage that was measured is in the run store, and your plan is kept";
-  what.textContent = inLab
-    ? `The kernel of this notebook does not answer. It is very busy, or it has ended. ${kept}: restart the kernel and run the cell again to go on.`
-    : `The program behind this page does not answer. It is very busy, or it has ended. ${kept}: load the page again to go on.`;
-  lost.append(what);
+  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${kept}: ${again}`);
+  const lost = element("div", { className: "wb-lost", hidden: true }, { role: "alert" }, text);
   if (!inLab) {
-    const reload = document.createElement("button");
-    reload.type = "button";
-    reload.textContent = "Load again";
+    const reload = element("button", { type: "button", textContent: "Load again" });
     reload.addEventListener("click", () => location.reload());
     lost.append(reload);
   }
   (el.closest(".wb") || document.body).append(lost); // for the theme's colours
-  let heard = performance.now();
-  let asked = null;
+  let asked = null; // when the first beat was sent that has no answer yet
   let moved = performance.now();
   const here = () => (moved = performance.now());
   const signs = ["pointermove", "pointerdown", "keydown", "scroll"];
   for (const sign of signs) addEventListener(sign, here, { capture: true, passive: true });
-  function answered(content) {
-    if (content.kind !== "beat") return;
-    heard = performance.now();
+  model.on("msg:custom", () => {
     asked = null;
     lost.hidden = true;
-  }
-  model.on("msg:custom", answered);
+  });
   const timer = setInterval(() => {
     if (document.hidden || performance.now() - moved > AWAY_MS) {
       asked = null; // and a page in the background is slowed down by the browser
       return;
     }
-    const late = asked !== null && performance.now() - asked > LOST_MS && performance.now() - heard > LOST_MS;
+    asked ??= performance.now();
+    const late = performance.now() - asked > LOST_MS;
     if (late || document.querySelector(".wb .jupyter-widgets-disconnected")) lost.hidden = false;
-    if (asked === null) asked = performance.now();
     try {
       model.send({ kind: "beat" });
     } catch {

@@ -6,14 +6,11 @@ import ipywidgets as w
 
 from workbench.app.worker import Job, JobKind, JobState, Worker
 
+TRAITS = ["state", "note", "progress", "error"]
+
 
 class JobLine(w.VBox):  # type: ignore[misc]
-    """Shows one job, and what became of it after its end.
-
-    Parameters
-    ----------
-    idle : text before the first job.
-    """
+    """Shows one job, and what became of it after its end; `idle` is the text before the first job."""
 
     def __init__(self, idle: str = "") -> None:
         self._job: Job | None = None
@@ -33,20 +30,19 @@ class JobLine(w.VBox):  # type: ignore[misc]
         if job is self._job:
             return
         if self._job is not None:
-            self._job.unobserve(self._draw, ["state", "note", "progress", "error"])
+            self._job.unobserve(self._draw, TRAITS)
         self._job = job
         if job is None:
             self._text.value = "<div class='wb-status'></div>"
         else:
-            job.observe(self._draw, ["state", "note", "progress", "error"])
+            job.observe(self._draw, TRAITS)
         self._draw()
 
     def _draw(self, _: object = None) -> None:
         job = self._job
-        active = job is not None and job.active
-        self._stop.layout.visibility = "visible" if active else "hidden"  # it keeps its place: nothing moves
-        self._bar.layout.display = "" if job is not None and job.state is JobState.RUNNING else "none"
-        error = job.error if job is not None else ""
+        self._stop.layout.visibility = "visible" if job and job.active else "hidden"  # it keeps its place
+        self._bar.layout.display = "" if job and job.state is JobState.RUNNING else "none"
+        error = job.error if job else ""
         self._error.value = f"<div class='wb-error' role='alert'>{escape(error)}</div>" if error else ""
         self._error.layout.display = "" if error else "none"  # an empty line would be a gap
         if job is None:
@@ -60,12 +56,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
 
 
 class JobRow(JobLine):
-    """Shows the newest job of some kinds.
-
-    Parameters
-    ----------
-    kinds : which jobs.
-    """
+    """Shows the newest job of some kinds."""
 
     def __init__(self, worker: Worker, *kinds: JobKind, idle: str = "") -> None:
         super().__init__(idle)
@@ -86,32 +77,25 @@ class JobRow(JobLine):
 class JobList(w.VBox):  # type: ignore[misc]
     """Lists the job that runs and those that wait, each with a button that cancels it or takes it back.
 
-    Short jobs that wait are left out: they run between the steps of the others.
-
-    Parameters
-    ----------
-    kept : kind of jobs that are still shown after their end, until another one begins.
+    Short jobs that wait are left out: they run between the steps of the others. Jobs of the kind `kept` are still shown
+    after their end, until another one begins.
     """
 
-    def __init__(self, worker: Worker, kept: JobKind | None = None) -> None:
-        super().__init__(layout={"grid_gap": "2px"})
-        self._worker, self._kept = worker, kept
-        self._last: Job | None = None
+    def __init__(self, worker: Worker, kept: JobKind) -> None:
         self._lines = [JobLine()]  # the first is always there
+        super().__init__(self._lines, layout={"grid_gap": "2px"})
+        self._worker, self._kept = worker, kept
         self.add_class("wb-jobs")
         worker.observe(self._follow, "jobs")
-        self._follow()
 
-    def _follow(self, _: object = None) -> None:
+    def _follow(self, _: object) -> None:
         jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
-        if jobs:
-            self._last = jobs[0] if jobs[0].kind is self._kept else None
-        shown = jobs or [self._last]
-        for place, job in enumerate(shown):
-            if place == len(self._lines):
-                self._lines.append(JobLine())
-            self._lines[place].show(job)
-        self.children = tuple(self._lines[: len(shown)])
+        last = self._lines[0]._job
+        shown = jobs or [last if last and last.kind is self._kept else None]
+        self._lines += [JobLine() for _ in shown[len(self._lines) :]]
+        for line, job in zip(self._lines, shown, strict=False):
+            line.show(job)
+        self.children = self._lines[: len(shown)]
 
 
 def job_words(job: Job) -> str:

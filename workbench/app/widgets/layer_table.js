@@ -19,42 +19,36 @@ function render({ model, el }) {
   }
 
   function drawHead() {
-    const row = document.createElement("tr");
-    for (const column of model.get("columns")) {
-      const cell = document.createElement("th");
-      cell.scope = "col";
-      cell.textContent = column.title;
-      cell.className = column.kind;
-      if (column.hint) {
-        cell.title = column.hint;
-        cell.classList.add("hint");
-      }
-      row.append(cell);
-    }
-    head.replaceChildren(row);
+    const cells = model.get("columns").map(({ title, kind, hint }) => {
+      return element("th", { scope: "col", className: hint ? `${kind} hint` : kind, title: hint || "" }, {}, title);
+    });
+    head.replaceChildren(element("tr", {}, {}, ...cells));
   }
 
-  function fill(cell, column, value, line) {
-    if (column.kind === "share") {
-      const bar = document.createElement("i");
+  function content(kind, value, line) {
+    if (kind === "share") {
+      const bar = element("i");
       bar.style.width = `${Math.max(1, 48 * Number(line.bar))}px`;
-      const text = document.createElement("span");
-      text.textContent = `${(100 * Number(value)).toFixed(1)} %`;
-      cell.replaceChildren(text, bar);
-    } else if (column.kind === "decision") {
-      const tag = document.createElement("em");
-      tag.textContent = value;
-      tag.className = line.tag;
-      cell.replaceChildren(tag);
-    } else if (column.kind === "score") {
-      const [score, about] = String(value).split("\n");
-      const small = document.createElement("small");
-      small.textContent = about || "";
-      cell.replaceChildren(score, small);
-    } else if (cell.textContent !== String(value)) {
-      cell.textContent = value;
+      return [element("span", { textContent: `${(100 * Number(value)).toFixed(1)} %` }), bar];
     }
-    if (column.kind === "reason") cell.title = value;
+    if (kind === "decision") return [element("em", { textContent: value, className: line.tag })];
+    if (kind !== "score") return [String(value)];
+    const [score, about] = String(value).split("\n");
+    return [score, element("small", { textContent: about || "" })];
+  }
+
+  function addRow(count) {
+    const row = body.insertRow();
+    for (let k = 0; k < count; k++) row.insertCell();
+    row.addEventListener("click", () => pick(row.dataset.name));
+    row.addEventListener("keydown", (event) => {
+      const next = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
+      if (event.key === "Enter" || event.key === " ") pick(row.dataset.name);
+      else if (next) { pick(next.dataset.name); next.focus(); }
+      else return;
+      event.preventDefault();
+    });
+    return row;
   }
 
   function drawBody() {
@@ -62,40 +56,27 @@ function render({ model, el }) {
     const rows = model.get("rows");
     while (body.rows.length > rows.length) body.deleteRow(-1);
     rows.forEach((line, i) => {
-      let row = body.rows[i];
-      if (!row) {
-        row = body.insertRow();
-        for (let k = 0; k < columns.length; k++) row.insertCell();
-        row.addEventListener("click", () => pick(row.dataset.name));
-        row.addEventListener("keydown", (event) => {
-          const next = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
-          if (event.key === "Enter" || event.key === " ") pick(row.dataset.name);
-          else if (next) { pick(next.dataset.name); next.focus(); }
-          else return;
-          event.preventDefault();
-        });
-      }
+      const row = body.rows[i] || addRow(columns.length);
       const text = JSON.stringify(line);
       if (drawn.get(row) === text) return;
       drawn.set(row, text);
       row.dataset.name = line.name;
-      columns.forEach((column, k) => {
-        row.cells[k].className = column.kind;
-        fill(row.cells[k], column, line[column.key], line);
+      columns.forEach(({ kind, key }, k) => {
+        Object.assign(row.cells[k], { className: kind, title: kind === "reason" ? line[key] : "" });
+        row.cells[k].replaceChildren(...content(kind, line[key], line));
       });
     });
     drawSelection();
   }
 
   function drawSelection() {
-    for (const row of body.rows) {
-      const on = row.dataset.name === model.get("selected");
-      row.classList.toggle("selected", on);
-      row.setAttribute("aria-selected", String(on));
-      row.tabIndex = on ? 0 : -1;
+    const rows = [...body.rows];
+    const picked = rows.find((row) => row.dataset.name === model.get("selected"));
+    for (const row of rows) {
+      row.classList.toggle("selected", row === picked);
+      row.setAttribute("aria-selected", String(row === picked));
+      row.tabIndex = row === (picked || rows[0]) ? 0 : -1;
     }
-    const anyOn = [...body.rows].some((row) => row.tabIndex === 0);
-    if (!anyOn && body.rows.length) body.rows[0].tabIndex = 0;
   }
 
   function pick(name) {

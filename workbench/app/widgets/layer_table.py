@@ -8,12 +8,7 @@ from workbench.app.widgets.base import HERE, PageWidget, script
 
 
 class LayerTable(PageWidget):
-    """A table whose rows can be picked, by mouse or keyboard.
-
-    Traits
-    ------
-    file : name under which its rows can be saved as CSV; "" for no such button.
-    """
+    """A table whose rows can be picked, by mouse or keyboard, and saved as the CSV `file` if that has a name."""
 
     _esm = script("layer_table.js")
     _css = HERE / "layer_table.css"

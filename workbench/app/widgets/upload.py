@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 
 import traitlets
 
-from workbench.app.widgets.base import PageWidget, script
-from workbench.app.widgets.names import readable
+from workbench.app.widgets.base import PageWidget, readable, script
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +24,8 @@ DEFAULT_LIMIT_MIB = 1024
 class Upload(PageWidget):
     """A button, a progress bar and a cancel button; problems are said in `problem`.
 
-    Parameters
-    ----------
-    label, hint : the button's text, and what it does in a sentence.
-    suffixes : kinds of files that are taken.
-    received : called with (path of the whole file, its name as the user knows it). The file is removed when another
-        one comes or the kernel ends.
+    `received` is called with the path of the whole file and its name as the user knows it. The file is removed when
+    another one comes or the kernel ends.
     """
 
     _esm = script("upload.js")
@@ -54,9 +49,8 @@ class Upload(PageWidget):
         if self._file is None and self._path is not None and self._path != used:
             self._drop()
 
-    def _receive(self, _: object, content: Any, buffers: list[Any]) -> None:
+    def _receive(self, _: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Handle one message of the page, and answer whether to continue."""
-        content = content if isinstance(content, dict) else {}
         try:
             answer = {"ok": self._act(content, buffers)}
         except (ValueError, OSError) as error:
@@ -68,36 +62,25 @@ class Upload(PageWidget):
             self.send(answer)
 
     def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
-        kind = content.get("kind")
-        if kind == "begin":
-            self._begin(content.get("name"), content.get("size"))
-        elif kind == "piece" and self._file is not None and len(buffers) == 1:
-            piece = bytes(buffers[0])
-            if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
-                raise ValueError(f"a piece of {self._name} came in the wrong order; upload it again")
-            self._file.write(piece)
-        elif kind == "end" and self._file is not None:
-            if self._file.tell() != self._size:
-                raise ValueError(f"{self._name} did not arrive whole; upload it again")
-            self._close()
-            self._hand_on()
-        elif kind == "stop":
-            if self._file is not None:
-                self._drop()
-            return False
-        elif self.problem:  # what follows a file that was refused is no news
-            return False
-        else:
-            raise ValueError("what the page sent makes no sense here; choose the file again")
+        match content.get("kind"):
+            case "begin":
+                self._begin(content.get("name"), content.get("size"))
+            case "piece" if self._file is not None and len(buffers) == 1:
+                piece = bytes(buffers[0])
+                if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
+                    raise ValueError(f"a piece of {self._name} came in the wrong order; upload it again")
+                self._file.write(piece)
+            case "end" if self._file is not None:
+                self._end()
+            case "stop":
+                if self._file is not None:
+                    self._drop()
+                return False
+            case _ if self.problem:  # what follows a file that was refused is no news
+                return False
+            case _:
+                raise ValueError("what the page sent makes no sense here; choose the file again")
         return True
-
-    def _hand_on(self) -> None:
-        assert self._path is not None
-        try:
-            self._received(self._path, self._name)
-        except ValueError:  # it was refused
-            self._drop()
-            raise
 
     def _begin(self, name: Any, size: Any) -> None:
         self._close()
@@ -107,7 +90,7 @@ class Upload(PageWidget):
         suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
         if suffix is None:
             raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
-        if not isinstance(size, int) or isinstance(size, bool):
+        if not isinstance(size, int):
             raise ValueError(f"{name} has no size; upload it again")
         if size <= 0:
             raise ValueError(f"{name} is empty")
@@ -118,6 +101,18 @@ class Upload(PageWidget):
         self._name, self._size, self._count = name, size, self._count + 1
         self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
         self._file = self._path.open("wb")
+
+    def _end(self) -> None:
+        assert self._file is not None
+        assert self._path is not None
+        if self._file.tell() != self._size:
+            raise ValueError(f"{self._name} did not arrive whole; upload it again")
+        self._close()
+        try:
+            self._received(self._path, self._name)
+        except ValueError:  # it was refused
+            self._drop()
+            raise
 
     def _close(self) -> None:
         if self._file is not None:

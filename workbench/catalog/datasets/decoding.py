@@ -1,6 +1,5 @@
 """Decode an image file of any origin into upright, square RGB pixels."""
 
-import struct
 import warnings
 from pathlib import Path
 
@@ -15,49 +14,28 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
 
 MAX_IMAGE_PIXELS = 80_000_000
 
-READ_ERRORS = (
-    *(OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError),
-    *(OverflowError, ZeroDivisionError, MemoryError, struct.error),
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-"""Exceptions that Pillow raises on damaged and hostile files."""
-
 
 def decode(path: Path, size: int, name: str = "") -> Tensor:
     """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
     Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages the first is read.
-
-    Parameters
-    ----------
-    name : name of the file in messages; its own name if empty.
-
-    Raises
-    ------
-    ValueError : naming the file, if it is no sound image or too large.
+    ValueError calls the file `name`, if it is no sound image or too large.
     """
     try:
         image = _rgb(path)
-    except READ_ERRORS as error:
+    except Exception as error:  # Pillow raises anything on damaged and hostile files
         raise ValueError(f"{name or path.name} is no sound image: {_reason(error, path)}") from None
     width, height = image.size
-    scale = size / min(width, height)
-    if max(width, height) * scale * size > MAX_IMAGE_PIXELS:
+    if size**2 * max(width, height) / min(width, height) > MAX_IMAGE_PIXELS:
         raise ValueError(f"{name or path.name} is no sound image: it has {width} x {height} pixels, a line")
-    if scale != 1:
-        image = image.resize(
-            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BILINEAR
-        )
+    image = ImageOps.cover(image, (size, size), Image.Resampling.BILINEAR)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     pixels = np.asarray(image.crop((left, top, left + size, top + size)))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
-    """Context without Pillow's warnings about damaged and large files.
-
-    Warnings are switched for all threads: use it around a pool of threads, not in each.
-    """
+    """Context without Pillow's warnings, in all threads: use it around a pool of threads, not in each."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -73,7 +51,7 @@ def _rgb(path: Path) -> Image.Image:
         opened.load()
         try:
             image = ImageOps.exif_transpose(opened)
-        except READ_ERRORS:  # damaged EXIF data
+        except Exception:  # damaged EXIF data
             image = opened.copy()
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")

@@ -25,9 +25,9 @@ def class_names() -> tuple[str, ...]:
 
 
 def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[str, int]:
-    """Return the class index of each WordNet id; empty if it is unknown.
+    """Return the class index of each WordNet id, from one of MAPPINGS in a folder; empty if it is unknown.
 
-    It follows from one of ``MAPPINGS`` in the folder, or from names `seen` that are the ids of all classes.
+    A mapping of another length than `classes` is not used; none is needed if the folders `seen` are all the ids.
     """
     for name in MAPPINGS:
         if (folder / name).is_file():

@@ -49,29 +49,12 @@ def load_images(
     classes: Sequence[str] = (),
     train: float = 0.0,
     validation: float = 0.0,
+    seed: int = SEED,
     progress: Progress | bool | None = None,
 ) -> Data:
     """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
 
-    Parameters
-    ----------
-    root : the folder. Each folder in it is a class; without such folders, a table of labels is used.
-    labels : a table in it: a CSV file with the columns ``file`` (relative, never out of the folder) and
-        ``class_index``, or Caffe's ``val.txt`` of ImageNet's flat validation folder.
-    size : pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
-    classes : the network's class names. Folders may then be some of the classes only, called by name, number or
-        WordNet id (`~workbench.catalog.datasets.labels.class_index`). Without, folders are counted in alphabetical
-        order, or by number if all are numbers.
-    train, validation : shares of every class, 0 to 1, that become these splits, drawn by a fixed seed.
-    progress : called after each file; raising `Cancelled` ends the reading.
-
-    Returns
-    -------
-    Data whose `skipped` has a sentence for each file that is absent or no sound image.
-
-    Raises
-    ------
-    ValueError : if there is no folder, a table or a folder name is wrong, or no sound image has a label.
+    Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -90,7 +73,6 @@ def load_images(
     targets = torch.tensor([found.labels[names[i]] for i in sound])
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
     paths = [folder / names[i] for i in sound]
-    parts = _shares(targets, train, validation)
 
     def split(name: str, index: Tensor) -> Split:
         images = kept[index] if kept.numel() else ImageFiles([paths[i] for i in index.tolist()], size)
@@ -98,6 +80,7 @@ def load_images(
             images = torch.empty(0, 3, size, size, dtype=torch.uint8)
         return Split(images, targets[index], name)
 
+    parts = _shares(targets, train, validation, seed)
     made = {name: split(name, index) for name, index in parts.items()}
     return Data(**made, name=folder.name, classes=found.classes, skipped=skipped)
 
@@ -125,9 +108,9 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
     return results
 
 
-def _shares(labels: Tensor, train: float, validation: float) -> dict[str, Tensor]:
+def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[str, Tensor]:
     """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():
@@ -135,7 +118,6 @@ def _shares(labels: Tensor, train: float, validation: float) -> dict[str, Tensor
         # A random offset, so that classes of a single image do not all fall into the same split.
         position[members] = (np.arange(len(members)) + generator.random()) / len(members)
     dealt = np.argsort(position, kind="stable")
-    ends = [round(train * len(labels)), round(train * len(labels)) + round(validation * len(labels))]
-    pieces = np.split(dealt, ends)
-    names = ("train", "validation", "test")
-    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(names, pieces, strict=True)}
+    ends = np.cumsum([round(share * len(labels)) for share in (train, validation)])
+    pieces = zip(("train", "validation", "test"), np.split(dealt, ends), strict=True)
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in pieces}

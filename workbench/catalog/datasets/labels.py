@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from workbench.catalog.datasets.decoding import SUFFIXES
@@ -20,7 +21,7 @@ OWN_TABLE = "labels.csv"
 
 @dataclass(frozen=True)
 class Labelled:
-    """Class index of each image, by its path in the folder; class names if known; sentences on what is left out."""
+    """Class index by path relative to the folder, class names if known, and a sentence on each unusable entry."""
 
     labels: Mapping[str, int]
     classes: tuple[str, ...] = ()
@@ -28,10 +29,7 @@ class Labelled:
 
 
 def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) -> Labelled:
-    """Return the label of every image of a folder, see :func:`~workbench.catalog.datasets.images.load_images`.
-
-    LabelsError says which table is missing or wrong, in which line, or which folder is none of the given classes.
-    """
+    """Return the label of every image of a folder; LabelsError names the wrong table and line, or the folder."""
     if table is None and not any(_images(entry) for entry in _folders(folder)):
         table = next((name for name in (OWN_TABLE, VALIDATION_TABLE) if (folder / name).is_file()), None)
     if table is None:
@@ -69,10 +67,9 @@ def _from_table(table: Path) -> Labelled:
                 known = labels.setdefault(name, label)
                 if known != label:
                     raise LabelsError(f"{table.name} gives {name} the classes {known} and {label}")
-    except UnicodeDecodeError as error:
-        raise LabelsError(f"{table.name} is no table in UTF-8: byte {error.start} is none of a text") from None
-    except csv.Error as error:
-        raise LabelsError(f"{table.name} is no table in UTF-8: {error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        where = f"byte {error.start} is none of a text" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise LabelsError(f"{table.name} is no table in UTF-8: {where}") from None
     return Labelled(labels, skipped=tuple(skipped))
 
 
@@ -83,18 +80,14 @@ def _index(text: str | None, table: Path, line: int) -> int:
         label = -1
     if not 0 <= label < 2**31:
         found = repr(text) if text else "nothing"
-        raise LabelsError(
-            f"{table.name} needs the columns file and class_index, a whole number from 0: line {line} has {found}"
-        )
+        raise LabelsError(f"{table.name} needs as class_index a whole number from 0: line {line} has {found}")
     return label
 
 
 def stays_inside(name: str) -> bool:
     """Return whether a path from a table is relative and never climbs, on Windows as well."""
-    for path in (PurePosixPath(name), PureWindowsPath(name)):
-        if path.is_absolute() or path.drive or path.root or ".." in path.parts or not path.name:
-            return False
-    return "\0" not in name
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return "\0" not in name and all(p.name and not p.anchor and ".." not in p.parts for p in paths)
 
 
 def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
@@ -115,19 +108,17 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
     """Return the class index of each folder, by its name.
 
     A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
-    id, if `folder` holds the mapping (``LOC_synset_mapping.txt``, ``synset_words.txt``) or the folders of all classes.
+    id, if `folder` holds the mapping or the folders of all classes.
     """
-    exact: dict[str, int] = {}
     loose: dict[str, set[int]] = {}
     for i, name in enumerate(classes):
-        exact.setdefault(name, i)
         loose.setdefault(_normalised(name), set()).add(i)
     ids = wordnet_ids(folder, len(classes), folders)
     found: dict[str, int] = {}
     for name in folders:
         alike = loose.get(_normalised(name), set())
-        if name in exact and classes.count(name) == 1:
-            found[name] = exact[name]
+        if classes.count(name) == 1:
+            found[name] = classes.index(name)
         elif len(alike) == 1:
             found[name] = next(iter(alike))
         elif name.isdecimal() and int(name) < len(classes):
@@ -142,10 +133,9 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
             f"the folder {', '.join(unknown[:3])}{more} is none of the network's {len(classes)} classes, "
             f"by name, number or WordNet id{hint}"
         )
-    owners = {i: name for name, i in found.items()}
-    twice = next((name for name, i in found.items() if owners[i] != name), None)
-    if twice is not None:
-        raise LabelsError(f"the folders {twice} and {owners[found[twice]]} are both class {found[twice]}")
+    for i, owners in groupby(sorted(found, key=lambda name: found[name]), key=lambda name: found[name]):
+        if len(twice := [*owners]) > 1:
+            raise LabelsError(f"the folders {' and '.join(twice)} are both class {i}")
     return found
 
 

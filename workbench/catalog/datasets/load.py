@@ -37,16 +37,25 @@ def load_data(
     Parameters
     ----------
     name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
-        a folder of images, which become the `test` split.
+        a folder of images, which become the `test` split. Each folder in it is a class; without such folders, a
+        table of labels is used.
+    labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
+        folder) and ``class_index``, or Caffe's ``val.txt`` of ImageNet's flat validation folder.
+    size : for "images", pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
+    classes : the network's class names. Folders may then be some of the classes only, called by name, number or
+        WordNet id. Without, folders are counted in alphabetical order, or by number if all are numbers.
+    train, validation : shares of every class, 0 to 1, that become these splits.
     download : whether to download a data set of torchvision's into `root` if it is not there.
-    root, labels, size, classes, train, validation : for "images", see
-        :func:`~workbench.catalog.datasets.images.load_images`; images that are not sound are named in ``data.skipped``.
     progress : called while files are read or downloaded; raising `Cancelled` ends that.
+
+    Returns
+    -------
+    Data whose `skipped` has a sentence for each image that is absent or not sound.
 
     Raises
     ------
     KeyError : if there is no such data set, with the names there are.
-    ValueError : if the folder or its labels cannot be used.
+    ValueError : if the folder or its labels cannot be used, or no sound image has a label.
     """
     if name in BUNDLED:
         return BUNDLED[name]()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def load_local(
     """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 
     A folder of images is split into 40 % training, 10 % validation and 50 % test images. `classes` and `size` are the
-    network's, see :func:`~workbench.catalog.datasets.images.load_images`.
+    network's. KeyError if there is no such data set, ValueError if it cannot be read or downloaded.
     """
     if name in data_names():
         return load_data(name)
@@ -49,8 +48,16 @@ def load_local(
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
     folder = datasets_folder() / name
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
-    load = partial(load_data, "images", root=folder, labels=labels, size=size, classes=classes, progress=progress)
-    return load(train=TRAIN_SHARE, validation=VALIDATION_SHARE)
+    return load_data(
+        "images",
+        root=folder,
+        labels=labels,
+        size=size,
+        classes=classes,
+        train=TRAIN_SHARE,
+        validation=VALIDATION_SHARE,
+        progress=progress,
+    )
 
 
 def _holds_images(entry: Path) -> bool:

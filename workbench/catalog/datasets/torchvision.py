@@ -5,9 +5,8 @@ Torchvision compares the files with known checksums before it reads them, so not
 
 import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,20 +21,18 @@ from workbench.progress import Progress, part, reporter
 SEED = 20160226
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Name of torchvision's class, and the number of training images that become the validation split."""
+TORCH_DATASETS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+"""Names of torchvision's classes."""
 
-    kind: str
-    validation: int
+VALIDATION_IMAGES = 5000
 
 
-TORCH_DATASETS = {
-    "cifar10": Entry("CIFAR10", 5000),
-    "cifar100": Entry("CIFAR100", 5000),
-    "mnist": Entry("MNIST", 5000),
-    "fashion_mnist": Entry("FashionMNIST", 5000),
-}
+class File(NamedTuple):
+    """An archive of a data set: its addresses, its path in torchvision's folder, and its md5."""
+
+    urls: tuple[str, ...]
+    path: Path
+    md5: str
 
 
 def load_torch_dataset(
@@ -43,19 +40,9 @@ def load_torch_dataset(
 ) -> Data:
     """Return the splits of a data set of torchvision; validation images are drawn from the training images by a seed.
 
-    Parameters
-    ----------
-    name : one of ``TORCH_DATASETS``.
-    root : torchvision's folder of it, or the folder above.
-    download : whether to download what is missing.
-    progress : called while downloading; raising `Cancelled` ends the download.
-
-    Raises
-    ------
-    ValueError : if it is not in the folder, or cannot be downloaded.
+    `root` is torchvision's folder of it, or the folder above. ValueError if it is not there or cannot be downloaded.
     """
-    entry = TORCH_DATASETS[name]
-    kind = getattr(torchvision("datasets"), entry.kind)
+    kind = getattr(torchvision("datasets"), TORCH_DATASETS[name])
     root = Path(root).expanduser()
     if root.name == getattr(kind, "base_folder", None):
         root = root.parent
@@ -68,20 +55,17 @@ def load_torch_dataset(
                 f"or load_data({name!r}, root=..., download=True)"
             ) from None
         files = _files(kind, root)
-        where = files[0].path.parent if files else root
-        urls = ", ".join(file.urls[0] for file in files) or "it"
+        where = files[0].path.parent
+        urls = ", ".join(file.urls[0] for file in files)
         advice = f"on a machine with a network get {urls} and put it into {where}"
         try:
             _fetch(files, reporter(progress))
-        except DownloadError as failed:
-            raise ValueError(f"{name} cannot be downloaded now ({failed}): {advice}") from None
-        try:
             train, test = _open(kind, root, download=True)
-        except (RuntimeError, OSError, ValueError) as failed:
-            raise ValueError(f"{name} cannot be downloaded or unpacked ({failed}): {advice}") from None
+        except (RuntimeError, OSError) as failed:
+            raise ValueError(f"{name} cannot be downloaded now ({failed}): {advice}") from None
     images, labels = _tensors(train)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
-    held, kept = order[: entry.validation].sort().values, order[entry.validation :].sort().values
+    held, kept = order[:VALIDATION_IMAGES].sort().values, order[VALIDATION_IMAGES:].sort().values
     return Data(
         Split(images[kept], labels[kept], "train"),
         Split(images[held], labels[held], "validation"),
@@ -91,21 +75,12 @@ def load_torch_dataset(
     )
 
 
-@dataclass(frozen=True)
-class File:
-    """An archive of a data set: its addresses, its path in torchvision's folder, and its md5."""
-
-    urls: tuple[str, ...]
-    path: Path
-    md5: str
-
-
 def _files(kind: Any, root: Path) -> list[File]:
     """Return the files that torchvision's class downloads: one archive (CIFAR), or four gzipped files (MNIST)."""
     if hasattr(kind, "resources"):
         raw = root / kind.__name__ / "raw"
         return [File(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
-    return [File((kind.url,), root / kind.filename, kind.tgz_md5)] if hasattr(kind, "url") else []
+    return [File((kind.url,), root / kind.filename, kind.tgz_md5)]
 
 
 def _fetch(files: Sequence[File], report: Progress) -> None:
@@ -121,13 +96,13 @@ def _fetch(files: Sequence[File], report: Progress) -> None:
 
 
 def _fetch_from_mirrors(file: File, report: Progress) -> None:
-    for i, url in enumerate(file.urls, start=1):
+    for url in file.urls:
         try:
             fetch(url, file.path, checksum=file.md5, algorithm="md5", progress=report)
             return
-        except DownloadError:
-            if i == len(file.urls):
-                raise
+        except DownloadError as error:
+            failed = error
+    raise failed
 
 
 def _open(kind: Any, root: Path, *, download: bool) -> tuple[Any, Any]:

@@ -1,39 +1,37 @@
-"""Networks of the paper that torchvision lacks or has in another variant: Caffe's AlexNet, VGG-S and GoogLeNet.
+"""Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR's 32x32 images.
 
-Layer names, shapes and pooling are the originals'. Auxiliary heads, which only serve training, are left out.
+Layer names, shapes and pooling of Caffe's AlexNet, VGG-S and GoogLeNet are the originals'. Auxiliary heads, which only
+serve training, are left out. CIFAR's ResNets have parameter-free shortcuts (option A), its VGG-16 one linear layer.
 
-References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015.
+References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
+He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """
 
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, relu
 
 
 class LocalResponseNorm(nn.Module):
-    """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^beta.
+    """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^0.75.
 
-    Equal to ``nn.LocalResponseNorm``, but without three-dimensional pooling, which mobile runtimes lack, and without
-    powers, which they compute slowly.
+    It equals ``nn.LocalResponseNorm``, and takes half its time: it computes roots instead of powers.
     """
 
-    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1e-4, k: float = 1.0) -> None:
         super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.size, self.alpha, self.k = 5, alpha, k
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps (n, channels, ...)."""
         channels = x.shape[1]
-        squares = pad(x * x, (0, 0) * (x.ndim - 2) + (self.size // 2, (self.size - 1) // 2))
+        squares = pad(x * x, (0, 0) * (x.ndim - 2) + (self.size // 2,) * 2)
         total = squares[:, :channels]
         for i in range(1, self.size):
             total = total + squares[:, i : i + channels]
-        base = self.k + self.alpha / self.size * total
-        if self.beta != 0.75:
-            return x * base.pow(-self.beta)
-        root = base.sqrt()
+        root = (self.k + self.alpha / self.size * total).sqrt()
         return x / (root * root.sqrt())
 
 
@@ -116,13 +114,13 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, height, width) to the concatenated channels of the branches."""
-        three = self.b3x3(torch.relu(self.b3x3_reduce(x)))
-        five = self.b5x5(torch.relu(self.b5x5_reduce(x)))
-        return torch.relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
+        three = self.b3x3(relu(self.b3x3_reduce(x)))
+        five = self.b5x5(relu(self.b5x5_reduce(x)))
+        return relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
 
 
 class GoogLeNet(nn.Module):
-    """BVLC's Inception v1: true 5x5 branches, LRN, biased convolutions, no batch norm."""
+    """BVLC's Inception v1, the paper's GoogLeNet: true 5x5 branches, LRN, biased convolutions, no batch norm."""
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
@@ -139,8 +137,8 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (n, 3, 224, 224) to logits (n, classes)."""
-        x = self.norm(self.pool(torch.relu(self.conv1(x))))
-        x = self.norm(torch.relu(self.conv2(torch.relu(self.conv2_reduce(x)))))
+        x = self.norm(self.pool(relu(self.conv1(x))))
+        x = self.norm(relu(self.conv2(relu(self.conv2_reduce(x)))))
         for name in INCEPTION:
             if name in ("3a", "4a", "5a"):
                 x = self.pool(x)
@@ -148,6 +146,63 @@ class GoogLeNet(nn.Module):
         return self.fc(self.dropout(self.average(x).flatten(1)))  # type: ignore[no-any-return]
 
 
-def googlenet_bvlc(classes: int = 1000) -> nn.Module:
-    """Return the paper's GoogLeNet; 3x224x224."""
-    return GoogLeNet(classes)
+class Block(nn.Module):
+    """Two 3x3 convolutions around an identity; where the map shrinks, every second pixel and zeros for new channels."""
+
+    def __init__(self, s: int, t: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(s, t, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(t)
+        self.conv2 = nn.Conv2d(t, t, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(t)
+        self.stride, self.more = stride, t - s
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, s, h, w) to (n, t, h / stride, w / stride)."""
+        y = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1 or self.more:
+            x = pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        return relu(y + x)
+
+
+class ResNet(nn.Module):
+    """Three stages of `depth` blocks with 16, 32 and 64 channels."""
+
+    def __init__(self, depth: int, classes: int = 10) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        channels = 16
+        for stage, width in enumerate((16, 32, 64), start=1):
+            blocks = []
+            for i in range(depth):
+                blocks.append(Block(channels, width, 2 if stage > 1 and i == 0 else 1))
+                channels = width
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.average = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (n, 3, 32, 32) to logits (n, classes)."""
+        x = relu(self.bn1(self.conv1(x)))
+        for stage in (1, 2, 3):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.linear(self.average(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def vgg16_cifar(classes: int = 10) -> nn.Module:
+    """Return VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        if width:
+            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    model = nn.Sequential()
+    model.add_module("features", nn.Sequential(*layers))
+    model.add_module("flatten", nn.Flatten(1))
+    model.add_module("classifier", nn.Linear(512, classes))
+    return model

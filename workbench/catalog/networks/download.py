@@ -4,7 +4,6 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from workbench.files import move_durably
 from workbench.progress import Progress, reporter
@@ -12,8 +11,6 @@ from workbench.progress import Progress, reporter
 CHUNK_BYTES = 2**18
 TIMEOUT_S = 20.0
 """Seconds without a byte after which a download fails."""
-
-MAX_DOWNLOAD_BYTES = 8 * 2**30
 
 
 class DownloadError(OSError):
@@ -33,22 +30,11 @@ def fetch(
 ) -> Path:
     """Download a file beside its target, compare its checksum, then rename it to the target.
 
-    Parameters
-    ----------
-    url : http or https.
-    target : path of the file; its folder is made. An older file there is replaced only by a whole one.
-    checksum : first digits of the `algorithm`'s hexadecimal digest; "" if it is not known.
-    progress : called after every chunk; raising `Cancelled` ends the download and leaves nothing of it.
-
-    Raises
-    ------
-    DownloadError : if there is no network, the server refuses, breaks off, or sends another file.
-    ValueError : if the address is none of the web.
+    `checksum` is the first digits of the hexadecimal digest, "" if it is not known. A cancelled or failed download
+    leaves nothing, and an older file in its place. DownloadError says why it failed.
     """
     import pooch  # takes a quarter of a second, and most sessions download nothing
 
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"{url} is no address of the web")
     bar = _ProgressBar(target.name, reporter(progress))
     download = pooch.HTTPDownloader(bar, CHUNK_BYTES, timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"})
     try:
@@ -87,8 +73,6 @@ class _ProgressBar:
     def update(self, count: int) -> None:
         """Count bytes that were written."""
         self.done = min(self.done + count, self.total) if self.total else self.done + count
-        if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
-            raise DownloadError(f"{self.name} is larger than {_size(MAX_DOWNLOAD_BYTES)}, the most that is downloaded")
         share = self.done / self.total if self.total else 0.0
         self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
 
@@ -108,6 +92,4 @@ def _reason(error: OSError) -> str:
 
 
 def _size(count: int) -> str:
-    if not count:
-        return "an unknown size"
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB" if count else "an unknown size"

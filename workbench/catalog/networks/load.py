@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
-from workbench.catalog.networks import cifar, classics
+from workbench.catalog.networks import classics
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.torchvision import torchvision
@@ -25,9 +25,9 @@ from workbench.progress import Progress
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 OR_NONE = ", or take weights=None"
 """End of a message about absent weights, for notebooks only."""
+
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the sha256, in the names of torchvision's checkpoints."""
 
@@ -50,9 +50,9 @@ class Centred:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, size)."""
-        top, left = ((d - self.size) // 2 for d in images.shape[-2:])
+        height, width = images.shape[-2:]
+        top, left = (height - self.size) // 2, (width - self.size) // 2
         if top < 0 or left < 0:
-            height, width = images.shape[-2:]
             raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.size}")
         middle = images[..., top : top + self.size, left : left + self.size]
         scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
@@ -62,23 +62,13 @@ class Centred:
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of the catalog: how to build it, and its inputs and outputs."""
+    """A network of the catalog: how to build it, and its inputs and outputs; without class names, ImageNet's."""
 
     build: Callable[[], nn.Module]
     input_shape: tuple[int, ...]
-    preprocessing: Callable[[Tensor], Tensor] | None = None
+    preprocessing: Callable[[Tensor], Tensor] | None
     classes: tuple[str, ...] = ()
     bundled: bool = False
-    imagenet: bool = False
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the outputs; ImageNet's are read from torchvision on demand."""
-        return imagenet.class_names() if self.imagenet else self.classes
-
-
-def _image(build: Callable[[], nn.Module], size: int) -> Entry:
-    return Entry(build, (3, size, size), Centred(size), imagenet=True)
 
 
 def _torchvision(name: str) -> Entry:
@@ -92,25 +82,21 @@ def _torchvision(name: str) -> Entry:
         options = {"init_weights": False, "transform_input": True}
     if name.startswith("vit_"):  # its position embeddings are weights
         options = {"image_size": size}
-
-    def build() -> nn.Module:
-        model: nn.Module = torchvision("models").get_model(name, weights=None, **options)
-        return model
-
-    return Entry(build, (3, size, size), centred, imagenet=True)
+    build = partial(torchvision("models").get_model, name, weights=None, **options)
+    return Entry(build, (3, size, size), centred)
 
 
 CIFAR = Centred(32, shorter=32)
 OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
-    "alexnet_caffe": _image(classics.alexnet_caffe, 227),
-    "vgg_s": _image(classics.vgg_s, 224),
-    "googlenet_bvlc": _image(classics.googlenet_bvlc, 224),
+    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227)),
+    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224)),
+    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224)),
     **{
-        f"resnet{6 * depth + 2}": Entry(partial(cifar.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        f"resnet{6 * depth + 2}": Entry(partial(classics.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
     },
-    "vgg16_cifar": Entry(cifar.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
+    "vgg16_cifar": Entry(classics.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
 }
 
 
@@ -151,12 +137,9 @@ def load_network(
     FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
     """
     entry = _entry(name)
-    torch_state = torch.random.get_rng_state()
-    try:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = entry.build()
-    finally:
-        torch.random.set_rng_state(torch_state)
     source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
     if weights == "pretrained":
         source, sha256 = _pretrained(model, name, progress)
@@ -173,14 +156,7 @@ def load_network(
 
 
 def outline(name: str) -> Network:
-    """Return a network of the catalog without weights (on PyTorch's meta device), to count layers and costs.
-
-    It takes no memory: VGG-16 is built in a tenth of a second.
-
-    Raises
-    ------
-    KeyError : if the catalog has no such network, with names that are like it.
-    """
+    """Return a network of the catalog without weights (on PyTorch's meta device), to count layers and costs."""
     entry = _entry(name)
     with torch.device("meta"):
         model = entry.build()
@@ -197,7 +173,8 @@ def image_size(network: Network) -> int:
 
 def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
-    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, entry.class_names, source)
+    classes = entry.classes or imagenet.class_names()
+    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
     return made.with_model(model, random_weights=random_weights, sha256=sha256)
 
 

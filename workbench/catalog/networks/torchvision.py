@@ -16,18 +16,13 @@ SCHEMAS = {
 
 
 def torchvision(submodule: str = "") -> ModuleType:
-    """Return the package, or one of its submodules ("models", "datasets", ...).
-
-    Raises
-    ------
-    ImportError : if it is not installed, or fails for another reason.
-    """
+    """Return the package, or one of its submodules ("models", "datasets", ...)."""
     name = "torchvision" + (f".{submodule}" if submodule else "")
     try:
         return import_module(name)
     except RuntimeError as error:
         if "torchvision::" not in str(error):
-            raise ImportError(f"torchvision does not fit this PyTorch {torch.__version__}: {error}") from error
+            raise
     for operator, schema in SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, operator):
             torch.library.define(f"torchvision::{operator}", schema)

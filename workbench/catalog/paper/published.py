@@ -11,21 +11,12 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class Figures:
-    """One line of the published table.
+    """One line of the published table."""
 
-    Attributes
-    ----------
-    top5 : per cent of ImageNet's validation images, single view.
-    weights : parameters.
-    macs : multiply-adds of one image, which the paper calls FLOPs.
-    s6_ms, s6_mj : milliseconds and millijoules (GPU and memory) an image on a Samsung Galaxy S6.
-    titan_x_ms : milliseconds an image on an Nvidia Titan X.
-    """
-
-    top5: float
+    top5: float  # per cent of ImageNet's validation images, single view
     weights: float
     macs: float
-    s6_ms: float
+    s6_ms: float  # an image on a Samsung Galaxy S6, GPU and memory
     s6_mj: float
     titan_x_ms: float
 
@@ -34,12 +25,8 @@ class Figures:
 class Published:
     """A network of the paper, before and after compression and fine-tuning.
 
-    Attributes
-    ----------
-    title : its name in the paper.
-    original, compressed : its two lines of the table.
-    printed : the printed ratios original / compressed, by the names of `Figures`. They are not always the quotient
-        of the printed numbers: 6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
+    `printed` has the printed ratios original / compressed, by the names of `Figures`. They are not always the quotient
+    of the printed numbers: 6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
     """
 
     title: str

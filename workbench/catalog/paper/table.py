@@ -16,6 +16,7 @@ from workbench.network.network import Network, expect_network
 from workbench.network.scores import Score, accuracy
 from workbench.network.tracing import find_layers
 from workbench.plan.evbmf import CHOICES, evbmf_plan
+from workbench.plan.layer_choice import choose_layers
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, part, reporter
@@ -37,24 +38,14 @@ DIFFERENCES = (
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One network of the table.
-
-    Attributes
-    ----------
-    network : its name in the catalog, or the given network's.
-    published : the paper's figures; None for a network that is not in the paper.
-    original : cost of the original network.
-    layers : its convolutions and fully connected layers in the order of their call.
-    plan : its compression here; None without trained weights.
-    before, after : accuracy of the original, and right after decomposition; None without images.
-    """
+    """One network of the table; without trained weights it has no plan, without images no accuracy."""
 
     network: str
     published: Published | None
     original: Cost
     layers: tuple[Layer, ...]
     plan: Plan | None = None
-    before: Score | None = None
+    before: Score | None = None  # `after`: right after decomposition
     after: Score | None = None
 
     @property
@@ -65,14 +56,9 @@ class PaperRow:
     def example(self, share: float = 1 / 3) -> Plan:
         """Return a plan at ranks that are a share of each layer's channels, for a layer-wise table without weights.
 
-        Parameters
-        ----------
-        share : above 0, at most 1.
-
         Raises
         ------
-        ValueError : if the share is another one.
-        KeyError : if the catalog has no such network.
+        ValueError : if the share is not above 0 and at most 1.
         """
         if not 0 < share <= 1:
             raise ValueError(f"share is above 0 and at most 1, not {share}")
@@ -99,10 +85,7 @@ class PaperTable(Table):
     )
 
     def __getitem__(self, name: str) -> PaperRow:
-        for row in self.networks:
-            if row.network == name:
-                return row
-        raise KeyError(f"{name!r} is not in the table; there are {', '.join(row.network for row in self.networks)}")
+        return {row.network: row for row in self.networks}[name]
 
     @property
     def rows(self) -> list[list[str]]:
@@ -147,7 +130,8 @@ def paper_table(
     ----------
     networks : with trained weights. A network called like one of the paper fills its row; others get rows of their own.
     split : labelled images to score the given networks on; None for costs only. Nothing is chosen by them.
-    layers, fully_connected : which layers, see :func:`choose_layers`.
+    layers : "all"; "default", without 1x1 convolutions; "spatial", only convolutions larger than 1x1; or names.
+    fully_connected : whether to include fully connected layers; None for the choice's own rule.
     progress : called before each layer and batch; raising `Cancelled` ends the function.
 
     Raises
@@ -162,8 +146,7 @@ def paper_table(
                 f"load_network({network.name!r}, weights='file.safetensors')"
             )
     names = [network.name for network in networks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
     rows = {name: _original(outline(name)) for name in PUBLISHED}
     report = reporter(progress)
@@ -174,34 +157,15 @@ def paper_table(
     return PaperTable(tuple(rows.values()))
 
 
-def choose_layers(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> list[str]:
-    """Return the names of the layers that a choice stands for, for :func:`~workbench.plan.evbmf.evbmf_plan`.
-
-    Parameters
-    ----------
-    layers : "all"; "default", without 1x1 convolutions; "spatial", only convolutions larger than 1x1; or names.
-    fully_connected : whether to include fully connected layers; None for the choice's own rule.
-
-    Raises
-    ------
-    ValueError : if there is no such choice.
-    """
-    if not isinstance(layers, str):
-        return [*layers]
-    if layers not in CHOICES:
-        raise ValueError(f"layers is one of {', '.join(map(repr, CHOICES))} or a list of names, not {layers!r}")
-    linear = layers != "spatial" if fully_connected is None else fully_connected
-    convolutions = {x.name for x in spectra.layers if x.kind == "conv" and (layers == "all" or not x.pointwise)}
-    return [x.name for x in spectra.layers if (x.kind == "linear" and linear) or x.name in convolutions]
-
-
 def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
-    """Return EVBMF's plan for :func:`choose_layers`; its policy names the choice."""
-    plan = evbmf_plan(spectra, choose_layers(spectra, layers, fully_connected))
-    if not isinstance(layers, str):
-        return plan
-    linear = "" if fully_connected is None else f", {'with' if fully_connected else 'without'} fully connected layers"
-    return replace(plan, policy=f"{CHOICES[layers]}{linear}")
+    """Return EVBMF's plan for a choice of layers; its policy names the choice."""
+    if isinstance(layers, str) and fully_connected is not None:
+        linear = {layer.name for layer in spectra.layers if layer.kind == "linear"}
+        chosen = choose_layers(spectra, layers)
+        plan = evbmf_plan(spectra, [*(chosen | linear if fully_connected else chosen - linear)])
+        words = f"{'with' if fully_connected else 'without'} fully connected layers"
+        return replace(plan, policy=f"{CHOICES[layers]}, {words}")
+    return evbmf_plan(spectra, layers)
 
 
 def _original(network: Network) -> PaperRow:
@@ -235,14 +199,12 @@ def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:
     if figures is None:
         return ["-"] * 6
 
-    def with_ratio(text: str, name: str) -> str:
-        return f"{text} ({times(printed[name])})" if name in printed else text
-
-    return [
-        f"{figures.top5:.2f} %",
-        with_ratio(f"{figures.weights / 1e6:g} M", "weights"),
-        with_ratio(f"{figures.macs / 1e6:g} M", "macs"),
-        with_ratio(f"{figures.s6_ms:.0f} ms", "s6_ms"),
-        with_ratio(f"{figures.s6_mj:.0f} mJ", "s6_mj"),
-        with_ratio(f"{figures.titan_x_ms:.2f} ms", "titan_x_ms"),
-    ]
+    texts = {
+        "top5": f"{figures.top5:.2f} %",
+        "weights": f"{figures.weights / 1e6:g} M",
+        "macs": f"{figures.macs / 1e6:g} M",
+        "s6_ms": f"{figures.s6_ms:.0f} ms",
+        "s6_mj": f"{figures.s6_mj:.0f} mJ",
+        "titan_x_ms": f"{figures.titan_x_ms:.2f} ms",
+    }
+    return [f"{text} ({times(printed[name])})" if name in printed else text for name, text in texts.items()]

@@ -7,10 +7,9 @@ import ipywidgets as w
 from workbench.app.controls import column, follow
 from workbench.app.debounce import Debounce
 from workbench.app.session import Session
-from workbench.app.widgets.figure_view import FigureView
+from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import TERMS
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.picking import pick_layers
 from workbench.plan.plan import DECISIONS, Plan
 from workbench.plan.spectra import Spectra
 from workbench.plot.interactive.layers import MEASURES, layer_costs

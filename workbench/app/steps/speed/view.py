@@ -8,11 +8,10 @@ import ipywidgets as w
 from workbench.app.controls import button, column, follow, row, slot
 from workbench.app.session import Session
 from workbench.app.steps.speed.model import FIRST, Findings
-from workbench.app.widgets.figure_view import FigureView
+from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import WholeBox
-from workbench.app.widgets.picking import pick_layers
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power

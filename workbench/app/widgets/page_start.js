@@ -1,4 +1,4 @@
-// Gives accessible names to what ipywidgets leaves without one: handles of sliders, their numbers, and inputs that have
+// Says that the page is built. Gives accessible names to what ipywidgets leaves without one: handles of sliders, their numbers, and inputs that have
 // only a hint; again whenever something is added to the page. When the focus moves, a hint that its card would cut off
 // opens further left, and a box for whole numbers shows the number that was taken, which of "1e9" is 1.
 const MAX_HINT_PX = 366; // width of the widest hint, with its border
@@ -36,7 +36,7 @@ function whole({ target }) {
   if (!Number.isNaN(taken) && String(taken) !== target.value) target.value = String(taken);
 }
 
-function render({ el }) {
+function render({ model, el }) {
   let root = null;
   let waiting = false;
   const watch = new MutationObserver(() => {
@@ -56,6 +56,7 @@ function render({ el }) {
     root.addEventListener("focusin", place);
     root.addEventListener("focusout", whole);
   });
+  model.send({ kind: "built" });
   return () => {
     watch.disconnect();
     root?.removeEventListener("focusin", place);

@@ -1,4 +1,4 @@
-"""Send the state of all widgets again once a page is built.
+"""Complete a page once it is built: name its controls, and send the state of all widgets again.
 
 Changes between the moment in which a page asks for the widgets and the moment in which it has built them are lost now
 and then (a card stayed empty in one load of five on a busy machine).
@@ -8,17 +8,13 @@ from collections.abc import Iterator
 
 import ipywidgets as w
 
-from workbench.app.widgets.base import PageWidget
-
-ESM = """
-export default { render({ model }) { model.send({ kind: "built" }); } };
-"""
+from workbench.app.widgets.base import HERE, PageWidget
 
 
-class Resend(PageWidget):
-    """Invisible; sends the state of all widgets below `page` again whenever a page has been built."""
+class PageStart(PageWidget):
+    """Invisible; names the controls of its page, and sends the state of all widgets below `page` when it is built."""
 
-    _esm = ESM
+    _esm = HERE / "page_start.js"
 
     def __init__(self) -> None:
         super().__init__(layout={"display": "none"})
@@ -26,12 +22,10 @@ class Resend(PageWidget):
         self.on_msg(self._receive)
 
     def _receive(self, _: object, content: object, __: object) -> None:
-        if self.page is None or content != {"kind": "built"}:
-            return
-        for widget in below(self.page):
-            if widget is not self:
-                names = [name for name in widget.keys if not name.startswith("_")]  # neither code nor styles
-                widget.send_state(names)
+        if content == {"kind": "built"} and self.page is not None:
+            for widget in below(self.page):
+                if widget is not self:
+                    widget.send_state([name for name in widget.keys if not name.startswith("_")])  # no code or style
 
 
 def below(widget: w.Widget) -> Iterator[w.Widget]:

@@ -1,0 +1,218 @@
+"""Files, folders, values and messages that the dashboard cannot use."""
+
+import io
+import pickle
+from pathlib import Path
+
+import ipywidgets as w
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+import workbench as wb
+from workbench.app.widgets.layer_table import LayerTable
+from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
+
+NAN, INF = float("nan"), float("inf")
+MARK = Path("never-run")
+"""Written into the present folder by code in a file, if it ever runs."""
+
+
+class Hostile:
+    """Unpickled, it makes a file."""
+
+    def __reduce__(self):
+        return open, (str(MARK), "w")
+
+
+def saved(content) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def own_state(**changes) -> dict[str, torch.Tensor]:
+    return {**wb.load_network("digits_vgg").model.state_dict(), **changes}
+
+
+WEIGHTS = {
+    "hostile.pth": lambda: saved({"features.0.weight": Hostile()}),
+    "pickle.pth": lambda: pickle.dumps({"features.0.weight": Hostile()}),
+    "cut.safetensors": lambda: save(own_state())[:5000],
+    "text.pth": lambda: b"hello, this is text",
+    "one-more.pth": lambda: saved(own_state(more=torch.zeros(3))),
+    "other-shape.safetensors": lambda: save(own_state(**{"classifier.2.bias": torch.zeros(9)})),
+    "nan.safetensors": lambda: save(own_state(**{"classifier.2.bias": torch.full((10,), NAN)})),
+}
+"""Name -> content that no network of ten digits can be made of."""
+
+FILE_NAMES = {
+    "../../etc/passwd.pth": "passwd.pth",
+    "a\0b\r\tc.pth": "abc.pth",
+    "\N{CAT FACE}\N{SNOWMAN}.pth": "\N{CAT FACE}\N{SNOWMAN}.pth",
+    "invoice\u202ehtp.pth": "invoicehtp.pth",
+    "a\ud800b.pth": "ab.pth",
+    "x" * 5000 + ".pth": "...",
+    "<img src=x onerror=alert(1)>.pth": "<img src=x onerror=alert(1)>.pth",
+    "$(touch never-run);.pth": "$(touch never-run);.pth",
+}
+"""Name of a file -> what the page shows of it."""
+
+
+def picture(path: Path, content: bytes | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        Image.new("L", (8, 8)).save(path)
+    else:
+        path.write_bytes(content)
+
+
+def table(content: bytes):
+    """A folder with one sound picture and this table."""
+
+    def make(folder: Path) -> None:
+        picture(folder / "a.png")
+        (folder / "labels.csv").write_bytes(content)
+
+    return make
+
+
+def folders(*names: str, content: bytes | None = None):
+    """A folder for each class, with one picture in it."""
+    return lambda folder: [picture(folder / name / "a.png", content) for name in names]
+
+
+TABLES = {
+    "negative": b"a.png,-1",
+    "fraction": b"a.png,1.5",
+    "class-ten": b"a.png,10",
+    "class-huge": b"a.png,%d" % 2**70,
+    "class-missing": b"a.png",
+    "file-climbs": b"../a.png,1",
+    "file-nul": b"a\0.png,1",
+    "file-absent": b"b.png,1",
+    "file-twice": b"a.png,1\na.png,2",
+}
+DATA = {
+    "table-empty": table(b""),
+    "table-binary": table(b"\xff\xfe\x00\x01file"),
+    **{name: table(b"file,class_index\n" + rows + b"\n") for name, rows in TABLES.items()},
+    "no-pictures": folders("1", "2", content=b"no picture"),
+    "other-classes": folders("cats", "dogs"),
+    "class-two-folders": folders("1", "01"),
+}
+"""Name of a folder -> what makes it, into nothing that the digits' network can be scored on."""
+
+UPLOADS = [
+    lambda page: page.upload("picture.png", b"x"),
+    lambda page: page.upload("a.pth.exe", b"x"),
+    lambda page: page.upload("", b"x"),
+    lambda page: page.upload(["a.pth"], b"x"),
+    lambda page: page.upload("a.pth"),
+    *[lambda page, size=size: page.upload("a.pth", b"x", size=size) for size in (2, -1, NAN, INF, "many")],
+    lambda page: page.upload("a.pth", b"x", size=(DEFAULT_LIMIT_MIB + 1) * 2**20),
+    lambda page: page.upload("a.pth", b"xyz", size=2),
+    lambda page: page.say(page.uploader, {"kind": "piece", "at": 0}, b"ab"),
+    *[lambda page, say=say: page.say(page.uploader, say) for say in ({"kind": "end"}, {}, {"kind": "run"}, ["begin"])],
+    *[
+        lambda page, at=at, pieces=pieces: page.say_piece(at, *pieces)
+        for at, pieces in ((2, [b"ab"]), ("0", [b"ab"]), (0, [b"ab", b"cd"]), (0, []))
+    ],
+]
+"""What a page may do with its upload that is refused."""
+
+SWEEP = "fewer MACs, from - to"
+REFUSED = [
+    (LayerTable, "Layers", "selected", ["features.99", 3, ["features.3"]]),
+    (LayerTable, "Runs", "selected", ["999", "the best", "1; DROP TABLE run"]),
+    (w.IntSlider, "input rank", "value", [0, 33, "twelve", NAN, INF, 3.5, None, True, [3], 10**400]),
+    (w.FloatSlider, "EVBMF strength", "value", [NAN, 0]),
+    (w.FloatSlider, "fewer MACs, times", "value", [NAN, INF, 0.5]),
+    (w.FloatSlider, "fewer MACs, times", "max", ["far"]),
+    (w.FloatSlider, "times as fast", "value", ["2x"]),
+    (w.FloatRangeSlider, SWEEP, "value", [[6, 2], [1, 2, 3], [NAN, 2], [2, 99], "2 to 6"]),
+    (w.IntText, "budgets", "value", [1, 13]),
+    (w.IntText, "epochs", "value", [0, 5000, "ten", 10**400]),
+    (w.FloatText, "learning rate", "value", [0, -0.1, 5, NAN, "nan"]),
+    (w.IntText, "threads", "value", [0]),
+    (w.IntText, "images at once", "value", [10**6]),
+    (w.Dropdown, "Ranks by", "index", [99, -1, "budget", None]),
+    (w.Dropdown, "Network", "index", [10**6, None]),
+    (w.Dropdown, "Weights", "index", [7]),
+    (w.SelectMultiple, "runtimes", "index", [[99], "eager"]),
+    (w.Checkbox, "channels last", "value", ["yes"]),
+    (w.Tab, "", "selected_index", [99]),
+]
+"""Kind of a control, its name, its trait, and values that it cannot take."""
+VALUES = [(kind, text, {trait: value}) for kind, text, trait, values in REFUSED for value in values]
+VALUES.append((w.Dropdown, "Layers", {"_options_labels": ["a"] * 99, "index": 98}))
+
+MESSAGES = [
+    lambda page: page.message(page.rank.layout, {"method": "update", "state": {"width": 5}, "buffer_paths": []}),
+    lambda page: page.message(page.rank, {"method": "update", "state": [1]}),
+    lambda page: page.message(page.rank, {"method": "delete"}),
+    lambda page: page.message(page.rank, "x"),
+    lambda page: page.say(page.one(w.Button, "Compress"), ["click"]),
+]
+
+
+def budget(page, text, multiple):
+    """Ask for the most that the slider offers."""
+    page.session.plan.replan(planner="budget", layers="spatial", rank_multiple=multiple)
+    return lambda: page.assign(w.FloatSlider, text, value=10.0)
+
+
+def sweep_beyond(page):
+    budget(page, SWEEP, 16)
+    page.assign(w.FloatRangeSlider, SWEEP, value=[9.9, 10.0])
+    return lambda: page.click("Sweep")
+
+
+def rank_of_another_layer(page):
+    page.assign(LayerTable, "Layers", selected="classifier.2")
+    return lambda: page.assign(w.IntSlider, "input rank", value=4)
+
+
+def rank_curve_of_nothing(page):
+    page.assign(LayerTable, "Layers", selected="")
+    return lambda: page.click("Try ranks of the picked layer")
+
+
+def speed_in_nothing(page):
+    page.session.recover.resume(1)
+    page.assign(w.SelectMultiple, "runtimes", index=[])
+    return lambda: page.click("Measure")
+
+
+def offered(at, *, gone=False):
+    def arrange(page):
+        path = page.watched[0] / "net.onnx"
+        path.write_bytes(b"network")
+        page.saver.offer(path)
+        if gone:
+            path.unlink()
+        return lambda: page.say(page.saver, at if isinstance(at, list) else {"at": at})
+
+    return arrange
+
+
+def nothing_offered(page):
+    page.saver.offer(None)
+    return lambda: page.say(page.saver, {"at": 0})
+
+
+UNPREPARED = ("Calibrate", "Fine-tune", "From scratch", "Measure", "Make .onnx", "Go on with this run", "Delete")
+"""Buttons that need something that is not there."""
+VERBS = [
+    lambda page: budget(page, "fewer MACs, times", 16),
+    lambda page: budget(page, "fewer weights, times", 1),
+    lambda page: lambda: page.choose("Ranks by", "time"),  # which nobody has measured
+    sweep_beyond,
+    rank_of_another_layer,
+    rank_curve_of_nothing,
+    speed_in_nothing,
+    nothing_offered,
+    *map(offered, (-1, 10**12, "0", NAN, ["at", 0])),
+    offered(0, gone=True),
+]
+"""What comes before; it returns what is then refused."""
