@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.metadata import as_texts, metadata
@@ -16,6 +17,7 @@ from workbench.exporters.verification import Verification, reference
 from workbench.files import move_durably, write_atomically
 from workbench.network.inputs import Images
 from workbench.network.network import Network, expect_network
+from workbench.network.outputs import call
 from workbench.progress import Progress, part, reporter
 from workbench.tables import Table
 
@@ -58,7 +60,8 @@ def export(
 
     Parameters
     ----------
-    network : of one batch of inputs and one tensor (n, classes, ...); it is not changed.
+    network : it is not changed. One that was opened from an ONNX file gives that file again, in which only the nodes
+        of its compressed layers are replaced.
     path : a file that is there is replaced once the new one has passed.
     data : images to compare on, as the data hold them, up to 500; None for a few random inputs.
     dynamic_batch : for ONNX, whether the file takes any number of inputs at a time.
@@ -85,7 +88,9 @@ def export(
     wanted = reference(network, data)
     report(0.1, "translating it")
     about = metadata(network)
-    load: Callable[[Path], Callable[[Tensor], Tensor]]
+    load: Callable[[Path], Callable[[Any], Any]]
+    if suffix == ".pte" and not isinstance(wanted.example, Tensor):
+        raise ExportError(f"{network.name} takes inputs of its own kind; ExecuTorch files take one batch of images")
     if suffix == ".onnx":
         content = onnx.onnx_bytes(network.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
         load = onnx.load_onnx
@@ -99,7 +104,9 @@ def export(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             write_atomically(temporary, content)
-            found = wanted.compare(load(temporary), progress=part(report, 0.6, 1.0))
+            run = load(temporary)
+            run = partial(call, run) if isinstance(run, nn.Module) else run
+            found = wanted.compare(run, progress=part(report, 0.6, 1.0))
             if not found.passed:
                 raise ExportError(
                     f"{path.name} was not kept, since it does not compute what PyTorch does: its largest error is "

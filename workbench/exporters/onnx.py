@@ -6,9 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
+TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
+"""Types of inputs in ONNX Runtime -> NumPy's."""
+SINGLE = {"float16": "float32"}
 INPUT, OUTPUT = "input", "output"
 MAX_MODEL_BYTES = 2**31 - 2**20
 """Bytes of parameters and buffers that fit into one protobuf, with room for the graph."""
@@ -22,22 +26,30 @@ def missing() -> str:
 
 
 def onnx_bytes(
-    model: nn.Module, example: Tensor, *, metadata: Mapping[str, str] | None = None, dynamic_batch: bool = False
+    model: nn.Module, example: Any, *, metadata: Mapping[str, str] | None = None, dynamic_batch: bool = False
 ) -> bytes:
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
-    The model has one input and one output, which are called "input" and "output" in the file; the example's shape
-    (n, ...), any n if `dynamic_batch`, and dtype become the file's. ExportError if the model cannot be translated.
+    A single input and output are called "input" and "output" in the file; the example's shape (n, ...), any n if
+    `dynamic_batch`, and dtype become the file's. A model that was opened from an ONNX file gives that file, in which
+    the nodes of changed layers are replaced. ExportError if the model cannot be translated.
     """
     if why := missing():
         raise ExportError(why)
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
+    opened: Any = model
+    if hasattr(opened, "to_proto"):
+        return bytes(opened.to_proto(metadata).SerializeToString())
     program = trace(model, example, dynamic_batch=dynamic_batch)
+    one = isinstance(example, Tensor)
+    names: dict[str, Any] = {"input_names": [INPUT]} if one else {}
+    if len(program.graph_signature.user_outputs) == 1:
+        names["output_names"] = [OUTPUT]
     try:
         with quiet_libraries():
-            made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT])
+            made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
             assert made is not None
             proto = made.model_proto
     except Exception as error:
@@ -50,8 +62,8 @@ def onnx_bytes(
     return bytes(proto.SerializeToString())
 
 
-def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
-    """Return an ONNX file, or its content, as a function that runs it here on the CPU: a batch of inputs -> outputs.
+def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any], Any]:
+    """Return an ONNX file, or its content, as a function that runs it here on the CPU: inputs -> outputs.
 
     `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
     """
@@ -67,13 +79,23 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Ten
         session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ExportError(f"ONNX Runtime cannot load this file: {first_line(error)}") from error
-    name = session.get_inputs()[0].name
+    wanted = session.get_inputs()
 
-    def run(inputs: Tensor) -> Tensor:
+    def run(inputs: Any) -> Any:
+        given = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         try:
-            return torch.from_numpy(session.run(None, {name: inputs.numpy()})[0])
+            arrays = {
+                v.name: x.numpy().astype(TYPES.get(v.type, x.numpy().dtype))
+                for v, x in zip(wanted, given, strict=False)
+            }
+            found = [
+                torch.from_numpy(v).float() if v.dtype == "float16" else torch.from_numpy(v)
+                for v in session.run(None, arrays)
+            ]
         except Exception as error:
-            raise ExportError(f"the ONNX file does not run on {tuple(inputs.shape)}: {first_line(error)}") from error
+            shapes = ", ".join(str(tuple(x.shape)) for x in given)
+            raise ExportError(f"the ONNX file does not run on {shapes}: {first_line(error)}") from error
+        return found[0] if len(found) == 1 else found
 
     return run
 

@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.utils._pytree import tree_map_only
 
 from workbench.network.network import copy_model
+from workbench.network.outputs import call, takes_keywords
 
 EXPORTING = threading.RLock()
 """Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
@@ -67,14 +70,16 @@ def copy_for_export(model: nn.Module) -> nn.Module:
     return copy_model(model).eval().cpu().requires_grad_(False)
 
 
-def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:
+def trace(model: nn.Module, example: Any, *, dynamic_batch: bool = False) -> ExportedProgram:
     """Return the graph of a copy of the model in eval mode, from one run on `example`.
 
     Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
     dimensions), and an average pooling to the size that its input has already, which is left out.
     The graph takes as many inputs as the example has, or any number. ExportError has PyTorch's first sentence.
     """
-    inputs, shapes = example.detach().cpu(), None
+    inputs, shapes = tree_map_only(Tensor, lambda x: x.detach().cpu(), example), None
+    if dynamic_batch and not isinstance(example, Tensor):
+        raise ExportError("a file for any number of inputs needs a network of one batch of images")
     if dynamic_batch:
         inputs = torch.cat([inputs[:1]] * 2)  # a batch of one would be traced as a constant
         shapes = ({0: torch.export.Dim.DYNAMIC},)
@@ -82,8 +87,10 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> 
     _flatten_normalisations(copied)
     try:
         with quiet_libraries():
-            copied(inputs)  # what a model caches in its first pass must be there: a trace may not assign it
-            return _without_idle_pools(torch.export.export(copied, (inputs,), dynamic_shapes=shapes))
+            call(copied, inputs)  # what a model caches in its first pass must be there: a trace may not assign it
+            keywords = inputs if isinstance(inputs, dict) and takes_keywords(copied, inputs) else None
+            args = () if keywords else inputs if isinstance(inputs, tuple) else (inputs,)
+            return _without_idle_pools(torch.export.export(copied, args, keywords, dynamic_shapes=shapes))
     except Exception as error:
         why = first_line(error)
         if "data-dependent" in why:

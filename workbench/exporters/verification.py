@@ -1,15 +1,18 @@
 """Compare an exported file with the network it came from: the same numbers, the same answers."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from workbench.exporters.tracing import ExportError, copy_for_export, first_line
 from workbench.network.data import Split, fitting_batch
 from workbench.network.inputs import Images, inputs_of
 from workbench.network.network import Network
+from workbench.network.outputs import call, tensors_of
 from workbench.progress import Progress, reporter
 
 MAX_RELATIVE_ERROR = 1e-4
@@ -40,69 +43,77 @@ class Verification:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Batches of inputs, the network's outputs (n, classes, ...) for them on the CPU, and what the inputs are."""
+    """Inputs of single runs (batches of one image), the network's output tensors for each on the CPU, and a name."""
 
-    inputs: list[Tensor]
-    outputs: Tensor
+    inputs: list[Any]
+    outputs: list[list[Tensor]]
     name: str
 
     @property
-    def example(self) -> Tensor:
-        """The first input, as a batch of one."""
-        return self.inputs[0][:1]
+    def example(self) -> Any:
+        """The first input."""
+        return self.inputs[0]
 
-    def compare(self, run: Callable[[Tensor], Tensor], *, progress: Progress | bool | None = None) -> Verification:
-        """Run the same inputs in batches of one, and compare the outputs."""
-        report, outputs = reporter(progress), []
-        for i, one in enumerate(one for batch in self.inputs for one in batch.split(1)):
-            report(i / len(self.outputs), "checking it")
+    def compare(self, run: Callable[[Any], Any], *, progress: Progress | bool | None = None) -> Verification:
+        """Run the same inputs, and compare the outputs."""
+        report, same = reporter(progress), 0
+        largest = [max(float(t.abs().max()) for t in ts if t.numel()) or 1.0 for ts in zip(*self.outputs, strict=True)]
+        error = 0.0
+        for i, (one, wanted) in enumerate(zip(self.inputs, self.outputs, strict=True)):
+            report(i / len(self.inputs), "checking it")
             with torch.inference_mode():
-                outputs.append(run(one))
-        found = torch.cat(outputs)
-        if found.shape != self.outputs.shape:
-            raise ExportError(f"it gives {tuple(found.shape)} where PyTorch gives {tuple(self.outputs.shape)}")
-        difference, largest = float((found - self.outputs).abs().max()), float(self.outputs.abs().max())
-        error = difference / (largest or 1.0)
-        same = (found.argmax(1) == self.outputs.argmax(1)).reshape(len(found), -1).all(1)
-        agreement = float(same.float().mean())
-        return Verification(float("inf") if error != error else error, agreement, len(found), self.name)
+                found = tensors_of(run(one))
+            shapes = [[tuple(t.shape) for t in tensors] for tensors in (found, wanted)]
+            if shapes[0] != shapes[1]:
+                raise ExportError(f"it gives {_words(shapes[0])} where PyTorch gives {_words(shapes[1])}")
+            for mine, theirs, scale in zip(found, wanted, largest, strict=True):
+                difference = float((mine - theirs).abs().max()) / scale if theirs.numel() else 0.0
+                error = max(error, difference) if difference == difference else float("inf")
+            classes = len(wanted) == 1 and wanted[0].ndim > 1
+            same += not classes or bool((found[0].argmax(1) == wanted[0].argmax(1)).all())
+        return Verification(error, same / len(self.inputs), len(self.inputs), self.name)
 
 
 def reference(network: Network, images: Images | None, *, max_images: int = MAX_IMAGES) -> Reference:
     """Run a copy of the network on the CPU, for what a correct file will give on the first `max_images` images.
 
-    Without images the inputs are random ones from a fixed seed. ExportError if the network does not turn one batch
-    into one tensor (n, classes, ...) of finite numbers.
+    Without images the inputs are random ones from a fixed seed, or the network's example. ExportError if the network
+    does not run, or gives no tensors of finite numbers.
     """
-    if network.example is not None:
-        raise ExportError(f"{network.name} takes inputs of its own kind; only networks of one batch can be exported")
-    batches = inputs_of(network, images) if images is not None else _random_inputs(network)
+    batches: Iterable[Any] = inputs_of(network, images) if images is not None else _random_inputs(network)
     model = copy_for_export(network.model)
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    inputs = [batch.detach().cpu().to(dtype) for batch in _first(batches, max_images)]
-    try:
-        with torch.inference_mode():
-            outputs = [model(batch) for batch in inputs]
-    except Exception as error:
-        shape = " x ".join(map(str, inputs[0].shape[1:]))
-        raise ExportError(f"{network.name} does not run on {shape}: {first_line(error)}") from error
-    if not all(isinstance(output, Tensor) and output.ndim >= 2 for output in outputs):
-        raise ExportError(f"{network.name} does not return one tensor (n, classes), so it cannot be compared")
-    found = torch.cat(outputs).clone()
-    if not bool(found.isfinite().all()):
+    inputs: list[Any] = []
+    outputs: list[list[Tensor]] = []
+    with torch.inference_mode():
+        for batch in batches:
+            ready = tree_map_only(Tensor, lambda x: x.detach().cpu(), batch)
+            if isinstance(ready, Tensor):
+                ready = ready[: max_images - len(inputs)].to(dtype)
+            try:
+                found = [t.clone() for t in tensors_of(call(model, ready))]
+            except Exception as error:
+                shape = " x ".join(map(str, network.input_shape))
+                raise ExportError(f"{network.name} does not run on {shape}: {first_line(error)}") from error
+            single = isinstance(ready, Tensor) and all(t.ndim and len(t) == len(ready) for t in found)
+            inputs += ready.split(1) if single else [ready]
+            outputs += [[t[i : i + 1] for t in found] for i in range(len(ready))] if single else [found]
+            if len(inputs) >= max_images:
+                break
+    if not all(outputs):
+        raise ExportError(f"{network.name} gives no tensors of numbers, so it cannot be compared")
+    if not all(bool(t.isfinite().all()) for tensors in outputs for t in tensors):
         raise ExportError(f"{network.name} gives outputs that are NaN or infinite: there is nothing to compare with")
     name = images.name if isinstance(images, Split) else "images" if images is not None else "random inputs"
-    return Reference(inputs, found, name)
+    return Reference(inputs, outputs, name)
 
 
-def _random_inputs(network: Network) -> Iterator[Tensor]:
+def _words(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes)) or "nothing"
+
+
+def _random_inputs(network: Network) -> Iterator[Any]:
+    if network.example is not None:
+        return iter([network.example])
     inputs = torch.randn(RANDOM_INPUTS, *network.input_shape, generator=torch.Generator().manual_seed(0))
-    yield from inputs.split(fitting_batch(network.input_shape))
-
-
-def _first(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:
-    for batch in batches:
-        yield batch[:count]
-        count -= len(batch[:count])
-        if count <= 0:
-            return
+    return iter(inputs.split(fitting_batch(network.input_shape)))

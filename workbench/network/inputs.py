@@ -54,7 +54,7 @@ def inputs_of(network: Network, images: Images, *, batch_size: int | None = None
     return found
 
 
-def random_view(network: Network, images: Tensor, generator: torch.Generator) -> Tensor:
+def random_view(network: Network, images: Tensor, generator: torch.Generator) -> Any:
     """Return images as a network's inputs, each cropped at random, rescaled and perhaps mirrored.
 
     Images of the input's size (and so may be text) are taken as they are.

@@ -47,8 +47,8 @@ def divergence(wanted: Any, made: Any) -> Tensor:
     if are_classes(wanted):
         log_p, log_q = (outputs.double().log_softmax(1) for outputs in (wanted, made))
         places = wanted[0, 0].numel()
-        return (log_p.exp() * (log_p - log_q)).sum() / places
-    total = torch.zeros((), dtype=torch.float64)
+        return torch.sum(log_p.exp() * (log_p - log_q)) / float(places)
+    total: Tensor = torch.zeros((), dtype=torch.float64)
     pairs = list(zip(tensors_of(wanted), tensors_of(made), strict=True))
     for p, q in pairs:
         power = p.double().square().sum().clamp(min=1e-300)

@@ -158,8 +158,8 @@ class Comparison(Table):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % confidence interval of `agreement`, as shares."""
-        return wilson(self.agreement, self.n)
+        """Wilson's 95 % confidence interval of `agreement`, as shares; (0, 1) where the outputs are no classes."""
+        return wilson(self.agreement, self.n) if self.agreement == self.agreement else (0.0, 1.0)
 
     @property
     def rows(self) -> list[list[str]]:

@@ -74,9 +74,8 @@ def held_images(images: Any) -> tuple[Any, Tensor | None]:
     """
     if isinstance(images, Tensor | np.ndarray):
         return image_of(images), None
-    if isinstance(images, tuple) and len(images) == 2 and len(labels := torch.as_tensor(images[1])) == len(images[0]):
-        if labels.ndim == 1 and not labels.is_floating_point():
-            return image_of(images[0]), labels.long()
+    if isinstance(images, tuple) and len(images) == 2 and (labels := label_of((None, images[1]))) is not None:
+        return image_of(images[0]), labels
     if isinstance(images, DataLoader) and images.collate_fn is default_collate and hasattr(images.dataset, "__len__"):
         images = images.dataset
     if isinstance(images, Dataset) and hasattr(images, "__len__") and len(images):

@@ -10,7 +10,6 @@ from torch import nn
 import workbench as wb
 from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
 from workbench.catalog.onnx.model import OnnxError
-from workbench.catalog.onnx.writer import to_proto
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -96,9 +95,9 @@ def test_only_compressed_nodes_change(small, tmp_path, dynamo, half):
     given.metadata_props.add(key="author", value="somebody")
     onnx.save(given, path)
     network = load_onnx(path)
-    assert to_proto(network.model) == network.model.proto
+    assert network.model.to_proto() == network.model.proto
     smaller = compressed(network)
-    made = to_proto(smaller.model, {"author": "else", "tool": "workbench"})
+    made = smaller.model.to_proto({"author": "else", "tool": "workbench"})
     onnx.checker.check_model(made, full_check=True)
     assert {p.key: p.value for p in made.metadata_props}["author"] == "somebody"
     assert list(made.graph.input) == list(given.graph.input)
@@ -121,7 +120,7 @@ def test_weights_that_changed_are_written(small, tmp_path):
         parameter.data.mul_(1.25)
     x = torch.rand(1, 3, 16, 16)
     with torch.no_grad():
-        same(smaller.model(x), run_in_onnxruntime(to_proto(smaller.model), [x]))
+        same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
         same(network.model(x), [small(x)])
 
 
@@ -168,7 +167,7 @@ def test_files_converted_from_caffe(tmp_path, ir_version):
     assert [layer.shape.groups for layer in wb.analyze(network).layers] == [1, 2, 1]
     smaller = wb.decompose(network, wb.budget_plan(wb.analyze(network), weights_ratio=1.5))
     assert any(part.decision != "keep" for part in smaller.plan)
-    made = to_proto(smaller.model)
+    made = smaller.model.to_proto()
     onnx.checker.check_model(made)
     x = torch.rand(1, 3, 16, 16)
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Load folders of images: labelled by a table, by folders, or ImageNet's validation images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.catalog.datasets.archives import unpack
 from workbench.catalog.datasets.decoding import decode, quiet
 from workbench.catalog.datasets.labels import read_labels
-from workbench.network.data import Data, Split
-from workbench.progress import Progress, reporter
+from workbench.network.data import UNLABELLED, Data, Split
+from workbench.progress import Progress, part, reporter
 
 MAX_MEMORY_BYTES = 2**30
 """Bytes of decoded images that are held; larger sets are decoded batch by batch."""
 
 SEED = 20160226
+SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""Split -> names of its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +60,24 @@ def load_images(
     Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
     """
     folder = Path(root)
+    left_out: tuple[str, ...] = ()
+    name = folder.stem
+    if folder.is_file() and folder.suffix.lower() == ".zip":
+        folder, left_out = unpack(folder)
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
+        raise ValueError(f"there is no folder or ZIP file {folder}")
     if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
         raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
+    splits = {name: path for name, path in _split_folders(folder).items() if labels is None}
+    if splits:
+        return _of_split_folders(splits, name, size, classes, left_out, reporter(progress))
     found = read_labels(folder, labels, classes)
     if not found.labels and not found.skipped:
-        raise ValueError(f"there are no labelled images in {folder}")
+        raise ValueError(f"there are no images in {folder}")
     names = list(found.labels)
     decoded = _decode(folder, names, size, reporter(progress))
     sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
-    skipped = (*found.skipped, *(image for image in decoded if isinstance(image, str)))
+    skipped = (*left_out, *found.skipped, *(image for image in decoded if isinstance(image, str)))
     if not sound:
         raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
     targets = torch.tensor([found.labels[names[i]] for i in sound])
@@ -80,9 +90,43 @@ def load_images(
             images = torch.empty(0, 3, size, size, dtype=torch.uint8)
         return Split(images, targets[index], name)
 
+    if not (train or validation or (targets != UNLABELLED).any()):
+        train = 1.0  # images without labels are no test
     parts = _shares(targets, train, validation, seed)
     made = {name: split(name, index) for name, index in parts.items()}
-    return Data(**made, name=folder.name, classes=found.classes, skipped=skipped)
+    return Data(**made, name=name, classes=found.classes, skipped=skipped)
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders "train", "val" and "test", and others of these names, that hold folders of classes."""
+    found = {}
+    for name, known in SPLITS.items():
+        paths = [folder / other for other in known if (folder / other).is_dir()]
+        if paths and any(entry.is_dir() for entry in paths[0].iterdir()):
+            found[name] = paths[0]
+    return found if "train" in found and len(found) > 1 else {}
+
+
+def _of_split_folders(
+    folders: Mapping[str, Path],
+    name: str,
+    size: int,
+    classes: Sequence[str],
+    left_out: tuple[str, ...],
+    report: Progress,
+) -> Data:
+    """Return the data of a folder for each split; all have the classes of the training images."""
+    read: dict[str, Data] = {}
+    for i, (split, folder) in enumerate(folders.items()):
+        share = part(report, i / len(folders), (i + 1) / len(folders))
+        read[split] = load_images(folder, size=size, classes=classes, progress=share)
+        classes = classes or read[split].classes
+    empty = Split(torch.empty(0, 3, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.long))
+    made = {
+        each: Split(read[each].test.images, read[each].test.labels, each) if each in read else empty for each in SPLITS
+    }
+    skipped = (*left_out, *(sentence for data in read.values() for sentence in data.skipped))
+    return Data(**made, name=name, classes=tuple(classes), skipped=skipped)
 
 
 def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:

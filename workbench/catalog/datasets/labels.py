@@ -15,6 +15,7 @@ from workbench.catalog.datasets.imagenet import (
     validation_labels,
     wordnet_ids,
 )
+from workbench.network.data import UNLABELLED
 
 OWN_TABLE = "labels.csv"
 
@@ -33,7 +34,7 @@ def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) 
     if table is None and not any(_images(entry) for entry in _folders(folder)):
         table = next((name for name in (OWN_TABLE, VALIDATION_TABLE) if (folder / name).is_file()), None)
     if table is None:
-        return _from_folders(folder, classes)
+        return _without_labels(folder, classes) or _from_folders(folder, classes)
     path = folder / table
     if not path.is_file():
         raise LabelsError(f"there is no table of labels {path}")
@@ -88,6 +89,16 @@ def stays_inside(name: str) -> bool:
     """Return whether a path from a table is relative and never climbs, on Windows as well."""
     paths = (PurePosixPath(name), PureWindowsPath(name))
     return "\0" not in name and all(p.name and not p.anchor and ".." not in p.parts for p in paths)
+
+
+def _without_labels(folder: Path, classes: Sequence[str]) -> Labelled | None:
+    """Return images that no folder or table gives a class: those of one folder; None if there are several folders."""
+    folders = [entry for entry in _folders(folder) if _images(entry)]
+    known = {_normalised(name) for name in classes}
+    if len(folders) > 1 or (folders and (_normalised(folders[0].name) in known or folders[0].name.isdecimal())):
+        return None
+    found = [folder, *folders]
+    return Labelled({file.relative_to(folder).as_posix(): UNLABELLED for f in found for file in _images(f)})
 
 
 def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:

@@ -37,8 +37,9 @@ def load_data(
     Parameters
     ----------
     name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
-        a folder of images, which become the `test` split. Each folder in it is a class; without such folders, a
-        table of labels is used.
+        a folder or ZIP file of images, which become the `test` split. Each folder in it is a class; without such
+        folders, a table of labels is used. Folders "train", "val" and "test" with those of the classes in them are the
+        splits. Images without labels become the `train` split.
     labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
         folder) and ``class_index``, or Caffe's ``val.txt`` of ImageNet's flat validation folder.
     size : for "images", pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 PICKLED = (".pth", ".pt", ".th")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema")
+"""Keys under which training scripts keep the weights, in the order in which they are looked for."""
 MAX_WEIGHT_BYTES = 4 * 2**30
 """Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
 
@@ -42,7 +44,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             _check_size(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about old pickle protocols
-                content = torch.load(path, map_location="cpu", weights_only=True)
+                with torch.serialization.safe_globals([Namespace]):  # a script's arguments: names with values
+                    content = torch.load(path, map_location="cpu", weights_only=True)
         else:
             raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
     except WeightsError:
@@ -118,7 +121,7 @@ def _tensors(content: Any, name: str) -> dict[str, Tensor]:
             raise WeightsError(f"{name} holds something else than a tensor under {key!r}; save model.state_dict()")
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise WeightsError(f"{name} holds no dense numbers under {key!r}; save the weights of an ordinary model")
-    found = dict(content)
+    found = {key: value for key, value in content.items() if key not in ("n_averaged", "num_updates")}  # of averages
     for prefix in ("module.", "_orig_mod.", "module."):  # of PyTorch's wrappers, in either order
         if all(key.startswith(prefix) for key in found):
             found = {key.removeprefix(prefix): value for key, value in found.items()}

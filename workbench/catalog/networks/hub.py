@@ -73,7 +73,10 @@ def fetch(repository: str, file: str) -> Path:
     except ImportError:
         raise WeightsError(NOT_INSTALLED) from None
     try:
-        return Path(hf_hub_download(repository, file))
+        try:
+            return Path(hf_hub_download(repository, file, local_files_only=True))
+        except FileNotFoundError:
+            return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's, requests' and the operating system's
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{file} of {repository} is not in the cache and cannot be downloaded now: {why}") from None

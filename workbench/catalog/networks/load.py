@@ -1,10 +1,10 @@
-"""Networks by name: the bundled one, the paper's, CIFAR's, and torchvision's by their own names."""
+"""Networks by name: the bundled one, the paper's, CIFAR's, torchvision's, timm's and the hub's, and ONNX files."""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
-from workbench.catalog.networks import classics
+from workbench.catalog.networks import classics, hub
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
+from workbench.catalog.networks.heads import fit_head
 from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.onnx.load import load_onnx
 from workbench.network.network import Network
 from workbench.progress import Progress
 
@@ -69,6 +71,7 @@ class Entry:
     preprocessing: Callable[[Tensor], Tensor] | None
     classes: tuple[str, ...] = ()
     bundled: bool = False
+    repository: str = ""  # of the weights on the Hugging Face hub
 
 
 def _torchvision(name: str) -> Entry:
@@ -118,36 +121,50 @@ def network_names() -> list[str]:
 
 
 def load_network(
-    name: str, weights: str | Path | None = "default", *, progress: Progress | bool | None = None
+    name: str | Path,
+    weights: str | Path | None = "default",
+    *,
+    input_shape: Sequence[int] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Network:
-    """Load a network of the catalog.
+    """Load a network of the catalog, of timm or the Hugging Face hub, or an ONNX file.
 
     Parameters
     ----------
     name : "digits_vgg", the paper's "alexnet_caffe", "vgg_s", "googlenet_bvlc" and "vgg16", CIFAR's "resnet20" (32, 44,
-        56) and "vgg16_cifar", or a classification network of torchvision by its own name.
-    weights : "default" (the bundled ones, or random ones where none are bundled), None (random, from seed 0),
-        "pretrained" (torchvision's, downloaded once), or the path of a safetensors file or a tensor-only state_dict.
+        56) and "vgg16_cifar", a classification network of torchvision by its own name, "timm/NAME", "hf-hub:ORG/NAME"
+        (extra ``[hub]``), or the path of an ONNX file (extra ``[onnx]``).
+    weights : "default" (the bundled ones, the hub's, or random ones where there are none), None (random, from seed 0),
+        "pretrained" (torchvision's or the hub's, downloaded once), or the path of a safetensors file or a tensor-only
+        state_dict. The file may have another number of classes, and a classifier of one linear layer.
+    input_shape : of an ONNX file that leaves it open.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
     Raises
     ------
     KeyError : if the catalog has no such network, with names that are like it.
-    WeightsError : naming the file and what is wrong with it.
+    WeightsError, OnnxError : ValueErrors that name the file and what is wrong with it.
     FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
     """
-    entry = _entry(name)
+    if Path(name).suffix.lower() == ".onnx":
+        return load_onnx(name, input_shape=input_shape)
+    name = str(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        entry = _entry(name)
         model = entry.build()
+    if weights == "default" and entry.repository:
+        weights = "pretrained"
     source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
     if weights == "pretrained":
-        source, sha256 = _pretrained(model, name, progress)
+        source, sha256 = _pretrained(model, name, entry, progress)
     elif weights == "default" and entry.bundled:
         source, sha256 = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
-        load_weights(model, _renamed(name, read_weights(path)), path.name)
+        state = _renamed(name, read_weights(path))
+        fit_head(model, state)
+        load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
     else:
@@ -174,11 +191,18 @@ def image_size(network: Network) -> int:
 def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
     classes = entry.classes or imagenet.class_names()
+    if _outputs(model) not in (None, len(classes)):
+        classes = ()
     made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
     return made.with_model(model, random_weights=random_weights, sha256=sha256)
 
 
 def _entry(name: str) -> Entry:
+    if name.startswith((hub.TIMM, hub.HUB)):
+        model, config, repository = hub.build(name)
+        size = config["input_size"][-1]
+        centred = Centred(size, config["mean"], config["std"], round(size / config["crop_pct"]))
+        return Entry(lambda: model, tuple(config["input_size"]), centred, repository=repository)
     # The bundled network needs no torchvision, whose import takes a second.
     entry = OWN[name] if name in OWN else catalog().get(name)
     if entry is None:
@@ -187,7 +211,17 @@ def _entry(name: str) -> Entry:
     return entry
 
 
-def _pretrained(model: nn.Module, name: str, progress: Progress | bool | None) -> tuple[str, str]:
+def _outputs(model: nn.Module) -> int | None:
+    """Return the number of outputs of a model's last linear layer; None if it has none."""
+    found = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    return found[-1] if found else None
+
+
+def _pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
+    if name.startswith((hub.TIMM, hub.HUB)):
+        weights, source = hub.pretrained(name, entry.repository)
+        load_weights(model, weights, "model.safetensors")
+        return source, ""
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from workbench.catalog.onnx.node import Node, OnnxError, constant_of, single
 from workbench.catalog.onnx.operators import CONSTANT_INPUTS
+from workbench.catalog.onnx.writer import changed_proto
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 MAX_FOLDED_BYTES = 2**26
@@ -78,6 +79,10 @@ class OnnxModel(nn.Module):
         if isinstance(outputs[0], dict):
             return {key: torch.cat([out[key] for out in outputs]) for key in outputs[0]}
         return torch.cat(outputs)
+
+    def to_proto(self, metadata: Mapping[str, str] | None = None) -> Any:
+        """Return the file with the layers as they are now; see :func:`~workbench.catalog.onnx.writer.changed_proto`."""
+        return changed_proto(self, metadata)
 
     def relax(self) -> None:
         """Let reshapes to constant shapes follow the number of inputs, for a file that fixes it."""

@@ -1,4 +1,4 @@
-"""Write a changed OnnxModel back into its file: only the nodes of changed layers are replaced."""
+"""Write a model back into the ONNX file that it was opened from: only the nodes of changed layers are replaced."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -8,27 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.catalog.onnx.model import OnnxModel
-
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def to_proto(model: OnnxModel, metadata: Mapping[str, str] | None = None) -> Any:
+def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
     """Return the file of a model, with the layers as they are now.
 
     Names, dynamic axes, metadata and every other node stay as they are in the file.
 
     Parameters
     ----------
-    model : opened from a file; its layers may have been replaced by factors, and its weights may have changed.
+    model : an OnnxModel; its layers may have been replaced by factors, and its weights may have changed.
     metadata : added to the file's ``metadata_props``, where it has no such key.
     """
     from onnx import ModelProto
 
     proto = ModelProto()
     proto.CopyFrom(model.proto)
-    graph, opened = proto.graph, OnnxModel(model.proto)
+    graph, opened = proto.graph, type(model)(model.proto)
     used_before = {name for node in graph.node for name in node.input}
     replaced: dict[int, list[Any]] = {}
     for name, index in model.nodes.items():
