@@ -44,7 +44,7 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     wait_for_text(page, "Predicted by the layers", seconds=120)
 
     press(page, "Compress")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 2)
     page.get_by_label("runtimes").select_option(label=["PyTorch", "ONNX Runtime"])
     press(page, "Measure")
     wait_for_text(page, "of what counting promises", seconds=180)
