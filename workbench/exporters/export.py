@@ -79,6 +79,10 @@ def export(
     if suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
         raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise ExportError(f"there is no folder {path.parent}")
     if dynamic_batch and suffix != ".onnx":
         raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
     if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():

@@ -58,7 +58,7 @@ class Training:
         self.file, self.pause, self.about = file, pause, {**about, **self.recipe.to_dict()}
         if file.exists():
             self.done, self.best = load_checkpoint(file, self.about, self.model, self.optimizer)
-        self.processes.wait()  # nobody writes before all have read
+        self.processes.wait()  # all processes read before one writes
 
     def run(self, on_epoch: Callable[[Epoch], object] | None) -> None:
         """Train to the end, or until it is cancelled; the model then has its best, or its averaged, weights."""

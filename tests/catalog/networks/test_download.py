@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.catalog.networks import download
 from workbench.catalog.networks import load as networks
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.download import DownloadError, fetch
@@ -101,6 +102,14 @@ def test_cancelled(server, tmp_path):
 
     with pytest.raises(wb.Cancelled):
         fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_too_large_is_refused(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 500_000)
+    for name in ("a", "endless"):
+        with pytest.raises(DownloadError, match=r"a.bin is larger than 488.3 KiB"):
+            fetch(f"{server.url}/{name}.bin", tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
 

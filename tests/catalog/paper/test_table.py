@@ -11,6 +11,7 @@ from tests.helpers.networks import measured_cost
 from workbench.catalog.networks.load import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE
 from workbench.catalog.paper.table import DIFFERENCES, paper_table, plan_choice
+from workbench.inspect.layerwise import factors_of
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +124,12 @@ def test_alexnet_layer_by_layer_at_example_ranks(table):
     plan = table["alexnet_caffe"].example(1 / 4)
     assert "not found in any weights" in plan.policy
     assert plan.dense == table["alexnet_caffe"].original
-    rows = {row.part.name: row for row in wb.layerwise(plan).layers}
-    assert [row.part.decision for row in rows.values()] == ["tucker1", *["tucker2"] * 5, "tucker1", "tucker1"]
-    conv2 = rows["conv2.conv"].factors  # two groups of 48 -> 128, 5x5, on 27 x 27
+    assert [part.decision for part in plan] == ["tucker1", *["tucker2"] * 5, "tucker1", "tucker1"]
+    conv2 = factors_of(plan["conv2.conv"])  # two groups of 48 -> 128, 5x5, on 27 x 27
     assert [cost.macs for cost in conv2.values()] == [
         *(2 * 48 * 12 * 27**2, 2 * 25 * 12 * 32 * 27**2, 2 * 32 * 128 * 27**2)
     ]
-    conv1, fc6, fc7 = (rows[name].factors for name in ("conv1.conv", "classifier.0", "classifier.3"))
+    conv1, fc6, fc7 = (factors_of(plan[name]) for name in ("conv1.conv", "classifier.0", "classifier.3"))
     assert [cost.weights for cost in conv1.values()] == [3 * 11**2 * 24, 24 * 96 + 96]
     assert [cost.weights for cost in fc6.values()] == [256 * 64, 36 * 64 * 1024, 1024 * 4096 + 4096]
     assert [cost.weights for cost in fc7.values()] == [4096 * 1024, 1024 * 4096 + 4096]

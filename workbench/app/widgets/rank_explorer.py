@@ -47,7 +47,8 @@ class RankExplorer:
         self._draw()
 
     def set_ranks(self, rank_in: int, rank_out: int) -> None:
-        """Move both sliders."""
+        """Move both sliders; ValueError says which rank does not fit."""
+        Factors(self.shown.layer, rank_in, rank_out)  # a slider would take the nearest rank without a word
         for slider, rank in zip(self.sliders, (rank_in, rank_out), strict=True):
             slider.value = rank
 

@@ -11,6 +11,8 @@ from workbench.progress import Progress, reporter
 CHUNK_BYTES = 2**18
 TIMEOUT_S = 20.0
 """Seconds without a byte after which a download fails."""
+MAX_DOWNLOAD_BYTES = 8 * 2**30
+"""Bytes of a file, said or sent, at which a download fails: a server may send without end."""
 
 
 class DownloadError(OSError):
@@ -73,6 +75,8 @@ class _ProgressBar:
     def update(self, count: int) -> None:
         """Count bytes that were written."""
         self.done = min(self.done + count, self.total) if self.total else self.done + count
+        if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
+            raise DownloadError(f"{self.name} is larger than {_size(MAX_DOWNLOAD_BYTES)}, the most that is downloaded")
         share = self.done / self.total if self.total else 0.0
         self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
 

@@ -19,7 +19,7 @@ from workbench.runs.run import Stage
 class ChooseModel(HasTraits):
     """Opens a network and data, and holds them."""
 
-    choice = Instance(Choice)  # of what is open or being opened
+    choice = Instance(Choice)  # names of the network and data that are open, or being opened
     opened = Instance(Opened, allow_none=True)  # with all that was computed of it; None before the first
     network = Instance(Network, allow_none=True)  # this and the next five are parts of `opened`
     data = Instance(Data, allow_none=True)
@@ -65,7 +65,7 @@ class ChooseModel(HasTraits):
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open what a changed :class:`Choice` names; what is open stays until that has worked.
+        """Open what a changed :class:`Choice` names; the open network stays until that has worked.
 
         Another network comes with its default weights.
         """
