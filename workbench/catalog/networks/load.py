@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from workbench.catalog.networks.download import DownloadError, checksum_of, fetc
 from workbench.catalog.networks.heads import fit_head
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
+from workbench.catalog.onnx.weights import onnx_weights
 from workbench.network.network import Network
 from workbench.progress import Progress
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 OR_NONE = ", or take weights=None"
 """End of a message about absent weights, for notebooks only."""
@@ -72,6 +74,7 @@ class Entry:
     classes: tuple[str, ...] = ()
     bundled: bool = False
     repository: str = ""  # of the weights on the Hugging Face hub
+    caffe: bool = False  # ONNX files of it take blue, green, red from 0 to 255, less their means
 
 
 def _torchvision(name: str) -> Entry:
@@ -92,9 +95,9 @@ def _torchvision(name: str) -> Entry:
 CIFAR = Centred(32, shorter=32)
 OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
-    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227)),
-    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224)),
-    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224)),
+    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
+    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
+    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224), caffe=True),
     **{
         f"resnet{6 * depth + 2}": Entry(partial(classics.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
@@ -136,7 +139,9 @@ def load_network(
         (extra ``[hub]``), or the path of an ONNX file (extra ``[onnx]``).
     weights : "default" (the bundled ones, the hub's, or random ones where there are none), None (random, from seed 0),
         "pretrained" (torchvision's or the hub's, downloaded once), or the path of a safetensors file or a tensor-only
-        state_dict. The file may have another number of classes, and a classifier of one linear layer.
+        state_dict, which may have another number of classes and a classifier of one linear layer; or of an ONNX file
+        of the same layers. ONNX files of the networks of Caffe take pixels as Caffe did (0 to 255 less the mean; blue
+        first): the network gets that preprocessing.
     input_shape : of an ONNX file that leaves it open.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
@@ -162,8 +167,15 @@ def load_network(
         source, sha256 = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
-        state = _renamed(name, read_weights(path))
-        fit_head(model, state)
+        if path.suffix.lower() == ".onnx":
+            state = onnx_weights(model, path, entry.input_shape)
+            if entry.caffe and isinstance(entry.preprocessing, Centred):
+                entry = replace(entry, preprocessing=replace(entry.preprocessing, mean=CAFFE_MEAN, std=CAFFE_STD))
+                first = next(key for key, value in state.items() if value.ndim == 4)
+                state[first] = state[first].flip(1)  # blue, green, red to red, green, blue
+        else:
+            state = _renamed(name, read_weights(path))
+            fit_head(model, state)
         load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
