@@ -33,7 +33,11 @@ class Page:
 
     def __init__(self, session: Session, page: w.Widget, *watched: Path) -> None:
         self.session, self.page = session, page
-        self.uploader, self.saver, self.rank = self.one(Upload), self.one(Download), self.one(w.IntSlider, "input rank")
+        self.uploader, self.saver, self.rank = (
+            find(self.page, Upload)[0],
+            self.one(Download),
+            self.one(w.IntSlider, "input rank"),
+        )
         self.watched = (*watched, Path(self.uploader._folder.name))
         self.replies: list[dict] = []
         for widget in (self.uploader, self.saver):
@@ -71,7 +75,7 @@ class Page:
 
     def say_piece(self, at, *pieces: bytes) -> None:
         """The first piece of a file of four bytes."""
-        self.say(self.uploader, {"kind": "begin", "name": "a.pth", "size": 4})
+        self.say(self.uploader, {"kind": "begin", "files": [["a.pth", 4]]})
         self.say(self.uploader, {"kind": "piece", "at": at}, *pieces)
 
     def said(self) -> set[str]:

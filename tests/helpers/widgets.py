@@ -18,7 +18,7 @@ def html(widget):
 
 def upload_messages(name, content, size=None):
     """What the page says of a file: each message, and its buffer if it has one."""
-    yield ({"kind": "begin", "name": name, "size": len(content) if size is None else size},)
+    yield ({"kind": "begin", "files": [[name, len(content) if size is None else size]]},)
     yield from (({"kind": "piece", "at": at}, content[at : at + 2**20]) for at in range(0, len(content), 2**20))
     yield ({"kind": "end"},)
 

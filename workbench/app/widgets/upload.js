@@ -1,11 +1,27 @@
-// Sends a file of the user's machine in pieces, so that no size limit of the server's messages matters. A piece counts
-// in the bar when the kernel has written it.
+// Sends files of the user's machine in pieces, so that no size limit of the server's messages matters: chosen, dropped
+// on the dashboard, or pasted. Several files go one behind the other. A piece counts in the bar when the kernel has
+// written it.
 const PIECE_BYTES = 1 << 20;
+
+// Files of a drop with their paths below a folder that was dropped.
+async function filesOf(entry, path = "") {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [[path + file.name, file]];
+  }
+  const reader = entry.createReader(), found = [];
+  for (let some = [null]; some.length; ) {
+    some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
+    for (const inner of some) found.push(...(await filesOf(inner, `${path}${entry.name}/`)));
+  }
+  return found;
+}
 
 function render({ model, el }) {
   const { box, button, show: draw } = transferRow(el);
-  const label = model.get("label");
-  const input = element("input", { type: "file", hidden: true, accept: model.get("accept") }, { "aria-label": label });
+  const label = model.get("label"), several = model.get("several"), accept = model.get("accept").split(",");
+  const options = { type: "file", hidden: true, multiple: several, accept: accept.join(",") };
+  const input = element("input", options, { "aria-label": label });
   box.prepend(input);
 
   let run = 0; // the number of the upload that counts
@@ -22,24 +38,33 @@ function render({ model, el }) {
 
   function show(busy, share = 0, words = "") {
     sending = busy;
-    const [text, title] = busy ? ["Cancel upload", "Stop sending the file"] : [label, model.get("hint")];
+    const [text, title] = busy ? ["Cancel upload", "Stop sending"] : [label, model.get("hint")];
     draw(busy, text, !busy && model.get("disabled"), title, share, words);
   }
 
-  async function send(file) {
+  async function send(files) {
     const mine = ++run;
     show(true);
-    let reply = await ask({ kind: "begin", name: file.name, size: file.size });
-    for (let at = 0; reply.ok && at < file.size && mine === run; at += PIECE_BYTES) {
-      const piece = await file.slice(at, at + PIECE_BYTES).arrayBuffer();
+    const all = files.length === 1 ? files[0][1] : new Blob(files.map(([, file]) => file));
+    let reply = await ask({ kind: "begin", files: files.map(([path, file]) => [path, file.size]) });
+    for (let at = 0; reply.ok && at < all.size && mine === run; at += PIECE_BYTES) {
+      const piece = await all.slice(at, at + PIECE_BYTES).arrayBuffer();
       if (mine !== run) return;
       reply = await ask({ kind: "piece", at }, [piece]);
-      const done = Math.min(at + PIECE_BYTES, file.size);
-      if (mine === run) show(true, done / file.size, progressText(done, file.size));
+      const done = Math.min(at + PIECE_BYTES, all.size);
+      if (mine === run) show(true, done / all.size, progressText(done, all.size));
     }
     if (mine !== run) return;
     if (reply.ok) await ask({ kind: "end" });
     show(false);
+  }
+
+  function take(files) {
+    const kind = ([path]) => accept.some((suffix) => path.toLowerCase().endsWith(suffix));
+    const wanted = several ? files.filter(kind) : files.slice(0, 1).filter(kind);
+    if (!wanted.length || sending || model.get("disabled")) return false;
+    send(wanted).catch((error) => { console.error(error); show(false); });
+    return true;
   }
 
   button.addEventListener("click", () => {
@@ -49,11 +74,28 @@ function render({ model, el }) {
     show(false);
   });
   input.addEventListener("change", () => {
-    const file = input.files[0];
+    const files = [...input.files].map((file) => [file.name, file]);
     input.value = "";
-    if (file) send(file).catch((error) => { console.error(error); show(false); });
+    if (files.length && !sending) send(files).catch((error) => { console.error(error); show(false); });
   });
+
+  // A drop or paste anywhere on the dashboard goes to the upload that takes such files.
+  const ours = (event) => el.isConnected && event.target.closest?.(".wb") === el.closest(".wb");
+  const over = (event) => ours(event) && event.dataTransfer.types.includes("Files") && event.preventDefault();
+  async function drop(event) {
+    if (!ours(event)) return;
+    event.preventDefault();
+    const plain = [...event.dataTransfer.files].map((file) => [file.name, file]);
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
+    const folders = entries.some((entry) => entry?.isDirectory);
+    take(folders ? (await Promise.all(entries.map((entry) => filesOf(entry)))).flat() : plain);
+  }
+  const paste = (event) => el.isConnected && take([...event.clipboardData.files].map((file) => [file.name, file]));
+  const listeners = [["dragover", over], ["drop", drop], ["paste", paste]];
+  for (const [name, listener] of listeners) document.addEventListener(name, listener);
+
   model.on("change:disabled", () => sending || show(false));
   show(false);
+  return () => listeners.forEach(([name, listener]) => document.removeEventListener(name, listener));
 }
 export default { render };

@@ -1,4 +1,4 @@
-"""Receive a file from the user's machine in pieces, and hand it on when it is whole.
+"""Receive files from the user's machine in pieces, and hand them on when they are whole.
 
 ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
 otherwise, nothing shows how far it is, and the kernel holds it in memory.
@@ -6,9 +6,10 @@ otherwise, nothing shows how far it is, and the kernel holds it in memory.
 
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import traitlets
@@ -21,26 +22,41 @@ DEFAULT_LIMIT_MIB = 1024
 """Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
 
 
-class Upload(PageWidget):
-    """A button, a progress bar and a cancel button; problems are said in `problem`.
+MAX_FILES = 20_000
+"""Files that are accepted at a time."""
 
-    `received` is called with the path of the whole file and its name as the user knows it. The file is removed when
-    another one comes or the kernel ends.
+
+class Upload(PageWidget):
+    """A button, a progress bar and a cancel button; files can be dropped and pasted too. Problems are in `problem`.
+
+    `received` is called with the path of the whole file and its name as the user knows it; of several files, with the
+    folder that holds them, in the folders in which they came, and their number. All is removed when other files come or
+    the kernel ends.
     """
 
     _esm = script("upload.js")
     label = traitlets.Unicode().tag(sync=True)
     hint = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
+    several = traitlets.Bool(False).tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
     problem = traitlets.Unicode()
 
-    def __init__(self, label: str, hint: str, suffixes: tuple[str, ...], received: Callable[[Path, str], None]) -> None:
-        super().__init__(label=label, hint=hint, accept=",".join(suffixes))
+    def __init__(
+        self,
+        label: str,
+        hint: str,
+        suffixes: tuple[str, ...],
+        received: Callable[[Path, str], None],
+        *,
+        several: bool = False,
+    ) -> None:
+        super().__init__(label=label, hint=hint, accept=",".join(suffixes), several=several)
         self._suffixes, self._received = suffixes, received
         self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
         self._file: BinaryIO | None = None
         self._path: Path | None = None
+        self._files: list[tuple[str, int]] = []  # of several: their names, which lead nowhere, and sizes
         self._name, self._size, self._count = "", 0, 0
         self.on_msg(self._receive)
 
@@ -64,7 +80,7 @@ class Upload(PageWidget):
     def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
         match content.get("kind"):
             case "begin":
-                self._begin(content.get("name"), content.get("size"))
+                self._begin(content.get("files"))
             case "piece" if self._file is not None and len(buffers) == 1:
                 piece = bytes(buffers[0])
                 if content.get("at") != self._file.tell() or self._file.tell() + len(piece) > self._size:
@@ -82,31 +98,45 @@ class Upload(PageWidget):
                 raise ValueError("what the page sent makes no sense here; choose the file again")
         return True
 
-    def _begin(self, name: Any, size: Any) -> None:
+    def _begin(self, files: Any) -> None:
         self._close()
         self.problem = ""
         limit = upload_limit()
-        name = readable(name) if isinstance(name, str) else ""
-        suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
-        if suffix is None:
-            raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
-        if not isinstance(size, int):
-            raise ValueError(f"{name} has no size; upload it again")
-        if size <= 0:
-            raise ValueError(f"{name} is empty")
+        most = MAX_FILES if self.several else 1
+        if not isinstance(files, list) or not 1 <= len(files) <= most:
+            raise ValueError(f"1 to {most} files are taken at a time")
+        if not all(isinstance(file, list) and len(file) == 2 and isinstance(file[0], str) for file in files):
+            raise ValueError("what the page sent makes no sense here; choose the file again")
+        given = [(readable(name), size) for name, size in files]
+        name, size = given[0]
+        kinds = [next((s for s in self._suffixes if each.lower().endswith(s)), None) for each, _ in given]
+        for (each, bytes_), kind in zip(given, kinds, strict=True):
+            if kind is None:
+                raise ValueError(f"{each or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
+            if not isinstance(bytes_, int):
+                raise ValueError(f"{each} has no size; upload it again")
+            if bytes_ <= 0:
+                raise ValueError(f"{each} is empty")
+        if len(given) > 1:
+            name, size = f"{len(given)} files", sum(bytes_ for _, bytes_ in given)
         if size > limit * 2**20:
-            raise ValueError(f"{name} has {size / 2**20:.0f} MiB, at most {limit} are taken here")
+            raise ValueError(
+                f"{name} {'has' if len(given) == 1 else 'have'} {size / 2**20:.0f} MiB, at most {limit} are taken here"
+            )
         for old in Path(self._folder.name).iterdir():
-            old.unlink()
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         self._name, self._size, self._count = name, size, self._count + 1
-        self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
-        self._file = self._path.open("wb")
+        self._files = [(inside(str(path)), bytes_) for (path, bytes_) in files] if len(given) > 1 else []
+        self._path = Path(self._folder.name) / f"upload{self._count}{kinds[0] if len(given) == 1 else ''}"
+        self._file = self._path.open("w+b")
 
     def _end(self) -> None:
         assert self._file is not None
         assert self._path is not None
         if self._file.tell() != self._size:
             raise ValueError(f"{self._name} did not arrive whole; upload it again")
+        if self._files:
+            self._path = _split(self._file, self._path, self._files)
         self._close()
         try:
             self._received(self._path, self._name)
@@ -123,8 +153,32 @@ class Upload(PageWidget):
         """Close the file that is being written, and leave nothing of it."""
         self._close()
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            shutil.rmtree(self._path) if self._path.is_dir() else self._path.unlink(missing_ok=True)
             self._path = None
+
+
+def inside(path: str) -> str:
+    """Return a path of the page as one that stays below a folder, of parts that every file system takes."""
+    parts = [
+        "".join(c if c.isalnum() or c in " ._-+()" else "_" for c in part)[-100:].strip(". ")
+        for part in PurePosixPath(path.replace("\\", "/")).parts
+    ]
+    return "/".join(part for part in parts[-8:] if part) or "file"
+
+
+def _split(file: BinaryIO, path: Path, files: Sequence[tuple[str, int]]) -> Path:
+    """Write the files that lie one behind the other into a folder beside the file, which is removed; return it."""
+    folder = path.with_name(f"{path.name}-files")
+    file.seek(0)
+    for number, (name, size) in enumerate(files):
+        target = folder / name
+        if target.exists():
+            target = target.with_name(f"{number}-{target.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
+            out.write(file.read(size))
+    path.unlink()
+    return folder
 
 
 def upload_limit() -> int:

@@ -46,7 +46,13 @@ def load_local(
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
         return load_data(name, root=datasets_folder(), download=True, progress=progress)
-    folder = datasets_folder() / name
+    return load_folder(datasets_folder() / name, classes=classes, size=size, progress=progress)
+
+
+def load_folder(
+    folder: Path, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
+) -> Data:
+    """Load a folder or ZIP file of the user's images, and split it as :func:`load_local` does."""
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
     return load_data(
         "images",
