@@ -5,13 +5,12 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.controls import button, column, follow, limited, row, slot
 from workbench.app.session import Session
 from workbench.app.steps.speed.model import FIRST, Findings
 from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
-from workbench.app.widgets.numbers import WholeBox
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power
@@ -28,8 +27,8 @@ def speed_view(session: Session) -> w.Widget:
     options = [(RUNTIMES[name], name) for name in OFFERED]
     runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
-    threads = WholeBox("threads", speed.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
-    batch = WholeBox("images at once", speed.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
+    threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
+    batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
     last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     hint = "Time both networks in turns, in every chosen runtime"
@@ -68,7 +67,7 @@ def speed_view(session: Session) -> w.Widget:
     pick_layers(look, bars, roof)
     for figure in figures:
         figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-    settings = column(threads, threads.words, batch, batch.words, last, gap=2)
+    settings = column(threads, batch, last, gap=2)
     side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
     pairs = (w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}) for pair in (figures[:2], figures[2:]))
     return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)
