@@ -1,11 +1,11 @@
 """The step *Speed and energy*: what was counted beside what was measured, and why they differ."""
 
 from html import escape
-from typing import Any
 
 import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, limited, row, slot
+from workbench.app.overview import figure_html
 from workbench.app.session import Session
 from workbench.app.steps.speed.model import FIRST, Findings
 from workbench.app.widgets.figure_view import FigureView, pick_layers
@@ -17,8 +17,7 @@ from workbench.plot.interactive.energy import energy, power
 from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
-OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
-"""Runtimes in the order of the page."""
+OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")  # runtimes in the order of the page
 
 
 def speed_view(session: Session) -> w.Widget:
@@ -29,16 +28,13 @@ def speed_view(session: Session) -> w.Widget:
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
     threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
     batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
-    last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
+    last = w.Checkbox(indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     note, found = w.HTML(), w.HTML()
-    figures = [
-        FigureView(label)
-        for label in ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
-    ]
-    bars, roof, joules, watts = figures
+    labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
+    bars, roof, joules, watts = figures = [FigureView(label) for label in labels]
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
@@ -73,11 +69,6 @@ def speed_view(session: Session) -> w.Widget:
     return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)
 
 
-def _name(row: dict[str, Any]) -> str:
-    """Return the short name of a runtime."""
-    return escape(str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK"))
-
-
 def findings_html(findings: Findings | None) -> str:
     """Return headline figures, the sentences and the table of runtimes as HTML."""
     if findings is None:
@@ -90,26 +81,18 @@ def findings_html(findings: Findings | None) -> str:
     best = speed.best_realised
     dense, small = (min(speed.records, key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
     gain = best * speed.macs_ratio
+    before, after = (str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK") for row in (dense, small))
+    took = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
+    faster = f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower"
     cards = (
-        ("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
-        (
-            "time, fastest runtime of each",
-            f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower",
-            f"{dense['dense_ms']:.3g} ms ({_name(dense)}) → {small['compressed_ms']:.3g} ms ({_name(small)})",
-        ),
-        (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
+        figure_html("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
+        figure_html("time, fastest runtime of each", faster, took, loss=gain < 1),
+        figure_html(term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
     )
-    loss = " class='wb-loss'"
-    figures = "".join(
-        f"<div><small>{name}</small><b>{value}</b><span{loss if value.endswith('slower') else ''}>{note}</span></div>"
-        for name, value, note in cards
-    )
-    energy = escape(findings.energy.saving)
-    rows = speed._repr_html_()
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (
-        f"{disturbed}<div class='wb-figures wb-wraps'>{figures}</div>"
+        f"{disturbed}<div class='wb-figures wb-wraps'>{''.join(cards)}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
-        f"<div class='wb-scroll'>{rows}</div>"
-        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energy.source)}</p>"
+        f"<div class='wb-scroll'>{speed._repr_html_()}</div><p class='wb-soft'><b>{term('energy')}:</b> "
+        f"{escape(findings.energy.saving)}. {escape(findings.energy.source)}</p>"
     )
