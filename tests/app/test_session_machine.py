@@ -21,8 +21,6 @@ from tests.helpers.sessions import (
     Untraceable,
     batch_normed,
     idle,
-    recorded,
-    same_state,
     state_of,
     tiny_data,
     trained,
@@ -79,13 +77,13 @@ class SessionMachine(RuleBasedStateMachine):
         super().__init__()
         MODELS.update(batch_normed=batch_normed(), untraceable=trained(Untraceable()).train())
         self.before = {name: state_of(model) for name, model in MODELS.items()}
-        self.data, self.jobs, self.recorder = tiny_data(), [], Recorder()
+        self.data, self.recorder = tiny_data(), Recorder()
         self.folder = tempfile.TemporaryDirectory()
         self.file = Path(self.folder.name) / "runs.sqlite"
         os.environ["WORKBENCH_RUNS"] = str(self.file)
         self.loop = asyncio.new_event_loop()
         patched = pytest.MonkeyPatch()
-        patched.setattr("workbench.app.session.Worker", recorded(self.worker_class, self.recorder, self.jobs))
+        patched.setattr("workbench.app.session.Worker", self.recorder.of(self.worker_class))
 
         async def begin():
             session = Session(give("batch_normed"), self.data)
@@ -183,12 +181,12 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def given_models_are_unchanged(self):
         for name, model in MODELS.items():
-            assert same_state(self.before[name], state_of(model)), f"{name} was changed"
+            assert self.before[name] == state_of(model), f"{name} was changed"
 
     @invariant()
     def no_overlap_and_no_fault(self):
         assert self.recorder.overlaps == 0, "two computations overlapped"
-        for job in self.jobs:
+        for job in self.recorder.jobs:
             assert "fault in the workbench" not in job.error, f"{job.title}: {job.error}"
 
     @invariant()

@@ -123,17 +123,13 @@ def test_recovery_step_by_step(session):
     session.plan.replan(planner="budget", macs_ratio=1.5)
     view, compare = recover_view(session), tradeoff_view(session)
     buttons = {name: find(view, w.Button, name) for name in ("Compress", "Calibrate", "Fine-tune", "From scratch")}
-    epochs, learn_from = find(view, w.IntText, "epochs"), find(view, w.Dropdown, "learn from")
+    learn_from = find(view, w.Dropdown, "learn from")
     assert [button.disabled for button in buttons.values()] == [False, True, True, True]
     buttons["Compress"].click()
     assert not any(button.disabled for button in buttons.values())
     drawn = {trace.get("name"): trace for trace in json.loads(figure(compare, "Accuracy against FLOPs").traces)}
     assert drawn["decomposed"]["x"] == [session.plan.plan.macs / 1e6]
-    epochs.value = -3  # is not taken
-    assert epochs.value == 10
-    assert "not -3" in epochs.words.value
-    epochs.value = 1
-    assert (epochs.value, epochs.words.value) == (1, "")
+    find(view, w.IntText, "epochs").value = 1
     learn_from.value = "original"
     assert buttons["From scratch"].disabled
     buttons["Fine-tune"].click()

@@ -7,6 +7,7 @@ from pathlib import Path
 import ipywidgets as w
 
 from tests.helpers.widgets import find, upload_messages
+from workbench.app.controls import Alert
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.stored_runs import runs_file
@@ -129,6 +130,8 @@ class Page:
         s.recover.run, s.recover.runs, s.recover.curve = None, (), ()
         for line in find(self.page, JobLine):
             line.show(None)
+        for alert in find(self.page, Alert):
+            alert.say("")
         s.plan.replan(**PlanSettings().used())
         s.plan.reset()
         s.plan.notice = ""

@@ -2,10 +2,8 @@
 
 import os
 import re
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import nbformat
@@ -17,19 +15,6 @@ from benchmarks._browser import PROBE, TOKEN, served
 from workbench.app.server import serve
 
 
-@dataclass
-class Answer:
-    status: int
-    location: str
-    headers: dict
-    text: str
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None
-
-
 class Client:
     """A browser's part of the talk with a server."""
 
@@ -37,16 +22,15 @@ class Client:
         self.served, self.log, self.address = server, log, server.url("")
         self.host = urlsplit(self.address).netloc
 
-    def ask(self, path, *, cookies="", data=None, method=None, **headers):
-        request = urllib.request.Request(self.address + path, data=data, method=method)  # noqa: S310 - our own server
-        for name, value in {"Cookie": cookies, **headers}.items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.build_opener(NoRedirect).open(request, timeout=60) as answer:
-                return Answer(answer.status, "", dict(answer.headers), answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.headers.get("Location", ""), dict(error.headers), error.read().decode())
+    def ask(self, path, *, cookies="", data=None, method="GET", **headers):
+        """The server's answer, with its text and where it leads to; data is that of a form."""
+        method = method if data is None else "POST"
+        form = {"Content-Type": "application/x-www-form-urlencoded"} if data else {}
+        with closing(HTTPConnection(self.host, timeout=60)) as connection:
+            connection.request(method, path, data, {"Cookie": cookies, **form, **headers})
+            answer = connection.getresponse()
+            answer.text, answer.location = answer.read().decode(), answer.headers.get("Location", "")
+        return answer
 
     def enter(self):
         """The cookie that the token gives, and the page."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.app.session import Session
-from workbench.app.worker import Worker
+from workbench.app.worker import Job, Worker
 
 
 def trained(model: nn.Module) -> nn.Module:
@@ -62,9 +61,9 @@ def tiny_data(train=24, validation=15, test=15) -> wb.Data:
 
 
 def state_of(model: nn.Module) -> dict[str, object]:
-    """Everything that must not change: parameters and buffers (copied), modes, hooks."""
+    """Everything that must not change: the bytes of parameters and buffers, modes, hooks, names of attributes."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    state: dict[str, object] = {key: value.clone() for key, value in model.state_dict().items()}
+    state: dict[str, object] = {key: value.numpy().tobytes() for key, value in model.state_dict().items()}
     for name, module in model.named_modules():
         state[f"{name} mode"] = module.training
         state[f"{name} hooks"] = tuple(len(getattr(module, hook)) for hook in hooks)
@@ -72,18 +71,11 @@ def state_of(model: nn.Module) -> dict[str, object]:
     return state
 
 
-def same_state(one: dict[str, object], other: dict[str, object]) -> bool:
-    """Whether two states are bit-identical."""
-    return one.keys() == other.keys() and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in ((one[key], other[key]) for key in one)
-    )
-
-
 class Recorder:
-    """Notes whether functions of jobs run in two threads at the same time."""
+    """Notes the jobs of a worker, and how often their functions run in two threads at the same time."""
 
     def __init__(self):
-        self.lock, self.threads, self.overlaps = threading.Lock(), [], 0
+        self.lock, self.threads, self.jobs, self.overlaps = threading.Lock(), [], [], 0
 
     @contextmanager
     def computing(self):
@@ -97,29 +89,26 @@ class Recorder:
             with self.lock:
                 self.threads.remove(me)
 
+    def of(self, worker_class: type[Worker]) -> type[Worker]:
+        """The class of worker, with every job noted."""
+        recorder = self
 
-def recorded(worker_class: type[Worker], recorder: Recorder, jobs: list) -> Callable[[], Worker]:
-    """The class of worker, with every job noted."""
+        class Recorded(worker_class):
+            def submit(self, kind, title, function, done=None, *, short=False):
+                def watched(job):
+                    with recorder.computing():
+                        return function(job)
 
-    class Recorded(worker_class):
-        def submit(self, kind, title, function, done=None, *, short=False):
-            def watched(job):
-                with recorder.computing():
-                    return function(job)
+                recorder.jobs.append(super().submit(kind, title, watched, done, short=short))
+                return recorder.jobs[-1]
 
-            job = super().submit(kind, title, watched, done, short=short)
-            jobs.append(job)
-            return job
-
-    return Recorded
+        return Recorded
 
 
 class ThreadPerJob(Worker):
     """A worker that bypasses the queue: each job has a thread of its own."""
 
     def submit(self, kind, title, function, done=None, *, short=False):
-        from workbench.app.worker import Job
-
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
         threading.Thread(target=self.run, args=(job, function, done)).start()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -49,6 +50,27 @@ def slot(kind: Any, text: str, width: int, label: int, **more: Any) -> Any:
     """Return a box with a text beside it; `width` is that of both and `label` that of the text, in pixels."""
     layout, style = {"width": f"{width}px"}, {"description_width": f"{label}px"}
     return kind(description=text, layout=layout, style=style, **more)
+
+
+def limited(kind: Any, text: str, limits: tuple[float, float], width: int, label: int, **more: Any) -> Any:
+    """Return a slot for a number; its limits are checked when the page sends one, see `validate_messages`."""
+    box = slot(kind, text, width, label, **more)
+    box.min, box.max = limits
+    box.tooltip = "{}; {:g} to {:g}".format(box.tooltip or text, *limits)
+    return box
+
+
+class Alert(w.HTML):  # type: ignore[misc]
+    """A sentence on what went wrong; it takes no room while there is none."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show a sentence; "" for none."""
+        self.value = f"<div class='wb-error' role='alert'>{escape(text)}</div>" if text else ""
+        self.layout.display = "" if text else "none"
 
 
 def row(*children: w.Widget, gap: int = 8) -> w.HBox:

@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as w
 import torch
 
-from workbench.app.controls import column
+from workbench.app.controls import Alert, column
 from workbench.app.overview import overview
 from workbench.app.server.logs import log_to_server
 from workbench.app.session import Session
@@ -53,10 +53,11 @@ def build_dashboard(
         f"{term('fine-tune', 'fine-tuning')} (Kim et al., ICLR 2016).</p>"
     )
     start = PageStart()
-    page = column(start, w.HTML(intro), top_bar(s), *_cards(s), gap=12)
+    refused = Alert()
+    page = column(start, w.HTML(intro), top_bar(s, refused), *_cards(s), gap=12)
     page.layout.width = "100%"
     page.add_class("wb")
-    validate_messages(page, s.plan)
+    validate_messages(page, refused)
     start.page = page
     s.open()
     return page
@@ -73,81 +74,69 @@ def _cards(s: Session) -> list[w.Widget]:
             box.add_class(f"wb-at-{step}")
         return box
 
-    recover_card = card(
-        4,
-        "Compress and recover",
-        "Make the planned network, then bring its accuracy back.",
-        recover_view(s),
+    recover_words = (
+        f"Make the planned network, then bring its accuracy back: {term('calibrate')} it in seconds, then "
+        f"{term('fine-tune')} it for some {term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, "
+        f"divided by 10 every 5 epochs. {term('from scratch', 'From scratch')} shows what decomposing was worth."
     )
-    compare_card = card(
-        5,
-        "Compare: accuracy against FLOPs",
+    compare_words = (
         "Every network of this session is a point, with its 95 % interval; up and to the left is better, and the green "
         f"steps are the {term('Pareto front')}. (FLOPs is the papers' word for {term('MACs')}.) Choose by "
-        f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for reporting.",
-        tradeoff_view(s),
+        f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for reporting."
     )
-    for box in (recover_card, compare_card):
-        box.layout.flex, box.layout.min_width = "1 1 0%", "540px"
+    runs_words = (
+        "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
+        f"Accuracies are those on the {term('validation', 'validation images')}, to choose by."
+    )
+    speed_words = (
+        "Time the compressed network against the original on this machine, see where the time goes, and what "
+        f"{term('energy')} an image takes."
+    )
+    home_words = (
+        "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first three are "
+        "run after writing, and their answers are compared with the network's here."
+    )
     tabs = {
         "Images and filters": gallery_view(s),
         "One layer's ranks": rank_curve_view(s),
         "Layer by layer": layerwise_view(s),
         "The paper's table": paper_view(s),
     }
-    ranks = term("rank", "ranks")
+    pair = [
+        card(4, "Compress and recover", recover_words, recover_view(s)),
+        card(5, "Compare: accuracy against FLOPs", compare_words, tradeoff_view(s)),
+    ]
+    for box in pair:
+        box.layout.flex, box.layout.min_width = "1 1 0%", "540px"
     return [
-        card(
-            1,
-            "Choose",
-            "A network, its weights, and the images that it is to tell apart.",
-            choose_view(s),
-        ),
+        card(1, "Choose", "A network, its weights, and the images that it is to tell apart.", choose_view(s)),
         overview(s),
         card(
             2,
             "Look: the layers",
-            f"Where the work is, which {ranks} the weights ask for, and what the plan does to each layer. Pick one, in "
-            "the table or in the figure, to see it everywhere below.",
+            f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each "
+            "layer. Pick one, in the table or in the figure, to see it everywhere below.",
             look_view(s),
         ),
         card(
             3,
             "Plan: the whole network, then the picked layer",
-            f"Choose how the {ranks} are found; then look at the picked layer: each bar is a direction of its channels "
-            f"({term('singular values')}). Move a rank and watch what is kept, what it costs and how far the weights "
+            f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction "
+            f"of its channels ({term('singular values')}). Move a rank and watch what it costs and how far the weights "
             "move.",
             plan_view(s),
             layer_view(s),
         ),
-        w.HBox([recover_card, compare_card], layout={"flex_flow": "row wrap", "grid_gap": "12px"}),
-        card(
-            0,
-            "Compare: runs",
-            "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
-            f"Accuracies are those on the {term('validation', 'validation images')}, to choose by.",
-            runs_view(s),
-        ),
+        w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}),
+        card(0, "Compare: runs", runs_words, runs_view(s)),
         card(
             0,
             "Compare: images, filters, ranks, and the paper",
             "What the networks say of single images, what every layer has become, and the published figures.",
             w.Tab(list(tabs.values()), titles=list(tabs)),
         ),
-        card(
-            6,
-            "Speed and energy: measured, not only counted",
-            "Time the compressed network against the original on this machine, see where the time goes, and what "
-            f"{term('energy')} an image takes.",
-            speed_view(s),
-        ),
-        card(
-            7,
-            "Take it home: export",
-            "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first three "
-            "are run after writing, and their answers are compared with the network's here.",
-            take_home_view(s),
-        ),
+        card(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),
+        card(7, "Take it home: export", home_words, take_home_view(s)),
     ]
 
 

@@ -36,10 +36,9 @@ def card_texts(session: Session) -> list[str]:
         dense, planned = (getattr(plan.dense, what), getattr(plan, what)) if plan else (None, None)
         measured = getattr(run.plan, what) if run else None
         title = term("weights", "Weights") if what == "weights" else f"{term('MACs')} per image"
-        figures = [_figure("original", count(dense) if dense else None)]
+        figures = [figure_html("original", count(dense) if dense else "")]
         for label, value in (("planned", planned), (stage, measured)):
-            words = count(value) if value else None
-            figures.append(_figure(label, words, _fewer(dense, value), soft=value == dense))
+            figures.append(figure_html(label, count(value) if value else "", _fewer(dense, value), soft=value == dense))
         texts.append(_card(title, *figures))
     before = original.scores.get("test") if original else None
     after = run.score("test") if run else None
@@ -51,16 +50,12 @@ def card_texts(session: Session) -> list[str]:
     change = 100 * (after.top1 - before.top1) if after and before else None
     note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
     foreseen = "not predicted" if recover.as_planned else "after Compress"
-    cards = (
-        _figure("original", _percent(before), score=before),
-        _figure("planned", None, foreseen if before else "", soft=True),
-        _figure(stage, _percent(after), note, loss=(change or 0) < -1, score=after),
-    )
-    return [*texts, _card(title, *cards)]
-
-
-def _percent(score: Score | None) -> str | None:
-    return f"{100 * score.top1:.1f} %" if score else None
+    figures = [
+        figure_html("original", score=before),
+        figure_html("planned", "", foreseen if before else "", soft=True),
+        figure_html(stage, "", note, loss=(change or 0) < -1, score=after),
+    ]
+    return [*texts, _card(title, *figures)]
 
 
 def _fewer(original: int | None, new: int | None) -> str:
@@ -74,13 +69,15 @@ def _interval(interval: tuple[float, float]) -> str:
     return f"<small title='{INTERVAL_HINT}'>{100 * low:.1f} to {100 * high:.1f} %</small>"
 
 
-def _figure(
-    label: str, value: str | None, note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
+def figure_html(
+    label: str, value: str = "", note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
 ) -> str:
-    """Return HTML of one figure, with the interval and the top-5 accuracy of a score."""
+    """Return HTML of one figure: a value, or a score with its interval and its top-5 accuracy."""
     style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
-    spread = _interval(score.interval) if score else ""
-    top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}" if score else ""
+    spread = top5 = ""
+    if score:
+        value, spread = f"{100 * score.top1:.1f} %", _interval(score.interval)
+        top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}"
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
         f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{top5}</div>'

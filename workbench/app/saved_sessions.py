@@ -22,10 +22,8 @@ from workbench.runs.run import StageName
 log = logging.getLogger(__name__)
 
 VERSION = 3
-MAX_AGE_DAYS = 30
-"""Age after which a session is removed."""
-MAX_BYTES = 4 * 2**20
-"""Size of a session file above which it is not read."""
+MAX_AGE_DAYS = 30  # after which a session is removed
+MAX_BYTES = 4 * 2**20  # of a session file that is read
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,8 @@ class SavedSession:
     def describe(self) -> str:
         """Return words like "digits_vgg on digits, run 2, 5 minutes ago"."""
         minutes = max(0.0, time.time() - self.when) / 60
-        for limit, size, name in ((90, 1, "minutes"), (2880, 60, "hours"), (float("inf"), 1440, "days")):
-            if minutes < limit:
-                ago = f"{minutes / size:.0f} {name} ago" if minutes >= 1 else "just now"
-                break
+        size, name = (1, "minutes") if minutes < 90 else (60, "hours") if minutes < 2880 else (1440, "days")
+        ago = f"{minutes / size:.0f} {name} ago" if minutes >= 1 else "just now"
         run = f", run {self.number}" if self.number else ""
         return f"{self.choice.get('network', '')} on {self.choice.get('data', '')}{run}, {ago}"
 
@@ -108,16 +104,9 @@ class SavedSessions:
 
     def left_by(self, browser: str) -> tuple[SavedSession | None, bool]:
         """Return the newest session that this browser has left, and whether it has one open in another tab."""
-        found, open_ = None, False
-        for file in self._files():
-            saved = _read(file)
-            if saved is None or saved.browser != browser:
-                continue
-            if _locked(file):
-                open_ = True
-            else:
-                found = found or saved
-        return found, open_
+        mine = [saved for saved in map(_read, self._files()) if saved is not None and saved.browser == browser]
+        left = [saved for saved in mine if not _locked(saved.file)]
+        return next(iter(left), None), len(left) < len(mine)
 
     def _files(self) -> list[Path]:
         """Return the files of other kernels, the newest first, and remove old ones."""

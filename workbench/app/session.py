@@ -29,12 +29,9 @@ from workbench.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
-SAVE_DELAY_S = 0.4
-"""Seconds after a change until it is written."""
-OTHER_TAB_AFTER_S = 15
-"""Seconds in which the kernel of a page that was left may end; after them a locked session is another tab's."""
-SEARCH_S = 300
-"""Seconds in which a left session is searched for: a crashed browser's kernel ends only when it is culled."""
+SAVE_DELAY_S = 0.4  # after a change, until it is written
+OTHER_TAB_AFTER_S = 15  # in which the kernel of a page that was left may end: then a locked session is another tab's
+SEARCH_S = 300  # in which a left session is searched for: a crashed browser's kernel ends only when it is culled
 
 
 class Session:
@@ -148,18 +145,16 @@ class Autosave(HasTraits):
         if uploaded:
             self.problem = f"{choice.get('weights')} is not kept by the server: upload it again to find its runs."
             choice = {**choice, "weights": "default"}
-        self._steps.extend(
-            [
-                lambda: None if self._state().choice == choice else self._session.choose.open(**choice),
-                lambda: self._session.recover.resume(saved.number) if saved.number and not uploaded else None,
-                lambda: self._restore_plan(saved),
-                saved.remove,
-                lambda: self._restore_training(saved) if saved.training and not uploaded else None,
-                self.save,
-            ]
-        )
-        if self._session.choose.opening:  # what is being opened comes first
-            self._steps.appendleft(lambda: self._session.choose.job)
+        session, kept = self._session, not uploaded
+        self._steps += [
+            lambda: session.choose.job if session.choose.opening else None,  # what is being opened comes first
+            lambda: None if self._state().choice == choice else session.choose.open(**choice),
+            lambda: session.recover.resume(saved.number) if saved.number and kept else None,
+            lambda: self._restore_plan(saved),
+            saved.remove,
+            lambda: self._restore_training(saved) if saved.training and kept else None,
+            self.save,
+        ]
         self._continue()
 
     def _continue(self, job: Job | None = None) -> None:
@@ -190,9 +185,6 @@ class Autosave(HasTraits):
 
     def _restore_training(self, saved: SavedSession) -> Job:
         """Continue a training that was cut off; without its checkpoint, from where it began."""
-        settings = asdict(TrainingSettings.of(saved.training))
-        return (
-            self._session.recover.from_scratch(**settings)
-            if saved.scratch
-            else self._session.recover.finetune(**settings)
-        )
+        recover = self._session.recover
+        train = recover.from_scratch if saved.scratch else recover.finetune
+        return train(**asdict(TrainingSettings.of(saved.training)))

@@ -4,21 +4,20 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, row
+from workbench.app.controls import Alert, button, column, follow, row
 from workbench.app.session import Autosave, Session
+from workbench.app.steps.recover.view import SAVES_NOTHING, Status, recovery_status
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
-from workbench.app.worker import COMPRESSING, JobKind
+from workbench.app.worker import JobKind
 from workbench.runs.compress import MAX_DROP
-from workbench.runs.run import Run, StageName
 
 STEPS = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
-CHOSEN_STEPS = 3
-"""Number of first steps that begin with a choice made for the user: a network, a layer, a plan."""
+CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a network, a layer, a plan
 
 
-def top_bar(session: Session) -> w.Widget:
-    """Return the bar."""
+def top_bar(session: Session, refused: Alert) -> w.Widget:
+    """Return the bar; `refused` says in it what of the page's was not taken."""
     guide, autosave, plan = Guide(session), session.autosave, session.plan
     hint = (
         "Compress by the plan below, calibrate, and fine-tune as far as the images allow; if more than "
@@ -59,7 +58,7 @@ def top_bar(session: Session) -> w.Widget:
     jobs.layout.flex = "1 1 300px"
     buttons = row(for_me, undo, redo, jobs)
     buttons.layout.align_items = "flex-start"
-    box = column(guide, buttons, notice, offer_box(autosave))
+    box = column(guide, buttons, refused, notice, offer_box(autosave))
     box.add_class("wb-card")
     box.add_class("wb-top")
     return box
@@ -104,31 +103,24 @@ def step_statuses(session: Session) -> list[dict[str, str]]:
     return steps
 
 
-def _statuses(session: Session) -> list[tuple[bool, bool, str]]:
-    """Return (done, something is missing, a sentence) of each step."""
+def _statuses(session: Session) -> list[Status]:
     choose, recover = session.choose, session.recover
-    network, plan, run = choose.network, session.plan.plan, recover.run
+    network, plan = choose.network, session.plan.plan
     if network is None or plan is None:
         error = choose.job.error if choose.job else ""
         waits = "Waits for a network to be open."
         return [(False, False, error or "The network is being opened."), *[(False, True, waits)] * 6]
-    edited = len(plan.by_hand)
-    planned = f"MACs x{plan.macs_ratio:.2f} fewer" + (f", {edited} layers by hand." if edited else ".")
-    idle = plan.saves_nothing and run is None
-    if plan.saves_nothing:
-        planned = "This plan saves nothing yet: take a budget of work, or other layers."
+    edited = f", {len(plan.by_hand)} layers by hand" if plan.by_hand else ""
+    planned = f"MACs x{plan.macs_ratio:.2f} fewer{edited}."
     first = [
         (True, False, f"{network.name} on {choose.data.name if choose.data else 'no data'}."),
         (True, False, f"{len(plan)} layers; {session.look.picked or 'none'} is picked."),
-        (not idle, False, planned),
+        (not plan.saves_nothing or recover.run is not None, False, SAVES_NOTHING if plan.saves_nothing else planned),
+        recovery_status(session),
     ]
-    job = session.worker.running
-    busy = f"{job.title}; you can look and plan meanwhile." if job is not None and job.kind in COMPRESSING else ""
-    if run is None:
+    if recover.run is None:
         waits = "Needs a compressed network: press Compress, or Compress for me."
-        words = busy or "Press Compress, or let Compress for me do it all."
-        return [*first, (False, idle and not busy, words), *[(False, True, waits)] * 3]
-    made = (False, False, busy) if busy else _recovered(session, run)
+        return [*first, *[(False, True, waits)] * 3]
     stages = sum(len(r.stages) - 1 for r in recover.runs)
     compared = f"{stages} measured stages beside the original."
     if stages < 2:
@@ -136,22 +128,4 @@ def _statuses(session: Session) -> list[tuple[bool, bool, str]]:
     timed, exported = session.speed.findings is not None, bool(session.take_home.made)
     speed = "Timed on this machine." if timed else "See how fast it is on this machine: press Measure."
     home = "Exported." if exported else "Save it as a file: for phones, for PyTorch, or a report."
-    return [*first, made, (stages > 1, False, compared), (timed, False, speed), (exported, False, home)]
-
-
-def _recovered(session: Session, run: Run) -> tuple[bool, bool, str]:
-    recover, last = session.recover, run.last
-    if not recover.as_planned:
-        return False, False, "The plan has changed: press Compress again."
-    assert last is not None
-    words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"
-    lost, original = run.lost(), run.stage(StageName.ORIGINAL)
-    if last.score is not None and original is not None and original.score is not None:
-        words += f": {100 * original.score.top1:.1f} → {100 * last.score.top1:.1f} %"
-        words += " right" if last.score.kind == "accuracy" else " as the original"
-    trainable = not session.choose.untrainable
-    if last.name == StageName.DECOMPOSED and session.choose.calibratable and (lost is None or lost > 0):
-        return False, False, f"{words}. Bring accuracy back: press Calibrate, then Fine-tune."
-    if last.name == StageName.CALIBRATED and trainable and lost is not None and lost > MAX_DROP:
-        return False, False, f"{words}. Press Fine-tune to recover more."
-    return True, False, f"{words}."
+    return [*first, (stages > 1, False, compared), (timed, False, speed), (exported, False, home)]

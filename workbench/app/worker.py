@@ -1,8 +1,7 @@
 """Run the computations of a session one after the other, in one thread, and post their results to the event loop.
 
-Two computations never overlap, so none disturbs a timing or sees the hooks, modes or traces of another. Traits are
-written by the thread of the event loop alone. In a script, where no event loop runs, a job runs at once in the calling
-thread.
+None disturbs a timing or sees the hooks, modes or traces of another, and only the loop's thread writes traits. In a
+script, where no event loop runs, a job runs at once in the calling thread.
 """
 
 import asyncio
@@ -26,14 +25,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Entry = tuple["Job", Callable[["Job"], Any], Callable[[Any], None] | None]
 
-REPORT_INTERVAL_S = 0.1
-"""Seconds between two reports of progress that become traits."""
-ESTIMATE_AFTER_S = 2.0
-"""Seconds after which the remaining time is estimated."""
-MIN_ESTIMATE_SHARE = 0.01
-"""Share of a job from which on its remaining time is estimated."""
-EXIT_WAIT_S = 5.0
-"""Seconds that the interpreter waits for a running job when it exits; torch does not survive being cut off."""
+REPORT_INTERVAL_S = 0.1  # between two reports of progress that become traits
+ESTIMATE_AFTER_S, MIN_ESTIMATE_SHARE = 2.0, 0.01  # of a job, from which on its remaining time is estimated
+EXIT_WAIT_S = 5.0  # for a running job when the interpreter exits; torch does not survive being cut off
 
 
 class JobKind(StrEnum):
@@ -58,7 +52,6 @@ class JobKind(StrEnum):
 
 
 COMPRESSING = (JobKind.AUTOMATIC, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH)
-"""Jobs that make or change the compressed network."""
 
 
 class JobState(StrEnum):
@@ -152,11 +145,6 @@ class Worker(HasTraits):
         """Whether jobs run in the background."""
         return self.loop is not None and not self.loop.is_closed()
 
-    @property
-    def running(self) -> Job | None:
-        """The job that runs, if one does."""
-        return next((job for job in self.jobs if job.state is JobState.RUNNING), None)
-
     def busy(self, *kinds: JobKind) -> bool:
         """Return whether a job of these kinds, or any if none is named, waits or runs."""
         return any(not kinds or job.kind in kinds for job in self.jobs)
@@ -170,11 +158,10 @@ class Worker(HasTraits):
         *,
         short: bool = False,
     ) -> Job:
-        """Queue a computation.
+        """Queue a computation; a `short` one may run between the epochs of a long one.
 
         The function computes a value from what it has captured; it reads and writes no traits. `done` takes the value
-        in the thread of the event loop, before the job counts as done. A `short` job may run between the epochs of a
-        long one.
+        in the thread of the event loop, before the job counts as done.
         """
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
@@ -237,19 +224,17 @@ class Worker(HasTraits):
         job._started = time.perf_counter()
         self._current.append(job)
         self.post(lambda: job.set_trait("state", JobState.RUNNING))
-        state, error, value = JobState.DONE, "", None
-        try:
+        value: Any = None
+
+        def compute() -> None:
+            nonlocal value
             if job.cancelled:
                 raise Cancelled
             with computing():
                 value = function(job)
-        except Cancelled:
-            state = JobState.CANCELLED
-        except (ValueError, OSError, LookupError, ImportError) as problem:
-            log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
-            state, error = JobState.FAILED, sentence(problem)
-        except Exception as problem:
-            state, error = JobState.FAILED, self._fault(job, problem)
+
+        try:
+            state, error = self._attempt(job, compute)
         finally:
             self._current.pop()
         seconds = time.perf_counter() - job._started
@@ -257,16 +242,26 @@ class Worker(HasTraits):
         def deliver() -> None:
             end, why = state, error
             if end is JobState.DONE and done is not None:
-                try:
-                    done(value)
-                except ValueError as problem:  # what the job was about is no longer there
-                    end, why = JobState.FAILED, sentence(problem)
-                except Exception as problem:
-                    end, why = JobState.FAILED, self._fault(job, problem)
+                end, why = self._attempt(job, lambda: done(value))
             word = "stopped" if end is JobState.FAILED else str(end)
             self._end(job, end, f"{word} after {seconds:.1f} s", why)
 
         self.post(deliver)
+
+    def _attempt(self, job: Job, act: Callable[[], None]) -> tuple[JobState, str]:
+        """Do a part of a job; return how it ended, and a sentence if it failed."""
+        try:
+            act()
+        except Cancelled:
+            return JobState.CANCELLED, ""
+        except (ValueError, OSError, LookupError, ImportError) as problem:
+            log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
+            return JobState.FAILED, sentence(problem)
+        except Exception as problem:
+            log.exception("%s failed", job.title)
+            fault = f"a fault in the workbench ({type(problem).__name__}); see the log."
+            return JobState.FAILED, f"{job.title} stopped because of {fault}"
+        return JobState.DONE, ""
 
     def _end(self, job: Job, state: JobState, note: str, error: str = "") -> None:
         with job.hold_trait_notifications():
@@ -274,11 +269,6 @@ class Worker(HasTraits):
             job.progress = 1.0 if state is JobState.DONE else job.progress
             job.state = state
         self.jobs = tuple(other for other in self.jobs if other is not job)
-
-    @staticmethod
-    def _fault(job: Job, problem: Exception) -> str:
-        log.error("%s failed", job.title, exc_info=problem)
-        return f"{job.title} stopped because of a fault in the workbench ({type(problem).__name__}); see the log."
 
     def _exit(self) -> None:
         """Stop what runs before the interpreter exits; nothing that waits begins."""

@@ -4,6 +4,7 @@ from html import escape
 
 import ipywidgets as w
 
+from workbench.app.controls import Alert
 from workbench.app.worker import Job, JobKind, JobState, Worker
 
 TRAITS = ["state", "note", "progress", "error"]
@@ -18,7 +19,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
         self._text.layout.flex, self._text.layout.min_width = "0 1 auto", "200px"
         self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 100px", "height": "14px"})
         self._stop = w.Button(layout={"width": "90px", "flex": "none"})
-        self._error = w.HTML()
+        self._error = Alert()
         row = w.HBox([self._text, self._bar, self._stop])
         row.layout.align_items, row.layout.grid_gap, row.layout.width = "center", "10px", "100%"
         super().__init__([row, self._error])
@@ -42,9 +43,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
         job = self._job
         self._stop.layout.visibility = "visible" if job and job.active else "hidden"  # it keeps its place
         self._bar.layout.display = "" if job and job.state is JobState.RUNNING else "none"
-        error = job.error if job else ""
-        self._error.value = f"<div class='wb-error' role='alert'>{escape(error)}</div>" if error else ""
-        self._error.layout.display = "" if error else "none"  # an empty line would be a gap
+        self._error.say(job.error if job else "")
         if job is None:
             return
         self._bar.value = job.progress

@@ -12,8 +12,8 @@ from typing import Any
 import ipywidgets as w
 from traitlets import TraitError
 
+from workbench.app.controls import Alert
 from workbench.app.errors import sentence
-from workbench.app.steps.plan.model import PlanModel
 from workbench.app.widgets.base import shown
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.page_start import below
@@ -25,15 +25,15 @@ WHOLE = (w.IntSlider, w.IntText)
 NUMBERS = (*WHOLE, w.FloatSlider, w.FloatText, w.FloatRangeSlider)
 
 
-def validate_messages(page: w.Widget, plan: PlanModel) -> None:
-    """Check every message of the page to its widgets, layouts and styles; the plan's `notice` has what was refused."""
+def validate_messages(page: w.Widget, alert: Alert) -> None:
+    """Check every message of the page to its widgets, layouts and styles; `alert` says what was refused."""
     for widget in below(page):
         for part in (widget, getattr(widget, "layout", None), getattr(widget, "style", None)):
             if isinstance(part, w.Widget):
-                part.comm.on_msg(partial(_receive, part, plan))
+                part.comm.on_msg(partial(_receive, part, alert))
 
 
-def _receive(widget: w.Widget, plan: PlanModel, message: Any) -> None:
+def _receive(widget: w.Widget, alert: Alert, message: Any) -> None:
     data = message["content"].get("data")
     method = data.get("method") if isinstance(data, dict) else None
     values = data.get("state") if method == "update" else None
@@ -42,6 +42,7 @@ def _receive(widget: w.Widget, plan: PlanModel, message: Any) -> None:
         if method == "update":
             problem = refusal(widget, values)
             if not problem:
+                alert.say("")
                 widget.set_state(values)
         elif method == "request_state" or (method == "custom" and isinstance(data.get("content"), dict)):
             widget._handle_msg(message)
@@ -52,11 +53,11 @@ def _receive(widget: w.Widget, plan: PlanModel, message: Any) -> None:
         problem = f"cannot be {', '.join(map(shown, (values or {}).values()))}"
     except Exception as error:
         log.exception("a message of the page failed")
-        plan.refuse(f"There is a fault in the workbench ({type(error).__name__}); the log has the details.")
+        alert.say(f"There is a fault in the workbench ({type(error).__name__}); the log has the details.")
     if problem:
         name = getattr(widget, "description", "") or getattr(widget, "label", "")
         subject = f'"{name}"' if name else "a part of the page"
-        plan.refuse(sentence(ValueError(f"{subject} {problem}: nothing was changed")))
+        alert.say(sentence(ValueError(f"{subject} {problem}: nothing was changed")))
     if problem and isinstance(values, dict):
         widget.send_state([key for key in values if key in widget.keys])  # the page is to show what is
 

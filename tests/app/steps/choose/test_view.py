@@ -16,7 +16,7 @@ from workbench.app.overview import card_texts
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view, data_options, network_options, weights_options
 from workbench.app.steps.compare.view import tradeoff_view
-from workbench.app.steps.recover.view import advice_text
+from workbench.app.steps.recover.view import recovery_status
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
 from workbench.catalog.networks.download import DownloadError
@@ -96,7 +96,7 @@ def test_an_image_alone_is_for_the_score_and_nothing_can_be_recovered(digits, vi
     assert "1 left out" in html(view)
     assert "b.png" in html(view)
     digits.recover.decompose()
-    assert "Recovery needs training images" in advice_text(digits)
+    assert "Recovery needs training images" in recovery_status(digits)[2]
     assert "test images only" in digits.recover.calibrate().error
 
 

@@ -8,7 +8,7 @@ import torch
 
 import workbench as wb
 from tests.app.conftest import on_a_loop, small_session
-from tests.helpers.sessions import batch_normed, idle, same_state, state_of, tiny_data
+from tests.helpers.sessions import batch_normed, idle, state_of, tiny_data
 from workbench.app.stored_runs import runs_file
 from workbench.app.worker import JobState
 from workbench.runs.run import StageName
@@ -110,7 +110,7 @@ def test_the_given_network_is_unchanged_and_the_gallery_waits_its_turn():
         assert not any(module._forward_hooks for module in session.recover.compressed.model.modules())
 
     asyncio.run(run())
-    assert same_state(before, state_of(model))
+    assert before == state_of(model)
     assert model.training
 
 

@@ -65,10 +65,7 @@ class ChooseModel(HasTraits):
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open what a changed :class:`Choice` names; the open network stays until that has worked.
-
-        Another network comes with its default weights.
-        """
+        """Open what a changed :class:`Choice` names; a network without more has its default weights."""
         if "network" in changes:
             changes = {"weights": "default", "file": None, **changes}
         choice = replace(self.choice, **changes)  # type: ignore[arg-type]
@@ -83,12 +80,11 @@ class ChooseModel(HasTraits):
         if before is not None and keeps and before.choice.data == choice.data:
             data = before.data
         self.choice = choice
-        self.job = job = self._worker.submit(
-            JobKind.OPEN,
-            f"Opening {choice.network}",
-            lambda job: open_choice(choice, known, data, job.report),
-            self._take,
-        )
+
+        def compute(job: Job) -> Opened:
+            return open_choice(choice, known, data, job.report)
+
+        self.job = job = self._worker.submit(JobKind.OPEN, f"Opening {choice.network}", compute, self._take)
         job.observe(self._ended, "state")
         self._ended()
         return job

@@ -54,9 +54,8 @@ def open_choice(
         spectra = analyze(network, progress=part(report, 0.05, 0.5, "analysing"))
     report(0.5, f"loading {choice.data}")
     if data is None:
-        data = load_local(
-            choice.data, classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55)
-        )
+        progress = part(report, 0.5, 0.55)
+        data = load_local(choice.data, classes=network.classes, size=image_size(network), progress=progress)
     misfit = _misfit(network, data)
     stage = Stage(StageName.ORIGINAL, {}, network.source)
     if not misfit:

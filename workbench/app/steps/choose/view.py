@@ -34,25 +34,20 @@ def choose_view(session: Session) -> w.Widget:
     def received(file: Path, name: str) -> None:
         choose.open(network=choose.choice.network, weights=name, file=file)
 
-    upload = Upload(
-        "Upload weights ...",
+    hint = (
         f"Weights of the chosen network, at most {upload_limit()} MiB: a safetensors file, or a state_dict saved by "
-        "PyTorch (.pth, .pt, .th). No code in it is run.",
-        (".safetensors", *PICKLED),
-        received,
+        "PyTorch (.pth, .pt, .th). No code in it is run."
     )
+    upload = Upload("Upload weights ...", hint, (".safetensors", *PICKLED), received)
     about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
     def fill() -> None:
+        options = {"network": network_options, "weights": weights_options, "data": data_options}
         with user.filling():
-            for field, options in (
-                ("network", network_options(session)),
-                ("weights", weights_options(session)),
-                ("data", data_options(session)),
-            ):
-                if list(boxes[field].options) != options:
-                    boxes[field].options = options
-                boxes[field].value = getattr(choose.choice, field)
+            for field, box in boxes.items():
+                if list(box.options) != (found := options[field](session)):
+                    box.options = found
+                box.value = getattr(choose.choice, field)
         if not choose.opening:
             upload.keep_only(choose.choice.file)  # leave no file that could not be opened
 
@@ -123,10 +118,8 @@ def about_text(session: Session, problem: str = "") -> str:
             f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
     if network is not None and network.random_weights:
-        html += (
-            "<div class='wb-warn'><b>Random weights</b>: what it costs is real, but its ranks and accuracies mean "
-            "nothing. Upload weights to see more.</div>"
-        )
+        words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
+        html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"
     notes = [escape(sentence(ValueError(text))) for text in (problem, choose.warning) if text]
     if choose.misfit and not choose.opening:  # what is being opened may fit
         notes.append(f"No accuracy: {escape(choose.misfit)} Choose other data, or go on without.")

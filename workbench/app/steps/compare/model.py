@@ -1,5 +1,7 @@
 """The step *Compare*: sample images, rank curves, and the paper's table; the runs are those of *Recover*."""
 
+from typing import Any
+
 from traitlets import Bool, Enum, HasTraits, Instance, Int, Tuple, Unicode, observe
 
 from workbench.app.errors import sentence
@@ -13,7 +15,6 @@ from workbench.inspect.rank_curve import CurvePoint, rank_curve
 from workbench.plan.evbmf import CHOICES
 
 GALLERY_IMAGES = 12
-"""Images in the gallery."""
 
 
 class GalleryModel(HasTraits):
@@ -52,15 +53,10 @@ class GalleryModel(HasTraits):
             images = filters = None
             why = ""
             if network is not None and data is not None:
+                split = next(split for split in (data.test, data.validation, data.train) if len(split))
+                how: dict[str, Any] = {"prefer_changed": changed_first, "classes": data.classes}
                 images = gallery(
-                    network,
-                    next(split for split in (data.test, data.validation, data.train) if len(split)),
-                    GALLERY_IMAGES,
-                    seed,
-                    compressed=compressed,
-                    prefer_changed=changed_first,
-                    classes=data.classes,
-                    progress=job.report,
+                    network, split, GALLERY_IMAGES, seed, compressed=compressed, progress=job.report, **how
                 )
             if compressed is not None:
                 try:

@@ -1,17 +1,15 @@
 """Runs of this and earlier sessions: continue one, download all, sweep over budgets."""
 
 from base64 import b64encode
-from html import escape
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
-from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.controls import Alert, button, column, follow, limited, row, slot
 from workbench.app.session import Session
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.numbers import WholeBox
 from workbench.app.worker import JobKind
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
@@ -33,7 +31,7 @@ RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", 
 def runs_view(session: Session) -> w.Widget:
     """Return the table of runs, and what can be done with the picked one."""
     recover, worker = session.recover, session.worker
-    table, csv, note = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML()
+    table, csv, note, problem = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML(), Alert()
     asked = 0  # the run that the button has asked about
 
     def picked() -> int:
@@ -46,16 +44,14 @@ def runs_view(session: Session) -> w.Widget:
         csv.value = csv_link(recover.stored)
         none = "Every compression becomes a row here, and is still there after reopening."
         words = "Pick a row to go on with that run, or to delete it." if recover.stored else none
-        text = escape(recover.store_problem)
-        problem = f"<div class='wb-error' role='alert'>{text}</div>" if text else ""
-        note.value = f"<div class='wb-soft'>{words}</div>{problem}"
+        note.value = f"<div class='wb-soft'>{words}</div>"
+        problem.say(recover.store_problem)
 
     def ask(number: int = 0) -> None:
         nonlocal asked
         asked = number
         delete.description = f"Really delete run {number}?" if number else "Delete"
         delete.button_style = "danger" if number else ""
-        delete.tooltip = "It cannot be restored" if number else "Take the picked run out of the store, for good"
 
     def press() -> None:
         number = picked()
@@ -70,12 +66,12 @@ def runs_view(session: Session) -> w.Widget:
 
     hint = "Make it the compressed network again, from the store"
     resume = button("Go on with this run", lambda: recover.resume(picked()), hint)
-    delete = button("Delete", press, width="auto")
+    delete = button("Delete", press, "Take the picked run out of the store, for good", width="auto")
     delete.layout.min_width = "148px"
     follow(fill, (recover, "stored store_problem"))
     follow(enable, (worker, "jobs"), (table, "selected"))
     progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
-    return column(sweep_box(session), progress, table, note, row(resume, delete, csv))
+    return column(sweep_box(session), progress, table, note, problem, row(resume, delete, csv))
 
 
 def sweep_box(session: Session) -> w.Widget:
@@ -83,7 +79,7 @@ def sweep_box(session: Session) -> w.Widget:
     recover, plan, worker = session.recover, session.plan, session.worker
     limits = {"min": 1.1, "max": 10.0, "step": 0.1, "value": (1.5, 6.0), "readout_format": ".1f"}
     span = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
-    number = WholeBox("budgets", 4, 2, 12, width=122, label=62)
+    number = limited(w.IntText, "budgets", (2, 12), 122, 62, value=4)
     recovery = slot(w.Dropdown, "then", 256, 32, options=RECOVERIES)
 
     def sweep() -> None:
@@ -98,11 +94,11 @@ def sweep_box(session: Session) -> w.Widget:
     hint = "Compress to every budget and recover each; the points come as they are ready"
     start = button("Sweep", sweep, hint, width="100px", primary=True)
     follow(enable, (worker, "jobs"), (plan, "plan"))
-    return row(span, number, recovery, start, number.words)
+    return row(span, number, recovery, start)
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """Return what the table shows of a run."""
+    """Return what the table shows of a run; a score in two lines, the second of which is shown small."""
     scores = {str(s.name): _score(s.score) for s in run.stages if s.score}
     return {
         "name": str(run.number),
@@ -116,14 +112,12 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def _score(score: Score) -> str:
-    """Return the score in two lines, the second of which is shown small."""
     low, high = score.interval
     return f"{100 * score.top1:.1f} %\n{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:
     """Return a link that holds the runs as CSV."""
-    if not runs:
-        return ""
     content = b64encode(Runs(runs).to_csv().encode()).decode()
-    return f"<a class='wb-link' download='runs.csv' href='data:text/csv;base64,{content}'>Download as CSV</a>"
+    link = f"<a class='wb-link' download='runs.csv' href='data:text/csv;base64,{content}'>Download as CSV</a>"
+    return link if runs else ""

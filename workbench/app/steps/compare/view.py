@@ -22,9 +22,12 @@ from workbench.inspect.layerwise import layerwise
 from workbench.plot.interactive.curves import rank_curve
 from workbench.plot.interactive.tradeoff import tradeoff
 
-SIDE = 104
-"""Pixels of a picture on the page."""
+SIDE = 104  # pixels of a picture on the page
 FILTERS = "The filters of the first layer appear here, original and compressed, once the network is compressed."
+PAPER = (
+    "The paper's four networks: weights and MACs computed here from their definitions, what compression makes of the "
+    f"open network if it has real weights, and beside them the published figures ({escape(SOURCE)})."
+)
 
 
 def tradeoff_view(session: Session) -> w.Widget:
@@ -50,8 +53,7 @@ def rank_curve_view(session: Session) -> w.Widget:
     measure = button("", curve.measure, hint, width="auto", primary=True)
     measure.layout.min_width = "200px"
     words = w.HTML(
-        "<p class='wb-soft'>Which rank can this layer bear? Only this layer is decomposed, at several ranks; the "
-        "others stay as they are. Nothing is recovered.</p>"
+        "<p class='wb-soft'>Which rank can this layer bear? The others stay as they are. Nothing is recovered.</p>"
     )
     figure = FigureView("Accuracy against rank")
 
@@ -88,16 +90,11 @@ def paper_view(session: Session) -> w.Widget:
 
     def fill() -> None:
         if paper.table is None:
-            shown.value = (
-                "<p class='wb-soft'>The paper's four networks: weights and MACs computed here from their definitions, "
-                "what compression makes of the open network if it has real weights, and beside them the published "
-                f"figures ({escape(SOURCE)}).</p>"
-            )
+            words, table = PAPER, ""
         else:
-            shown.value = (
-                f"<p class='wb-soft'>{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not "
-                f"computed here.</p><div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
-            )
+            words = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
+            table = f"<div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
+        shown.value = f"<p class='wb-soft'>{words}</p>{table}"
 
     def enable() -> None:
         for box in (layers, linear, compute):
@@ -114,15 +111,13 @@ def gallery_view(session: Session) -> w.Widget:
     """Return the gallery with its settings above the filters."""
     gallery, choose, recover, worker = session.gallery, session.choose, session.recover, session.worker
     other = button("Other images", gallery.other_images, "Another sample of the test images")
-    changed = w.Checkbox(
-        description="look for changed answers", indent=False, tooltip="Images on which the two networks disagree, first"
-    )
+    changed = w.Checkbox(description="look for changed answers", indent=False)
+    changed.tooltip = "Images on which the two networks disagree, first"
     images, filters = w.HTML(), w.HTML()
 
     def fill() -> None:
-        nothing = "The images appear here once the network is open."
-        if choose.misfit:
-            nothing = f"No images to show: {choose.misfit}"
+        why = f"No images to show: {choose.misfit}" if choose.misfit else ""
+        nothing = why or "The images appear here once the network is open."
         images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
         filters.value = filters_html(gallery.filters, gallery.why_no_filters)
 
@@ -184,8 +179,7 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
         f"<h3>What the first layer looks for: {len(filters.errors)} filters of {escape(filters.layer)}</h3>"
         f"<p class='wb-soft'>Grey is zero, brighter is positive, darker negative, all on one scale. The compressed "
         f"filters are {100 * filters.error:.1f} % off ({term('kernel error')}); the worst single one "
-        f"{100 * float(filters.errors.max()):.0f} %. Calibration and fine-tuning move them for the sake of the "
-        f"answers, so that they can be further off than the plan says.</p>{rows}"
+        f"{100 * float(filters.errors.max()):.0f} %. Recovery can move them further off than the plan says.</p>{rows}"
     )
 
 

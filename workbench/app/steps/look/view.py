@@ -16,24 +16,16 @@ from workbench.plot.interactive.layers import MEASURES, layer_costs
 from workbench.tables import times
 
 KINDS = {"conv": "convolution", "linear": "fully connected"}
+SHAPE = "Input channels -> output channels, and the size of the window that slides over the image."
+EVBMF = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
 COLUMNS = [
-    {"key": key, "title": title, "kind": kind, **({"hint": hint} if hint else {})}
+    {"key": key, "title": title, "kind": kind, "hint": hint}
     for key, title, kind, hint in (
         ("name", "layer", "text", ""),
         ("kind", "kind", "text", ""),
-        (
-            "shape",
-            "channels, kernel",
-            "text",
-            "Input channels -> output channels, and the size of the window that slides over the image.",
-        ),
+        ("shape", "channels, kernel", "text", SHAPE),
         ("share", "share of MACs", "share", TERMS["MACs"]),
-        (
-            "evbmf",
-            "EVBMF ranks",
-            "number",
-            f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced.",
-        ),
+        ("evbmf", "EVBMF ranks", "number", EVBMF),
         ("decision", "decision", "decision", TERMS["Tucker-2"]),
         ("ranks", "ranks", "number", f"Chosen ranks, input x output. {TERMS['rank']}"),
         ("ratio", "fewer MACs", "number", "Original / planned multiply-adds."),
@@ -48,11 +40,9 @@ def look_view(session: Session) -> w.Widget:
     look, plan = session.look, session.plan
     table = LayerTable(file="layers.csv", columns=COLUMNS)
     figure = FigureView("Cost of each layer")
-    measure = w.ToggleButtons(
-        options=[(text, name) for name, text in MEASURES.items()],
-        tooltips=["Multiply-adds for one image", "Numbers that the network stores"],
-        style={"button_width": "132px"},
-    )
+    measures = [(text, name) for name, text in MEASURES.items()]
+    measure = w.ToggleButtons(options=measures, style={"button_width": "132px"})
+    measure.tooltips = ["Multiply-adds for one image", "Numbers that the network stores"]
 
     def fill() -> None:
         table.rows = rows(plan.plan, plan.spectra)

@@ -23,16 +23,11 @@ from workbench.plan.spectra import Spectra
 from workbench.progress import part
 
 IMPORTANCE_IMAGES = 48
-"""Images on which the importance of layers is measured."""
-VERIFY_DELAY_S = 0.6
-"""Seconds after the last change of a budget of time until the planned network is timed."""
-State = tuple[PlanSettings, Plan | None, PlanSettings]
-"""Settings, plan, and the settings that made it."""
+VERIFY_DELAY_S = 0.6  # after the last change of a budget of time, until the planned network is timed
+State = tuple[PlanSettings, Plan | None, PlanSettings]  # settings, plan, and the settings that made it
 Edits = deque[tuple[str, State]]
-MAX_EDITS = 200
-"""Edits that can be undone."""
-MERGE_WITHIN_S = 1.5
-"""Seconds: edits of the same thing that follow each other faster are one, as when a slider is dragged."""
+MAX_EDITS = 200  # that can be undone
+MERGE_WITHIN_S = 1.5  # edits of one thing that follow each other faster are one, as when a slider is dragged
 
 
 class PlanModel(HasTraits):
@@ -74,8 +69,7 @@ class PlanModel(HasTraits):
                 plan, notice = settings.plan(self.spectra), f"{sentence(error)} This is EVBMF's plan."
         with self.hold_trait_notifications():
             self.importance = self.times = None
-            self.settings, self.plan, self.notice = settings, plan, notice
-            self.made_by = settings
+            self._put(settings, plan, settings, notice)
         self._tell_edits()
 
     def replan(self, **changes: Any) -> None:
@@ -117,10 +111,6 @@ class PlanModel(HasTraits):
         """Take another plan with the settings that made it, as of a run or an earlier session; it can be undone."""
         self._record(words)
         self._put(settings, plan, settings)
-
-    def refuse(self, why: str) -> None:
-        """Say why the page was not followed."""
-        self.notice = why
 
     def undo(self) -> str:
         """Undo the last edit; return the only layer that it changed, or ""."""
@@ -182,9 +172,8 @@ class PlanModel(HasTraits):
         """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""
         network, spectra, times = self._choose.network, self.spectra, self.times
         settings, plan = self.settings, self.plan
-        if network is None or spectra is None or plan is None or times is None:
-            return
-        if not PLANNERS[settings.planner].uses_times:
+        wanted = PLANNERS[settings.planner].uses_times
+        if not wanted or network is None or spectra is None or plan is None or times is None:
             return
         arguments = settings.budget(self.importance, plan)
 
@@ -220,12 +209,12 @@ class PlanModel(HasTraits):
         self._record(words, key)
         self._put(self.settings, plan, self.made_by)
 
-    def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings) -> None:
+    def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings, notice: str = "") -> None:
         if plan is not None and plan.spectra is None:
             plan = replace(plan, spectra=self.spectra)
         self.made_by = made_by
         with self.hold_trait_notifications():
-            self.settings, self.plan, self.notice = settings, plan, ""
+            self.settings, self.plan, self.notice = settings, plan, notice
 
     @property
     def _state(self) -> State:

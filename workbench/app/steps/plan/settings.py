@@ -11,10 +11,8 @@ from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
 
-MIN_TIME_GAIN = 0.05
-"""Share of its time that a layer must save under a budget of time; less is within the error of a measurement."""
-COMMON = ("layers", "rank_multiple")
-"""Settings of which each planner has its own."""
+MIN_TIME_GAIN = 0.05  # share of its time that a layer must save; less is within the error of a measurement
+COMMON = ("layers", "rank_multiple")  # settings of which each planner has its own
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,9 @@ PLANNERS = {
         "a budget of work",
         "You choose how much work to save, and how many weights if you like; the ranks are shared out over the layers "
         "so that the least is lost.",
-        {
+        {  # weights_ratio 1 is no limit
             "macs_ratio": Number("fewer MACs, times", 2.0, 1.1, 10.0),
-            "weights_ratio": Number("fewer weights, times", 1.0, 1.0, 10.0, label=146),  # 1 is no limit
+            "weights_ratio": Number("fewer weights, times", 1.0, 1.0, 10.0, label=146),
         },
         _by_work,
         rank_multiple=1,
@@ -91,7 +89,6 @@ PLANNERS = {
         uses_times=True,
     ),
 }
-"""Name of a planner -> what it is; the page, the stored settings and their limits come from this table."""
 NUMBERS = {name: number for planner in PLANNERS.values() for name, number in planner.numbers.items()}
 
 
@@ -104,11 +101,7 @@ def _defaults() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The planner that is chosen, and the settings of all of them.
-
-    ``settings["layers"]`` and ``settings["rank_multiple"]`` are those of the planner that is chosen; `values` has them
-    as "evbmf_layers" and so on.
-    """
+    """The planner that is chosen, and the settings of all; of `COMMON`, `values` has "evbmf_layers" and so on."""
 
     planner: str = "evbmf"
     values: Mapping[str, Any] = field(default_factory=_defaults)
@@ -127,12 +120,11 @@ class PlanSettings:
         """Return settings from stored ones, with defaults where there are none; ValueError if they make no sense."""
         known = {*_defaults(), *COMMON, "planner"}
         found = cls().changed(**{name: value for name, value in values.items() if name in known})
-        sane = found.planner in PLANNERS and all(number.fits(found[name]) for name, number in NUMBERS.items())
+        sane = [found.planner in PLANNERS, *(number.fits(found[name]) for name, number in NUMBERS.items())]
         for name in PLANNERS:
             multiple = found.values[f"{name}_rank_multiple"]
-            sane = sane and found.values[f"{name}_layers"] in CHOICES
-            sane = sane and isinstance(multiple, int) and 1 <= multiple <= 100
-        if not sane:
+            sane += [found.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]
+        if not all(sane):
             raise ValueError("settings of the planner make no sense")
         return found
 
@@ -152,8 +144,7 @@ class PlanSettings:
             part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out)
             for part in (edited.by_hand if edited else ())
         }
-        common = {name: self[name] for name in COMMON}
-        return {"importance": importance, "pinned": pinned, **common}
+        return {"importance": importance, "pinned": pinned, **{name: self[name] for name in COMMON}}
 
     def plan(
         self,

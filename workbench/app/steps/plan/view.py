@@ -22,17 +22,15 @@ LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = "Compress one layer at a time and see how the answers change: budgets then spare the layers that matter"
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
-MAX_SLIDER = 2**20
-"""First maximum of the rank sliders: their End key leads to the smaller of it and the present maximum."""
+MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
 def plan_view(session: Session) -> w.Widget:
     """Return settings, a sentence on the planner, and buttons that measure what it goes by."""
     plan, choose, worker = session.plan, session.choose, session.worker
-    planners = [(planner.name, name) for name, planner in PLANNERS.items()]
     fields: dict[str, Any] = {
-        "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=planners),
+        "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=[(p.name, name) for name, p in PLANNERS.items()]),
         "layers": slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES),
     }
     for name, number in NUMBERS.items():
@@ -40,8 +38,8 @@ def plan_view(session: Session) -> w.Widget:
         fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
     fields["rank_multiple"] = slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES)
     reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says")
-    measure, clock = button("Measure layers", plan.measure_importance), button("Time layers", plan.time_layers)
-    clock.tooltip = TIME_HINT
+    measure = button("Measure layers", plan.measure_importance)
+    clock = button("Time layers", plan.time_layers, TIME_HINT)
     words, notice, user = w.HTML(), w.HTML(), UserChanges()
 
     def fill() -> None:
@@ -49,13 +47,9 @@ def plan_view(session: Session) -> w.Widget:
             for name, box in fields.items():
                 box.value = plan.settings.planner if name == "planner" else plan.settings[name]
         planner = PLANNERS[plan.settings.planner]
-        shown = {name: name in planner.numbers for name in NUMBERS}
-        shown["rank_multiple"] = planner.rank_multiple is not None
-        for box, is_shown in (
-            *((fields[name], is_shown) for name, is_shown in shown.items()),
-            (clock, planner.uses_times),
-            (measure, planner.uses_importance),
-        ):
+        shown = {fields[name]: name in planner.numbers for name in NUMBERS}
+        shown |= {fields["rank_multiple"]: planner.rank_multiple, clock: planner.uses_times}
+        for box, is_shown in {**shown, measure: planner.uses_importance}.items():
             box.layout.display = "" if is_shown else "none"
         words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
         notice.value = f"<div class='wb-notice'>{escape(plan.notice)}</div>"
@@ -136,8 +130,7 @@ def layer_view(session: Session) -> w.Widget:
             return
         ranks = {which: rank}
         if part.decision == "keep" and spectrum.in_ is not None:  # both are needed to begin with: EVBMF gives the other
-            found = {"rank_in": spectrum.in_.rank, "rank_out": spectrum.out.rank}
-            ranks = {name: max(1, found_rank) for name, found_rank in found.items()} | ranks
+            ranks = {"rank_in": max(1, spectrum.in_.rank), "rank_out": max(1, spectrum.out.rank)} | ranks
         plan.choose_ranks(part.name, **ranks)
 
     for which, slider in sliders.items():
@@ -166,10 +159,8 @@ def readout_text(part: LayerPlan | None, notice: str) -> str:
     error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
 
     def change(before: int, after: int) -> str:
-        if after == before:
-            return f"{count(before)} &rarr; {count(after)} (the same)"
         note = f"{times(before / after)} fewer" if after < before else f"{times(after / before)} more"
-        return f"{count(before)} &rarr; {count(after)} ({note})"
+        return f"{count(before)} &rarr; {count(after)} ({'the same' if after == before else note})"
 
     decision = NAMES[part.decision]
     return (

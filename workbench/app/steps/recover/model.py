@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RecoverModel(HasTraits):
         super().__init__()
         self._worker, self._choose, self._plan = worker, choose, plan
         self.store: StoredRuns | None = None
+        self._before: tuple[Any, Run | None] = ((), None)  # curve and run as they were when the training began
         choose.observe(self._start, "opened")
 
     def _start(self, _: object) -> None:
@@ -155,10 +157,7 @@ class RecoverModel(HasTraits):
         return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)
 
     def sweep(self, ratios: Sequence[float], recovery: str) -> Job:
-        """Compress to several budgets of MACs; those out of reach are left out, and the error says so.
-
-        The recovery is "none", "calibrate", or "fine-tune" after that.
-        """
+        """Compress to several budgets of MACs, with recovery "none", "calibrate", or "fine-tune" after that."""
 
         def compute(job: Job, now: Snapshot) -> None:
             for run in now.sweep(ratios, recovery, job.report):
@@ -225,11 +224,19 @@ class RecoverModel(HasTraits):
         return self._worker.submit(kind, title, function)
 
     def _train(self, kind: JobKind, title: str, training: TrainingSettings, compute: Computation) -> Job:
-        scratch = kind is JobKind.FROM_SCRATCH
-        checkpoint = self.checkpoint
-        before: list[tuple[Any, Run | None]] = []  # the curve and the run when the training began
-        unlabelled = training.learn_from == "original" and not scratch
+        stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
+        unlabelled = training.learn_from == "original" and kind is JobKind.TRAIN
         untrainable = "" if unlabelled else self._choose.untrainable
+
+        def begin() -> None:
+            self._before = self.curve, self.run
+            self.training, self.curve = {"stage": str(stage), **asdict(training)}, ()
+
+        def end() -> None:
+            self.training = {}
+            curve, run = self._before
+            if self.run is run:  # nothing was reached, and so the curve before is shown again
+                self.curve = curve
 
         def trained(job: Job, now: Snapshot) -> None:
             if untrainable:
@@ -238,25 +245,11 @@ class RecoverModel(HasTraits):
             try:
                 compute(job, now)
             finally:
-                if checkpoint is not None and not job.exiting:
-                    checkpoint.unlink(missing_ok=True)
+                self._worker.post(end)
+                if now.checkpoint is not None and not job.exiting:
+                    now.checkpoint.unlink(missing_ok=True)
 
-        def begin() -> None:
-            stage = StageName.FROM_SCRATCH if scratch else StageName.FINE_TUNED
-            before.append((self.curve, self.run))
-            self.training, self.curve = {"stage": str(stage), **asdict(training)}, ()
-
-        def ended(_: object = None) -> None:
-            if not job.active and before:
-                self.training = {}
-                curve, run = before[0]
-                if self.run is run:  # nothing was reached, and so the curve before is shown again
-                    self.curve = curve
-
-        job = self._submit(kind, title, trained)
-        job.observe(ended, "state")
-        ended()
-        return job
+        return self._submit(kind, title, trained)
 
     def _finetuned(
         self, job: Job, now: Snapshot, network: CompressedNetwork, by: TrainingSettings
@@ -278,29 +271,26 @@ class RecoverModel(HasTraits):
 
     def _epochs(self, job: Job) -> Callable[[Epoch], None]:
         """Return a callback that shows each epoch and lets short jobs run after it."""
-        epochs: list[Epoch] = []
+        curve: tuple[Epoch, ...] = ()
 
         def show(epoch: Epoch) -> None:
-            if epoch.epoch == 1:
-                epochs.clear()
-            epochs.append(epoch)
-            curve = tuple(epochs)
-            self._worker.post(lambda: self.set_trait("curve", curve))
+            nonlocal curve
+            curve = (*curve, epoch) if epoch.epoch > 1 else (epoch,)
+            self._worker.post(partial(self.set_trait, "curve", curve))
             job.let_short_jobs_run()
 
         return show
 
     def _reach(self, job: Job, now: Snapshot, run: Run, name: StageName, made: CompressedNetwork, note: str) -> None:
         """Score and store a further stage of a run; what was reached before a cancellation is kept."""
-        new = now.store.keep(run.with_stage(now.stage(made, name, note), made))
-        self._take(now, new)
+        self._take(now, now.store.keep(run.with_stage(now.stage(made, name, note), made)))
         job.report(1.0)
 
     def _take(self, now: Snapshot, run: Run, *, keep: bool = False, instead_of: Plan | None = None) -> None:
         """Have the loop's thread take a run, if what is open is still what it was made from.
 
-        The run becomes the one that is worked on, unless `keep`. Its plan and settings become those of the page in
-        place of the plan `instead_of`, unless the user has changed that meanwhile; its own plan stands for any.
+        It becomes the one that is worked on, unless `keep`; its plan takes the place of the plan `instead_of`, unless
+        the user has changed that meanwhile; its own plan stands for any.
         """
 
         def take() -> None:
@@ -321,17 +311,16 @@ class RecoverModel(HasTraits):
 
     def _put(self, run: Run, *, keep: bool = False) -> None:
         """Take a run's newest state; a run without a number gets the next one."""
-        if not run.number:
-            run = replace(run, number=max((r.number for r in self.runs), default=0) + 1)
         known = {other.number: other for other in self.runs}
+        if not run.number:
+            run = replace(run, number=max(known, default=0) + 1)
         before = known.pop(run.number, run)
         baseline = before.stage(StageName.FROM_SCRATCH)
         if baseline is not None and run.stage(StageName.FROM_SCRATCH) is None:
             run = replace(run, stages=(*run.stages, baseline))
         run = replace(run, measured={**before.measured, **run.measured})
-        same = self.run is not None and self.run.number == run.number
         with self.hold_trait_notifications():
             self.runs = (*known.values(), run)
-            if not keep or same:
+            if not keep or (self.run is not None and self.run.number == run.number):
                 self.run = run
         self.read_store(run.error)

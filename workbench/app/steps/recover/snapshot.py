@@ -21,16 +21,15 @@ from workbench.runs.compress import CALIBRATION_IMAGES
 from workbench.runs.run import Run, Stage, StageName, scored_stage, source_of
 from workbench.runs.sweep import sweep
 
+# Names on the page -> settings
 LEARN_FROM = {
-    "labels": "the labels",
-    "both": "labels and the original's answers",
-    "original": "the original's answers alone",
+    "the labels": "labels",
+    "labels and the original's answers": "both",
+    "the original's answers alone": "original",
 }
-"""What a network learns from -> its name on the page."""
-SCHEDULES = {"step": "the paper's: a tenth every 5 epochs", "cosine": "cosine: smoothly to zero"}
-"""Schedule of the learning rate -> its name on the page."""
+SCHEDULES = {"the paper's: a tenth every 5 epochs": "step", "cosine: smoothly to zero": "cosine"}
 MAX_EPOCHS = 500
-MAX_LEARNING_RATE = 0.5
+RATES = (1e-7, 0.5)  # least and largest learning rate
 SWEEP_TRAINING = {"epochs": 5, "learning_rate": 1e-3, "schedule": "cosine"}
 
 
@@ -47,8 +46,8 @@ class TrainingSettings:
     def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
         """Return settings from stored ones; ValueError if they make no sense."""
         found = cls(**{field.name: values[field.name] for field in fields(cls)})
-        sane = found.schedule in SCHEDULES and found.learn_from in LEARN_FROM
-        if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not 0 < found.learning_rate <= MAX_LEARNING_RATE:
+        sane = found.schedule in SCHEDULES.values() and found.learn_from in LEARN_FROM.values()
+        if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not RATES[0] <= found.learning_rate <= RATES[1]:
             raise ValueError("settings of training make no sense")
         return found
 

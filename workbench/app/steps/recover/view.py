@@ -6,60 +6,47 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.controls import button, column, follow, limited, row, slot
 from workbench.app.session import Session
-from workbench.app.steps.recover.snapshot import (
-    LEARN_FROM,
-    MAX_EPOCHS,
-    MAX_LEARNING_RATE,
-    SCHEDULES,
-)
+from workbench.app.steps.recover.snapshot import LEARN_FROM, MAX_EPOCHS, RATES, SCHEDULES
 from workbench.app.widgets.figure_view import FigureView
-from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
-from workbench.app.widgets.numbers import NumberBox, WholeBox
-from workbench.app.worker import JobKind
+from workbench.app.worker import COMPRESSING, JobKind
 from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.tradeoff import stages as stages_figure
 from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
+
+Status = tuple[bool, bool, str]  # of a step: whether it is done, whether something before it is missing, a sentence
+SAVES_NOTHING = "This plan saves nothing yet: take a budget of work, or other layers."
 
 
 def recover_view(session: Session) -> w.Widget:
     """Return buttons and settings above the stages of the run that is worked on, and the curve."""
     recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     boxes: dict[str, Any] = {
-        "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=_options(LEARN_FROM)),
-        "epochs": WholeBox("epochs", 10, 1, MAX_EPOCHS, width=118, label=54),
-        "learning_rate": NumberBox("learning rate", 1e-3, 1e-7, MAX_LEARNING_RATE, width=172, label=86, step=1e-3),
-        "schedule": slot(w.Dropdown, "schedule", 346, 60, options=_options(SCHEDULES)),
+        "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=LEARN_FROM),
+        "epochs": limited(w.IntText, "epochs", (1, MAX_EPOCHS), 118, 54, value=10),
+        "learning_rate": limited(w.FloatText, "learning rate", RATES, 172, 86, value=1e-3, step=1e-3),
+        "schedule": slot(w.Dropdown, "schedule", 346, 60, options=SCHEDULES),
     }
-    learn_from, epochs, rate, schedule = boxes.values()
+    learn_from, _, rate, schedule = boxes.values()
 
     def settings() -> dict[str, Any]:
         return {name: box.value for name, box in boxes.items()}
 
-    def primary(text: str, act: Callable[[], object], tooltip: str) -> w.Button:
-        return button(text, act, tooltip, width="108px", primary=True)
-
-    compress = primary("Compress", recover.decompose, "Replace every planned layer by its factors")
-    calibrate = primary(
-        "Calibrate", recover.calibrate, "Refit every layer to what the original's gives on some images; no labels"
-    )
-    tune = primary("Fine-tune", lambda: recover.finetune(**settings()), "Train the compressed network for a few epochs")
-    scratch = button(
-        "From scratch",
-        lambda: recover.from_scratch(**settings()),
-        "Train the same small network from random numbers instead: what decomposing is worth",
-        width="118px",
-    )
+    acts: dict[str, tuple[Callable[[], object], str]] = {
+        "Compress": (recover.decompose, "Replace every planned layer by its factors"),
+        "Calibrate": (recover.calibrate, "Refit every layer to what the original's gives on some images; no labels"),
+        "Fine-tune": (lambda: recover.finetune(**settings()), "Train the compressed network for a few epochs"),
+        "From scratch": (lambda: recover.from_scratch(**settings()), "Train it from random numbers instead"),
+    }
+    buttons = [button(text, *act, width="112px", primary=text != "From scratch") for text, act in acts.items()]
+    compress, calibrate, tune, scratch = buttons
     advice, stages, curve = w.HTML(), FigureView("Stages"), FigureView("Fine-tuning")
 
     def enable() -> None:
         busy = recover.busy
-        if busy:
-            epochs.clear_words()
-            rate.clear_words()
         compress.disabled = busy or plan.plan is None
         ready, trainable = not busy and recover.run is not None, not choose.untrainable
         calibrate.disabled = not (ready and choose.calibratable)
@@ -67,8 +54,7 @@ def recover_view(session: Session) -> w.Widget:
         tune.disabled = not (ready and (choose.calibratable if unlabelled else trainable))
         scratch.disabled = not (ready and trainable) or unlabelled
         rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
-        words = advice_text(session)
-        advice.value = f"<div class='wb-soft' style='min-height:38px'>{words}</div>"
+        advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[2])}</div>"
 
     def draw_curve() -> None:
         run = recover.run
@@ -94,51 +80,36 @@ def recover_view(session: Session) -> w.Widget:
     follow(draw_curve, (recover, "curve training"))
     follow(show_training, (recover, "training"))
     progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
-    buttons, numbers = row(compress, calibrate, tune, scratch), row(*boxes.values(), epochs.words, rate.words)
-    return column(buttons, numbers, advice, progress, stages, curve, gap=4)
+    return column(row(*buttons), row(*boxes.values()), advice, progress, stages, curve, gap=4)
 
 
-def advice_text(session: Session) -> str:
-    """Return HTML: what to do next, in a sentence or two."""
+def recovery_status(session: Session) -> Status:
+    """Return what has come of compressing, and what to do next."""
     recover, choose = session.recover, session.choose
     plan, run = session.plan.plan, recover.run
     if plan is None:
-        return "The network is being opened."
-    if recover.busy:
-        return "The network is being worked on; you can go on looking and planning."
+        return False, True, "The network is being opened."
+    for job in session.worker.jobs:
+        if job.kind in COMPRESSING:
+            return False, False, f"{job.title}; you can look and plan meanwhile."
     if run is None and plan.saves_nothing:
-        return "<b>This plan saves nothing yet.</b> Take a budget of work in step 3, or other layers."
-    if run is None:
-        return (
-            "<b>Next: Compress.</b> Every planned layer is replaced by its small factors. "
-            f"Accuracy falls at first; {term('calibrate', 'calibration')} and {term('fine-tune', 'fine-tuning')} "
-            "bring it back."
-        )
+        return False, True, SAVES_NOTHING
+    if run is None or run.last is None:
+        after = "Accuracy falls at first; Calibrate and Fine-tune bring it back."
+        return False, False, f"Press Compress, or let Compress for me do it all. {after}"
     if not recover.as_planned:
-        return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
-    if choose.untrainable and not choose.calibratable:
-        return f"<b>Recovery needs training images</b> that fit the network: {escape(choose.untrainable)}"
-    lost, last = run.lost(), run.last
-    assert last is not None
-    if last.name == StageName.DECOMPOSED and lost is not None and lost <= 0:
-        return "<b>Nothing is lost.</b> Go on to what comes next, or plan to save more."
-    if last.name == StageName.DECOMPOSED:
-        return (
-            f"<b>Next: Calibrate</b>, which takes seconds and no labels, then <b>Fine-tune</b> for a few "
-            f"{term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
-        )
-    if last.name == StageName.CALIBRATED and lost is not None and lost <= MAX_DROP:
-        return (
-            "<b>Little is lost.</b> Go on to what comes next, or <b>Fine-tune</b> for a few "
-            f"{term('epoch', 'epochs')} to see whether more comes back."
-        )
-    if last.name == StageName.CALIBRATED:
-        return f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
-    return (
-        "Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train the same "
-        f"network {term('from scratch')} to see what decomposing was worth."
-    )
-
-
-def _options(names: dict[str, str]) -> list[tuple[str, str]]:
-    return [(words, name) for name, words in names.items()]
+        return False, False, "The plan has changed: press Compress again to see what it gives."
+    lost, last, original = run.lost(), run.last, run.stage(StageName.ORIGINAL)
+    words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"
+    if last.score is not None and original is not None and original.score is not None:
+        words += f": {100 * original.score.top1:.1f} → {100 * last.score.top1:.1f} %"
+        words += " right" if last.score.kind == "accuracy" else " as the original"
+    if not choose.calibratable:
+        return True, False, f"{words}. Recovery needs training images that fit the network: {choose.untrainable}"
+    if last.name == StageName.DECOMPOSED and (lost is None or lost > 0):
+        return False, False, f"{words}. Press Calibrate, which takes seconds and no labels, then Fine-tune."
+    if last.name == StageName.CALIBRATED and not choose.untrainable and lost is not None and lost > MAX_DROP:
+        return False, False, f"{words}. Press Fine-tune to recover more; from here a few epochs are enough."
+    if lost is not None and lost <= MAX_DROP:
+        return True, False, f"{words}. Little is lost: go on to what comes next, or plan to save more."
+    return True, False, f"{words}. Change ranks and Compress again for another point, or Fine-tune on."

@@ -1,25 +1,23 @@
 """The step *Speed and energy*: what was counted beside what was measured, and why they differ."""
 
 from html import escape
-from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.controls import button, column, follow, limited, row, slot
+from workbench.app.overview import figure_html
 from workbench.app.session import Session
 from workbench.app.steps.speed.model import FIRST, Findings
 from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
-from workbench.app.widgets.numbers import WholeBox
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power
 from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
-OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")
-"""Runtimes in the order of the page."""
+OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")  # runtimes in the order of the page
 
 
 def speed_view(session: Session) -> w.Widget:
@@ -28,18 +26,15 @@ def speed_view(session: Session) -> w.Widget:
     options = [(RUNTIMES[name], name) for name in OFFERED]
     runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
-    threads = WholeBox("threads", speed.threads, 1, 64, "Processor threads that a run may use", width=190, label=102)
-    batch = WholeBox("images at once", speed.batch, 1, 256, "1 is what a phone's camera gives", width=190, label=102)
-    last = w.Checkbox(value=False, indent=False, description="channels last", layout={"width": "130px"})
+    threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
+    batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
+    last = w.Checkbox(indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     note, found = w.HTML(), w.HTML()
-    figures = [
-        FigureView(label)
-        for label in ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
-    ]
-    bars, roof, joules, watts = figures
+    labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
+    bars, roof, joules, watts = figures = [FigureView(label) for label in labels]
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
@@ -68,15 +63,10 @@ def speed_view(session: Session) -> w.Widget:
     pick_layers(look, bars, roof)
     for figure in figures:
         figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-    settings = column(threads, threads.words, batch, batch.words, last, gap=2)
+    settings = column(threads, batch, last, gap=2)
     side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
     pairs = (w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}) for pair in (figures[:2], figures[2:]))
     return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)
-
-
-def _name(row: dict[str, Any]) -> str:
-    """Return the short name of a runtime."""
-    return escape(str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK"))
 
 
 def findings_html(findings: Findings | None) -> str:
@@ -91,26 +81,18 @@ def findings_html(findings: Findings | None) -> str:
     best = speed.best_realised
     dense, small = (min(speed.records, key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
     gain = best * speed.macs_ratio
+    before, after = (str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK") for row in (dense, small))
+    took = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
+    faster = f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower"
     cards = (
-        ("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
-        (
-            "time, fastest runtime of each",
-            f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower",
-            f"{dense['dense_ms']:.3g} ms ({_name(dense)}) → {small['compressed_ms']:.3g} ms ({_name(small)})",
-        ),
-        (term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
+        figure_html("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
+        figure_html("time, fastest runtime of each", faster, took, loss=gain < 1),
+        figure_html(term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
     )
-    loss = " class='wb-loss'"
-    figures = "".join(
-        f"<div><small>{name}</small><b>{value}</b><span{loss if value.endswith('slower') else ''}>{note}</span></div>"
-        for name, value, note in cards
-    )
-    energy = escape(findings.energy.saving)
-    rows = speed._repr_html_()
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (
-        f"{disturbed}<div class='wb-figures wb-wraps'>{figures}</div>"
+        f"{disturbed}<div class='wb-figures wb-wraps'>{''.join(cards)}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
-        f"<div class='wb-scroll'>{rows}</div>"
-        f"<p class='wb-soft'><b>{term('energy')}:</b> {energy}. {escape(findings.energy.source)}</p>"
+        f"<div class='wb-scroll'>{speed._repr_html_()}</div><p class='wb-soft'><b>{term('energy')}:</b> "
+        f"{escape(findings.energy.saving)}. {escape(findings.energy.source)}</p>"
     )

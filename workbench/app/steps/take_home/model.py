@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from traitlets import HasTraits, Tuple
 
@@ -21,7 +22,6 @@ from workbench.runs.run import Run
 from workbench.tables import quantity
 
 REPORT_IMAGES = 8
-"""Images in the report."""
 FIRST = "Compress the network first: then it can be taken home."
 
 
@@ -36,22 +36,10 @@ class FileKind:
 
 
 FILE_KINDS = {
-    "executorch": FileKind(
-        "For phones: ExecuTorch",
-        ".pte",
-        "Runs in apps on Android and iOS. Takes longest to make.",
-        executorch.missing,
-    ),
-    "onnx": FileKind(
-        "For other programs: ONNX",
-        ".onnx",
-        "Runs in ONNX Runtime, in browsers and in many other tools, one image at a time.",
-        onnx.missing,
-    ),
+    "executorch": FileKind("For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS.", executorch.missing),
+    "onnx": FileKind("For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", onnx.missing),
     "weights": FileKind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
-    "report": FileKind(
-        "To read: report", ".html", "What was done and what came out: one page, for any browser or to print."
-    ),
+    "report": FileKind("To read: report", ".html", "What was done and what came out, for any browser or to print."),
 }
 
 
@@ -95,21 +83,16 @@ class TakeHomeModel(HasTraits):
                 raise ValueError(FIRST)
             path = folder / file_name(run, kind)
             data = opened.data
-            split = None if opened.misfit else data.test if len(data.test) else data.validation
-            images = split if split is not None and len(split) else None
+            split = data.test if len(data.test) else data.validation
+            images = split if len(split) and not opened.misfit else None
             if kind != "report":
                 found = export(run.network, path, images, progress=job.report)
                 return MadeFile(kind, path, f"{quantity(found.bytes, 'B')}; {found.verification}", found)
             pictures = None
             if images is not None:
-                pictures = gallery(
-                    run.network.original,
-                    images,
-                    REPORT_IMAGES,
-                    compressed=run.network,
-                    classes=data.classes,
-                    progress=part(job.report, 0.0, 0.6, "looking at images"),
-                )
+                more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
+                progress = part(job.report, 0.0, 0.6, "looking at images")
+                pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
             job.report(0.6, "drawing")
             from workbench.exporters.report import report  # takes a second: matplotlib
 

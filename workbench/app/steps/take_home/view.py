@@ -18,10 +18,8 @@ def take_home_view(session: Session) -> w.Widget:
     take_home, recover, worker = session.take_home, session.recover, session.worker
     note, lines = w.HTML(), {}
     for kind, about in FILE_KINDS.items():
-        text = w.HTML(
-            f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>",
-            layout={"width": "330px", "flex": "0 0 auto"},
-        )
+        words = f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>"
+        text = w.HTML(words, layout={"width": "330px", "flex": "0 0 auto"})
         make = button(f"Make {about.suffix}", partial(take_home.make, kind), width="130px")
         lines[kind] = row(text, make, Download(), w.HTML(layout={"flex": "1 1 240px"}), gap=10)
         lines[kind].add_class("wb-line")
