@@ -1,12 +1,17 @@
 """Build the controls of the page, and link them to models."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from io import BytesIO
 from typing import Any
 
 import ipywidgets as w
+from PIL import Image as Pillow
 from traitlets import HasTraits
+
+from workbench.inspect.gallery import Image
 
 
 def follow(update: Callable[[], object], *sources: tuple[HasTraits, str]) -> None:
@@ -81,3 +86,13 @@ def row(*children: w.Widget, gap: int = 8) -> w.HBox:
 def column(*children: w.Widget, gap: int = 6) -> w.VBox:
     """Return widgets below each other; `gap` in pixels."""
     return w.VBox(children, layout={"grid_gap": f"{gap}px"})
+
+
+def data_url(image: Image, side: int | None) -> str:
+    """Return a picture as a data URL; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
+    picture, content = Pillow.fromarray(image), BytesIO()
+    kind = "PNG" if side is None or max(picture.size) <= side else "JPEG"
+    if side is not None:
+        picture.thumbnail((2 * side, 2 * side))
+    picture.save(content, kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{b64encode(content.getvalue()).decode()}"

@@ -23,6 +23,7 @@ from workbench.app.steps.recover.snapshot import TrainingSettings
 from workbench.app.steps.speed.model import SpeedModel
 from workbench.app.steps.take_home.model import TakeHomeModel
 from workbench.app.worker import Job, JobState, Worker
+from workbench.catalog.datasets.local import local_names
 from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.plan import Plan
@@ -143,8 +144,13 @@ class Autosave(HasTraits):
         choice: dict[str, Any] = saved.choice
         uploaded = choice.get("weights") not in ("default", "random")
         if uploaded:
-            self.problem = f"{choice.get('weights')} is not kept by the server: upload it again to find its runs."
+            self.problem = f"{choice['weights']} is not kept by the server: upload it again to find its runs."
+            if choice["weights"] == choice["network"]:  # an ONNX file
+                return
             choice = {**choice, "weights": "default"}
+        if choice.get("data") not in {self._first.choice["data"], *local_names()}:
+            self.problem += f" {choice['data']} are not kept by the server: bring them again."
+            choice = {**choice, "data": self._first.choice["data"]}
         session, kept = self._session, not uploaded
         self._steps += [
             lambda: session.choose.job if session.choose.opening else None,  # what is being opened comes first

@@ -1,6 +1,7 @@
 """The step *Choose*: which network, weights and data are open."""
 
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Stage
+
+NETWORK, DATA = attrgetter("network", "weights", "file"), attrgetter("data", "pictures")
+"""Parts of a :class:`Choice`."""
 
 
 class ChooseModel(HasTraits):
@@ -68,16 +72,18 @@ class ChooseModel(HasTraits):
         """Open what a changed :class:`Choice` names; a network without more has its default weights."""
         if "network" in changes:
             changes = {"weights": "default", "file": None, **changes}
+        if "data" in changes:
+            changes = {"pictures": None, **changes}
         choice = replace(self.choice, **changes)  # type: ignore[arg-type]
         if self.job is not None:
             self.job.cancel()  # an opening that is under way is given up for this one
         before = self.opened
-        same = before is not None and before.choice == replace(choice, data=before.choice.data)
+        same = before is not None and NETWORK(before.choice) == NETWORK(choice)
         known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
-        data: Any = self.given("data", choice.data)
+        data: Any = self.given("data", choice.data) if choice.pictures is None else None
         # a folder's classes are those of the network: another network reads it anew
         keeps = before is not None and (choice.network == before.choice.network or choice.data in data_names())
-        if before is not None and keeps and before.choice.data == choice.data:
+        if before is not None and keeps and DATA(before.choice) == DATA(choice):
             data = before.data
         self.choice = choice
 

@@ -1,21 +1,27 @@
 """Open a network and data by their names: load, analyse, score."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from workbench.app.errors import sentence
-from workbench.catalog.datasets.local import load_local
+from workbench.catalog.datasets.local import load_folder, load_local
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import OR_NONE, OWN, image_size, load_network
+from workbench.catalog.networks.load import OR_NONE, OWN, Centred, image_size, load_network
+from workbench.catalog.onnx.load import load_onnx
+from workbench.catalog.onnx.node import OnnxError
 from workbench.network.data import Data, Split
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import part
 from workbench.runs.run import Stage, StageName, scored_stage
+
+OPEN_SIZE = (3, 224, 224)
+"""Channels, height and width of the input of an ONNX file that leaves them open."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Choice:
     network: str
     data: str
     weights: str = "default"  # bundled, else torchvision's, else random; "random"; or the name of an uploaded file
-    file: Path | None = None  # the uploaded file; the workbench chooses its name on the disk
+    file: Path | None = None  # the uploaded weights, or network (ONNX); the workbench chooses its name on the disk
+    pictures: Path | None = None  # the uploaded folder or ZIP file of images; `data` is its name for the user
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,9 @@ def open_choice(
         spectra = analyze(network, progress=part(report, 0.05, 0.5, "analysing"))
     report(0.5, f"loading {choice.data}")
     if data is None:
-        progress = part(report, 0.5, 0.55)
-        data = load_local(choice.data, classes=network.classes, size=image_size(network), progress=progress)
+        load = partial(load_local, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
+        data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
+        data = replace(data, name=choice.data)
     misfit = _misfit(network, data)
     stage = Stage(StageName.ORIGINAL, {}, network.source)
     if not misfit:
@@ -66,6 +74,8 @@ def open_choice(
 
 def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network, str]:
     """Return the network, and a sentence if it is not the requested one."""
+    if choice.file is not None and choice.file.suffix == ".onnx":
+        return _load_onnx(choice.file, choice.network)
     if choice.file is not None:
         try:
             network = load_network(choice.network, weights=choice.file)
@@ -82,6 +92,29 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
     except WeightsError as error:
         why = sentence(ValueError(str(error).removesuffix(OR_NONE)))
         return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
+
+
+def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
+    """Open an uploaded ONNX file and return what is assumed of it; an input of an open size gets `OPEN_SIZE`."""
+    assumed = []
+    try:
+        try:
+            network = load_onnx(file, name=name)
+        except OnnxError as error:
+            if "input_shape" not in str(error):
+                raise
+            network = load_onnx(file, name=name, input_shape=OPEN_SIZE)
+            assumed.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
+    except OnnxError as error:  # the sentence is to name the file as the user knows it
+        raise OnnxError(str(error).replace(file.name, name)) from None
+    if len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None:
+        size = min(network.input_shape[1:])
+        centred = Centred(size, shorter=round(size * 256 / 224))
+        network = network.with_model(network.model, preprocessing=centred)
+        assumed.append("it takes colours as most networks do (0 to 1, less ImageNet's mean, over its deviation)")
+    source = network.source.replace(file.name, name)
+    warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""
+    return network.with_model(network.model, source=source), warning
 
 
 def _misfit(network: Network, data: Data) -> str:

@@ -4,20 +4,27 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets as w
+import torch
 
-from workbench.app.controls import UserChanges, column, follow, row
+from workbench.app.controls import UserChanges, column, data_url, follow, row
 from workbench.app.errors import sentence
 from workbench.app.session import Session
+from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
+from workbench.catalog.datasets.decoding import SUFFIXES
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.load import OWN
+from workbench.inspect.gallery import as_pictures
 from workbench.network.data import Data
 from workbench.tables import count
 
+ONNX = ".onnx"
+THUMBNAILS = 12
+"""Pictures in the strip below the line on the open data."""
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
 
@@ -31,14 +38,7 @@ def choose_view(session: Session) -> w.Widget:
         for field in ("network", "weights", "data")
     }
 
-    def received(file: Path, name: str) -> None:
-        choose.open(network=choose.choice.network, weights=name, file=file)
-
-    hint = (
-        f"Weights of the chosen network, at most {upload_limit()} MiB: a safetensors file, or a state_dict saved by "
-        "PyTorch (.pth, .pt, .th). No code in it is run."
-    )
-    upload = Upload("Upload weights ...", hint, (".safetensors", *PICKLED), received)
+    upload, pictures = uploads = _uploads(choose)
     about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
     def fill() -> None:
@@ -50,13 +50,14 @@ def choose_view(session: Session) -> w.Widget:
                 box.value = getattr(choose.choice, field)
         if not choose.opening:
             upload.keep_only(choose.choice.file)  # leave no file that could not be opened
+            pictures.keep_only(choose.choice.pictures)
 
     def enable() -> None:
-        for box in (*boxes.values(), upload):
+        for box in (*boxes.values(), *uploads):
             box.disabled = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
 
     def describe() -> None:
-        about.value = about_text(session, upload.problem)
+        about.value = about_text(session, " ".join(each.problem for each in uploads if each.problem))
 
     def refused(_: object) -> None:
         progress.clear()
@@ -64,12 +65,38 @@ def choose_view(session: Session) -> w.Widget:
 
     for field, box in boxes.items():
         user.observe(box, lambda name, value: choose.open(**{name: value}), field)
-    choose.observe(lambda _: setattr(upload, "problem", ""), ["choice"])  # it was about a file for the choice before
-    upload.observe(refused, ["problem"])
+    for each in uploads:
+        # it was about a file for the choice before
+        choose.observe(lambda _, each=each: setattr(each, "problem", ""), ["choice"])
+        each.observe(refused, ["problem"])
     follow(fill, (choose, "choice networks opened"))
     follow(enable, (worker, "jobs"))
-    follow(describe, (choose, "choice opened"), (worker, "jobs"), (upload, "problem"))
-    return column(row(*boxes.values(), upload, gap=6), about, progress)
+    follow(describe, (choose, "choice opened"), (worker, "jobs"), *((each, "problem") for each in uploads))
+    return column(row(*boxes.values(), *uploads, gap=6), about, progress)
+
+
+def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
+    """Return the buttons for a network or its weights, and for pictures."""
+
+    def received(file: Path, name: str) -> None:
+        network = name if file.suffix == ONNX else choose.choice.network
+        if network.endswith(ONNX) and file.suffix != ONNX:
+            raise ValueError(f"{name} has weights only: choose the network that they are of, then upload them")
+        choose.open(network=network, weights=name, file=file)
+
+    def brought(path: Path, name: str) -> None:
+        choose.open(data=name, pictures=path)
+
+    hint = (
+        f"A network as an ONNX file, or weights of the chosen network, at most {upload_limit()} MiB: a safetensors "
+        "file, or a state_dict saved by PyTorch (.pth, .pt, .th). No code in it is run."
+    )
+    upload = Upload("Upload a network ...", hint, (ONNX, ".safetensors", *PICKLED), received)
+    hint = (
+        f"Pictures, or a ZIP file of them, at most {upload_limit()} MiB. Pictures and folders can be dropped on this "
+        "page or pasted, too. Folders are classes; else there are no labels. They stay with this session alone."
+    )
+    return upload, Upload("Bring pictures ...", hint, (".zip", *SUFFIXES), brought, several=True)
 
 
 def network_options(session: Session) -> Options:
@@ -81,6 +108,8 @@ def network_options(session: Session) -> Options:
             return 0, "given in code"
         if name in PAPERS:
             return 2, "the paper's"
+        if name.endswith(ONNX):
+            return 0, "uploaded"
         if name in OWN:
             return (1, "bundled") if OWN[name].bundled else (3, "CIFAR")
         return 4, "torchvision"
@@ -94,6 +123,8 @@ def weights_options(session: Session) -> Options:
     name, chosen = session.choose.choice.network, session.choose.choice.weights
     if session.choose.given("network", name):
         options = [("as given", "default")]
+    elif name.endswith(ONNX):
+        options = []
     elif name in OWN and not OWN[name].bundled:
         options = [("random", "default")]
     else:
@@ -103,7 +134,8 @@ def weights_options(session: Session) -> Options:
 
 def data_options(session: Session) -> Options:
     """Return (text, name) of every data set that is here or can be fetched."""
-    names = {session.choose.choice.data: "given in code", **local_names()}
+    choice = session.choose.choice
+    names = {choice.data: "brought" if choice.pictures else "given in code", **local_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
 
 
@@ -117,6 +149,8 @@ def about_text(session: Session, problem: str = "") -> str:
             f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
             f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
+        if choose.choice.pictures is not None:
+            html += _thumbnails(data)
     if network is not None and network.random_weights:
         words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
         html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"
@@ -133,3 +167,12 @@ def _images(data: Data) -> str:
         return text
     names = escape("; ".join(data.skipped[:20]), quote=True)
     return f"{text}; <abbr class='wb-term' tabindex='0' title='{names}'>{len(data.skipped)} left out</abbr>"
+
+
+def _thumbnails(data: Data) -> str:
+    """Return the first pictures in a row."""
+    found: list[str] = []
+    for split in (data.test, data.validation, data.train):
+        some = split.images[torch.arange(min(len(split), THUMBNAILS - len(found)))]
+        found += [f"<img alt='' src='{data_url(image, 40)}'>" for image in as_pictures(some)] if len(some) else []
+    return f"<div class='wb-strip'>{''.join(found)}</div>"

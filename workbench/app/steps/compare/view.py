@@ -1,14 +1,11 @@
 """The step *Compare*: accuracy against FLOPs, accuracy against rank, the layers' factors, and the paper's table."""
 
-from base64 import b64encode
 from html import escape
-from io import BytesIO
 
 import ipywidgets as w
 import numpy as np
-from PIL import Image as Pillow
 
-from workbench.app.controls import button, column, follow, row, slot
+from workbench.app.controls import button, column, data_url, follow, row, slot
 from workbench.app.debounce import Debounce
 from workbench.app.session import Session
 from workbench.app.steps.plan.view import LAYER_CHOICES
@@ -191,13 +188,3 @@ def sheet(images: Image) -> Image:
     large = np.pad(large, ((0, -n % columns), (0, 3), (0, 3), (0, 0)), constant_values=255)
     rows = [np.concatenate(list(large[i : i + columns]), axis=1) for i in range(0, len(large), columns)]
     return np.concatenate(rows)
-
-
-def data_url(image: Image, side: int | None) -> str:
-    """Return a picture as a data URL; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
-    picture, content = Pillow.fromarray(image), BytesIO()
-    kind = "PNG" if side is None or max(picture.size) <= side else "JPEG"
-    if side is not None:
-        picture.thumbnail((2 * side, 2 * side))
-    picture.save(content, kind, quality=85)
-    return f"data:image/{kind.lower()};base64,{b64encode(content.getvalue()).decode()}"
