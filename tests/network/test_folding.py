@@ -59,6 +59,7 @@ def test_ordinary_layers_stay_as_they_are():
     assert wb.Network(nn.Sequential(nn.Conv2d(3, 4, 3)), input_shape=(3, 8, 8)).folded == ()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own import
 def test_wrappers_are_taken_off():
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
     assert unwrap(torch.compile(nn.DataParallel(model))) is model

@@ -24,7 +24,8 @@ def test_random_views_are_pieces_of_the_image(large):
     assert ((first >= 0) & (first <= 0.9)).all()
     assert (first.diff(dim=2) > 0).all()
     images = torch.randint(0, 256, (2, 3, 10, 8), dtype=torch.uint8)
-    assert random_view(large, images, torch.Generator()).dtype == torch.uint8
+    view = random_view(large, images, torch.Generator())  # without preprocessing bytes become 0 to 1
+    assert (view.dtype, float(view.max()) <= 1) == (torch.float32, True)
 
 
 def test_any_batches_of_images():

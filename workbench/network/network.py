@@ -109,6 +109,9 @@ class Network(Table):
     def inputs(self, images: Any) -> Any:
         """Return a batch of images, as the data hold them, as inputs of the model, where the model is.
 
+        Floats become numbers of the type of the model's weights; without preprocessing, integers of 0 to 255 become
+        floats of 0 to 1.
+
         Raises
         ------
         ValueError : if the images have another shape than the network's input.
@@ -117,8 +120,10 @@ class Network(Table):
             return tree_map_only(Tensor, lambda x: x.to(self.device), images)
         images = images.to(self.device)
         ready = images if self.preprocessing is None else self.preprocessing(images)
-        if self.preprocessing is None and ready.dtype == torch.float64:
-            ready = ready.float()
+        if self.preprocessing is None and self.example is None and ready.dtype == torch.uint8:
+            ready = ready / 255
+        if ready.is_floating_point():
+            ready = ready.to(self._dtype)
         shape = tuple(ready.shape[1:])
         if shape != self.input_shape:
             raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}")
@@ -128,8 +133,12 @@ class Network(Table):
         """Return inputs for one run of the model: the example, or one input of zeros."""
         if self.example is not None:
             return self.example
-        like = next((p for p in self.model.parameters() if p.is_floating_point()), torch.zeros(()))
-        return torch.zeros(1, *self.input_shape, dtype=like.dtype, device=like.device)
+        return torch.zeros(1, *self.input_shape, dtype=self._dtype, device=self.device)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The type of the model's weights."""
+        return next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
 
     @property
     def rows(self) -> list[list[str]]:

@@ -49,7 +49,7 @@ def image_of(item: Any) -> Tensor:
         item = torch.from_numpy(item)
     if not isinstance(item, Tensor):
         raise TypeError(f"{TAKEN}, not batches of {type(item).__name__}")
-    return item.float() if item.dtype == torch.float64 else item
+    return item
 
 
 def label_of(item: Any) -> Tensor | None:

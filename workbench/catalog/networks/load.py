@@ -224,8 +224,9 @@ def _entry(name: str) -> Entry:
 
 
 def _outputs(model: nn.Module) -> int | None:
-    """Return the number of outputs of a model's last linear layer; None if it has none."""
-    found = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    """Return the number of outputs of a model's last linear layer, or else convolution; None if it has neither."""
+    linear = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    found = linear or [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
     return found[-1] if found else None
 
 
