@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.network.images.labels import UNLABELLED as UNLABELLED
 from workbench.network.sources import held_images
-
-UNLABELLED = -1
-"""Label of an image whose class is not known."""
 
 MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
