@@ -30,6 +30,7 @@ IMAGE_KEYS = ("image", "img", "pixel_values")
 LABEL_KEYS = ("label", "labels", "target", "class", "fine_label")
 """Names in a dictionary, or of columns of Hugging Face's data sets."""
 
+END = object()
 SAMPLE_PICTURES = 32
 """Pictures of a data set whose size is looked at first."""
 
@@ -167,14 +168,13 @@ def held_images(
     raise TypeError(f"{TAKEN}, not a {type(images).__name__}")
 
 
-def _reads_all(loader: "DataLoader[Any]") -> bool:
+def _reads_all(loader: Any) -> bool:
     """Return whether a loader batches each item of its data set once, in the ordinary way."""
-    sampler = loader.sampler
-    drawn = (
-        isinstance(sampler, RandomSampler) and not sampler.replacement and sampler.num_samples == len(loader.dataset)
-    )  # type: ignore[arg-type]
-    plain = loader.collate_fn is default_collate and hasattr(loader.dataset, "__len__")
-    return plain and (drawn or type(sampler) is SequentialSampler)
+    if loader.collate_fn is not default_collate or not hasattr(loader.dataset, "__len__"):
+        return False
+    sampler, items = loader.sampler, len(loader.dataset)
+    drawn = isinstance(sampler, RandomSampler) and not sampler.replacement and sampler.num_samples == items
+    return drawn or type(sampler) is SequentialSampler
 
 
 def _is_item(item: Any, ndim: int | None) -> bool:
@@ -232,11 +232,11 @@ def _labels_of(dataset: Any) -> Tensor | None:
 
 def _of_batches(batches: Iterable[Any], size: int, ndim: int | None, labelled: bool) -> tuple[Any, Tensor | None]:
     iterator = iter(batches)
-    first = next(iterator, None)
+    first = next(iterator, END)
     if isinstance(first, str | Path):
         return _of_paths([first, *iterator], size), None
     images, labels, items, held = [], [], [], 0
-    for batch in chain([] if first is None else [first], iterator):
+    for batch in chain([] if first is END else [first], iterator):
         single = _items_of(batch, ndim)
         found = None if single else _tensor(_image_in(batch))
         held += found.nbytes if found is not None else sum(_bytes_of(item) for item in single or ())

@@ -12,10 +12,8 @@ from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
 from workbench.network.images.labels import OWN_TABLE
 from workbench.network.images.wordnet import VALIDATION_TABLE
+from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 from workbench.progress import Progress
-
-TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
-"""Shares of a folder of images; the others are test images."""
 
 
 def datasets_folder() -> Path:

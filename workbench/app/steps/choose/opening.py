@@ -9,8 +9,9 @@ import torch
 from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_local
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import OR_NONE, OWN, image_size, load_network
+from workbench.catalog.networks.load import OR_NONE, OWN, load_network
 from workbench.network.data import Data, Split
+from workbench.network.inputs import image_size
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze

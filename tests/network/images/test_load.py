@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 
 import workbench as wb
-from workbench.catalog.datasets.images import load_images
 from workbench.network.images import folders
 from workbench.network.images.labels import stays_inside
+from workbench.network.images.load import load_images
 
 
 def picture(path, width=40, height=30, color=(200, 100, 50)):
