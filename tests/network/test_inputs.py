@@ -26,6 +26,9 @@ def test_random_views_are_pieces_of_the_image(large):
     images = torch.randint(0, 256, (2, 3, 10, 8), dtype=torch.uint8)
     view = random_view(large, images, torch.Generator())  # without preprocessing bytes become 0 to 1
     assert (view.dtype, float(view.max()) <= 1) == (torch.float32, True)
+    bytes_too = wb.Network(torch.nn.Flatten(), (3, 6, 6), preprocessing=lambda x: x)
+    assert random_view(bytes_too, images, torch.Generator()).dtype == torch.uint8
+    assert torch.equal(large.inputs(images[..., :6, :6]), images[..., :6, :6].float() / 255)
 
 
 def test_any_batches_of_images():
@@ -34,7 +37,7 @@ def test_any_batches_of_images():
     labelled = [(batch, torch.zeros(len(batch))) for batch in given]
     for found in (inputs_of(network, given), inputs_of(network, iter(given)), inputs_of(network, labelled)):
         for _ in range(2):  # the same each time, also from a generator
-            assert all(torch.equal(a, 2 * b) for a, b in zip(found, given, strict=True))
+            assert torch.equal(torch.cat([*found]), 2 * torch.cat(given))
     assert [len(b) for b in inputs_of(network, torch.rand(5, 1, 8, 8), batch_size=4)] == [4, 1]
 
 
@@ -43,9 +46,10 @@ def test_any_batches_of_images():
     [
         ([], ValueError, "there are no images"),
         ([torch.zeros(2, 3, 8, 8)], ValueError, r"inputs of shape \(1, 8, 8\), these images have \(3, 8, 8\)"),
-        (["a"], TypeError, "batches of str"),
+        (["a"], ValueError, "there is no picture a"),
+        ([None], TypeError, "batches of NoneType"),
         (7, TypeError, "not a int"),
-        (wb.Split.unlabelled(torch.zeros(0, 1, 8, 8)), ValueError, "there are no images"),
+        (wb.Split.unlabelled(torch.zeros(0, 1, 8, 8)), ValueError, "the images split has no images"),
     ],
 )
 def test_what_is_no_images(network, images, error, message):

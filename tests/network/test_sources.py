@@ -82,7 +82,7 @@ def test_pictures_of_pillow():
     ("images", "kind", "message"),
     [
         ([], ValueError, "no images"),
-        ("folder", TypeError, "not a str"),
+        ("no folder", ValueError, "there is no folder, ZIP file or picture no folder"),
         (3, TypeError, "not a int"),
         ([X[:2], torch.zeros(2, 3, 5, 5)], ValueError, "different shapes"),
         ([["x"]], TypeError, "batches of str"),

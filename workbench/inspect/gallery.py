@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from workbench.network.data import UNLABELLED, Split, expect_split, fitting_batch
+from workbench.network.data import UNLABELLED, Split, fitting_batch
+from workbench.network.inputs import Images, split_of
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import check_labels
@@ -62,7 +63,7 @@ class Gallery:
 
 def gallery(
     network: Network,
-    split: Split,
+    images: Split | Images,
     count: int = 12,
     seed: int = 0,
     *,
@@ -88,7 +89,7 @@ def gallery(
         outputs of different number.
     """
     expect_network(network)
-    expect_split(split, "the data to look at")
+    split = split_of(network, images)
     if not len(split):
         raise ValueError(f"the {split.name} split has no images to look at")
     if count < 1:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.network.data import Split, expect_split, fitting_batch
+from workbench.network.data import Split, fitting_batch
+from workbench.network.inputs import Images, split_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Score, check_labels
 from workbench.plan.plan import LayerPlan, Plan, PlanError
@@ -32,7 +33,7 @@ class CurvePoint:
 
 def rank_curve(
     network: Network,
-    split: Split,
+    images: Split | Images,
     layer: str,
     spectra: Spectra,
     *,
@@ -44,7 +45,7 @@ def rank_curve(
 
     Parameters
     ----------
-    split : images to measure on (not the test split, if the curve is to choose by).
+    images : those to measure on (not the test split, if the curve is to choose by).
     shares : of the layer's channels, above 0 to 1; both ranks take the same share.
     sample : images that are used at most, evenly spread over the split, because folders are sorted by class.
     progress : called before each point; if it raises `Cancelled`, the points so far are returned.
@@ -56,7 +57,7 @@ def rank_curve(
     ValueError : if there are no images.
     """
     expect_network(network)
-    expect_split(split, "the sample")
+    split = split_of(network, images)
     found = next((known for known in spectra.layers if known.name == layer), None)
     if found is None:
         raise KeyError(f"{layer!r} is no layer of {spectra.network}")
@@ -67,18 +68,18 @@ def rank_curve(
     report = reporter(progress)
     count = min(sample, len(split))
     index = torch.arange(count) * len(split) // count
-    images = Split(split.images[index], split.labels[index], split.name)
+    drawn = Split(split.images[index], split.labels[index], split.name)
     kept = [LayerPlan(known, "keep", reason="kept: not measured", error=0.0) for known in spectra.layers]
     whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"only {layer}", spectra)
     points: list[CurvePoint] = []
     with suppress(Cancelled):
-        answers = _outputs(network, images).argmax(dim=1)
+        answers = _outputs(network, drawn).argmax(dim=1)
         for i, share in enumerate(shares):
             report(i / len(shares), layer)
             rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
             plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
-            outputs = _outputs(decompose(network, plan), images)
-            accuracy = _score(outputs, images.labels, "accuracy") if images.labelled else None
+            outputs = _outputs(decompose(network, plan), drawn)
+            accuracy = _score(outputs, drawn.labels, "accuracy") if drawn.labelled else None
             agreement, part = _score(outputs, answers, "agreement"), plan[layer]
             points.append(CurvePoint(share, part.rank_in, rank_out, part.macs_ratio, agreement, accuracy))
         report(1.0, "")

@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.network.images.labels import UNLABELLED as UNLABELLED
 from workbench.network.sources import held_images
-
-UNLABELLED = -1
-"""Label of an image whose class is not known."""
 
 MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
@@ -52,25 +50,27 @@ class Split:
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 
     @classmethod
-    def of(cls, images: Any, name: str = "images") -> "Split":
+    def of(cls, images: Any, name: str = "images", **options: Any) -> "Split":
         """Return images and labels from whatever holds them.
 
         Parameters
         ----------
-        images : a Split; a tensor or array (n, channels, height, width); a pair of images and labels; a Dataset; a
-            DataLoader, whose own data set is read directly where it batches in the ordinary way; or batches, with or
-            without labels, which are read into memory.
+        images : a Split; a tensor or array (n, channels, height, width), arrays also with the channels last; a pair of
+            images and labels; the path of a picture, of a folder or of a ZIP file, or several of pictures; pictures of
+            Pillow; a Dataset, or one of Hugging Face; a DataLoader, whose own data set is read directly where it
+            batches in the ordinary way; or batches, with or without labels, which are read into memory.
+        options : `size`, `classes`, `ndim` and `labelled` of :func:`~workbench.network.sources.held_images`.
 
         Raises
         ------
         TypeError : if it holds no images.
-        ValueError : if there are none, or batches do not fit together or into memory.
+        ValueError : if there are none, files cannot be read, or batches do not fit together or into memory.
         """
         if isinstance(images, Split):
             return images
         if isinstance(images, Data):
             raise TypeError("this takes images, not a Data: say which, like data.test")
-        held, labels = held_images(images)
+        held, labels = held_images(images, **options)
         return cls.unlabelled(held, name) if labels is None else cls(held, labels, name)
 
     @property
@@ -141,10 +141,3 @@ class Data:
 def fitting_batch(input_shape: Sequence[int]) -> int:
     """Return how many inputs of that shape to run at a time, 1 to 256."""
     return max(1, min(256, MAX_BATCH_NUMBERS // prod(input_shape)))
-
-
-def expect_split(value: object, what: str) -> None:
-    """Raise TypeError with a hint unless the value is a Split."""
-    if not isinstance(value, Split):
-        hint = ": say which, like data.test" if isinstance(value, Data) else ""
-        raise TypeError(f"{what} is a Split, not a {type(value).__name__}{hint}")

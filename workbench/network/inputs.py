@@ -1,19 +1,25 @@
-"""Batches of images and of a network's inputs, from whatever holds images; labels are not looked at."""
+"""Splits, and batches of a network's inputs, from whatever holds images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from workbench.network.data import Split, fitting_batch
+from workbench.network.data import Data, Split, fitting_batch
+from workbench.network.images.folders import DEFAULT_SIZE, SPLITS
+from workbench.network.images.load import load_images
 from workbench.network.network import Network
 
 Images = Any
 """Whatever holds images, see :meth:`~workbench.network.data.Split.of`; for a network whose `example` is a tuple or a
 dictionary, batches like that."""
+
+TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
+"""Shares of a folder of images; the others are test images."""
 
 MIN_CROP_SHARE = 0.6
 """Smallest side of a random crop, as a share of the image's side."""
@@ -37,6 +43,45 @@ class InputBatches:
         return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.batch_size)
 
 
+def image_size(network: Network) -> int:
+    """Return the pixels that the shorter side of images from files should have for a network."""
+    if network.preprocessing is None:  # the images are the input
+        return max(network.input_shape[1:], default=DEFAULT_SIZE)
+    return int(getattr(network.preprocessing, "shorter", DEFAULT_SIZE))
+
+
+def split_of(network: Network, images: Images, *, labelled: bool = True) -> Split:
+    """Return images as a Split, read as large as the network wants them; folders are classes of the network.
+
+    Raises TypeError or ValueError as :meth:`~workbench.network.data.Split.of`.
+    """
+    size, ndim = image_size(network), len(network.input_shape) + 1
+    return Split.of(images, size=size, classes=network.classes, ndim=ndim, labelled=labelled)
+
+
+def data_of(network: Network, data: Any) -> Data:
+    """Return splits from whatever holds images.
+
+    A Data is returned as it is. A path is that of a folder or ZIP file for `load_data("images")`: it has folders of
+    splits, or 40 % of it become training and 10 % validation images. A dictionary, as of Hugging Face, has the splits
+    by name. Anything else are training images.
+    """
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, str | Path):
+        size, classes = image_size(network), network.classes
+        return load_images(data, size=size, classes=classes, train=TRAIN_SHARE, validation=VALIDATION_SHARE)
+    named = isinstance(data, Mapping) and any(name in data for names in SPLITS.values() for name in names)
+    given = data if named else {"train": data}
+    found = {
+        split: split_of(network, given[name]) for split, names in SPLITS.items() for name in names if name in given
+    }
+    shape = next(iter(found.values())).images.shape[1:]
+    empty = Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long))
+    train, validation, test = (found.get(split, empty) for split in SPLITS)
+    return Data(train, validation, test)
+
+
 def inputs_of(network: Network, images: Images, *, batch_size: int | None = None) -> InputBatches:
     """Return a network's inputs in batches; an iterable is read into memory, so that they can be iterated again.
 
@@ -46,7 +91,7 @@ def inputs_of(network: Network, images: Images, *, batch_size: int | None = None
     if network.structured:
         held = (images,) if isinstance(images, type(network.example)) else tuple(images)
     else:
-        held = Split.of(images)
+        held = split_of(network, images, labelled=False)
     if not len(held):
         where = f"the {images.name} split has" if isinstance(images, Split) else "there are"
         raise ValueError(f"{where} no images to look at")

@@ -27,7 +27,8 @@ class Network(Table):
         or tensors in any nesting. Wrappers (``DataParallel``, ``torch.compile``) are taken off, and weights that are
         computed in each run (``weight_norm``, ``spectral_norm``, pruning) become plain ones, in the copy.
     input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
-    preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal.
+    preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal,
+        or bytes whose 0 to 255 are the inputs' 0 to 1.
     classes : class names, in the order of the outputs.
     source : where the weights came from, in words.
     example : inputs to run the model with, for models that take other than one float image: a tensor, a tuple of

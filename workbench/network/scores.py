@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.network.data import UNLABELLED, Data, Split, expect_split, fitting_batch
-from workbench.network.inputs import Images, inputs_of
+from workbench.network.data import UNLABELLED, Data, Split, fitting_batch
+from workbench.network.inputs import Images, inputs_of, split_of
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.network.outputs import are_classes, divergence, size_of, tensors_of
 from workbench.progress import Progress, reporter
@@ -76,23 +76,23 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
 
 
-def accuracy(network: Network, split: Split, *, progress: Progress | bool | None = None) -> Score:
-    """Score a network by the labels of a split; raise ValueError if it is empty, or an image has no or no known class.
+def accuracy(network: Network, images: Split | Images, *, progress: Progress | bool | None = None) -> Score:
+    """Score a network by the labels of images; ValueError if there are none, or an image has no or no known class.
 
     `progress` is called before each batch; raising `Cancelled` ends the scoring.
     """
     expect_network(network)
-    expect_split(split, "the data to score on")
+    split = split_of(network, images)
     if not len(split) or not split.labelled:
         what = "images without a label: answers cannot be compared" if len(split) else "no images to score"
         raise ValueError(f"the {split.name} split has {what}")
     report = reporter(progress)
     done, right = 0, torch.zeros(2, dtype=torch.float64)
     with torch.inference_mode():
-        for images, labels in split.batches(fitting_batch(network.input_shape)):
+        for batch, labels in split.batches(fitting_batch(network.input_shape)):
             report(done / len(split), f"scoring {done} of {len(split)} images")
             done += len(labels)
-            outputs = network.run(network.inputs(images))
+            outputs = network.run(network.inputs(batch))
             check_labels(outputs, labels, split.name)
             right += torch.stack(_hits(outputs, labels)).cpu()
     top1, top5 = (right / done).tolist()
@@ -112,8 +112,8 @@ def score(network: Network, data: Split | Data | Images, *, progress: Progress |
     """
     expect_network(network)
     images = data.test if isinstance(data, Data) else data
-    split = images if network.structured else Split.of(images)
-    if isinstance(split, Split) and split.labelled and len(split):
+    split = images if network.structured else split_of(network, images)
+    if isinstance(split, Split) and split.labelled:
         return accuracy(network, split, progress=progress)
     if network.original is None:
         why = f"these images have no labels, and {network.name} was not compressed"

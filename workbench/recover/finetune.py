@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, pad
 
 from workbench.network.data import UNLABELLED, Data, Split
+from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.network.scores import accuracy, answers, check_labels
 from workbench.progress import Progress, reporter
@@ -29,7 +30,7 @@ HELD_OUT_SHARE = 0.1
 
 def finetune(
     network: N,
-    data: Data,
+    data: Data | Images,
     *,
     recipe: Recipe | None = None,
     teacher: Network | None = None,
@@ -48,6 +49,7 @@ def finetune(
 
     Parameters
     ----------
+    data : a Data; else images with labels, all to train on, or the path of a folder of them, whose splits are used.
     recipe : all settings; None for the paper's.
     settings : those of :class:`~workbench.recover.recipe.Recipe` by name, over those of `recipe`: `epochs`,
         `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip` and so on.
@@ -73,6 +75,7 @@ def finetune(
     References: Kim et al., ICLR 2016, sec. 4 (base learning rate 1e-3, divided by 10 every 5 or 10 epochs).
     """
     expect_network(network)
+    data = data_of(network, data)
     recipe = Recipe.of(**settings) if recipe is None else replace(recipe, **settings)
     if recipe.batch_norm == "auto":
         frozen = {"batch_norm": "frozen", "clip_norm": recipe.clip_norm or FITTED_CLIP_NORM}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.network.data import Data
+from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
 from workbench.plan.budget import Pin, budget_plan
 from workbench.plan.compressed import CompressedNetwork
@@ -39,7 +40,7 @@ FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule
 
 def compress(
     network: Network,
-    data: Data,
+    data: Data | Images,
     *,
     max_drop: float = MAX_DROP,
     plan: Plan | None = None,
@@ -61,6 +62,7 @@ def compress(
 
     Parameters
     ----------
+    data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
     max_drop : share of top-1 that may be lost: 0.01 is one point.
     plan : what to try first; None for EVBMF's. Choices by hand in it are kept in all tries.
     settings : settings that made `plan`, stored with its run; JSON values.
@@ -75,6 +77,7 @@ def compress(
     PlanError : if a plan does not fit the network.
     """
     expect_network(network)
+    data = data_of(network, data)
     report = reporter(progress)
     spectra = spectra or analyze(network, progress=part(report, 0.0, 0.05))
     used: dict[str, Any] = dict(settings or {"planner": "evbmf", "layers": "default", "strength": 1.0})

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load
 
 from workbench.network.data import Data
+from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import accuracy
 from workbench.plan.compressed import CompressedNetwork
@@ -55,7 +56,7 @@ class _Task:
 def sweep(
     network: Network,
     plans: Iterable[Plan],
-    data: Data,
+    data: Data | Images,
     *,
     epochs: int = 0,
     teacher: Network | None = None,
@@ -70,6 +71,7 @@ def sweep(
 
     Parameters
     ----------
+    data : a Data, or what holds its splits: the path of a folder, or a dictionary of them.
     epochs : of fine-tuning, 0 for none; further `settings` are those of a :class:`~workbench.recover.recipe.Recipe`.
     teacher : usually the network itself: its answers are learned too.
     steps : steps before fine-tuning, each a function (compressed, data) -> CompressedNetwork under the name of its
@@ -88,6 +90,7 @@ def sweep(
     ValueError : if the settings make no sense, or the network cannot be sent to other processes.
     """
     expect_network(network)
+    data = data_of(network, data)
     todo = list(plans)
     if not epochs and (settings or teacher is not None):
         raise ValueError("say for how long to fine-tune: epochs=...")

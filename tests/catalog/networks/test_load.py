@@ -15,12 +15,12 @@ from workbench.catalog.networks.load import (
     bundled_names,
     catalog,
     data_folder,
-    image_size,
     network_names,
     outline,
 )
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.kernels.complexity import total
+from workbench.network.inputs import image_size
 from workbench.network.tracing import find_layers
 
 

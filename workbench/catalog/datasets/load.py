@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.catalog.datasets.digits import digits
-from workbench.catalog.datasets.images import load_images
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS, load_torch_dataset
 from workbench.network.data import Data
+from workbench.network.images.load import load_images
 from workbench.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from workbench.catalog.datasets.decoding import SUFFIXES
-from workbench.catalog.datasets.imagenet import VALIDATION_TABLE
-from workbench.catalog.datasets.labels import OWN_TABLE
 from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.torchvision import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
+from workbench.network.images.decoding import SUFFIXES
+from workbench.network.images.labels import OWN_TABLE
+from workbench.network.images.wordnet import VALIDATION_TABLE
+from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 from workbench.progress import Progress
-
-TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
-"""Shares of a folder of images; the others are test images."""
 
 
 def datasets_folder() -> Path:

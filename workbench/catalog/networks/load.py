@@ -192,14 +192,6 @@ def outline(name: str) -> Network:
     return _network(name, entry, model, "no weights", True)
 
 
-def image_size(network: Network) -> int:
-    """Return the pixels that the shorter side of images from a folder should have for a network."""
-    if isinstance(network.preprocessing, Centred):
-        return network.preprocessing.shorter
-    # without preprocessing the images are the input
-    return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
-
-
 def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
     classes = entry.classes or imagenet.class_names()

@@ -10,10 +10,11 @@ import torch
 from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_folder, load_local
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import OR_NONE, OWN, Centred, image_size, load_network
+from workbench.catalog.networks.load import OR_NONE, OWN, Centred, load_network
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.node import OnnxError
 from workbench.network.data import Data, Split
+from workbench.network.inputs import image_size
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.catalog.datasets import decoding
-from workbench.catalog.datasets.decoding import decode, quiet
+from workbench.network.images import decoding
+from workbench.network.images.decoding import decode, quiet
 
 RED = (200, 30, 10)
 
@@ -115,7 +115,11 @@ def half(path, kind):
     ("name", "make", "message"),
     [
         ("empty.jpg", lambda p: p.write_bytes(b""), "it is empty"),
-        ("text.png", lambda p: p.write_text("hello"), "it is none of JPEG, PNG, BMP, WEBP, TIFF, PPM"),
+        (
+            "text.png",
+            lambda p: p.write_text("hello"),
+            "it is none of JPEG, PNG, BMP, GIF, WEBP, TIFF",
+        ),
         ("half.jpg", lambda p: half(p, "JPEG"), "truncated"),
         ("half.png", lambda p: half(p, "PNG"), ""),
         ("missing.jpg", lambda p: None, "there is no such file"),

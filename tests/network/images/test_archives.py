@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import workbench as wb
-from workbench.catalog.datasets import archives
+from workbench.network.images import archives
 
 
 def picture(color=(9, 9, 9)):

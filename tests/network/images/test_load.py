@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 
 import workbench as wb
-from workbench.catalog.datasets import images
-from workbench.catalog.datasets.images import load_images
-from workbench.catalog.datasets.labels import stays_inside
+from workbench.network.images import folders
+from workbench.network.images.labels import stays_inside
+from workbench.network.images.load import load_images
 
 
 def picture(path, width=40, height=30, color=(200, 100, 50)):
@@ -47,7 +47,7 @@ def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
 
 def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
     eager = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    monkeypatch.setattr(images, "MAX_MEMORY_BYTES", 100)
+    monkeypatch.setattr(folders, "MAX_MEMORY_BYTES", 100)
     lazy = wb.load_data("images", root=table, labels="labels.csv", size=16).test
     assert not isinstance(lazy.images, torch.Tensor)
     for (a, la), (b, lb) in zip(eager.batches(3), lazy.batches(3), strict=True):
@@ -65,9 +65,9 @@ def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
             "needs the columns file and class",
         ),
         (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs as class_index"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "no labelled images"),
+        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "there are no images"),
         (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
-        (lambda p: None, None, "no labelled images"),
+        (lambda p: None, None, "there are no images"),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
@@ -162,12 +162,12 @@ def test_folders_are_mapped_to_the_networks_classes(tmp_path, folders, labels):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (("ant", "bee", "wasp"), "the folder bee, wasp is none of the network's 6 classes"),
+        (("ant", "bee", "wasp"), "the folder bee, wasp is none of the 6 classes"),
         (("6",), "the folder 6 is none of"),
         (("CARDIGAN",), "the folder CARDIGAN is none of"),  # which of the two?
         (("n00000001",), "WordNet id; put LOC_synset_mapping.txt or synset_words.txt beside them"),
         (("ant", "5"), "the folders (5 and ant|ant and 5) are both class 5"),
-        ((), "there are no labelled images"),
+        ((), "there are no images"),
     ],
 )
 def test_folders_that_are_no_class(tmp_path, folders, message):
@@ -195,7 +195,7 @@ def many(tmp_path):
 
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
-    monkeypatch.setattr(images, "MAX_MEMORY_BYTES", memory)
+    monkeypatch.setattr(folders, "MAX_MEMORY_BYTES", memory)
     options = {"root": many, "size": 8, "train": 0.5, "validation": 0.25}
     data, again = wb.load_data("images", **options), wb.load_data("images", **options)
     splits = [data.train, data.validation, data.test]

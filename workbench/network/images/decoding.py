@@ -1,6 +1,7 @@
 """Decode an image file of any origin into upright, square RGB pixels."""
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
+HEIC_SUFFIXES = (".heic", ".heif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"),
+    *HEIC_SUFFIXES,
+)
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 """Formats that are read, whatever the file's name: one of Pillow's other decoders starts another program."""
 
 MAX_IMAGE_PIXELS = 80_000_000
@@ -18,8 +23,9 @@ MAX_IMAGE_PIXELS = 80_000_000
 def decode(path: Path, size: int, name: str = "") -> Tensor:
     """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
-    Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages the first is read.
-    ValueError calls the file `name`, if it is no sound image or too large.
+    Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages or frames the first is
+    read. HEIC is read where the package pillow-heif is installed. ValueError calls the file `name`, if it is no sound
+    image or too large.
     """
     try:
         image = _rgb(path)
@@ -28,10 +34,16 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
     width, height = image.size
     if size**2 * max(width, height) / min(width, height) > MAX_IMAGE_PIXELS:
         raise ValueError(f"{name or path.name} is no sound image: it has {width} x {height} pixels, a line")
-    image = ImageOps.cover(image, (size, size), Image.Resampling.BILINEAR)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    return fitted(image, (size, size))
+
+
+def fitted(image: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Return (channels, height, width) uint8 of a grey or RGB picture: scaled to cover (width, height), and cropped."""
+    if image.size != size:
+        image = ImageOps.cover(image, size, Image.Resampling.BILINEAR)
+    left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
+    pixels = np.asarray(image.crop((left, top, left + size[0], top + size[1])))
+    return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
 
 
 class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
@@ -45,20 +57,44 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `wi
 def _rgb(path: Path) -> Image.Image:
     if not path.stat().st_size:
         raise ValueError("it is empty")
-    with Image.open(path, formats=FORMATS) as opened:
+    formats: tuple[str, ...] = FORMATS
+    if path.suffix.lower() in HEIC_SUFFIXES:
+        _register_heic()
+        formats = (*FORMATS, "HEIF")
+    with Image.open(path, formats=formats) as opened:
         if opened.width * opened.height > MAX_IMAGE_PIXELS:
             raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
         opened.load()
-        try:
-            image = ImageOps.exif_transpose(opened)
-        except Exception:  # damaged EXIF data
-            image = opened.copy()
+        return rgb(opened)
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """Return a picture of any mode as an upright RGB picture of 8 bits: turned by its EXIF orientation, on white."""
+    try:
+        image = ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF data
+        image = picture.copy()
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Return whether a picture has one channel and no palette."""
+    return picture.mode in ("1", "L") or picture.mode.startswith(("I", "F"))
+
+
+def _register_heic() -> None:
+    """Teach Pillow to read HEIC, the format of iPhones' photographs; ValueError says what to do if it cannot."""
+    try:
+        register = import_module("pillow_heif").register_heif_opener
+    except ImportError:
+        raise ValueError("HEIC needs the package pillow-heif, or convert it to JPEG") from None
+    if "HEIF" not in Image.OPEN:
+        register()
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
@@ -80,7 +116,7 @@ def _reason(error: BaseException, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(FORMATS)}"
+        return f"it is none of {', '.join(FORMATS)}: convert it to PNG or JPEG"
     if isinstance(error, Image.DecompressionBombError):
         return "it claims more pixels than are read"
     text = " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,186 @@
+"""Read the pictures of a file, a folder or a ZIP file, with the labels that folders or a table give them."""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from workbench.network.images.archives import unpack
+from workbench.network.images.decoding import SUFFIXES, decode, quiet
+from workbench.network.images.labels import (
+    UNLABELLED,
+    Labelled,
+    has_own_table,
+    holds_pictures,
+    is_hidden,
+    pictures_in,
+    read_labels,
+)
+from workbench.progress import Progress
+
+MAX_MEMORY_BYTES = 2**30
+"""Bytes of decoded images that are held; larger sets are decoded batch by batch."""
+
+DEFAULT_SIZE = 256
+"""Pixels of the shorter side where no network says it."""
+
+SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Split -> names of its folder, in any case."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images on disk that behave like a uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
+
+    paths: Sequence[Path]
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, 3, size, size)."""
+        return (len(self.paths), 3, self.size, self.size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        if not len(index):
+            return torch.empty(0, *self.shape[1:], dtype=torch.uint8)
+        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            return torch.stack(list(pool.map(lambda i: decode(self.paths[i], self.size), index.tolist())))
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Sound pictures, their labels (n,), the names of the classes if known, and a sentence on each file left out."""
+
+    images: Tensor | ImageFiles
+    labels: Tensor
+    classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def of(self, index: Tensor) -> Tensor | ImageFiles:
+        """Return the images with these indices; those on disk stay there."""
+        if isinstance(self.images, Tensor):
+            return self.images[index]
+        return ImageFiles([self.images.paths[i] for i in index.tolist()], self.images.size)
+
+
+def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
+    """Return a folder, or that of an unpacked ZIP file, and a sentence on each file of the ZIP file left out.
+
+    Where a folder has nothing but one folder of folders, that is returned.
+
+    Raises
+    ------
+    ValueError : if there is none, or the ZIP file is not sound.
+    """
+    folder = Path(root).expanduser()
+    left_out: tuple[str, ...] = ()
+    if folder.is_file():
+        if folder.suffix.lower() != ".zip" and not zipfile.is_zipfile(folder):
+            raise ValueError(f"{folder.name} is no folder, ZIP file or picture: unpack it, or pack it as a ZIP file")
+        folder, left_out = unpack(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder, ZIP file or picture {folder}")
+    while len(inner := [e for e in folder.iterdir() if not is_hidden(e.name)]) == 1 and _wraps(inner[0]):
+        folder = inner[0]
+    return folder, left_out
+
+
+def _wraps(entry: Path) -> bool:
+    known = {other for names in SPLITS.values() for other in names}
+    return entry.is_dir() and entry.name.lower() not in known and any(child.is_dir() for child in entry.iterdir())
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders "train", "val" and "test", and others of these names; none if other folders are classes.
+
+    There are two at least, or no other folder, and each holds pictures or folders of pictures.
+    """
+    folders = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
+    entries = {entry.name.lower(): entry for entry in folders if holds_pictures(entry)}
+    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
+    if has_own_table(folder):
+        return {}
+    return found if len(found) > 1 or len(found) == len(entries) else {}
+
+
+def read_pictures(
+    folder: Path,
+    table: str | Path | None,
+    size: int,
+    classes: Sequence[str],
+    report: Progress,
+    *,
+    labelled: bool = True,
+) -> Pictures:
+    """Read the pictures of a folder; without `labelled` all there are, at any depth, and no labels.
+
+    Raises
+    ------
+    ValueError : if there are none, none is sound, or their labels cannot be used.
+    """
+    if labelled:
+        found = read_labels(folder, table, classes)
+    else:
+        found = Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
+    if not found.labels and not found.skipped:
+        raise ValueError(f"there are no images in {folder}")
+    names = list(found.labels)
+    decoded = _decode(folder, names, size, report)
+    sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
+    skipped = (*(image for image in decoded if isinstance(image, str)), *found.skipped)
+    if not sound:
+        raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
+    kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
+    images = kept if kept.numel() else ImageFiles([folder / names[i] for i in sound], size)
+    return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
+
+
+def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: bool = True) -> Pictures:
+    """Read one picture, or the pictures of a folder or ZIP file, and with `labelled` the labels they have.
+
+    Raises
+    ------
+    ValueError : as `read_pictures`, or if a folder is one of splits.
+    """
+    path = Path(root).expanduser()
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        with quiet():
+            return Pictures(decode(path, size)[None], torch.tensor([UNLABELLED]))
+    folder, left_out = open_folder(path)
+    if splits := split_folders(folder):
+        names = " and ".join(entry.name for entry in splits.values())
+        hint = f'like "{path.name}/{next(iter(splits.values())).name}", or load_data("images", root=...) for all'
+        raise ValueError(f"{path.name} has the folders {names}: say which, {hint}")
+    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled)
+    return Pictures(found.images, found.labels, found.classes, (*left_out, *found.skipped))
+
+
+def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
+    """Return each image (an empty tensor if all together are too large), or a sentence if it is not sound."""
+    keep = len(names) * 3 * size * size <= MAX_MEMORY_BYTES
+
+    def check(name: str) -> Tensor | str:
+        try:
+            image = decode(folder / name, size, name)
+        except ValueError as error:
+            return str(error)
+        return image if keep else torch.empty(0)
+
+    results = []
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for i, result in enumerate(pool.map(check, names)):
+                results.append(result)
+                report((i + 1) / len(names), names[i])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results

@@ -1,0 +1,238 @@
+"""Read the class of each image in a folder: from a table, from its folder, or from ImageNet's validation labels."""
+
+import codecs
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from itertools import groupby
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from workbench.network.images.decoding import SUFFIXES
+from workbench.network.images.wordnet import (
+    MAPPINGS,
+    VALIDATION_TABLE,
+    WNID,
+    LabelsError,
+    validation_labels,
+    wordnet_ids,
+)
+
+UNLABELLED = -1
+"""Label of an image whose class is not known."""
+
+OWN_TABLE = "labels.csv"
+TABLES = (OWN_TABLE, VALIDATION_TABLE, *MAPPINGS)
+"""Files that are read beside the images."""
+
+DELIMITERS = ",;\t"
+COLUMNS = ("file", "class_index")
+
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
+"""Files and folders that macOS and Windows add, beside those that begin with a dot."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Class index by path relative to the folder, class names if known, and a sentence on each unusable entry."""
+
+    labels: Mapping[str, int]
+    classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) -> Labelled:
+    """Return the label of every image of a folder; LabelsError names the wrong table and line, or the folder."""
+    if table is None and has_own_table(folder):
+        table = OWN_TABLE
+    elif table is None and not any(holds_pictures(entry) for entry in _folders(folder)):
+        table = next((name for name in (OWN_TABLE, VALIDATION_TABLE) if (folder / name).is_file()), None)
+    if table is None:
+        found = _without_labels(folder, classes) or _from_folders(folder, classes)
+        return Labelled(found.labels, found.classes, _left_out(folder, found.labels))
+    path = folder / table
+    if not path.is_file():
+        raise LabelsError(f"there is no table of labels {path}")
+    if path.name == VALIDATION_TABLE:
+        known, files = validation_labels(path), [file.name for file in sorted(folder.iterdir()) if _is_picture(file)]
+        missing = tuple(f"{name} has no label in {path.name}" for name in files if name not in known)
+        found = Labelled({name: known[name] for name in files if name in known}, (), missing)
+    else:
+        found = _from_table(path)
+    largest = max(found.labels.values(), default=0)
+    if classes and largest >= len(classes):
+        raise LabelsError(f"{path.name} has class {largest}, but the classes are 0 to {len(classes) - 1}")
+    return Labelled(found.labels, tuple(classes), found.skipped)
+
+
+def has_own_table(folder: Path) -> bool:
+    """Return whether a folder has a table of labels with the columns that are needed."""
+    try:
+        return (folder / OWN_TABLE).is_file() and bool(_rows(folder / OWN_TABLE))
+    except (LabelsError, csv.Error):
+        return False
+
+
+def _rows(table: Path) -> "csv.DictReader[str]":
+    """Return the rows of a table whose columns are divided by commas, semicolons or tabs."""
+    text = _text(table)
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count))
+    reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+    if not {*COLUMNS} <= {*reader.fieldnames}:
+        found = ", ".join(reader.fieldnames) or "nothing"
+        raise LabelsError(f"{table.name} needs the columns {' and '.join(COLUMNS)}, not {found}")
+    return reader
+
+
+def _from_table(table: Path) -> Labelled:
+    labels: dict[str, int] = {}
+    skipped = []
+    try:
+        reader = _rows(table)
+        for row in reader:
+            name, label = (row["file"] or "").strip(), _index(row["class_index"], table, reader.line_num)
+            if not stays_inside(name):
+                skipped.append(f"{name or 'a row without a file'} leads out of the folder")
+                continue
+            name = PureWindowsPath(name).as_posix()  # also a\\b.png, as Windows writes it
+            known = labels.setdefault(name, label)
+            if known != label:
+                raise LabelsError(f"{table.name} gives {name} the classes {known} and {label}")
+    except csv.Error as error:
+        raise LabelsError(f"{table.name} is no table: {error}") from None
+    return Labelled(labels, skipped=tuple(skipped))
+
+
+def _text(table: Path) -> str:
+    """Return a table's text: UTF-8, or UTF-16 where a byte-order mark says so, as spreadsheets write it."""
+    content = table.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start} is none of a text"
+        raise LabelsError(f"{table.name} is no table in UTF-8: {where}: save it as CSV in UTF-8") from None
+
+
+def _index(text: str | None, table: Path, line: int) -> int:
+    try:
+        label = int(text or "")
+    except ValueError:
+        label = -1
+    if not 0 <= label < 2**31:
+        found = repr(text) if text else "nothing"
+        raise LabelsError(f"{table.name} needs as class_index a whole number from 0: line {line} has {found}")
+    return label
+
+
+def stays_inside(name: str) -> bool:
+    """Return whether a path from a table is relative and never climbs, on Windows as well."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return "\0" not in name and all(p.name and not p.anchor and ".." not in p.parts for p in paths)
+
+
+def _without_labels(folder: Path, classes: Sequence[str]) -> Labelled | None:
+    """Return images that no folder or table gives a class: those of one folder; None if there are several folders."""
+    folders = [entry for entry in _folders(folder) if holds_pictures(entry)]
+    known = {_normalised(name) for name in classes}
+    if len(folders) > 1 or any(_normalised(e.name) in known or _is_number_or_id(e.name) for e in folders):
+        return None
+    return Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
+
+
+def _is_number_or_id(name: str) -> bool:
+    return name.isdecimal() or bool(WNID.fullmatch(name))
+
+
+def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
+    """Return the images of each folder that has any, at any depth in it."""
+    folders = [entry for entry in _folders(folder) if holds_pictures(entry)]
+    if not classes:
+        numbered = all(entry.name.isdecimal() for entry in folders)
+        folders = sorted(folders, key=lambda entry: (int(entry.name) if numbered else 0, entry.name))
+        index = {entry.name: i for i, entry in enumerate(folders)}
+        names = tuple(index)
+    else:
+        index, names = class_index([entry.name for entry in folders], classes, folder), tuple(classes)
+    files = [(file, index[entry.name]) for entry in folders for file in pictures_in(entry)]
+    return Labelled({file.relative_to(folder).as_posix(): label for file, label in files}, names)
+
+
+def _left_out(folder: Path, used: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a sentence on each file of a folder that is no picture, or a picture in no folder of a class."""
+    found = []
+    for file in sorted(_visible_files(folder)):
+        name = file.relative_to(folder).as_posix()
+        if name not in used and name not in TABLES:
+            found.append(f"{name} is in no folder of a class" if _is_picture(file) else f"{name} is no image")
+    return tuple(found)
+
+
+def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) -> dict[str, int]:
+    """Return the class index of each folder, by its name.
+
+    A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
+    id, if `folder` holds the mapping or the folders of all classes.
+    """
+    loose: dict[str, set[int]] = {}
+    for i, name in enumerate(classes):
+        loose.setdefault(_normalised(name), set()).add(i)
+    ids = wordnet_ids(folder, len(classes), folders)
+    found: dict[str, int] = {}
+    for name in folders:
+        alike = loose.get(_normalised(name), set())
+        if classes.count(name) == 1:
+            found[name] = classes.index(name)
+        elif len(alike) == 1:
+            found[name] = next(iter(alike))
+        elif name.isdecimal() and int(name) < len(classes):
+            found[name] = int(name)
+        elif name in ids:
+            found[name] = ids[name]
+    unknown = [name for name in folders if name not in found]
+    if unknown:
+        hint = f"; put {MAPPINGS[0]} or {MAPPINGS[1]} beside them" if WNID.fullmatch(unknown[0]) else ""
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise LabelsError(
+            f"the folder {', '.join(unknown[:3])}{more} is none of the {len(classes)} classes, "
+            f"by name, number or WordNet id{hint}"
+        )
+    for i, owners in groupby(sorted(found, key=lambda name: found[name]), key=lambda name: found[name]):
+        if len(twice := [*owners]) > 1:
+            raise LabelsError(f"the folders {' and '.join(twice)} are both class {i}")
+    return found
+
+
+def _normalised(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is one that an operating system adds: it is neither read nor listed."""
+    return name not in ("..", ".") and (name.startswith(".") or name in HIDDEN)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder and of those in it, in the order of their paths."""
+    return sorted(file for file in _visible_files(folder) if _is_picture(file))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Return whether there is a picture in a folder, at any depth."""
+    return any(_is_picture(file) for file in _visible_files(folder))
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield from (Path(path, name) for name in files if not is_hidden(name))
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not is_hidden(file.name)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))

@@ -1,0 +1,80 @@
+"""Load folders of images as splits: those of the folder's own, or drawn in shares of every class."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.network.data import UNLABELLED, Data, Split
+from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, Pictures, open_folder, read_pictures, split_folders
+from workbench.progress import Progress, part, reporter
+
+SEED = 20160226
+
+
+def load_images(
+    root: str | Path,
+    labels: str | Path | None = None,
+    *,
+    size: int = DEFAULT_SIZE,
+    classes: Sequence[str] = (),
+    train: float = 0.0,
+    validation: float = 0.0,
+    seed: int = SEED,
+    progress: Progress | bool | None = None,
+) -> Data:
+    """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
+
+    Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
+    """
+    folder, left_out = open_folder(root)
+    name, report = Path(root).stem, reporter(progress)
+    if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
+        raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
+    splits = split_folders(folder) if labels is None else {}
+    if splits:
+        return _of_split_folders(splits, name, size, classes, left_out, report)
+    found = read_pictures(folder, labels, size, classes, report)
+    if not (train or validation or (found.labels != UNLABELLED).any()):
+        train = 1.0  # images without labels are no test
+    parts = shares(found.labels, train, validation, seed)
+    made = {split: Split(found.of(index), found.labels[index], split) for split, index in parts.items()}
+    return Data(**made, name=name, classes=found.classes, skipped=(*left_out, *found.skipped))
+
+
+def _of_split_folders(
+    folders: Mapping[str, Path],
+    name: str,
+    size: int,
+    classes: Sequence[str],
+    left_out: tuple[str, ...],
+    report: Progress,
+) -> Data:
+    """Return the data of a folder for each split; all have the classes of the first, the training images."""
+    read: dict[str, Pictures] = {}
+    for i, (split, folder) in enumerate(folders.items()):
+        share = part(report, i / len(folders), (i + 1) / len(folders))
+        read[split] = read_pictures(folder, None, size, classes, share)
+        classes = classes or read[split].classes
+    empty = Pictures(torch.empty(0, 3, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.long))
+    parts = {split: read.get(split, empty) for split in SPLITS}
+    made = {split: Split(found.images, found.labels, split) for split, found in parts.items()}
+    skipped = (f"{folders[split].name}/{sentence}" for split, found in read.items() for sentence in found.skipped)
+    return Data(**made, name=name, classes=tuple(classes), skipped=(*left_out, *skipped))
+
+
+def shares(labels: Tensor, train: float, validation: float, seed: int = SEED) -> dict[str, Tensor]:
+    """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    position = np.empty(len(labels))
+    for label in labels.unique().tolist():
+        members = order[labels.numpy()[order] == label]
+        # A random offset, so that classes of a single image do not all fall into the same split.
+        position[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    dealt = np.argsort(position, kind="stable")
+    ends = np.cumsum([round(share * len(labels)) for share in (train, validation)])
+    pieces = zip(("train", "validation", "test"), np.split(dealt, ends), strict=True)
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in pieces}
