@@ -1,20 +1,26 @@
 """The step *Choose*: which network, weights and data are open."""
 
+import logging
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from traitlets import HasTraits, Instance, Tuple, Unicode
+from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.opening import Choice, Opened, open_choice
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.catalog.datasets.load import data_names
+from workbench.catalog.networks.hub import timm_names
 from workbench.catalog.networks.load import OWN, bundled_names, network_names
+from workbench.catalog.networks.search import details, search
 from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Stage
+
+log = logging.getLogger(__name__)
 
 NETWORK, DATA = attrgetter("network", "weights", "file"), attrgetter("data", "pictures")
 """Parts of a :class:`Choice`."""
@@ -31,7 +37,9 @@ class ChooseModel(HasTraits):
     original = Instance(Stage, allow_none=True)
     misfit = Unicode()
     warning = Unicode()
-    networks = Tuple()  # names to choose from; torchvision's are added once it was imported
+    networks = Tuple()  # names to choose from; torchvision's and timm's are added once they were imported
+    matches = Tuple()  # names that fit what the user looks for
+    details = Dict()  # name of a match -> its input, weights and MACs in words, once they are known
 
     def __init__(self, worker: Worker, network: Network | None = None, data: Data | None = None) -> None:
         names = network.name if network else bundled_names()[0], data.name if data else data_names()[0]
@@ -39,6 +47,7 @@ class ChooseModel(HasTraits):
         self._worker = worker
         self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
         self.job: Job | None = None
+        self._lookup: Job | None = None
 
     def given(self, what: str, name: str) -> Any:
         """Return the "network" or "data" of that name, if it was given in code."""
@@ -105,7 +114,22 @@ class ChooseModel(HasTraits):
             self.opened = opened
         if first:  # importing torchvision takes a second
             kind, title = JobKind.LIST_NETWORKS, "Listing networks"
-            self._worker.submit(kind, title, lambda job: network_names(), self._list, short=True)
+            self._worker.submit(kind, title, lambda job: [*network_names(), *timm_names()], self._list, short=True)
+
+    def search(self, text: str) -> None:
+        """Find networks by a part of their name, and look up what they take and cost."""
+        self.matches = tuple(search(text, self.networks))
+        unknown = [name for name in self.matches if name not in self.details]
+        if self._lookup is not None:
+            self._lookup.cancel()
+        if unknown:
+            kind = JobKind.LIST_NETWORKS
+            self._lookup = self._worker.submit(
+                kind, "Looking up networks", partial(look_up, unknown), self._describe, short=True
+            )
+
+    def _describe(self, found: dict[str, str]) -> None:
+        self.details = {**self.details, **found}
 
     def _list(self, names: list[str]) -> None:
         self.networks = tuple(sorted({*self.networks, *names}))
@@ -113,3 +137,16 @@ class ChooseModel(HasTraits):
     def _ended(self, _: object = None) -> None:
         if self.job is not None and not self.job.active and self.opened is not None:
             self.choice = self.opened.choice
+
+
+def look_up(names: list[str], job: Job) -> dict[str, str]:
+    """Return what networks take and cost, in words; nothing of those that cannot be built."""
+    found = {}
+    for i, name in enumerate(names):
+        job.report(i / len(names), name)
+        try:
+            found[name] = str(details(name))
+        except Exception as error:  # of a library's own
+            log.info("%s cannot be described: %s", name, error)
+            found[name] = ""
+    return found

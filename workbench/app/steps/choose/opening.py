@@ -63,7 +63,13 @@ def open_choice(
     report(0.5, f"loading {choice.data}")
     if data is None:
         load = partial(load_local, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
-        data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
+        try:
+            data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
+        except ValueError as error:  # the sentence is to name the pictures as the user knows them
+            if choice.pictures is None:
+                raise
+            said = str(error).replace(str(choice.pictures), choice.data)
+            raise ValueError(said.replace(choice.pictures.name, choice.data)) from None
         data = replace(data, name=choice.data)
     misfit = _misfit(network, data)
     stage = Stage(StageName.ORIGINAL, {}, network.source)

@@ -7,6 +7,7 @@ import ipywidgets as w
 import torch
 
 from workbench.app.controls import UserChanges, column, data_url, follow, row
+from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.session import Session
 from workbench.app.steps.choose.model import ChooseModel
@@ -14,17 +15,20 @@ from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
-from workbench.catalog.datasets.decoding import SUFFIXES
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
+from workbench.catalog.networks.hub import TIMM
 from workbench.catalog.networks.load import OWN
 from workbench.inspect.gallery import as_pictures
 from workbench.network.data import Data
+from workbench.network.images.decoding import SUFFIXES
 from workbench.tables import count
 
 ONNX = ".onnx"
+STYLE = {"description_width": "62px"}
 THUMBNAILS = 12
 """Pictures in the strip below the line on the open data."""
+SEARCH_DELAY_S = 0.3  # after the last letter
 PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
 
@@ -34,10 +38,11 @@ def choose_view(session: Session) -> w.Widget:
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
     boxes = {
-        field: w.Dropdown(description=field.title(), layout=layout, style={"description_width": "62px"})
+        field: w.Dropdown(description=field.title(), layout=layout, style=STYLE)
         for field in ("network", "weights", "data")
     }
 
+    find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=STYLE)
     upload, pictures = uploads = _uploads(choose)
     about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
@@ -69,10 +74,11 @@ def choose_view(session: Session) -> w.Widget:
         # it was about a file for the choice before
         choose.observe(lambda _, each=each: setattr(each, "problem", ""), ["choice"])
         each.observe(refused, ["problem"])
-    follow(fill, (choose, "choice networks opened"))
+    find.observe(Debounce(lambda: choose.search(find.value), SEARCH_DELAY_S), ["value"])
+    follow(fill, (choose, "choice networks opened matches details"))
     follow(enable, (worker, "jobs"))
     follow(describe, (choose, "choice opened"), (worker, "jobs"), *((each, "problem") for each in uploads))
-    return column(row(*boxes.values(), *uploads, gap=6), about, progress)
+    return column(row(find, *boxes.values(), *uploads, gap=6), about, progress)
 
 
 def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
@@ -100,7 +106,7 @@ def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
 
 
 def network_options(session: Session) -> Options:
-    """Return (text, name) of every network: the open one, bundled ones, the paper's, CIFAR's, torchvision's."""
+    """Return (text, name) of the networks that the user looks for, else of all but timm's; the open one is first."""
     choose = session.choose
 
     def about(name: str) -> tuple[int, str]:
@@ -114,8 +120,11 @@ def network_options(session: Session) -> Options:
             return (1, "bundled") if OWN[name].bundled else (3, "CIFAR")
         return 4, "torchvision"
 
-    names = sorted({*choose.networks, choose.choice.network}, key=lambda n: (about(n)[0], n))
-    return [(f"{name} ({about(name)[1]})", name) for name in names]
+    if choose.matches:
+        names = list(dict.fromkeys([choose.choice.network, *choose.matches]))
+        return [(", ".join(filter(None, [name, choose.details.get(name)])), name) for name in names]
+    known = {name for name in choose.networks if not name.startswith(TIMM)} | {choose.choice.network}
+    return [(f"{name} ({about(name)[1]})", name) for name in sorted(known, key=lambda n: (about(n)[0], n))]
 
 
 def weights_options(session: Session) -> Options:
