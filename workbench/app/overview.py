@@ -1,11 +1,14 @@
 """Cards with what the network weighs, costs and scores: original, planned, measured."""
 
+from html import escape
+
 import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
-from workbench.app.widgets.glossary import RANDOM, term
+from workbench.app.widgets.glossary import RANDOM, TERMS, term
 from workbench.network.scores import Score
+from workbench.network.verdict import Finding
 from workbench.tables import count, times
 
 INTERVAL_HINT = "95 % confidence interval for this many images"
@@ -41,26 +44,35 @@ def card_texts(session: Session) -> list[str]:
             words = count(value) if value else None
             figures.append(_figure(label, words, _fewer(dense, value), soft=value == dense))
         texts.append(_card(title, *figures))
-    before = original.scores.get("test") if original else None
-    after = run.score("test") if run else None
+    split = next(iter([*(s for s in original.scores if s == "test"), *original.scores]), "") if original else ""
+    before = original.scores.get(split) if original else None
+    after = run.score(split) if run else None
     title = term("accuracy", "Accuracy")
     if before:
-        title += f" on {before.n} {term('test', 'test images')}"
+        title = (
+            escape(before.kind.capitalize())
+            if before.kind not in TERMS
+            else term(before.kind, before.kind.capitalize())
+        )
+        title += f" on {before.n} " + (term(split, f"{split} images") if split in TERMS else f"{split} images")
     if choose.network is not None and choose.network.random_weights:
         title += RANDOM
-    change = 100 * (after.top1 - before.top1) if after and before else None
-    note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
+    verdict = run.verdict(split) if run and after and before else None
+    lost = verdict is not None and verdict.finding is Finding.LOSS
+    note = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
+    if verdict is not None:
+        note = f'<span title="{escape(str(verdict), quote=True)}">{note}</span>'
     foreseen = "not predicted" if recover.as_planned else "after Compress"
     cards = (
         _figure("original", _percent(before), score=before),
         _figure("planned", None, foreseen if before else "", soft=True),
-        _figure(stage, _percent(after), note, loss=(change or 0) < -1, score=after),
+        _figure(stage, _percent(after), note, loss=lost, score=after),
     )
     return [*texts, _card(title, *cards)]
 
 
 def _percent(score: Score | None) -> str | None:
-    return f"{100 * score.top1:.1f} %" if score else None
+    return (f"{score.shown:.1f} %" if score.is_share else score.value) if score else None
 
 
 def _fewer(original: int | None, new: int | None) -> str:
@@ -79,8 +91,9 @@ def _figure(
 ) -> str:
     """Return HTML of one figure, with the interval and the top-5 accuracy of a score."""
     style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
-    spread = _interval(score.interval) if score else ""
-    top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}" if score else ""
+    share = score if score is not None and score.is_share else None
+    spread = _interval(share.interval) if share else ""
+    top5 = f"<small>top-5 {100 * share.top5:.1f} %</small>{_interval(share.top5_interval)}" if share else ""
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
         f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{top5}</div>'

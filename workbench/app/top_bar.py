@@ -9,8 +9,9 @@ from workbench.app.session import Autosave, Session
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
 from workbench.app.worker import COMPRESSING, JobKind
-from workbench.runs.compress import MAX_DROP
+from workbench.network.verdict import MAX_DROP_POINTS, Finding
 from workbench.runs.run import Run, StageName
+from workbench.runs.scoring import judgement
 
 STEPS = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
 CHOSEN_STEPS = 3
@@ -22,7 +23,7 @@ def top_bar(session: Session) -> w.Widget:
     guide, autosave, plan = Guide(session), session.autosave, session.plan
     hint = (
         "Compress by the plan below, calibrate, and fine-tune as far as the images allow; if more than "
-        f"{100 * MAX_DROP:g} point of accuracy is lost, try again and save less"
+        f"{MAX_DROP_POINTS:g} point of accuracy may be lost, try again and save less"
     )
     for_me = button("Compress for me", session.recover.compress_for_me, hint, width="148px", primary=True)
     undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")
@@ -145,13 +146,15 @@ def _recovered(session: Session, run: Run) -> tuple[bool, bool, str]:
         return False, False, "The plan has changed: press Compress again."
     assert last is not None
     words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"
-    lost, original = run.lost(), run.stage(StageName.ORIGINAL)
+    verdict, original = run.verdict(), run.stage(StageName.ORIGINAL)
     if last.score is not None and original is not None and original.score is not None:
-        words += f": {100 * original.score.top1:.1f} → {100 * last.score.top1:.1f} %"
-        words += " right" if last.score.kind == "accuracy" else " as the original"
+        words += f": {original.score.shown:.1f} → {last.score.shown:.1f}"
+        kinds = {"accuracy": " % right", "agreement": " % as the original"}
+        words += f"{kinds.get(last.score.kind, f' {last.score.kind}')}; {judgement(run)}"
     trainable = not session.choose.untrainable
-    if last.name == StageName.DECOMPOSED and session.choose.calibratable and (lost is None or lost > 0):
+    unseen = verdict is not None and verdict.finding is Finding.NO_LOSS
+    if last.name == StageName.DECOMPOSED and session.choose.calibratable and not unseen:
         return False, False, f"{words}. Bring accuracy back: press Calibrate, then Fine-tune."
-    if last.name == StageName.CALIBRATED and trainable and lost is not None and lost > MAX_DROP:
+    if last.name == StageName.CALIBRATED and trainable and verdict is not None and verdict.finding is Finding.LOSS:
         return False, False, f"{words}. Press Fine-tune to recover more."
     return True, False, f"{words}."

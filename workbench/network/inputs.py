@@ -30,7 +30,8 @@ class InputBatches:
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.images, tuple):
             return map(self.network.inputs, self.images)
-        return (self.network.inputs(images) for images, _ in self.images.batches(self.batch_size))
+        pieces = torch.arange(len(self.images)).split(self.batch_size)
+        return (self.network.inputs(self.images.images[piece]) for piece in pieces)
 
     def __len__(self) -> int:
         return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.batch_size)

@@ -33,6 +33,26 @@ class DatasetImages:
         return torch.stack(found) if found else torch.empty(0, *self.shape[1:])
 
 
+@dataclass(frozen=True, eq=False)
+class SelectedImages:
+    """Some of the images that another object holds; they are read when they are needed."""
+
+    images: Any
+    indices: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)."""
+        return (len(self), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        found: Tensor = self.images[self.indices[index]]
+        return found
+
+
 def image_of(item: Any) -> Tensor:
     """Return the image of a data set's item, or the images of a batch: its first part, or its only image."""
     if isinstance(item, dict):

@@ -111,6 +111,7 @@ class Verdict:
     kind : "accuracy" (the loss of right answers) or "agreement" (the share of answers that changed).
     max_drop : loss in points that is tolerated.
     p_value : of McNemar's exact test; NaN without the results of each image.
+    split : name of the images, like "validation", or "".
     """
 
     finding: Finding
@@ -121,6 +122,12 @@ class Verdict:
     kind: str = "accuracy"
     max_drop: float = MAX_DROP_POINTS
     p_value: float = math.nan
+    split: str = ""
+
+    @property
+    def width(self) -> float:
+        """Width of the interval: of two verdicts on one loss, the narrower says more."""
+        return self.high - self.low
 
     @property
     def tolerable(self) -> bool:
@@ -131,7 +138,7 @@ class Verdict:
         lost, low, high = (f"{100 * share:.1f}" for share in (self.lost, self.low, self.high))
         lost, low = lost.replace("-0.0", "0.0"), low.replace("-0.0", "0.0")
         what = "points lost" if self.kind == "accuracy" else "% of the answers changed"
-        where = f"on {self.n} images"
+        where = f"on {self.n} {self.split} images" if self.split else f"on {self.n} images"
         if self.finding is Finding.NO_LOSS:
             return f"no loss seen (between {low} and {high} {what} {where})"
         if self.finding is Finding.LOSS:

@@ -15,7 +15,8 @@ from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import part
-from workbench.runs.run import Stage, StageName, scored_stage
+from workbench.runs.run import Stage, StageName
+from workbench.runs.scoring import scored_stage
 
 
 @dataclass(frozen=True)

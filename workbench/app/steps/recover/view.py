@@ -19,10 +19,11 @@ from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.numbers import NumberBox, WholeBox
 from workbench.app.worker import JobKind
+from workbench.network.verdict import Finding
 from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.tradeoff import stages as stages_figure
-from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
+from workbench.runs.scoring import judgement
 
 
 def recover_view(session: Session) -> w.Widget:
@@ -118,24 +119,26 @@ def advice_text(session: Session) -> str:
         return "<b>The plan has changed</b> since the last compression. <b>Compress</b> again to see what it gives."
     if choose.untrainable and not choose.calibratable:
         return f"<b>Recovery needs training images</b> that fit the network: {escape(choose.untrainable)}"
-    lost, last = run.lost(), run.last
+    verdict, last = run.verdict(), run.last
     assert last is not None
-    if last.name == StageName.DECOMPOSED and lost is not None and lost <= 0:
-        return "<b>Nothing is lost.</b> Go on to what comes next, or plan to save more."
+    found = escape(judgement(run))
+    found = f"{found[0].upper()}{found[1:]}."
+    if last.name == StageName.DECOMPOSED and verdict is not None and verdict.finding is Finding.NO_LOSS:
+        return f"<b>{found}</b> Go on to what comes next, or plan to save more."
     if last.name == StageName.DECOMPOSED:
         return (
             f"<b>Next: Calibrate</b>, which takes seconds and no labels, then <b>Fine-tune</b> for a few "
             f"{term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs."
         )
-    if last.name == StageName.CALIBRATED and lost is not None and lost <= MAX_DROP:
+    if last.name == StageName.CALIBRATED and verdict is not None and verdict.finding is not Finding.LOSS:
         return (
-            "<b>Little is lost.</b> Go on to what comes next, or <b>Fine-tune</b> for a few "
+            f"<b>{found}</b> Go on to what comes next, or <b>Fine-tune</b> for a few "
             f"{term('epoch', 'epochs')} to see whether more comes back."
         )
     if last.name == StageName.CALIBRATED:
-        return f"<b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
+        return f"{found} <b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
     return (
-        "Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train the same "
+        f"<b>{found}</b> Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train the same "
         f"network {term('from scratch')} to see what decomposing was worth."
     )
 
