@@ -49,12 +49,7 @@ def card_texts(session: Session) -> list[str]:
     after = run.score(split) if run else None
     title = term("accuracy", "Accuracy")
     if before:
-        title = (
-            escape(before.kind.capitalize())
-            if before.kind not in TERMS
-            else term(before.kind, before.kind.capitalize())
-        )
-        title += f" on {before.n} " + (term(split, f"{split} images") if split in TERMS else f"{split} images")
+        title = f"{_term(before.kind, before.kind.capitalize())} on {before.n} {_term(split, f'{split} images')}"
     if choose.network is not None and choose.network.random_weights:
         title += RANDOM
     verdict = run.verdict(split) if run and after and before else None
@@ -69,6 +64,10 @@ def card_texts(session: Session) -> list[str]:
         _figure(stage, _percent(after), note, loss=lost, score=after),
     )
     return [*texts, _card(title, *cards)]
+
+
+def _term(name: str, text: str) -> str:
+    return term(name, text) if name in TERMS else escape(text)
 
 
 def _percent(score: Score | None) -> str | None:

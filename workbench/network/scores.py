@@ -194,12 +194,11 @@ def agreement(network: Network, images: Images, *, progress: Progress | bool | N
     ValueError : if there are no images, no original to agree with, or the outputs are no classes.
     """
     expect_network(network)
-    original = network.original
+    batches, original = inputs_of(network, images), network.original
     if original is None:
         why = f"these images have no labels, and {network.name} was not compressed"
         raise ValueError(f"{why}: there is nothing to compare with")
     report = reporter(progress)
-    batches = inputs_of(network, images)
     found, dense = [], False
     with torch.inference_mode():
         for i, batch in enumerate(batches):

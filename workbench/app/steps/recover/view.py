@@ -138,8 +138,8 @@ def advice_text(session: Session) -> str:
     if last.name == StageName.CALIBRATED:
         return f"{found} <b>Next: Fine-tune</b> for a few {term('epoch', 'epochs')}; from here a few are enough."
     return (
-        f"<b>{found}</b> Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train the same "
-        f"network {term('from scratch')} to see what decomposing was worth."
+        f"<b>{found}</b> Change ranks above and <b>Compress</b> again for another point, <b>Fine-tune</b> on, or train "
+        f"the same network {term('from scratch')} to see what decomposing was worth."
     )
 
 
