@@ -28,7 +28,8 @@ from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.datasets.local import load_local
 from workbench.catalog.networks.load import image_size, load_network
-from workbench.runs.run import Run, scored_stage, source_of
+from workbench.runs.run import Run, source_of
+from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore
 
 NETWORKS = ("googlenet_bvlc", "digits_vgg")

@@ -10,6 +10,8 @@ from .exporters.export import export as export
 from .exporters.notebook import notebook as notebook
 from .exporters.report import report as report
 from .exporters.tracing import ExportError as ExportError
+from .inspect.comparison import Comparison as Comparison
+from .inspect.comparison import compare as compare
 from .inspect.gallery import first_filters as first_filters
 from .inspect.gallery import gallery as gallery
 from .inspect.layerwise import layerwise as layerwise
@@ -28,10 +30,9 @@ from .measure.time_plan import time_plan as time_plan
 from .network.data import Data as Data
 from .network.data import Split as Split
 from .network.network import Network as Network
-from .network.scores import Comparison as Comparison
 from .network.scores import Score as Score
-from .network.scores import compare as compare
 from .network.scores import score as score
+from .network.verdict import Verdict as Verdict
 from .plan.budget import budget_plan as budget_plan
 from .plan.compressed import CompressedNetwork as CompressedNetwork
 from .plan.evbmf import evbmf_plan as evbmf_plan

@@ -29,7 +29,7 @@ from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.worker import Worker
 from workbench.measure.roofline import Roofline
-from workbench.runs.run import scored_stage
+from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore
 
 NAMES = ("batch_normed", "untraceable")

@@ -8,7 +8,17 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.network.outputs import call, divergence, size_of, tensors_of
+from workbench.network.outputs import (
+    MAX_SNR_DB,
+    call,
+    divergence,
+    hits,
+    powers_of,
+    same_answers,
+    size_of,
+    snr_db,
+    tensors_of,
+)
 
 Named = namedtuple("Named", "boxes scores")
 
@@ -58,29 +68,26 @@ def small(**options):
     return wb.Network(nn.Sequential(*model, nn.Linear(16, 4)), input_shape=(3, 8, 8), **options)
 
 
-def test_layers_and_outputs_are_compared():
-    network = small()
-    plan = wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.3)
-    found = wb.compare(wb.decompose(network, plan), torch.rand(6, 3, 8, 8))
-    assert {layer.name for layer in found.layers} == {part.name for part in plan}
-    assert [layer.snr_db for layer in found.layers] == sorted(layer.snr_db for layer in found.layers)
-    kept = plan.keep(*(part.name for part in plan))
-    assert {layer.snr_db for layer in wb.compare(wb.decompose(network, kept), torch.rand(6, 3, 8, 8)).layers} == {200.0}
-
-
-def test_the_signal_to_noise_ratio_of_a_known_change():
-    network = small()
-    plan = wb.evbmf_plan(wb.analyze(network, cached=False))
-    same = wb.decompose(network, plan.keep(*(part.name for part in plan)))
-    with torch.no_grad():
-        for parameter in same.model[-1].parameters():
-            parameter.mul_(1.1)
-    found = wb.compare(same, torch.rand(6, 3, 8, 8))
-    assert found.snr_db == pytest.approx(20, abs=1e-3)  # 10 % of the amplitude
-    assert found.agreement == 1
-    assert found.layers[0].name == "5"
-
-
 def test_what_matters_is_picked():
     network = small(output=lambda logits: logits[:, :2])
     assert network.run(torch.rand(1, 3, 8, 8)).shape == (1, 2)
+
+
+def test_answers_of_images_and_of_places(generator):
+    wanted, made = torch.randn(2, 6, 10, generator=generator)
+    labels = wanted.argmax(1)
+    found = hits(made, labels)
+    assert found[:, 0].tolist() == [
+        int(row.argmax()) == label for row, label in zip(made, labels.tolist(), strict=True)
+    ]
+    ranks = (made > made.gather(1, labels[:, None])).sum(1)
+    assert found[:, 1].tolist() == [rank < 5 for rank in ranks.tolist()]
+    assert torch.equal(same_answers(wanted, made), found)
+    wanted, made = torch.randn(2, 3, 7, 2, 4, generator=generator)
+    same = (wanted.argmax(1) == made.argmax(1)).double().mean((1, 2))
+    assert torch.allclose(same_answers(wanted, made)[:, 0], same)
+
+
+def test_the_signal_to_noise_ratio_is_of_powers():
+    assert snr_db(powers_of(torch.tensor([3.0, 4.0]), torch.tensor([3.3, 4.4]))) == pytest.approx(20, abs=1e-5)
+    assert snr_db(powers_of(torch.ones(2), torch.ones(2))) == MAX_SNR_DB

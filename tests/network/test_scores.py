@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
-from workbench.network.scores import MAX_SNR_DB
+from workbench.network.verdict import judge_agreement, mcnemar, paired_interval, unpaired_interval
 from workbench.plan.compressed import CompressedNetwork
 
 
@@ -39,27 +40,97 @@ def test_accuracy_counts_first_and_first_five():
     assert wb.score(fixed(outputs), data) == score  # a Data stands for its test split
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 3), (497, 500), (5000, 10000)])
-def test_the_interval_is_wilsons(right, n):
-    found = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    score = wb.Score(right / n, right / n, n)
-    assert score.interval == score.top5_interval == pytest.approx((found.low, found.high), abs=1e-12)
+def test_the_interval_is_wilsons():
+    score = wb.Score(497 / 500, 0.75, 500)
+    low, high = binomtest(497, 500).proportion_ci(0.95, method="wilson")
+    assert score.interval == pytest.approx((low, high), abs=1e-12)
+    low, high = binomtest(375, 500).proportion_ci(0.95, method="wilson")
+    assert score.top5_interval == pytest.approx((low, high), abs=1e-12)
 
 
-def test_agreement_and_fidelity_by_their_definitions(plan, generator):
+def compressed(plan, wanted, made):
+    """A network that gives `made`, whose original gives `wanted`."""
+    return CompressedNetwork.of(fixed(wanted), replace(plan, layers=()), Fixed(made))
+
+
+def test_agreement_counts_the_answers_of_the_original(plan, generator):
     wanted, made = torch.randn(2, 40, 10, dtype=torch.float64, generator=generator)
-    original = fixed(wanted)
-    compressed = CompressedNetwork.of(original, plan, Fixed(made))
-    found = wb.compare(compressed, images(40))
-    assert found.agreement == pytest.approx(float((wanted.argmax(1) == made.argmax(1)).double().mean()))
-    p, q = wanted.softmax(1), made.softmax(1)
-    assert found.divergence == pytest.approx(float((p * (p / q).log()).sum(1).mean()))
-    power, error = wanted.square().sum(), (made - wanted).square().sum()
-    assert found.snr_db == pytest.approx(10 * math.log10(power / error))
-    score = wb.score(compressed, wb.Split.unlabelled(torch.zeros(40, 1, 1, 1)))
-    assert (score.top1, score.n, score.kind) == (found.agreement, 40, "agreement")
-    same = wb.compare(CompressedNetwork.of(original, plan, Fixed(wanted)), images(40))
-    assert (same.agreement, same.divergence, same.snr_db) == (1, 0, MAX_SNR_DB)
+    score = wb.score(compressed(plan, wanted, made), torch.zeros(40, 1, 1, 1))
+    same = wanted.argmax(1) == made.argmax(1)
+    among = (made.topk(5).indices == wanted.argmax(1)[:, None]).any(1)
+    assert score == wb.Score(float(same.double().mean()), float(among.double().mean()), 40, "agreement")
+    assert score.hits.tolist() == same.tolist()
+    places = torch.randn(2, 3, 4, 5, 6, generator=generator)  # 3 images, 4 classes
+    score = wb.score(compressed(plan, *places), torch.zeros(3, 1, 1, 1))
+    assert score.top1 == pytest.approx(float((places[0].argmax(1) == places[1].argmax(1)).double().mean()))
+    assert (score.n, score.kind, score.hits) == (3, "agreement", None)
+
+
+def test_scores_of_the_same_images_are_judged_image_by_image(plan, generator):
+    labels = torch.randint(10, (200,), generator=generator)
+    right = torch.eye(10)[labels]
+    wrong = right.roll(1, dims=1)
+    before, after = right.clone(), right.clone()
+    after[:20], before[20:30] = wrong[:20], wrong[20:30]
+    before[100:], after[100:] = wrong[100:], wrong[100:]
+    original, made = (wb.score(fixed(outputs), images(200, labels.tolist())) for outputs in (before, after))
+    found = made.verdict(original)
+    assert (found.low, found.high) == paired_interval(20, 10, 200)
+    assert found.p_value == mcnemar(20, 10)
+    assert found.lost == pytest.approx(0.05)
+    apart = made.verdict(original.without_hits())  # from a file, say
+    assert (apart.low, apart.high) == unpaired_interval(original.top1, 200, made.top1, 200)
+    assert apart.width > found.width
+    changed = wb.score(compressed(plan, before, after), torch.zeros(200, 1, 1, 1))
+    assert str(changed.verdict(wb.Score(1.0, 1.0, 200, "agreement"))) == str(judge_agreement(170 / 200, 200))
+    with pytest.raises(ValueError, match="accuracy of 200 images cannot be compared with agreement of 200 images"):
+        changed.verdict(original)
+
+
+def test_the_results_of_the_images_are_not_part_of_a_score(data, network):
+    score = wb.score(network, data.test)
+    assert score == score.without_hits()
+    assert score.hits.mean() == score.top1
+    assert "hits" not in repr(score)
+    assert "array" not in repr(score)
+
+
+def mean_output(network, split):
+    """A metric."""
+    return float(network.run(network.inputs(split.images)).double().mean())
+
+
+def test_a_metric_of_the_users_has_its_name_and_no_interval():
+    outputs = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    score = wb.score(fixed(outputs), images(2), metric=mean_output)
+    assert score == wb.Score(2.75, 2.75, 2, "mean_output")
+    assert str(score) == "mean_output 2.75 of 2 images"
+    assert score.rows == [["mean_output", "2.75", "", "2"]]
+    assert all(math.isnan(end) for end in (*score.interval, *score.top5_interval))
+    assert score.verdict(score) is None
+    assert wb.score(fixed(outputs), images(2), metric=lambda network, split: 0.5).kind == "lambda"
+
+
+def test_images_to_judge_by_are_held_out(data):
+    none, bare = (wb.Split.unlabelled(data.train.images[:n]) for n in (0, 1000))
+    assert len(data.held_out) == 0  # there are labels
+    for train, validation, _size in (
+        (bare, none, 500),
+        (bare, data.validation, 500),
+        (none, bare, 500),
+        (data.train, none, 500),
+    ):
+        mine = wb.Data(train, validation, data.test)
+        held, learned = mine.held_out, mine.unlabelled
+        pool = train if len(train) else validation
+        assert (len(held), len(learned)) == (500, 500)
+        both = torch.cat([split.images[torch.arange(len(split))] for split in (held, learned)]).flatten(1)
+        assert torch.equal(both.sort(0).values, pool.images.flatten(1).sort(0).values)
+        assert torch.equal(held.images[:3], mine.held_out.images[:3])
+    few = wb.Split.unlabelled(bare.images[:299])
+    assert len(wb.Data(few, none, none).held_out) == 0
+    assert wb.Data(few, none, none).unlabelled is few
+    assert len(wb.Data(wb.Split.unlabelled(bare.images[:500]), data.validation, none).held_out) == 0  # 250 < 297
 
 
 def test_splits(data):
@@ -72,6 +143,11 @@ def test_splits(data):
     split, empty = wb.Split.unlabelled(data.test.images[:5]), wb.Split.unlabelled(torch.zeros(0, 1, 8, 8))
     assert (len(split), split.labelled, data.test.labelled) == (5, False, True)
     assert wb.Data(empty, data.validation, data.test).unlabelled is data.validation
+
+
+def accuracy(network, split):
+    """A metric whose name says something else."""
+    return 1.0
 
 
 NONE = wb.Split.unlabelled(torch.zeros(0, 1, 1, 1))
@@ -89,11 +165,12 @@ NONE = wb.Split.unlabelled(torch.zeros(0, 1, 1, 1))
             "there is no folder, ZIP file or picture train",
         ),
         (lambda n, d: wb.Data(NONE, NONE, d.test).unlabelled, ValueError, "test images only"),
-        (lambda n, d: wb.score(fixed(torch.eye(3)), NONE), ValueError, "no images to score"),
+        (lambda n, d: wb.score(fixed(torch.eye(3)), NONE), ValueError, "no images to look at"),
         (lambda n, d: wb.score(fixed(torch.eye(3)), images(1, [7])), ValueError, "class 7, but .* outputs 0 to 2 only"),
         (lambda n, d: wb.score(n, d.test.images), ValueError, "have no labels, and digits_vgg was not compressed"),
         (lambda n, d: wb.score(nn.Flatten(), d.test), TypeError, "takes a Network, not a Flatten: wrap it first"),
-        (lambda n, d: wb.compare(n, d.test), ValueError, "digits_vgg was not compressed"),
+        (lambda n, d: wb.score(n, d.test, metric=lambda n, s: math.nan), ValueError, "metric lambda of .* is nan"),
+        (lambda n, d: wb.score(n, d.test, metric=accuracy), ValueError, "a name of its own, not 'accuracy'"),
         (lambda n, d: wb.score(wb.Network(nn.Flatten(), (3, 9)), d.test), ValueError, r"inputs of shape \(3, 9\)"),
         (lambda n, d: wb.score(wb.Network(nn.Identity(), (1, 8, 8)), d.test), ValueError, "returned the shape"),
     ],

@@ -19,7 +19,7 @@ def plans_tried(stages):
 
 def test_the_first_plan_that_loses_little_enough_is_the_result(network, data, tmp_path):
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
-    run = wb.compress(network, data, max_drop=0.02, on_stage=stages.append, store=store)
+    run = wb.compress(network, data, max_drop=2, on_stage=stages.append, store=store)
     assert [r.last.name for r in stages] == [StageName.DECOMPOSED, StageName.CALIBRATED]
     assert run.plan.macs_ratio > 2
     lost = wb.score(network, data.validation).top1 - wb.score(run.network, data.validation).top1
@@ -36,7 +36,7 @@ def test_gentler_plans_with_their_own_settings_until_it_is_enough(network, spect
     hard = wb.budget_plan(spectra, 12)
     few = replace(without(data, "train"), validation=data.validation)
     run = wb.compress(
-        network, few, max_drop=-1.0, plan=hard, settings={"macs_ratio": 12}, on_stage=stages.append, store=store
+        network, few, max_drop=1e-9, plan=hard, settings={"macs_ratio": 12}, on_stage=stages.append, store=store
     )
     tried = plans_tried(stages)
     assert len(tried) > 1
@@ -53,7 +53,7 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(network, spectra, da
     plan = plan.keep(*(part.name for part in plan)).with_ranks("classifier.0", rank_in=32, rank_out=32)
     assert plan.weights_ratio > 1.2
     stages = []
-    run = wb.compress(network, data, plan=plan, max_drop=0.05, on_stage=stages.append)
+    run = wb.compress(network, data, plan=plan, max_drop=5, on_stage=stages.append)
     assert plans_tried(stages) == [plan]
     assert run.plan is plan
 
@@ -61,7 +61,7 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(network, spectra, da
 def test_choices_by_hand_stay_in_gentler_plans(network, spectra, data):
     plan = wb.budget_plan(spectra, 10).keep("features.3").with_ranks("features.7", rank_in=9, rank_out=7)
     stages = []
-    wb.compress(network, without(data, "train"), plan=plan, max_drop=-1.0, on_stage=stages.append)
+    wb.compress(network, without(data, "train"), plan=plan, max_drop=1e-9, on_stage=stages.append)
     for tried in plans_tried(stages):
         assert tried["features.3"] == plan["features.3"]
         assert tried["features.7"] == plan["features.7"]
@@ -81,10 +81,83 @@ def test_nothing_is_chosen_by_the_test_images(network, spectra, data):
 def test_without_labels_it_is_the_agreement_that_counts(network, data):
     images = data.train.images[:100]
     unlabelled = wb.Data(*(wb.Split.unlabelled(images, name) for name in ("train", "validation", "test")), name="mine")
-    run = wb.compress(network, unlabelled, max_drop=0.05)
+    run = wb.compress(network, unlabelled, max_drop=5)
     assert run.score().kind == "agreement"
     assert run.score().top1 == wb.compare(run.network, images).agreement
     assert run.lost() == pytest.approx(1 - run.score().top1)
+
+
+def bare(data, n=1000):
+    """The training images without their labels."""
+    return wb.Split.unlabelled(data.train.images[:n], "train")
+
+
+def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
+    """297 validation images: not even a network without any other answer would be known to lose less than a point."""
+    stages, store = [], wb.RunStore(tmp_path / "runs.db")
+    run = wb.compress(network, data, on_stage=stages.append, store=store)
+    verdict = run.verdict()
+    assert (verdict.n, verdict.split, verdict.tolerable) == (297, "validation", False)
+    before, after = (wb.score(each, data.validation) for each in (network, run.network))
+    assert (verdict.low, verdict.high) == (after.verdict(before).low, after.verdict(before).high)
+    assert plans_tried(stages) == [run.plan]
+    assert run.lost() <= 0.01
+    assert "too few images to tell (between" in run.note
+    assert "on 297 validation images); 381 are needed to judge a plan by 1 points" in run.note
+    assert store.runs()[0].note == run.note
+
+
+def test_many_images_without_labels_judge_rather_than_few_with(network, data):
+    few = wb.Split(data.validation.images[:60], data.validation.labels[:60], "validation")
+    stages = []
+    run = wb.compress(network, replace(data, train=bare(data), validation=few), max_drop=2, on_stage=stages.append)
+    verdict = run.verdict(max_drop=2)
+    assert (verdict.split, verdict.kind, verdict.n) == ("unlabelled", "agreement", 500)
+    assert verdict.width < run.verdict("validation").width
+    assert verdict.tolerable
+    assert str(verdict) in run.note
+    assert run.score().kind == "accuracy"  # which is still shown
+    learned = replace(data, train=bare(data), validation=few).unlabelled.images
+    held = replace(data, train=bare(data), validation=few).held_out
+    assert run.stages[-1].scores["unlabelled"] == wb.score(run.network, held)
+    assert len(learned) + len(held) == 1000
+
+
+def test_a_loss_that_is_not_shown_to_be_small_is_not_enough(network, spectra, data):
+    """500 images could show it: gentler plans are tried until one does, or the third."""
+    stages = []
+    none = wb.Split.unlabelled(data.test.images[:0])
+    mine = wb.Data(bare(data), none, none, name="mine")
+    run = wb.compress(network, mine, plan=wb.budget_plan(spectra, 8), on_stage=stages.append)
+    tried = plans_tried(stages)
+    ends = {id(r.plan): r.verdict() for r in stages}
+    assert len(tried) > 1
+    assert not any(ends[id(plan)].tolerable for plan in tried[:-1])
+    assert run.verdict().tolerable or len(tried) == 3
+
+
+def margin(network, split):
+    """A metric: how far the label's output is above the largest of the others, on average."""
+    outputs = network.run(network.inputs(split.images)).detach()
+    own = outputs.gather(1, split.labels[:, None])[:, 0]
+    return float((own - outputs.scatter(1, split.labels[:, None], float("-inf")).max(1).values).mean())
+
+
+def test_a_metric_decides_by_its_value(network, data):
+    stages = []
+    run = wb.compress(network, data, metric=margin, max_drop=400, on_stage=stages.append)
+    scores = [stage.score for stage in run.stages]
+    assert {score.kind for score in scores} == {"margin"}
+    assert scores[-1].top1 == margin(run.network, data.validation)
+    assert run.verdict(max_drop=400) is None
+    assert run.lost() <= 4
+    assert "margin " in run.note
+    assert "of which chance may be a part" in run.note
+
+
+def test_a_tolerance_that_makes_no_sense(network, data):
+    with pytest.raises(ValueError, match="max_drop is the loss in points that is tolerated, a number above 0, not -1"):
+        wb.compress(network, data, max_drop=-1)
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):

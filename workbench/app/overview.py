@@ -1,11 +1,14 @@
 """Cards with what the network weighs, costs and scores: original, planned, measured."""
 
+from html import escape
+
 import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
 from workbench.app.widgets.glossary import RANDOM, term
 from workbench.network.scores import Score
+from workbench.network.verdict import Finding
 from workbench.tables import count, times
 
 INTERVAL_HINT = "95 % confidence interval for this many images"
@@ -40,22 +43,30 @@ def card_texts(session: Session) -> list[str]:
         for label, value in (("planned", planned), (stage, measured)):
             figures.append(figure_html(label, count(value) if value else "", _fewer(dense, value), soft=value == dense))
         texts.append(_card(title, *figures))
-    before = original.scores.get("test") if original else None
-    after = run.score("test") if run else None
+    split = next(iter([*(s for s in original.scores if s == "test"), *original.scores]), "") if original else ""
+    before = original.scores.get(split) if original else None
+    after = run.score(split) if run else None
     title = term("accuracy", "Accuracy")
     if before:
-        title += f" on {before.n} {term('test', 'test images')}"
+        title = f"{_term(before.kind, before.kind.capitalize())} on {before.n} {_term(split, f'{split} images')}"
     if choose.network is not None and choose.network.random_weights:
         title += RANDOM
-    change = 100 * (after.top1 - before.top1) if after and before else None
-    note = "" if change is None else f"{change:+.1f} points" if abs(change) >= 0.05 else "no change"
+    verdict = run.verdict(split) if run and after and before else None
+    lost = verdict is not None and verdict.finding is Finding.LOSS
+    note = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
+    if verdict is not None:
+        note = f'<span title="{escape(str(verdict), quote=True)}">{note}</span>'
     foreseen = "not predicted" if recover.as_planned else "after Compress"
     figures = [
         figure_html("original", score=before),
         figure_html("planned", "", foreseen if before else "", soft=True),
-        figure_html(stage, "", note, loss=(change or 0) < -1, score=after),
+        figure_html(stage, "", note, loss=lost, score=after),
     ]
     return [*texts, _card(title, *figures)]
+
+
+def _term(name: str, text: str) -> str:
+    return term(name, text) if name in TERMS else escape(text)
 
 
 def _fewer(original: int | None, new: int | None) -> str:
@@ -76,7 +87,9 @@ def figure_html(
     style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
     spread = top5 = ""
     if score:
-        value, spread = f"{100 * score.top1:.1f} %", _interval(score.interval)
+        value = f"{score.shown:.1f} %" if score.is_share else score.value
+    if score and score.is_share:
+        spread = _interval(score.interval)
         top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}"
     return (
         f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'

@@ -10,7 +10,7 @@ from workbench.app.steps.recover.view import SAVES_NOTHING, Status, recovery_sta
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
 from workbench.app.worker import JobKind
-from workbench.runs.compress import MAX_DROP
+from workbench.network.verdict import MAX_DROP_POINTS
 
 STEPS = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
 CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a network, a layer, a plan
@@ -21,7 +21,7 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
     guide, autosave, plan = Guide(session), session.autosave, session.plan
     hint = (
         "Compress by the plan below, calibrate, and fine-tune as far as the images allow; if more than "
-        f"{100 * MAX_DROP:g} point of accuracy is lost, try again and save less"
+        f"{MAX_DROP_POINTS:g} point of accuracy may be lost, try again and save less"
     )
     for_me = button("Compress for me", session.recover.compress_for_me, hint, width="148px", primary=True)
     undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")

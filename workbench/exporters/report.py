@@ -96,9 +96,11 @@ def _cards(run: Run) -> str:
     if score := run.score(split):
         original = run.stage(StageName.ORIGINAL)
         before = original.scores.get(split) if original else None
-        words = "right" if score.kind == "accuracy" else "answered as by the original"
-        more = f"; original: {before.top1:.2%}" if before else ""
-        cards.append((f"{score.top1:.2%}", f"of {score.n} {split} images {words}{more}"))
+        words = {"accuracy": "right", "agreement": "answered as by the original"}.get(score.kind, f": {score.kind}")
+        more = f"; original: {before.value}" if before else ""
+        verdict = run.verdict(split)
+        more += f"; {verdict}" if verdict is not None else ""
+        cards.append((score.value, f"of {score.n} {split} images {words}{more}"))
     if timed := _measured(run, "latency", "ms"):
         dense_ms, small_ms = min(row[1] for row in timed), min(row[2] for row in timed)
         words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
@@ -129,8 +131,10 @@ def _scores(run: Run) -> str:
     rows = []
     for stage in run.stages:
         for split, score in stage.scores.items():
-            first, fifth = (f"{100 * a:.1f} to {100 * b:.1f}" for a, b in (score.interval, score.top5_interval))
-            numbers = (f"{100 * score.top1:.2f}", first, f"{100 * score.top5:.2f}", fifth, str(score.n))
+            numbers = (score.value, "", "", "", str(score.n))
+            if score.is_share:
+                first, fifth = (f"{100 * a:.1f} to {100 * b:.1f}" for a, b in (score.interval, score.top5_interval))
+                numbers = (f"{score.shown:.2f}", first, f"{100 * score.top5:.2f}", fifth, str(score.n))
             rows.append([stage.name, split, score.kind, *numbers, stage.note])
     if not rows:
         return _section("Scores", _paragraph("This run was not scored."))

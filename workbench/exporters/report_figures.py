@@ -21,13 +21,14 @@ PANEL_WIDTH, PANEL_HEIGHT = 245, 110
 def scores(stages: Sequence[Stage]) -> str:
     """Draw the top-1 score of every stage and split as a dot on its 95 % interval."""
     found = [(f"{stage.name}, {split}", score) for stage in stages for split, score in stage.scores.items()]
-    start = min(score.interval[0] for _, score in found)
-    span = max(score.interval[1] for _, score in found) - start or 1.0
+    ends = [score.interval if score.is_share else (score.top1, score.top1) for _, score in found]
+    start = min(low for low, _ in ends)
+    span = max(high for _, high in ends) - start or 1.0
     rows = []
-    for label, score in found:
-        low, high, top = ((value - start) / span for value in (*score.interval, score.top1))
+    for (label, score), interval in zip(found, ends, strict=True):
+        low, high, top = ((value - start) / span for value in (*interval, score.top1))
         shapes = [_bar(low, high, 4, GREY), f'<circle cx="{_x(top):.1f}" cy="0" r="5" fill="{BLUE}"/>']
-        rows.append((label, shapes, f"{score.top1:.2%}"))
+        rows.append((label, shapes, score.value))
     return _rows("Top-1 of each stage: the score on its 95 % interval", rows)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from workbench.network.data import Split, fitting_batch
 from workbench.network.inputs import Images, split_of
 from workbench.network.network import Network, expect_network
+from workbench.network.outputs import hits
 from workbench.network.scores import Score, check_labels
 from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra
@@ -79,8 +80,8 @@ def rank_curve(
             rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
             plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
             outputs = _outputs(decompose(network, plan), drawn)
-            accuracy = _score(outputs, drawn.labels, "accuracy") if drawn.labelled else None
-            agreement, part = _score(outputs, answers, "agreement"), plan[layer]
+            accuracy = Score.of(hits(outputs, drawn.labels), "accuracy") if drawn.labelled else None
+            agreement, part = Score.of(hits(outputs, answers), "agreement"), plan[layer]
             points.append(CurvePoint(share, part.rank_in, rank_out, part.macs_ratio, agreement, accuracy))
         report(1.0, "")
     return points
@@ -94,8 +95,3 @@ def _outputs(network: Network, split: Split) -> Tensor:
             outputs.append(network.run(network.inputs(images)).cpu())
             check_labels(outputs[-1], labels, split.name)
     return torch.cat(outputs)
-
-
-def _score(outputs: Tensor, labels: Tensor, kind: str) -> Score:
-    hits = outputs.topk(min(5, outputs.shape[1])).indices == labels[:, None]
-    return Score(float(hits[:, 0].double().mean()), float(hits.any(dim=1).double().mean()), len(labels), kind)

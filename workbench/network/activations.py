@@ -1,4 +1,4 @@
-"""Carry two networks of one graph through it side by side: inputs of a layer in one, outputs of it in the other.
+"""Inner outputs of two networks of one graph, side by side: inputs of a layer in one, outputs of it in the other.
 
 The original is traced once (torch.fx), and both networks are carried through its graph together, batch by batch, so
 that every layer is computed once; only what later layers still need is held. Batches that do not fit into the memory
@@ -10,8 +10,10 @@ Tracing happens on a copy: it would leave its proxies in any tensor that a model
 
 import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -239,3 +241,33 @@ def _trace(model: nn.Module, batch: Any) -> tuple[list[fx.Node], nn.Module]:
         return (nodes if one_input and same else []), traced
     except Exception:  # whatever it was: such a model is run whole
         return [], traced
+
+
+class LayerOutputs:
+    """Outputs of the same layers of two models, kept by hooks."""
+
+    def __init__(self, original: nn.Module, made: nn.Module, names: Sequence[str]) -> None:
+        self.kept: dict[str, list[list[Tensor]]] = {name: [[], []] for name in names}
+        self.hooks = ExitStack()
+        self.models = original, made
+
+    def __enter__(self) -> "LayerOutputs":
+        for name, sides in self.kept.items():
+            for kept, model in zip(sides, self.models, strict=True):
+                keep = partial(self._keep, kept)
+                self.hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.hooks.close()
+
+    @staticmethod
+    def _keep(kept: list[Tensor], module: nn.Module, given: object, output: Tensor) -> None:
+        kept.append(output.clone())  # a ReLU may work in place
+
+    def pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield (name, wanted, made) of every call since the last time."""
+        for name, (wanted, made) in self.kept.items():
+            yield from ((name, p, q) for p, q in zip(wanted, made, strict=True))
+            wanted.clear()
+            made.clear()

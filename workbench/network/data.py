@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from workbench.network.images.labels import UNLABELLED as UNLABELLED
-from workbench.network.sources import held_images
+from workbench.network.sources import SelectedImages, held_images
+
+MAX_HELD_OUT = 1000
+"""Images without labels that are held out to judge by, at most."""
+
+MIN_IMAGES_TO_HOLD_OUT = 300
+"""Images of which some are held out, at least: of fewer, no loss of a point can be told from chance."""
 
 MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
@@ -96,6 +102,13 @@ class Split:
         drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
         return Split(self.images[drawn], self.labels[drawn], self.name)
 
+    def parted(self, count: int) -> tuple["Split", "Split"]:
+        """Return `count` images, drawn by a fixed seed, and all others; they are read when they are needed."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(1))
+        drawn, others = (indices.sort().values for indices in (order[:count], order[count:]))
+        first, second = (Split(SelectedImages(self.images, i), self.labels[i], self.name) for i in (drawn, others))
+        return first, second
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -123,12 +136,35 @@ class Data:
     def unlabelled(self) -> Split:
         """Images to calibrate with and to distil on: those for training, or for validation where there are none.
 
-        Raises ValueError if there are test images only.
+        Images of `held_out` are not among them. Raises ValueError if there are test images only.
         """
-        for split in (self.train, self.validation):
-            if len(split):
-                return split
-        raise ValueError(f"{self.name} has test images only, which are for the score: choose data with training images")
+        pool, count = self._pool()
+        if not len(pool):
+            hint = "which are for the score: choose data with training images"
+            raise ValueError(f"{self.name} has test images only, {hint}")
+        return pool.parted(count)[1] if count else pool
+
+    @property
+    def held_out(self) -> Split:
+        """Images to judge by without labels, apart from those that are learned from; empty where there are too few.
+
+        They are half of the images for training, at most 1000, where these have no labels and there are not as many for
+        validation; and half of the images of the only split that is not for the test, where it cannot be judged by
+        labels. Of fewer than 300 images none is held out.
+        """
+        pool, count = self._pool()
+        return pool.parted(count)[0]
+
+    def _pool(self) -> tuple[Split, int]:
+        """Return the split to learn from, and how many of its images are held out."""
+        train, validation = self.train, self.validation
+        pool = train if len(train) else validation
+        count = min(MAX_HELD_OUT, len(pool) // 2) if len(pool) >= MIN_IMAGES_TO_HOLD_OUT else 0
+        if pool is validation:
+            needed = not validation.labelled
+        else:
+            needed = not len(validation) or (not train.labelled and count > len(validation))
+        return pool, count if needed else 0
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))

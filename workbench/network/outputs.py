@@ -1,11 +1,15 @@
 """Run models with inputs and outputs of any structure, and compare their outputs."""
 
 import inspect
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+
+MAX_SNR_DB = 200.0
+"""Signal-to-noise ratio in dB that stands for equal outputs."""
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
@@ -36,6 +40,36 @@ def size_of(inputs: Any) -> int:
 def are_classes(outputs: Any) -> bool:
     """Return whether outputs are one tensor of classes, (n, classes) or (n, classes, height, width)."""
     return isinstance(outputs, Tensor) and outputs.ndim in (2, 4) and outputs.shape[1] > 1
+
+
+def in_rows(outputs: Tensor) -> Tensor:
+    """Return classes (n, classes, height, width) as (n * height * width, classes), (n, classes) as they are."""
+    return outputs if outputs.ndim == 2 else outputs.movedim(1, -1).flatten(0, -2)
+
+
+def hits(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return (n, 2): whether the first of (n, classes) answers is the label, and whether one of the first five is."""
+    right = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
+    return torch.stack([right[:, 0], right.any(dim=1)], dim=1).cpu()
+
+
+def same_answers(wanted: Tensor, made: Tensor) -> Tensor:
+    """Return `hits` of the wanted answers; of dense classes, the share of an image's places, (n, 2)."""
+    found = hits(in_rows(made), in_rows(wanted).argmax(1))
+    return found if wanted.ndim == 2 else found.double().reshape(len(wanted), -1, 2).mean(1)
+
+
+def powers_of(wanted: Tensor, made: Tensor) -> Tensor:
+    """Return the powers of the wanted values and of the difference, (2,)."""
+    p, q = wanted.double(), made.double().to(wanted.device)
+    return torch.stack([p.square().sum(), (q - p).square().sum()]).cpu()
+
+
+def snr_db(powers: Tensor) -> float:
+    """Return the signal-to-noise ratio in dB of the two powers, at most 200."""
+    signal, noise = powers.tolist()
+    equal = noise <= signal * 10 ** (-MAX_SNR_DB / 10)
+    return MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
 
 
 def divergence(wanted: Any, made: Any) -> Tensor:

@@ -1,57 +1,92 @@
-"""Scores of a network: accuracy by labels, agreement with the original, and fidelity of the outputs."""
+"""Scores of a network: accuracy by labels, agreement with the original, or a metric of the user's."""
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from workbench.network.data import UNLABELLED, Data, Split, fitting_batch
 from workbench.network.inputs import Images, inputs_of, split_of
-from workbench.network.network import Network, copy_model, expect_network
-from workbench.network.outputs import are_classes, divergence, size_of, tensors_of
+from workbench.network.network import Network, expect_network
+from workbench.network.outputs import are_classes, hits, same_answers
+from workbench.network.verdict import (
+    MAX_DROP_POINTS,
+    Verdict,
+    judge,
+    judge_agreement,
+    judge_pairs,
+    unpaired_interval,
+    wilson,
+)
 from workbench.progress import Progress, reporter
 from workbench.tables import Table
 
-Z_95 = 1.959963984540054
-"""Quantile of the standard normal distribution at 0.975, for intervals of 95 %."""
+Metric = Callable[[Network, Any], float]
+"""A user's own score, (network, split) -> a finite number of which more is better; its `__name__` is shown."""
 
 
 @dataclass(frozen=True, repr=False)
 class Score(Table):
-    """Share of `n` images whose first answer is right (`top1`), or among the first five (`top5`).
+    """Share of `n` images whose first answer is right (`top1`), or among the first five (`top5`); or a user's metric.
 
     Attributes
     ----------
-    top1, top5 : shares, 0 to 1.
+    top1, top5 : shares, 0 to 1; the value of a metric twice.
     n : number of images.
-    kind : "accuracy" (right by their labels) or "agreement" (the first answer is the original network's).
+    kind : "accuracy" (right by their labels), "agreement" (the first answer is the original network's), or the name of
+        a metric.
+    hits : (n,) whether the first answer to each image is right; None if that is not known.
     """
 
     top1: float
     top5: float
     n: int
     kind: str = "accuracy"
+    hits: NDArray[np.bool_] | None = field(default=None, compare=False)
 
     headers = ("score", "value", "95 % interval", "images")
 
+    @classmethod
+    def of(cls, hits: Tensor, kind: str) -> "Score":
+        """Return the score of images from (n, 2): whether the first answer is right, and whether one of five is."""
+        top1, top5 = hits.double().mean(0).tolist()
+        return cls(top1, top5, len(hits), kind, hits[:, 0].bool().numpy())
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of images, which has an interval: no metric."""
+        return self.kind in ("accuracy", "agreement")
+
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % confidence interval of `top1`, as shares."""
-        return wilson(self.top1, self.n)
+        """Wilson's 95 % confidence interval of `top1`, as shares; NaN for a metric."""
+        return wilson(self.top1, self.n) if self.is_share else (math.nan, math.nan)
 
     @property
     def top5_interval(self) -> tuple[float, float]:
-        """Wilson's 95 % confidence interval of `top5`, as shares."""
-        return wilson(self.top5, self.n)
+        """Wilson's 95 % confidence interval of `top5`, as shares; NaN for a metric."""
+        return wilson(self.top5, self.n) if self.is_share else (math.nan, math.nan)
+
+    @property
+    def shown(self) -> float:
+        """Top-1 in percent, or the value of a metric."""
+        return 100 * self.top1 if self.is_share else self.top1
+
+    @property
+    def value(self) -> str:
+        """The same as text: "95.31 %", or "0.7342"."""
+        return f"{self.shown:.2f} %" if self.is_share else f"{self.top1:.4g}"
 
     @property
     def rows(self) -> list[list[str]]:
-        """Top-1 and top-5 in percent."""
+        """Top-1 and top-5 in percent, or the metric."""
+        if not self.is_share:
+            return [[self.kind, self.value, "", str(self.n)]]
         return [
             [f"{name} {self.kind}", f"{share:.2%}", f"{low:.1%} to {high:.1%}", str(self.n)]
             for name, share, (low, high) in self._shares
@@ -62,18 +97,41 @@ class Score(Table):
         return [("top-1", self.top1, self.interval), ("top-5", self.top5, self.top5_interval)]
 
     def __str__(self) -> str:
+        if not self.is_share:
+            return f"{self.kind} {self.value} of {self.n} images"
         words = (f"{name} {100 * v:.2f} % ({100 * a:.1f} to {100 * b:.1f})" for name, v, (a, b) in self._shares)
         what = "" if self.kind == "accuracy" else f"{self.kind} "
         return f"{what}{', '.join(words)} of {self.n} images"
 
+    def without_hits(self) -> "Score":
+        """Return the score alone, as it is written to files."""
+        return Score(self.top1, self.top5, self.n, self.kind)
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share of n images (1927; Brown, Cai and DasGupta, 2001, eq. 4)."""
-    share = round(share * n) / n
-    middle = share + Z_95**2 / (2 * n)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    low, high = ((middle + sign * half) / (1 + Z_95**2 / n) for sign in (-1, 1))
-    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)
+    def verdict(self, original: "Score", *, max_drop: float = MAX_DROP_POINTS) -> Verdict | None:
+        """Judge what was lost against the original's score of the same images.
+
+        Accuracies are compared image by image where both have `hits`; else by the wider interval of two scores that
+        were measured apart. Agreement is judged by the share of answers that changed. A metric has no interval: None.
+
+        Parameters
+        ----------
+        max_drop : loss in points that is tolerated.
+
+        Raises
+        ------
+        ValueError : if the two scores are of different kinds or numbers of images.
+        """
+        if (self.kind, self.n) != (original.kind, original.n):
+            one, other = (f"{score.kind} of {score.n} images" for score in (original, self))
+            raise ValueError(f"{one} cannot be compared with {other}: score both networks on the same images")
+        if self.kind == "agreement":
+            return judge_agreement(self.top1, self.n, max_drop=max_drop)
+        if not self.is_share:
+            return None
+        if self.hits is not None and original.hits is not None:
+            return judge_pairs(original.hits, self.hits, max_drop=max_drop)
+        apart = unpaired_interval(original.top1, original.n, self.top1, self.n)
+        return judge(original.top1 - self.top1, apart, self.n, max_drop=max_drop)
 
 
 def accuracy(network: Network, images: Split | Images, *, progress: Progress | bool | None = None) -> Score:
@@ -87,204 +145,81 @@ def accuracy(network: Network, images: Split | Images, *, progress: Progress | b
         what = "images without a label: answers cannot be compared" if len(split) else "no images to score"
         raise ValueError(f"the {split.name} split has {what}")
     report = reporter(progress)
-    done, right = 0, torch.zeros(2, dtype=torch.float64)
+    done, found = 0, []
     with torch.inference_mode():
         for batch, labels in split.batches(fitting_batch(network.input_shape)):
             report(done / len(split), f"scoring {done} of {len(split)} images")
             done += len(labels)
             outputs = network.run(network.inputs(batch))
             check_labels(outputs, labels, split.name)
-            right += torch.stack(_hits(outputs, labels)).cpu()
-    top1, top5 = (right / done).tolist()
-    return Score(top1, top5, done)
+            found.append(hits(outputs, labels))
+    return Score.of(torch.cat(found), "accuracy")
 
 
-def score(network: Network, data: Split | Data | Images, *, progress: Progress | bool | None = None) -> Score:
+def score(
+    network: Network,
+    data: Split | Data | Images,
+    *,
+    metric: Metric | None = None,
+    progress: Progress | bool | None = None,
+) -> Score:
     """Return the accuracy of a network where the images have labels, else its agreement with the original.
 
     Parameters
     ----------
     data : a Split, or images without labels; a Data stands for its test split.
+    metric : a function (network, split) -> number to score by instead; more is better. Its name is the score's `kind`.
 
     Raises
     ------
-    ValueError : if there are no images, or no labels and no original to agree with.
+    ValueError : if there are no images, no labels and no original to agree with, or a metric that is not finite.
     """
     expect_network(network)
     images = data.test if isinstance(data, Data) else data
     split = images if network.structured else split_of(network, images)
+    if metric is not None:
+        return _by_metric(network, split, metric)
     if isinstance(split, Split) and split.labelled:
         return accuracy(network, split, progress=progress)
-    if network.original is None:
-        why = f"these images have no labels, and {network.name} was not compressed"
-        raise ValueError(f"{why}: there is nothing to compare with")
-    found = compare(network, split, progress=progress)
-    return Score(found.agreement, found.agreement_top5, found.n, "agreement")
+    return agreement(network, split, progress=progress)
 
 
-@dataclass(frozen=True)
-class LayerFidelity:
-    """How well one layer of the compressed network gives what the original's gives: SNR in dB."""
+def agreement(network: Network, images: Images, *, progress: Progress | bool | None = None) -> Score:
+    """Score a compressed network by the original's answers; labels are not looked at, and the original itself has 1.
 
-    name: str
-    snr_db: float
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(Table):
-    """A compressed network beside its original, on the same images, without labels.
-
-    Attributes
-    ----------
-    agreement : share of the images (of dense classes, of the places) with the same first answer; NaN where the outputs
-        are no classes.
-    agreement_top5 : share of the images whose original first answer is among the compressed network's first five.
-    n : number of images.
-    divergence : mean Kullback-Leibler divergence of the class probabilities, in nats.
-    snr_db : signal-to-noise ratio of the outputs in dB: power of the original's outputs over that of the difference.
-    layers : the same of every layer of the plan, worst first.
-    outputs : the same of every output, in their order.
-    """
-
-    agreement: float
-    agreement_top5: float
-    n: int
-    divergence: float
-    snr_db: float
-    layers: tuple[LayerFidelity, ...] = ()
-    outputs: tuple[LayerFidelity, ...] = ()
-
-    headers = ("compared with the original", "value")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % confidence interval of `agreement`, as shares; (0, 1) where the outputs are no classes."""
-        return wilson(self.agreement, self.n) if self.agreement == self.agreement else (0.0, 1.0)
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """One line a measure."""
-        low, high = self.interval
-        found = [
-            ["same first answer", f"{self.agreement:.2%} ({low:.1%} to {high:.1%}) of {self.n} images"],
-            ["original's answer among the first five", f"{self.agreement_top5:.2%}"],
-            ["divergence of the probabilities", f"{self.divergence:.4g} nats"],
-        ]
-        parts = [*(self.outputs if len(self.outputs) > 1 else ()), *self.layers[:MAX_ROWS]]
-        return [
-            *(found if self.agreement == self.agreement else []),
-            ["signal-to-noise ratio of the outputs", f"{self.snr_db:.1f} dB"],
-            *([part.name, f"{part.snr_db:.1f} dB"] for part in parts),
-        ]
-
-
-MAX_ROWS = 10
-"""Layers in the table of a comparison, the worst ones."""
-MAX_SNR_DB = 200.0
-"""Signal-to-noise ratio in dB that stands for equal outputs."""
-
-
-def compare(network: Network, images: Split | Images, *, progress: Progress | bool | None = None) -> Comparison:
-    """Compare a compressed network with its original on images; labels are not looked at.
-
-    Parameters
-    ----------
-    network : compressed, so that it has an `original`.
-    progress : called before each batch; raising `Cancelled` ends the comparison.
+    Of dense classes it is the share of the places that counts, and `hits` is None.
 
     Raises
     ------
-    ValueError : if there are no images, or the network was not compressed.
+    ValueError : if there are no images, no original to agree with, or the outputs are no classes.
     """
     expect_network(network)
-    original = network.original
+    batches, original = inputs_of(network, images), network.original
     if original is None:
-        raise ValueError(f"{network.name} was not compressed: there is no original to compare it with")
+        why = f"these images have no labels, and {network.name} was not compressed"
+        raise ValueError(f"{why}: there is nothing to compare with")
     report = reporter(progress)
-    n, counted, hits, nats = 0, 0, torch.zeros(2, dtype=torch.float64), 0.0
-    powers: dict[str, Tensor] = {}
-    batches = inputs_of(network, images)
-    copies = [each.with_model(copy_model(each.model)) for each in (original, network)]  # they get hooks
-    with torch.inference_mode(), _LayerOutputs(*copies) as layers:
+    found, dense = [], False
+    with torch.inference_mode():
         for i, batch in enumerate(batches):
             report(i / len(batches), "comparing answers")
-            wanted, made = (each.run(batch) for each in copies)
-            n += size_of(batch)
-            nats += float(divergence(wanted, made))
-            if are_classes(wanted):
-                places = wanted[:, 0].numel()
-                counted += places
-                hits += torch.stack(_hits(_in_rows(made), _in_rows(wanted).argmax(1))).cpu()
-            for name, p, q in (*_outputs(wanted, made), *layers.pairs()):
-                powers[name] = powers.get(name, torch.zeros(2, dtype=torch.float64)) + _powers(p, q)
-    report(1.0, "")
-    if not powers:
-        raise ValueError(f"{network.name} gives no tensors of numbers that can be compared")
-    names = [name for name in powers if name.startswith(OUTPUT)]
-    snr_db = _snr_db(torch.stack([powers[name] / powers[name][0].clamp(min=1e-300) for name in names]).sum(0))
-    fidelity = [LayerFidelity(name, _snr_db(power)) for name, power in powers.items() if name not in names]
-    outputs = tuple(LayerFidelity(name.removeprefix(OUTPUT), _snr_db(powers[name])) for name in names)
-    same, among = (hits / counted).tolist() if counted else (float("nan"), float("nan"))
-    ordered = tuple(sorted(fidelity, key=lambda layer: layer.snr_db))
-    return Comparison(same, among, n, max(0.0, nats / n), snr_db, ordered, outputs)
+            wanted, made = original.run(batch), network.run(batch)
+            if not are_classes(wanted):
+                raise ValueError(f"{network.name} gives no classes to agree on: give a metric, or compare the outputs")
+            found.append(same_answers(wanted, made))
+            dense = wanted.ndim > 2
+    made_score = Score.of(torch.cat(found), "agreement")
+    return made_score.without_hits() if dense else made_score
 
 
-OUTPUT = "output "
-"""Before the number of an output, among the names of layers."""
-
-
-def _outputs(wanted: Any, made: Any) -> list[tuple[str, Tensor, Tensor]]:
-    pairs = zip(tensors_of(wanted), tensors_of(made), strict=True)
-    return [(f"{OUTPUT}{i}", p, q) for i, (p, q) in enumerate(pairs)]
-
-
-def _powers(wanted: Tensor, made: Tensor) -> Tensor:
-    """Return the powers of the wanted values and of the difference."""
-    p, q = wanted.double(), made.double().to(wanted.device)
-    return torch.stack([p.square().sum(), (q - p).square().sum()]).cpu()
-
-
-def _snr_db(powers: Tensor) -> float:
-    signal, noise = powers.tolist()
-    equal = noise <= signal * 10 ** (-MAX_SNR_DB / 10)
-    return MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
-
-
-def _in_rows(outputs: Tensor) -> Tensor:
-    """Return (n, classes, height, width) as (n * height * width, classes)."""
-    return outputs if outputs.ndim == 2 else outputs.movedim(1, -1).flatten(0, -2)
-
-
-class _LayerOutputs:
-    """Outputs of the layers of a compressed network and of the same layers of its original, kept by hooks."""
-
-    def __init__(self, original: Network, network: Network) -> None:
-        self.kept: dict[str, list[list[Tensor]]] = {}
-        self.hooks = ExitStack()
-        self.models = original.model, network.model
-        self.names = [part.name for part in getattr(network, "plan", ())]
-
-    def __enter__(self) -> "_LayerOutputs":
-        for name in self.names:
-            self.kept[name] = [[], []]
-            for side, model in enumerate(self.models):
-                keep = partial(self._keep, self.kept[name][side])
-                self.hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.hooks.close()
-
-    @staticmethod
-    def _keep(kept: list[Tensor], module: nn.Module, given: object, output: Tensor) -> None:
-        kept.append(output.clone())  # a ReLU may work in place
-
-    def pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield (name, wanted, made) of every call since the last time."""
-        for name, (wanted, made) in self.kept.items():
-            yield from ((name, p, q) for p, q in zip(wanted, made, strict=True))
-            wanted.clear()
-            made.clear()
+def _by_metric(network: Network, split: Any, metric: Metric) -> Score:
+    name = str(getattr(metric, "__name__", type(metric).__name__)).strip("<>")
+    if name in ("accuracy", "agreement"):
+        raise ValueError(f"a metric has a name of its own, not {name!r}: rename the function")
+    value = float(metric(network, split))
+    if not math.isfinite(value):
+        raise ValueError(f"the metric {name} of {network.name} is {value}: it returns a finite number")
+    return Score(value, value, len(split), name)
 
 
 def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
@@ -296,12 +231,6 @@ def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
     if worst >= outputs.shape[1]:
         last = outputs.shape[1] - 1
         raise ValueError(f"the {split_name} split has class {worst}, but the network has outputs 0 to {last} only")
-
-
-def _hits(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return of how many images the first answer is the label, and of how many one of the first five."""
-    right = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
-    return right[:, 0].sum().double(), right.sum().double()
 
 
 def answers(network: Network, images: Split | Images) -> Tensor:

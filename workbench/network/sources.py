@@ -1,6 +1,7 @@
 """Take images and labels from whatever holds them: files, arrays, data sets, loaders, batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,26 @@ class DatasetImages:
             return _tensor(image)
         upright = rgb(image)
         return fitted(upright.convert("L") if self.grey else upright, self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedImages:
+    """Some of the images that another object holds; they are read when they are needed."""
+
+    images: Any
+    indices: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)."""
+        return (len(self), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        found: Tensor = self.images[self.indices[index]]
+        return found
 
 
 def _image_in(item: Any) -> Any:

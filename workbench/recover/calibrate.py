@@ -37,6 +37,8 @@ from workbench.progress import Progress, reporter
 from workbench.recover.refit import Refit
 
 FACTORS = ("factor_in", "core", "factor_out")
+CALIBRATION_IMAGES = 200
+"""Images to calibrate with: more are slower and hardly better."""
 RELU_ROUNDS = 3
 """Number of fits in which answers below zero behind a ReLU are taken as wanted outputs."""
 

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, pad
 from workbench.network.data import UNLABELLED, Data, Split
 from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, copy_model, expect_network
-from workbench.network.scores import accuracy, answers, check_labels
+from workbench.network.scores import Metric, answers, check_labels, score
 from workbench.progress import Progress, reporter
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.recipe import Recipe
@@ -34,6 +34,7 @@ def finetune(
     *,
     recipe: Recipe | None = None,
     teacher: Network | None = None,
+    metric: Metric | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
     on_epoch: Callable[[Epoch], object] | None = None,
@@ -55,6 +56,8 @@ def finetune(
         `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip` and so on.
     teacher : a network, usually the original, whose softened answers on the same inputs are learned too: together with
         the labels, or alone from images without any; then a compressed network's original is the default.
+    metric : a function (network, split) -> number by which the best epoch is chosen, in place of the accuracy; more is
+        better.
     checkpoint : a file to which the state of training is written as it goes on. If it exists, training goes on from it,
         bit by bit as if it had never stopped, and the epochs done before are reported again.
     checkpoint_seconds : seconds between two writes; it is also written after every epoch. If it cannot be written, the
@@ -92,7 +95,7 @@ def finetune(
         reporter(progress),
         size=len(train),
         loss=partial(_loss, tuned, train, teacher, recipe),
-        score=lambda: accuracy(tuned, validation),
+        score=lambda: score(tuned, validation, metric=metric).without_hits(),
     )
     if checkpoint is not None:
         labels = train.labels.cpu().contiguous().view(torch.uint8).numpy().data
@@ -116,15 +119,16 @@ def _splits(data: Data) -> tuple[Split, Split]:
     """Return the images to train on and the images to choose the best epoch by."""
     if not len(data.train):
         raise ValueError(f"{data.name} has no training images")
+    train = data.unlabelled  # without those that are held out to judge by
     if len(data.validation):
-        return data.train, data.validation
-    count = max(1, round(HELD_OUT_SHARE * len(data.train)))
-    if count == len(data.train):
+        return train, data.validation
+    count = max(1, round(HELD_OUT_SHARE * len(train)))
+    if count == len(train):
         raise ValueError(f"{data.name} has {count} training image and no validation images: there is none to choose by")
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     kept, held = (
-        Split(data.train.images[which], data.train.labels[which], name)
-        for which, name in ((order[count:].sort().values, data.train.name), (order[:count].sort().values, "validation"))
+        Split(train.images[which], train.labels[which], name)
+        for which, name in ((order[count:].sort().values, train.name), (order[:count].sort().values, "validation"))
     )
     return kept, held
 

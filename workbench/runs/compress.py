@@ -9,6 +9,8 @@ from typing import Any
 from workbench.network.data import Data
 from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
+from workbench.network.scores import Metric
+from workbench.network.verdict import MAX_DROP_POINTS, images_needed
 from workbench.plan.budget import Pin, budget_plan
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.evbmf import evbmf_plan
@@ -16,24 +18,21 @@ from workbench.plan.importance import Importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, part, reporter
-from workbench.recover.calibrate import calibrate
+from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.finetune import finetune
-from workbench.runs.run import Run, StageName, scored_stage, source_of
+from workbench.runs.run import Run, Stage, StageName, source_of
+from workbench.runs.scoring import judgement, points_lost, scored_stage
 from workbench.runs.store import RunStore, StoreError
 from workbench.tables import times
 
-MAX_DROP = 0.01
-"""Share of top-1 that may be lost."""
 MAX_ATTEMPTS = 3
 """Plans that are tried."""
 FIRST_MACS_RATIO = 2.0
 """Budget that is tried where the plan at hand saves nothing."""
 MIN_MACS_RATIO = 1.05
 """Budget below which no gentler plan is tried."""
-CALIBRATION_IMAGES = 200
-"""Images to calibrate with: more are slower and hardly better."""
 FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule": "cosine"}
 """Settings of fine-tuning."""
 
@@ -42,7 +41,8 @@ def compress(
     network: Network,
     data: Data | Images,
     *,
-    max_drop: float = MAX_DROP,
+    max_drop: float = MAX_DROP_POINTS,
+    metric: Metric | None = None,
     plan: Plan | None = None,
     settings: Mapping[str, Any] | None = None,
     spectra: Spectra | None = None,
@@ -56,14 +56,21 @@ def compress(
     """Compress a network and recover it; if too much is lost, try again by gentler budgets.
 
     Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand and more than half
-    of `max_drop` is lost. It ends with the first try that loses at most `max_drop`, or with the last of three. What is
-    lost is judged by the validation images; without labels by the agreement with the original; never by the test
-    images: where they are all there is, the first try is the result.
+    of `max_drop` is lost. It ends with the first try of which the images show that at most `max_drop` points are lost:
+    the whole 95 % interval of the loss is below that. It ends with the last of three tries too, and with the first that
+    loses at most `max_drop` on images that are too few to show it of any plan. The run's note says which.
+
+    What is lost is judged by the validation images with labels, or by the share of answers that changed on images
+    without: by whichever has the narrower interval of the loss, so that many images without labels count for more than
+    few with them, see :meth:`~workbench.runs.run.Run.verdict`. It is never judged by the test images: where there are
+    no others, the first try is the result.
 
     Parameters
     ----------
     data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
-    max_drop : share of top-1 that may be lost: 0.01 is one point.
+    max_drop : points of top-1 that may be lost; of a metric, hundredths of its unit.
+    metric : a function (network, split) -> number to judge by instead; more is better. It has no interval, and so its
+        value decides alone, as the note says.
     plan : what to try first; None for EVBMF's. Choices by hand in it are kept in all tries.
     settings : settings that made `plan`, stored with its run; JSON values.
     importance : for the gentler budgets; None to measure errors in the weights.
@@ -75,9 +82,11 @@ def compress(
     Raises
     ------
     PlanError : if a plan does not fit the network.
+    ValueError : if `max_drop` is no number above 0.
     """
     expect_network(network)
     data = data_of(network, data)
+    needed = images_needed(max_drop)
     report = reporter(progress)
     spectra = spectra or analyze(network, progress=part(report, 0.0, 0.05))
     used: dict[str, Any] = dict(settings or {"planner": "evbmf", "layers": "default", "strength": 1.0})
@@ -86,9 +95,10 @@ def compress(
     if tried.saves_nothing:
         tried, used = _gentler(spectra, FIRST_MACS_RATIO, tried, importance)
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
-    original = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
+    scored: Callable[..., Stage] = partial(scored_stage, metric=metric)
+    original = scored(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
     labelled = all(len(split) and split.labelled for split in (data.train, data.validation))
-    reach = partial(_reach, data, store, on_stage)
+    reach = partial(_reach, partial(scored, data=data), max_drop, store, on_stage)
     for number in range(MAX_ATTEMPTS):
         begin = 0.1 + 0.9 * number / MAX_ATTEMPTS
         share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {number + 1}")
@@ -103,24 +113,30 @@ def compress(
             about += f"; calibrated on {len(images)} {images.name} images without labels"
             run = reach(run, made, StageName.CALIBRATED, about)
             share(0.4, "calibrated: scored")
-        lost = run.lost()
+        lost = points_lost(run, max_drop)
         if labelled and lost is not None and lost > max_drop / 2:
-            tuning = {**FINE_TUNING, "progress": part(share, 0.4, 0.95, "fine-tuning")}
+            tuning = {**FINE_TUNING, "metric": metric, "progress": part(share, 0.4, 0.95, "fine-tuning")}
             made = finetune(made, data, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch, **tuning)
             about += f"; {len(made.history)} epochs of fine-tuning with labels and the original's answers"
             run = reach(run, made, StageName.FINE_TUNED, about)
-            lost = run.lost()
+            lost = points_lost(run, max_drop)
+        verdict = run.verdict(max_drop=max_drop)
+        shown = verdict is not None and verdict.n >= needed  # so that some plan may be shown to lose no more
+        enough = verdict.tolerable if verdict is not None and shown else lost is None or lost <= max_drop
         ratio = 1 + (tried.macs_ratio - 1) / 2
-        if lost is None or lost <= max_drop or ratio < MIN_MACS_RATIO:
+        if enough or ratio < MIN_MACS_RATIO:
             break
         tried, used = _gentler(spectra, ratio, tried, importance)
-        why = f"{100 * lost:.1f} points were lost before: this plan is for MACs {times(tried.macs_ratio)} fewer"
+        why = (
+            f"{verdict or f'{lost:.1f} points were lost'} before: this plan is for MACs {times(tried.macs_ratio)} fewer"
+        )
     report(1.0, "")
     return run
 
 
 def _reach(
-    data: Data,
+    scored: Callable[..., Stage],
+    max_drop: float,
     store: RunStore | None,
     on_stage: Callable[[Run], object] | None,
     run: Run,
@@ -128,8 +144,9 @@ def _reach(
     name: StageName,
     note: str,
 ) -> Run:
-    """Score a stage, store it, also if it is cancelled then, and report it."""
-    run = stored(run.with_stage(scored_stage(made, data, name, note=note), made), store)
+    """Score and judge a stage, store it, also if it is cancelled then, and report it."""
+    run = run.with_stage(scored(made, name=name, note=note), made)
+    run = stored(replace(run, note=f"{note}; {judgement(run, max_drop)}"), store)
     if on_stage:
         on_stage(run)
     return run

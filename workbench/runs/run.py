@@ -9,16 +9,13 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from workbench.network.data import Data, Split
 from workbench.network.network import Network
-from workbench.network.scores import Score, accuracy, score
+from workbench.network.scores import Score
+from workbench.network.verdict import MAX_DROP_POINTS, Verdict
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
-from workbench.progress import Progress, part, reporter
 from workbench.tables import Table, count, csv_text
 
-AGREEMENT_IMAGES = 1000
-"""Images without labels on which agreement with the original is measured."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
 """Packages whose versions are kept with a run."""
 T = TypeVar("T")
@@ -50,37 +47,6 @@ class Stage:
     def score(self) -> Score | None:
         """The score to show: on the validation images, or the only one there is; None without one."""
         return self.scores.get("validation") or next(iter(self.scores.values()), None)
-
-
-def scored_stage(
-    network: Network, data: Data | None, name: StageName, *, note: str = "", progress: Progress | bool | None = None
-) -> Stage:
-    """Score a network on the images to choose by and on those to report.
-
-    On a validation split with labels that is the accuracy. Without one it is the agreement with the original on the
-    validation images, or on those for training, so that nothing is ever chosen by the test images.
-    """
-    report = reporter(progress)
-    if data is None:
-        return Stage(name, {}, note)
-    scores: dict[str, Score] = {}
-    if len(data.validation) and data.validation.labelled:
-        scores["validation"] = accuracy(network, data.validation, progress=part(report, 0.0, 0.5))
-    else:
-        split = data.validation if len(data.validation) else data.train
-        if len(split):
-            scores["validation"] = _agreement(network, split.sample(AGREEMENT_IMAGES), part(report, 0.0, 0.5))
-    if len(data.test) and data.test.labelled:
-        scores["test"] = accuracy(network, data.test, progress=part(report, 0.5, 1.0))
-    report(1.0, "")
-    return Stage(name, scores, note)
-
-
-def _agreement(network: Network, split: Split, report: Progress) -> Score:
-    """Return the agreement with the original; 1 for the original itself."""
-    if network.original is None:
-        return Score(1.0, 1.0, len(split), "agreement")
-    return score(network, Split.unlabelled(split.images, split.name), progress=report)
 
 
 @dataclass(frozen=True, repr=False)
@@ -150,9 +116,36 @@ class Run(Table):
 
     def lost(self, split: str = "validation") -> float | None:
         """Return the share of top-1 lost against the original on a split; below 0 for a gain, None if unknown."""
-        original, after = self.stage(StageName.ORIGINAL), self.score(split)
-        before = original.scores.get(split) if original else None
+        before, after = self._pair(split)
         return before.top1 - after.top1 if before is not None and after is not None else None
+
+    def verdict(self, split: str | None = None, *, max_drop: float = MAX_DROP_POINTS) -> Verdict | None:
+        """Judge what is lost against the original on a split.
+
+        Parameters
+        ----------
+        split : None for that of the narrowest interval of the loss, be it many images without labels or few with; never
+            "test" then.
+        max_drop : loss in points that is tolerated.
+
+        Returns
+        -------
+        Verdict; None if the network or the original was not scored, or by a metric, which has no interval.
+        """
+        original = self.stage(StageName.ORIGINAL)
+        names = [name for name in original.scores if name != "test"] if split is None and original else [split or ""]
+        found = []
+        for name in names:
+            before, after = self._pair(name)
+            if before is not None and after is not None and (before.kind, before.n) == (after.kind, after.n):
+                verdict = after.verdict(before, max_drop=max_drop)
+                found += [replace(verdict, split=name)] if verdict is not None else []
+        return min(found, key=lambda verdict: verdict.width, default=None)
+
+    def _pair(self, split: str) -> tuple[Score | None, Score | None]:
+        """Return the scores of the original and of the compressed network on a split."""
+        original = self.stage(StageName.ORIGINAL)
+        return original.scores.get(split) if original else None, self.score(split)
 
     @property
     def label(self) -> str:
@@ -179,7 +172,7 @@ class Runs(Table, tuple[Run, ...]):
 
     headers = (
         *("run", "network", "data", "policy", "MACs", "ratio", "weights", "ratio"),
-        *("stages: top-1 % (95 % interval)", "created"),
+        *("stages: top-1 % (95 % interval), or a metric", "created"),
     )
     left = (1, 2, 3, 8, 9)
 
@@ -197,10 +190,10 @@ class Runs(Table, tuple[Run, ...]):
         ]
 
     def to_csv(self) -> str:
-        """Return CSV with one line a run; a column for each cost and each stage's top-1, top-5 and number of images."""
+        """Return CSV with one line a run; a column for each cost and each stage's score and number of images."""
         names = list(dict.fromkeys((s.name, split) for run in self for s in run.stages for split in s.scores))
         head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
-        head += [f"{name} {split} {what}" for name, split in names for what in ("top1", "top5", "n")]
+        head += [f"{name} {split} {what}" for name, split in names for what in ("kind", "top1", "top5", "n")]
         lines = []
         for run in self:
             plan = run.plan
@@ -209,7 +202,7 @@ class Runs(Table, tuple[Run, ...]):
             for name, split in names:
                 stage = run.stage(name)
                 score = stage.scores.get(split) if stage else None
-                line += [score.top1, score.top5, score.n] if score else ["", "", ""]
+                line += [score.kind, score.top1, score.top5, score.n] if score else [""] * 4
             lines.append([*line, run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note])
         return csv_text([*head, "seed", "settings", "measured", "note"], lines)
 
@@ -230,15 +223,16 @@ def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callabl
 
 
 def pareto(runs: Iterable[Run]) -> Runs:
-    """Return the runs that no other of the same network and data beats, by network, data and growing MACs."""
+    """Return the runs that no other of the same network, data and kind of score beats, sorted by these and MACs."""
 
     def top1(run: Run) -> float | None:
         score = run.score()
         return score.top1 if score else None
 
-    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.network_name, run.data_name].append(run)
+        score = run.score()
+        groups[run.network_name, run.data_name, score.kind if score else ""].append(run)
     return Runs(
         run for _, group in sorted(groups.items()) for run in pareto_front(group, lambda run: run.plan.macs, top1)
     )
@@ -255,8 +249,11 @@ def source_of(network: Network) -> str:
 
 
 def _score_text(stage: Stage) -> str:
-    if stage.score is None:
+    score = stage.score
+    if score is None:
         return str(stage.name)
-    low, high = stage.score.interval
-    interval = f"({100 * low:.1f} to {100 * high:.1f})"
-    return f"{stage.name} {100 * stage.score.top1:.2f} {interval} of {stage.score.n} images"
+    name = str(stage.name) if score.kind == "accuracy" else f"{stage.name} {score.kind}"
+    if not score.is_share:
+        return f"{name} {score.value} of {score.n} images"
+    low, high = score.interval
+    return f"{name} {score.shown:.2f} ({100 * low:.1f} to {100 * high:.1f}) of {score.n} images"

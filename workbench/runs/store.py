@@ -89,7 +89,7 @@ class RunStore:
             if name:  # no row names it
                 (self.folder / name).unlink(missing_ok=True)
             raise
-        return replace(self[number], network=run.network, plan=run.plan)
+        return self._with(run, number)
 
     def update(self, run: Run, *, weights: bool = True) -> Run:
         """Store the stages, measurements, note and weights that a stored run has got since.
@@ -116,7 +116,14 @@ class RunStore:
             _put_stages(database, old.number, run.stages)
         if name and row[1]:
             (self.folder / row[1]).unlink(missing_ok=True)
-        return replace(self[old.number], network=run.network, plan=run.plan)
+        return self._with(run, old.number)
+
+    def _with(self, run: Run, number: int) -> Run:
+        """Return a stored run with what is not in the store: network, spectra, and the results of each image."""
+        found = self[number]
+        own = {stage.name: stage for stage in run.stages}
+        stages = tuple(own[s.name] if own.get(s.name) == s else s for s in found.stages)
+        return replace(found, network=run.network, plan=run.plan, stages=stages)
 
     def __getitem__(self, number: int) -> Run:
         found = self._select("WHERE number = ?", (number,))
@@ -231,5 +238,5 @@ def _put_stages(database: sqlite3.Connection, number: int, stages: Iterable[Stag
             database.execute(
                 "INSERT OR REPLACE INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, "
                 ":split, :top1, :top5, :n, :kind, :note)",
-                {"run": number, "name": stage.name, "split": split, **asdict(score), "note": stage.note},
+                {"run": number, "name": stage.name, "split": split, **asdict(score.without_hits()), "note": stage.note},
             )

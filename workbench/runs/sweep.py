@@ -14,7 +14,7 @@ from safetensors.torch import load
 from workbench.network.data import Data
 from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
-from workbench.network.scores import accuracy
+from workbench.network.scores import Metric
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, Progress, part, reporter
@@ -23,6 +23,7 @@ from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 from workbench.runs.compress import stored
 from workbench.runs.run import Run, Stage, StageName, versions
+from workbench.runs.scoring import choosing_scores
 from workbench.runs.store import RunStore
 
 Found = tuple[bytes, tuple[Stage, ...], float]
@@ -49,6 +50,7 @@ class _Task:
     recipe: Recipe | None
     teacher: Network | None
     steps: Mapping[StageName, Step]
+    metric: Metric | None
     home: int
     threads: int
 
@@ -61,13 +63,17 @@ def sweep(
     epochs: int = 0,
     teacher: Network | None = None,
     steps: Mapping[StageName, Step] | None = None,
+    metric: Metric | None = None,
     executor: Any = None,
     threads: int = 1,
     store: RunStore | None = None,
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Iterator[Run]:
-    """Decompose, recover and score a network by many plans, on the validation images with labels.
+    """Decompose, recover and score a network by many plans.
+
+    Scores are accuracies on the validation images; where they have no labels, or there are none, agreement with the
+    original, see :func:`~workbench.runs.scoring.choosing_scores`.
 
     Parameters
     ----------
@@ -76,6 +82,8 @@ def sweep(
     teacher : usually the network itself: its answers are learned too.
     steps : steps before fine-tuning, each a function (compressed, data) -> CompressedNetwork under the name of its
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
+    metric : a function (network, split) -> number to score and to choose epochs by instead; more is better. For other
+        processes it has to be importable there.
     executor : any `concurrent.futures.Executor`, or a Dask `Client`; None for one after the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
@@ -95,7 +103,7 @@ def sweep(
     if not epochs and (settings or teacher is not None):
         raise ValueError("say for how long to fine-tune: epochs=...")
     recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
-    task = _Task(network, data, recipe, teacher, dict(steps or {}), os.getpid(), threads)
+    task = _Task(network, data, recipe, teacher, dict(steps or {}), metric, os.getpid(), threads)
     if hasattr(executor, "get_executor"):
         executor = executor.get_executor()
     report = reporter(progress)
@@ -110,7 +118,7 @@ def sweep(
             if isinstance(result, str):
                 run = Run(todo[index], error=result, **about)
             else:
-                original = original or _scored(StageName.ORIGINAL, network, data)  # once, and while workers work
+                original = original or _scored(StageName.ORIGINAL, network, task)  # once, and while workers work
                 weights, stages, seconds = result
                 made = rebuild(network, todo[index], load(weights))
                 names = ", ".join(s.name for s in stages)
@@ -169,15 +177,16 @@ def _try(task: _Task, plan: Plan, report: Progress) -> Found | str:
     started = time.perf_counter()
     try:
         compressed = decompose(task.network, plan, progress=part(report, 0.0, 0.1))
-        stages = [_scored(StageName.DECOMPOSED, compressed, task.data)]
+        stages = [_scored(StageName.DECOMPOSED, compressed, task)]
         for name, step in task.steps.items():
             report(0.1, str(name))
             compressed = step(compressed, task.data)
-            stages.append(_scored(StageName(name), compressed, task.data))
+            stages.append(_scored(StageName(name), compressed, task))
         if task.recipe is not None:
             tuning = part(report, 0.2, 1.0)
-            compressed = finetune(compressed, task.data, recipe=task.recipe, teacher=task.teacher, progress=tuning)
-            stages.append(_scored(StageName.FINE_TUNED, compressed, task.data))
+            how: dict[str, Any] = {"recipe": task.recipe, "teacher": task.teacher, "metric": task.metric}
+            compressed = finetune(compressed, task.data, progress=tuning, **how)
+            stages.append(_scored(StageName.FINE_TUNED, compressed, task))
         report(1.0, "")
         return weights_file(compressed), tuple(stages), time.perf_counter() - started
     except Cancelled:
@@ -186,8 +195,11 @@ def _try(task: _Task, plan: Plan, report: Progress) -> Found | str:
         return f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
 
 
-def _scored(name: StageName, network: Network, data: Data) -> Stage:
-    return Stage(name, {"validation": accuracy(network, data.validation)})
+def _scored(name: StageName, network: Network, task: _Task) -> Stage:
+    scores = choosing_scores(network, task.data, metric=task.metric)
+    if not scores:
+        raise ValueError(f"{network.name} cannot be scored on {task.data.name}: give images to choose by, or a metric")
+    return Stage(name, scores)
 
 
 def _lost(error: BaseException) -> str:

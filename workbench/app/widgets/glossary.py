@@ -13,6 +13,7 @@ TERMS = {
     "weights": "The numbers a network has learned. Fewer weights: a smaller file and less memory.",
     "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
     "accuracy": "Share of images whose class the network names right at the first try.",
+    "agreement": "Share of images to which the compressed network gives the same first answer as the original.",
     "validation": "Images used to choose between networks; never trained on.",
     "test": "Images used only to report how good a network is; never to train or to choose.",
     "EVBMF": "Empirical variational Bayesian matrix factorization: a statistical method that tells signal from noise "

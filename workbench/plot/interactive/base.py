@@ -76,9 +76,10 @@ def interval(y: Sequence[float], low: Sequence[float], high: Sequence[float], **
 
 
 def percent(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
-    """Return the part of a trace that has top-1 in percent, with its 95 % interval."""
-    low, high = ([100 * score.interval[i] for score in scores] for i in (0, 1))
-    return interval([100 * score.top1 for score in scores], low, high, **look)
+    """Return the part of a trace that has top-1 in percent, with its 95 % interval; or a metric, without."""
+    ends = [[100 * end for end in score.interval] if score.is_share else [score.shown] * 2 for score in scores]
+    low, high = ([pair[i] for pair in ends] for i in (0, 1))
+    return interval([score.shown for score in scores], low, high, **look)
 
 
 def filled(color: str, pattern: str) -> dict[str, Any]:

@@ -23,11 +23,13 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
     if before is not None and epochs[0].epoch > 0:
         points.insert(0, (0, before))
     bars = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
+    kind = points[0][1].kind if points else "accuracy"
+    unit = " %" if not points or points[0][1].is_share else ""
     accuracy = {
-        **scatter([x for x, _ in points], [], "lines+markers", name="validation accuracy", marker={"size": 7}),
+        **scatter([x for x, _ in points], [], "lines+markers", name=f"validation {kind}", marker={"size": 7}),
         **percent([score for _, score in points], width=3, color=bars),
         "line": {"color": BLUE, "width": 2.5},
-        "hovertemplate": "epoch %{x}<br>validation accuracy %{y:.2f} %<extra></extra>",
+        "hovertemplate": f"epoch %{{x}}<br>validation {kind} %{{y:.4g}}{unit}<extra></extra>",
     }
     loss = {
         **line([(e.epoch, e.loss) for e in epochs if isfinite(e.loss)], name="training loss (right axis)", yaxis="y2"),
@@ -41,7 +43,7 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
     right = {"anchor": "x", "overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
     axes = {
         "xaxis": axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **step),
-        "yaxis": axis(f"validation accuracy (%){count}"),
+        "yaxis": axis(f"validation {kind}{' (%)' if unit else ''}{count}"),
         "yaxis2": axis("training loss", rangemode="tozero", showgrid=False, **right),
     }
     return figure([accuracy, loss], 330, margin={"l": 74, "r": 64, "t": 12}, legend={"y": -0.2}, **axes)

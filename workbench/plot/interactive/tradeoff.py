@@ -35,8 +35,8 @@ class _Point(NamedTuple):
 
     @property
     def place(self) -> tuple[float, float]:
-        """MACs in millions, top-1 in percent."""
-        return self.cost.macs / 1e6 if self.cost else 0.0, 100 * self.score.top1
+        """MACs in millions; top-1 in percent, or a metric."""
+        return self.cost.macs / 1e6 if self.cost else 0.0, self.score.shown
 
 
 def tradeoff(
@@ -86,13 +86,16 @@ def stages(
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
-    x = [f"{p.stage.name}<br><b>{p.place[1]:.1f} %</b>" for p in shown]  # below the bar, clear of the interval
+    # below the bar, clear of the interval
+    texts = [f"{p.place[1]:.1f} %" if p.score.is_share else p.score.value for p in shown]
+    x = [f"{p.stage.name}<br><b>{text}</b>" for p, text in zip(shown, texts, strict=True)]
     bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})
     bars |= percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6)
     bars |= hover(_text(point, dense) for point in shown)
     room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
     across = axis("", showgrid=False, type="category", ticks="", range=room)
-    up = axis(_title(shown, random_weights), rangemode="tozero", range=[0, 105])
+    top: dict[str, Any] = {"range": [0, 105]} if shown[0].score.is_share else {}
+    up = axis(_title(shown, random_weights), rangemode="tozero", **top)
     return figure([bars], 232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False, xaxis=across, yaxis=up)
 
 
@@ -120,7 +123,8 @@ def _text(point: _Point, dense: Cost | None) -> str:
     for split, score in point.stage.scores.items():
         low, high = (100 * end for end in score.interval)
         kind = "" if score.kind == "accuracy" else f"{score.kind} "
-        lines.append(f"{split} {kind}{100 * score.top1:.2f} % (95 %: {low:.1f} to {high:.1f}) of {score.n} images")
+        spread = f" (95 %: {low:.1f} to {high:.1f})" if score.is_share else ""
+        lines.append(f"{split} {kind}{score.value}{spread} of {score.n} images")
     if point.cost and dense:
         macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
         lines.append(f"{point.place[0]:.3g} M multiply-adds (x{macs:.2f} fewer)")
@@ -133,7 +137,8 @@ def _title(points: Sequence[_Point], random_weights: bool) -> str:
     scores = points[0].stage.scores
     split = "validation" if "validation" in scores else next(iter(scores))
     kinds, counts = ({getattr(p.score, what) for p in points} for what in ("kind", "n"))
-    kind = "agreement with the original" if kinds == {"agreement"} else "accuracy"
+    names = {"agreement": "agreement with the original (%)", "accuracy": "accuracy (%)"}
+    kind = kinds.pop() if len(kinds) == 1 else "accuracy"
     notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
     notes += ["random weights"] if random_weights else []
-    return f"{split} {kind} (%)" + (f"<br>{', '.join(notes)}" if notes else "")
+    return f"{split} {names.get(kind, kind)}" + (f"<br>{', '.join(notes)}" if notes else "")

@@ -19,7 +19,8 @@ from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import part
-from workbench.runs.run import Stage, StageName, scored_stage
+from workbench.runs.run import Stage, StageName
+from workbench.runs.scoring import scored_stage
 
 OPEN_SIZE = (3, 224, 224)
 """Channels, height and width of the input of an ONNX file that leaves them open."""

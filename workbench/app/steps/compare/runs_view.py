@@ -15,7 +15,7 @@ from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
 
-HINT = "Top-1 accuracy to choose by, its 95 % interval, and of how many images."
+HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval, and of how many images."
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
 COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
@@ -112,8 +112,11 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def _score(score: Score) -> str:
+    if not score.is_share:
+        return f"{score.value}\n{score.kind} ({score.n})"
     low, high = score.interval
-    return f"{100 * score.top1:.1f} %\n{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
+    same = "same, " if score.kind == "agreement" else ""
+    return f"{score.shown:.1f} %\n{same}{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:

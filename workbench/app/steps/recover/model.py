@@ -17,13 +17,13 @@ from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, part
-from workbench.recover.calibrate import calibrate
+from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.distill import distill
 from workbench.recover.finetune import finetune
 from workbench.recover.scratch import from_scratch
-from workbench.runs.compress import CALIBRATION_IMAGES, MAX_DROP, compress
+from workbench.runs.compress import compress
 from workbench.runs.run import Run, StageName
 
 Computation = Callable[[Job, Snapshot], None]
@@ -141,7 +141,6 @@ class RecoverModel(HasTraits):
             compress(
                 now.opened.network,
                 now.data or without_images(now.opened.data),
-                max_drop=MAX_DROP,
                 plan=now.plan,
                 settings=now.made_by.used(),
                 spectra=now.plan.spectra,
@@ -172,8 +171,9 @@ class RecoverModel(HasTraits):
             if not number:
                 raise ValueError("pick a run in the table first")
             run, network = now.store.load(number)
-            plan = replace(network.plan, spectra=now.plan.spectra)
-            self._take(now, replace(run, network=network, plan=plan), instead_of=plan)
+            plan, original = replace(network.plan, spectra=now.plan.spectra), now.opened.original
+            stages = tuple(original if stage == original else stage for stage in run.stages)  # with each image's result
+            self._take(now, replace(run, network=network, plan=plan, stages=stages), instead_of=plan)
 
         return self._submit(JobKind.RESUME, f"Opening run {number}", compute)
 

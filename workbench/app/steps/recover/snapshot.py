@@ -16,9 +16,9 @@ from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.importance import Importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.progress import Progress
-from workbench.recover.calibrate import calibrate
-from workbench.runs.compress import CALIBRATION_IMAGES
-from workbench.runs.run import Run, Stage, StageName, scored_stage, source_of
+from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
+from workbench.runs.run import Run, Stage, StageName, source_of
+from workbench.runs.scoring import scored_stage
 from workbench.runs.sweep import sweep
 
 # Names on the page -> settings
@@ -94,8 +94,10 @@ class Snapshot:
         """Yield a stored run for each budget; after the last one, ValueError if a budget or a run failed."""
         assert self.plan.spectra is not None
         network, data, problem = self.opened.network, self.opened.data, ""
-        if not len(data.validation) or not data.validation.labelled:
-            raise ValueError(f"{data.name} has no labelled validation images to compare runs by: choose other data")
+        if not len(data.validation) and not len(data.train):
+            raise ValueError(
+                f"{data.name} has no images for training or validation to compare runs by: choose other data"
+            )
         made: list[tuple[PlanSettings, Plan]] = []
         for ratio in ratios:
             budget = self.planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)

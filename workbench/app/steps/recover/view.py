@@ -12,10 +12,11 @@ from workbench.app.steps.recover.snapshot import LEARN_FROM, MAX_EPOCHS, RATES, 
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import COMPRESSING, JobKind
+from workbench.network.verdict import Finding
 from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.tradeoff import stages as stages_figure
-from workbench.runs.compress import MAX_DROP
 from workbench.runs.run import StageName
+from workbench.runs.scoring import judgement
 
 Status = tuple[bool, bool, str]  # of a step: whether it is done, whether something before it is missing, a sentence
 SAVES_NOTHING = "This plan saves nothing yet: take a budget of work, or other layers."
@@ -99,17 +100,19 @@ def recovery_status(session: Session) -> Status:
         return False, False, f"Press Compress, or let Compress for me do it all. {after}"
     if not recover.as_planned:
         return False, False, "The plan has changed: press Compress again to see what it gives."
-    lost, last, original = run.lost(), run.last, run.stage(StageName.ORIGINAL)
+    verdict, last, original = run.verdict(), run.last, run.stage(StageName.ORIGINAL)
+    finding = verdict.finding if verdict else None
     words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"
     if last.score is not None and original is not None and original.score is not None:
-        words += f": {100 * original.score.top1:.1f} → {100 * last.score.top1:.1f} %"
-        words += " right" if last.score.kind == "accuracy" else " as the original"
+        kinds = {"accuracy": " % right", "agreement": " % as the original"}
+        words += f": {original.score.shown:.1f} → {last.score.shown:.1f}"
+        words += f"{kinds.get(last.score.kind, f' {last.score.kind}')}; {judgement(run)}"
     if not choose.calibratable:
         return True, False, f"{words}. Recovery needs training images that fit the network: {choose.untrainable}"
-    if last.name == StageName.DECOMPOSED and (lost is None or lost > 0):
+    if last.name == StageName.DECOMPOSED and finding is not Finding.NO_LOSS:
         return False, False, f"{words}. Press Calibrate, which takes seconds and no labels, then Fine-tune."
-    if last.name == StageName.CALIBRATED and not choose.untrainable and lost is not None and lost > MAX_DROP:
+    if last.name == StageName.CALIBRATED and not choose.untrainable and finding is Finding.LOSS:
         return False, False, f"{words}. Press Fine-tune to recover more; from here a few epochs are enough."
-    if lost is not None and lost <= MAX_DROP:
-        return True, False, f"{words}. Little is lost: go on to what comes next, or plan to save more."
+    if finding is Finding.NO_LOSS:
+        return True, False, f"{words}. Go on to what comes next, or plan to save more."
     return True, False, f"{words}. Change ranks and Compress again for another point, or Fine-tune on."

@@ -1,0 +1,89 @@
+"""Score a network at a stage, and say what may be said of what a run lost."""
+
+import torch
+
+from workbench.network.data import Data
+from workbench.network.network import Network
+from workbench.network.outputs import are_classes
+from workbench.network.scores import Metric, Score, accuracy, agreement, score
+from workbench.network.verdict import MAX_DROP_POINTS, images_needed
+from workbench.progress import Progress, part, reporter
+from workbench.runs.run import Run, Stage, StageName
+
+AGREEMENT_IMAGES = 1000
+"""Images without labels on which agreement with the original is measured, at most."""
+
+
+def scored_stage(
+    network: Network,
+    data: Data | None,
+    name: StageName,
+    *,
+    metric: Metric | None = None,
+    note: str = "",
+    progress: Progress | bool | None = None,
+) -> Stage:
+    """Score a network on the images to choose by, see :func:`choosing_scores`, and on the test images to report."""
+    report = reporter(progress)
+    if data is None:
+        return Stage(name, {}, note)
+    scores = choosing_scores(network, data, metric=metric, progress=part(report, 0.0, 0.5))
+    if len(data.test) and data.test.labelled:
+        scores["test"] = score(network, data.test, metric=metric, progress=part(report, 0.5, 1.0))
+    report(1.0, "")
+    return Stage(name, scores, note)
+
+
+def choosing_scores(
+    network: Network, data: Data, *, metric: Metric | None = None, progress: Progress | bool | None = None
+) -> dict[str, Score]:
+    """Score a network on the images to choose by, never on the test images.
+
+    "validation" is the metric or the accuracy on the validation images; without labels it is the agreement with the
+    original on them, or on training images where there are no others. "unlabelled" is the agreement on training images
+    without labels that are held out (:attr:`~workbench.network.data.Data.held_out`), if they are more than those for
+    validation. Without a metric there is no score where the outputs are no classes.
+    """
+    report, train, validation = reporter(progress), data.train, data.validation
+    held_out = data.held_out
+    split = validation if len(validation) else held_out if len(held_out) else train
+    if not len(split):
+        return {}
+    if metric is not None:
+        return {"validation": score(network, split, metric=metric)}
+    with torch.inference_mode():
+        if not are_classes(network.run(network.inputs(split.images[torch.zeros(1, dtype=torch.long)]))):
+            return {}
+    pairs = {"validation": split.sample(AGREEMENT_IMAGES)}
+    if len(held_out):
+        pairs["unlabelled" if len(train) and len(validation) else "validation"] = held_out
+    scores: dict[str, Score] = {}
+    if len(validation) and validation.labelled:
+        del pairs["validation"]
+        scores["validation"] = accuracy(network, validation, progress=part(report, 0.0, 0.5))
+    for name, images in pairs.items():
+        if network.original is None:
+            scores[name] = Score(1.0, 1.0, len(images), "agreement")
+        else:
+            scores[name] = agreement(network, images, progress=part(report, 0.5, 1.0))
+    return scores
+
+
+def points_lost(run: Run, max_drop: float = MAX_DROP_POINTS) -> float | None:
+    """Return the points that were lost on the images that judge a run; None if nothing judges it."""
+    verdict = run.verdict(max_drop=max_drop)
+    lost = run.lost() if verdict is None else verdict.lost
+    return None if lost is None else 100 * lost
+
+
+def judgement(run: Run, max_drop: float = MAX_DROP_POINTS) -> str:
+    """Return what may be said of the loss of a run: its verdict, or why there is none."""
+    verdict, score, lost = run.verdict(max_drop=max_drop), run.score(), run.lost()
+    if verdict is not None:
+        needed = images_needed(max_drop)
+        few = f"; {needed} are needed to judge a plan by {max_drop:g} points" if verdict.n < needed else ""
+        return f"{verdict}{few}"
+    if score is not None and lost is not None:
+        what = f"{score.kind} {lost:.4g} lower" if lost > 0 else f"{score.kind} {-lost:.4g} higher"
+        return f"{what} on {score.n} images, of which chance may be a part"
+    return "not judged: there are no images to judge it by, or the outputs are no classes"
