@@ -6,7 +6,7 @@ import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
-from workbench.app.widgets.glossary import RANDOM, term
+from workbench.app.widgets.glossary import RANDOM, TERMS, term
 from workbench.network.scores import Score
 from workbench.network.verdict import Finding
 from workbench.tables import count, times
