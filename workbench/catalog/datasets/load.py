@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.catalog.datasets.digits import digits
-from workbench.catalog.datasets.torchvision import TORCH_DATASETS, load_torch_dataset
+from workbench.catalog.datasets.table import TORCH_DATASETS
+from workbench.catalog.datasets.torchvision import load_torch_dataset
 from workbench.network.data import Data
 from workbench.network.images.load import load_images
 from workbench.progress import Progress
@@ -66,7 +67,7 @@ def load_data(
     if root is None:
         raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
     if name in TORCH_DATASETS:
-        return load_torch_dataset(name, root, download=download, progress=progress)
+        return load_torch_dataset(name, root, size=size, download=download, progress=progress)
     data = load_images(root, labels, size=size, classes=classes, train=train, validation=validation, progress=progress)
     if data.skipped:
         log.warning("%d images were left out: %s", len(data.skipped), "; ".join(data.skipped[:5]))

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from workbench.catalog.datasets.load import data_names, load_data
-from workbench.catalog.datasets.torchvision import TORCH_DATASETS
+from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
@@ -43,7 +43,7 @@ def load_local(
     if name not in local_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
-        return load_data(name, root=datasets_folder(), download=True, progress=progress)
+        return load_data(name, root=datasets_folder(), size=size, download=True, progress=progress)
     folder = datasets_folder() / name
     labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
     return load_data(
