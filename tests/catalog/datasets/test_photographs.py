@@ -233,7 +233,5 @@ def test_a_damaged_archive_is_downloaded_anew_or_said(archives, monkeypatch):
         raise torch_datasets.DownloadError(f"no network for {url}")
 
     monkeypatch.setattr(torch_datasets, "fetch", offline)
-    with pytest.raises(
-        ValueError, match=r"imagenette cannot be downloaded now .*on a machine with a network get"
-    ):
+    with pytest.raises(ValueError, match=r"imagenette cannot be downloaded now .*on a machine with a network get"):
         wb.load_data("imagenette", root=root, download=True)

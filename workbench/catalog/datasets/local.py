@@ -10,6 +10,7 @@ from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
+from workbench.network.images.folders import split_folders
 from workbench.network.images.labels import OWN_TABLE
 from workbench.network.images.wordnet import VALIDATION_TABLE
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
@@ -65,7 +66,7 @@ def _holds_images(entry: Path) -> bool:
             return False
         if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):
             return True
-        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
+        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100)) or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False
 

@@ -1,5 +1,6 @@
 """Read the pictures of a file, a folder or a ZIP file, with the labels that folders or a table give them."""
 
+import logging
 import os
 import zipfile
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from workbench.network.images.labels import (
     read_labels,
 )
 from workbench.progress import Progress
+
+log = logging.getLogger(__name__)
 
 MAX_MEMORY_BYTES = 2**30
 """Bytes of decoded images that are held; larger sets are decoded batch by batch."""
@@ -143,6 +146,11 @@ def read_pictures(
     return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
 
 
+def is_picture(path: str | Path) -> bool:
+    """Return whether a path is that of a file called like a picture."""
+    return Path(path).suffix.lower() in SUFFIXES and Path(path).expanduser().is_file()
+
+
 def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: bool = True) -> Pictures:
     """Read one picture, or the pictures of a folder or ZIP file, and with `labelled` the labels they have.
 
@@ -151,7 +159,7 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
     ValueError : as `read_pictures`, or if a folder is one of splits.
     """
     path = Path(root).expanduser()
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if is_picture(path):
         with quiet():
             return Pictures(decode(path, size)[None], torch.tensor([UNLABELLED]))
     folder, left_out = open_folder(path)
@@ -160,7 +168,10 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
         hint = f'like "{path.name}/{next(iter(splits.values())).name}", or load_data("images", root=...) for all'
         raise ValueError(f"{path.name} has the folders {names}: say which, {hint}")
     found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled)
-    return Pictures(found.images, found.labels, found.classes, (*left_out, *found.skipped))
+    skipped = (*left_out, *found.skipped)
+    if skipped:
+        log.warning("%d files of %s were left out: %s", len(skipped), path.name, "; ".join(skipped[:5]))
+    return Pictures(found.images, found.labels, found.classes, skipped)
 
 
 def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
