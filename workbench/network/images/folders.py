@@ -122,8 +122,11 @@ def read_pictures(
     report: Progress,
     *,
     labelled: bool = True,
+    where: str | Path = "",
 ) -> Pictures:
     """Read the pictures of a folder; without `labelled` all there are, at any depth, and no labels.
+
+    Errors call the folder `where`.
 
     Raises
     ------
@@ -133,14 +136,14 @@ def read_pictures(
         found = read_labels(folder, table, classes)
     else:
         found = Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
-    if not found.labels and not found.skipped:
-        raise ValueError(f"there are no images in {folder}")
+    if not found.labels:
+        raise ValueError(f"there are no images in {where or folder}" + "".join(f": {s}" for s in found.skipped[:1]))
     names = list(found.labels)
     decoded = _decode(folder, names, size, report)
     sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
     skipped = (*(image for image in decoded if isinstance(image, str)), *found.skipped)
     if not sound:
-        raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
+        raise ValueError(f"none of the {len(names)} images in {where or folder} is sound: {skipped[0]}")
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
     images = kept if kept.numel() else ImageFiles([folder / names[i] for i in sound], size)
     return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
@@ -167,7 +170,7 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
         names = " and ".join(entry.name for entry in splits.values())
         hint = f'like "{path.name}/{next(iter(splits.values())).name}", or load_data("images", root=...) for all'
         raise ValueError(f"{path.name} has the folders {names}: say which, {hint}")
-    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled)
+    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled, where=path)
     skipped = (*left_out, *found.skipped)
     if skipped:
         log.warning("%d files of %s were left out: %s", len(skipped), path.name, "; ".join(skipped[:5]))

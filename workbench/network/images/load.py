@@ -18,6 +18,7 @@ from workbench.network.images.folders import (
     read_pictures,
     split_folders,
 )
+from workbench.network.images.labels import TABLES, is_hidden
 from workbench.progress import Progress, part, reporter
 
 SEED = 20160226
@@ -48,8 +49,10 @@ def load_images(
         raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
     splits = split_folders(folder) if labels is None else {}
     if splits:
+        others = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
+        left_out += tuple(f"{other} is in none of the splits" for other in others if other not in TABLES)
         return _of_split_folders(splits, name, size, classes, left_out, report)
-    found = read_pictures(folder, labels, size, classes, report)
+    found = read_pictures(folder, labels, size, classes, report, where=root)
     if not (train or validation or (found.labels != UNLABELLED).any()):
         train = 1.0  # images without labels are no test
     parts = shares(found.labels, train, validation, seed)
