@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import workbench as wb
-from workbench.network.inputs import inputs_of, random_view
+from workbench.network.inputs import data_of, inputs_of, random_view, split_of
 
 
 @pytest.fixture
@@ -55,3 +57,78 @@ def test_any_batches_of_images():
 def test_what_is_no_images(network, images, error, message):
     with pytest.raises(error, match=message):
         inputs_of(network, images)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Folders of two classes, with twelve images each."""
+    for label, name in enumerate(("ant", "bee")):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            Image.new("RGB", (20, 16), (100 * label, 2 * i, 0)).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+class Redness(torch.nn.Module):
+    """Answers class 1 to red images, of the classes bee, ant."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 2, 1)
+
+    def forward(self, images):
+        red = images[:, 0].mean(dim=(1, 2))
+        return torch.stack([red, 0.2 - red], dim=1) + 0 * self.conv(images).mean(dim=(2, 3))
+
+
+def test_verbs_take_paths(photos):
+    network = wb.Network(Redness(), (3, 8, 8), classes=("bee", "ant"))
+    assert wb.score(network, photos).top1 == 1  # folders are the network's classes, not in their own order
+    found = inputs_of(network, photos / "ant" / "0.png")
+    assert [tuple(batch.shape) for batch in found] == [(1, 3, 8, 8)]
+    assert not split_of(network, photos, labelled=False).labelled
+    data = data_of(network, str(photos))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [10, 2, 12]
+    assert data.classes == ("bee", "ant")
+    assert wb.score(network, data).top1 == 1
+    small = wb.decompose(network, wb.evbmf_plan(wb.analyze(network)))
+    tuned = wb.finetune(small, photos, epochs=1, learning_rate=1e-3)
+    assert len(tuned.history) == 1
+    assert wb.compare(small, photos / "bee").n == 12
+
+
+def test_images_alone_are_to_train_on():
+    network = wb.Network(torch.nn.Flatten(), (3, 8, 8))
+    images = torch.rand(6, 3, 8, 8)
+    data = data_of(network, (images, torch.arange(6)))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [6, 0, 0]
+    data = data_of(network, {"train": images, "valid": images[:2], "test": images[:1]})
+    assert [(s.name, len(s)) for s in (data.train, data.validation, data.test)] == [
+        ("train", 6),
+        ("validation", 2),
+        ("test", 1),
+    ]
+    assert data_of(network, data) is data
+
+
+def test_single_images(large):
+    image = torch.rand(3, 6, 6)
+    for given in (image, [image], image.numpy(), iter([image])):
+        assert torch.equal(torch.cat([*inputs_of(large, given)]), image[None])
+
+
+def test_pictures_have_the_networks_channels(tmp_path):
+    """Pillow's own conversion to grey is the oracle."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    grey = wb.Network(torch.nn.Flatten(), (1, 8, 8))
+    wanted = torch.from_numpy(np.asarray(Image.fromarray(pixels).convert("L")).astype(np.float32) / 255)
+    for given in (tmp_path, tmp_path / "a.png", [tmp_path / "a.png"], Image.fromarray(pixels)):
+        found = torch.cat([*inputs_of(grey, given)])
+        assert found.shape == (1, 1, 8, 8)
+        assert (found[0, 0] - wanted).abs().max() < 1.01 / 255
+    colour = wb.Network(torch.nn.Flatten(), (3, 8, 8))
+    found = torch.cat([*inputs_of(colour, Image.fromarray(pixels[..., 0]))])
+    assert torch.equal(found, torch.from_numpy(pixels[..., 0].astype(np.float32) / 255).expand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="these images have"):  # arrays are taken as they are
+        inputs_of(grey, torch.zeros(2, 3, 8, 8))

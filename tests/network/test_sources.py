@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 import workbench as wb
 
@@ -39,6 +39,7 @@ def every(split):
         DataLoader(X, batch_size=4),
         Items(lambda i: X[i]),
         [{"pixel_values": X, "size": 3}],
+        X.numpy().astype(">f4"),
     ],
 )
 def test_images_without_labels(images):
@@ -57,6 +58,14 @@ def test_images_without_labels(images):
         Items(lambda i: (X[i], int(Y[i]))),
         Items(lambda i: {"image": X[i], "label": int(Y[i])}),
         [(X[:4], Y[:4]), (X[4:], Y[4:])],
+        (X, Y.tolist()),
+        [(x, int(y)) for x, y in zip(X, Y, strict=True)],
+        [{"image": x, "label": int(y)} for x, y in zip(X, Y, strict=True)],
+        [[{"image": x, "label": int(y)} for x, y in zip(X, Y, strict=True)]],
+        {"image": X, "label": Y},
+        DataLoader([(x, int(y)) for x, y in zip(X, Y, strict=True)], batch_size=4),
+        DataLoader(Items(lambda i: {"image": X[i], "label": int(Y[i])}), batch_size=4, collate_fn=list),
+        Subset(TensorDataset(X, Y), range(6)),
         DataLoader(
             Items(lambda i: (X[i], int(Y[i]))),
             batch_size=4,
@@ -98,3 +107,129 @@ def test_data_take_them_too():
     data = wb.Data(train=DataLoader(TensorDataset(X, Y)), validation=(X, Y), test=TensorDataset(X, Y))
     assert [len(split) for split in (data.train, data.validation, data.test)] == [6, 6, 6]
     assert data.train.name == "train"
+
+
+def test_a_loader_of_a_part_gives_that_part():
+    for sampler in (SubsetRandomSampler([1, 3]), [3, 1]):
+        split = wb.Split.of(DataLoader(TensorDataset(X, Y), sampler=sampler))
+        assert sorted(split.labels.tolist()) == [0, 1]  # of items 3 and 1
+        assert torch.equal(every(split).sort(0).values, X[[1, 3]])
+
+
+def test_data_sets_that_can_only_be_iterated():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return ((x, int(y)) for x, y in zip(X, Y, strict=True))
+
+        def __len__(self):
+            return len(X)
+
+    for given in (Stream(), DataLoader(Stream(), batch_size=4)):
+        split = wb.Split.of(given)
+        assert torch.equal(every(split), X)
+        assert torch.equal(split.labels, Y)
+
+
+def test_labels_of_a_data_set_with_a_table_and_a_transform():
+    items = Items(lambda i: (X[i], int(Y[i]) + 1))
+    items.targets, items.target_transform = Y.tolist(), lambda label: label + 1
+    assert torch.equal(wb.Split.of(items).labels, Y + 1)
+    del items.target_transform
+    items.item = lambda i: (X[i], None)
+    assert torch.equal(wb.Split.of(items).labels, Y)
+    assert wb.Split.of(Subset(items, [5, 1])).labels.tolist() == [2, 1]
+
+
+def test_arrays_of_every_kind():
+    values = np.random.default_rng(0).integers(0, 256, (5, 9, 8, 3), np.uint8)
+    wanted = torch.from_numpy(values).permute(0, 3, 1, 2)
+    assert torch.equal(every(wb.Split.of(values)), wanted)  # channels last
+    assert torch.equal(every(wb.Split.of(list(values))), wanted)
+    assert torch.equal(every(wb.Split.of(values[:, :, ::-1])), wanted.flip(3))
+    assert every(wb.Split.of(values / 255.0)).dtype == torch.float32
+    deep = np.array([0, 65535], np.uint16).reshape(2, 1, 1, 1)
+    assert every(wb.Split.of(deep)).flatten().tolist() == [0, 1]
+    values.flags.writeable = False
+    every(wb.Split.of(values))[:] = 0
+    assert values.any()  # nothing that is given is changed
+
+
+class Rows:
+    """A data set of Hugging Face by what is used of it: rows by number, columns by name."""
+
+    column_names = ("image", "label")
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, key):
+        if key == "label":
+            return [i % 2 for i in range(len(self))]
+        if key == "image":
+            return self.pictures
+        return {"image": self.pictures[key], "label": key % 2}
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+
+def shades(sizes, mode="RGB"):
+    return [Image.new("RGB", size, (40 * i,) * 3).convert(mode) for i, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda rows: rows,
+        lambda rows: {"image": rows["image"], "label": rows["label"]},  # rows[:]
+        lambda rows: (rows["image"], rows["label"]),
+        lambda rows: iter(rows),  # streamed
+        lambda rows: [[rows[0], rows[1]], [rows[2], rows[3]]],
+        lambda rows: DataLoader(rows, batch_size=3, collate_fn=lambda batch: batch),
+        lambda rows: DataLoader(rows, batch_size=3),
+        lambda rows: [(picture, label) for picture, label in zip(rows["image"], rows["label"], strict=True)],
+    ],
+)
+@pytest.mark.parametrize(("sizes", "shape"), [([(6, 5)] * 4, (5, 6)), ([(6, 5), (30, 20), (4, 9), (8, 8)], (8, 8))])
+def test_rows_and_columns_of_hugging_face(given, sizes, shape):
+    split = wb.Split.of(given(Rows(shades(sizes))), size=8)
+    assert split.images.shape == (4, 3, *shape)
+    assert every(split)[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+    assert split.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_columns_of_pictures():
+    split = wb.Split.of(Rows(shades([(6, 5)] * 4))["image"])
+    assert not split.labelled
+    assert every(split)[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+
+
+def test_grey_pictures_stay_grey_unless_others_are_in_colour():
+    grey, colour = shades([(6, 5)] * 2, "L"), shades([(6, 5)] * 2)
+    assert wb.Split.of(grey).images.shape == (2, 1, 5, 6)
+    assert wb.Split.of([*grey, *colour]).images.shape == (4, 3, 5, 6)
+    deep = Image.fromarray(np.full((5, 6), 65535, np.uint16))
+    assert every(wb.Split.of(deep)).unique().tolist() == [255]
+
+
+def test_paths(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (20, 10), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    folder, glob = wb.Split.of(tmp_path, size=8), wb.Split.of(sorted(tmp_path.glob("*.png")), size=8)
+    assert every(folder)[:, 0, 0, 0].tolist() == every(glob)[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert wb.Split.of(iter([str(tmp_path / "1.png")]), size=8).images.shape == (1, 3, 8, 8)
+    assert every(wb.Split.of(str(tmp_path / "2.png"), size=8))[0, 0, 0, 0] == 2
+    (tmp_path / "test").mkdir()
+    (tmp_path / "train").mkdir()
+    (tmp_path / "0.png").rename(tmp_path / "train" / "0.png")
+    (tmp_path / "1.png").rename(tmp_path / "test" / "1.png")
+    with pytest.raises(ValueError, match=r'has the folders train and test: say which, like ".*/train"'):
+        wb.Split.of(tmp_path)
+
+
+def test_a_dictionary_of_splits_is_no_images():
+    with pytest.raises(TypeError, match=r"not a dictionary: say which, like data\['train'\]"):
+        wb.Split.of({"train": Rows(shades([(6, 5)])), "test": Rows(shades([(6, 5)]))})

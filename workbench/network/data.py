@@ -17,6 +17,11 @@ MAX_HELD_OUT = 1000
 MIN_IMAGES_TO_HOLD_OUT = 300
 """Images of which some are held out, at least: of fewer, no loss of a point can be told from chance."""
 
+MIN_CLASS_IMAGES = 10
+"""Training images of a class, below which it is hardly learned."""
+MIN_SCORED_IMAGES = 100
+"""Images of a split that is scored, below which one image is more than one point of accuracy."""
+
 MAX_BATCH_NUMBERS = 4_000_000
 """Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
 
@@ -131,6 +136,30 @@ class Data:
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
             object.__setattr__(self, name, Split.of(getattr(self, name), name))
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """A sentence on each split that has too few images, in all or of a class, and what follows from that."""
+        found = []
+        splits = [split for split in (self.train, self.validation, self.test) if len(split) and split.labelled]
+        known = torch.cat([split.labels for split in splits]).unique() if splits else torch.empty(0)
+        for split in splits:
+            training = split is self.train
+            counts = {int(label): int((split.labels == label).sum()) for label in known}
+            few = [label for label, count in counts.items() if count < (MIN_CLASS_IMAGES if training else 1)]
+            names = ", ".join(self._class_name(label) for label in few[:3])
+            names += f" and {len(few) - 3} more classes" if len(few) > 3 else ""
+            if few and training:
+                found.append(f"fewer than {MIN_CLASS_IMAGES} training images of {names}: they are hardly learned")
+            elif few:
+                found.append(f"no {split.name} images of {names}: the score says nothing of them")
+            if not training and len(split) < MIN_SCORED_IMAGES:
+                points = f"one is {100 / len(split):.1f} points of accuracy, so smaller differences mean nothing"
+                found.append(f"only {len(split)} {split.name} images: {points}")
+        return tuple(found)
+
+    def _class_name(self, label: int) -> str:
+        return self.classes[label] if label < len(self.classes) else f"class {label}"
 
     @property
     def unlabelled(self) -> Split:

@@ -1,7 +1,7 @@
 """Splits, and batches of a network's inputs, from whatever holds images."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from workbench.network.data import Data, Split, fitting_batch
-from workbench.network.images.folders import DEFAULT_SIZE, SPLITS
+from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, ImageFiles
 from workbench.network.images.load import load_images
 from workbench.network.network import Network
+from workbench.network.sources import DatasetImages
 
 Images = Any
 """Whatever holds images, see :meth:`~workbench.network.data.Split.of`; for a network whose `example` is a tuple or a
@@ -20,6 +21,9 @@ dictionary, batches like that."""
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
 """Shares of a folder of images; the others are test images."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue."""
 
 MIN_CROP_SHARE = 0.6
 """Smallest side of a random crop, as a share of the image's side."""
@@ -43,6 +47,29 @@ class InputBatches:
         return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.batch_size)
 
 
+@dataclass(frozen=True, eq=False)
+class InChannels:
+    """Images of files in the number of channels of a network: luminance of RGB (ITU-R 601), or grey three times."""
+
+    images: Any
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, channels, height, width)."""
+        return (len(self), self.channels, *self.images.shape[2:])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        found: Tensor = self.images[index]
+        if self.channels == 1 and found.shape[1] == 3:
+            weighed = (found.float() * torch.tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+            return weighed if found.is_floating_point() else weighed.round().to(found.dtype)
+        return found.expand(-1, self.channels, -1, -1) if self.channels == 3 else found
+
+
 def image_size(network: Network) -> int:
     """Return the pixels that the shorter side of images from files should have for a network."""
     if network.preprocessing is None:  # the images are the input
@@ -50,13 +77,22 @@ def image_size(network: Network) -> int:
     return int(getattr(network.preprocessing, "shorter", DEFAULT_SIZE))
 
 
-def split_of(network: Network, images: Images, *, labelled: bool = True) -> Split:
-    """Return images as a Split, read as large as the network wants them; folders are classes of the network.
+def split_of(network: Network, images: Images, name: str = "images", *, labelled: bool = True) -> Split:
+    """Return images as a Split; files are read as large as the network wants them, and their folders are its classes.
 
     Raises TypeError or ValueError as :meth:`~workbench.network.data.Split.of`.
     """
     size, ndim = image_size(network), len(network.input_shape) + 1
-    return Split.of(images, size=size, classes=network.classes, ndim=ndim, labelled=labelled)
+    split = Split.of(images, name, size=size, classes=network.classes, ndim=ndim, labelled=labelled)
+    files = isinstance(images, str | Path) or isinstance(split.images, ImageFiles | DatasetImages)
+    return split if isinstance(images, Split) or not files else _in_channels(network, split)
+
+
+def _in_channels(network: Network, split: Split) -> Split:
+    shape, wanted = tuple(split.images.shape), network.input_shape[0]
+    if len(shape) != 4 or len(split) == 0 or (wanted, shape[1]) not in ((1, 3), (3, 1)):
+        return split
+    return Split(InChannels(split.images, wanted), split.labels, split.name)
 
 
 def data_of(network: Network, data: Any) -> Data:
@@ -70,12 +106,13 @@ def data_of(network: Network, data: Any) -> Data:
         return data
     if isinstance(data, str | Path):
         size, classes = image_size(network), network.classes
-        return load_images(data, size=size, classes=classes, train=TRAIN_SHARE, validation=VALIDATION_SHARE)
+        made = load_images(data, size=size, classes=classes, train=TRAIN_SHARE, validation=VALIDATION_SHARE)
+        train, validation, test = (_in_channels(network, split) for split in (made.train, made.validation, made.test))
+        return replace(made, train=train, validation=validation, test=test)
     named = isinstance(data, Mapping) and any(name in data for names in SPLITS.values() for name in names)
     given = data if named else {"train": data}
-    found = {
-        split: split_of(network, given[name]) for split, names in SPLITS.items() for name in names if name in given
-    }
+    keys = {split: name for split, names in SPLITS.items() for name in names if name in given}
+    found = {split: split_of(network, given[name], split) for split, name in keys.items()}
     shape = next(iter(found.values())).images.shape[1:]
     empty = Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long))
     train, validation, test = (found.get(split, empty) for split in SPLITS)

@@ -135,6 +135,8 @@ def label_of(item: Any) -> Tensor | None:
         found = next((item[key] for key in LABEL_KEYS if key in item), None)
     else:
         found = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+    if isinstance(found, Sequence) and len(found) and all(isinstance(label, int | np.integer) for label in found):
+        found = np.asarray(list(found))
     if isinstance(found, int | np.integer | np.ndarray):
         found = torch.as_tensor(found)
     whole = isinstance(found, Tensor) and not found.is_floating_point() and found.ndim <= 1

@@ -55,17 +55,79 @@ def test_folders_of_splits(tmp_path):
     assert data.validation.labels.tolist() == [0, 0, 1, 1]
 
 
-def test_hostile_archives_are_sentences(tmp_path, monkeypatch):
-    out = packed(tmp_path, {"../out.png": picture(), "in.png": picture()})
-    data = wb.load_data("images", root=out, size=8)
+def zip_of(path, *entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in entries:
+            archive.writestr(entry, content)
+    return path
+
+
+def test_no_entry_leads_out(tmp_path):
+    names = ["../out.png", "/abs.png", "a/../../out.png", "in.png"]
+    data = wb.load_data("images", root=packed(tmp_path, dict.fromkeys(names, picture())), size=8)
     assert len(data.train) == 1
-    assert data.skipped == ("../out.png leads out of the folder",)
+    assert data.skipped == tuple(f"{name} leads out of the folder" for name in names[:3])
     assert not (tmp_path.parent / "out.png").exists()
-    (tmp_path / "cut.zip").write_bytes(out.read_bytes()[:60])
-    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 1000)
-    large = tmp_path / "large.zip"
-    with zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb.png", bytes(10_000))
-    for name, message in (("cut.zip", "no sound ZIP file"), ("large.zip", "would unpack to more than")):
-        with pytest.raises(ValueError, match=message):
-            wb.load_data("images", root=tmp_path / name, size=8)
+
+
+def test_links_are_left_out(tmp_path):
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = 0o120777 << 16
+    data = wb.load_data("images", root=zip_of(tmp_path / "a.zip", (link, "/etc/passwd"), ("in.png", picture())), size=8)
+    assert data.skipped == ("link.png is a link",)
+    assert len(data.train) == 1
+
+
+def cut(path):
+    whole = zip_of(path, ("a.png", picture()), ("b.png", picture())).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def damaged(path):
+    content = bytearray(zip_of(path, ("a.png", picture())).read_bytes())
+    content[45] ^= 0xFF
+    path.write_bytes(content)
+
+
+def lying(path):
+    """A bomb whose table says that it is small."""
+    content = zip_of(path, ("a.png", bytes(100_000))).read_bytes()
+    path.write_bytes(content.replace((100_000).to_bytes(4, "little"), (100).to_bytes(4, "little")))
+
+
+def encrypted(path):
+    content = bytearray(zip_of(path, ("a.png", picture())).read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("bomb.zip", lambda p: zip_of(p, ("a.png", bytes(200_000))), r"^bomb.zip would unpack to more than \d GiB$"),
+        ("lying.zip", lying, "^lying.zip is no sound ZIP file: "),
+        ("many.zip", lambda p: zip_of(p, *((f"{i}.png", b"") for i in range(9))), "^many.zip has 9 files, more than"),
+        ("cut.zip", cut, "^cut.zip is no sound ZIP file: "),
+        ("damaged.zip", damaged, "^damaged.zip is no sound ZIP file: "),
+        ("secret.zip", encrypted, "^secret.zip is no sound ZIP file: .*encrypted"),
+        ("text.zip", lambda p: p.write_text("text"), "^text.zip is no sound ZIP file: "),
+        ("empty.zip", lambda p: p.write_bytes(b""), "^empty.zip is no sound ZIP file: "),
+        ("a.tar.gz", lambda p: p.write_bytes(b"\x1f\x8b"), "^a.tar.gz is no folder, ZIP file or picture: unpack it"),
+        ("clash.zip", lambda p: zip_of(p, ("a.png", picture()), ("a.png/b.png", b"")), "^clash.zip is no sound ZIP"),
+        ("nothing.zip", lambda p: zip_of(p, ("a.txt", b"")), "there are no images in .*nothing.zip$"),
+        ("zip.png", lambda p: zip_of(p, ("a.png", picture())), "^zip.png is no sound image: it is none of JPEG"),
+    ],
+)
+def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, message):
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 150_000)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 8)
+    make(tmp_path / name)
+    with pytest.raises(ValueError, match=message) as caught:
+        wb.load_data("images", root=tmp_path / name, size=8)
+    assert "\n" not in str(caught.value)
+    assert "workbench-" not in str(caught.value)  # no folder of this machine
+
+
+def test_a_zip_file_of_another_name(tmp_path):
+    path = zip_of(tmp_path / "photos.cbz", ("a.png", picture()))
+    assert len(wb.load_data("images", root=path, size=8).train) == 1

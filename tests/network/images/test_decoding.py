@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_the_centre_is_taken(tmp_path):
     assert decode(saved(tmp_path / "a.png", Image.fromarray(pixels)), 4).min() == 255
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif", "ppm"])
+@pytest.mark.parametrize("suffix", ["jpg", "jfif", "png", "bmp", "gif", "webp", "tif", "ppm", "avif"])
 def test_kinds_of_files(tmp_path, suffix):
     found = decode(saved(tmp_path / f"a.{suffix}", Image.new("RGB", (20, 20), RED)), 8)
     assert (found.float().mean(dim=(1, 2)) - torch.tensor(RED)).abs().max() < 4  # JPEG and WebP lose a little
@@ -88,6 +89,30 @@ def test_photographs_are_turned_upright(tmp_path, orientation):
     exif[0x0112] = orientation
     path = saved(tmp_path / "a.png", Image.fromarray(np.ascontiguousarray(turn(upright))), exif=exif)
     assert np.array_equal(decode(path, 16).permute(1, 2, 0).numpy(), upright)
+
+
+def test_of_several_frames_the_first_is_read(tmp_path):
+    frames = [Image.new("RGB", (8, 8), color) for color in (RED, (0, 0, 0))]
+    path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert (decode(path, 8)[:, 0, 0] - torch.tensor(RED)).abs().max() <= 4
+
+
+def test_cmyk_of_cameras_and_printers(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.new("RGB", (16, 16), RED).convert("CMYK"), quality=100)
+    assert (decode(path, 8).int() - torch.tensor(RED)[:, None, None]).abs().max() <= 4
+
+
+def test_heic_without_its_package_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(ValueError, match=r"a.heic is no sound image: HEIC needs the package pillow-heif, or"):
+        decode(tmp_path / "a.heic", 8)
+
+
+def test_heic_with_its_package(tmp_path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    path = saved(tmp_path / "a.heic", Image.new("RGB", (64, 64), RED))
+    assert (decode(path, 8).int() - torch.tensor(RED)[:, None, None]).abs().max() <= 8
 
 
 def test_a_damaged_note_does_not_lose_the_picture(tmp_path):

@@ -232,3 +232,55 @@ def test_progress_and_cancelling(many):
 
     with pytest.raises(InterruptedError):
         wb.load_data("images", root=many, size=8, progress=stop)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid", "Test"), ("training", "validation")])
+def test_folders_of_splits(tmp_path, names):
+    for count, split in zip((3, 2, 1), names, strict=False):
+        for label, name in enumerate(("ant", "bee")[: 2 if count > 1 else 1]):  # the test split lacks a class
+            for i in range(count):
+                picture(tmp_path / split / name / f"{i}.png", color=(100 * label, 0, 0))
+    (tmp_path / "extra").mkdir()
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [6, 4, len(names) - 2]
+    assert data.classes == ("ant", "bee")
+    for split in (data.train, data.validation):
+        assert torch.equal(split.labels, (split.images[:, 0, 0, 0] > 50).long())
+    assert data.skipped == ("extra is in none of the splits",)
+
+
+def test_test_images_without_labels(tmp_path):
+    for name in ("train/ant/a.png", "train/bee/a.png", "test/1.png", "test/2.png"):
+        picture(tmp_path / name)
+    (tmp_path / "test" / "readme.md").write_text("no image")
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.train.labels.tolist() == [0, 1]
+    assert data.test.labels.tolist() == [-1, -1]
+    assert data.skipped == ("test/readme.md is no image",)
+
+
+def test_a_class_that_was_not_trained(tmp_path):
+    for name in ("train/ant/a.png", "train/bee/a.png", "val/ant/a.png", "val/wasp/a.png"):
+        picture(tmp_path / name)
+    with pytest.raises(ValueError, match="the folder wasp is none of the 2 classes"):
+        wb.load_data("images", root=tmp_path, size=8)
+
+
+def test_one_picture(tmp_path):
+    data = wb.load_data("images", root=picture(tmp_path / "a.png"), size=8)
+    assert (len(data.train), len(data.validation), len(data.test)) == (1, 0, 0)
+
+
+def test_too_few_images_are_said(tmp_path, caplog):
+    for split, counts in (("train", (12, 3)), ("test", (4, 0))):
+        for name, count in zip(("ant", "bee"), counts, strict=True):
+            for i in range(count):
+                picture(tmp_path / split / name / f"{i}.png")
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.cautions == (
+        "fewer than 10 training images of bee: they are hardly learned",
+        "no test images of bee: the score says nothing of them",
+        "only 4 test images: one is 25.0 points of accuracy, so smaller differences mean nothing",
+    )
+    assert all(caution in caplog.text for caution in data.cautions)
+    assert wb.load_data("digits").cautions == ()

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.catalog.datasets.digits import digits
-from workbench.catalog.datasets.torchvision import TORCH_DATASETS, load_torch_dataset
+from workbench.catalog.datasets.table import TORCH_DATASETS
+from workbench.catalog.datasets.torchvision import load_torch_dataset
 from workbench.network.data import Data
 from workbench.network.images.load import load_images
 from workbench.progress import Progress
@@ -36,22 +37,26 @@ def load_data(
 
     Parameters
     ----------
-    name : "digits"; "cifar10", "cifar100", "mnist" or "fashion_mnist" in torchvision's folder `root`; or "images" for
-        a folder or ZIP file of images, which become the `test` split. Each folder in it is a class; without such
-        folders, a table of labels is used. Folders "train", "val" and "test" with those of the classes in them are the
+    name : "digits"; "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette" (with ImageNet's class indices),
+        "flowers102", "oxford_iiit_pet", "food101" or "eurosat" in torchvision's folder `root`; or "images" for a
+        picture, or a folder or ZIP file of images, which become the `test` split. A table ``labels.csv`` in it has the
+        labels; else each folder in it is a class. Folders "train", "val" (or "valid", "validation") and "test" are the
         splits. Images without labels become the `train` split.
     labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
-        folder) and ``class_index``, or Caffe's ``val.txt`` of ImageNet's flat validation folder.
-    size : for "images", pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
+        folder) and ``class_index``, divided by commas, semicolons or tabs, or Caffe's ``val.txt`` of ImageNet's flat
+        validation folder.
+    size : for photographs, pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
     classes : the network's class names. Folders may then be some of the classes only, called by name, number or
         WordNet id. Without, folders are counted in alphabetical order, or by number if all are numbers.
     train, validation : shares of every class, 0 to 1, that become these splits.
-    download : whether to download a data set of torchvision's into `root` if it is not there.
+    download : whether to download a data set of torchvision's into `root` if it is not there; without, the error says
+        its size in bytes and its licence, as does the first progress note.
     progress : called while files are read or downloaded; raising `Cancelled` ends that.
 
     Returns
     -------
-    Data whose `skipped` has a sentence for each image that is absent or not sound.
+    Data whose `skipped` has a sentence for each file that is absent, no image or not sound, and whose `cautions` say
+    what follows from too few images; the log has them, too.
 
     Raises
     ------
@@ -66,8 +71,10 @@ def load_data(
     if root is None:
         raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
     if name in TORCH_DATASETS:
-        return load_torch_dataset(name, root, download=download, progress=progress)
+        return load_torch_dataset(name, root, size=size, download=download, progress=progress)
     data = load_images(root, labels, size=size, classes=classes, train=train, validation=validation, progress=progress)
     if data.skipped:
         log.warning("%d images were left out: %s", len(data.skipped), "; ".join(data.skipped[:5]))
+    for caution in data.cautions:
+        log.warning("%s: %s", data.name, caution)
     return data

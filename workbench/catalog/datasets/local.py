@@ -6,10 +6,11 @@ from itertools import islice
 from pathlib import Path
 
 from workbench.catalog.datasets.load import data_names, load_data
-from workbench.catalog.datasets.torchvision import TORCH_DATASETS
+from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
+from workbench.network.images.folders import split_folders
 from workbench.network.images.labels import OWN_TABLE
 from workbench.network.images.wordnet import VALIDATION_TABLE
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
@@ -43,7 +44,7 @@ def load_local(
     if name not in local_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
-        return load_data(name, root=datasets_folder(), download=True, progress=progress)
+        return load_data(name, root=datasets_folder(), size=size, download=True, progress=progress)
     return load_folder(datasets_folder() / name, classes=classes, size=size, progress=progress)
 
 
@@ -71,7 +72,7 @@ def _holds_images(entry: Path) -> bool:
             return False
         if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):
             return True
-        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100))
+        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100)) or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False
 

@@ -1,9 +1,13 @@
-"""Load CIFAR-10 and -100, MNIST and Fashion-MNIST through torchvision, and download them.
+"""Load data sets through torchvision, and download them: arrays (CIFAR, MNIST), and photographs (Imagenette, flowers).
 
-Torchvision compares the files with known checksums before it reads them, so nothing foreign is unpickled.
+Files are compared with torchvision's checksums before they are read, so nothing foreign is unpickled.
 """
 
 import gzip
+import logging
+import tarfile
+import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,19 +16,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.catalog.datasets.imagenet import class_names
+from workbench.catalog.datasets.table import TORCH_DATASETS, TorchDataset
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
+from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
+from workbench.network.images.load import shares
+from workbench.network.images.wordnet import IMAGENETTE
 from workbench.progress import Progress, part, reporter
+
+log = logging.getLogger(__name__)
 
 SEED = 20160226
 
-
-TORCH_DATASETS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
-"""Names of torchvision's classes."""
-
 VALIDATION_IMAGES = 5000
+VALIDATION_SHARE = 0.1
+"""Training images of a data set of arrays, and share of those of one of files, that are held out to choose by."""
+
+DRAWN_SHARES = (0.6, 0.2)
+"""Shares of training and validation images of a data set without splits of its own."""
+
+FETCH_SHARE = 0.9
+"""Share of the progress that is the download; the rest is unpacking."""
 
 
 class File(NamedTuple):
@@ -36,63 +51,116 @@ class File(NamedTuple):
 
 
 def load_torch_dataset(
-    name: str, root: str | Path, *, download: bool = False, progress: Progress | bool | None = None
+    name: str,
+    root: str | Path,
+    *,
+    size: int = DEFAULT_SIZE,
+    download: bool = False,
+    progress: Progress | bool | None = None,
 ) -> Data:
-    """Return the splits of a data set of torchvision; validation images are drawn from the training images by a seed.
+    """Return the splits of a data set of torchvision.
 
-    `root` is torchvision's folder of it, or the folder above. ValueError if it is not there or cannot be downloaded.
+    Validation images are torchvision's, else drawn from the training images by a seed. Photographs are read as those of
+    a folder are, `size` pixels on the shorter side. Imagenette's labels are ImageNet's indices, so that any network for
+    ImageNet is scored on it. `root` is torchvision's folder of it, or the folder above. The first progress note and an
+    error say the bytes of a download and the licence. ValueError if it is not there or cannot be downloaded.
     """
-    kind = getattr(torchvision("datasets"), TORCH_DATASETS[name])
+    known = TORCH_DATASETS[name]
+    kind = getattr(torchvision("datasets"), known.kind)
     root = Path(root).expanduser()
-    if root.name == getattr(kind, "base_folder", None):
+    if root.name in (getattr(kind, "base_folder", None), known.folder or None):
         root = root.parent
     try:
-        train, test = _open(kind, root, download=False)
+        opened = _open(known, kind, root)
     except (RuntimeError, OSError, ValueError) as error:
         if not download:
             raise ValueError(
                 f"{name} is not in {root} ({error}): put torchvision's files there, "
-                f"or load_data({name!r}, root=..., download=True)"
+                f"or load_data({name!r}, root=..., download=True) ({known.notice})"
             ) from None
-        files = _files(kind, root)
+        files = _files(known, kind, root)
         where = files[0].path.parent
         urls = ", ".join(file.urls[0] for file in files)
         advice = f"on a machine with a network get {urls} and put it into {where}"
+        log.info("%s: %s", name, known.notice)
+        report = reporter(progress)
+        report(0.0, f"{name}: {known.notice}")
         try:
-            _fetch(files, reporter(progress))
-            train, test = _open(kind, root, download=True)
-        except (RuntimeError, OSError) as failed:
+            _fetch(files, known, report)
+            opened = _open(known, kind, root, download=known.archives is None)
+        except (RuntimeError, OSError, tarfile.TarError, zipfile.BadZipFile) as failed:
             raise ValueError(f"{name} cannot be downloaded now ({failed}): {advice}") from None
-    images, labels = _tensors(train)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
-    held, kept = order[:VALIDATION_IMAGES].sort().values, order[VALIDATION_IMAGES:].sort().values
-    return Data(
-        Split(images[kept], labels[kept], "train"),
-        Split(images[held], labels[held], "validation"),
-        Split(*_tensors(test), "test"),
-        name=name,
-        classes=tuple(train.classes),
-    )
+    found = [_pictures(dataset, size) for dataset in opened]
+    train, validation, test = _parts(found, arrays=known.archives is None)
+    classes = class_names() if name == "imagenette" else tuple(getattr(opened[0], "classes", ()))
+    return Data(train, validation, test, name=name, classes=classes)
 
 
-def _files(kind: Any, root: Path) -> list[File]:
-    """Return the files that torchvision's class downloads: one archive (CIFAR), or four gzipped files (MNIST)."""
+def _parts(found: Sequence[Pictures], *, arrays: bool) -> list[Split]:
+    """Return the images for training, validation and test; what the data set does not have is drawn."""
+    first = found[0]
+    if len(found) == 3:
+        parts = [(each, torch.arange(len(each.labels))) for each in found]
+    elif len(found) == 1:
+        parts = [(first, index) for index in shares(first.labels, *DRAWN_SHARES, SEED).values()]
+    else:
+        if arrays:
+            order = torch.randperm(len(first.labels), generator=torch.Generator().manual_seed(SEED))
+            held, kept = order[:VALIDATION_IMAGES].sort().values, order[VALIDATION_IMAGES:].sort().values
+        else:
+            drawn = shares(first.labels, 0.0, VALIDATION_SHARE, SEED)
+            held, kept = drawn["validation"], drawn["test"]
+        parts = [(first, kept), (first, held), (found[1], torch.arange(len(found[1].labels)))]
+    names = ("train", "validation", "test")
+    return [Split(p.of(i), p.labels[i], name) for (p, i), name in zip(parts, names, strict=True)]
+
+
+def _files(known: TorchDataset, kind: Any, root: Path) -> list[File]:
+    """Return the files to download: archives of pictures, one archive (CIFAR), or four gzipped files (MNIST)."""
+    if known.archives is not None:
+        return [File((url,), root / known.folder / url.rpartition("/")[2], md5) for url, md5 in known.archives(kind)]
     if hasattr(kind, "resources"):
         raw = root / kind.__name__ / "raw"
         return [File(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
     return [File((kind.url,), root / kind.filename, kind.tgz_md5)]
 
 
-def _fetch(files: Sequence[File], report: Progress) -> None:
-    """Download every archive that is absent or damaged, and unpack MNIST's.
+def _fetch(files: Sequence[File], known: TorchDataset, report: Progress) -> None:
+    """Download every archive that is absent or damaged, and unpack MNIST's and those of pictures.
 
     Torchvision unpacks in place and would take a half-unpacked file for a whole one.
     """
+    end = 1.0 if known.archives is None else FETCH_SHARE
     for i, file in enumerate(files):
         if checksum_of(file.path, "md5") != file.md5:
-            _fetch_from_mirrors(file, part(report, i / len(files), (i + 1) / len(files)))
-        if file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
+            _fetch_from_mirrors(file, part(report, end * i / len(files), end * (i + 1) / len(files)))
+        if known.archives is None and file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
             write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
+    archives = [] if known.archives is None else [f.path for f in files if f.path.suffix in (".tgz", ".gz", ".zip")]
+    for i, path in enumerate(archives):
+        step = (1 - end) / len(archives)
+        _unpack(path, part(report, end + step * i, end + step * (i + 1)))
+
+
+def _unpack(path: Path, report: Progress) -> None:
+    """Unpack an archive beside it: whole, or not at all; folders that are there already are left as they are."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as packed:
+                entries = packed.infolist()
+                for i, entry in enumerate(entries):
+                    report(i / len(entries), f"unpacking {path.name}")
+                    packed.extract(entry, temporary)
+        else:
+            size = path.stat().st_size
+            with path.open("rb") as file, tarfile.open(fileobj=file) as tar:
+                for member in tar:
+                    report(min(1.0, file.tell() / size), f"unpacking {path.name}")
+                    tar.extract(member, temporary, filter="data")
+        for entry_path in Path(temporary).iterdir():
+            if not (target := path.parent / entry_path.name).exists():
+                entry_path.rename(target)
+    report(1.0, f"unpacked {path.name}")
 
 
 def _fetch_from_mirrors(file: File, report: Progress) -> None:
@@ -105,9 +173,22 @@ def _fetch_from_mirrors(file: File, report: Progress) -> None:
     raise failed
 
 
-def _open(kind: Any, root: Path, *, download: bool) -> tuple[Any, Any]:
-    train, test = (kind(str(root), train=part, download=download) for part in (True, False))
-    return train, test
+def _open(known: TorchDataset, kind: Any, root: Path, *, download: bool = False) -> list[Any]:
+    return [kind(str(root), **options, download=download) for options in known.splits]
+
+
+def _pictures(dataset: Any, size: int) -> Pictures:
+    """Return the images and labels of one of torchvision's objects: its arrays, or its list of files."""
+    if hasattr(dataset, "data"):
+        return Pictures(*_tensors(dataset))
+    samples = getattr(dataset, "samples", None) or getattr(dataset, "_samples", None)
+    if samples is None:
+        files = getattr(dataset, "_image_files", None) or dataset._images
+        samples = zip(files, dataset._labels, strict=True)
+    paths, labels = zip(*samples, strict=True)
+    if hasattr(dataset, "wnids"):
+        labels = tuple(IMAGENETTE[dataset.wnids[label]] for label in labels)
+    return Pictures(ImageFiles([Path(path) for path in paths], size), torch.tensor(labels))
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Read the pictures of a file, a folder or a ZIP file, with the labels that folders or a table give them."""
 
+import logging
 import os
 import zipfile
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from workbench.network.images.labels import (
     read_labels,
 )
 from workbench.progress import Progress
+
+log = logging.getLogger(__name__)
 
 MAX_MEMORY_BYTES = 2**30
 """Bytes of decoded images that are held; larger sets are decoded batch by batch."""
@@ -119,8 +122,11 @@ def read_pictures(
     report: Progress,
     *,
     labelled: bool = True,
+    where: str | Path = "",
 ) -> Pictures:
     """Read the pictures of a folder; without `labelled` all there are, at any depth, and no labels.
+
+    Errors call the folder `where`.
 
     Raises
     ------
@@ -130,17 +136,22 @@ def read_pictures(
         found = read_labels(folder, table, classes)
     else:
         found = Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
-    if not found.labels and not found.skipped:
-        raise ValueError(f"there are no images in {folder}")
+    if not found.labels:
+        raise ValueError(f"there are no images in {where or folder}" + "".join(f": {s}" for s in found.skipped[:1]))
     names = list(found.labels)
     decoded = _decode(folder, names, size, report)
     sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
     skipped = (*(image for image in decoded if isinstance(image, str)), *found.skipped)
     if not sound:
-        raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
+        raise ValueError(f"none of the {len(names)} images in {where or folder} is sound: {skipped[0]}")
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
     images = kept if kept.numel() else ImageFiles([folder / names[i] for i in sound], size)
     return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
+
+
+def is_picture(path: str | Path) -> bool:
+    """Return whether a path is that of a file called like a picture."""
+    return Path(path).suffix.lower() in SUFFIXES and Path(path).expanduser().is_file()
 
 
 def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: bool = True) -> Pictures:
@@ -151,7 +162,7 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
     ValueError : as `read_pictures`, or if a folder is one of splits.
     """
     path = Path(root).expanduser()
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if is_picture(path):
         with quiet():
             return Pictures(decode(path, size)[None], torch.tensor([UNLABELLED]))
     folder, left_out = open_folder(path)
@@ -159,8 +170,11 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
         names = " and ".join(entry.name for entry in splits.values())
         hint = f'like "{path.name}/{next(iter(splits.values())).name}", or load_data("images", root=...) for all'
         raise ValueError(f"{path.name} has the folders {names}: say which, {hint}")
-    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled)
-    return Pictures(found.images, found.labels, found.classes, (*left_out, *found.skipped))
+    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled, where=path)
+    skipped = (*left_out, *found.skipped)
+    if skipped:
+        log.warning("%d files of %s were left out: %s", len(skipped), path.name, "; ".join(skipped[:5]))
+    return Pictures(found.images, found.labels, found.classes, skipped)
 
 
 def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:

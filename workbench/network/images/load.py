@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from workbench.network.data import UNLABELLED, Data, Split
-from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, Pictures, open_folder, read_pictures, split_folders
+from workbench.network.images.folders import (
+    DEFAULT_SIZE,
+    SPLITS,
+    Pictures,
+    is_picture,
+    open_folder,
+    read_path,
+    read_pictures,
+    split_folders,
+)
+from workbench.network.images.labels import TABLES, is_hidden
 from workbench.progress import Progress, part, reporter
 
 SEED = 20160226
@@ -29,14 +39,20 @@ def load_images(
 
     Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
     """
-    folder, left_out = open_folder(root)
     name, report = Path(root).stem, reporter(progress)
+    if is_picture(root):
+        one, none = read_path(root, size, ()), torch.arange(0)
+        empty = Split(one.of(none), one.labels[none])
+        return Data(Split(one.images, one.labels, "train"), empty, empty, name=name)
+    folder, left_out = open_folder(root)
     if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
         raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
     splits = split_folders(folder) if labels is None else {}
     if splits:
+        others = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
+        left_out += tuple(f"{other} is in none of the splits" for other in others if other not in TABLES)
         return _of_split_folders(splits, name, size, classes, left_out, report)
-    found = read_pictures(folder, labels, size, classes, report)
+    found = read_pictures(folder, labels, size, classes, report, where=root)
     if not (train or validation or (found.labels != UNLABELLED).any()):
         train = 1.0  # images without labels are no test
     parts = shares(found.labels, train, validation, seed)

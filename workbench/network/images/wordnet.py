@@ -7,9 +7,24 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+IMAGENET_CLASSES = 1000
 WNID = re.compile(r"n\d{8}")
 MAPPINGS = ("LOC_synset_mapping.txt", "synset_words.txt", "synsets.txt")
 """Files of ILSVRC with one WordNet id (and words) a line."""
+
+IMAGENETTE = {
+    "n01440764": 0,
+    "n02102040": 217,
+    "n02979186": 482,
+    "n03000684": 491,
+    "n03028079": 497,
+    "n03394916": 566,
+    "n03417042": 569,
+    "n03425413": 571,
+    "n03445777": 574,
+    "n03888257": 701,
+}
+"""WordNet id of each of Imagenette's classes -> its index in ImageNet."""
 
 VALIDATION_TABLE = "val.txt"
 """File with the labels of the validation images, as Caffe has it."""
@@ -18,7 +33,8 @@ VALIDATION_TABLE = "val.txt"
 def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[str, int]:
     """Return the class index of each WordNet id, from one of MAPPINGS in a folder; empty if it is unknown.
 
-    A mapping of another length than `classes` is not used; none is needed if the folders `seen` are all the ids.
+    A mapping of another length than `classes` is not used; none is needed if the folders `seen` are all the ids, or
+    Imagenette's.
     """
     for name in MAPPINGS:
         if (folder / name).is_file():
@@ -27,6 +43,8 @@ def wordnet_ids(folder: Path, classes: int, seen: Iterable[str] = ()) -> dict[st
             if len(found) == classes and all(WNID.fullmatch(wnid) for wnid in found):
                 return {wnid: i for i, wnid in enumerate(sorted(found))}
     ids = {name for name in seen if WNID.fullmatch(name)}
+    if classes == IMAGENET_CLASSES and ids <= IMAGENETTE.keys():
+        return {wnid: IMAGENETTE[wnid] for wnid in ids}
     return {wnid: i for i, wnid in enumerate(sorted(ids))} if len(ids) == classes else {}
 
 

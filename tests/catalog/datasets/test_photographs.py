@@ -1,0 +1,237 @@
+"""torchvision's data sets of photographs: its own classes, on small archives in the form that it downloads."""
+
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+import workbench as wb
+from workbench.catalog.datasets import torchvision as torch_datasets
+from workbench.catalog.datasets.imagenet import class_names
+from workbench.catalog.datasets.table import TORCH_DATASETS
+from workbench.catalog.networks.torchvision import torchvision
+from workbench.network.images.wordnet import IMAGENETTE
+
+
+def picture(shade):
+    content = io.BytesIO()
+    Image.new("RGB", (40, 30), (shade, 0, 0)).save(content, "PNG")  # lossless, whatever its name
+    return content.getvalue()
+
+
+def mat(**arrays):
+    content = io.BytesIO()
+    savemat(content, arrays)
+    return content.getvalue()
+
+
+def tar(files):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return content.getvalue()
+
+
+def zipped(files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def imagenette():
+    folders = [("train", 10), ("val", 3)]
+    return {
+        "imagenette2-320.tgz": tar(
+            {
+                f"imagenette2-320/{split}/{wnid}/{i}.JPEG": picture(10 * c + i)
+                for split, count in folders
+                for c, wnid in enumerate(IMAGENETTE)
+                for i in range(count)
+            }
+        )
+    }
+
+
+def flowers():
+    labels = np.arange(30) % 3 + 1
+    return {
+        "102flowers.tgz": tar({f"jpg/image_{i:05d}.jpg": picture(i) for i in range(1, 31)}),
+        "imagelabels.mat": mat(labels=labels),
+        "setid.mat": mat(trnid=np.arange(1, 11), valid=np.arange(11, 16), tstid=np.arange(16, 31)),
+    }
+
+
+def pets():
+    names = [f"{kind}_{i}" for kind in ("Bengal", "great_dane") for i in range(20)]
+    rows = {name: f"{name} {1 + (i >= 20)} {1 + (i >= 20)} 1\n" for i, name in enumerate(names)}
+    lists = {part: "".join(rows[n] for n in names[start::2]) for part, start in (("trainval", 0), ("test", 1))}
+    return {
+        "images.tar.gz": tar({f"images/{name}.jpg": picture(i) for i, name in enumerate(names)}),
+        "annotations.tar.gz": tar({f"annotations/{part}.txt": text.encode() for part, text in lists.items()}),
+    }
+
+
+def food():
+    meta = {
+        "train": {kind: [f"{kind}/{i}" for i in range(10)] for kind in ("pie", "soup")},
+        "test": {kind: [f"{kind}/{i}" for i in range(10, 14)] for kind in ("pie", "soup")},
+    }
+    files = {f"food-101/meta/{name}.json": json.dumps(content).encode() for name, content in meta.items()}
+    images = {f"food-101/images/{kind}/{i}.jpg": picture(i) for kind in ("pie", "soup") for i in range(14)}
+    return {"food-101.tar.gz": tar(files | images)}
+
+
+def eurosat():
+    return {
+        "EuroSAT.zip": zipped({f"2750/{kind}/{i}.jpg": picture(i) for kind in ("Forest", "River") for i in range(10)})
+    }
+
+
+MADE = {
+    "imagenette": (imagenette, (90, 10, 30)),
+    "flowers102": (flowers, (10, 5, 15)),
+    "oxford_iiit_pet": (pets, (18, 2, 20)),
+    "food101": (food, (18, 2, 8)),
+    "eurosat": (eurosat, (12, 4, 4)),
+}
+
+
+@pytest.fixture
+def archives(tmp_path, monkeypatch):
+    """Put the archives of a data set where they are downloaded to, with their own checksums."""
+
+    def put(name):
+        known, files = TORCH_DATASETS[name], MADE[name][0]()
+        sums = {file: hashlib.md5(data, usedforsecurity=False).hexdigest() for file, data in files.items()}
+        folder = tmp_path / known.folder
+        folder.mkdir(exist_ok=True)
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        kind = getattr(torchvision("datasets"), known.kind)
+        if name == "imagenette":
+            url = kind._ARCHIVES["320px"][0]
+            monkeypatch.setattr(kind, "_ARCHIVES", {"320px": (url, sums["imagenette2-320.tgz"])})
+        elif name == "flowers102":
+            monkeypatch.setattr(kind, "_file_dict", {k: (f, sums[f]) for k, (f, _) in kind._file_dict.items()})
+        elif name == "oxford_iiit_pet":
+            monkeypatch.setattr(kind, "_RESOURCES", [(u, sums[u.rpartition("/")[2]]) for u, _ in kind._RESOURCES])
+        elif name == "food101":
+            monkeypatch.setattr(kind, "_MD5", sums["food-101.tar.gz"])
+        else:
+            url = "https://example.org/EuroSAT.zip"
+            object.__setattr__(known, "archives", lambda kind: [(url, sums["EuroSAT.zip"])])
+        return tmp_path
+
+    before = TORCH_DATASETS["eurosat"].archives
+    yield put
+    object.__setattr__(TORCH_DATASETS["eurosat"], "archives", before)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_splits_of_photographs(archives, name):
+    root, said = archives(name), []
+    data = wb.load_data(name, root=root, size=8, download=True, progress=lambda *s: said.append(s))
+    splits = (data.train, data.validation, data.test)
+    assert tuple(map(len, splits)) == MADE[name][1]
+    assert data.test.images.shape[1:] == (3, 8, 8)
+    assert next(data.test.batches(4))[0].dtype == torch.uint8
+    assert all(split.labelled for split in splits)
+    assert f"{TORCH_DATASETS[name].download_bytes:,} bytes to download; licence: " in said[0][1]
+    shares = [share for share, _ in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    again = wb.load_data(name, root=root, size=8)  # unpacked: nothing is downloaded
+    for one, two in zip(splits, (again.train, again.validation, again.test), strict=True):
+        assert torch.equal(one.labels, two.labels)
+    inner = root / TORCH_DATASETS[name].folder
+    assert len(wb.load_data(name, root=inner, size=8).test) == MADE[name][1][2]
+    assert not [entry for entry in inner.iterdir() if entry.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_images_and_labels_belong_together(archives, name):
+    data = wb.load_data(name, root=archives(name), size=8, download=True)
+    for split in (data.train, data.validation, data.test):
+        shades = next(split.batches(100))[0][:, 0, 0, 0]
+        if name == "imagenette":
+            assert split.labels.tolist() == [list(IMAGENETTE.values())[shade // 10] for shade in shades.tolist()]
+        elif name == "flowers102":
+            assert split.labels.tolist() == [(shade - 1) % 3 for shade in shades.tolist()]
+        elif name == "oxford_iiit_pet":
+            assert split.labels.tolist() == [int(shade >= 20) for shade in shades.tolist()]
+        else:
+            assert set(split.labels.tolist()) == {0, 1}
+    if name == "oxford_iiit_pet":
+        assert data.classes == ("Bengal", "Great Dane")
+    if name in ("imagenette", "food101"):  # each class has its share of the images to choose by
+        assert torch.bincount(data.validation.labels).unique().tolist() in ([0, 1], [1])
+
+
+def test_imagenettes_classes_are_imagenets():
+    """torchvision's own names of both say the same."""
+    names = torchvision("datasets").Imagenette._WNID_TO_CLASS
+    assert IMAGENETTE.keys() == names.keys()
+    assert {wnid: class_names()[index] for wnid, index in IMAGENETTE.items()} == {w: n[0] for w, n in names.items()}
+
+
+def test_imagenette_scores_a_network_for_imagenet(archives, tmp_path):
+    data = wb.load_data("imagenette", root=archives("imagenette"), size=8, download=True)
+    assert data.classes == class_names()
+    network = wb.Network(AlwaysChurch(), (3, 8, 8), classes=class_names())
+    assert wb.score(network, data).top1 == pytest.approx(0.1)
+    # Its folders alone say the same.
+    folder = tmp_path / "imagenette2-320"
+    assert torch.equal(
+        wb.load_data("images", root=folder, size=8, classes=class_names()).validation.labels, data.test.labels
+    )
+    assert wb.score(network, folder / "val").top1 == pytest.approx(0.1)
+
+
+class AlwaysChurch(torch.nn.Module):
+    """Answers "church" to everything."""
+
+    def forward(self, images):
+        return torch.nn.functional.one_hot(torch.full((len(images),), 497), 1000).float()
+
+
+def test_absent_data_say_size_and_licence(tmp_path):
+    with pytest.raises(ValueError, match=r"food101 is not in .*4,996,278,331 bytes to download; licence: none stated"):
+        wb.load_data("food101", root=tmp_path)
+
+
+@pytest.mark.parametrize("note", ["bytes to download", "unpacking"])
+def test_cancelled_before_and_while_unpacking(archives, note):
+    root = archives("imagenette")
+
+    def stop(share, said):
+        if note in said:
+            raise wb.Cancelled
+
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("imagenette", root=root, download=True, progress=stop)
+    assert [entry.name for entry in root.iterdir()] == ["imagenette2-320.tgz"]
+    assert len(wb.load_data("imagenette", root=root, size=8, download=True).test) == 30
+
+
+def test_a_damaged_archive_is_downloaded_anew_or_said(archives, monkeypatch):
+    root = archives("imagenette")
+    (root / "imagenette2-320.tgz").write_bytes(b"cut")
+
+    def offline(url, *_, **__):
+        raise torch_datasets.DownloadError(f"no network for {url}")
+
+    monkeypatch.setattr(torch_datasets, "fetch", offline)
+    with pytest.raises(ValueError, match=r"imagenette cannot be downloaded now .*on a machine with a network get"):
+        wb.load_data("imagenette", root=root, download=True)

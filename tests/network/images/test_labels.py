@@ -1,0 +1,76 @@
+"""Labels by tables as spreadsheets write them, and by folders as people have them."""
+
+import pytest
+from PIL import Image
+
+import workbench as wb
+
+
+def picture(path, shade=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (9, 8), (shade, 0, 0)).save(path)
+
+
+ROWS = "file,class_index\r\ncafé.png,3\r\nb.png,1\r\n"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_tables_as_spreadsheets_write_them(tmp_path, delimiter, encoding):
+    for i, name in enumerate(("café.png", "b.png")):
+        picture(tmp_path / name, 10 * i)
+    content = ROWS.replace(",", delimiter).encode(encoding)
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    (tmp_path / "labels.csv").write_bytes(mark + content)
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.test.labels.tolist() == [3, 1]
+    assert data.test.images[:, 0, 0, 0].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("header", ["File,Class_Index", " file , class_index ", '"file","class_index"'])
+def test_columns_are_named_in_any_case(tmp_path, header):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text(f"{header}\na.png, 2\n")
+    assert wb.load_data("images", root=tmp_path, size=8).test.labels.tolist() == [2]
+
+
+def test_a_table_in_another_encoding_says_so(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_bytes("file,class_index\ncafé.png,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8: byte 20 .*save it as CSV in UTF-8"):
+        wb.load_data("images", root=tmp_path, size=8)
+
+
+def test_a_table_is_used_before_folders(tmp_path):
+    for name in ("left", "right"):
+        picture(tmp_path / name / "a.png")
+    (tmp_path / "labels.csv").write_text("file,class_index\nleft/a.png,5\nright/a.png,5\n")
+    assert wb.load_data("images", root=tmp_path, size=8).test.labels.tolist() == [5, 5]
+    (tmp_path / "labels.csv").write_text("path,kind\nleft/a.png,5\n")  # of something else
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.classes == ("left", "right")
+
+
+def test_what_operating_systems_add_is_no_class(tmp_path):
+    for name in ("ant/a.png", "bee/b.png", "bee/deep/er/c.png", "__MACOSX/ant/._a.png", ".cache/x.png", "ant/._b.png"):
+        picture(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    for name in (".DS_Store", "ant/.DS_Store", "bee/Thumbs.db", "notes/todo.txt", "ant/clip.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    picture(tmp_path / "loose.png")
+    data = wb.load_data("images", root=tmp_path, size=8)
+    assert data.classes == ("ant", "bee")
+    assert data.test.labels.tolist() == [0, 1, 1]
+    assert data.skipped == (
+        "ant/clip.mp4 is no image",
+        "loose.png is in no folder of a class",
+        "notes/todo.txt is no image",
+    )
+
+
+def test_a_folder_in_a_folder(tmp_path):
+    for name in ("ant", "bee"):
+        picture(tmp_path / "photos" / name / "a.png")
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    assert wb.load_data("images", root=tmp_path, size=8).classes == ("ant", "bee")
