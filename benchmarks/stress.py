@@ -27,7 +27,8 @@ from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, da
 from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.datasets.local import load_local
-from workbench.catalog.networks.load import image_size, load_network
+from workbench.catalog.networks.load import load_network
+from workbench.network.inputs import image_size
 from workbench.runs.run import Run, source_of
 from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.catalog.networks.load import Centred
+from workbench.catalog.networks.entries import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
 from workbench.exporters.export import FORMATS, export

@@ -9,15 +9,8 @@ from safetensors.torch import save_file
 
 import workbench as wb
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import (
-    OWN,
-    DamagedFileError,
-    bundled_names,
-    catalog,
-    data_folder,
-    network_names,
-    outline,
-)
+from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline
+from workbench.catalog.networks.load import DamagedFileError, data_folder
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.kernels.complexity import total
 from workbench.network.inputs import image_size

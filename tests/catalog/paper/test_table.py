@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from tests.helpers.networks import measured_cost
-from workbench.catalog.networks.load import outline
+from workbench.catalog.networks.entries import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE
 from workbench.catalog.paper.table import DIFFERENCES, paper_table, plan_choice
 from workbench.inspect.layerwise import factors_of

@@ -7,7 +7,7 @@ needs images: these columns are filled for the given networks only.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from workbench.catalog.networks.load import outline
+from workbench.catalog.networks.entries import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE, Figures, Published
 from workbench.kernels.complexity import Cost, total
 from workbench.network.data import Split

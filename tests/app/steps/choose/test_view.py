@@ -20,7 +20,7 @@ from workbench.app.steps.recover.view import recovery_status
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
 from workbench.catalog.networks.download import DownloadError
-from workbench.catalog.networks.load import network_names
+from workbench.catalog.networks.entries import network_names
 
 
 @pytest.fixture

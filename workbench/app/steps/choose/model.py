@@ -12,8 +12,8 @@ from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 from workbench.app.steps.choose.opening import Choice, Opened, open_choice
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.catalog.datasets.load import data_names
+from workbench.catalog.networks.entries import OWN, bundled_names, network_names
 from workbench.catalog.networks.hub import timm_names
-from workbench.catalog.networks.load import OWN, bundled_names, network_names
 from workbench.catalog.networks.search import details, search
 from workbench.network.data import Data
 from workbench.network.network import Network

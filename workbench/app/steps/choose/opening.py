@@ -10,7 +10,8 @@ import torch
 from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_folder, load_local
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import OR_NONE, OWN, Centred, load_network
+from workbench.catalog.networks.entries import OWN, Centred
+from workbench.catalog.networks.load import OR_NONE, load_network
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.node import OnnxError
 from workbench.network.data import Data, Split

@@ -17,8 +17,8 @@ from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
 from workbench.catalog.datasets.local import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
+from workbench.catalog.networks.entries import OWN
 from workbench.catalog.networks.hub import TIMM
-from workbench.catalog.networks.load import OWN
 from workbench.inspect.gallery import as_pictures
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES

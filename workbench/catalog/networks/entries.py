@@ -1,0 +1,140 @@
+"""Networks by name: how each is built, and what it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor, nn
+
+from workbench.catalog.datasets import imagenet
+from workbench.catalog.datasets.digits import CLASSES, digits_vgg
+from workbench.catalog.networks import classics, hub
+from workbench.catalog.networks.torchvision import torchvision
+from workbench.network.network import Network
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Preprocessing of a batch of images: the centre of `size` pixels, integers scaled to 0..1, normalised.
+
+    `shorter` is the number of pixels that the shorter side of the images should have.
+    """
+
+    size: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    shorter: int = 256
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, size)."""
+        height, width = images.shape[-2:]
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        if top < 0 or left < 0:
+            raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.size}")
+        middle = images[..., top : top + self.size, left : left + self.size]
+        scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
+        mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
+        return (scaled - mean) / std
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the catalog: how to build it, and its inputs and outputs; without class names, ImageNet's."""
+
+    build: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    preprocessing: Callable[[Tensor], Tensor] | None
+    classes: tuple[str, ...] = ()
+    bundled: bool = False
+    repository: str = ""  # of the weights on the Hugging Face hub
+    caffe: bool = False  # ONNX files of it take blue, green, red from 0 to 255, less their means
+
+
+def _torchvision(name: str) -> Entry:
+    """Return a network of torchvision with the inputs that its best weights were trained for."""
+    wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
+    size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
+    centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
+    options: dict[str, object] = {}
+    if name in ("googlenet", "inception_v3"):
+        # Torchvision's weights expect it, and its constructor switches it on for downloaded weights only.
+        options = {"init_weights": False, "transform_input": True}
+    if name.startswith("vit_"):  # its position embeddings are weights
+        options = {"image_size": size}
+    build = partial(torchvision("models").get_model, name, weights=None, **options)
+    return Entry(build, (3, size, size), centred)
+
+
+CIFAR = Centred(32, shorter=32)
+OWN = {
+    "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
+    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
+    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
+    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224), caffe=True),
+    **{
+        f"resnet{6 * depth + 2}": Entry(partial(classics.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        for depth in (3, 5, 7, 9)
+    },
+    "vgg16_cifar": Entry(classics.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
+}
+
+
+@lru_cache(maxsize=1)
+def catalog() -> dict[str, Entry]:
+    """Return all networks by name; ours replace torchvision's of the same name."""
+    models = torchvision("models")
+    return {**{name: _torchvision(name) for name in models.list_models(models)}, **OWN}
+
+
+def bundled_names() -> list[str]:
+    """Return the names of the networks whose weights come with the project."""
+    return sorted(name for name, entry in OWN.items() if entry.bundled)
+
+
+def network_names() -> list[str]:
+    """Return the names that :func:`load_network` knows."""
+    return sorted(catalog())
+
+
+def outline(name: str) -> Network:
+    """Return a network of the catalog without weights (on PyTorch's meta device), to count layers and costs."""
+    with torch.device("meta"):
+        entry = entry_of(name)
+        model = entry.build()
+    return wrapped(name, entry, model, "no weights", True)
+
+
+def entry_of(name: str) -> Entry:
+    """Return a network of the catalog or of timm; KeyError with names that are like it if there is none."""
+    if name.startswith((hub.TIMM, hub.HUB)):
+        model, config, repository = hub.build(name)
+        size = config["input_size"][-1]
+        centred = Centred(size, config["mean"], config["std"], round(size / config["crop_pct"]))
+        return Entry(lambda: model, tuple(config["input_size"]), centred, repository=repository)
+    # The bundled network needs no torchvision, whose import takes a second.
+    entry = OWN[name] if name in OWN else catalog().get(name)
+    if entry is None:
+        alike = [known for known in network_names() if known[:3] == name[:3]] or sorted(OWN)
+        raise KeyError(f"no network is called {name!r}; there are: {', '.join(alike[:12])}")
+    return entry
+
+
+def wrapped(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
+    """Wrap a model that was built here, without the copy that Network makes of a given one."""
+    classes = entry.classes or imagenet.class_names()
+    if _outputs(model) not in (None, len(classes)):
+        classes = ()
+    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
+    return made.with_model(model, random_weights=random_weights, sha256=sha256)
+
+
+def _outputs(model: nn.Module) -> int | None:
+    """Return the number of outputs of a model's last linear layer, or else convolution; None if it has neither."""
+    linear = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    found = linear or [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return found[-1] if found else None
