@@ -10,7 +10,7 @@ from tests.app.conftest import small_session
 from tests.helpers.bad_inputs import DATA, FILE_NAMES, MARK, MESSAGES, UNPREPARED, UPLOADS, VALUES, VERBS, WEIGHTS
 from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
-from workbench.app.dashboard import build_dashboard, threads
+from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
 from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.stored_runs import runs_file
@@ -152,15 +152,11 @@ def test_stores_that_are_none(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize("text", ["many", "0", "-2", "1.5", "\N{SUPERSCRIPT TWO}", " "])
-@pytest.mark.parametrize(
-    ("name", "ask", "instead"),
-    [("WORKBENCH_THREADS", threads, 1), ("WORKBENCH_UPLOAD_MIB", upload_limit, DEFAULT_LIMIT_MIB)],
-)
-def test_settings_of_the_server(monkeypatch, caplog, name, ask, instead, text):
-    monkeypatch.setenv(name, text)
+def test_settings_of_the_server(monkeypatch, caplog, text):
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)
     with caplog.at_level(logging.WARNING):
-        assert ask() == instead
+        assert upload_limit() == DEFAULT_LIMIT_MIB
     (said,) = caplog.messages
     expect_readable(said)
-    monkeypatch.setenv(name, "3")
-    assert ask() == 3
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", "3")
+    assert upload_limit() == 3

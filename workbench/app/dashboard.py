@@ -1,7 +1,5 @@
 """The dashboard: the steps on one page, linked by one session; the same in JupyterLab and in Voila."""
 
-import logging
-import os
 from pathlib import Path
 
 import ipywidgets as w
@@ -10,6 +8,7 @@ import torch
 from workbench.app.controls import Alert, column
 from workbench.app.overview import overview
 from workbench.app.server.logs import log_to_server
+from workbench.app.server.serve import setting
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
 from workbench.app.steps.compare.runs_view import runs_view
@@ -44,7 +43,7 @@ def build_dashboard(
     if not isinstance(data, Data | None):
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     log_to_server()
-    torch.set_num_threads(threads())
+    torch.set_num_threads(setting("WORKBENCH_THREADS", 1))  # several kernels may share the machine
     s = session or Session(network, data)
     intro = (
         f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
@@ -138,12 +137,3 @@ def _cards(s: Session) -> list[w.Widget]:
         card(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),
         card(7, "Take it home: export", home_words, take_home_view(s)),
     ]
-
-
-def threads() -> int:
-    """Return threads for torch: $WORKBENCH_THREADS, or one, because several kernels may share the machine."""
-    text = os.environ.get("WORKBENCH_THREADS", "1")
-    if not (text.isdecimal() and int(text) > 0):
-        logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1.", text)
-        return 1
-    return int(text)

@@ -1,8 +1,7 @@
 """Base class of our own widgets, which a slow page does not lose; and text from outside, made fit for the page.
 
-anywidget 0.11 gives every widget two seconds to load its code on the page. One that takes longer is never connected to
-its kernel. On a busy machine that happens now and then. So the first widget that a page gets makes these two seconds
-two minutes; in Voila the page's template has done so.
+anywidget 0.11 never connects a widget to its kernel whose code takes the page more than two seconds to load. So the
+first widget that a page gets makes these two seconds two minutes; in Voila the page's template has done so.
 """
 
 from functools import lru_cache

@@ -1,8 +1,7 @@
-"""A plotly figure on the page that is sent whole.
+"""A plotly figure on the page that is sent whole, which for ours is a few kilobytes.
 
 ``plotly.FigureWidget`` sends what has changed: a change that arrives while the page is still loading is lost, and the
-figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure. This view
-sends the figure whole, which for ours is a few kilobytes, and the library once to a page that has none of its own.
+figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure.
 """
 
 from functools import lru_cache
@@ -20,8 +19,8 @@ from workbench.plot.colors import DARK
 class FigureView(PageWidget):
     """Shows a figure, which can be saved as PNG, SVG and CSV.
 
-    `traces` and `around` are the JSON of its data and of its layout: where only the latter changes, as while a
-    rank is moved, plotly.js redraws only that. `picked` is the id of the point that was clicked last.
+    `traces` and `around` are the JSON of its data and of its layout, of which one may change alone, as while a rank is
+    moved. `picked` is the id of the point that was clicked last.
     """
 
     _esm = script("figure_view.js")

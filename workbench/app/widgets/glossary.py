@@ -4,11 +4,10 @@ from html import escape
 
 import ipywidgets as w
 
+from workbench.app.controls import follow
 from workbench.app.steps.choose.model import ChooseModel
 
 RANDOM = " <em class='wb-chip'>random weights</em>"
-"""Mark of a network that was never trained."""
-
 TERMS = {
     "weights": "The numbers a network has learned. Fewer weights: a smaller file and less memory.",
     "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
@@ -46,10 +45,9 @@ def heading(choose: ChooseModel, step: int, title: str, text: str) -> w.HTML:
     box = w.HTML()
     number = f"<span class='wb-step'>{step}</span>" if step else ""
 
-    def fill(_: object = None) -> None:
+    def fill() -> None:
         mark = RANDOM if choose.network is not None and choose.network.random_weights else ""
         box.value = f"<h2>{number}{title}{mark}</h2><p class='wb-soft'>{text}</p>"
 
-    choose.observe(fill, ["network"])
-    fill()
+    follow(fill, (choose, "network"))
     return box

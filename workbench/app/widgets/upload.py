@@ -4,8 +4,6 @@ ipywidgets' own FileUpload sends a file as one message: more than 10 MB break th
 otherwise, nothing shows how far it is, and the kernel holds it in memory.
 """
 
-import logging
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +11,16 @@ from typing import Any, BinaryIO
 
 import traitlets
 
+from workbench.app.server.serve import setting
 from workbench.app.widgets.base import PageWidget, readable, script
 
-log = logging.getLogger(__name__)
-
-DEFAULT_LIMIT_MIB = 1024
-"""Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
+DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
 
 
 class Upload(PageWidget):
     """A button, a progress bar and a cancel button; problems are said in `problem`.
 
-    `received` is called with the path of the whole file and its name as the user knows it. The file is removed when
-    another one comes or the kernel ends.
+    `received` gets the path of the whole file, which goes when another one comes, and its name as the user knows it.
     """
 
     _esm = script("upload.js")
@@ -54,8 +49,7 @@ class Upload(PageWidget):
         try:
             answer = {"ok": self._act(content, buffers)}
         except (ValueError, OSError) as error:
-            if self._file is not None:
-                self._drop()
+            self._stop()
             self.problem = f"The upload was stopped: {getattr(error, 'strerror', None) or error}"
             answer = {"ok": False}
         if content.get("kind") != "stop":
@@ -73,8 +67,7 @@ class Upload(PageWidget):
             case "end" if self._file is not None:
                 self._end()
             case "stop":
-                if self._file is not None:
-                    self._drop()
+                self._stop()
                 return False
             case _ if self.problem:  # what follows a file that was refused is no news
                 return False
@@ -90,10 +83,8 @@ class Upload(PageWidget):
         suffix = next((s for s in self._suffixes if name.lower().endswith(s)), None)
         if suffix is None:
             raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
-        if not isinstance(size, int):
-            raise ValueError(f"{name} has no size; upload it again")
-        if size <= 0:
-            raise ValueError(f"{name} is empty")
+        if not isinstance(size, int) or size <= 0:
+            raise ValueError(f"{name} is empty, or has no size; upload it again")
         if size > limit * 2**20:
             raise ValueError(f"{name} has {size / 2**20:.0f} MiB, at most {limit} are taken here")
         for old in Path(self._folder.name).iterdir():
@@ -119,8 +110,12 @@ class Upload(PageWidget):
             self._file.close()
             self._file = None
 
+    def _stop(self) -> None:
+        """Leave nothing of a file that is being written."""
+        if self._file is not None:
+            self._drop()
+
     def _drop(self) -> None:
-        """Close the file that is being written, and leave nothing of it."""
         self._close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
@@ -129,9 +124,4 @@ class Upload(PageWidget):
 
 def upload_limit() -> int:
     """Return the size limit of a file, in mebibytes."""
-    text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    if text:
-        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, DEFAULT_LIMIT_MIB)
-    return DEFAULT_LIMIT_MIB
+    return setting("WORKBENCH_UPLOAD_MIB", DEFAULT_LIMIT_MIB)

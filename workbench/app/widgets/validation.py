@@ -1,7 +1,6 @@
 """Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing.
 
-ipywidgets checks kinds and moves numbers to the nearest that is allowed, all without a word; NaN passes, and what does
-not pass is a traceback to the page.
+ipywidgets moves numbers to the nearest that is allowed without a word; NaN passes; the rest is a traceback to the page.
 """
 
 import logging

@@ -71,14 +71,14 @@ class ChooseModel(HasTraits):
         choice = replace(self.choice, **changes)  # type: ignore[arg-type]
         if self.job is not None:
             self.job.cancel()  # an opening that is under way is given up for this one
-        before = self.opened
-        same = before is not None and before.choice == replace(choice, data=before.choice.data)
-        known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
+        known: Any = self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data)
-        # a folder's classes are those of the network: another network reads it anew
-        keeps = before is not None and (choice.network == before.choice.network or choice.data in data_names())
-        if before is not None and keeps and before.choice.data == choice.data:
-            data = before.data
+        if (before := self.opened) is not None:
+            if before.choice == replace(choice, data=before.choice.data):
+                known = before
+            # a folder's classes are those of the network: another network reads it anew
+            keeps = choice.network == before.choice.network or choice.data in data_names()
+            data = before.data if keeps and before.choice.data == choice.data else data
         self.choice = choice
 
         def compute(job: Job) -> Opened:

@@ -46,7 +46,6 @@ def open_choice(
 ) -> Opened:
     """Load, analyse and score; `known` is the network if it was given in code, or the last opening, to use again."""
     report(0.0, f"loading {choice.network}")
-    warning = ""
     if isinstance(known, Opened):
         network, spectra, warning = known.network, known.spectra, known.warning
     else:
@@ -56,11 +55,9 @@ def open_choice(
     if data is None:
         progress = part(report, 0.5, 0.55)
         data = load_local(choice.data, classes=network.classes, size=image_size(network), progress=progress)
-    misfit = _misfit(network, data)
-    stage = Stage(StageName.ORIGINAL, {}, network.source)
-    if not misfit:
-        progress = part(report, 0.55, 1.0, "scoring")
-        stage = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=progress)
+    misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
+    images = None if misfit else data
+    stage = scored_stage(network, images, StageName.ORIGINAL, note=network.source, progress=progress)
     return Opened(choice, network, data, spectra, stage, misfit, warning)
 
 

@@ -14,8 +14,7 @@ from workbench.measure.profile import Profile, profile
 from workbench.measure.roofline import Roofline, roofline
 from workbench.progress import part
 
-TIMING_S = 3.0
-"""Seconds of timing in each runtime."""
+TIMING_S = 3.0  # in each runtime
 FIRST = "Compress the network first: its speed is measured against the original's."
 
 
