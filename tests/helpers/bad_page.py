@@ -18,7 +18,7 @@ from workbench.app.widgets.page_start import below
 from workbench.app.widgets.upload import Upload
 from workbench.runs.store import RunStore
 
-SAID = re.compile(r"<div class='wb-(?:error|notice)'[^>]*>(.+?)</div>", re.S)
+SAID = re.compile(r"<div class='wb-error'[^>]*>(.+?)</div>", re.S)
 RAW = re.compile(
     r"Traceback|\w+(Error|Exception)\b|<class|object at 0x|Errno|NoneType|invalid literal|\bint\(\)|deserializ|codec"
     r"|\bNone\b(?! of)"

@@ -5,7 +5,7 @@ from pathlib import Path
 import ipywidgets as w
 import torch
 
-from workbench.app.controls import Alert, column
+from workbench.app.controls import Alert, column, follow
 from workbench.app.overview import overview
 from workbench.app.server.logs import log_to_server
 from workbench.app.server.serve import setting
@@ -19,7 +19,7 @@ from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
-from workbench.app.widgets.glossary import heading, term
+from workbench.app.widgets.glossary import RANDOM, term
 from workbench.app.widgets.page_start import PageStart
 from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
@@ -67,7 +67,14 @@ def _cards(s: Session) -> list[w.Widget]:
 
     def card(step: int, title: str, words: str, *children: w.Widget) -> w.VBox:
         """Return a card; the bar at the top leads to it where a step begins, else `step` is 0."""
-        box = column(heading(s.choose, step, title, words), *children, gap=8)
+        heading, number = w.HTML(), f"<span class='wb-step'>{step}</span>" if step else ""
+
+        def fill() -> None:
+            mark = RANDOM if s.choose.network is not None and s.choose.network.random_weights else ""
+            heading.value = f"<h2>{number}{title}{mark}</h2><p class='wb-soft'>{words}</p>"
+
+        follow(fill, (s.choose, "network"))
+        box = column(heading, *children, gap=8)
         box.add_class("wb-card")
         if step:
             box.add_class(f"wb-at-{step}")

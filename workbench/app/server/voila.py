@@ -33,13 +33,10 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ForeignRequest(Matcher):
-    """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none.
-
-    At 0.0.0.0 or :: every IP address and this machine's name are hosts; `names` are further ones, as of a proxy.
-    """
+    """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none."""
 
     def __init__(self, address: str, names: Iterable[str] = ()) -> None:
-        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}
+        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}  # of users and of a proxy
         self.all_addresses = address in ("0.0.0.0", "::")  # noqa: S104 - compared only
         self.hosts |= {socket.gethostname().lower()} if self.all_addresses else set()
 

@@ -1,7 +1,4 @@
-"""Send a file to the user's machine in pieces, so that no size limit of a message matters.
-
-A link would hold the whole file in the page, or lead to a folder of the server that everybody can read.
-"""
+"""Send a file to the user's machine in pieces: a link would hold it all, or lead to a folder that all can read."""
 
 from pathlib import Path
 from typing import Any

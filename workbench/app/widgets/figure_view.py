@@ -17,33 +17,24 @@ from workbench.plot.colors import DARK
 
 
 class FigureView(PageWidget):
-    """Shows a figure, which can be saved as PNG, SVG and CSV.
-
-    `traces` and `around` are the JSON of its data and of its layout, of which one may change alone, as while a rank is
-    moved. `picked` is the id of the point that was clicked last.
-    """
+    """Shows a figure, which can be saved as PNG, SVG and CSV."""
 
     _esm = script("figure_view.js")
     _css = HERE / "figure_view.css"
-    traces = traitlets.Unicode().tag(sync=True)
-    around = traitlets.Unicode().tag(sync=True)
+    traces = traitlets.Unicode().tag(sync=True)  # its data as JSON
+    around = traitlets.Unicode().tag(sync=True)  # its layout, which alone changes while a rank is moved
     label = traitlets.Unicode().tag(sync=True)
-    picked = traitlets.Unicode().tag(sync=True)
+    picked = traitlets.Unicode().tag(sync=True)  # id of the point that was clicked last
     dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, label: str) -> None:
         super().__init__(label=label, traces="[]", around="{}")
-        self.on_msg(_asked)
+        self.on_msg(lambda _, content, __: library() if content == {"kind": "library"} else None)
 
     def show(self, figure: dict[str, Any]) -> None:
         """Show a figure, given as a dictionary of its data and its layout."""
         with self.hold_sync():
             self.traces, self.around = to_json_plotly(figure["data"]), to_json_plotly(figure["layout"])
-
-
-def _asked(_: object, content: object, __: object) -> None:
-    if content == {"kind": "library"}:
-        library()
 
 
 @lru_cache(maxsize=1)

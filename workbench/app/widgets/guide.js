@@ -2,7 +2,6 @@
 const BEAT_MS = 4000;
 const LOST_MS = 12000;
 const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
-const MARKS = { done: "✓", missing: "", next: "", open: "" };
 const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
 
 function browserNumber() {
@@ -44,7 +43,7 @@ function render({ model, el }) {
         list.append(element("li", {}, {}, made));
       }
       const button = list.children[i].firstChild;
-      const textContent = `${MARKS[step.status] || i + 1} ${step.name}`;
+      const textContent = `${step.status === "done" ? "✓" : i + 1} ${step.name}`;
       Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words, textContent });
       button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${SAID[step.status]}. ${step.words}`);
       button.ariaCurrent = step.status === "next" ? "step" : null;

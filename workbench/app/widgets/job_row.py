@@ -72,10 +72,7 @@ class JobRow(JobLine):
 
 
 class JobList(w.VBox):  # type: ignore[misc]
-    """Lists the job that runs and those that wait but for short ones, each with a button that ends it.
-
-    Jobs of the kind `kept` are still shown after their end, until another one begins.
-    """
+    """Lists the job that runs and those that wait but for short ones; one of the kind `kept` also after its end."""
 
     def __init__(self, worker: Worker, kept: JobKind) -> None:
         self._lines = [JobLine()]  # the first is always there

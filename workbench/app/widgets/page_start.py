@@ -1,7 +1,4 @@
-"""Complete a page once it is built: name its controls, and send the state of all widgets again.
-
-What changes while a page builds its widgets is lost now and then: a card stayed empty in one load of five.
-"""
+"""Complete a page once it is built: what changed meanwhile is lost now and then, in one load of five."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,6 @@
 """Receive a file from the user's machine in pieces, and hand it on when it is whole.
 
-ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
-otherwise, nothing shows how far it is, and the kernel holds it in memory.
+ipywidgets' own sends one message: more than 10 MB break the connection, and nothing shows how far it is.
 """
 
 import tempfile
@@ -18,17 +17,14 @@ DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG
 
 
 class Upload(PageWidget):
-    """A button, a progress bar and a cancel button; problems are said in `problem`.
-
-    `received` gets the path of the whole file, which goes when another one comes, and its name as the user knows it.
-    """
+    """A button, a progress bar and a cancel button; `received` gets the file's path and its name on the user's side."""
 
     _esm = script("upload.js")
     label = traitlets.Unicode().tag(sync=True)
     hint = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
-    problem = traitlets.Unicode()
+    problem = traitlets.Unicode()  # why the last file was not taken
 
     def __init__(self, label: str, hint: str, suffixes: tuple[str, ...], received: Callable[[Path, str], None]) -> None:
         super().__init__(label=label, hint=hint, accept=",".join(suffixes))

@@ -80,14 +80,11 @@ def refusal(widget: w.Widget, values: Any) -> str:
 def _number(widget: w.Widget, value: Any) -> str:
     pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, WHOLE)
     numbers = value if pair and isinstance(value, list) else [value]
-    least, most = getattr(widget, "min", -math.inf), getattr(widget, "max", math.inf)
-    kind = "a whole number" if whole else "two numbers, the smaller one first" if pair else "a number"
-    for number in numbers:
-        if not _is_number(number, whole):
-            return f"takes {kind}, not {shown(number)}"
-        if not least <= number <= most:
-            return f"can be {least:g} to {most:g}, not {shown(number)}"
-    return f"takes {kind}, not {shown(value)}" if pair and (len(numbers) != 2 or numbers[0] > numbers[1]) else ""
+    valid = all(_is_number(number, whole) and widget.min <= number <= widget.max for number in numbers)
+    if valid and (not pair or (len(numbers) == 2 and numbers[0] <= numbers[1])):
+        return ""
+    kind = "a whole number" if whole else "two numbers, the smaller one first," if pair else "a number"
+    return f"takes {kind} from {widget.min:g} to {widget.max:g}, not {shown(value)}"
 
 
 def _is_number(value: Any, whole: bool) -> bool:

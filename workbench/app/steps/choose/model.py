@@ -7,7 +7,7 @@ from typing import Any
 from traitlets import HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.opening import Choice, Opened, open_choice
-from workbench.app.worker import Job, JobKind, Worker
+from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.catalog.datasets.load import data_names
 from workbench.catalog.networks.load import OWN, bundled_names, network_names
 from workbench.network.data import Data
@@ -91,7 +91,9 @@ class ChooseModel(HasTraits):
 
     def _take(self, opened: Opened) -> None:
         first = self.opened is None
-        self._worker.take_back_all()
+        for job in self._worker.jobs:  # what waits is about what is no longer open
+            if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
+                job.cancel()
         with self.hold_trait_notifications():
             self.choice = opened.choice
             for name in ("network", "data", "spectra", "original", "misfit", "warning"):

@@ -126,14 +126,10 @@ class PaperModel(HasTraits):
         layers, fully_connected = self.layers, self.fully_connected
         split = data.test if data is not None and len(data.test) else None
         networks = [network] if network is not None and not network.random_weights else []
-        if network is None:
-            note = "Only the originals: no network is open."
-        elif not networks:
-            note = f"Only the originals: {network.name} has random weights. Upload real ones to compress it here."
-        elif split is None:
-            note = f"{network.name} is compressed here; there are no images that fit it, so there is no accuracy."
-        else:
-            note = f"{network.name} is compressed and scored here on {len(split)} images."
+        note = "Only the originals: upload weights of a network to compress it here."
+        if networks:
+            scored = f"and scored here on {len(split)} images." if split else "here; no images fit it to score it on."
+            note = f"{networks[0].name} is compressed {scored}"
 
         def compute(job: Job) -> PaperTable:
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)

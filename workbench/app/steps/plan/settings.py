@@ -62,7 +62,8 @@ def _by_time(now: "PlanSettings", spectra: Spectra, times: NetworkTimes | None, 
 PLANNERS = {
     "evbmf": Planner(
         "EVBMF: the paper's way",
-        "EVBMF finds in each layer how many directions stand out from the noise, and keeps those.",
+        "EVBMF finds in each layer how many directions stand out from the noise, and keeps those. A strength above 1 "
+        "cuts harder than the paper, one below 1 more gently.",
         {"strength": Number("EVBMF strength", 1.0, 0.3, 2.0)},
         _by_evbmf,
         layers="default",
@@ -127,10 +128,6 @@ class PlanSettings:
         if not all(sane):
             raise ValueError("settings of the planner make no sense")
         return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings of all planners, as :meth:`of` takes them."""
-        return {"planner": self.planner, **self.values}
 
     def used(self) -> dict[str, Any]:
         """Return the settings that the present planner uses, for the store."""

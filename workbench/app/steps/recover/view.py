@@ -57,8 +57,7 @@ def recover_view(session: Session) -> w.Widget:
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[2])}</div>"
 
     def draw_curve() -> None:
-        run = recover.run
-        before = None
+        run, before = recover.run, None
         if recover.curve and run is not None and not worker.busy(JobKind.FROM_SCRATCH):
             own = [s for s in run.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
             done = own[:-1] if len(own) > 1 and not recover.training else own
