@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.helpers.pages import alert, card, opened, press, wait_for_alert, wait_for_points, wait_for_text
+from tests.helpers import pages as ui
 from workbench.catalog.networks.load import data_folder
 
 
@@ -27,8 +27,8 @@ def upload(page, path):
 
 @pytest.mark.slow
 def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
-    opened(page, voila)
-    before = card(page, 2)
+    ui.opened(page, voila)
+    before = ui.card(page, 2)
     mark = tmp_path / "it-ran"
     for name, content, said in (
         ("hostile.pth", pickle.dumps(Hostile(mark)), "hostile.pth"),
@@ -37,9 +37,9 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         upload(page, tmp_path / name)
-        wait_for_alert(page, said)
-        assert "Traceback" not in alert(page)
-        assert card(page, 2) == before
+        ui.wait_for_alert(page, said)
+        assert "Traceback" not in ui.alert(page)
+        assert ui.card(page, 2) == before
     assert not mark.exists()
 
     noise = torch.Generator().manual_seed(0)
@@ -49,11 +49,11 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     }
     torch.save({"state_dict": worse}, tmp_path / "mine.pth")
     upload(page, tmp_path / "mine.pth")
-    wait_for_text(page, "mine.pth, sha256")
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    assert card(page, 2) != before
+    ui.wait_for_text(page, "mine.pth, sha256")
+    ui.wait_for_points(page, "original")
+    assert ui.card(page, 2) != before
     weights = page.get_by_label("Weights", exact=True).element_handle()
     page.wait_for_function("box => box.value === 'mine.pth'", arg=weights)
-    press(page, "Compress")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
+    ui.press(page, "Compress")
+    ui.wait_for_points(page, "decomposed")
     assert page.problems == []
