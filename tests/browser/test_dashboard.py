@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
 from tests.helpers import pages as ui
@@ -84,16 +85,12 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     ui.wait_for_card(page, 1, "x2.7")  # the last of the three
     ui.press(page, "Measure layers")
     ui.wait_for_text(page, "measured in the network's answers on 48 images")
-    ui.press(page, "Compress")
-    ui.wait_for_points(page, "decomposed")
-    ui.press(page, "Calibrate")
-    ui.wait_for_points(page, "calibrated")
-    ui.fill(page, "epochs", 2)
-    ui.press(page, "From scratch")
-    ui.wait_for_points(page, "from scratch")
     page.get_by_label("learn from", exact=True).select_option("labels and the original's answers")
-    ui.press(page, "Fine-tune")
-    ui.wait_for_points(page, "fine-tuned")
+    ui.fill(page, "epochs", 2)
+    stages = {"Compress": "decomposed", "Calibrate": "calibrated", "From scratch": "from scratch"}
+    for text, stage in {**stages, "Fine-tune": "fine-tuned"}.items():
+        ui.press(page, text)
+        ui.wait_for_points(page, stage)
     ui.wait_for_points(page, "trace 0", 5, "Stages")
 
     # A sweep: points appear as they are ready.
@@ -106,13 +103,6 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     runs = page.get_by_role("region", name="Runs").locator("tbody tr")
     page.wait_for_function(RUNS, arg=4)
 
-    # Another one, cancelled.
-    ui.fill(page, "budgets", 12)
-    ui.press(page, "Sweep")
-    ui.wait_for_text(page, "plan 2 of 12")
-    ui.cancel(page)
-    ui.wait_for_text(page, "cancelled after")
-    page.wait_for_timeout(500)
     made = runs.count()
 
     # Closed and opened again: the runs are there, and one can go on with them.
@@ -173,3 +163,23 @@ def test_jupyterlab_shows_the_same(page, lab):
         style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
         page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
         page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
+
+
+@pytest.mark.slow
+def test_one_convolution_becomes_three_in_a_walkthrough(page, lab):
+    ui.run_all(page, lab, "3_one_convolution_becomes_three.ipynb")
+    figure = page.locator('.wb-figure[aria-label="One convolution and the three in its place"]')
+    figure.locator(".main-svg").first.wait_for(timeout=90_000)
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_contain_text("R3 = 14")
+    expect(figure).to_contain_text("18.5 k → 3.55 k (x5.21 fewer)")
+    page.get_by_role("slider").first.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    expect(figure).to_contain_text("R3 = 18")
+    ui.press(page, "Full ranks")
+    expect(figure).to_contain_text("18.5 k → 23.6 k (x1.28 more)")
+    assert "It does not pay. With R3 = 32, R4 may be at most 49." in page.get_by_role("status").all_inner_texts()[-1]
+    ui.press(page, "EVBMF ranks")
+    expect(figure).to_contain_text("R4 = 16")
+    assert page.problems == []

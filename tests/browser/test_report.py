@@ -1,5 +1,7 @@
 """A report as a reader opens it: a file, light and dark, on a narrow screen; nothing is fetched."""
 
+from contextlib import closing
+
 import pytest
 
 import workbench as wb
@@ -18,8 +20,7 @@ def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, s
     pictures = wb.gallery(network, data.test, 6, compressed=small)
     run = Run.of(small, "digits", [stage], measured=measured)
     wb.report(run, tmp_path / "report.html", spectra=spectra, pictures=pictures)
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    try:
+    with closing(browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})) as context:
         opened, asked, problems = context.new_page(), [], []
         opened.on("request", lambda request: asked.append(request.url))
         opened.on("console", lambda message: problems.append(message.text))
@@ -33,5 +34,3 @@ def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, s
         ink = opened.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
         paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))) == (scheme == "dark")
-    finally:
-        context.close()

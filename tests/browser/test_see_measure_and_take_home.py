@@ -4,8 +4,11 @@ import zipfile
 
 import onnx
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.helpers import pages as ui
+from workbench.catalog.networks.load import data_folder
 
 
 @pytest.mark.slow
@@ -18,7 +21,7 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     page.get_by_label("look for changed answers").check()
     page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)
     sizes = "() => [...new Set([...document.querySelectorAll('.wb-picture img')].map(i => i.naturalWidth))]"
-    assert ui.settled(page, sizes, [8]) == [8]
+    ui.wait_for(page, sizes, [8])
     first = page.locator(".wb-picture").first.inner_html()
     ui.press(page, "Other images")
     page.wait_for_function("t => document.querySelector('.wb-picture').innerHTML !== t", arg=first)
@@ -61,4 +64,34 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     assert b"digits_vgg" in files[".html"].read_bytes()
     onnx.checker.check_model(onnx.load(files[".onnx"]))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.problems == []
+
+
+@pytest.mark.slow
+def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
+    ui.opened(page, voila)
+    before, file, weights = ui.card(page, 2), page.locator("input[type=file]"), data_folder() / "digits_vgg.safetensors"
+    for name, content, said in (
+        ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),
+        ("picture.png", b"no picture", "picture.png is none of the kinds"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        file.set_input_files(tmp_path / name)
+        ui.wait_for_alert(page, said)
+        assert ui.card(page, 2) == before
+
+    noise = torch.Generator().manual_seed(0)
+    worse = {
+        f"module.{k}": v + 0.5 * v.std() * torch.randn(v.shape, generator=noise) if v.ndim > 1 else v
+        for k, v in load_file(weights).items()
+    }
+    torch.save({"state_dict": worse}, tmp_path / "mine.pth")
+    file.set_input_files(tmp_path / "mine.pth")
+    ui.wait_for_text(page, "mine.pth, sha256")
+    ui.wait_for_points(page, "original")
+    assert ui.card(page, 2) != before
+    box = page.get_by_label("Weights", exact=True).element_handle()
+    page.wait_for_function("box => box.value === 'mine.pth'", arg=box)
+    ui.press(page, "Compress")
+    ui.wait_for_points(page, "decomposed")
     assert page.problems == []

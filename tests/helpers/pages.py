@@ -92,12 +92,9 @@ def wait_for_slider(page, number):
     page.wait_for_function(script, arg=number)
 
 
-def settled(page, script, want):
-    """What the page says of itself, once it is as wanted: a busy machine draws late. Otherwise what it said last."""
-    deadline = time.time() + 20
-    while (said := page.evaluate(script)) != want and time.time() < deadline:
-        page.wait_for_timeout(100)
-    return said
+def wait_for(page, script, want):
+    """Until a script gives what is wanted."""
+    until(page, lambda: page.evaluate(script) == want, lambda: page.evaluate(script), seconds=20)
 
 
 def move_rank(page, start, steps, ranks):

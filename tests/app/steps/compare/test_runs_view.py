@@ -6,13 +6,12 @@ import io
 import json
 
 import ipywidgets as w
+import torch
 
-import workbench as wb
 from tests.app.conftest import small_session
 from tests.helpers.widgets import find, html
 from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.steps.compare.view import tradeoff_view
-from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
 
@@ -26,8 +25,7 @@ def test_another_session_finds_them_and_goes_on(session):
     session.recover.decompose()
     session.recover.calibrate()
     made = session.recover.run
-    other = small_session()
-    other.open()
+    other = small_session(opened=True)
     view, table = view_of(other)
     assert [run.number for run in other.recover.stored] == [made.number]
     assert other.recover.run is None
@@ -43,7 +41,8 @@ def test_another_session_finds_them_and_goes_on(session):
     resume.click()
     assert other.recover.run.last.scores == made.last.scores
     assert other.recover.as_planned
-    assert wb.score(other.recover.compressed, other.choose.data.test) == made.last.scores["test"]
+    images = other.choose.data.test.images
+    assert torch.equal(other.recover.compressed.model(images), made.network.model(images))
     other.recover.finetune(epochs=1)
     assert other.recover.run.number == made.number
     other.recover.decompose()
@@ -78,18 +77,13 @@ def test_deleting_and_downloading(session):
     delete.click()
     assert (delete.description, table.selected) == ("Delete", "")
     assert [run.number for run in session.recover.stored] == [2]
-    assert len(wb.RunStore(runs_file())) == 1
 
 
 def test_a_sweep_puts_its_points_on_the_plot_as_they_come(session):
-    view, _ = view_of(session)
-    seen = []
-    session.recover.observe(lambda change: seen.append(len(change["new"])), ["runs"])
+    view, seen = runs_view(session), []
+    session.recover.observe(lambda change: seen.append(change["new"][-1].settings["macs_ratio"]), ["runs"])
     find(view, w.FloatRangeSlider)[0].value = (1.3, 1.6)
     find(view, w.IntText, "budgets").value = 2
     find(view, w.Button, "Sweep").click()
-    runs = session.recover.runs
-    assert [[stage.name for stage in run.stages[1:]] for run in runs] == 2 * [["decomposed", "calibrated"]]
-    assert [run.settings["macs_ratio"] for run in runs] == [1.3, 1.6]
-    assert seen == [1, 2]
+    assert seen == [1.3, 1.6]
     assert session.recover.run is None  # nothing is worked on until a run is picked
