@@ -80,6 +80,14 @@ def _cards(s: Session) -> list[w.Widget]:
             box.add_class(f"wb-at-{step}")
         return box
 
+    look_words = (
+        f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each layer. "
+        "Pick one, in the table or in the figure, to see it everywhere below."
+    )
+    plan_words = (
+        f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction of "
+        f"its channels ({term('singular values')}). Move a rank and watch what it costs and how far the weights move."
+    )
     recover_words = (
         f"Make the planned network, then bring its accuracy back: {term('calibrate')} it in seconds, then "
         f"{term('fine-tune')} it for some {term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, "
@@ -90,18 +98,11 @@ def _cards(s: Session) -> list[w.Widget]:
         f"steps are the {term('Pareto front')}. (FLOPs is the papers' word for {term('MACs')}.) Choose by "
         f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for reporting."
     )
-    runs_words = (
-        "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
-        f"Accuracies are those on the {term('validation', 'validation images')}, to choose by."
-    )
-    speed_words = (
-        "Time the compressed network against the original on this machine, see where the time goes, and what "
-        f"{term('energy')} an image takes."
-    )
-    home_words = (
-        "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first three are "
-        "run after writing, and their answers are compared with the network's here."
-    )
+    validated = f"Accuracies are those on the {term('validation', 'validation images')}, to choose by."
+    runs_words = f"Sweep over several budgets, and find every run again, of this session and earlier ones. {validated}"
+    speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
+    home_words = "The compressed network as a file. The first three are run after writing, and compared with it."
+    tab_words = "What the networks say of single images, what every layer has become, and the published figures."
     tabs = {
         "Images and filters": gallery_view(s),
         "One layer's ranks": rank_curve_view(s),
@@ -117,30 +118,11 @@ def _cards(s: Session) -> list[w.Widget]:
     return [
         card(1, "Choose", "A network, its weights, and the images that it is to tell apart.", choose_view(s)),
         overview(s),
-        card(
-            2,
-            "Look: the layers",
-            f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each "
-            "layer. Pick one, in the table or in the figure, to see it everywhere below.",
-            look_view(s),
-        ),
-        card(
-            3,
-            "Plan: the whole network, then the picked layer",
-            f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction "
-            f"of its channels ({term('singular values')}). Move a rank and watch what it costs and how far the weights "
-            "move.",
-            plan_view(s),
-            layer_view(s),
-        ),
+        card(2, "Look: the layers", look_words, look_view(s)),
+        card(3, "Plan: the whole network, then the picked layer", plan_words, plan_view(s), layer_view(s)),
         w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}),
         card(0, "Compare: runs", runs_words, runs_view(s)),
-        card(
-            0,
-            "Compare: images, filters, ranks, and the paper",
-            "What the networks say of single images, what every layer has become, and the published figures.",
-            w.Tab(list(tabs.values()), titles=list(tabs)),
-        ),
+        card(0, "Compare: images, filters, ranks, and the paper", tab_words, w.Tab([*tabs.values()], titles=[*tabs])),
         card(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),
         card(7, "Take it home: export", home_words, take_home_view(s)),
     ]

@@ -8,8 +8,6 @@ from workbench.app.widgets.glossary import RANDOM, term
 from workbench.network.scores import Score
 from workbench.tables import count, times
 
-INTERVAL_HINT = "95 % confidence interval for this many images"
-
 
 def overview(session: Session) -> w.Widget:
     """Return three cards: weights, MACs and accuracy."""
@@ -66,7 +64,7 @@ def _fewer(original: int | None, new: int | None) -> str:
 
 def _interval(interval: tuple[float, float]) -> str:
     low, high = interval
-    return f"<small title='{INTERVAL_HINT}'>{100 * low:.1f} to {100 * high:.1f} %</small>"
+    return f"<small title='95 % confidence interval'>{100 * low:.1f} to {100 * high:.1f} %</small>"
 
 
 def figure_html(

@@ -1,7 +1,4 @@
-"""Save sessions on disk, and find those that a reload or a crash has left.
-
-A session is a file beside the run store, which its kernel locks as long as it lives.
-"""
+"""Save sessions as files that their kernels lock, and find those that a reload or a crash has left."""
 
 import json
 import logging

@@ -63,11 +63,7 @@ class NoDelayConnection(ZMQChannelsWebsocketConnection):
 
 
 class IdleKernelCuller(AsyncMappingKernelManager):
-    """Count a kernel's idle time from when a page takes it, and end kernels without a page early.
-
-    Jupyter counts the time in Voila's pool as idle; and every request for the page starts a kernel, also one whose
-    sender never connects to it. Training kernels report progress and are never silent.
-    """
+    """Count a kernel's idle time from when a page takes it, not from Voila's pool; end one without a page early."""
 
     unconnected_timeout = Int(120, config=True, help="Seconds of silence after which a kernel without a page ends.")
 
@@ -83,6 +79,7 @@ class IdleKernelCuller(AsyncMappingKernelManager):
             kernel.last_activity = datetime.now(UTC)
             return
         silent_s = (datetime.now(UTC) - kernel.last_activity).total_seconds()
+        # Every request starts a kernel, also one whose sender never connects; one that trains is never silent.
         unconnected = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
         if unconnected and silent_s > self.unconnected_timeout:
             await self.shutdown_kernel(kernel_id)  # type: ignore[no-untyped-call]

@@ -7,13 +7,10 @@ const SAID = { done: "done", next: "next", open: "can be done now", missing: "no
 function browserNumber() {
   const made = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
-    const known = localStorage.getItem("workbench-browser");
-    if (/^[0-9a-f]{32}$/.test(known || "")) return known;
-    localStorage.setItem("workbench-browser", made);
+    return (localStorage["workbench-browser"] ||= made);
   } catch {
-    // a browser that keeps nothing: its session is kept, but not found again
+    return made; // a browser that keeps nothing: its session is kept, but not found again
   }
-  return made;
 }
 
 function render({ model, el }) {

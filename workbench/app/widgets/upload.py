@@ -1,7 +1,4 @@
-"""Receive a file from the user's machine in pieces, and hand it on when it is whole.
-
-ipywidgets' own sends one message: more than 10 MB break the connection, and nothing shows how far it is.
-"""
+"""Receive a file from the user's machine in pieces: as one message, more than 10 MB break the connection."""
 
 import tempfile
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing.
-
-ipywidgets moves numbers to the nearest that is allowed without a word; NaN passes; the rest is a traceback to the page.
-"""
+"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing."""
 
 import logging
 import math
@@ -77,7 +74,7 @@ def refusal(widget: w.Widget, values: Any) -> str:
     return f"has no row {shown(row)}" if row and row not in [line["name"] for line in widget.rows] else ""
 
 
-def _number(widget: w.Widget, value: Any) -> str:
+def _number(widget: w.Widget, value: Any) -> str:  # ipywidgets takes NaN, or the nearest number without a word
     pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, WHOLE)
     numbers = value if pair and isinstance(value, list) else [value]
     valid = all(_is_number(number, whole) and widget.min <= number <= widget.max for number in numbers)

@@ -25,10 +25,6 @@ class Number:
     most: float
     label: int = 132  # pixels of the text
 
-    def fits(self, value: object) -> bool:
-        """Return whether that can be a stored value; a notebook may go ten times beyond the slider's ends."""
-        return isinstance(value, int | float) and self.least / 10 <= value <= 10 * self.most
-
 
 @dataclass(frozen=True)
 class Planner:
@@ -121,7 +117,10 @@ class PlanSettings:
         """Return settings from stored ones, with defaults where there are none; ValueError if they make no sense."""
         known = {*_defaults(), *COMMON, "planner"}
         found = cls().changed(**{name: value for name, value in values.items() if name in known})
-        sane = [found.planner in PLANNERS, *(number.fits(found[name]) for name, number in NUMBERS.items())]
+        sane = [found.planner in PLANNERS]
+        for name, number in NUMBERS.items():  # a notebook may go ten times beyond the slider's ends
+            value = found[name]
+            sane.append(isinstance(value, int | float) and number.least / 10 <= value <= 10 * number.most)
         for name in PLANNERS:
             multiple = found.values[f"{name}_rank_multiple"]
             sane += [found.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]

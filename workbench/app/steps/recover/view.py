@@ -70,14 +70,13 @@ def recover_view(session: Session) -> w.Widget:
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
 
     def show_training() -> None:
-        """Show the settings of a training that an earlier session began."""
         for name, box in boxes.items():
             box.value = recover.training.get(name, box.value)
 
     follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
     follow(draw_stages, (choose, "opened"), (recover, "run"))
     follow(draw_curve, (recover, "curve training"))
-    follow(show_training, (recover, "training"))
+    follow(show_training, (recover, "training"))  # which an earlier session may have begun
     progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
     return column(row(*buttons), row(*boxes.values()), advice, progress, stages, curve, gap=4)
 
