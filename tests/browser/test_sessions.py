@@ -5,15 +5,6 @@ import pytest
 from tests.helpers import pages as ui
 
 
-def training(page, epochs):
-    """A compressed network that is being fine-tuned, two epochs on."""
-    ui.press(page, "Compress")
-    ui.wait_for_text(page, "Press Calibrate")
-    ui.fill(page, "epochs", epochs)
-    ui.press(page, "Fine-tune")
-    ui.wait_for_epoch(page, epochs, first=3)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "steps", "ranks", "killed"), [(16, 3, "24 x 33", False), (14, 2, "25 x 33", True)])
 def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, killed):
@@ -22,7 +13,11 @@ def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, kil
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     ui.move_rank(page, 27, steps, ranks)
     before = {p.pid for p in voila.kernel_processes()}
-    training(page, epochs)
+    ui.press(page, "Compress")
+    ui.wait_for_text(page, "Press Calibrate")
+    ui.fill(page, "epochs", epochs)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_epoch(page, epochs, first=3)
     runs = page.locator(".wb-table").nth(1).locator("tbody tr")
     stored = runs.count()
     if killed:

@@ -1,6 +1,5 @@
 """Drive the dashboard's page in a real browser."""
 
-import json
 import re
 import time
 
@@ -30,9 +29,9 @@ def plot(page, label=CHART):
     script = """label => {
       const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
       const number = trace => trace.filter(point => point.x !== undefined).length;
-      return JSON.stringify((box && box.calcdata || []).map(t => [t[0].trace.name, number(t)]));
+      return (box && box.calcdata || []).map(t => [t[0].trace.name, number(t)]);
     }"""
-    return dict(json.loads(page.evaluate(script, label)))
+    return dict(page.evaluate(script, label))
 
 
 def wait_for_points(page, name, number=1, label=CHART, seconds=180):
@@ -112,9 +111,9 @@ def kept(page):
       const drawn = box.querySelectorAll('.shapelayer path').length;
       const shapes = box._fullLayout.shapes.filter(shape => shape.name === 'kept');
       const bars = [...box.querySelectorAll('.trace.bars')].map(t => t.querySelectorAll('.point').length);
-      return JSON.stringify([shapes.map(shape => shape.x1 - 0.5), bars.filter(n => n > 1), drawn]);
+      return [shapes.map(shape => shape.x1 - 0.5), bars.filter(n => n > 1), drawn];
     }"""
-    return json.loads(page.evaluate(script))
+    return page.evaluate(script)
 
 
 def opened(page, server):
@@ -128,15 +127,6 @@ def fill(page, label, value):
     box = page.get_by_label(label)
     box.fill(str(value))
     box.press("Tab")
-
-
-def cancel(page):
-    """Press the first Cancel, which is that of the job that runs."""
-    page.locator("button:visible", has_text="Cancel").first.click()
-
-
-def alert(page):
-    return " ".join(page.locator("[role=alert]").all_inner_texts()).strip()
 
 
 def wait_for_alert(page, text):
