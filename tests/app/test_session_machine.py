@@ -23,8 +23,7 @@ from workbench.runs.run import scored_stage
 from workbench.runs.store import RunStore
 
 NAMES = ("batch_normed", "untraceable")
-MODELS = {}
-"""What the user gave, by the network's name; made anew for every example."""
+MODELS = {}  # what the user gave, by the network's name; made anew for every example
 
 
 def give(name, weights=None, progress=None):
@@ -101,6 +100,7 @@ class SessionMachine(RuleBasedStateMachine):
     importance = press_rule("plan.measure_importance")
     measure = press_rule("speed.measure")
     export = press_rule("take_home.make", kind=st.sampled_from(["weights", "report"]))
+    undo, redo = press_rule("undo"), press_rule("redo")
     open = press_rule("choose.open", network=st.sampled_from(NAMES))
     planners, ratios = st.sampled_from(["evbmf", "budget"]), st.sampled_from([1.2, 1.5, 2.0, 50.0])
     replan = press_rule("plan.replan", planner=planners, macs_ratio=ratios)
@@ -113,10 +113,6 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def keep_layer(self):
         self.press(self.session.plan.keep_layer, self.session.look.picked)
-
-    @rule(back=st.booleans())
-    def undo(self, back):
-        self.press(self.session.undo if back else self.session.redo)
 
     @rule(place=st.integers(0, 4))
     def resume(self, place):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
 from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
@@ -27,8 +28,6 @@ def browser():
         if os.environ.get("WORKBENCH_REQUIRE_BROWSER"):
             pytest.fail(HOW)
         pytest.skip(HOW)
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield found

@@ -79,13 +79,13 @@ def test_the_whole_journey(page, voila):
 @pytest.mark.slow
 def test_a_budget_and_a_baseline_from_scratch(page, voila):
     ui.opened(page, voila)
-    page.get_by_label("Ranks by", exact=True).select_option("a budget of work")
+    ui.choose(page, "Ranks by", "a budget of work")
     ui.wait_for_card(page, 1, "x2.0")
     ui.move(page, "fewer MACs, times", ["PageUp"] * 3)
     ui.wait_for_card(page, 1, "x2.7")  # the last of the three
     ui.press(page, "Measure layers")
     ui.wait_for_text(page, "measured in the network's answers on 48 images")
-    page.get_by_label("learn from", exact=True).select_option("labels and the original's answers")
+    ui.choose(page, "learn from", "labels and the original's answers")
     ui.fill(page, "epochs", 2)
     stages = {"Compress": "decomposed", "Calibrate": "calibrated", "From scratch": "from scratch"}
     for text, stage in {**stages, "Fine-tune": "fine-tuned"}.items():
@@ -113,7 +113,6 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     runs.first.click()
     ui.press(page, "Go on with this run")
     ui.wait_for_points(page, "calibrated")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
 
 

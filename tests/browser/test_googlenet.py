@@ -16,15 +16,11 @@ WATCH = """() => {
 }"""
 
 
-def choose(page, label, value):
-    page.get_by_role("combobox", name=label, exact=True).select_option(value)
-
-
 @pytest.mark.slow
 def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     ui.opened(page, voila)
     page.evaluate(WATCH)
-    choose(page, "Network", "googlenet_bvlc (the paper's)")
+    ui.choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
     waits = page.evaluate("() => { clearInterval(window.watch); return window.waits; }")
     assert any(bar for bar, _ in waits)
@@ -37,16 +33,16 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
 @pytest.mark.slow
 def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
     ui.opened(page, voila_with_images)
-    choose(page, "Network", "googlenet_bvlc (the paper's)")
+    ui.choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
     page.locator("input[type=file]").set_input_files(shared / "googlenet_bvlc.safetensors")
     ui.wait_for_text(page, "googlenet_bvlc.safetensors, sha256")
-    choose(page, "Data", "sample (your images)")
+    ui.choose(page, "Data", "sample (your images)")
     ui.wait_for_text(page, "scoring")
     ui.wait_for_points(page, "original")
     page.wait_for_function("() => Number(document.body.innerText.match(/Accuracy on (\\d+) test images/)?.[1]) < 100")
     assert "top-5" in ui.card(page, 2)
-    choose(page, "Layers", "spatial convolutions only")
+    ui.choose(page, "Layers", "spatial convolutions only")
     ui.wait_for_text(page, "x2.33 fewer")
     ui.press(page, "Compress")
     ui.wait_for_points(page, "decomposed")

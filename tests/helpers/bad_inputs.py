@@ -151,13 +151,14 @@ def sweep_beyond(page):
     return lambda: page.click("Sweep")
 
 
-def after(act, kind, text, **values):
-    """What is refused once a control has these values."""
-    return lambda page: page.assign(kind, text, **values) or (lambda: act(page))
+def after(button, kind, text, **values):
+    """A button that cannot do its work once a control has these values."""
+    return lambda page: page.assign(kind, text, **values) or (lambda: page.click(button))
 
 
-def measure(page):
-    page.click("Measure")
+def rank_of_another_layer(page):
+    page.assign(LayerTable, "Layers", selected="classifier.2")
+    return lambda: page.assign(w.IntSlider, "input rank", value=4)
 
 
 def offered(at, *, gone=False):
@@ -179,9 +180,9 @@ VERBS = [
     lambda page: budget(page, "fewer weights, times", 1),
     lambda page: lambda: page.choose("Ranks by", "time"),  # which nobody has measured
     sweep_beyond,
-    after(lambda page: page.assign(w.IntSlider, "input rank", value=4), LayerTable, "Layers", selected="classifier.2"),
-    after(lambda page: page.click("Try ranks of the picked layer"), LayerTable, "Layers", selected=""),
-    lambda page: page.session.recover.resume(1) and after(measure, w.SelectMultiple, "runtimes", index=[])(page),
+    rank_of_another_layer,
+    after("Try ranks of the picked layer", LayerTable, "Layers", selected=""),
+    lambda page: page.session.recover.resume(1) and after("Measure", w.SelectMultiple, "runtimes", index=[])(page),
     *map(offered, (None, -1, 10**12, "0", NAN, ["at", 0])),
     offered(0, gone=True),
 ]

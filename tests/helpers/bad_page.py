@@ -106,8 +106,7 @@ class Page:
         self.assign(LayerTable, "Layers", selected="features.3")
         rank = 5 if plan.plan["features.3"].rank_in != 5 else 6
         self.assign(w.IntSlider, "input rank", value=rank)
-        assert plan.plan["features.3"].rank_in == self.rank.value == rank
-        assert plan.notice == ""
+        assert (plan.plan["features.3"].rank_in, self.rank.value, plan.notice) == (rank, rank, "")
 
     def _reset(self) -> None:
         s = self.session

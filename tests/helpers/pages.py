@@ -123,6 +123,10 @@ def opened(page, server):
     wait_for_points(page, "original")
 
 
+def choose(page, label, value):
+    page.get_by_role("combobox", name=label, exact=True).select_option(value)
+
+
 def fill(page, label, value):
     box = page.get_by_label(label)
     box.fill(str(value))

@@ -22,11 +22,10 @@ async def test_an_opening_replaces_the_one_that_runs_and_a_failed_one_leaves_wha
 
 def test_other_data_keep_the_network_and_its_plan(session):
     session.plan.choose_ranks("3", rank_out=5)
-    network, plan = session.choose.network, session.plan.plan
-    session.choose.open(data="digits")
-    assert (session.choose.network, session.plan.plan) == (network, plan)
-    assert session.choose.data.name == "digits"
-    assert session.choose.misfit  # it has three classes
+    choose, network, plan = session.choose, session.choose.network, session.plan.plan
+    choose.open(data="digits")
+    assert (choose.network, session.plan.plan, choose.data.name) == (network, plan, "digits")
+    assert choose.misfit  # it has three classes
 
 
 def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_speed):

@@ -1,7 +1,5 @@
 """What widgets send to the page, and the explorer of ranks."""
 
-import json
-
 import ipywidgets as w
 import pytest
 from plotly.offline import get_plotlyjs
@@ -10,14 +8,7 @@ import workbench as wb
 from tests.helpers.widgets import html
 from workbench.app.widgets.figure_view import FigureView, library
 from workbench.app.widgets.page_start import PageStart
-from workbench.plot.interactive.curves import training_curve
 from workbench.plot.interactive.spectrum import spectrum
-
-
-def test_it_holds_the_whole_figure():
-    view = FigureView("Fine-tuning")
-    view.show(training_curve([]))
-    assert json.loads(view.around)["annotations"][0]["text"].startswith("The curve appears here")
 
 
 def test_a_rank_sends_only_the_layout(monkeypatch, spectra, plan):

@@ -60,10 +60,9 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     assert "No accuracy" in html(view)  # grey 8 x 8 scans
     assert choose.original.scores == {}
     choose.open(data="scans")
-    assert choose.misfit == ""
+    assert (choose.misfit, choose.untrainable) == ("", "")
     assert (len(choose.data.train), len(choose.data.validation), choose.original.scores["test"].n) == (4, 1, 5)
     assert choose.data.test.images.shape[2:] == (32, 32)  # as large as the network wants them, not a corner of 256
-    assert choose.untrainable == ""
     (figure,) = find(tradeoff_view(digits), FigureView)
     digits.recover.decompose()
     assert "random weights" in json.dumps([figure.traces, figure.around])
@@ -73,10 +72,9 @@ def test_uploaded_weights_are_opened_and_named(digits, network, view):
     content = save({f"module.{k}": v for k, v in network.model.state_dict().items()})
     assert upload(find(view, Upload)[0], "mine.safetensors", content) == {"ok": True}
     choose = digits.choose
-    assert choose.choice.weights == "mine.safetensors"
+    assert choose.choice.weights == find(view, w.Dropdown, "Weights").value == "mine.safetensors"
     assert choose.network.source.startswith("mine.safetensors, sha256 ")
     assert choose.original.scores["test"].top1 == pytest.approx(0.994)
-    assert find(view, w.Dropdown, "Weights").value == "mine.safetensors"
     choose.open(weights="random", file=None)
     assert choose.network.random_weights
 

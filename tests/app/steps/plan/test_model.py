@@ -15,8 +15,7 @@ def test_settings_and_the_plan_follow_each_other(session):
     assert before.macs_ratio >= 1.5
     assert plan.made_by == plan.settings
     plan.replan(macs_ratio=90.0)  # out of reach: the plan stays, with the settings that made it
-    assert plan.plan is before
-    assert "out of reach" in plan.notice
+    assert (plan.plan, "out of reach" in plan.notice) == (before, True)
     assert (plan.settings["macs_ratio"], plan.made_by["macs_ratio"]) == (90.0, 1.5)
     session.recover.decompose()
     assert session.recover.run.settings["macs_ratio"] == 1.5
@@ -52,11 +51,10 @@ def test_undo_and_redo_pick_the_layer(session):
 
 @pytest.mark.parametrize("change", [{"rank_out": 99}, {"rank_in": 0, "rank_out": 2}, {}])
 def test_ranks_that_do_not_fit_are_said(session, change):
-    before = session.plan.plan
-    session.plan.choose_ranks("3", **change)
-    assert session.plan.plan is before
-    assert session.plan.notice
-    assert session.plan.undoable == ""
+    plan, before = session.plan, session.plan.plan
+    plan.choose_ranks("3", **change)
+    assert plan.notice
+    assert (plan.plan, plan.undoable) == (before, "")
 
 
 def test_a_budget_of_time_is_verified_on_the_whole_network(session, monkeypatch):
