@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -111,15 +110,10 @@ def test_runs_whose_weights_are_damaged(page, damage):
         path.write_bytes(content)
 
 
-def foreign(path):
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE songs (name TEXT)")
-
-
 STORES = {
     "a folder": lambda path: path.mkdir(),
     "a text": lambda path: path.write_text("these are no runs at all"),
-    "another program's": foreign,
+    "another program's": lambda path: sqlite3.connect(path).execute("CREATE TABLE songs (name)").connection.close(),
     "below a file": lambda path: path.parent.joinpath("below").write_text("x"),
 }
 

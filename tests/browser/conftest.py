@@ -83,5 +83,5 @@ def page(browser, request):
     if folder := os.environ.get("WORKBENCH_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{request.node.name}.png", full_page=True)
     context.close()
-    here = (f"http://{ADDRESS}:", f"ws://{ADDRESS}:", "data:", "blob:")
+    here = (f"http://{ADDRESS}:", f"ws://{ADDRESS}:", "data:", "blob:", "file:")
     assert [url for url in asked if not url.startswith(here)] == []

@@ -20,7 +20,6 @@ def test_the_whole_journey(page, voila):
 
     # A rank slider: cost, error and spectrum follow.
     ui.wait_for_selected(page, "features.3")
-    ui.wait_for_slider(page, 14)
     page.wait_for_function("() => document.querySelector('.wb-read').innerText.includes('kernel error')")
     before = (ui.card(page, 1), page.locator(".wb-read").inner_text())
     assert ui.kept(page) == [[14, 16], [32, 64], 10]

@@ -14,8 +14,7 @@ from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
 
 NAN, INF = float("nan"), float("inf")
-MARK = Path("never-run")
-"""Written into the present folder by code in a file, if it ever runs."""
+MARK = Path("never-run")  # written into the present folder by code in a file, if it ever runs
 
 
 class Hostile:

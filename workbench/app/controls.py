@@ -63,9 +63,8 @@ def limited(kind: Any, text: str, limits: tuple[float, float], width: int, label
 class Alert(w.HTML):  # type: ignore[misc]
     """A sentence on what went wrong; it takes no room while there is none."""
 
-    def __init__(self, text: str = "") -> None:
-        super().__init__()
-        self.say(text)
+    def __init__(self) -> None:
+        super().__init__(layout={"display": "none"})
 
     def say(self, text: str) -> None:
         """Show a sentence; "" for none."""

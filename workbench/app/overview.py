@@ -71,8 +71,7 @@ def figure_html(
     label: str, value: str = "", note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
 ) -> str:
     """Return HTML of one figure: a value, or a score with its interval and its top-5 accuracy."""
-    style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
-    spread = top5 = ""
+    style, spread, top5 = ' style="color:var(--wb-soft);font-weight:400"' if soft else "", "", ""
     if score:
         value, spread = f"{100 * score.top1:.1f} %", _interval(score.interval)
         top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}"

@@ -11,13 +11,11 @@ from benchmarks._browser import TOKEN
 from tests.helpers.serving import close, kernel_of, serving
 from workbench.app.server.voila import ForeignRequest
 
-LATE_CELL = """
-import sys, time
+# The reply to its execution comes 6 s before its output; nbclient drops output that is 4 s late without an error.
+LATE_CELL = """import sys, time
 sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0
 get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))
-'late' + ' output'
-"""
-"""The reply to its execution comes 6 s before its output; nbclient drops output that is 4 s late without an error."""
+'late' + ' output'"""
 
 
 @pytest.fixture(scope="module")

@@ -48,9 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     if token:
         environment["JUPYTER_TOKEN"] = token
     browser = not options.no_browser and not for_class
-    address, port = options.address, int(options.port)
     command, environment = voila_command(
-        port, browser=browser, address=address, folders=folders, environment=environment
+        int(options.port), browser=browser, address=options.address, folders=folders, environment=environment
     )
     os.execve(command[0], command, environment)
 

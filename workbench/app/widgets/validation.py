@@ -62,8 +62,7 @@ def refusal(widget: w.Widget, values: Any) -> str:
     """Return why these values are not valid for the widget, in words that follow its name; "" if no error is found."""
     if not isinstance(values, dict):
         return NONSENSE
-    traits = widget.traits()
-    fixed = [key for key in values if key in traits and traits[key].read_only]
+    fixed = [key for key, trait in widget.traits().items() if key in values and trait.read_only]
     if fixed:
         return f"has nothing that a page may set by {shown(fixed[0])}"
     if isinstance(widget, NUMBERS) and "value" in values:

@@ -16,17 +16,13 @@ from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
 
 
-def view_of(session):
-    view = runs_view(session)
-    return view, find(view, LayerTable)[0]
-
-
 def test_another_session_finds_them_and_goes_on(session):
     session.recover.decompose()
     session.recover.calibrate()
     made = session.recover.run
     other = small_session(opened=True)
-    view, table = view_of(other)
+    view = runs_view(other)
+    (table,) = find(view, LayerTable)
     assert [run.number for run in other.recover.stored] == [made.number]
     assert other.recover.run is None
     score = made.last.score
@@ -57,7 +53,8 @@ def test_runs_of_other_weights_are_other_runs(digits):
 
 
 def test_deleting_and_downloading(session):
-    view, table = view_of(session)
+    view = runs_view(session)
+    (table,) = find(view, LayerTable)
     assert "still there after reopening" in html(view)
     session.recover.decompose()
     session.recover.decompose()

@@ -54,10 +54,9 @@ class GalleryModel(HasTraits):
             why = ""
             if network is not None and data is not None:
                 split = next(split for split in (data.test, data.validation, data.train) if len(split))
-                how: dict[str, Any] = {"prefer_changed": changed_first, "classes": data.classes}
-                images = gallery(
-                    network, split, GALLERY_IMAGES, seed, compressed=compressed, progress=job.report, **how
-                )
+                how: dict[str, Any] = {"compressed": compressed, "prefer_changed": changed_first}
+                how |= {"classes": data.classes, "progress": job.report}
+                images = gallery(network, split, GALLERY_IMAGES, seed, **how)
             if compressed is not None:
                 try:
                     filters = first_filters(compressed)
