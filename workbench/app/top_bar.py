@@ -19,13 +19,10 @@ CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a netw
 def top_bar(session: Session, refused: Alert) -> w.Widget:
     """Return the bar; `refused` says in it what of the page's was not taken."""
     guide, autosave, plan = Guide(session), session.autosave, session.plan
-    hint = (
-        "Compress by the plan below, calibrate, and fine-tune as far as the images allow; if more than "
-        f"{100 * MAX_DROP:g} point of accuracy is lost, try again and save less"
-    )
+    hint = f"Compress, calibrate and fine-tune; save less if more than {100 * MAX_DROP:g} point of accuracy is lost"
     for_me = button("Compress for me", session.recover.compress_for_me, hint, width="148px", primary=True)
     undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")
-    noticed, unsaved, elsewhere = Alert(), Alert(), Alert()
+    noticed, unsaved, elsewhere = Alert(), Alert("warn"), Alert("warn")
 
     def show_steps() -> None:
         guide.steps = step_statuses(session)
