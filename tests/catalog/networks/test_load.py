@@ -1,17 +1,18 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import workbench as wb
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.load import (
+    CHECKSUM,
     OWN,
-    DamagedFileError,
     bundled_names,
     catalog,
     data_folder,
@@ -22,15 +23,6 @@ from workbench.catalog.networks.load import (
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
-
-
-@pytest.fixture
-def copied(tmp_path, monkeypatch):
-    """The data folder, copied to where it may be damaged."""
-    for name in ("digits_vgg.safetensors", "digits_vgg.json"):
-        shutil.copy(data_folder() / name, tmp_path)
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    return tmp_path
 
 
 def test_the_bundled_network_is_what_its_card_says(network, data):
@@ -46,26 +38,17 @@ def test_the_bundled_network_is_what_its_card_says(network, data):
     assert not network.model.training
 
 
-@pytest.mark.parametrize("damaged", [lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:1000]])
-def test_a_damaged_file_says_so(copied, damaged):
-    path = copied / "digits_vgg.safetensors"
-    path.write_bytes(damaged(path.read_bytes()))
-    with pytest.raises(DamagedFileError, match=r"digits_vgg.safetensors is damaged: its sha256 begins with \w{12}"):
-        wb.load_network("digits_vgg")
-
-
-def test_the_wrong_weights_say_so(copied):
-    path = copied / "digits_vgg.safetensors"
-    save_file({"other": torch.zeros(3)}, path)
-    card = json.loads((copied / "digits_vgg.json").read_text())
-    card["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (copied / "digits_vgg.json").write_text(json.dumps(card))
-    with pytest.raises(DamagedFileError, match="does not hold the weights of digits_vgg"):
-        wb.load_network("digits_vgg")
-
-
-def test_a_missing_file_says_so(copied):
-    (copied / "digits_vgg.safetensors").unlink()
+def test_a_damaged_or_missing_file_says_so(tmp_path, monkeypatch):
+    for name in ("digits_vgg.safetensors", "digits_vgg.json"):
+        shutil.copy(data_folder() / name, tmp_path)
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    path = tmp_path / "digits_vgg.safetensors"
+    content = path.read_bytes()
+    for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:1000]):
+        path.write_bytes(damaged)
+        with pytest.raises(WeightsError, match=r"digits_vgg.safetensors is damaged: its sha256 begins with \w{12}"):
+            wb.load_network("digits_vgg")
+    path.unlink()
     with pytest.raises(FileNotFoundError, match=r"digits_vgg.safetensors is not in .*: restore it with git"):
         wb.load_network("digits_vgg")
 
@@ -75,6 +58,13 @@ def test_an_unknown_name():
         wb.load_network("resnet19")
     assert {"digits_vgg", "alexnet_caffe", "resnet20", "squeezenet1_1", "vgg16"} <= set(network_names())
     assert bundled_names() == ["digits_vgg"]
+    with pytest.raises(WeightsError, match="googlenet_bvlc has no weights to download"):
+        wb.load_network("googlenet_bvlc", weights="pretrained")
+
+
+def test_the_bundled_network_needs_no_torchvision():
+    code = "import workbench as wb, sys; wb.load_network('digits_vgg'); print('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_random_weights_say_so_and_are_always_the_same():
@@ -82,8 +72,7 @@ def test_random_weights_say_so_and_are_always_the_same():
     assert one.source == two.source == "random weights (seed 0): accuracies mean nothing"
     pairs = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    bundled = wb.load_network("digits_vgg", weights=None)
-    assert "random" in bundled.source
+    assert "random" in wb.load_network("digits_vgg", weights=None).source
 
 
 def test_torchvisions_networks_by_their_own_names(tmp_path):
@@ -111,6 +100,8 @@ def test_torchvisions_networks_take_what_their_weights_were_trained_for():
         expected = wanted(pixels) if size == shorter else None  # theirs resizes, which the folder of images does here
         if expected is not None:
             assert torch.allclose(found(pixels), expected, atol=1e-6)
+    for name in ("resnet18", "vgg16", "vit_b_16"):  # files like resnet18-f37072fd.pth, named by their sha256
+        assert CHECKSUM.search(models.get_model_weights(name).DEFAULT.url)
     for name in ("googlenet", "inception_v3"):  # torchvision's weights expect it
         assert outline(name).model.transform_input
     large = outline("vit_h_14")
@@ -139,8 +130,3 @@ def test_a_network_knows_the_checksum_of_its_weights(network, plan, tmp_path):
     assert wb.load_network("digits_vgg", weights=None).sha256 == ""
     assert wb.decompose(network, plan).sha256 == ""
     assert wb.from_scratch(network).sha256 == ""
-
-
-def test_networks_without_weights_to_download():
-    with pytest.raises(WeightsError, match="googlenet_bvlc has no weights to download"):
-        wb.load_network("googlenet_bvlc", weights="pretrained")

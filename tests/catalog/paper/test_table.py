@@ -136,3 +136,13 @@ def test_alexnet_layer_by_layer_at_example_ranks(table):
     assert plan.weights < plan.dense.weights / 2
     with pytest.raises(ValueError, match="share is above 0 and at most 1, not 2"):
         table["vgg_s"].example(2)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_ratios_belong_to_their_lines(name):
+    """Printed ratios were taken before rounding: within a tenth, but for the one that the docstring names."""
+    p = PUBLISHED[name]
+    for what, ratio in p.printed.items():
+        if (name, what) != ("googlenet_bvlc", "weights"):
+            assert getattr(p.original, what) / getattr(p.compressed, what) == pytest.approx(ratio, rel=0.035), what
+    assert 0 < p.original.top5 - p.compressed.top5 < 2

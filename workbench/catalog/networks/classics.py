@@ -41,11 +41,8 @@ def _convolution(s: int, t: int, d: int, *, stride: int = 1, padding: int = 0, g
 
 
 def _head(features: int, classes: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for size in (4096, 4096):
-        layers += [nn.Linear(features, size), nn.ReLU(inplace=True), nn.Dropout()]
-        features = size
-    return nn.Sequential(*layers, nn.Linear(features, classes))
+    hidden = [(nn.Linear(size, 4096), nn.ReLU(inplace=True), nn.Dropout()) for size in (features, 4096)]
+    return nn.Sequential(*hidden[0], *hidden[1], nn.Linear(4096, classes))
 
 
 def alexnet_caffe(classes: int = 1000) -> nn.Module:
@@ -119,31 +116,25 @@ class Inception(nn.Module):
         return relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
 
 
-class GoogLeNet(nn.Module):
-    """BVLC's Inception v1, the paper's GoogLeNet: true 5x5 branches, LRN, biased convolutions, no batch norm."""
-
-    def __init__(self, classes: int = 1000) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        self.norm = LocalResponseNorm()
-        self.conv2_reduce = nn.Conv2d(64, 64, 1)
-        self.conv2 = nn.Conv2d(64, 192, 3, padding=1)
-        for name, sizes in INCEPTION.items():
-            self.add_module(f"inception{name}", Inception(*sizes))
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.4)
-        self.fc = nn.Linear(1024, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, 224, 224) to logits (n, classes)."""
-        x = self.norm(self.pool(relu(self.conv1(x))))
-        x = self.norm(relu(self.conv2(relu(self.conv2_reduce(x)))))
-        for name in INCEPTION:
-            if name in ("3a", "4a", "5a"):
-                x = self.pool(x)
-            x = self.get_submodule(f"inception{name}")(x)
-        return self.fc(self.dropout(self.average(x).flatten(1)))  # type: ignore[no-any-return]
+def googlenet_bvlc(classes: int = 1000) -> nn.Module:
+    """Return BVLC's Inception v1, the paper's GoogLeNet: 5x5 branches, LRN, biases, no batch norm; 3x224x224."""
+    parts = OrderedDict[str, nn.Module](
+        conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+        norm1=LocalResponseNorm(),
+        conv2_reduce=nn.Conv2d(64, 64, 1),
+        relu2_reduce=nn.ReLU(),
+        conv2=nn.Conv2d(64, 192, 3, padding=1),
+        relu2=nn.ReLU(),
+        norm2=LocalResponseNorm(),
+    )
+    for name, sizes in INCEPTION.items():
+        if name in ("3a", "4a", "5a"):
+            parts[f"pool{name}"] = nn.MaxPool2d(3, 2, ceil_mode=True)
+        parts[f"inception{name}"] = Inception(*sizes)
+    parts |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "dropout": nn.Dropout(0.4)}
+    return nn.Sequential(parts | {"fc": nn.Linear(1024, classes)})
 
 
 class Block(nn.Module):
@@ -165,29 +156,15 @@ class Block(nn.Module):
         return relu(y + x)
 
 
-class ResNet(nn.Module):
-    """Three stages of `depth` blocks with 16, 32 and 64 channels."""
-
-    def __init__(self, depth: int, classes: int = 10) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        channels = 16
-        for stage, width in enumerate((16, 32, 64), start=1):
-            blocks = []
-            for i in range(depth):
-                blocks.append(Block(channels, width, 2 if stage > 1 and i == 0 else 1))
-                channels = width
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(64, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, 32, 32) to logits (n, classes)."""
-        x = relu(self.bn1(self.conv1(x)))
-        for stage in (1, 2, 3):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return self.linear(self.average(x).flatten(1))  # type: ignore[no-any-return]
+def resnet(depth: int, classes: int = 10) -> nn.Module:
+    """Return three stages of `depth` blocks with 16, 32 and 64 channels; 3x32x32."""
+    parts = OrderedDict[str, nn.Module](conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(16))
+    parts["relu"] = nn.ReLU()
+    for stage, (channels, width) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
+        first = Block(channels, width, 2 if stage > 1 else 1)
+        parts[f"layer{stage}"] = nn.Sequential(first, *(Block(width, width, 1) for _ in range(depth - 1)))
+    parts |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "linear": nn.Linear(64, classes)}
+    return nn.Sequential(parts)
 
 
 def vgg16_cifar(classes: int = 10) -> nn.Module:
@@ -201,8 +178,5 @@ def vgg16_cifar(classes: int = 10) -> nn.Module:
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))
-    model = nn.Sequential()
-    model.add_module("features", nn.Sequential(*layers))
-    model.add_module("flatten", nn.Flatten(1))
-    model.add_module("classifier", nn.Linear(512, classes))
-    return model
+    head = nn.Linear(512, classes)
+    return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=head))

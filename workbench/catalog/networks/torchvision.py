@@ -9,10 +9,7 @@ from types import ModuleType
 
 import torch
 
-SCHEMAS = {
-    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def torchvision(submodule: str = "") -> ModuleType:
@@ -23,7 +20,7 @@ def torchvision(submodule: str = "") -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    for operator, schema in SCHEMAS.items():
+    for operator in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, operator):
-            torch.library.define(f"torchvision::{operator}", schema)
+            torch.library.define(f"torchvision::{operator}", SCHEMA)
     return import_module(name)

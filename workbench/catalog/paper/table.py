@@ -54,12 +54,7 @@ class PaperRow:
         return self.published.title if self.published else self.network
 
     def example(self, share: float = 1 / 3) -> Plan:
-        """Return a plan at ranks that are a share of each layer's channels, for a layer-wise table without weights.
-
-        Raises
-        ------
-        ValueError : if the share is not above 0 and at most 1.
-        """
+        """Return a plan at ranks that are a share (above 0, at most 1) of each layer's channels, without weights."""
         if not 0 < share <= 1:
             raise ValueError(f"share is above 0 and at most 1, not {share}")
         network = outline(self.network)
