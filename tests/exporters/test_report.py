@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.exporters.export import Exported
+from workbench.exporters.export import Exported, Verification
 from workbench.exporters.report import report
-from workbench.exporters.verification import Verification
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Stage, StageName
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.exporters.export import Verification, reference
 from workbench.exporters.tracing import ExportError
-from workbench.exporters.verification import Verification, reference
 
 
 class Answering(nn.Module):

@@ -33,7 +33,7 @@ def test_there_are_neither_too_few_rounds_nor_too_many_and_warm_up_does_not_coun
 
 def test_medians_quartiles_and_their_ratio():
     def samples(**seconds):
-        return Latency("eager", 1, 1, False, {name: np.array(values) for name, values in seconds.items()})
+        return Latency("", {name: np.array(values) for name, values in seconds.items()})
 
     found = samples(a=[0.04, 0.02, 0.03, 0.02, 0.9], b=[0.01, 0.01, 0.01, 0.01, 0.01])
     assert found.ms("a") == pytest.approx(30)

@@ -18,7 +18,7 @@ def clock(monkeypatch):
     def latency(networks, **settings):
         seen.append(networks["planned"])
         value = np.array([speedups[len(seen) - 1]])
-        return Latency("eager", 1, 1, False, {"original": value, "planned": np.ones(1)}, disturbed.pop("note", ""))
+        return Latency("", {"original": value, "planned": np.ones(1)}, disturbed.pop("note", ""))
 
     monkeypatch.setattr(module, "latency", latency)
     return speedups, seen, disturbed

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
 INPUT, OUTPUT = "input", "output"
-MAX_MODEL_BYTES = 2**31 - 2**20
-"""Bytes of parameters and buffers that fit into one protobuf, with room for the graph."""
+MAX_MODEL_BYTES = 2**31 - 2**20  # bytes of parameters and buffers that fit into one protobuf, with room for the graph
 
 
 def missing() -> str:
@@ -29,8 +28,6 @@ def onnx_bytes(
     The model has one input and one output, which are called "input" and "output" in the file; the example's shape
     (n, ...), any n if `dynamic_batch`, and dtype become the file's. ExportError if the model cannot be translated.
     """
-    if why := missing():
-        raise ExportError(why)
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
@@ -55,8 +52,6 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Ten
 
     `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
     """
-    if why := missing():
-        raise ExportError(why)
     try:
         import onnxruntime
 

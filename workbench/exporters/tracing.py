@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from workbench.network.network import copy_model
+from workbench.network import network
 
 EXPORTING = threading.RLock()
 """Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
@@ -32,11 +32,10 @@ def is_installed(*packages: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or of the exception that caused it."""
+    """Return the first line of the message of what caused an exception."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return network.first_line(error).strip().rstrip(".")
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def quiet_libraries() -> Iterator[None]:
 
 def copy_for_export(model: nn.Module) -> nn.Module:
     """Return a copy of a model in eval mode on the CPU, without gradients."""
-    return copy_model(model).eval().cpu().requires_grad_(False)
+    return network.copy_model(model).eval().cpu().requires_grad_(False)
 
 
 def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:

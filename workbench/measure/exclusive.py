@@ -53,7 +53,6 @@ class Watch:
 
     def __init__(self, report: Progress) -> None:
         self.disturbed, self._report = "", report
-        self.look()
 
     def look(self) -> None:
         """Look for other processes now."""
@@ -70,5 +69,6 @@ def watching(progress: Progress | bool | None = None) -> Iterator[Watch]:
     """Tell others that this process computes, and look for them at the beginning, at reports and at the end."""
     with computing():
         watch = Watch(reporter(progress))
+        watch.look()
         yield watch
         watch.look()

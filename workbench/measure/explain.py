@@ -8,10 +8,8 @@ from workbench.measure.profile import KINDS, OTHER, Group, NetworkProfile, Profi
 from workbench.measure.roofline import Roofline
 from workbench.tables import quantity, times
 
-SAME_RATIO = 0.02
-"""Ratios that differ from one by less are called the same."""
-MIN_NAMED_SHARE = 0.2
-"""Share of all that is lost (or won) from which on a second kind of part is named."""
+SAME_RATIO = 0.02  # ratios that differ from one by less are called the same
+MIN_NAMED_SHARE = 0.2  # share of all that is lost (or won) from which on a second kind of part is named
 
 
 def explain(profile: Profile, roofline: Roofline | None = None) -> str:

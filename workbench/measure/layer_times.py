@@ -29,14 +29,11 @@ from workbench.progress import Progress
 from workbench.recover.decompose import factors_for
 
 VERSION = 3
-RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
-"""Grid of ranks, as shares of the channels."""
+RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # grid of ranks, as shares of the channels
 RANK_MULTIPLE = 8
 """Ranks of the grid are multiples of this where there are channels enough: odd ranks would make the table rough."""
-TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")
-"""Runtimes that lay out maps in their own way."""
-LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0
-"""Seconds of runs that are enough for a layer and for a network."""
+TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")  # runtimes that lay out maps in their own way
+LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0  # seconds of runs that are enough for a layer and for a network
 MAX_EVICTION_BYTES = 128 << 20
 
 

@@ -32,8 +32,7 @@ from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 __all__ = ["RunStore", "StoreError"]
 
 JSON_COLUMNS = ("measured", "settings", "versions")
-ORPHAN_AGE_S = 3600.0
-"""Seconds after which weights that no run names are not being written any more."""
+ORPHAN_AGE_S = 3600.0  # seconds after which weights that no run names are not being written any more
 OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
 
 

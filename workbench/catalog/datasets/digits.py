@@ -1,12 +1,11 @@
 """The digits of scikit-learn, 1,797 scans of 8x8 pixels, and the architecture of the bundled network."""
 
-from collections import OrderedDict
-
 import numpy as np
 import torch
 from torch import nn
 
 from workbench.catalog.datasets.images import deal
+from workbench.catalog.networks.classics import sequential
 from workbench.network.data import Data, Split
 
 CLASSES = tuple("0123456789")
@@ -45,4 +44,4 @@ def digits_vgg() -> nn.Module:
             features += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
     head = nn.Sequential(nn.Linear(channels * 2 * 2, 256), nn.ReLU(inplace=True), nn.Linear(256, len(CLASSES)))
-    return nn.Sequential(OrderedDict(features=nn.Sequential(*features), flatten=nn.Flatten(1), classifier=head))
+    return sequential(features=nn.Sequential(*features), flatten=nn.Flatten(1), classifier=head)

@@ -15,8 +15,7 @@ from workbench.catalog.datasets.labels import read_labels
 from workbench.network.data import Data, Split
 from workbench.progress import Progress, reporter
 
-MAX_MEMORY_BYTES = 2**30
-"""Bytes of decoded images that are held; larger sets are decoded batch by batch."""
+MAX_MEMORY_BYTES = 2**30  # bytes of decoded images that are held; larger sets are decoded batch by batch
 
 SEED = 20160226
 

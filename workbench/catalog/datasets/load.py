@@ -18,8 +18,7 @@ from workbench.progress import Progress
 log = logging.getLogger(__name__)
 
 BUNDLED = {"digits": digits}
-TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1
-"""Shares of a folder of the user's images; the others are test images."""
+TRAIN_SHARE, VALIDATION_SHARE = 0.4, 0.1  # shares of a folder of the user's images; the others are test images
 
 
 def data_names() -> list[str]:

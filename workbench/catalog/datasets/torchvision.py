@@ -24,8 +24,7 @@ TORCH_DATASETS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST"
 VALIDATION_IMAGES = 5000
 
 
-Archive = tuple[tuple[str, ...], Path, str]
-"""Addresses of an archive, its path in torchvision's folder, and its md5."""
+Archive = tuple[tuple[str, ...], Path, str]  # addresses of an archive, its path in torchvision's folder, and its md5
 
 
 def load_torch_dataset(

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 PICKLED = (".pth", ".pt", ".th")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-MAX_WEIGHT_BYTES = 4 * 2**30
-"""Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
+MAX_WEIGHT_BYTES = 4 * 2**30  # bytes of weights, unpacked, that are accepted: a small file may claim any number
 
 
 class WeightsError(ValueError):

@@ -35,9 +35,14 @@ class LocalResponseNorm(nn.Module):
         return x / (root * root.sqrt())
 
 
+def sequential(**modules: nn.Module) -> nn.Sequential:
+    """Return a sequence of named modules."""
+    return nn.Sequential(OrderedDict(modules))
+
+
 def _convolution(s: int, t: int, d: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(s, t, d, stride=stride, padding=padding, groups=groups)
-    return nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU(inplace=True)))
+    return sequential(conv=conv, relu=nn.ReLU(inplace=True))
 
 
 def _head(features: int, classes: int) -> nn.Sequential:
@@ -47,7 +52,7 @@ def _head(features: int, classes: int) -> nn.Sequential:
 
 def alexnet_caffe(classes: int = 1000) -> nn.Module:
     """Return Caffe's AlexNet: conv2, conv4 and conv5 in two groups, LRN; 3x227x227."""
-    parts = OrderedDict(
+    return sequential(
         conv1=_convolution(3, 96, 11, stride=4),
         norm1=LocalResponseNorm(),
         pool1=nn.MaxPool2d(3, 2),
@@ -61,12 +66,11 @@ def alexnet_caffe(classes: int = 1000) -> nn.Module:
         flatten=nn.Flatten(1),
         classifier=_head(256 * 6 * 6, classes),
     )
-    return nn.Sequential(parts)
 
 
 def vgg_s(classes: int = 1000) -> nn.Module:
     """Return Chatfield et al.'s "slow" network: 7x7/2, 5x5, three 3x3 of 512; pooling rounds up; 3x224x224."""
-    parts = OrderedDict(
+    return sequential(
         conv1=_convolution(3, 96, 7, stride=2),
         norm1=LocalResponseNorm(alpha=5e-4, k=2.0),
         pool1=nn.MaxPool2d(3, 3, ceil_mode=True),
@@ -79,7 +83,6 @@ def vgg_s(classes: int = 1000) -> nn.Module:
         flatten=nn.Flatten(1),
         classifier=_head(512 * 6 * 6, classes),
     )
-    return nn.Sequential(parts)
 
 
 INCEPTION = {
@@ -118,7 +121,7 @@ class Inception(nn.Module):
 
 def googlenet_bvlc(classes: int = 1000) -> nn.Module:
     """Return BVLC's Inception v1, the paper's GoogLeNet: 5x5 branches, LRN, biases, no batch norm; 3x224x224."""
-    parts = OrderedDict[str, nn.Module](
+    stem = sequential(
         conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
@@ -131,10 +134,10 @@ def googlenet_bvlc(classes: int = 1000) -> nn.Module:
     )
     for name, sizes in INCEPTION.items():
         if name in ("3a", "4a", "5a"):
-            parts[f"pool{name}"] = nn.MaxPool2d(3, 2, ceil_mode=True)
-        parts[f"inception{name}"] = Inception(*sizes)
-    parts |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "dropout": nn.Dropout(0.4)}
-    return nn.Sequential(parts | {"fc": nn.Linear(1024, classes)})
+            stem.add_module(f"pool{name}", nn.MaxPool2d(3, 2, ceil_mode=True))
+        stem.add_module(f"inception{name}", Inception(*sizes))
+    head = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "dropout": nn.Dropout(0.4)}
+    return sequential(**dict(stem.named_children()), **head, fc=nn.Linear(1024, classes))
 
 
 class Block(nn.Module):
@@ -158,13 +161,13 @@ class Block(nn.Module):
 
 def resnet(depth: int, classes: int = 10) -> nn.Module:
     """Return three stages of `depth` blocks with 16, 32 and 64 channels; 3x32x32."""
-    parts = OrderedDict[str, nn.Module](conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(16))
-    parts["relu"] = nn.ReLU()
-    for stage, (channels, width) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
-        first = Block(channels, width, 2 if stage > 1 else 1)
-        parts[f"layer{stage}"] = nn.Sequential(first, *(Block(width, width, 1) for _ in range(depth - 1)))
-    parts |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "linear": nn.Linear(64, classes)}
-    return nn.Sequential(parts)
+    first = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
+    stages = {}
+    for stage, (s, t) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
+        blocks = (Block(t, t, 1) for _ in range(depth - 1))
+        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *blocks)
+    average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, classes)
+    return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 
 
 def vgg16_cifar(classes: int = 10) -> nn.Module:
@@ -178,5 +181,4 @@ def vgg16_cifar(classes: int = 10) -> nn.Module:
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))
-    head = nn.Linear(512, classes)
-    return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=head))
+    return sequential(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=nn.Linear(512, classes))

@@ -23,8 +23,7 @@ from workbench.progress import Progress
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
-"""First digits of the sha256, in the names of torchvision's checkpoints."""
+CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")  # first digits of the sha256, in the names of torchvision's checkpoints
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Figures that the paper published. They were transcribed second-hand, so their last digits are uncertain."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SOURCE = (
     "published: Kim et al., ICLR 2016, arXiv:1511.06530; top-5 of the ImageNet validation images from a single view, "
@@ -9,8 +9,7 @@ SOURCE = (
 )
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """One line of the published table."""
 
     top5: float  # per cent of ImageNet's validation images, single view
@@ -21,23 +20,17 @@ class Figures:
     titan_x_ms: float
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A network of the paper, before and after compression and fine-tuning.
 
-    The printed `ratios` original / compressed are not always the quotient of the printed numbers: 6.9 M and 4.7 M
-    weights of GoogLeNet stand beside x1.28.
+    The printed `ratios` original / compressed (of all but top-5) are not always the quotient of the printed numbers:
+    6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
     """
 
     title: str
     original: Figures
     compressed: Figures
     ratios: tuple[float, ...]
-
-    @property
-    def printed(self) -> dict[str, float]:
-        """Printed ratios by the names of `Figures`."""
-        return dict(zip(("weights", "macs", "s6_ms", "s6_mj", "titan_x_ms"), self.ratios, strict=True))
 
 
 PUBLISHED = {

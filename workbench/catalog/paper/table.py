@@ -89,12 +89,12 @@ class PaperTable(Table):
         for row in self.networks:
             p = row.published
             ours = [count(row.original.weights), count(row.original.macs), _top5(row.before)]
-            cells.append([row.title, *ours, *_figures(p.original if p else None, {})])
+            cells.append([row.title, *ours, *_figures(p.original if p else None)])
             smaller = ["-", "-", "-"]
             if row.plan is not None:
                 costs = (row.plan.weights, row.plan.weights_ratio), (row.plan.macs, row.plan.macs_ratio)
                 smaller = [*(f"{count(n)} ({times(r)})" for n, r in costs), _top5(row.after)]
-            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.printed if p else {})])
+            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.ratios if p else ())])
         return cells
 
     @property
@@ -190,16 +190,11 @@ def _top5(score: Score | None) -> str:
     return f"{100 * score.top5:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
-def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:
+def _figures(figures: Figures | None, ratios: Sequence[float] = ()) -> list[str]:
     if figures is None:
         return ["-"] * 6
-
-    texts = {
-        "top5": f"{figures.top5:.2f} %",
-        "weights": f"{figures.weights / 1e6:g} M",
-        "macs": f"{figures.macs / 1e6:g} M",
-        "s6_ms": f"{figures.s6_ms:.0f} ms",
-        "s6_mj": f"{figures.s6_mj:.0f} mJ",
-        "titan_x_ms": f"{figures.titan_x_ms:.2f} ms",
-    }
-    return [f"{text} ({times(printed[name])})" if name in printed else text for name, text in texts.items()]
+    top5, weights, macs, s6_ms, s6_mj, titan_x_ms = figures
+    texts = [f"{weights / 1e6:g} M", f"{macs / 1e6:g} M", f"{s6_ms:.0f} ms", f"{s6_mj:.0f} mJ", f"{titan_x_ms:.2f} ms"]
+    if ratios:
+        texts = [f"{text} ({times(ratio)})" for text, ratio in zip(texts, ratios, strict=True)]
+    return [f"{top5:.2f} %", *texts]
