@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.progress import Told
 from workbench.catalog.networks.load import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
 from workbench.exporters.export import FORMATS, export
 from workbench.exporters.onnx import load_onnx
 from workbench.exporters.tracing import ExportError
-from workbench.progress import Cancelled
 
 MOBILE = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
 RUNNABLE = [".onnx", pytest.param(".pte", marks=MOBILE)]
@@ -126,16 +126,10 @@ def test_a_file_that_computes_something_else_is_not_kept(monkeypatch, photos, su
 
 @EVERY_FORMAT
 def test_progress_and_cancelling(photos, suffix, tmp_path):
-    seen = []
-
-    def progress(share, note):
-        seen.append((share, note))
-        if note == "checking it":
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        export(photos, tmp_path / f"net{suffix}", progress=progress)
-    assert [note for _, note in seen] == ["running it in PyTorch", "translating it", "writing it", "checking it"]
+    told = Told(cancel_at="checking it")
+    with pytest.raises(wb.Cancelled):
+        export(photos, tmp_path / f"net{suffix}", progress=told)
+    assert [note for _, note in told] == ["running it in PyTorch", "translating it", "writing it", "checking it"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.networks import same
+from tests.helpers.progress import Told
 from workbench.runs.run import StageName
 
 
@@ -88,15 +89,8 @@ def test_without_labels_it_is_the_agreement_that_counts(network, data):
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):
-    store, shares = wb.RunStore(tmp_path / "runs.db"), []
-
-    def stop(share, note):
-        shares.append(share)
-        if "calibrating" in note:
-            raise wb.Cancelled
-
+    store, told = wb.RunStore(tmp_path / "runs.db"), Told(cancel_at="calibrating")
     with pytest.raises(wb.Cancelled):
-        wb.compress(network, data, store=store, progress=stop)
-    assert shares == sorted(shares)
+        wb.compress(network, data, store=store, progress=told)
     (run,) = store.runs()
     assert run.last.name == StageName.DECOMPOSED

@@ -12,6 +12,7 @@ import torch
 
 import workbench as wb
 from tests.helpers.networks import few, same
+from tests.helpers.progress import Told
 from workbench.runs.run import StageName
 from workbench.runs.store import RunStore
 from workbench.runs.sweep import sweep
@@ -30,13 +31,12 @@ def plans(spectra):
 
 def test_one_after_the_other_into_a_store(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db")
-    stored, shares, runs = [], [], []
-    for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=lambda share, _: shares.append(share)):
+    stored, runs, told = [], [], Told()
+    for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=told):
         runs.append(run.number)
         stored.append(len(store))
     assert stored == runs == [1, 2]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    assert told[-1][0] == 1
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -122,13 +122,9 @@ def test_cancel_takes_back_what_has_not_begun(network, plans, few):
 
 
 def test_cancel_here_stops_in_the_middle(network, plans, few):
-    def stop(share, note):
-        if "plan 2" in note:
-            raise wb.Cancelled
-
     done = []
     with pytest.raises(wb.Cancelled):
-        done.extend(sweep(network, plans, few, progress=stop))
+        done.extend(sweep(network, plans, few, progress=Told(cancel_at="plan 2")))
     assert [run.plan for run in done] == plans[:1]
 
 

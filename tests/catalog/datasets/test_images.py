@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 import workbench as wb
+from tests.helpers.progress import Told, cancel
 from workbench.catalog.datasets import images
 from workbench.catalog.datasets.labels import wordnet_ids
 from workbench.catalog.datasets.load import datasets_folder, load_local, local_names
@@ -197,16 +198,12 @@ def test_shares_that_leave_nothing(many, train, validation):
 
 
 def test_progress_and_cancelling(many):
-    said = []
-    wb.load_data("images", root=many, size=8, progress=lambda share, what: said.append((share, what)))
-    assert said[-1] == (1.0, "class5/00.png")
-    assert len(said) == 34
-
-    def stop(share, what):
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        wb.load_data("images", root=many, size=8, progress=stop)
+    told = Told()
+    wb.load_data("images", root=many, size=8, progress=told)
+    assert told[-1] == (1.0, "class5/00.png")
+    assert len(told) == 34
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("images", root=many, size=8, progress=cancel)
 
 
 @pytest.fixture
@@ -247,9 +244,9 @@ def test_each_is_read_in_its_own_way(folder):
     classes = ("ant", "dog", "cat")
     assert labels(load_local("pets")) == [0, 1]
     assert labels(load_local("pets", classes=classes)) == [1, 2]
-    said = []
-    assert load_local("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
-    assert said == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
+    told = Told()
+    assert load_local("flat", classes=classes, progress=told).test.labels.tolist() == [2]
+    assert told == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
     with pytest.raises(KeyError, match="there are no data called 'no'"):
         load_local("no")
 

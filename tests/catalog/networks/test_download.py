@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.helpers.progress import Told, cancel
 from workbench.catalog.networks import download
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.download import DownloadError, fetch
@@ -60,16 +61,13 @@ def closed():
 
 
 def test_a_file_comes_whole_with_progress(server, tmp_path):
-    said = []
-    target = tmp_path / "deep" / "a.bin"
-    assert fetch(f"{server.url}/a.bin", target, checksum=SHA[:8], progress=lambda *s: said.append(s)) == target
+    told, target = Told(), tmp_path / "deep" / "a.bin"
+    assert fetch(f"{server.url}/a.bin", target, checksum=SHA[:8], progress=told) == target
     assert target.read_bytes() == CONTENT
-    shares = [share for share, _ in said]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert len(shares) > 3
-    assert said[0][1].startswith("downloading a.bin: ")
-    assert said[-1][1].endswith(" of 1.02 MB")
+    assert told[-1][0] == 1
+    assert len(told) > 3
+    assert told[0][1].startswith("downloading a.bin: ")
+    assert told[-1][1].endswith(" of 1.02 MB")
     assert list(target.parent.iterdir()) == [target]
     assert fetch(f"{server.url}/endless.bin", tmp_path / "a", checksum=SHA).read_bytes() == CONTENT  # without a length
 
@@ -92,13 +90,9 @@ def test_half_a_file_is_no_file(server, tmp_path, path, checksum, message, befor
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([before] if before else [])
 
 
-def stop(share, note):
-    raise wb.Cancelled
-
-
 def test_cancelled(server, tmp_path):
     with pytest.raises(wb.Cancelled):
-        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=stop)
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=cancel)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,11 +128,11 @@ def pretrained(server, tmp_path, monkeypatch):
 
 
 def test_pretrained_weights_are_fetched_once(server, pretrained):
-    said = []
-    network = wb.load_network("squeezenet1_1", weights="pretrained", progress=lambda *s: said.append(s))
+    told = Told()
+    network = wb.load_network("squeezenet1_1", weights="pretrained", progress=told)
     assert all(torch.equal(v, pretrained.state[k] + 1) for k, v in network.model.state_dict().items())
     assert not network.random_weights
-    assert said[-1][0] == 1
+    assert told[-1][0] == 1
     wb.load_network("squeezenet1_1", weights="pretrained")
     assert len(server.asked) == 1
     pretrained.path.write_bytes(server.files[f"/{pretrained.path.name}"][:5000])  # half a file that something left
@@ -191,12 +185,12 @@ def cifar(server, monkeypatch):
 
 
 def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
-    said = []
-    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=lambda *s: said.append(s))
+    told = Told()
+    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=told)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [90, 10, 20]
     assert torch.equal(data.test.images, torch.from_numpy(IMAGES))
-    assert said[-1][0] == 1
-    assert "cifar-10-python.tar.gz" in said[-1][1]
+    assert told[-1][0] == 1
+    assert "cifar-10-python.tar.gz" in told[-1][1]
     for root in (tmp_path, tmp_path / "cifar-10-batches-py"):  # the inner folder will do
         assert len(wb.load_data("cifar10", root=root, download=True).test) == 20
     assert len(server.asked) == 1
@@ -217,7 +211,7 @@ def test_foreign_batches_are_not_unpickled(cifar, tmp_path):
 
 def test_no_network_says_what_to_get_and_where_to_put_it_and_leaves_nothing(cifar, tmp_path, monkeypatch):
     with pytest.raises(wb.Cancelled):
-        wb.load_data("cifar10", root=tmp_path, download=True, progress=stop)
+        wb.load_data("cifar10", root=tmp_path, download=True, progress=cancel)
     monkeypatch.setattr(cifar, "url", f"{closed()}/cifar-10-python.tar.gz")
     with pytest.raises(ValueError, match="cifar10 cannot be downloaded now") as caught:
         wb.load_data("cifar10", root=tmp_path, download=True)
@@ -242,11 +236,9 @@ def test_mnist_by_its_second_mirror_and_unpacked_whole(server, tmp_path, monkeyp
     monkeypatch.setattr(kind, "mirrors", [f"{closed()}/", f"{server.url}/"])
     monkeypatch.setattr(kind, "resources", [(name, md5(content)) for name, content in files.items()])
     monkeypatch.setattr("workbench.catalog.datasets.torchvision.VALIDATION_IMAGES", 5)
-    said = []
-    data = wb.load_data("mnist", root=tmp_path, download=True, progress=lambda *s: said.append(s[0]))
+    data = wb.load_data("mnist", root=tmp_path, download=True, progress=Told())
     assert torch.equal(data.test.images[:, 0], torch.from_numpy(images))
     assert [len(s) for s in (data.train, data.validation, data.test)] == [15, 5, 20]
-    assert said == sorted(said)
     raw = tmp_path / "MNIST" / "raw"
     whole = (raw / "t10k-images-idx3-ubyte").read_bytes()
     (raw / "t10k-images-idx3-ubyte").write_bytes(whole[:1000])  # as if unpacking had been interrupted
