@@ -39,12 +39,6 @@ def run(notebook, folder):
     return [set(output.get("data", {})) for cell in code for output in cell.outputs]
 
 
-def as_html(notebook):
-    """What `make notebooks` makes of it."""
-    exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
-    return exporter.from_notebook_node(notebook)[0]
-
-
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbclient's own event loop
 @pytest.mark.parametrize(
@@ -57,7 +51,8 @@ def test_it_runs(path, tmp_path):
     notebook.cells += [new_code_cell(code) for code in answers(notebook)]
     shown = run(notebook, tmp_path)
     assert any(kinds & {"image/png", WIDGET} for kinds in shown)
-    html = as_html(notebook)
+    exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
+    html = exporter.from_notebook_node(notebook)[0]  # as `make notebooks`
     assert "<script" not in html
     assert "//cdn" not in html
     if path.name != "dashboard.ipynb":  # nothing without its kernel
@@ -79,11 +74,13 @@ def test_the_template_takes_a_network_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
-def test_it_is_stripped_and_starts_with_a_title(path):
+def test_it_is_stripped_and_starts_with_a_title_and_its_links_lead_somewhere(path):
     notebook = read(path)
     nbformat.validate(notebook)
     assert not any(cell.outputs or cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     assert notebook.cells[0].source.startswith("# ")
+    for target in re.findall(r"\]\(([^)#]+)\)", text(notebook)):
+        assert target.startswith("https://") or (FOLDER / target).exists()
 
 
 @pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda p: p.name)
@@ -97,12 +94,6 @@ def test_a_walkthrough_has_its_parts(path):
     for exercise in exercises:
         assert exercise.count("<details><summary>Answer</summary>") == exercise.count("```python\n") == 1
         assert exercise.endswith("\n\n</details>")
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
-def test_its_links_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#]+)\)", text(read(path))):
-        assert target.startswith("https://") or (FOLDER / target).exists()
 
 
 def test_the_dashboard_notebook_is_a_title_and_one_call():

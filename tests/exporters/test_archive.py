@@ -77,10 +77,8 @@ def test_the_files_describe_the_network_and_its_plan(folder, network, small):
 def test_every_kind_of_layer(mixed, tmp_path):
     plan = wb.evbmf_plan(wb.analyze(mixed))
     for part in plan:
-        if part.layer.method == "tucker2":
-            plan = plan.with_ranks(part.name, rank_in=3, rank_out=4)
-        elif part.layer.method == "tucker1":
-            plan = plan.with_ranks(part.name, rank_out=3)
+        ranks = {"tucker2": {"rank_in": 3, "rank_out": 4}, "tucker1": {"rank_out": 3}}.get(part.layer.method)
+        plan = plan.with_ranks(part.name, **ranks) if ranks else plan
     small = wb.decompose(mixed, plan)
     found = export(small, tmp_path / "small.zip")
     assert found.verification.max_error < 1e-12

@@ -9,17 +9,10 @@ from workbench.exporters.export import Verification, reference
 from workbench.exporters.tracing import ExportError
 
 
-class Answering(nn.Module):
-    def __init__(self, answer):
-        super().__init__()
-        self.answer = answer
-
-    def forward(self, x):
-        return self.answer(x)
-
-
 def network(answer, **options):
-    return wb.Network(Answering(answer), (3,), name="given", **options)
+    model = nn.Module()
+    model.forward = answer
+    return wb.Network(model, (3,), name="given", **options)
 
 
 def test_the_largest_difference_is_a_share_of_the_largest_output():
@@ -50,11 +43,7 @@ def test_nan_and_zeros_and_maps():
 def test_at_most_500_images():
     images = torch.rand(700, 3, generator=torch.Generator().manual_seed(0))
     doubled = network(lambda x: x, preprocessing=lambda images: 2 * images)
-    for given, name in (
-        (wb.Split.unlabelled(images, "test"), "test"),
-        (images, "images"),
-        (images.split(300), "images"),
-    ):
+    for given, name in ((wb.Split.unlabelled(images, "test"), "test"), (images.split(300), "images")):
         wanted = reference(doubled, given)
         assert torch.equal(wanted.outputs, 2 * images[:500])
         assert wanted.example.shape == (1, 3)
@@ -65,7 +54,6 @@ def test_at_most_500_images():
     ("answer", "why"),
     [
         (lambda x: (x, x), "given does not return one tensor"),
-        (lambda x: {"out": x}, "given does not return one tensor"),
         (lambda x: x.sum(1), "given does not return one tensor"),
         (lambda x: x / 0, "given gives outputs that are NaN or infinite"),
         (lambda x: x @ x, "given does not run on 3: "),

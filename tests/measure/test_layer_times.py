@@ -100,12 +100,12 @@ def test_weights_are_evicted_before_each_run_of_a_layer(monkeypatch, runtime, ex
     assert set(passed) == {already}  # a whole network evicts its own weights
 
 
-@pytest.mark.parametrize("channels", [1, 3, 16, 31, 32, 96, 512, 1000, 4096])
-def test_grids_grow_to_all_channels(channels):
-    found = rank_grid(channels)
-    assert found[-1] == channels
-    assert all(a < b for a, b in pairwise(found))
-    assert all(r % 8 == 0 for r in found[:-1]) or channels < 32
+def test_grids_grow_to_all_channels():
+    for channels in (1, 3, 16, 31, 32, 96, 512, 1000, 4096):
+        found = rank_grid(channels)
+        assert found[-1] == channels
+        assert all(a < b for a, b in pairwise(found))
+        assert all(r % 8 == 0 for r in found[:-1]) or channels < 32
 
 
 def test_the_table_adds_up_to_the_macs(network, spectra, mixed, counted):

@@ -64,6 +64,15 @@ def test_steps_before_fine_tuning(network, plans, few):
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: lambda compressed, data: 1 / 0})
     assert run.error == "ZeroDivisionError: division by zero"
 
+    class Broken:
+        def submit(self, *_):
+            future = Future()
+            future.set_exception(MemoryError("too much"))
+            return future
+
+    (run,) = sweep(network, plans[:1], few, executor=Broken())
+    assert run.error == "its worker failed: MemoryError: too much"
+
 
 @pytest.mark.slow
 def test_a_process_pool(network, plans, few, tmp_path):
@@ -137,14 +146,11 @@ def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):
     assert run.number == 0
 
 
-def test_settings_that_make_no_sense(network, plans, few):
+def test_settings_that_make_no_sense_and_what_cannot_be_sent(network, plans, few, monkeypatch):
     with pytest.raises(ValueError, match="say for how long to fine-tune"):
         sweep(network, plans, few, teacher=network)
     with pytest.raises(TypeError, match="no setting speed"):
         sweep(network, plans, few, epochs=1, speed=2)
-
-
-def test_what_cannot_be_sent_is_said(network, plans, few, monkeypatch):
     monkeypatch.setattr("workbench.runs.sweep.cloudpickle", pickle)
     own = network.with_model(network.model, preprocessing=lambda images: images)
     with pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"), ThreadPoolExecutor(1) as pool:
@@ -177,14 +183,3 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     assert len(store) == 8
     for run in runs:
         assert run.score() == wb.score(wb.decompose(network, run.plan), few.validation)
-
-
-def test_a_future_that_fails_is_a_run_with_an_error(network, plans, few):
-    class Broken:
-        def submit(self, *_):
-            future = Future()
-            future.set_exception(MemoryError("too much"))
-            return future
-
-    (run,) = sweep(network, plans[:1], few, executor=Broken())
-    assert run.error == "its worker failed: MemoryError: too much"

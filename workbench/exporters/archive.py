@@ -41,11 +41,9 @@ load.py               puts both into the original architecture
 
 
 def archive_bytes(network: Network, folder: str) -> bytes:
-    """Return a compressed network as a zip of one folder.
+    """Return a compressed network as a zip of one folder, which its ``README.txt`` describes.
 
-    ``plan.json`` is the plan as :meth:`Plan.to_json` gives it, with the modules that replace each layer ("surgery") and
-    what is known of the network ("about"); ``weights.safetensors`` has the latter in its header too. ``load.py`` puts
-    both into the original architecture, an ``nn.Module`` that the user has.
+    ``plan.json`` has the modules that replace each layer ("surgery") and what is known of the network ("about") too.
     """
     if not isinstance(network, CompressedNetwork):
         raise ExportError(f"{network.name} has no plan: only decomposed networks are exported with their plan")

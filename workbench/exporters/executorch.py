@@ -20,9 +20,7 @@ def missing() -> str:
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
     """Return a copy of the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
-    The model has one input and one output; the program takes the example's shape (n, ...) and dtype only, and its
-    method "metadata" returns the text, if there is one. ExportError if the model cannot be lowered, or the runtime has
-    no kernel for one of its operators.
+    It takes inputs of the example's shape (n, ...) and dtype only, and its method "metadata" returns that text.
     """
     program = trace(model, example)
     try:
@@ -86,9 +84,6 @@ class ExecutorchProgram:
             self._program = program  # it owns the memory that the method uses
             return program
 
-    def _unload(self) -> None:
-        self._program = self._forward = None
-
 
 _LOADED: WeakSet[ExecutorchProgram] = WeakSet()
 
@@ -101,12 +96,11 @@ def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
 def set_threads(number: int) -> None:
     """Set the number of threads that all programs of this process use.
 
-    The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
-    by their next call (run each once before you measure).
+    Loaded programs point to the old pool of threads: they are unloaded, and loaded again by their next call.
     """
     with quiet_libraries():
         library = import_module("executorch.extension.pybindings.portable_lib")
         if library._threadpool_get_thread_count() != number:
             for program in list(_LOADED):
-                program._unload()
+                program._program = program._forward = None
             library._unsafe_reset_threadpool(number)

@@ -171,10 +171,9 @@ class Reference:
 
 
 def reference(network: Network, images: Images | None) -> Reference:
-    """Run a copy of the network on the CPU, for what a correct file will give on the first 500 images.
+    """Run a copy of the network on the CPU, for what a correct file will give on the first images.
 
-    Without images the inputs are random ones from a fixed seed. ExportError if the network does not turn one batch
-    into one tensor (n, classes, ...) of finite numbers.
+    ExportError if the network does not turn one batch into one tensor (n, classes, ...) of finite numbers.
     """
     if network.example is not None:
         raise ExportError(f"{network.name} takes inputs of its own kind; only networks of one batch can be exported")

@@ -25,8 +25,7 @@ def onnx_bytes(
 ) -> bytes:
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
-    The model has one input and one output, which are called "input" and "output" in the file; the example's shape
-    (n, ...), any n if `dynamic_batch`, and dtype become the file's. ExportError if the model cannot be translated.
+    The example's shape (n, ...), any n if `dynamic_batch`, and dtype become the file's.
     """
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
@@ -48,10 +47,7 @@ def onnx_bytes(
 
 
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
-    """Return an ONNX file, or its content, as a function that runs it here on the CPU: a batch of inputs -> outputs.
-
-    `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
-    """
+    """Return an ONNX file, or its content, as a function that runs it here on the CPU; 0 threads for one a core."""
     try:
         import onnxruntime
 

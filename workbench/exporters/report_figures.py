@@ -1,7 +1,4 @@
-"""Draw a report's figures as SVG in the page's own colours, which are readable on light and on dark pages.
-
-Colours are Okabe and Ito's; shape or position says the same.
-"""
+"""Draw a report's figures as SVG, readable on light and on dark pages; shape or position says the same as colour."""
 
 from collections.abc import Sequence
 from html import escape

@@ -40,10 +40,7 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, and of nothing else.
-
-    All other loggers and warnings stay as they are, in this thread and in others. What C++ code prints is let through.
-    """
+    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, in all threads."""
     ignored = ("ignore", None, Warning, NOISY_MODULES, 0)
     with EXPORTING, torch.no_grad():
         names = [n for n in list(logging.root.manager.loggerDict) if n.partition(".")[0] in NOISY_LOGGERS]
@@ -71,7 +68,6 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> 
 
     Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
     dimensions), and an average pooling to the size that its input has already, which is left out.
-    The graph takes as many inputs as the example has, or any number. ExportError has PyTorch's first sentence.
     """
     inputs, shapes = example.detach().cpu(), None
     if dynamic_batch:

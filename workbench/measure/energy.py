@@ -1,8 +1,7 @@
 """Joules for one image: measured where the machine has counters, elsewhere an estimate that always says it is one.
 
-Counters are read by Zeus (NVIDIA's and AMD's GPUs, Intel's and AMD's RAPL, Apple's and Jetson's chips). They count all
-that a chip does, idle power and other programs included. Of an estimate, real joules are more, and the ratio of two
-estimates says more than the estimates.
+Counters are read by Zeus. They count all that a chip does, idle power and other programs included. Of an estimate,
+real joules are more, and the ratio of two estimates says more than the estimates.
 """
 
 import os

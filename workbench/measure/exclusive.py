@@ -1,7 +1,6 @@
 """Notes between processes that the workbench computes, so that a timing can tell whether it was disturbed.
 
-A process that computes holds a lock on a file of its own in the cache folder; the system releases the lock of a process
-that dies. The file's name has the machine's name, because several machines may share the folder.
+A process that computes holds a lock on a file of its own in the cache folder, which several machines may share.
 """
 
 import os

@@ -1,7 +1,6 @@
-"""Explain in two sentences why fewer multiply-adds are not as much less time, with all numbers from a profile.
+"""Explain in two sentences, with numbers from a profile, why fewer multiply-adds are not as much less time.
 
-At the original's rate the compressed network would take as much less time as it does fewer multiply-adds. What each
-kind of part takes beyond that adds up to what is missing; the kinds with the most are named.
+What each kind of part takes beyond the original's rate adds up to what is missing; the kinds with the most are named.
 """
 
 from workbench.measure.profile import KINDS, OTHER, Group, NetworkProfile, Profile

@@ -69,14 +69,7 @@ def latency(
     seconds: float = 4.0,
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name in turns: one run of each in every round, the order turning.
-
-    Parameters
-    ----------
-    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`; AbsentRuntimeError if it is not here.
-    batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
-    seconds : about how long to time all of them together; there are at least 7 rounds.
-    """
+    """Time networks by name in turns for about so many seconds: one run of each in every round, the order turning."""
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
     with watching(progress) as watch, rt.torch_threads(threads):
@@ -179,7 +172,8 @@ def speed(
 
     Parameters
     ----------
-    settings : `seconds` for each runtime, `batch`, `threads` and `channels_last` of :func:`latency`.
+    settings : `seconds` for each runtime (there are at least 7 rounds), `batch` (images in one run), `threads` that it
+        may use, and `channels_last` for PyTorch's memory format.
 
     Raises
     ------

@@ -163,11 +163,9 @@ def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:
 class LayerTimer:
     """Times layers in one runtime as they run inside a network, on inputs with the device and number format of `like`.
 
-    Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own
-    way, once for the whole network, but for a single layer at both ends: the layer is timed between two small
-    neighbours in one program, and their time without it is subtracted. And a layer that runs again and again finds its
-    weights in the cache, where those of a large network's other layers would have evicted them: with `evict` an array
-    goes through the cache before each run. Not in PyTorch: there it would evict the layer's maps too.
+    A runtime that translates a network lays out maps in its own way at both ends: a layer is timed between two small
+    neighbours, and their time without it is subtracted. With `evict` an array goes through the cache before each run,
+    as the other layers' weights do in a large network; not in PyTorch, where it would evict the layer's maps too.
     """
 
     def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:

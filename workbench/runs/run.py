@@ -147,6 +147,8 @@ class Run(Table):
         """Like "run 2"."""
         return f"run {self.number}" if self.number else "run"
 
+    caption = label
+
     @property
     def rows(self) -> list[list[str]]:
         """Plan, costs and scores."""
@@ -155,11 +157,6 @@ class Run(Table):
         found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
         found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
         return [*found, *([["error", self.error]] if self.error else [])]
-
-    @property
-    def caption(self) -> str:
-        """The run's number."""
-        return self.label
 
 
 class Runs(Table, tuple[Run, ...]):

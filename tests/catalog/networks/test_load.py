@@ -25,10 +25,12 @@ from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 
 
-def test_the_bundled_network_is_what_its_card_says(network, data):
+def test_the_bundled_network_is_what_its_card_says(network, plan, data):
     card = json.loads((data_folder() / "digits_vgg.json").read_text())
     weights = data_folder() / "digits_vgg.safetensors"
-    assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest() == network.sha256
+    assert card["sha256"] in str(network)
+    assert wb.decompose(network, plan).sha256 == wb.from_scratch(network).sha256 == ""
     assert weights.stat().st_size < 4e6
     assert card["weights"] == network.weights
     for split in (data.test, data.validation):
@@ -72,7 +74,8 @@ def test_random_weights_say_so_and_are_always_the_same():
     assert one.source == two.source == "random weights (seed 0): accuracies mean nothing"
     pairs = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    assert "random" in wb.load_network("digits_vgg", weights=None).source
+    bundled = wb.load_network("digits_vgg", weights=None)
+    assert ("random" in bundled.source, bundled.random_weights, bundled.sha256) == (True, True, "")
 
 
 def test_torchvisions_networks_by_their_own_names(tmp_path):
@@ -82,6 +85,7 @@ def test_torchvisions_networks_by_their_own_names(tmp_path):
     torch.save({"state_dict": {f"module.{k}": v + 1 for k, v in network.model.state_dict().items()}}, path)
     loaded = wb.load_network("squeezenet1_1", weights=path)
     assert loaded.source.startswith("file.pth, sha256 ")
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert all(torch.equal(v, network.model.state_dict()[k] + 1) for k, v in loaded.model.state_dict().items())
 
 
@@ -117,16 +121,3 @@ def test_how_large_images_of_a_folder_should_be():
     assert image_size(own) == 40
     assert image_size(replace(own, preprocessing=lambda images: images)) == 256
     assert image_size(wb.Network(torch.nn.Linear(3, 4), (3,))) == 256
-
-
-def test_a_network_knows_the_checksum_of_its_weights(network, plan, tmp_path):
-    card = json.loads((data_folder() / "digits_vgg.json").read_text())
-    assert network.sha256 == card["sha256"]
-    assert card["sha256"] in str(network)
-    path = tmp_path / "mine.pth"
-    torch.save(network.model.state_dict(), path)
-    mine = wb.load_network("digits_vgg", weights=path)
-    assert mine.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert wb.load_network("digits_vgg", weights=None).sha256 == ""
-    assert wb.decompose(network, plan).sha256 == ""
-    assert wb.from_scratch(network).sha256 == ""

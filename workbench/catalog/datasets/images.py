@@ -105,14 +105,12 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
 
 
 def deal(labels: Tensor, ends: Sequence[int] | np.ndarray, *, jitter: bool = True) -> list[Tensor]:
-    """Return the ascending indices of each part up to `ends`: every class is shuffled and dealt out in proportion.
-
-    With jitter, classes of a single image do not all fall into the same part.
-    """
+    """Return the ascending indices of each part up to `ends`: every class is shuffled and dealt out in proportion."""
     generator = np.random.default_rng(SEED)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():
         members = order[labels.numpy()[order] == label]
-        position[members] = (np.arange(len(members)) + (generator.random() if jitter else 0.5)) / len(members)
+        offset = generator.random() if jitter else 0.5  # else classes of a single image fall into the same part
+        position[members] = (np.arange(len(members)) + offset) / len(members)
     return [torch.from_numpy(np.sort(piece)) for piece in np.split(np.argsort(position, kind="stable"), ends)]

@@ -1,8 +1,6 @@
 """Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR's 32x32 images.
 
-Layer names, shapes and pooling of Caffe's AlexNet, VGG-S and GoogLeNet are the originals'. Auxiliary heads, which only
-serve training, are left out. CIFAR's ResNets have parameter-free shortcuts (option A), its VGG-16 one linear layer.
-
+Layer names, shapes and pooling of Caffe's networks are the originals', without auxiliary heads.
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
 He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """

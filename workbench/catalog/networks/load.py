@@ -63,12 +63,10 @@ def _torchvision(name: str) -> Entry:
     wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
     size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
     centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
-    options: dict[str, object] = {}
+    options: dict[str, object] = {"image_size": size} if name.startswith("vit_") else {}  # for its position embeddings
     if name in ("googlenet", "inception_v3"):
         # Torchvision's weights expect it, and its constructor switches it on for downloaded weights only.
         options = {"init_weights": False, "transform_input": True}
-    if name.startswith("vit_"):  # its position embeddings are weights
-        options = {"image_size": size}
     build = partial(torchvision("models").get_model, name, weights=None, **options)
     return Entry(build, (3, size, size), centred)
 
@@ -127,7 +125,7 @@ def load_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = entry.build()
-    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
+    source, sha256 = "random weights (seed 0): accuracies mean nothing", ""
     if weights == "pretrained":
         source, sha256 = _pretrained(model, name, progress)
     elif weights == "default" and entry.bundled:
@@ -137,9 +135,7 @@ def load_network(
         load_weights(model, _renamed(name, read_weights(path)), path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
-    else:
-        random = True
-    return _network(name, entry, model, source, random, sha256)
+    return _network(name, entry, model, source, sha256)
 
 
 def outline(name: str) -> Network:
@@ -147,7 +143,7 @@ def outline(name: str) -> Network:
     entry = _entry(name)
     with torch.device("meta"):
         model = entry.build()
-    return _network(name, entry, model, "no weights", True)
+    return _network(name, entry, model, "no weights")
 
 
 def image_size(network: Network) -> int:
@@ -158,11 +154,11 @@ def image_size(network: Network) -> int:
     return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
 
 
-def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
+def _network(name: str, entry: Entry, model: nn.Module, source: str, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
     classes = entry.classes or torchvision("models._meta")._IMAGENET_CATEGORIES
     made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, tuple(classes), source)
-    return made.with_model(model, random_weights=random_weights, sha256=sha256)
+    return made.with_model(model, random_weights=not sha256, sha256=sha256)
 
 
 def _entry(name: str) -> Entry:

@@ -1,7 +1,6 @@
-"""Import torchvision, also beside a PyTorch for which its compiled extension was not built.
+"""Import torchvision, also beside a PyTorch for which its compiled extension was not built (CPU and CUDA, say).
 
-A CPU build of PyTorch with a CUDA build of torchvision fails at ``import torchvision``, because two operators of the
-extension are missing. Nothing here uses them: declaring their names is enough.
+Its import fails then, because two operators are missing. Nothing here uses them: declaring their names is enough.
 """
 
 from importlib import import_module

@@ -1,8 +1,4 @@
-"""The paper's table: our figures beside the published ones.
-
-Weights and MACs of the original networks follow from their definitions. Compression needs trained weights, and accuracy
-needs images: these columns are filled for the given networks only.
-"""
+"""The paper's table: our figures beside the published ones; compression and accuracy are of given networks only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -143,7 +139,11 @@ def paper_table(
     names = [network.name for network in networks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
-    rows = {name: _original(outline(name)) for name in PUBLISHED}
+    rows = {}
+    for name, published in PUBLISHED.items():
+        traced = find_layers(outline(name))
+        cost = total([layer.cost for layer in traced.layers]) + traced.other
+        rows[name] = PaperRow(name, published, cost, traced.layers)
     report = reporter(progress)
     for i, network in enumerate(networks):
         share = part(report, i / len(networks), (i + 1) / len(networks), network.name)
@@ -161,12 +161,6 @@ def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: 
         words = f"{'with' if fully_connected else 'without'} fully connected layers"
         return replace(plan, policy=f"{CHOICES[layers]}, {words}")
     return evbmf_plan(spectra, layers)
-
-
-def _original(network: Network) -> PaperRow:
-    traced = find_layers(network)
-    cost = total([layer.cost for layer in traced.layers]) + traced.other
-    return PaperRow(network.name, PUBLISHED.get(network.name), cost, traced.layers)
 
 
 def _compressed(
