@@ -13,7 +13,7 @@ from tests.helpers.progress import Told
 from workbench.catalog.networks.load import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
-from workbench.exporters.export import export
+from workbench.exporters.export import Verification, export, reference
 from workbench.exporters.onnx import load_onnx
 from workbench.exporters.tracing import ExportError
 
@@ -166,3 +166,65 @@ def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
     assert found.verification.passed
     assert found.verification.n == len(split) >= 50
     assert suffix == ".zip" or described(found.path)["classes"][1] == "goldfish"
+
+
+def given(answer, **options):
+    model = nn.Module()
+    model.forward = answer
+    return wb.Network(model, (3,), name="given", **options)
+
+
+def test_the_largest_difference_is_a_share_of_the_largest_output():
+    wanted = reference(given(lambda x: x * 0 + torch.tensor([1.0, 4.0, 2.0])), None)
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0, 2.5]]))
+    assert (found.max_error, found.agreement, found.n, found.passed) == (0.125, 1.0, 8, False)
+    assert wanted.compare(lambda x: torch.tensor([[1.0, 4.0001, 2.0]])).passed
+
+
+def test_one_other_answer_fails_however_small_the_difference():
+    wanted = reference(given(lambda x: x * 0 + torch.tensor([1.0, 4.0, 4.00001])), None)
+    calls = iter(range(8))
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0 + 0.00002 * (next(calls) == 3), 4.00001]]))
+    assert found.max_error < 1e-4
+    assert (found.agreement, found.passed) == (7 / 8, False)
+
+
+def test_nan_and_zeros_and_maps():
+    assert not reference(given(lambda x: x), None).compare(lambda x: x * float("nan")).passed
+    zeros = reference(given(lambda x: 0 * x), None).compare(lambda x: 0 * x)
+    assert zeros == Verification(0.0, 1.0, 8, "random inputs")
+    maps = reference(given(lambda x: x[:, :, None].expand(-1, -1, 4)), None)
+    assert maps.compare(lambda x: x[:, :, None].expand(-1, -1, 4)).passed
+    with pytest.raises(ExportError, match=r"it gives \(8, 3\) where PyTorch gives \(8, 3, 4\)"):
+        maps.compare(lambda x: x)
+
+
+def test_at_most_500_images():
+    images = torch.rand(700, 3, generator=torch.Generator().manual_seed(0))
+    doubled = given(lambda x: x, preprocessing=lambda images: 2 * images)
+    for images_given, name in ((wb.Split.unlabelled(images, "test"), "test"), (images.split(300), "images")):
+        wanted = reference(doubled, images_given)
+        assert torch.equal(wanted.outputs, 2 * images[:500])
+        assert wanted.example.shape == (1, 3)
+        assert wanted.name == name
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda x: (x, x), "given does not return one tensor"),
+        (lambda x: x.sum(1), "given does not return one tensor"),
+        (lambda x: x / 0, "given gives outputs that are NaN or infinite"),
+        (lambda x: x @ x, "given does not run on 3: "),
+    ],
+)
+def test_networks_that_cannot_be_compared(answer, why):
+    with pytest.raises(ExportError, match=why):
+        reference(given(answer), None)
+
+
+def test_inputs_of_its_own_kind_and_images_that_are_none(data):
+    with pytest.raises(ExportError, match="given takes inputs of its own kind"):
+        reference(given(lambda x: x, example=(torch.zeros(1, 3),)), None)
+    with pytest.raises(TypeError, match="not a Data"):
+        reference(given(lambda x: x), data)

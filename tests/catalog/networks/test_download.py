@@ -154,7 +154,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), np.uint8)
 
 def tar_of_batches():
     """CIFAR-10's archive in small, with the checksums that its class compares."""
-    inner = {f"data_batch_{i}": pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [i] * 20}) for i in range(1, 6)}
+    inner = {}
+    for i in range(5):  # the first pixel is the number of the image
+        images, numbers = IMAGES.reshape(20, -1).copy(), range(20 * i, 20 * i + 20)
+        images[:, 0] = numbers
+        inner[f"data_batch_{i + 1}"] = pickle.dumps({"data": images, "labels": [n % 10 for n in numbers]})
     inner["test_batch"] = pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [0] * 20})
     inner["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
     content = io.BytesIO()
@@ -189,10 +193,14 @@ def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
     data = wb.load_data("cifar10", root=tmp_path, download=True, progress=told)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [90, 10, 20]
     assert torch.equal(data.test.images, torch.from_numpy(IMAGES))
+    assert data.classes == tuple("abcdefghij")
+    held, kept = (split.images[:, 0, 0, 0] for split in (data.validation, data.train))
+    assert sorted(torch.cat([held, kept]).tolist()) == list(range(100))  # nothing twice, nothing lost
+    assert torch.equal(kept % 10, data.train.labels)
     assert told[-1][0] == 1
     assert "cifar-10-python.tar.gz" in told[-1][1]
     for root in (tmp_path, tmp_path / "cifar-10-batches-py"):  # the inner folder will do
-        assert len(wb.load_data("cifar10", root=root, download=True).test) == 20
+        assert torch.equal(wb.load_data("cifar10", root=root, download=True).validation.images[:, 0, 0, 0], held)
     assert len(server.asked) == 1
     # An archive that somebody put there is used, too.
     (tmp_path / "other").mkdir()
