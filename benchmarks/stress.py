@@ -25,8 +25,7 @@ from PIL import Image
 
 from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, dashboard
 from benchmarks._report import parser, report
-from workbench.catalog.datasets.load import load_data
-from workbench.catalog.datasets.local import load_local
+from workbench.catalog.datasets.load import load_data, load_local
 from workbench.catalog.networks.load import image_size, load_network
 from workbench.runs.run import Run, scored_stage, source_of
 from workbench.runs.store import RunStore

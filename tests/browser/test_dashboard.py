@@ -54,9 +54,9 @@ def test_the_whole_journey(page, voila):
     ui.wait_for_points(page, "calibrated")
 
     # Fine-tune with visible progress, to the end.
-    ui.fill(page, "epochs", 20)
+    ui.fill(page, "epochs", 8)
     ui.press(page, "Fine-tune")
-    ui.wait_for_epoch(page, 20, first=3)
+    ui.wait_for_epoch(page, 8, first=3)
     widths = "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().width))"
     assert page.locator(".progress-bar").evaluate_all(widths) > 20
     ui.wait_for_points(page, "validation accuracy", 2, "Fine-tuning")

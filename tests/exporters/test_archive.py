@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import decomposed
 from workbench.catalog.datasets.digits import digits_vgg
 from workbench.exporters import standalone_loader
 from workbench.exporters.archive import NAMES
@@ -37,15 +38,15 @@ def archived(small, data, tmp_path_factory):
     return export(small, tmp_path_factory.mktemp("archive") / "small.zip", data.test)
 
 
-@pytest.fixture(scope="module")
-def folder(archived):
-    return unpacked(archived)
-
-
 def unpacked(exported):
     with zipfile.ZipFile(exported.path) as archive:
         archive.extractall(exported.path.parent)
     return exported.path.with_suffix("")
+
+
+@pytest.fixture(scope="module")
+def folder(archived):
+    return unpacked(archived)
 
 
 def test_loads_bit_for_bit_where_there_is_no_workbench(archived, folder, small, data):
@@ -77,10 +78,8 @@ def test_the_files_describe_the_network_and_its_plan(folder, network, small):
 def test_every_kind_of_layer(mixed, tmp_path):
     plan = wb.evbmf_plan(wb.analyze(mixed))
     for part in plan:
-        if part.layer.method == "tucker2":
-            plan = plan.with_ranks(part.name, rank_in=3, rank_out=4)
-        elif part.layer.method == "tucker1":
-            plan = plan.with_ranks(part.name, rank_out=3)
+        ranks = {"tucker2": {"rank_in": 3, "rank_out": 4}, "tucker1": {"rank_out": 3}}.get(part.layer.method)
+        plan = plan.with_ranks(part.name, **ranks) if ranks else plan
     small = wb.decompose(mixed, plan)
     found = export(small, tmp_path / "small.zip")
     assert found.verification.max_error < 1e-12
@@ -88,23 +87,16 @@ def test_every_kind_of_layer(mixed, tmp_path):
     x = torch.rand(2, 3, 19, 22, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(again(x), small.model(x))
+    layers = (nn.ConvTranspose2d(16, 16, 3, stride=2, padding=1, output_padding=1, groups=2), nn.Flatten())
+    network = wb.Network(nn.Sequential(*layers, nn.Linear(16 * 64, 3)), (16, 4, 4))
+    small = decomposed(network, {"0": (2, 3), "2": (2, 2)})
+    assert export(small, tmp_path / "transposed.zip").verification.max_error < 1e-6
 
 
 def test_networks_that_cannot_be_archived(network, tmp_path):
     with pytest.raises(ExportError, match="digits_vgg has no plan: only decomposed networks"):
         export(network, tmp_path / "small.zip")
-    torch.manual_seed(0)
-    one = wb.Network(nn.Conv2d(8, 8, 3), (8, 5, 5))
-    plan = wb.evbmf_plan(wb.analyze(one)).with_ranks("", rank_in=2, rank_out=2)
+    one = decomposed(wb.Network(nn.Conv2d(8, 8, 3), (8, 5, 5)), {"": (2, 2)})
     with pytest.raises(ExportError, match="one single layer has no place"):
-        export(wb.decompose(one, plan), tmp_path / "one.zip")
+        export(one, tmp_path / "one.zip")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_transposed_convolutions_in_groups(tmp_path):
-    torch.manual_seed(0)
-    layers = (nn.ConvTranspose2d(16, 16, 3, stride=2, padding=1, output_padding=1, groups=2), nn.Flatten())
-    network = wb.Network(nn.Sequential(*layers, nn.Linear(16 * 64, 3)), (16, 4, 4))
-    plan = wb.evbmf_plan(wb.analyze(network))
-    plan = plan.with_ranks("0", rank_in=2, rank_out=3).with_ranks("2", rank_in=2, rank_out=2)
-    assert export(wb.decompose(network, plan), tmp_path / "small.zip").verification.max_error < 1e-6

@@ -63,13 +63,11 @@ def test_the_number_of_threads_and_programs_that_were_loaded_before(inputs, cont
 def test_inputs_of_another_shape_or_kind(inputs, content):
     program = load_executorch(content)
     for wrong in (inputs[:1], inputs.double()):
-        with pytest.raises(ExportError, match=r"^this program takes torch.float32 of shape \(2, 3, 9, 11\), not torch"):
+        with pytest.raises(ExportError, match=r"^the ExecuTorch program fails on torch\.float"):
             program(wrong)
 
 
-def test_files_that_are_no_programs(content, tmp_path):
+def test_files_that_are_no_programs(content):
     for damaged in (b"", b"nonsense", content[: len(content) // 2], content[:-40]):
         with pytest.raises(ExportError, match="no ExecuTorch program, or it is damaged"):
             load_executorch(damaged)
-    with pytest.raises(ExportError, match=r"nothing\.pte cannot be read: No such file"):
-        load_executorch(tmp_path / "nothing.pte")

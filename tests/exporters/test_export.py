@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import same
+from tests.helpers.progress import Told
 from workbench.catalog.networks.load import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
-from workbench.exporters.export import FORMATS, export
+from workbench.exporters.export import Verification, export, reference
 from workbench.exporters.onnx import load_onnx
 from workbench.exporters.tracing import ExportError
-from workbench.progress import Cancelled
 
 MOBILE = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
 RUNNABLE = [".onnx", pytest.param(".pte", marks=MOBILE)]
@@ -34,9 +35,8 @@ def described(path):
     import onnxruntime
 
     texts = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
-    return {
-        k: json.loads(v) if v[:1] in "[{0123456789tf" and k not in ("sha256", "source") else v for k, v in texts.items()
-    }
+    words = ("sha256", "source")
+    return {k: json.loads(v) if v[:1] in "[{0123456789tf" and k not in words else v for k, v in texts.items()}
 
 
 def test_the_compressed_digits_run_and_agree_on_every_test_image(exported, small, data):
@@ -57,11 +57,8 @@ def test_the_compressed_digits_run_and_agree_on_every_test_image(exported, small
 
 def test_the_file_describes_itself(exported, small):
     found = described(exported.path)
-    assert found["name"] == "digits_vgg"
-    assert found["classes"] == list("0123456789")
-    assert found["input_shape"] == [1, 8, 8]
-    assert found["source"] == small.source
-    assert found["random_weights"] is False
+    known = {"name": "digits_vgg", "classes": list("0123456789"), "input_shape": [1, 8, 8], "source": small.source}
+    assert found.items() >= {**known, "random_weights": False}.items()
     assert found["versions"]["torch"]
     assert found["compression"]["macs_ratio"] == pytest.approx(small.plan.macs_ratio, abs=1e-3)
     assert "arXiv:1511.06530" in found["compression"]["reference"]
@@ -80,11 +77,8 @@ def photos():
     """A small compressed network behind a preprocessing, and images larger than it takes."""
     torch.manual_seed(0)
     layers = (nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    network = wb.Network(
-        nn.Sequential(*layers), (3, 16, 16), name="photos", preprocessing=Centred(16), classes=tuple("abcd")
-    )
-    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("0", rank_out=6)
-    return wb.decompose(network, plan)
+    network = wb.Network(nn.Sequential(*layers), (3, 16, 16), name="photos", preprocessing=Centred(16))
+    return wb.decompose(network, wb.evbmf_plan(wb.analyze(network)).with_ranks("0", rank_out=6))
 
 
 def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, tmp_path):
@@ -98,11 +92,9 @@ def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, t
     def halved(images):
         return images[..., ::2, ::2].float()
 
-    own = wb.Network(photos.model, (3, 10, 12), preprocessing=halved)
-    assert (
-        "halved, that is not in this file"
-        in described(export(own, tmp_path / "own.onnx").path)["preprocessing"]["words"]
-    )
+    own = export(wb.Network(photos.model, (3, 10, 12), preprocessing=halved), tmp_path / "own.onnx")
+    assert "halved, that is not in this file" in described(own.path)["preprocessing"]["words"]
+    assert (own.verification.n, own.verification.inputs) == (8, "random inputs")
 
 
 @EVERY_FORMAT
@@ -117,26 +109,22 @@ def test_a_file_that_computes_something_else_is_not_kept(monkeypatch, photos, su
     monkeypatch.setattr(module, name, loaded)
     (tmp_path / f"old{suffix}").write_bytes(b"an older export")
     for name in ("new", "old"):
-        with pytest.raises(
-            ExportError, match=rf"^{name}\{suffix} was not kept, since it does not compute what PyTorch"
-        ):
+        with pytest.raises(ExportError, match=rf"^{name}\{suffix} was not kept, since it does not compute what"):
             export(photos, tmp_path / f"{name}{suffix}")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"an older export"]
 
 
 @EVERY_FORMAT
-def test_progress_and_cancelling(photos, suffix, tmp_path):
-    seen = []
-
-    def progress(share, note):
-        seen.append((share, note))
-        if note == "checking it":
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        export(photos, tmp_path / f"net{suffix}", progress=progress)
-    assert [note for _, note in seen] == ["running it in PyTorch", "translating it", "writing it", "checking it"]
+def test_progress_and_cancelling_and_the_network_is_not_changed(photos, suffix, tmp_path):
+    before = {key: value.clone() for key, value in photos.model.state_dict().items()}
+    told = Told(cancel_at="checking it")
+    with pytest.raises(wb.Cancelled):
+        export(photos, tmp_path / f"net{suffix}", progress=told)
+    assert [note for _, note in told] == ["running it in PyTorch", "translating it", "writing it", "checking it"]
     assert list(tmp_path.iterdir()) == []
+    assert same(photos.model.state_dict(), before)
+    assert all(p.requires_grad for p in photos.model.parameters())
+    assert not any(module._forward_hooks for module in photos.model.modules())
 
 
 def test_paths_that_cannot_be_written(monkeypatch, photos, tmp_path):
@@ -166,16 +154,6 @@ def test_a_missing_library_is_said_before_anything_is_done(monkeypatch, photos, 
         export(photos, tmp_path / f"net{suffix}", progress=lambda share, note: pytest.fail("began"))
 
 
-@EVERY_FORMAT
-def test_the_network_is_not_changed(small, suffix, tmp_path):
-    before = {key: value.clone() for key, value in small.model.state_dict().items()}
-    found = export(small, tmp_path / f"small{suffix}")
-    assert (found.format, found.verification.n, found.verification.inputs) == (FORMATS[suffix], 8, "random inputs")
-    assert all(torch.equal(value, before[key]) for key, value in small.model.state_dict().items())
-    assert all(p.requires_grad for p in small.model.parameters())
-    assert not any(module._forward_hooks for module in small.model.modules())
-
-
 @pytest.mark.slow
 @EVERY_FORMAT
 def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
@@ -188,3 +166,65 @@ def test_googlenet_runs_and_agrees(shared, suffix, tmp_path):
     assert found.verification.passed
     assert found.verification.n == len(split) >= 50
     assert suffix == ".zip" or described(found.path)["classes"][1] == "goldfish"
+
+
+def given(answer, **options):
+    model = nn.Module()
+    model.forward = answer
+    return wb.Network(model, (3,), name="given", **options)
+
+
+def test_the_largest_difference_is_a_share_of_the_largest_output():
+    wanted = reference(given(lambda x: x * 0 + torch.tensor([1.0, 4.0, 2.0])), None)
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0, 2.5]]))
+    assert (found.max_error, found.agreement, found.n, found.passed) == (0.125, 1.0, 8, False)
+    assert wanted.compare(lambda x: torch.tensor([[1.0, 4.0001, 2.0]])).passed
+
+
+def test_one_other_answer_fails_however_small_the_difference():
+    wanted = reference(given(lambda x: x * 0 + torch.tensor([1.0, 4.0, 4.00001])), None)
+    calls = iter(range(8))
+    found = wanted.compare(lambda x: torch.tensor([[1.0, 4.0 + 0.00002 * (next(calls) == 3), 4.00001]]))
+    assert found.max_error < 1e-4
+    assert (found.agreement, found.passed) == (7 / 8, False)
+
+
+def test_nan_and_zeros_and_maps():
+    assert not reference(given(lambda x: x), None).compare(lambda x: x * float("nan")).passed
+    zeros = reference(given(lambda x: 0 * x), None).compare(lambda x: 0 * x)
+    assert zeros == Verification(0.0, 1.0, 8, "random inputs")
+    maps = reference(given(lambda x: x[:, :, None].expand(-1, -1, 4)), None)
+    assert maps.compare(lambda x: x[:, :, None].expand(-1, -1, 4)).passed
+    with pytest.raises(ExportError, match=r"it gives \(8, 3\) where PyTorch gives \(8, 3, 4\)"):
+        maps.compare(lambda x: x)
+
+
+def test_at_most_500_images():
+    images = torch.rand(700, 3, generator=torch.Generator().manual_seed(0))
+    doubled = given(lambda x: x, preprocessing=lambda images: 2 * images)
+    for images_given, name in ((wb.Split.unlabelled(images, "test"), "test"), (images.split(300), "images")):
+        wanted = reference(doubled, images_given)
+        assert torch.equal(wanted.outputs, 2 * images[:500])
+        assert wanted.example.shape == (1, 3)
+        assert wanted.name == name
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda x: (x, x), "given does not return one tensor"),
+        (lambda x: x.sum(1), "given does not return one tensor"),
+        (lambda x: x / 0, "given gives outputs that are NaN or infinite"),
+        (lambda x: x @ x, "given does not run on 3: "),
+    ],
+)
+def test_networks_that_cannot_be_compared(answer, why):
+    with pytest.raises(ExportError, match=why):
+        reference(given(answer), None)
+
+
+def test_inputs_of_its_own_kind_and_images_that_are_none(data):
+    with pytest.raises(ExportError, match="given takes inputs of its own kind"):
+        reference(given(lambda x: x, example=(torch.zeros(1, 3),)), None)
+    with pytest.raises(TypeError, match="not a Data"):
+        reference(given(lambda x: x), data)

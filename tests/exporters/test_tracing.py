@@ -13,20 +13,24 @@ from torch import nn
 from workbench.exporters.export import export
 from workbench.exporters.tracing import ExportError, quiet_libraries, trace
 
-POOL = torch.ops.aten.adaptive_avg_pool2d.default
-
 
 @pytest.mark.parametrize("dynamic_batch", [False, True])
-@pytest.mark.parametrize(("size", "left"), [((4, 6), 0), ((4, 3), 1), ((8, 12), 1), (1, 1)])
-def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynamic_batch):
+@pytest.mark.parametrize(
+    ("layers", "left"),
+    [
+        ((nn.AdaptiveAvgPool2d((4, 6)), nn.ReLU(), nn.Flatten()), 0),
+        ((nn.AdaptiveAvgPool2d((4, 3)), nn.ReLU(), nn.Flatten()), 1),
+        ((nn.AdaptiveAvgPool2d((8, 12)), nn.ReLU(), nn.Flatten()), 1),
+        ((nn.AdaptiveAvgPool2d(1), nn.ReLU(), nn.Flatten()), 1),
+        ((nn.ReLU(), nn.AdaptiveAvgPool2d((4, 6))), 1),  # nothing follows
+        ((*[nn.AdaptiveAvgPool2d((4, 6))] * 2, nn.Flatten()), 0),
+    ],
+)
+def test_a_pool_whose_maps_have_that_size_already_is_left_out(layers, left, dynamic_batch):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(size), nn.ReLU(), nn.Flatten())
-    check(model, torch.randn(2, 3, 4, 6), left, dynamic_batch=dynamic_batch)
-
-
-def check(model, x, pools, **options):
-    program = trace(model, x, **options)
-    assert len(program.graph.find_nodes(op="call_function", target=POOL)) == pools
+    model, x = nn.Sequential(nn.Conv2d(3, 5, 1), *layers), torch.randn(2, 3, 4, 6)
+    program = trace(model, x, dynamic_batch=dynamic_batch)
+    assert len(program.graph.find_nodes(op="call_function", target=torch.ops.aten.adaptive_avg_pool2d.default)) == left
     with torch.no_grad():
         assert torch.equal(program.module()(x), model(x))
 
@@ -90,11 +94,3 @@ def test_only_the_libraries_are_silenced_and_only_for_a_while(caplog):
     assert [record.name for record in caplog.records] == ["somewhere.else"]
     assert levels() == before
     assert list(warnings.filters) == filters
-
-
-@pytest.mark.parametrize(
-    "layers", [(nn.ReLU(), nn.AdaptiveAvgPool2d(4)), (*[nn.AdaptiveAvgPool2d(4)] * 2, nn.Flatten())]
-)
-def test_pools_in_a_row_and_one_that_nothing_follows(layers):
-    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    check(nn.Sequential(*layers), x, int(isinstance(layers[-1], nn.AdaptiveAvgPool2d)))

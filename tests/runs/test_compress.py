@@ -4,6 +4,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.networks import same
+from tests.helpers.progress import Told
 from workbench.runs.run import StageName
 
 
@@ -34,10 +35,8 @@ def test_the_first_plan_that_loses_little_enough_is_the_result(network, data, tm
 def test_gentler_plans_with_their_own_settings_until_it_is_enough(network, spectra, data, tmp_path):
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
     hard = wb.budget_plan(spectra, 12)
-    few = replace(without(data, "train"), validation=data.validation)
-    run = wb.compress(
-        network, few, max_drop=-1.0, plan=hard, settings={"macs_ratio": 12}, on_stage=stages.append, store=store
-    )
+    how = {"plan": hard, "settings": {"macs_ratio": 12}, "on_stage": stages.append, "store": store}
+    run = wb.compress(network, without(data, "train"), max_drop=-1.0, **how)
     tried = plans_tried(stages)
     assert len(tried) > 1
     assert [p.macs_ratio for p in tried] == sorted((p.macs_ratio for p in tried), reverse=True)
@@ -70,9 +69,8 @@ def test_choices_by_hand_stay_in_gentler_plans(network, spectra, data):
 def test_nothing_is_chosen_by_the_test_images(network, spectra, data):
     """Fault 5: the test images would say that much was lost."""
     stages = []
-    run = wb.compress(
-        network, without(data, "train", "validation"), plan=wb.budget_plan(spectra, 12), on_stage=stages.append
-    )
+    tested = without(data, "train", "validation")
+    run = wb.compress(network, tested, plan=wb.budget_plan(spectra, 12), on_stage=stages.append)
     assert len(stages) == 1
     assert run.lost("test") > 0.1
     assert run.lost() is None
@@ -88,15 +86,8 @@ def test_without_labels_it_is_the_agreement_that_counts(network, data):
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):
-    store, shares = wb.RunStore(tmp_path / "runs.db"), []
-
-    def stop(share, note):
-        shares.append(share)
-        if "calibrating" in note:
-            raise wb.Cancelled
-
+    store, told = wb.RunStore(tmp_path / "runs.db"), Told(cancel_at="calibrating")
     with pytest.raises(wb.Cancelled):
-        wb.compress(network, data, store=store, progress=stop)
-    assert shares == sorted(shares)
+        wb.compress(network, data, store=store, progress=told)
     (run,) = store.runs()
     assert run.last.name == StageName.DECOMPOSED

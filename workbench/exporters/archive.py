@@ -20,7 +20,8 @@ from workbench.plan.compressed import CompressedNetwork
 PLAN, CHECKPOINT, LOADER, README = NAMES = ("plan.json", "weights.safetensors", "load.py", "README.txt")
 CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 README_TEXT = """\
-{name}, compressed: MACs x{macs_ratio:.2f} fewer, weights x{weights_ratio:.2f} fewer ({policy}).
+{network.name}, compressed ({about[compression][policy]}):
+MACs x{plan.macs_ratio:.2f} fewer, weights x{plan.weights_ratio:.2f} fewer.
 
     from load import load     # in this folder
     model = load(original)    # an nn.Module of the original architecture, which becomes the small one
@@ -28,23 +29,21 @@ README_TEXT = """\
 
 It takes torch 2.5 or newer and safetensors (pip install torch safetensors).
 
-Input: a batch of {shape}. {preprocessing}
-Weights: {source}.
+Input: a batch of {shape}. {about[preprocessing][words]}
+Weights: {network.source}.
 
 plan.json             what was done to each layer, and why; workbench.Plan.from_json reads it
 weights.safetensors   the compressed network's weights
 load.py               puts both into the original architecture
 
-{reference}
+{about[compression][reference]}
 """
 
 
 def archive_bytes(network: Network, folder: str) -> bytes:
-    """Return a compressed network as a zip of one folder.
+    """Return a compressed network as a zip of one folder, which its ``README.txt`` describes.
 
-    ``plan.json`` is the plan as :meth:`Plan.to_json` gives it, with the modules that replace each layer ("surgery") and
-    what is known of the network ("about"); ``weights.safetensors`` has the latter in its header too. ``load.py`` puts
-    both into the original architecture, an ``nn.Module`` that the user has.
+    ``plan.json`` has the modules that replace each layer ("surgery") and what is known of the network ("about") too.
     """
     if not isinstance(network, CompressedNetwork):
         raise ExportError(f"{network.name} has no plan: only decomposed networks are exported with their plan")
@@ -58,10 +57,8 @@ def archive_bytes(network: Network, folder: str) -> bytes:
             surgery.append({"name": part.name, "modules": modules})
     text = json.dumps({**json.loads(plan.to_json()), "surgery": surgery, "about": about}, indent=2)
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()}
-    readme = README_TEXT.format(
-        **{**about, **about["compression"]}
-        | {"shape": " x ".join(map(str, network.input_shape)), "preprocessing": about["preprocessing"]["words"]}
-    )
+    shape = " x ".join(map(str, network.input_shape))
+    readme = README_TEXT.format(network=network, plan=plan, about=about, shape=shape)
     made = BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, content in {

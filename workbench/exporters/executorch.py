@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from torch import Tensor, nn
 
 from workbench.exporters.tracing import EXPORTING, ExportError, first_line, is_installed, quiet_libraries, trace
 
-METADATA = "metadata"
-"""Name of the program's method that returns its metadata, a JSON text."""
-
-DTYPES = {5: torch.float16, 6: torch.float32, 7: torch.float64, 15: torch.bfloat16}
-"""By the runtime's numbers."""
+METADATA = "metadata"  # name of the program's method that returns its metadata, a JSON text
 
 
 def missing() -> str:
@@ -25,12 +20,8 @@ def missing() -> str:
 def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
     """Return a copy of the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
-    The model has one input and one output; the program takes the example's shape (n, ...) and dtype only, and its
-    method "metadata" returns the text, if there is one. ExportError if the model cannot be lowered, or the runtime has
-    no kernel for one of its operators.
+    It takes inputs of the example's shape (n, ...) and dtype only, and its method "metadata" returns that text.
     """
-    if why := missing():
-        raise ExportError(why)
     program = trace(model, example)
     try:
         with quiet_libraries():
@@ -54,31 +45,27 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -
 
 
 class ExecutorchProgram:
-    """A program, from the content of a ``.pte`` file, that runs here: inputs of its `shape` and `dtype` -> outputs."""
+    """A program, from the content of a ``.pte`` file, that runs here; `metadata` is its text, or ""."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._program: Any = None
         with EXPORTING:
             loaded = self._load()
-            taken = loaded.metadata("forward").input_tensor_meta(0)
-            self.shape, self.dtype = tuple(taken.sizes()), DTYPES.get(taken.dtype())
             named = METADATA in loaded.method_names
             self.metadata = str(loaded.load_method(METADATA).execute([])[0]) if named else ""
         _LOADED.add(self)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Run the program; ExportError if the inputs have another shape or dtype, or it fails."""
-        if tuple(inputs.shape) != self.shape or inputs.dtype != self.dtype:
-            given = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
-            raise ExportError(f"this program takes {self.dtype} of shape {self.shape}, not {given}")
+        """Run the program on inputs of the shape and dtype that it was made for."""
         with EXPORTING:
             if self._program is None:
                 self._load()
             try:
                 outputs = self._forward.execute([inputs.contiguous()])
             except Exception as error:
-                raise ExportError(f"the ExecuTorch program fails: {first_line(error)}") from error
+                given = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
+                raise ExportError(f"the ExecuTorch program fails on {given}: {first_line(error)}") from error
         found: Tensor = outputs[0]  # the runtime copies it at every call
         return found
 
@@ -97,36 +84,23 @@ class ExecutorchProgram:
             self._program = program  # it owns the memory that the method uses
             return program
 
-    def _unload(self) -> None:
-        self._program = self._forward = None
-
 
 _LOADED: WeakSet[ExecutorchProgram] = WeakSet()
 
 
 def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
     """Return a program from a file, or from its content; ExportError if it is none that runs here."""
-    if why := missing():
-        raise ExportError(why)
-    if isinstance(program, bytes):
-        return ExecutorchProgram(program)
-    try:
-        return ExecutorchProgram(Path(program).read_bytes())
-    except OSError as error:
-        raise ExportError(f"{program} cannot be read: {error.strerror}") from None
+    return ExecutorchProgram(program if isinstance(program, bytes) else Path(program).read_bytes())
 
 
 def set_threads(number: int) -> None:
     """Set the number of threads that all programs of this process use.
 
-    The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
-    by their next call (run each once before you measure).
+    Loaded programs point to the old pool of threads: they are unloaded, and loaded again by their next call.
     """
-    if why := missing():
-        raise ExportError(why)
     with quiet_libraries():
         library = import_module("executorch.extension.pybindings.portable_lib")
         if library._threadpool_get_thread_count() != number:
             for program in list(_LOADED):
-                program._unload()
+                program._program = program._forward = None
             library._unsafe_reset_threadpool(number)

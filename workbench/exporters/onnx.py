@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
 INPUT, OUTPUT = "input", "output"
-MAX_MODEL_BYTES = 2**31 - 2**20
-"""Bytes of parameters and buffers that fit into one protobuf, with room for the graph."""
+MAX_MODEL_BYTES = 2**31 - 2**20  # bytes of parameters and buffers that fit into one protobuf, with room for the graph
 
 
 def missing() -> str:
@@ -26,11 +25,8 @@ def onnx_bytes(
 ) -> bytes:
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
-    The model has one input and one output, which are called "input" and "output" in the file; the example's shape
-    (n, ...), any n if `dynamic_batch`, and dtype become the file's. ExportError if the model cannot be translated.
+    The example's shape (n, ...), any n if `dynamic_batch`, and dtype become the file's.
     """
-    if why := missing():
-        raise ExportError(why)
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
@@ -51,12 +47,7 @@ def onnx_bytes(
 
 
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Tensor], Tensor]:
-    """Return an ONNX file, or its content, as a function that runs it here on the CPU: a batch of inputs -> outputs.
-
-    `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
-    """
-    if why := missing():
-        raise ExportError(why)
+    """Return an ONNX file, or its content, as a function that runs it here on the CPU; 0 threads for one a core."""
     try:
         import onnxruntime
 

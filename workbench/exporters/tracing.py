@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from workbench.network.network import copy_model
+from workbench.network import network
 
 EXPORTING = threading.RLock()
 """Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
@@ -32,19 +32,15 @@ def is_installed(*packages: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or of the exception that caused it."""
+    """Return the first line of the message of what caused an exception."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return network.first_line(error).strip().rstrip(".")
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, and of nothing else.
-
-    All other loggers and warnings stay as they are, in this thread and in others. What C++ code prints is let through.
-    """
+    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, in all threads."""
     ignored = ("ignore", None, Warning, NOISY_MODULES, 0)
     with EXPORTING, torch.no_grad():
         names = [n for n in list(logging.root.manager.loggerDict) if n.partition(".")[0] in NOISY_LOGGERS]
@@ -64,7 +60,7 @@ def quiet_libraries() -> Iterator[None]:
 
 def copy_for_export(model: nn.Module) -> nn.Module:
     """Return a copy of a model in eval mode on the CPU, without gradients."""
-    return copy_model(model).eval().cpu().requires_grad_(False)
+    return network.copy_model(model).eval().cpu().requires_grad_(False)
 
 
 def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> ExportedProgram:
@@ -72,7 +68,6 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_batch: bool = False) -> 
 
     Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
     dimensions), and an average pooling to the size that its input has already, which is left out.
-    The graph takes as many inputs as the example has, or any number. ExportError has PyTorch's first sentence.
     """
     inputs, shapes = example.detach().cpu(), None
     if dynamic_batch:

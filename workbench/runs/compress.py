@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,12 @@ from workbench.runs.run import Run, StageName, scored_stage, source_of
 from workbench.runs.store import RunStore, StoreError
 from workbench.tables import times
 
-MAX_DROP = 0.01
-"""Share of top-1 that may be lost."""
-MAX_ATTEMPTS = 3
-"""Plans that are tried."""
-FIRST_MACS_RATIO = 2.0
-"""Budget that is tried where the plan at hand saves nothing."""
-MIN_MACS_RATIO = 1.05
-"""Budget below which no gentler plan is tried."""
-CALIBRATION_IMAGES = 200
-"""Images to calibrate with: more are slower and hardly better."""
-FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule": "cosine"}
-"""Settings of fine-tuning."""
+MAX_DROP = 0.01  # share of top-1 that may be lost
+MAX_ATTEMPTS = 3  # plans that are tried
+FIRST_MACS_RATIO = 2.0  # budget that is tried where the plan at hand saves nothing
+MIN_MACS_RATIO = 1.05  # budget below which no gentler plan is tried
+CALIBRATION_IMAGES = 200  # images to calibrate with: more are slower and hardly better
+FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule": "cosine"}  # settings of fine-tuning
 
 
 def compress(
@@ -85,7 +78,14 @@ def compress(
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
     original = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
     labelled = all(len(split) and split.labelled for split in (data.train, data.validation))
-    reach = partial(_reach, data, store, on_stage)
+
+    def reach(run: Run, made: CompressedNetwork, name: StageName, note: str) -> Run:
+        """Score a stage, store it, also if it is cancelled then, and report it."""
+        run = stored(run.with_stage(scored_stage(made, data, name, note=note), made), store)
+        if on_stage:
+            on_stage(run)
+        return run
+
     for number in range(MAX_ATTEMPTS):
         begin = 0.1 + 0.9 * number / MAX_ATTEMPTS
         share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {number + 1}")
@@ -113,22 +113,6 @@ def compress(
         tried, used = _gentler(spectra, ratio, tried, importance)
         why = f"{100 * lost:.1f} points were lost before: this plan is for MACs {times(tried.macs_ratio)} fewer"
     report(1.0, "")
-    return run
-
-
-def _reach(
-    data: Data,
-    store: RunStore | None,
-    on_stage: Callable[[Run], object] | None,
-    run: Run,
-    made: CompressedNetwork,
-    name: StageName,
-    note: str,
-) -> Run:
-    """Score a stage, store it, also if it is cancelled then, and report it."""
-    run = stored(run.with_stage(scored_stage(made, data, name, note=note), made), store)
-    if on_stage:
-        on_stage(run)
     return run
 
 

@@ -2,11 +2,11 @@
 
 import json
 import platform
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
+from itertools import groupby
 from typing import Any, TypeVar
 
 from workbench.network.data import Data, Split
@@ -17,10 +17,8 @@ from workbench.plan.plan import Plan
 from workbench.progress import Progress, part, reporter
 from workbench.tables import Table, count, csv_text
 
-AGREEMENT_IMAGES = 1000
-"""Images without labels on which agreement with the original is measured."""
-PACKAGES = ("torch", "torchvision", "numpy", "scipy")
-"""Packages whose versions are kept with a run."""
+AGREEMENT_IMAGES = 1000  # images without labels on which agreement with the original is measured
+PACKAGES = ("torch", "torchvision", "numpy", "scipy")  # packages whose versions are kept with a run
 T = TypeVar("T")
 
 
@@ -64,12 +62,11 @@ def scored_stage(
     if data is None:
         return Stage(name, {}, note)
     scores: dict[str, Score] = {}
+    split = data.validation if len(data.validation) else data.train
     if len(data.validation) and data.validation.labelled:
         scores["validation"] = accuracy(network, data.validation, progress=part(report, 0.0, 0.5))
-    else:
-        split = data.validation if len(data.validation) else data.train
-        if len(split):
-            scores["validation"] = _agreement(network, split.sample(AGREEMENT_IMAGES), part(report, 0.0, 0.5))
+    elif len(split):
+        scores["validation"] = _agreement(network, split.sample(AGREEMENT_IMAGES), part(report, 0.0, 0.5))
     if len(data.test) and data.test.labelled:
         scores["test"] = accuracy(network, data.test, progress=part(report, 0.5, 1.0))
     report(1.0, "")
@@ -85,19 +82,10 @@ def _agreement(network: Network, split: Split, report: Progress) -> Score:
 
 @dataclass(frozen=True, repr=False)
 class Run(Table):
-    """One compression: a plan, what it costs, and the scores of the network at each stage.
+    """One compression: a plan, what it costs, and the scores of the network at each stage in the order of the stages.
 
-    Attributes
-    ----------
-    stages : in the order in which they were reached, the original first if it was scored.
-    network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
-    settings : of planning and recovery; JSON values.
-    measured : latencies and the like, by name; JSON values.
-    versions : of Python, PyTorch and the packages that matter.
-    number : in its store, from 1; 0 for a run that is not stored.
-    created : UTC, as ISO 8601.
-    weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
-    error : one sentence if the run failed or could not be stored, else "".
+    `network` is None for a run of the store until it is loaded, and for one that failed. `settings` (of planning and
+    recovery) and `measured` (latencies and the like) are JSON values.
     """
 
     plan: Plan
@@ -110,11 +98,11 @@ class Run(Table):
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
-    number: int = 0
-    created: str = ""
-    weights_file: str = ""
-    weights_hash: str = ""
-    error: str = ""
+    number: int = 0  # in its store, from 1; 0 for a run that is not stored
+    created: str = ""  # UTC, as ISO 8601
+    weights_file: str = ""  # in the store's folder; empty for a run without weights
+    weights_hash: str = ""  # sha256
+    error: str = ""  # one sentence if the run failed or could not be stored
 
     headers = ("run", "")
     left = (0, 1)
@@ -159,6 +147,8 @@ class Run(Table):
         """Like "run 2"."""
         return f"run {self.number}" if self.number else "run"
 
+    caption = label
+
     @property
     def rows(self) -> list[list[str]]:
         """Plan, costs and scores."""
@@ -167,11 +157,6 @@ class Run(Table):
         found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
         found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
         return [*found, *([["error", self.error]] if self.error else [])]
-
-    @property
-    def caption(self) -> str:
-        """The run's number."""
-        return self.label
 
 
 class Runs(Table, tuple[Run, ...]):
@@ -232,16 +217,14 @@ def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callabl
 def pareto(runs: Iterable[Run]) -> Runs:
     """Return the runs that no other of the same network and data beats, by network, data and growing MACs."""
 
-    def top1(run: Run) -> float | None:
-        score = run.score()
-        return score.top1 if score else None
+    def of(run: Run) -> tuple[str, str]:
+        return run.network_name, run.data_name
 
-    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[run.network_name, run.data_name].append(run)
-    return Runs(
-        run for _, group in sorted(groups.items()) for run in pareto_front(group, lambda run: run.plan.macs, top1)
-    )
+    def top1(run: Run) -> float | None:
+        return found.top1 if (found := run.score()) else None
+
+    groups = [list(group) for _, group in groupby(sorted(runs, key=of), of)]
+    return Runs(run for group in groups for run in pareto_front(group, lambda run: run.plan.macs, top1))
 
 
 def versions() -> dict[str, str]:

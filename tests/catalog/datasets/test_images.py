@@ -1,19 +1,21 @@
 import csv
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 import workbench as wb
+from tests.helpers.progress import Told, cancel
 from workbench.catalog.datasets import images
-from workbench.catalog.datasets.images import load_images
-from workbench.catalog.datasets.labels import stays_inside
+from workbench.catalog.datasets.labels import class_index, wordnet_ids
+from workbench.catalog.datasets.load import datasets_folder, load_local, local_names
+from workbench.catalog.networks.load import outline
 
 
 def picture(path, width=40, height=30, color=(200, 100, 50)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), color).save(path)
-    return path
 
 
 @pytest.fixture
@@ -37,50 +39,19 @@ def test_one_folder_a_class(tmp_path):
 def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     (table / "1.png").write_bytes((table / "1.png").read_bytes()[:60])
     (table / "2.png").write_text("no image")
-    data = load_images(table, "labels.csv", size=16)
+    with (table / "labels.csv").open("a") as file:
+        file.write("none.png,2\n0.png,7\n")  # a file that is not there, and a row twice
+    data = wb.load_data("images", root=table, labels="labels.csv", size=16)
     assert data.test.labels.tolist() == [7, 4]
-    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png"]
-    assert str(data).endswith("test 2 images of shape (3, 16, 16); 2 left out")
-    assert len(wb.load_data("images", root=table, labels="labels.csv", size=16).test) == 2
-    assert "2 images were left out: 1.png" in caplog.text
-
-
-def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
-    eager = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    monkeypatch.setattr(images, "MAX_MEMORY_BYTES", 100)
-    lazy = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    assert not isinstance(lazy.images, torch.Tensor)
-    for (a, la), (b, lb) in zip(eager.batches(3), lazy.batches(3), strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(la, lb)
-
-
-@pytest.mark.parametrize(
-    ("make", "labels", "message"),
-    [
-        (lambda p: None, "labels.csv", "there is no table of labels"),
-        (
-            lambda p: (p / "labels.csv").write_text("name,label\na,1\n"),
-            "labels.csv",
-            "needs the columns file and class",
-        ),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs as class_index"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "no labelled images"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
-        (lambda p: None, None, "no labelled images"),
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
-    make(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        wb.load_data("images", root=tmp_path, labels=labels)
+    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png", "none.png"]
+    assert str(data).endswith("test 2 images of shape (3, 16, 16); 3 left out")
+    assert "3 images were left out: 1.png" in caplog.text
 
 
 @pytest.mark.parametrize(
     "name", ["../0.png", "/etc/passwd", "sub/../../0.png", "..\\0.png", "C:\\0.png", "C:0.png", "\\\\host\\0.png", ""]
 )
 def test_no_row_of_a_table_leads_out(table, name):
-    assert not stays_inside(name)
     (table / "sub").mkdir()
     picture(table / "sub" / "in.png")
     with (table / "sub" / "labels.csv").open("w", newline="") as file:
@@ -100,38 +71,32 @@ def test_a_table_may_lead_further_in(table):
     assert data.test.images[:, 0, 0, 0].tolist() == [90, 80]
 
 
+HEAD = "file,class_index\n"
+
+
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("text", "message"),
     [
-        ("0.png,-1", r"a whole number from 0: line 2 has '-1'"),
-        ("0.png,1\n1.png,nan", "line 3 has 'nan'"),
-        ("0.png,", "line 2 has nothing"),
-        ("0.png,99999999999999999999", "line 2 has '9999"),
-        ("0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
-        ("0.png,3", "labels.csv has class 3, but the classes are 0 to 2"),
+        (None, "there is no table of labels"),
+        ("", "needs the columns file and class_index, not nothing"),
+        ("name,label\na,1\n", "needs the columns file and class_index, not name, label"),
+        (HEAD, "no labelled images"),
+        (f"{HEAD}none.png,1", "none of the 1 images"),
+        (f"{HEAD}0.png,-1", "a whole number from 0: line 2 has '-1'"),
+        (f"{HEAD}0.png,1\n1.png,nan", "line 3 has 'nan'"),
+        (f"{HEAD}0.png,", "line 2 has nothing"),
+        (f"{HEAD}0.png,99999999999999999999", "line 2 has '9999"),
+        (f"{HEAD}0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
+        (f"{HEAD}0.png,3", "labels.csv has class 3, but the classes are 0 to 2"),
+        (f"{HEAD}0.png,1\n\udcff", "labels.csv is no table in UTF-8"),
     ],
 )
-def test_rows_that_are_wrong(table, rows, message):
-    (table / "labels.csv").write_text(f"file,class_index\n{rows}\n")
+def test_tables_that_cannot_be_used(table, text, message):
+    path = table / "labels.csv"
+    path.unlink() if text is None else path.write_text(text, errors="surrogateescape")
     with pytest.raises(ValueError, match=message) as caught:
         wb.load_data("images", root=table, labels="labels.csv", classes=("a", "b", "c"), size=8)
     assert "\n" not in str(caught.value)
-
-
-def test_tables_that_are_no_text(table):
-    (table / "labels.csv").write_bytes(b"\xff\xfe\x00file,class_index")
-    with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8"):
-        wb.load_data("images", root=table, size=8)
-    (table / "labels.csv").write_bytes(b"")
-    with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
-        wb.load_data("images", root=table, size=8)
-
-
-def test_files_that_are_not_there_and_rows_twice(table):
-    (table / "labels.csv").write_text("file,class_index\n0.png,1\nnone.png,2\n0.png,1\n")
-    data = wb.load_data("images", root=table, labels="labels.csv", size=8)
-    assert data.test.labels.tolist() == [1]
-    assert data.skipped == ("none.png is no sound image: there is no such file",)
 
 
 CLASSES = ("zebra", "Cardigan", "cardigan", "great white shark", "7", "ant")
@@ -211,24 +176,111 @@ def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
     for label, count in enumerate((20, 10)):
         for split, share in zip(splits, (0.5, 0.25, 0.25), strict=True):
             assert abs(int((split.labels == label).sum()) - share * count) <= 1
-    other = load_images(many, size=8, train=0.5, validation=0.25, seed=1)
-    assert not torch.equal(next(other.train.batches(100))[0], next(data.train.batches(100))[0])
+    assert isinstance(data.train.images, torch.Tensor) == bool(memory)
 
 
-@pytest.mark.parametrize(("train", "validation"), [(1.0, 0.0), (0.7, 0.3), (-0.1, 0.5), (float("nan"), 0.1)])
-def test_shares_that_leave_nothing(many, train, validation):
-    with pytest.raises(ValueError, match="must leave something to test on"):
-        wb.load_data("images", root=many, size=8, train=train, validation=validation)
+def test_shares_that_leave_nothing(many):
+    for train, validation in ((1.0, 0.0), (0.7, 0.3), (-0.1, 0.5), (float("nan"), 0.1)):
+        with pytest.raises(ValueError, match="must leave something to test on"):
+            wb.load_data("images", root=many, size=8, train=train, validation=validation)
 
 
 def test_progress_and_cancelling(many):
-    said = []
-    wb.load_data("images", root=many, size=8, progress=lambda share, what: said.append((share, what)))
-    assert said[-1] == (1.0, "class5/00.png")
-    assert len(said) == 34
+    told = Told()
+    wb.load_data("images", root=many, size=8, progress=told)
+    assert told[-1] == (1.0, "class5/00.png")
+    assert len(told) == 34
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("images", root=many, size=8, progress=cancel)
 
-    def stop(share, what):
-        raise InterruptedError
 
-    with pytest.raises(InterruptedError):
-        wb.load_data("images", root=many, size=8, progress=stop)
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path))
+    return tmp_path
+
+
+def test_only_folders_of_images_are_offered(folder):
+    picture(folder / "pets" / "cat" / "a.png")
+    picture(folder / "table" / "a.png")
+    (folder / "table" / "labels.csv").write_text("file,class_index\na.png,3\n")
+    picture(folder / ".hidden" / "cat" / "a.png")
+    (folder / "notes" / "empty").mkdir(parents=True)
+    (folder / "file.txt").write_text("")
+    names = local_names()
+    assert {name for name, where in names.items() if where == "your images"} == {"pets", "table"}
+    assert names["digits"] == "bundled"
+    assert load_local("table").test.labels.tolist() == [3]
+    assert datasets_folder() == folder
+
+
+@pytest.mark.parametrize("name", ["../pets", "/etc", "nothing", ""])
+def test_no_name_leads_out_of_the_folder(folder, name):
+    picture(folder.parent / "pets" / "cat" / "a.png")
+    with pytest.raises(KeyError, match="there are no data called"):
+        load_local(name)
+
+
+def labels(data):
+    return sorted(label for split in (data.train, data.validation, data.test) for label in split.labels.tolist())
+
+
+def test_each_is_read_in_its_own_way(folder):
+    for name in ("pets/dog/a.png", "pets/cat/a.png", "flat/ILSVRC2012_val_00000001.JPEG", "no/a.png"):
+        picture(folder / name)
+    (folder / "flat" / "val.txt").write_text("ILSVRC2012_val_00000001.JPEG 2\n")
+    classes = ("ant", "dog", "cat")
+    assert labels(load_local("pets")) == [0, 1]
+    assert labels(load_local("pets", classes=classes)) == [1, 2]
+    told = Told()
+    assert load_local("flat", classes=classes, progress=told).test.labels.tolist() == [2]
+    assert told == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
+    with pytest.raises(KeyError, match="there are no data called 'no'"):
+        load_local("no")
+
+
+def test_two_in_five_images_are_to_recover_with(folder):
+    for i in range(20):
+        picture(folder / "pets" / "cat" / f"{i}.png")
+    data = load_local("pets")
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 10]
+
+
+WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids
+
+
+def test_ids_from_a_mapping(tmp_path):
+    assert wordnet_ids(tmp_path, 3) == {}
+    (tmp_path / "synset_words.txt").write_text("".join(f"{w} some, words\n" for w in WNIDS))
+    assert wordnet_ids(tmp_path, 3) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
+    assert wordnet_ids(tmp_path, 1000) == {}  # of another length
+    (tmp_path / "synset_words.txt").write_text("no ids\nat all\nin here\n")
+    assert wordnet_ids(tmp_path, 3) == {}
+    assert wordnet_ids(tmp_path, 3, [*WNIDS, "other"])["n00000030"] == 2  # folders of all classes
+    assert wordnet_ids(tmp_path, 3, WNIDS[:2]) == {}  # of a part one cannot tell which
+
+
+FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
+
+
+def test_validation_labels(tmp_path):
+    (tmp_path / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
+    for i, file in enumerate(FILES):
+        picture(tmp_path / file, color=(i * 10, 0, 0))
+    picture(tmp_path / "another.png")
+    data = wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
+    assert data.test.labels.tolist() == [2, 0, 1]
+    assert data.test.images[:, 0, 0, 0].tolist() == [0, 10, 20]
+    assert data.skipped == ("another.png has no label in val.txt",)
+    (tmp_path / "val.txt").write_text("a.JPEG one\n")
+    with pytest.raises(ValueError, match=r"val\.txt is no table of validation labels"):
+        wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
+
+
+def test_names_in_the_order_of_the_outputs():
+    names = outline("googlenet_bvlc").classes
+    assert len(names) == len(set(names)) == 1000
+    known = {0: "tench", 1: "goldfish", 207: "golden retriever", 281: "tabby", 999: "toilet tissue"}  # as in tutorials
+    assert {i: names[i] for i in known} == known
+    folders = [name.replace(" ", "_") for name in names]
+    assert class_index(folders, names, Path("nowhere")) == {name: i for i, name in enumerate(folders)}

@@ -69,24 +69,17 @@ def test_a_hostile_pickle_does_not_run(tmp_path, how):
     assert not mark.exists()
 
 
-def test_a_whole_model_is_refused(tmp_path):
-    torch.save(nn.Linear(3, 2), tmp_path / "model.pth")
-    with pytest.raises(WeightsError, match=r"would run code when loaded; save model.state_dict\(\) instead"):
-        read_weights(tmp_path / "model.pth")
-
-
 def truncated(path):
     torch.save(STATE, path)
     path.write_bytes(path.read_bytes()[:-200])
 
 
-def safetensors(header, data=b"", length=None):
+def safetensors(header, length=None):
     content = json.dumps(header).encode()
-    return (len(content) if length is None else length).to_bytes(8, "little") + content + data
+    return (length or len(content)).to_bytes(8, "little") + content
 
 
-def entry(shape, offsets):
-    return {"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
+FOUR_TB = {"a": {"dtype": "F32", "shape": [2**20, 2**20], "data_offsets": [0, 2**42]}}
 
 
 @pytest.mark.parametrize(
@@ -97,11 +90,7 @@ def entry(shape, offsets):
         ("zip.pth", lambda p: zipfile.ZipFile(p, "w").close(), "damaged or no file of weights"),
         ("empty.safetensors", lambda p: p.write_bytes(b""), "no sound safetensors file"),
         ("huge.safetensors", lambda p: p.write_bytes(safetensors({}, length=2**63)), "no sound safetensors file"),
-        (
-            "bomb.safetensors",  # claims 4 TB
-            lambda p: p.write_bytes(safetensors(entry([2**20, 2**20], [0, 2**42]), bytes(8))),
-            "no sound safetensors file",
-        ),
+        ("bomb.safetensors", lambda p: p.write_bytes(safetensors(FOUR_TB)), "no sound safetensors file"),
         ("nothing.safetensors", lambda p: p.write_bytes(safetensors({})), "holds no state_dict"),
         ("nothing.pth", lambda p: torch.save({}, p), "holds no state_dict"),
         ("tensor.pth", lambda p: torch.save(torch.zeros(3), p), "holds no state_dict"),
@@ -114,6 +103,7 @@ def entry(shape, offsets):
         ("text.pth", lambda p: p.write_text("hello, this is text"), "damaged or no file of weights"),
         ("cut.pth", truncated, "damaged or no file of weights"),
         ("cut.safetensors", lambda p: p.write_bytes(b"\x08\0\0\0\0\0\0\0{"), "no sound safetensors file"),
+        ("model.pth", lambda p: torch.save(nn.Linear(3, 2), p), "would run code when loaded; save model.state_dict"),
         ("weights.h5", lambda p: p.write_bytes(b"x"), "neither .safetensors nor one of .pth, .pt, .th"),
     ],
 )
@@ -148,7 +138,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
         ({f"module.{k}" if "w" in k else k: v for k, v in STATE.items()}, "lacks 0.weight, has the unknown module"),
         (
             {f"layer{i}": torch.zeros(1) for i in range(5)},
-            r"lacks 0.bias, 0.weight, has the unknown layer0.* and 2 more$",
+            "lacks 0.bias, 0.weight, has .*layer0.* and 2 more",
         ),
     ],
 )

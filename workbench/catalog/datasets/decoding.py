@@ -1,6 +1,8 @@
 """Decode an image file of any origin into upright, square RGB pixels."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +36,12 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
-    """Context without Pillow's warnings, in all threads: use it around a pool of threads, not in each."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore Pillow's warnings, in all threads: use it around a pool of threads, not in each."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _rgb(path: Path) -> Image.Image:
@@ -77,11 +79,9 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 
 def _reason(error: BaseException, path: Path) -> str:
     """Return Pillow's reason in one line, without the folders of this machine."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
         return f"it is none of {', '.join(FORMATS)}"
-    if isinstance(error, Image.DecompressionBombError):
-        return "it claims more pixels than are read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = " ".join(str(error).split()) or type(error).__name__
     return text.replace(str(path), path.name)

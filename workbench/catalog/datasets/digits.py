@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from workbench.catalog.datasets.images import deal
+from workbench.catalog.networks.classics import sequential
 from workbench.network.data import Data, Split
 
 CLASSES = tuple("0123456789")
 SIZES = {"train": 1000, "validation": 297, "test": 500}
-SEED = 20160226
 POOL = (0, 2)
 
 
@@ -22,29 +23,16 @@ def digits() -> Data:
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     targets = torch.from_numpy(labels.astype(np.int64))
-    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in _split(labels).items())
+    indices = deal(targets, np.cumsum(list(SIZES.values()))[:-1], jitter=False)
+    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in zip(SIZES, indices, strict=True))
     return Data(train, validation, test, name="digits", classes=CLASSES)
-
-
-def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return the indices of each part: shuffled by the seed, then dealt out class by class."""
-    shuffled = np.random.default_rng(SEED).permutation(len(labels))
-    ranked = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        ranked[members] = (np.arange(len(members)) + 0.5) / len(members)
-    order = np.argsort(ranked, kind="stable")
-    ends = np.cumsum(list(SIZES.values()))
-    pieces = np.split(order, ends[:-1])
-    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(SIZES, pieces, strict=True)}
 
 
 def digits_vgg() -> nn.Module:
     """Return six convolutions (5x5, then 3x3) with batch norm, and two fully connected layers, untrained.
 
-    Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
-    Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
-    ``classifier.2`` is a plain matrix (Tucker-1).
+    Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), ``classifier.0`` follows a flatten
+    and is a convolution as large as its 2x2 map (Tucker-2), and ``classifier.2`` is a plain matrix (Tucker-1).
     """
     features: list[nn.Module] = []
     channels = 1
@@ -55,9 +43,5 @@ def digits_vgg() -> nn.Module:
             conv = nn.Conv2d(channels, width, size, padding=size // 2)
             features += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
-    model = nn.Sequential()
-    model.add_module("features", nn.Sequential(*features))
-    model.add_module("flatten", nn.Flatten(1))
     head = nn.Sequential(nn.Linear(channels * 2 * 2, 256), nn.ReLU(inplace=True), nn.Linear(256, len(CLASSES)))
-    model.add_module("classifier", head)
-    return model
+    return sequential(features=nn.Sequential(*features), flatten=nn.Flatten(1), classifier=head)

@@ -15,8 +15,7 @@ from workbench.catalog.datasets.labels import read_labels
 from workbench.network.data import Data, Split
 from workbench.progress import Progress, reporter
 
-MAX_MEMORY_BYTES = 2**30
-"""Bytes of decoded images that are held; larger sets are decoded batch by batch."""
+MAX_MEMORY_BYTES = 2**30  # bytes of decoded images that are held; larger sets are decoded batch by batch
 
 SEED = 20160226
 
@@ -49,28 +48,24 @@ def load_images(
     classes: Sequence[str] = (),
     train: float = 0.0,
     validation: float = 0.0,
-    seed: int = SEED,
     progress: Progress | bool | None = None,
 ) -> Data:
-    """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
-
-    Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
-    """
+    """Load the images of a folder, see :func:`~workbench.catalog.datasets.load.load_data`."""
     folder = Path(root)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
     if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
         raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
-    found = read_labels(folder, labels, classes)
-    if not found.labels and not found.skipped:
+    labelled, classes, skipped = read_labels(folder, labels, classes)
+    if not labelled and not skipped:
         raise ValueError(f"there are no labelled images in {folder}")
-    names = list(found.labels)
+    names = list(labelled)
     decoded = _decode(folder, names, size, reporter(progress))
     sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
-    skipped = (*found.skipped, *(image for image in decoded if isinstance(image, str)))
+    skipped = (*skipped, *(image for image in decoded if isinstance(image, str)))
     if not sound:
         raise ValueError(f"none of the {len(names) or len(skipped)} images in {folder} is sound: {skipped[0]}")
-    targets = torch.tensor([found.labels[names[i]] for i in sound])
+    targets = torch.tensor([labelled[names[i]] for i in sound])
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
     paths = [folder / names[i] for i in sound]
 
@@ -80,9 +75,10 @@ def load_images(
             images = torch.empty(0, 3, size, size, dtype=torch.uint8)
         return Split(images, targets[index], name)
 
-    parts = _shares(targets, train, validation, seed)
-    made = {name: split(name, index) for name, index in parts.items()}
-    return Data(**made, name=folder.name, classes=found.classes, skipped=skipped)
+    ends = np.cumsum([round(share * len(sound)) for share in (train, validation)])
+    parts = zip(("train", "validation", "test"), deal(targets, ends), strict=True)
+    made = {name: split(name, index) for name, index in parts}
+    return Data(**made, name=folder.name, classes=tuple(classes), skipped=skipped)
 
 
 def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
@@ -108,16 +104,13 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
     return results
 
 
-def _shares(labels: Tensor, train: float, validation: float, seed: int) -> dict[str, Tensor]:
-    """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
-    generator = np.random.default_rng(seed)
+def deal(labels: Tensor, ends: Sequence[int] | np.ndarray, *, jitter: bool = True) -> list[Tensor]:
+    """Return the ascending indices of each part up to `ends`: every class is shuffled and dealt out in proportion."""
+    generator = np.random.default_rng(SEED)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():
         members = order[labels.numpy()[order] == label]
-        # A random offset, so that classes of a single image do not all fall into the same split.
-        position[members] = (np.arange(len(members)) + generator.random()) / len(members)
-    dealt = np.argsort(position, kind="stable")
-    ends = np.cumsum([round(share * len(labels)) for share in (train, validation)])
-    pieces = zip(("train", "validation", "test"), np.split(dealt, ends), strict=True)
-    return {name: torch.from_numpy(np.sort(piece)) for name, piece in pieces}
+        offset = generator.random() if jitter else 0.5  # else classes of a single image fall into the same part
+        position[members] = (np.arange(len(members)) + offset) / len(members)
+    return [torch.from_numpy(np.sort(piece)) for piece in np.split(np.argsort(position, kind="stable"), ends)]

@@ -6,7 +6,7 @@ Torchvision compares the files with known checksums before it reads them, so not
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,20 +19,12 @@ from workbench.network.data import Data, Split
 from workbench.progress import Progress, part, reporter
 
 SEED = 20160226
-
-
 TORCH_DATASETS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 """Names of torchvision's classes."""
-
 VALIDATION_IMAGES = 5000
 
 
-class File(NamedTuple):
-    """An archive of a data set: its addresses, its path in torchvision's folder, and its md5."""
-
-    urls: tuple[str, ...]
-    path: Path
-    md5: str
+Archive = tuple[tuple[str, ...], Path, str]  # addresses of an archive, its path in torchvision's folder, and its md5
 
 
 def load_torch_dataset(
@@ -55,9 +47,8 @@ def load_torch_dataset(
                 f"or load_data({name!r}, root=..., download=True)"
             ) from None
         files = _files(kind, root)
-        where = files[0].path.parent
-        urls = ", ".join(file.urls[0] for file in files)
-        advice = f"on a machine with a network get {urls} and put it into {where}"
+        urls = ", ".join(urls[0] for urls, _, _ in files)
+        advice = f"on a machine with a network get {urls} and put it into {files[0][1].parent}"
         try:
             _fetch(files, reporter(progress))
             train, test = _open(kind, root, download=True)
@@ -75,39 +66,34 @@ def load_torch_dataset(
     )
 
 
-def _files(kind: Any, root: Path) -> list[File]:
+def _files(kind: Any, root: Path) -> list[Archive]:
     """Return the files that torchvision's class downloads: one archive (CIFAR), or four gzipped files (MNIST)."""
     if hasattr(kind, "resources"):
         raw = root / kind.__name__ / "raw"
-        return [File(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
-    return [File((kind.url,), root / kind.filename, kind.tgz_md5)]
+        return [(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
+    return [((kind.url,), root / kind.filename, kind.tgz_md5)]
 
 
-def _fetch(files: Sequence[File], report: Progress) -> None:
+def _fetch(files: Sequence[Archive], report: Progress) -> None:
     """Download every archive that is absent or damaged, and unpack MNIST's.
 
     Torchvision unpacks in place and would take a half-unpacked file for a whole one.
     """
-    for i, file in enumerate(files):
-        if checksum_of(file.path, "md5") != file.md5:
-            _fetch_from_mirrors(file, part(report, i / len(files), (i + 1) / len(files)))
-        if file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
-            write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
-
-
-def _fetch_from_mirrors(file: File, report: Progress) -> None:
-    for url in file.urls:
-        try:
-            fetch(url, file.path, checksum=file.md5, algorithm="md5", progress=report)
-            return
-        except DownloadError as error:
-            failed = error
-    raise failed
+    for i, (urls, path, md5) in enumerate(files):
+        share = part(report, i / len(files), (i + 1) / len(files))
+        for url in urls if checksum_of(path, "md5") != md5 else ():
+            try:
+                fetch(url, path, checksum=md5, algorithm="md5", progress=share)
+                break
+            except DownloadError:
+                if url == urls[-1]:
+                    raise
+        if path.suffix == ".gz" and not path.name.endswith(".tar.gz"):
+            write_atomically(path.with_suffix(""), gzip.decompress(path.read_bytes()))
 
 
 def _open(kind: Any, root: Path, *, download: bool) -> tuple[Any, Any]:
-    train, test = (kind(str(root), train=part, download=download) for part in (True, False))
-    return train, test
+    return kind(str(root), train=True, download=download), kind(str(root), train=False, download=download)
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:

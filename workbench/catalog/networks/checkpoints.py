@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 PICKLED = (".pth", ".pt", ".th")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-MAX_WEIGHT_BYTES = 4 * 2**30
-"""Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
+MAX_WEIGHT_BYTES = 4 * 2**30  # bytes of weights, unpacked, that are accepted: a small file may claim any number
 
 
 class WeightsError(ValueError):
@@ -34,17 +33,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         kind = "a folder" if path.is_dir() else "no ordinary file"
         raise WeightsError(f"{path.name} is {kind}; name the file" if path.exists() else f"there is no file {path}")
     suffix = path.suffix.lower()
-    content: Any
+    if suffix not in (".safetensors", *PICKLED):
+        raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
     try:
-        if suffix == ".safetensors":
-            content = load_file(path)
-        elif suffix in PICKLED:
-            _check_size(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about old pickle protocols
-                content = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            raise WeightsError(f"{path.name} is neither .safetensors nor one of {', '.join(PICKLED)}")
+        content = load_file(path) if suffix == ".safetensors" else _load_tensors(path)
     except WeightsError:
         raise
     except SafetensorError as error:
@@ -69,7 +61,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
     unknown = sorted(weights.keys() - own.keys())
     other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
     found = (("lacks", missing), ("has the unknown", unknown))
-    problems = [f"{what} {_first_three(keys)}" for what, keys in found if keys]
+    problems = []
+    for what, keys in found:
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            problems.append(f"{what} {', '.join(keys[:3])}{more}")
     if other:
         key = other[0]
         shapes = f"{tuple(weights[key].shape)}, not {tuple(own[key].shape)}"
@@ -85,10 +81,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
     model.load_state_dict(dict(weights))
 
 
-def _first_three(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
 def _why_unreadable(error: Exception) -> str:
     text = str(error)
     foreign = "Unsupported operand" in text  # no pickle of PyTorch's at all
@@ -97,7 +89,8 @@ def _why_unreadable(error: Exception) -> str:
     return "is damaged or no file of weights"
 
 
-def _check_size(path: Path) -> None:
+def _load_tensors(path: Path) -> Any:
+    """Load a pickle of nothing but tensors, unless it would unpack to more than is accepted."""
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -105,6 +98,9 @@ def _check_size(path: Path) -> None:
     if size > MAX_WEIGHT_BYTES:
         limit = f"{MAX_WEIGHT_BYTES / 2**30:.0f}"
         raise WeightsError(f"{path.name} would unpack to {size / 2**30:.0f} GiB; at most {limit} are read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about old pickle protocols
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _tensors(content: Any, name: str) -> dict[str, Tensor]:

@@ -10,11 +10,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
 from workbench.catalog.networks import classics
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
@@ -25,28 +23,17 @@ from workbench.progress import Progress
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-OR_NONE = ", or take weights=None"
-"""End of a message about absent weights, for notebooks only."""
-
-CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
-"""First digits of the sha256, in the names of torchvision's checkpoints."""
-
-
-class DamagedFileError(ValueError):
-    """A bundled file whose checksum is not the one in its card."""
+CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")  # first digits of the sha256, in the names of torchvision's checkpoints
 
 
 @dataclass(frozen=True)
 class Centred:
-    """Preprocessing of a batch of images: the centre of `size` pixels, integers scaled to 0..1, normalised.
-
-    `shorter` is the number of pixels that the shorter side of the images should have.
-    """
+    """Preprocessing of a batch of images: the centre of `size` pixels, integers scaled to 0..1, normalised."""
 
     size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    shorter: int = 256
+    shorter: int = 256  # pixels of the shorter side that the images should have
 
     def __call__(self, images: Tensor) -> Tensor:
         """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, size)."""
@@ -76,12 +63,10 @@ def _torchvision(name: str) -> Entry:
     wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
     size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
     centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
-    options: dict[str, object] = {}
+    options: dict[str, object] = {"image_size": size} if name.startswith("vit_") else {}  # for its position embeddings
     if name in ("googlenet", "inception_v3"):
         # Torchvision's weights expect it, and its constructor switches it on for downloaded weights only.
         options = {"init_weights": False, "transform_input": True}
-    if name.startswith("vit_"):  # its position embeddings are weights
-        options = {"image_size": size}
     build = partial(torchvision("models").get_model, name, weights=None, **options)
     return Entry(build, (3, size, size), centred)
 
@@ -91,9 +76,9 @@ OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
     "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227)),
     "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224)),
-    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224)),
+    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224)),
     **{
-        f"resnet{6 * depth + 2}": Entry(partial(classics.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        f"resnet{6 * depth + 2}": Entry(partial(classics.resnet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
     },
     "vgg16_cifar": Entry(classics.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
@@ -134,13 +119,13 @@ def load_network(
     ------
     KeyError : if the catalog has no such network, with names that are like it.
     WeightsError : naming the file and what is wrong with it.
-    FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
+    FileNotFoundError : if a bundled file is missing.
     """
     entry = _entry(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = entry.build()
-    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
+    source, sha256 = "random weights (seed 0): accuracies mean nothing", ""
     if weights == "pretrained":
         source, sha256 = _pretrained(model, name, progress)
     elif weights == "default" and entry.bundled:
@@ -150,9 +135,7 @@ def load_network(
         load_weights(model, _renamed(name, read_weights(path)), path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
-    else:
-        random = True
-    return _network(name, entry, model, source, random, sha256)
+    return _network(name, entry, model, source, sha256)
 
 
 def outline(name: str) -> Network:
@@ -160,7 +143,7 @@ def outline(name: str) -> Network:
     entry = _entry(name)
     with torch.device("meta"):
         model = entry.build()
-    return _network(name, entry, model, "no weights", True)
+    return _network(name, entry, model, "no weights")
 
 
 def image_size(network: Network) -> int:
@@ -171,11 +154,11 @@ def image_size(network: Network) -> int:
     return max(network.input_shape[1:], default=256) if network.preprocessing is None else 256
 
 
-def _network(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
+def _network(name: str, entry: Entry, model: nn.Module, source: str, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
-    classes = entry.classes or imagenet.class_names()
-    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
-    return made.with_model(model, random_weights=random_weights, sha256=sha256)
+    classes = entry.classes or torchvision("models._meta")._IMAGENET_CATEGORIES
+    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, tuple(classes), source)
+    return made.with_model(model, random_weights=not sha256, sha256=sha256)
 
 
 def _entry(name: str) -> Entry:
@@ -192,15 +175,14 @@ def _pretrained(model: nn.Module, name: str, progress: Progress | bool | None) -
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
-    digits = CHECKSUM.search(path.name)
-    checksum = digits[1] if digits else ""
+    checksum = digits[1] if (digits := CHECKSUM.search(path.name)) else ""
     if not (path.is_file() and checksum_of(path).startswith(checksum)):
         try:
             fetch(found.url, path, checksum=checksum, progress=progress)
         except DownloadError as error:
             raise WeightsError(
                 f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
-                f"{found.url} and put it into {path.parent} (torch.hub's){OR_NONE}"
+                f"{found.url} and put it into {path.parent} (torch.hub's)"
             ) from None
     load_weights(model, _renamed(name, read_weights(path)), path.name)
     return f"torchvision {found}", checksum_of(path)
@@ -215,30 +197,21 @@ def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
     weights = data_folder() / f"{name}.safetensors"
-    card = json.loads(_read(weights.with_suffix(".json")))
-    content = _read(weights)
+    try:
+        content, card = weights.read_bytes(), json.loads(weights.with_suffix(".json").read_bytes())
+    except FileNotFoundError as error:
+        where = f"{Path(error.filename).name} is not in {weights.parent}"
+        raise FileNotFoundError(f"{where}: restore it with git, or set WORKBENCH_DATA to its folder") from None
     found = hashlib.sha256(content).hexdigest()
     if found != card["sha256"]:
-        raise DamagedFileError(
+        raise WeightsError(
             f"{weights.name} is damaged: its sha256 begins with {found[:12]}, its card says {card['sha256'][:12]}. "
             f"Restore it (git checkout -- data) or make it again with {card['script']}"
         )
-    try:
-        load_weights(model, load(content), weights.name)
-    except (SafetensorError, WeightsError) as error:
-        raise DamagedFileError(f"{weights.name} does not hold the weights of {name}: {error}") from None
+    load_weights(model, load(content), weights.name)
     return f"{weights.name}, {card['trained_on']}", found
 
 
 def data_folder() -> Path:
     """Return the folder of the bundled checkpoints: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
     return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path.name} is not in {path.parent}: restore it with git, or set WORKBENCH_DATA to the folder that has it"
-        ) from None

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from workbench.app.errors import sentence
-from workbench.catalog.datasets.local import load_local
+from workbench.catalog.datasets.load import load_local
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.load import OR_NONE, OWN, image_size, load_network
+from workbench.catalog.networks.load import OWN, image_size, load_network
 from workbench.network.data import Data, Split
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
@@ -77,7 +77,7 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
     try:
         return load_network(choice.network, weights="pretrained", progress=report), ""
     except WeightsError as error:
-        why = sentence(ValueError(str(error).removesuffix(OR_NONE)))
+        why = sentence(error)
         return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
 
 

@@ -12,7 +12,7 @@ from workbench.app.widgets.glossary import term
 from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
-from workbench.catalog.datasets.local import local_names
+from workbench.catalog.datasets.load import local_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.load import OWN
 from workbench.network.data import Data
