@@ -7,8 +7,6 @@ import pytest
 
 from workbench.files import write_atomically
 
-POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no umask and does not flush folders")
-
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, function):
@@ -26,7 +24,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, f
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-@POSIX
 def test_the_file_is_flushed_before_the_rename_and_its_folder_after(tmp_path, monkeypatch):
     calls, replace = [], os.replace
     monkeypatch.setattr(os, "fsync", lambda number: calls.append(stat.S_ISDIR(os.fstat(number).st_mode)))
@@ -35,7 +32,6 @@ def test_the_file_is_flushed_before_the_rename_and_its_folder_after(tmp_path, mo
     assert calls == [False, "rename", True]
 
 
-@POSIX
 @pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_permissions_follow_the_umask_and_those_of_a_replaced_file_stay(tmp_path, umask, expected):
     path, before = tmp_path / "a.json", os.umask(umask)

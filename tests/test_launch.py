@@ -12,6 +12,7 @@ import workbench as wb
 from workbench import launch
 
 ROOT = Path(__file__).resolve().parents[1]
+DIGITS = ["digits_vgg", "--data", "digits"]
 SETTINGS = ["--epochs", "1", "--threads", "1", "--set", "batch_size=33", "--set", "learning_rate=0.01"]
 """1000 images in batches of 33: the shares of two processes are not equal, and the last batch is of 10."""
 
@@ -21,9 +22,7 @@ def alone(tmp_path_factory, spectra):
     """What one process gives."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "plan.json").write_text(wb.evbmf_plan(spectra).to_json())
-    launch.main(
-        ["digits_vgg", "--plan", str(folder / "plan.json"), "--data", "digits", "--out", str(folder), *SETTINGS]
-    )
+    launch.main([*DIGITS, "--plan", str(folder / "plan.json"), "--out", str(folder), *SETTINGS])
     return folder
 
 
@@ -58,8 +57,8 @@ def test_two_processes_give_the_same_as_one(alone, tmp_path, place):
     else:
         command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
         command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-        command += ["-m", "workbench.launch", "digits_vgg", "--plan", plan, "--data", "digits"]
-        command += ["--out", str(tmp_path), "--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
+        command += ["-m", "workbench.launch", *DIGITS, "--plan", plan, "--out", str(tmp_path)]
+        command += ["--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
     command = [sys.executable, *command]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr
@@ -73,9 +72,8 @@ def test_two_processes_give_the_same_as_one(alone, tmp_path, place):
 
 
 def test_from_the_decomposed_weights_with_a_teacher(alone, tmp_path):
-    command = ["digits_vgg", "--plan", str(alone / "plan.json"), "--data", "digits", "--out", str(tmp_path), "--distil"]
-    command += ["--start", str(alone / "weights.safetensors"), *SETTINGS]
-    launch.main(command)
+    weights = ["--start", str(alone / "weights.safetensors"), "--distil", *SETTINGS]
+    launch.main([*DIGITS, "--plan", str(alone / "plan.json"), "--out", str(tmp_path), *weights])
     first, second = (json.loads((f / "epochs.json").read_text())[0]["validation"] for f in (alone, tmp_path))
     assert second["top1"] >= first["top1"]
 
@@ -84,9 +82,9 @@ def test_from_the_decomposed_weights_with_a_teacher(alone, tmp_path):
     ("changes", "message"),
     [
         (["nothing_like_it", "--data", "digits"], "no network is called 'nothing_like_it'"),
-        (["digits_vgg", "--data", "digits", "--plan", "nowhere.json"], "nowhere.json"),
-        (["digits_vgg", "--data", "digits", "--set", "speed=1"], "fine-tuning has no setting speed"),
-        (["digits_vgg", "--data", "digits", "--set", "schedule=zigzag"], "schedule is one of 'step', 'cosine'"),
+        ([*DIGITS, "--plan", "nowhere.json"], "nowhere.json"),
+        ([*DIGITS, "--set", "speed=1"], "fine-tuning has no setting speed"),
+        ([*DIGITS, "--set", "schedule=zigzag"], "schedule is one of 'step', 'cosine'"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):

@@ -1,38 +1,12 @@
-import pytest
-
 from workbench.tables import count, html_table, quantity, text_table, times
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (999.6, "1.00 k"),
-        (61_000_000, "61.0 M"),
-        (999_600, "1.00 M"),
-        (15_470_000_000, "15.5 G"),
-    ],
-)
-def test_three_digits_and_a_unit(number, text):
-    assert count(number) == text
-
-
-def test_ratios():
+def test_numbers_have_three_digits_and_a_unit():
+    counts = {0: "0", 999.6: "1.00 k", 61_000_000: "61.0 M", 999_600: "1.00 M", 15_470_000_000: "15.5 G"}
+    assert {number: count(number) for number in counts} == counts
+    seconds = {0: "0.00 s", 0.0009996: "1.00 ms", 4.56e-5: "45.6 µs", 1.625e-10: "162 ps", 2.64e10: "26.4 Gs"}
+    assert {number: quantity(number, "s") for number in seconds} == seconds
     assert [times(r) for r in (1, 5.248, 17.61, 175.54)] == ["x1.00", "x5.25", "x17.6", "x176"]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0.00 s"),
-        (0.0009996, "1.00 ms"),
-        (4.56e-5, "45.6 µs"),
-        (1.625e-10, "162 ps"),
-        (2.64e10, "26.4 Gs"),
-    ],
-)
-def test_quantities_have_a_prefix(number, text):
-    assert quantity(number, "s") == text
 
 
 def test_columns_are_aligned():

@@ -5,16 +5,20 @@ import pytest
 import workbench as wb
 from tests.helpers.sessions import batch_normed, idle, tiny_data
 from workbench.app.session import Session
+from workbench.measure.roofline import Roofline
 
 
-def small_session(model=None, data=None):
-    """A session with a small network and three classes of images, which are not open yet."""
-    return Session(wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small"), data or tiny_data())
+def small_session(model=None, data=None, *, opened=False):
+    """A session with a small network and three classes of images."""
+    network = wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small")
+    session = Session(network, data or tiny_data())
+    if opened:
+        session.open()
+    return session
 
 
 async def opened():
-    session = small_session()
-    session.open()
+    session = small_session(opened=True)
     await idle(session)
     return session
 
@@ -39,10 +43,16 @@ def _no_torchvision(monkeypatch):
 
 
 @pytest.fixture
+def quick_speed(monkeypatch):
+    """No seconds of timing."""
+    monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
+    monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
+
+
+@pytest.fixture
 def session():
     """A session without an event loop, with the small network open: each verb has ended when it returns."""
-    session = small_session()
-    session.open()
+    session = small_session(opened=True)
     assert session.choose.job.error == ""
     return session
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,8 +17,7 @@ BROWSER, OTHER = "0123456789abcdef" * 2, "f" * 32
 
 def begun(browser=BROWSER):
     """A session of a browser, with the small network open."""
-    session = small_session()
-    session.open()
+    session = small_session(opened=True)
     session.autosave.begin(browser)
     return session
 
@@ -30,18 +30,8 @@ def left(act):
     return session.autosave.sessions.file
 
 
-def continued():
-    session = begun()
-    session.autosave.accept()
-    return session
-
-
 def edit(session):
     session.plan.choose_ranks("3", rank_in=4, rank_out=5)
-
-
-def decompose(session):
-    session.recover.decompose()
 
 
 def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
@@ -64,32 +54,22 @@ def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
     assert third.plan.plan.by_hand == ()
 
 
-def planned_twice(session):
-    session.plan.replan(planner="budget", macs_ratio=1.5)
-    session.recover.decompose()
-    session.recover.calibrate()
-    session.plan.replan(macs_ratio=1.8)
+def test_the_run_and_the_settings_come_back_on_a_loop_too_where_steps_wait_for_jobs():
+    def planned_twice(session):
+        session.plan.replan(planner="budget", macs_ratio=1.5)
+        session.recover.decompose()
+        session.recover.calibrate()
+        session.plan.replan(macs_ratio=1.8)
 
-
-def test_the_run_and_the_settings_come_back():
-    left(planned_twice)
-    session = continued()
-    assert (session.recover.run.number, session.recover.run.last.name) == (1, "calibrated")
-    assert session.plan.settings["macs_ratio"] == 1.8
-    assert not session.recover.as_planned
-    assert session.autosave.problem == ""
-
-
-def test_on_a_loop_each_step_waits_for_the_job_of_the_one_before():
     left(planned_twice)
 
     async def resume(session):
         session.autosave.begin(BROWSER)
         session.autosave.accept()
         await idle(session)
-        assert session.recover.run.number == 1
-        assert session.plan.settings["macs_ratio"] == 1.8
-        assert session.autosave.problem == ""
+        recover = session.recover
+        assert (recover.run.number, recover.run.last.name, recover.as_planned) == (1, "calibrated", False)
+        assert (session.plan.settings["macs_ratio"], session.autosave.problem) == (1.8, "")
 
     on_a_loop(resume)()
 
@@ -110,7 +90,7 @@ def test_training_that_was_cut_off_goes_on(stage):
 
 
 def test_declined_it_is_gone_and_its_runs_stay():
-    file = left(decompose)
+    file = left(lambda session: session.recover.decompose())
     session = begun()
     session.autosave.decline()
     assert (session.autosave.offer, file.exists(), len(session.recover.stored)) == (None, False, 1)
@@ -120,7 +100,7 @@ def test_declined_it_is_gone_and_its_runs_stay():
     "change", [{"version": 99}, {"plan": 3}, {"choice": {"network": 7}}, {"settings": []}, {"browser": OTHER}, None]
 )
 def test_files_that_are_no_session_of_this_browser_are_left_out(change):
-    file = left(decompose)
+    file = left(lambda session: session.recover.decompose())
     file.write_text("{" if change is None else json.dumps({**json.loads(file.read_text()), **change}))
     assert begun().autosave.offer is None
 
@@ -131,21 +111,20 @@ def test_files_that_are_no_session_of_this_browser_are_left_out(change):
 def test_what_cannot_be_resumed_is_said(change):
     file = left(edit)
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    session = continued()
+    session = begun()
+    session.autosave.accept()
     assert "earlier session" in session.autosave.problem
     assert session.plan.plan.network == "small"
 
 
 def test_old_sessions_are_deleted_and_a_full_disk_is_said(monkeypatch):
-    file = left(decompose)
+    file = left(lambda session: session.recover.decompose())
     old = time.time() - 86400 * 365
     os.utime(file, (old, old))
     assert SavedSessions().left_by(BROWSER) == (None, False)
     assert not file.exists()
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(saved_sessions, "write_atomically", full)
     session = begun()
     session.recover.decompose()

@@ -10,7 +10,7 @@ from tests.app.conftest import small_session
 from tests.helpers.bad_inputs import DATA, FILE_NAMES, MARK, MESSAGES, UNPREPARED, UPLOADS, VALUES, VERBS, WEIGHTS
 from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
-from workbench.app.dashboard import build_dashboard, threads
+from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
 from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.stored_runs import runs_file
@@ -33,8 +33,10 @@ def page(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, where in (("CACHE", "cache"), ("RUNS", "kept/runs.sqlite"), ("DATASETS", "datasets")):
             patch.setenv(f"WORKBENCH_{name}", str(root / where))
-        for name, make in {**DATA, "gone": DATA["other-classes"]}.items():
-            make(root / "datasets" / name)
+        for name, files in {**DATA, "gone": DATA["other-classes"]}.items():
+            for file, content in files.items():
+                (root / "datasets" / name / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / "datasets" / name / file).write_bytes(content)
         patch.chdir(root / "datasets")  # where code in a file would leave its mark
         patch.setattr("workbench.app.steps.choose.model.network_names", list)
         session = Session()
@@ -42,27 +44,23 @@ def page(tmp_path_factory):
         session.recover.decompose()
         session.choose.open(data="digits")  # the same again: the run is an earlier one now
         made = Page(session, dashboard, root / "cache", root / "kept", root / "datasets")
-        assert session.choose.job.error == ""
         assert [run.number for run in session.recover.stored] == [1]
         assert made.said() == set()
         yield made
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
-def test_files_that_are_no_weights(page, name):
-    assert name in page.check(lambda: page.upload(name, WEIGHTS[name]()))
+UPLOADED = [*((name, name) for name in WEIGHTS), *FILE_NAMES.items()]
+
+
+@pytest.mark.parametrize(("name", "shown"), UPLOADED, ids=range(len(UPLOADED)))
+def test_files_that_are_no_weights_and_their_names(page, name, shown):
+    assert shown in page.check(lambda: page.upload(name, WEIGHTS.get(name, lambda: b"no weights")()))
     assert not MARK.exists()
 
 
-@pytest.mark.parametrize(("name", "shown"), FILE_NAMES.items(), ids=range(len(FILE_NAMES)))
-def test_names_of_files(page, name, shown):
-    assert shown in page.check(lambda: page.upload(name, b"no weights"))
-    assert not MARK.exists()
-
-
-@pytest.mark.parametrize("act", UPLOADS + MESSAGES)
-def test_messages_that_make_no_sense(page, act):
-    page.check(lambda: act(page))
+@pytest.mark.parametrize("act", [*UPLOADS, *MESSAGES, *UNPREPARED])
+def test_messages_that_make_no_sense_and_buttons_that_need_something_else_first(page, act):
+    page.check(lambda: page.click(act) if isinstance(act, str) else act(page))
 
 
 @pytest.mark.parametrize(("kind", "text", "values"), VALUES)
@@ -70,11 +68,6 @@ def test_values_that_cannot_be(page, kind, text, values):
     before = page.values()
     page.check(lambda: page.assign(kind, text, **values))
     assert page.values() == before
-
-
-@pytest.mark.parametrize("button", UNPREPARED)
-def test_buttons_that_need_something_else_first(page, button):
-    page.check(lambda: page.click(button))
 
 
 @pytest.mark.parametrize("arrange", VERBS)
@@ -95,10 +88,10 @@ def test_runs_that_another_tab_has_deleted(page, button):
         page.session.recover.decompose()
         number = page.session.recover.stored[-1].number
         page.assign(LayerTable, "Runs", selected=str(number))
+        if button == "Delete":
+            page.click(button)
         RunStore(runs_file()).delete(number)
-        return lambda: [
-            page.click(text) for text in (button, f"Really delete run {number}?")[: 1 + (button == "Delete")]
-        ]
+        return lambda: page.click(f"Really delete run {number}?" if button == "Delete" else button)
 
     page.check(None, arrange)
     page.session.recover.read_store()
@@ -117,25 +110,19 @@ def test_runs_whose_weights_are_damaged(page, damage):
         path.write_bytes(content)
 
 
-def foreign(path):
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE songs (name TEXT)")
-    database.close()
-
-
 STORES = {
     "a folder": lambda path: path.mkdir(),
     "a text": lambda path: path.write_text("these are no runs at all"),
-    "another program's": foreign,
+    "another program's": lambda path: sqlite3.connect(path).execute("CREATE TABLE songs (name)").connection.close(),
     "below a file": lambda path: path.parent.joinpath("below").write_text("x"),
 }
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_stores_that_are_none(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("make", STORES.values(), ids=STORES)
+def test_stores_that_are_none(tmp_path, monkeypatch, make):
     """The session says so and goes on; the file is left as it is."""
     path = tmp_path / "runs.sqlite"
-    STORES[name](path)
+    make(path)
     monkeypatch.setenv("WORKBENCH_RUNS", str(path if path.exists() else tmp_path / "below" / "runs.sqlite"))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     session = small_session()
@@ -152,15 +139,11 @@ def test_stores_that_are_none(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize("text", ["many", "0", "-2", "1.5", "\N{SUPERSCRIPT TWO}", " "])
-@pytest.mark.parametrize(
-    ("name", "ask", "instead"),
-    [("WORKBENCH_THREADS", threads, 1), ("WORKBENCH_UPLOAD_MIB", upload_limit, DEFAULT_LIMIT_MIB)],
-)
-def test_settings_of_the_server(monkeypatch, caplog, name, ask, instead, text):
-    monkeypatch.setenv(name, text)
+def test_settings_of_the_server(monkeypatch, caplog, text):
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)
     with caplog.at_level(logging.WARNING):
-        assert ask() == instead
+        assert upload_limit() == DEFAULT_LIMIT_MIB
     (said,) = caplog.messages
     expect_readable(said)
-    monkeypatch.setenv(name, "3")
-    assert ask() == 3
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", "3")
+    assert upload_limit() == 3

@@ -15,26 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import workbench as wb
 from tests.helpers.machines import machine
-from tests.helpers.sessions import (
-    Recorder,
-    ThreadPerJob,
-    Untraceable,
-    batch_normed,
-    idle,
-    state_of,
-    tiny_data,
-    trained,
-)
+from tests.helpers.sessions import Recorder, ThreadPerJob, Untraceable, batch_normed, idle, state_of, tiny_data, trained
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.worker import Worker
-from workbench.measure.roofline import Roofline
 from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore
 
 NAMES = ("batch_normed", "untraceable")
-MODELS = {}
-"""What the user gave, by the network's name; made anew for every example."""
+MODELS = {}  # what the user gave, by the network's name; made anew for every example
 
 
 def give(name, weights=None, progress=None):
@@ -42,15 +31,12 @@ def give(name, weights=None, progress=None):
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch):
+def _small(monkeypatch, quick_speed):
     """No torchvision, no large networks of the paper, no seconds of timing."""
     monkeypatch.setattr("workbench.app.steps.choose.opening.load_network", give)
-    monkeypatch.setattr("workbench.app.steps.choose.model.network_names", list)
     monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
-    monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
     monkeypatch.setattr("workbench.app.steps.plan.model.VERIFY_DELAY_S", 0.01)
     monkeypatch.setattr("workbench.app.steps.plan.model.measure_times", modelled)
-    monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
 
 
 def modelled(network, spectra, progress=None):
@@ -59,19 +45,18 @@ def modelled(network, spectra, progress=None):
     return replace(machine(spectra, overhead=1e-6), network=network.name)
 
 
-def press_rule(name, path):
+def press_rule(path, **strategies):
     """A rule that presses what calls a verb of the session."""
 
-    def press(self):
-        self.press(attrgetter(path)(self.session))
+    def press(self, **values):
+        self.press(attrgetter(path)(self.session), **values)
 
-    press.__name__ = press.__qualname__ = name
-    return rule()(press)
+    press.__name__ = press.__qualname__ = path.replace(".", "_")
+    return rule(**strategies)(press)
 
 
 class SessionMachine(RuleBasedStateMachine):
     worker_class: type[Worker] = Worker
-    file_kinds = ("weights", "report")
 
     def __init__(self):
         super().__init__()
@@ -103,21 +88,22 @@ class SessionMachine(RuleBasedStateMachine):
 
         self.loop.run_until_complete(pressed())
 
-    decompose = press_rule("decompose", "recover.decompose")
-    calibrate = press_rule("calibrate", "recover.calibrate")
-    compress_for_me = press_rule("compress_for_me", "recover.compress_for_me")
-    rank_curve = press_rule("rank_curve", "rank_curve.measure")
-    paper = press_rule("paper", "paper.compute")
-    importance = press_rule("importance", "plan.measure_importance")
-    measure = press_rule("measure", "speed.measure")
-
-    @rule(name=st.sampled_from(NAMES))
-    def open(self, name):
-        self.press(self.session.choose.open, network=name)
-
-    @rule(planner=st.sampled_from(["evbmf", "budget"]), ratio=st.sampled_from([1.2, 1.5, 2.0, 50.0]))
-    def replan(self, planner, ratio):
-        self.press(self.session.plan.replan, planner=planner, macs_ratio=ratio)
+    decompose = press_rule("recover.decompose")
+    calibrate = press_rule("recover.calibrate")
+    compress_for_me = press_rule("recover.compress_for_me")
+    learn_from, epochs = st.sampled_from(["labels", "both", "original"]), st.integers(1, 3)
+    finetune = press_rule("recover.finetune", learn_from=learn_from, epochs=epochs)
+    from_scratch = press_rule("recover.from_scratch", epochs=st.just(1))
+    sweep = press_rule("recover.sweep", ratios=st.just([1.3, 1.7]), recovery=st.just("calibrate"))
+    rank_curve = press_rule("rank_curve.measure")
+    paper = press_rule("paper.compute")
+    importance = press_rule("plan.measure_importance")
+    measure = press_rule("speed.measure")
+    export = press_rule("take_home.make", kind=st.sampled_from(["weights", "report"]))
+    undo, redo = press_rule("undo"), press_rule("redo")
+    open = press_rule("choose.open", network=st.sampled_from(NAMES))
+    planners, ratios = st.sampled_from(["evbmf", "budget"]), st.sampled_from([1.2, 1.5, 2.0, 50.0])
+    replan = press_rule("plan.replan", planner=planners, macs_ratio=ratios)
 
     @rule(place=st.integers(0, 2), rank=st.integers(1, 9))
     def edit(self, place, rank):
@@ -127,22 +113,6 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def keep_layer(self):
         self.press(self.session.plan.keep_layer, self.session.look.picked)
-
-    @rule(back=st.booleans())
-    def undo(self, back):
-        self.press(self.session.undo if back else self.session.redo)
-
-    @rule(learn_from=st.sampled_from(["labels", "both", "original"]), epochs=st.integers(1, 3))
-    def finetune(self, learn_from, epochs):
-        self.press(self.session.recover.finetune, learn_from=learn_from, epochs=epochs)
-
-    @rule()
-    def from_scratch(self):
-        self.press(self.session.recover.from_scratch, epochs=1)
-
-    @rule()
-    def sweep(self):
-        self.press(self.session.recover.sweep, [1.3, 1.7], "calibrate")
 
     @rule(place=st.integers(0, 4))
     def resume(self, place):
@@ -158,10 +128,6 @@ class SessionMachine(RuleBasedStateMachine):
     def time_layers(self, ratio):
         self.press(self.session.plan.replan, planner="time", time_ratio=ratio)
         self.press(self.session.plan.time_layers)
-
-    @rule(choice=st.integers(0, 2))
-    def export(self, choice):
-        self.press(self.session.take_home.make, self.file_kinds[choice % len(self.file_kinds)])
 
     @rule(place=st.integers(0, 5))
     def cancel(self, place):
@@ -237,21 +203,19 @@ class SessionMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "derandomize": True}
+class Long(SessionMachine):
+    export = press_rule("take_home.make", kind=st.sampled_from(["weights", "report", "onnx"]))
 
 
-def test_a_session_driven_at_random_corrupts_nothing():
-    phases = (Phase.explicit, Phase.generate)
-    limits = settings(**COMMON, max_examples=15, stateful_step_count=30, phases=phases)
-    run_state_machine_as_test(SessionMachine, settings=limits)
-
-
-@pytest.mark.slow
-def test_a_session_driven_for_long_corrupts_nothing():
-    class Long(SessionMachine):
-        file_kinds = ("weights", "report", "onnx")
-
-    run_state_machine_as_test(Long, settings=settings(**COMMON, max_examples=60, stateful_step_count=50))
+@pytest.mark.parametrize(
+    ("machine", "examples", "steps"),
+    [(SessionMachine, 12, 30), pytest.param(Long, 30, 40, marks=pytest.mark.slow)],
+)
+def test_a_session_driven_at_random_corrupts_nothing(machine, examples, steps):
+    limits = {"max_examples": examples, "stateful_step_count": steps, "deadline": None, "database": None}
+    phases = (Phase.explicit, Phase.generate) if machine is SessionMachine else tuple(Phase)
+    more = {"suppress_health_check": list(HealthCheck), "derandomize": True, "phases": phases}
+    run_state_machine_as_test(machine, settings=settings(**limits, **more))
 
 
 def test_the_machine_fails_if_the_single_worker_is_bypassed():
@@ -259,18 +223,14 @@ def test_the_machine_fails_if_the_single_worker_is_bypassed():
         worker_class = ThreadPerJob
 
     machine = Bypassed()
-
-    def drive():
-        for _ in range(20):
-            machine.decompose()
-            machine.gallery(changed_first=False)
-            machine.importance()
-            machine.wait(0.05)
-            machine.no_overlap_and_no_fault()
-
     try:
-        with pytest.raises(AssertionError, match="overlapped"):
-            drive()
+        with pytest.raises(AssertionError, match="overlapped"):  # noqa: PT012
+            for _ in range(20):
+                machine.decompose()
+                machine.gallery(changed_first=False)
+                machine.importance()
+                machine.wait(0.05)
+                machine.no_overlap_and_no_fault()
         machine.loop.run_until_complete(idle(machine.session))
     finally:
         machine.loop.close()

@@ -30,15 +30,12 @@ async def test_jobs_run_in_order_in_one_other_thread_and_traits_change_in_the_lo
     threads, seen, values = set(), set(), []
     worker.observe(lambda _: seen.add(threading.get_ident()))
 
-    def work(number):
-        def function(job):
-            threads.add(threading.get_ident())
-            job.report(0.5, "half")
-            return number
+    def work(number, job):
+        threads.add(threading.get_ident())
+        job.report(0.5, "half")
+        return number
 
-        return function
-
-    jobs = [worker.submit(JobKind.GALLERY, "count", work(n), values.append) for n in range(5)]
+    jobs = [worker.submit(JobKind.GALLERY, "count", partial(work, n), values.append) for n in range(5)]
     for job in jobs:
         job.observe(lambda _: seen.add(threading.get_ident()))
     assert worker.jobs == tuple(jobs)
@@ -46,9 +43,7 @@ async def test_jobs_run_in_order_in_one_other_thread_and_traits_change_in_the_lo
     assert values == [0, 1, 2, 3, 4]
     assert len(threads) == 1
     assert seen == {threading.get_ident()} != threads
-    assert worker.jobs == ()
-    assert {job.state for job in jobs} == {JobState.DONE}
-    assert {job.progress for job in jobs} == {1.0}
+    assert (worker.jobs, {(job.state, job.progress) for job in jobs}) == ((), {(JobState.DONE, 1.0)})
 
 
 @on_a_loop
@@ -91,46 +86,29 @@ async def test_only_short_jobs_run_between_the_epochs_of_a_long_one(worker):
     assert order == ["epoch 1", "gallery", "epoch 2", "export"]
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(
-    ("error", "state", "said", "level"),
+    ("error", "said", "logged"),
     [
-        (ValueError("no images"), JobState.FAILED, "No images.", "WARNING"),
-        (
-            OSError(28, "No space left on device", "/srv/a/runs.sqlite"),
-            JobState.FAILED,
-            "runs.sqlite: No space left on device.",
-            "WARNING",
-        ),
-        (FileNotFoundError(2, "No such file", "/a/b.json"), JobState.FAILED, "b.json: No such file.", "WARNING"),
-        (ValueError("weights.pt is no file"), JobState.FAILED, "weights.pt is no file.", "WARNING"),
-        (ValueError("cannot read /home/user/secret/a.png"), JobState.FAILED, "Cannot read a.png.", "WARNING"),
-        (ValueError(""), JobState.FAILED, "ValueError.", "WARNING"),
-        (KeyError("no layer x"), JobState.FAILED, "No layer x.", "WARNING"),
-        (RuntimeError("boom"), JobState.FAILED, FAULT, "ERROR"),
-        (Cancelled(), JobState.CANCELLED, "", None),
+        (ValueError("no images"), "No images.", ["WARNING"]),
+        (OSError(28, "No space left", "/srv/a/runs.sqlite"), "runs.sqlite: No space left.", ["WARNING"]),
+        (ValueError("weights.pt is no file"), "weights.pt is no file.", ["WARNING"]),
+        (ValueError("cannot read /home/user/secret/a.png"), "Cannot read a.png.", ["WARNING"]),
+        (ValueError(""), "ValueError.", ["WARNING"]),
+        (KeyError("no layer x"), "No layer x.", ["WARNING"]),
+        (RuntimeError("boom"), FAULT, ["ERROR"]),
+        (Cancelled(), "", []),
     ],
 )
-def test_how_a_job_fails(caplog, error, state, said, level):
+def test_how_a_job_fails(caplog, error, said, logged, late):
+    """In its function, or when its value is taken."""
+
     def fail(_):
         raise error
 
-    job = Worker().submit(JobKind.EXPORT, "Exporting", fail)
-    assert job.state is state
-    assert job.error == said
-    assert [(r.levelname, r.exc_info is not None) for r in caplog.records] == ([(level, True)] if level else [])
-
-
-def test_a_value_that_cannot_be_taken_fails_the_job(caplog):
-    job = Worker().submit(JobKind.EXPORT, "Exporting", lambda _: 1, lambda value: value.missing)
-    assert job.state is JobState.FAILED
-    assert "AttributeError" in job.error
-    assert caplog.records[-1].exc_info
-
-
-def test_without_a_loop_a_job_has_ended_when_submit_returns():
-    taken = []
-    job = Worker().submit(JobKind.OPEN, "Opening", lambda job: job.report(0.3, "x") or 7, taken.append)
-    assert (job.state, taken) == (JobState.DONE, [7])
+    job = Worker().submit(JobKind.EXPORT, "Exporting", *([str, fail] if late else [fail]))
+    assert (job.state, job.error) == (JobState.FAILED if said else JobState.CANCELLED, said)
+    assert [record.levelname for record in caplog.records if record.exc_info] == logged
 
 
 @on_a_loop

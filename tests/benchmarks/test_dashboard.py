@@ -18,7 +18,6 @@ def test_percentiles_are_over_all_moves():
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 def test_a_small_run(tmp_path):
     """In a process of its own: the browser of the other tests keeps an event loop in this one."""
     if chromium() is None:

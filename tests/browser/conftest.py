@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
 from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
@@ -17,7 +18,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.xdist_group(f"browser {item.path.stem}"))
 
 
 @pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread
@@ -27,8 +28,6 @@ def browser():
         if os.environ.get("WORKBENCH_REQUIRE_BROWSER"):
             pytest.fail(HOW)
         pytest.skip(HOW)
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield found
@@ -49,10 +48,9 @@ def voila_with_images(tmp_path_factory, shared):
     """The same, with sixty real images in the folder of data sets."""
     folder = tmp_path_factory.mktemp("datasets")
     (folder / "sample").mkdir()
-    lines = (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()
-    (folder / "sample" / "labels.csv").write_text("\n".join([lines[0], *lines[1:601:10]]))
-    for line in lines[1:601:10]:
-        name = line.split(",")[0]
+    head, *lines = (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()
+    (folder / "sample" / "labels.csv").write_text("\n".join([head, *lines[:600:10]]))
+    for name in (line.split(",")[0] for line in lines[:600:10]):
         (folder / "sample" / name).symlink_to(shared.resolve() / "imagenet_sample" / name)
     with dashboard(folder / "log", variables={"WORKBENCH_DATASETS": str(folder)}) as server:
         yield server
@@ -61,8 +59,7 @@ def voila_with_images(tmp_path_factory, shared):
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory):
     """Address of JupyterLab on a copy of the notebooks; no settings of the user's, no news."""
-    port = free_port()
-    home = tmp_path_factory.mktemp("lab")
+    port, home = free_port(), tmp_path_factory.mktemp("lab")
     for notebook in NOTEBOOK.parent.glob("*.ipynb"):
         shutil.copy(notebook, home)
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
@@ -80,14 +77,11 @@ def page(browser, request):
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(120_000)  # a busy machine is slow, and that is no fault
-    page.problems, elsewhere = collect_errors(page), []
-    page.on("request", lambda r: elsewhere.append(r.url) if not _local(r.url) else None)
+    page.problems, asked = collect_errors(page), []
+    page.on("request", lambda request: asked.append(request.url))
     yield page
     if folder := os.environ.get("WORKBENCH_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{request.node.name}.png", full_page=True)
     context.close()
-    assert elsewhere == []
-
-
-def _local(url):
-    return url.startswith((f"http://{ADDRESS}:", f"ws://{ADDRESS}:", "data:", "blob:"))
+    here = (f"http://{ADDRESS}:", f"ws://{ADDRESS}:", "data:", "blob:", "file:")
+    assert [url for url in asked if not url.startswith(here)] == []

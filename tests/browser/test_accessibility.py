@@ -2,24 +2,17 @@
 
 import csv
 import io
+from contextlib import closing
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from benchmarks._browser import collect_errors, dashboard
-from tests.helpers.pages import (
-    alert,
-    fill,
-    press,
-    settled,
-    wait_for_alert,
-    wait_for_points,
-    wait_for_text,
-    wait_for_tuned,
-)
+from benchmarks._browser import collect_errors
+from tests.helpers import pages as ui
 from workbench.plot.colors import BLUE, DARK
 
 SCHEMES = ("light", "dark")
@@ -29,19 +22,15 @@ FIGURES += ("Roofline of this machine", "Energy for one image")
 FOCUSABLE = """() => {
   const found = '.wb button, .wb select, .wb input, .wb a[href], .wb [tabindex="0"], .wb .widget-readout';
   const seen = e => e.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && !e.disabled;
-  const reached = e => e.tabIndex >= 0 || e.isContentEditable;
-  window.stops = [...document.querySelectorAll(found)].filter(e => seen(e) && reached(e));
+  window.stops = [...document.querySelectorAll(found)].filter(e => seen(e) && (e.tabIndex >= 0 || e.isContentEditable));
   return stops.length;
 }"""
 FOCUSED = """() => {
   const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
-  const labels = [...(e.labels || [])].map(label => label.textContent);
-  return {
-    stop: window.stops.indexOf(e),
-    name: e.getAttribute('aria-label') || labels.join('') || e.textContent.trim(),
-    ring: style.outlineStyle === 'solid' ? parseFloat(style.outlineWidth) : 0,
-    shown: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
-  };
+  const label = [...(e.labels || [])].map(label => label.textContent).join('');
+  const shown = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+  const ring = style.outlineStyle === 'solid' ? parseFloat(style.outlineWidth) : 0;
+  return { stop: stops.indexOf(e), name: e.ariaLabel || label || e.textContent.trim(), ring, shown };
 }"""
 BEYOND = """() => {
   const root = document.querySelector('.wb'), edge = root.getBoundingClientRect().right, found = [];
@@ -62,6 +51,13 @@ OVERLAP = """() => [...document.querySelectorAll('.wb-figure')].filter(box => {
   const [legend, title] = ['.legend', '.xtitle'].map(part => box.querySelector(part)?.getBoundingClientRect());
   return legend && title && legend.height && legend.top < title.bottom && legend.bottom > title.top;
 }).map(box => box.getAttribute('aria-label'))"""
+POINTS = """label => {
+  const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
+  const real = (trace, own) => trace.visible === true && trace.mode !== 'text' && (own.name || own.hovertemplate);
+  const text = value => String(value).replaceAll('<br>', '; ').replace(/<.?b>/g, '');
+  return box._fullData.filter((trace, i) => real(trace, box.data[i])).flatMap(trace =>
+    [...trace.x].map((x, i) => [x, trace.y[i]]).filter(([x, y]) => x != null && y != null).map(p => p.map(text)));
+}"""
 SMALL = """() => [...document.querySelectorAll('.wb button, .wb select, .wb input, .wb a, .wb tbody tr, .wb [role=tab],'
     + '.wb .noUi-handle, .wb .widget-readout')]
   .filter(e => e.checkVisibility({ visibilityProperty: true }))
@@ -71,31 +67,21 @@ SMALL = """() => [...document.querySelectorAll('.wb button, .wb select, .wb inpu
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """A dashboard with a run store of its own: the other tests count theirs."""
-    folder = tmp_path_factory.mktemp("accessibility")
-    with dashboard(folder / "log", variables={"WORKBENCH_RUNS": str(folder / "runs.sqlite")}) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def journey(browser, served):
+def journey(browser, voila):
     """A page on which every figure has something to show."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.problems = collect_errors(page)
-    page.goto(served.address, timeout=120_000)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    press(page, "Compress")
-    wait_for_text(page, "Next: Calibrate")
-    fill(page, "epochs", 2)
-    press(page, "Fine-tune")
-    wait_for_tuned(page)
+    ui.opened(page, voila)
+    ui.press(page, "Compress")
+    ui.wait_for_text(page, "Press Calibrate")
+    ui.fill(page, "epochs", 2)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_tuned(page)
     page.get_by_label("runtimes").select_option(label=["PyTorch"])
-    press(page, "Measure")
-    wait_for_text(page, "of what counting promises", seconds=120)
-    wait_for_points(page, "Roofline of this machine", "compressed: cores", 1)
+    ui.press(page, "Measure")
+    ui.wait_for_text(page, "of what counting promises", seconds=120)
+    ui.wait_for_points(page, "compressed: cores", 1, "Roofline of this machine")
     yield page
     assert page.problems == []
     context.close()
@@ -103,61 +89,42 @@ def journey(browser, served):
 
 def scheme(page, name):
     page.emulate_media(color_scheme=name)
-    page.wait_for_function("d => document.body.dataset.jpThemeLight === String(!d)", arg=name == "dark")
-    color = DARK[BLUE] if name == "dark" else BLUE
-    script = """c => document.querySelector('.wb-figure[aria-label="Singular values"]').data[0].marker.color === c"""
-    page.wait_for_function(script, arg=color)
-    tick = """d => {
+    script = """([dark, color]) => {
       const ticks = [...document.querySelectorAll('.wb-figure .xtick text')].filter(t => t.checkVisibility());
-      return ticks.every(t => (Number(getComputedStyle(t).fill.match(/[0-9.]+/)[0]) > 128) === d);
+      const drawn = document.querySelector('.wb-figure[aria-label="Singular values"]').data[0].marker.color === color;
+      const inks = ticks.every(t => (Number(getComputedStyle(t).fill.match(/[0-9.]+/)[0]) > 128) === dark);
+      return document.body.dataset.jpThemeLight === String(!dark) && drawn && inks;
     }"""
-    page.wait_for_function(tick, arg=name == "dark")
-
-
-def tab(page, name):
-    page.get_by_role("tab", name=name).click()
+    page.wait_for_function(script, arg=[name == "dark", DARK[BLUE] if name == "dark" else BLUE])
 
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_axe_finds_nothing_serious(journey, name):
-    from axe_playwright_python.sync_playwright import Axe
-
-    journey.set_viewport_size({"width": 1440, "height": 1000})
     scheme(journey, name)
     for page in TABS:
-        tab(journey, page)
+        journey.get_by_role("tab", name=page).click()
         journey.wait_for_timeout(300)
         for _ in range(5):  # a busy machine paints late, and half a page in the other colours has little contrast
-            found = Axe().run(journey).response["violations"]
-            serious = {
-                v["id"]: [n["html"] for n in v["nodes"]] for v in found if v["impact"] in ("serious", "critical")
-            }
+            found = [v for v in Axe().run(journey).response["violations"] if v["impact"] in ("serious", "critical")]
+            serious = {v["id"]: [n["html"] for n in v["nodes"]] for v in found}
             if not serious:
                 break
             journey.wait_for_timeout(1000)
         assert serious == {}
-    tab(journey, TABS[0])
+    journey.get_by_role("tab", name=TABS[0]).click()
 
 
 def test_the_page_follows_the_system_and_says_what_it_is(journey):
-    paper, ink = {}, {}
+    script = "s => getComputedStyle(document.querySelector(s)).backgroundColor.match(/[0-9.]+/g).map(Number)"
+    places = (".wb", ".wb-card", ".wb-table", ".wb select", ".wb input[type=text], .wb input[type=number]")
     for name in SCHEMES:
         scheme(journey, name)
-        script = "s => getComputedStyle(document.querySelector(s)).%s.match(/[0-9.]+/g).slice(0, 3).map(Number)"
-        places = (".wb", ".wb-card", ".wb-table", ".wb select", ".wb input[type=text], .wb input[type=number]")
-        paper[name] = [np.mean(journey.evaluate(script % "backgroundColor", place)) for place in places]
-        places = (".wb h1", ".wb td", ".wb select", ".wb .widget-label")
-        ink[name] = [np.mean(journey.evaluate(script % "color", place)) for place in places]
-        ink[name].append(np.mean(journey.evaluate(script % "fill", ".wb-figure .xtick text")))
-    assert min(paper["light"]) > 235
-    assert max(paper["dark"]) < 50
-    assert max(ink["light"]) < 70
-    assert min(ink["dark"]) > 200
+        paper = [np.mean(journey.evaluate(script, place)[:3]) for place in places]
+        assert max(paper) < 50 if name == "dark" else min(paper) > 235
     assert journey.title() == "Workbench"
     assert journey.evaluate("document.documentElement.lang") == "en"
     levels = journey.evaluate("[...document.querySelectorAll('.wb :is(h1, h2, h3)')].map(h => Number(h.tagName[1]))")
-    assert levels[0] == 1
-    assert levels.count(1) == 1
+    assert (levels[0], levels.count(1)) == (1, 1)
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
@@ -175,63 +142,64 @@ def test_the_keyboard_reaches_everything_in_order(journey):
     assert [(step["stop"], step["name"]) for step in walk] == [(i, step["name"]) for i, step in enumerate(walk)]
     assert [step for step in walk if not step["name"] or not step["shown"]] == []
     assert [step["name"] for step in walk[1:] if step["ring"] < 2] == []  # the first had its focus from a script
-    names = [step["name"] for step in walk]
-    for name in ("Network", "Compress", "input rank", "epochs", "Sweep", "Measure", "Make .pte", "Save Stages as PNG"):
-        assert name in names
+    names = ("Network", "Compress", "input rank", "epochs", "Sweep", "Measure", "Make .pte", "Save Stages as PNG")
+    assert set(names) <= {step["name"] for step in walk}
 
     # What a mouse does, the keys do.
     row = journey.locator(".wb-table").first.locator("tbody tr.selected")
     row.focus()
-    before = row.inner_text()
     journey.keyboard.press("ArrowDown")
-    journey.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText !== t", arg=before)
+    ui.wait_for_selected(journey, "features.7")
     journey.keyboard.press("ArrowUp")
-    journey.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText === t", arg=before)
+    ui.wait_for_selected(journey, "features.3")
     journey.get_by_role("tab", name=TABS[0]).focus()
-    journey.keyboard.press("ArrowRight")
-    journey.keyboard.press("Enter")
-    assert journey.get_by_role("tab", name=TABS[1]).get_attribute("aria-selected") == "true"
-    journey.keyboard.press("ArrowLeft")
-    journey.keyboard.press("Enter")
-    assert journey.get_by_role("tab", name=TABS[0]).get_attribute("aria-selected") == "true"
+    for key, name in (("ArrowRight", TABS[1]), ("ArrowLeft", TABS[0])):
+        journey.keyboard.press(key)
+        journey.keyboard.press("Enter")
+        assert journey.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1180, 820)])
 def test_nothing_is_cut_off(journey, width, height):
     journey.set_viewport_size({"width": width, "height": height})
     for page in reversed(TABS):
-        tab(journey, page)
+        journey.get_by_role("tab", name=page).click()
         journey.wait_for_timeout(300)
-        assert settled(journey, BEYOND, []) == []
-    assert settled(journey, OVERLAP, []) == []
+        ui.wait_for(journey, BEYOND, [])
+    ui.wait_for(journey, OVERLAP, [])
 
 
 @pytest.mark.slow
-def test_a_finger_hits_what_it_points_at(browser, served):
-    context = browser.new_context(viewport={"width": 1180, "height": 820}, has_touch=True, is_mobile=True)
-    try:
+def test_a_finger_hits_what_it_points_at(browser, voila):
+    size = {"width": 1180, "height": 820}
+    with closing(browser.new_context(viewport=size, has_touch=True, is_mobile=True)) as context:
         page = context.new_page()
-        page.goto(served.address, timeout=120_000)
-        page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-        wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+        ui.opened(page, voila)
         assert page.evaluate("matchMedia('(pointer: coarse)').matches")
-        assert settled(page, SMALL, []) == []
-        assert settled(page, BEYOND, []) == []
+        ui.wait_for(page, SMALL, [])
+        ui.wait_for(page, BEYOND, [])
         dragged = "() => [...new Set([...document.querySelectorAll('.wb-figure')].map(b => b._fullLayout?.dragmode))]"
-        assert settled(page, dragged, [False]) == [False]  # a finger on a figure scrolls the page
+        ui.wait_for(page, dragged, [False])  # a finger on a figure scrolls the page
         page.locator(".wb-table tbody tr", has_text="features.7").tap()
-        page.wait_for_function("() => document.querySelector('.wb-table tr.selected').innerText.includes('features.7')")
-    finally:
-        context.close()
+        ui.wait_for_selected(page, "features.7")
+
+
+def downloaded(page, control, name):
+    """What a control saves under that name; pressed by key."""
+    page.wait_for_timeout(200)  # Chromium drops the eleventh download in a second
+    with page.expect_download() as waiting:
+        control.press("Enter")
+    assert waiting.value.suggested_filename == name
+    return waiting.value.path().read_bytes()
 
 
 def saved(page, figure, kind):
-    """What its button saves; pressed by key."""
-    page.wait_for_timeout(200)  # Chromium drops the eleventh download in a second
-    with page.expect_download() as waiting:
-        page.get_by_role("group", name=f"Save {figure}", exact=True).get_by_text(kind, exact=True).press("Enter")
-    assert waiting.value.suggested_filename == f"{figure.lower().replace(' ', '_')}.{kind.lower()}"
-    return waiting.value.path().read_bytes()
+    control = page.get_by_role("group", name=f"Save {figure}", exact=True).get_by_text(kind, exact=True)
+    return downloaded(page, control, f"{figure.lower().replace(' ', '_')}.{kind.lower()}")
+
+
+def table(content):
+    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -249,47 +217,24 @@ def test_every_figure_can_be_kept(journey, figure):
     ground = svg.find("{http://www.w3.org/2000/svg}rect")
     assert (ground.get("width"), ground.get("height")) == (svg.get("width"), svg.get("height"))
     assert "fill: rgb(255, 255, 255); fill-opacity: 1" in ground.get("style")
-    rows = list(csv.DictReader(io.StringIO(saved(journey, figure, "CSV").decode())))
+    rows = table(saved(journey, figure, "CSV"))
     assert list(rows[0]) == ["series", "x", "y", "low", "high", "about"]
-    assert all(row["x"] and row["y"] for row in rows)
-    points = journey.evaluate(
-        """label => {
-          const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
-          const told = own => own.name || own.hovertemplate;
-          const real = (trace, own) => trace.visible === true && trace.mode !== 'text' && told(own);
-          return box._fullData.filter((trace, i) => real(trace, box.data[i])).flatMap(trace =>
-            [...trace.x].map((x, i) => [x, trace.y[i]]).filter(([x, y]) => x != null && y != null));
-        }""",
-        figure,
-    )
-    assert len(rows) == len(points) > 0
-    assert all(same(row["x"], x) and same(row["y"], y) for row, (x, y) in zip(rows, points, strict=True))
-
-
-def same(cell, value):
-    """Whether a cell says what the page holds; of a string only the text, without tags."""
-    if isinstance(value, str):
-        return cell == value.replace("<br>", "; ").replace("<b>", "").replace("</b>", "")
-    return float(cell) == value
+    points = journey.evaluate(POINTS, figure)
+    assert [[row["x"], row["y"]] for row in rows] == points != []
 
 
 def test_the_numbers_are_those_of_the_network(journey, spectra):
-    rows = list(csv.DictReader(io.StringIO(saved(journey, "Singular values", "CSV").decode())))
+    rows = table(saved(journey, "Singular values", "CSV"))
     shown = [float(row["y"]) for row in rows if row["about"] in ("kept", "left out")]
     found = spectra["features.3"]
     np.testing.assert_allclose(shown, [*found.singular_in, *found.singular_out], rtol=1e-6)
-    with journey.expect_download() as waiting:
-        journey.get_by_role("button", name="Save Layers as CSV").click()
-    assert waiting.value.suggested_filename == "layers.csv"
-    layers = list(csv.DictReader(io.StringIO(waiting.value.path().read_text(encoding="utf-8"))))
+    layers = table(downloaded(journey, journey.get_by_role("button", name="Save Layers as CSV"), "layers.csv"))
     assert [line["layer"] for line in layers] == [spectrum.layer.name for spectrum in spectra]
     macs = [spectrum.layer.cost.macs for spectrum in spectra]
     np.testing.assert_allclose([float(line["share of MACs"]) for line in layers], np.divide(macs, spectra.total.macs))
     assert [line["EVBMF ranks"] for line in layers][1] == "14 x 16"
     link = journey.locator("a[download='runs.csv']")
-    with journey.expect_download() as waiting:
-        link.click()
-    assert waiting.value.path().read_text(encoding="utf-8").startswith("run,created,network")
+    assert downloaded(journey, link, "runs.csv").startswith(b"run,created,network")
 
 
 def test_hints_open_inside_their_card(journey):
@@ -305,34 +250,30 @@ def test_hints_open_inside_their_card(journey):
     assert [row for row in found if not row[1] or min(row[2:]) < 0] == []
 
 
-@pytest.mark.parametrize(("step", "where"), [("4, Compress and recover", "button"), ("5, Compare", "card")])
+@pytest.mark.parametrize(
+    ("step", "where"), [("4, Compress and recover", ".jupyter-button"), ("5, Compare", ".wb-card")]
+)
 def test_a_step_leads_to_its_first_control_and_opens_no_hint(journey, step, where):
     journey.get_by_role("button", name=step).click()
-    script = """() => {
-      const e = document.activeElement;
-      return e.matches('.wb-card') ? 'card' : e.matches('.wb-card .jupyter-button') ? 'button' : e.outerHTML;
-    }"""
-    assert journey.evaluate(script) == where
+    assert journey.locator(f"{where}:focus").count() == 1
 
 
 def test_a_box_for_whole_numbers_shows_the_number_that_was_taken(journey):
     for typed, taken in (("2.5", "2"), ("1e1", "1"), ("3", "3")):
-        fill(journey, "epochs", typed)
+        ui.fill(journey, "epochs", typed)
         assert journey.get_by_label("epochs").input_value() == taken
 
 
 def test_numbers_that_cannot_be_are_said_and_the_old_one_is_back(journey):
-    fill(journey, "epochs", 3)
+    ui.fill(journey, "epochs", 3)
     for label, typed, said, old in (
-        ("epochs", "5000", "Epochs can be 1 to 500, not 5000: it is still 3.", "3"),
-        ("learning rate", "-1", "Learning rate can be 1e-07 to 0.5, not -1.0: it is still 0.001.", "0.001"),
+        ("epochs", "5000", '"epochs" takes a whole number from 1 to 500, not 5000: nothing was changed.', "3"),
+        ("learning rate", "-1", '"learning rate" takes a number from 1e-07 to 0.5, not -1', "0.001"),
     ):
         for _ in range(2):  # again: the page must not think that it is there already
-            fill(journey, label, typed)
-            wait_for_alert(journey, said)
+            ui.fill(journey, label, typed)
+            ui.wait_for_alert(journey, said)
             box = journey.get_by_label(label).element_handle()
             journey.wait_for_function("([box, old]) => box.value === old", arg=[box, old])
-    fill(journey, "epochs", 12)
-    journey.wait_for_function("() => !document.body.innerText.includes('Epochs can be')")
-    assert "Learning rate can be" in alert(journey)
-    assert "nothing was changed" not in journey.inner_text("body")  # what an honest page sends is taken
+    ui.fill(journey, "epochs", 12)
+    journey.wait_for_function("() => !document.body.innerText.includes('nothing was changed')")

@@ -1,163 +1,117 @@
 """The whole journey, as a user takes it, in Voila."""
 
 import re
-import time
 
 import pytest
+from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
-from tests.helpers.pages import (
-    cancel,
-    card,
-    fill,
-    kept,
-    move,
-    move_rank,
-    opened,
-    plot,
-    press,
-    run_all,
-    wait_for_card,
-    wait_for_epoch,
-    wait_for_points,
-    wait_for_slider,
-    wait_for_text,
-    wait_for_tuned,
-)
+from tests.helpers import pages as ui
+
+RUNS = "n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n"
 
 
 def test_the_whole_journey(page, voila):
     # Page to figure.
-    page.goto(voila.address)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
+    ui.opened(page, voila)
     page.wait_for_selector('.wb-figure[aria-label="Singular values"] .bars .point', timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
     assert page.locator(".wb-table").first.locator("tbody tr").count() == 8
-    wait_for_card(page, 1, "x5.25 fewer")
+    ui.wait_for_card(page, 1, "x5.25 fewer")
 
     # A rank slider: cost, error and spectrum follow.
-    row = page.locator(".wb-table tbody tr.selected")
-    assert "features.3" in row.inner_text()
-    wait_for_slider(page, 14)
+    ui.wait_for_selected(page, "features.3")
     page.wait_for_function("() => document.querySelector('.wb-read').innerText.includes('kernel error')")
-    before = (row.inner_text(), card(page, 1), page.locator(".wb-read").inner_text(), kept(page))
-    assert before[3] == [[14, 16], [32, 64], 10]
-    move(page, "input rank", ["ArrowLeft"] * 4)
-    page.wait_for_function("() => document.querySelector('.wb-table tr.selected').innerText.includes('10 x 16')")
-    page.wait_for_function("t => document.querySelectorAll('.wb-figures')[1].innerText !== t", arg=before[1])
-    page.wait_for_function("t => document.querySelector('.wb-read').innerText !== t", arg=before[2])
-    deadline = time.time() + 10
-    while kept(page)[0] != [10, 16]:
-        assert time.time() < deadline, kept(page)
-        page.wait_for_timeout(50)
-    wait_for_text(page, "chosen by hand")
-    assert "chosen by hand" in row.inner_text()
-    error = [
-        float(re.search(r"([\d.]+) %", text.split("kernel error")[1])[1])
-        for text in (before[2], page.locator(".wb-read").inner_text())
-    ]
+    before = (ui.card(page, 1), page.locator(".wb-read").inner_text())
+    assert ui.kept(page) == [[14, 16], [32, 64], 10]
+    ui.move_rank(page, 14, 4, "10 x 16")
+    page.wait_for_function("t => document.querySelectorAll('.wb-figures')[1].innerText !== t", arg=before[0])
+    page.wait_for_function("t => document.querySelector('.wb-read').innerText !== t", arg=before[1])
+    ui.until(page, lambda: ui.kept(page)[0] == [10, 16], lambda: ui.kept(page), seconds=10)
+    ui.wait_for_selected(page, "chosen by hand")
+    read = (before[1], page.locator(".wb-read").inner_text())
+    error = [float(re.search(r"([\d.]+) %", text.split("kernel error")[1])[1]) for text in read]
     assert error[1] > error[0]
 
     # The keys lead to both ends, which are those of this layer.
     for key, ranks in (("End", "32 x 16"), ("Home", "1 x 16")):
-        move(page, "input rank", [key])
-        page.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText.includes(t)", arg=ranks)
+        ui.move(page, "input rank", [key])
+        ui.wait_for_selected(page, ranks)
 
     # Another layer, by mouse and by keyboard, and back.
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     page.keyboard.press("ArrowDown")
-    page.wait_for_function(
-        "() => document.querySelector('.wb-figure[aria-label=\"Singular values\"]').innerText.includes('of 128')"
-    )
-    press(page, "Reset plan")
-    wait_for_text(page, "x5.25 fewer")
+    page.locator('.wb-figure[aria-label="Singular values"]', has_text="of 128").wait_for()
+    ui.press(page, "Reset plan")
+    ui.wait_for_text(page, "x5.25 fewer")
 
-    # Compress.
-    press(page, "Compress")
-    wait_for_text(page, "Next: Calibrate")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    wait_for_card(page, 2, "decomposed")
-
-    # Calibrate: seconds, no labels.
-    press(page, "Calibrate")
-    wait_for_text(page, "Little is lost.")
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
+    # Compress, and calibrate: seconds, no labels.
+    ui.press(page, "Compress")
+    ui.wait_for_text(page, "Press Calibrate")
+    ui.wait_for_points(page, "decomposed")
+    ui.wait_for_card(page, 2, "decomposed")
+    ui.press(page, "Calibrate")
+    ui.wait_for_text(page, "Little is lost")
+    ui.wait_for_points(page, "calibrated")
 
     # Fine-tune with visible progress, to the end.
-    fill(page, "epochs", 20)
-    press(page, "Fine-tune")
-    wait_for_epoch(page, 20, first=3)
+    ui.fill(page, "epochs", 8)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_epoch(page, 8, first=3)
     widths = "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().width))"
     assert page.locator(".progress-bar").evaluate_all(widths) > 20
-    wait_for_points(page, "Fine-tuning", "validation accuracy", 2)
-    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
-    wait_for_tuned(page)
+    ui.wait_for_points(page, "validation accuracy", 2, "Fine-tuning")
+    ui.wait_for_points(page, "fine-tuned")
+    ui.wait_for_tuned(page)
 
     # Cancel stops far before the 400 epochs, which would take minutes.
-    fill(page, "epochs", 400)
-    press(page, "Fine-tune")
-    wait_for_epoch(page, 400, first=2)
-    cancel(page)
-    wait_for_text(page, "cancelled after", seconds=30)
-    points = plot(page, "Accuracy against FLOPs")
+    ui.fill(page, "epochs", 400)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_epoch(page, 400, first=2)
+    page.locator("button:visible", has_text="Cancel").first.click()  # that of the job that runs
+    ui.wait_for_text(page, "cancelled after", seconds=30)
+    points = ui.plot(page)
     assert {points[stage] for stage in ("original", "decomposed", "calibrated", "fine-tuned")} == {1}
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.problems == []
 
 
-def choose(page, label, value):
-    page.get_by_label(label, exact=True).select_option(value)
-
-
 @pytest.mark.slow
 def test_a_budget_and_a_baseline_from_scratch(page, voila):
-    opened(page, voila)
-    choose(page, "Ranks by", "a budget of work")
-    wait_for_card(page, 1, "x2.0")
-    move(page, "fewer MACs, times", ["PageUp"] * 3)
-    wait_for_card(page, 1, "x2.7")  # the last of the three
-    press(page, "Measure layers")
-    wait_for_text(page, "measured in the network's answers on 48 images")
-    press(page, "Compress")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    press(page, "Calibrate")
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
-    fill(page, "epochs", 2)
-    press(page, "From scratch")
-    wait_for_points(page, "Accuracy against FLOPs", "from scratch", 1)
-    choose(page, "learn from", "labels and the original's answers")
-    press(page, "Fine-tune")
-    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
-    wait_for_points(page, "Stages", "trace 0", 5)
+    ui.opened(page, voila)
+    ui.choose(page, "Ranks by", "a budget of work")
+    ui.wait_for_card(page, 1, "x2.0")
+    ui.move(page, "fewer MACs, times", ["PageUp"] * 3)
+    ui.wait_for_card(page, 1, "x2.7")  # the last of the three
+    ui.press(page, "Measure layers")
+    ui.wait_for_text(page, "measured in the network's answers on 48 images")
+    ui.choose(page, "learn from", "labels and the original's answers")
+    ui.fill(page, "epochs", 2)
+    stages = {"Compress": "decomposed", "Calibrate": "calibrated", "From scratch": "from scratch"}
+    for text, stage in {**stages, "Fine-tune": "fine-tuned"}.items():
+        ui.press(page, text)
+        ui.wait_for_points(page, stage)
+    ui.wait_for_points(page, "trace 0", 5, "Stages")
 
     # A sweep: points appear as they are ready.
-    fill(page, "budgets", 3)
-    press(page, "Sweep")
-    wait_for_text(page, "plan 2 of 3")
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 2)
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 4)
-    wait_for_points(page, "Accuracy against FLOPs", "Pareto front", 1)
+    ui.fill(page, "budgets", 3)
+    ui.press(page, "Sweep")
+    ui.wait_for_text(page, "plan 2 of 3")
+    ui.wait_for_points(page, "calibrated", 2)
+    ui.wait_for_points(page, "calibrated", 4)
+    ui.wait_for_points(page, "Pareto front")
     runs = page.get_by_role("region", name="Runs").locator("tbody tr")
-    page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 4")
+    page.wait_for_function(RUNS, arg=4)
 
-    # Another one, cancelled.
-    fill(page, "budgets", 12)
-    press(page, "Sweep")
-    wait_for_text(page, "plan 2 of 12")
-    cancel(page)
-    wait_for_text(page, "cancelled after")
-    page.wait_for_timeout(500)
     made = runs.count()
 
     # Closed and opened again: the runs are there, and one can go on with them.
     page.goto("about:blank")
     page.goto(voila.address)
-    page.wait_for_function("n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n", arg=made)
-    wait_for_points(page, "Accuracy against FLOPs", "earlier runs", made)
+    page.wait_for_function(RUNS, arg=made)
+    ui.wait_for_points(page, "earlier runs", made)
     runs.first.click()
-    press(page, "Go on with this run")
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ui.press(page, "Go on with this run")
+    ui.wait_for_points(page, "calibrated")
     assert page.problems == []
 
 
@@ -165,20 +119,15 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
 def test_a_slow_page_loses_no_widget_and_takes_its_kernel_with_it(page, voila):
     """anywidget gives up on a widget that takes more than two seconds to load; the template gives it two minutes."""
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
-    page.goto(voila.address, timeout=120_000)
-    page.wait_for_selector(".wb-table tbody tr", timeout=120_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    press(page, "Compress")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    page.wait_for_function("() => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= 1")
+    ui.opened(page, voila)
+    ui.press(page, "Compress")
+    ui.wait_for_points(page, "decomposed")
+    page.wait_for_function(RUNS, arg=1)
     assert page.problems == []
     before = voila.kernels()
     assert before >= 1
     page.goto("about:blank")
-    deadline = time.time() + 30
-    while voila.kernels() >= before:
-        assert time.time() < deadline, f"{voila.kernels()} kernels are still there"
-        page.wait_for_timeout(100)
+    ui.until(page, lambda: voila.kernels() < before, lambda: f"{voila.kernels()} kernels are still there", seconds=30)
 
 
 def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
@@ -189,21 +138,16 @@ def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
 
 
 def test_jupyterlab_shows_the_same(page, lab):
-    run_all(page, lab, "dashboard.ipynb")
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
-    wait_for_card(page, 1, "x5.25 fewer")
-    move_rank(page, 14, 2, "12 x 16")
-    press(page, "Undo")
-    wait_for_card(page, 1, "x5.25 fewer")
-    press(page, "Compress")
-    wait_for_points(page, "Accuracy against FLOPs", "decomposed", 1)
-    press(page, "Calibrate")
-    wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
-    fill(page, "epochs", 3)
-    press(page, "Fine-tune")
-    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
-    wait_for_text(page, "Next: Speed and energy")
+    ui.run_all(page, lab, "dashboard.ipynb")
+    ui.wait_for_points(page, "original")
+    ui.move_rank(page, 14, 2, "12 x 16")
+    ui.press(page, "Undo")
+    ui.wait_for_card(page, 1, "x5.25 fewer")
+    ui.press(page, "Compress")
+    ui.wait_for_points(page, "decomposed")
+    ui.fill(page, "epochs", 3)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_points(page, "fine-tuned")
     assert [problem for problem in page.problems if "widget" in problem.lower()] == []
 
     # It is as dark as JupyterLab is.
@@ -217,3 +161,23 @@ def test_jupyterlab_shows_the_same(page, lab):
         style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
         page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
         page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
+
+
+@pytest.mark.slow
+def test_one_convolution_becomes_three_in_a_walkthrough(page, lab):
+    ui.run_all(page, lab, "3_one_convolution_becomes_three.ipynb")
+    figure = page.locator('.wb-figure[aria-label="One convolution and the three in its place"]')
+    figure.locator(".main-svg").first.wait_for(timeout=90_000)
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_contain_text("R3 = 14")
+    expect(figure).to_contain_text("18.5 k → 3.55 k (x5.21 fewer)")
+    page.get_by_role("slider").first.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    expect(figure).to_contain_text("R3 = 18")
+    ui.press(page, "Full ranks")
+    expect(figure).to_contain_text("18.5 k → 23.6 k (x1.28 more)")
+    assert "It does not pay. With R3 = 32, R4 may be at most 49." in page.get_by_role("status").all_inner_texts()[-1]
+    ui.press(page, "EVBMF ranks")
+    expect(figure).to_contain_text("R4 = 16")
+    assert page.problems == []

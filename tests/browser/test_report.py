@@ -8,7 +8,7 @@ from workbench.runs.run import Run, Stage, StageName
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
-def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, scheme, width):
+def test_the_report_opens_by_itself(page, network, spectra, data, tmp_path, scheme, width):
     small = wb.decompose(network, wb.evbmf_plan(spectra))
     measured = {
         "latency": [{"runtime": "eager", "dense_ms": 1.0, "compressed_ms": 0.5}],
@@ -18,20 +18,16 @@ def test_the_report_opens_by_itself(browser, network, spectra, data, tmp_path, s
     pictures = wb.gallery(network, data.test, 6, compressed=small)
     run = Run.of(small, "digits", [stage], measured=measured)
     wb.report(run, tmp_path / "report.html", spectra=spectra, pictures=pictures)
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    try:
-        opened, asked, problems = context.new_page(), [], []
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.on("console", lambda message: problems.append(message.text))
-        opened.goto(f"file://{tmp_path}/report.html")
-        assert [url for url in asked if not url.startswith("data:")] == [f"file://{tmp_path}/report.html"]
-        assert problems == []
-        assert opened.evaluate("document.documentElement.scrollWidth") <= width
-        assert opened.locator("svg").count() == 3
-        assert opened.locator("img").count() == 6
-        assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-        ink = opened.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
-        paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))) == (scheme == "dark")
-    finally:
-        context.close()
+    asked, file = [], f"file://{tmp_path}/report.html"
+    page.on("request", lambda request: asked.append(request.url))
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(file)
+    assert [url for url in asked if not url.startswith("data:")] == [file]
+    assert page.problems == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (page.locator("svg").count(), page.locator("img").count()) == (3, 6)
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    ink = page.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))) == (scheme == "dark")

@@ -2,58 +2,42 @@
 
 import pytest
 
-from tests.helpers.pages import (
-    button,
-    card,
-    fill,
-    move_rank,
-    opened,
-    press,
-    wait_for_card,
-    wait_for_epoch,
-    wait_for_points,
-    wait_for_text,
-)
-
-
-def training(page, epochs):
-    """A compressed network that is being fine-tuned, two epochs on."""
-    press(page, "Compress")
-    wait_for_text(page, "Next: Calibrate")
-    fill(page, "epochs", epochs)
-    press(page, "Fine-tune")
-    wait_for_epoch(page, epochs, first=3)
+from tests.helpers import pages as ui
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "steps", "ranks", "killed"), [(16, 3, "24 x 33", False), (14, 2, "25 x 33", True)])
 def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, killed):
     """The page is loaded again, or its kernel is killed; then training ends with the epochs from before."""
-    opened(page, voila)
+    ui.opened(page, voila)
     page.locator(".wb-table tbody tr", has_text="features.10").click()
-    move_rank(page, 27, steps, ranks)
+    ui.move_rank(page, 27, steps, ranks)
     before = {p.pid for p in voila.kernel_processes()}
-    training(page, epochs)
+    ui.press(page, "Compress")
+    ui.wait_for_text(page, "Press Calibrate")
+    ui.fill(page, "epochs", epochs)
+    ui.press(page, "Fine-tune")
+    ui.wait_for_epoch(page, epochs, first=3)
     runs = page.locator(".wb-table").nth(1).locator("tbody tr")
     stored = runs.count()
     if killed:
         for process in voila.kernel_processes():
             if process.pid in before:
                 process.kill()
-        wait_for_text(page, "does not answer")
-        wait_for_text(page, "your plan is kept")
-        button(page, "Load again").click()
+        ui.wait_for_text(page, "does not answer")
+        ui.wait_for_text(page, "your plan is kept")
+        ui.button(page, "Load again").click()
     else:
         page.reload()
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_text(page, "You were here before")
-    wait_for_text(page, "was cut off and can go on")
+    ui.wait_for_text(page, "You were here before")
+    ui.wait_for_text(page, "was cut off and can go on")
     row = page.locator(".wb-table tr.selected")
     assert "features.10" not in row.inner_text()
-    button(page, "Go on").click()
-    wait_for_text(page, "Fine-tuning run")
-    wait_for_points(page, "Fine-tuning", "training loss (right axis)", epochs, seconds=180)
-    wait_for_points(page, "Accuracy against FLOPs", "fine-tuned", 1)
+    ui.button(page, "Go on").click()
+    ui.wait_for_text(page, "Fine-tuning run")
+    ui.wait_for_points(page, "training loss (right axis)", epochs, "Fine-tuning", seconds=180)
+    ui.wait_for_points(page, "fine-tuned")
     assert runs.count() == stored >= 1  # every stored run is there
     assert page.locator(".wb-offer").is_hidden()
     assert "features.10" in row.inner_text()
@@ -63,19 +47,19 @@ def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, kil
 
 @pytest.mark.slow
 def test_two_tabs_and_all_in_one_press(page, voila):
-    opened(page, voila)
+    ui.opened(page, voila)
     if page.locator(".wb-offer").is_visible():
-        button(page, "Begin anew").click()
-    press(page, "Compress for me")
-    wait_for_text(page, "Next: Speed and energy")
-    wait_for_card(page, 2, "calibrated")
-    assert "x5.25 fewer" in card(page, 1)
+        ui.button(page, "Begin anew").click()
+    ui.press(page, "Compress for me")
+    ui.wait_for_text(page, "Next: Speed and energy")
+    ui.wait_for_card(page, 2, "calibrated")
+    assert "x5.25 fewer" in ui.card(page, 1)
     page.locator(".wb-go", has_text="Plan").click()  # leads to its card, and stays in sight itself
     page.wait_for_function("() => Math.abs(document.querySelector('.wb-at-3').getBoundingClientRect().top - 150) < 50")
     assert page.locator(".wb-go", has_text="Plan").bounding_box()["y"] < 100
     other = page.context.new_page()
-    opened(other, voila)
-    wait_for_text(other, "another session open")
+    ui.opened(other, voila)
+    ui.wait_for_text(other, "another session open")
     assert other.locator(".wb-offer").is_hidden()
     other.close()
     assert page.problems == []

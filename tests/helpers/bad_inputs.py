@@ -14,8 +14,7 @@ from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
 
 NAN, INF = float("nan"), float("inf")
-MARK = Path("never-run")
-"""Written into the present folder by code in a file, if it ever runs."""
+MARK = Path("never-run")  # written into the present folder by code in a file, if it ever runs
 
 
 class Hostile:
@@ -25,13 +24,13 @@ class Hostile:
         return open, (str(MARK), "w")
 
 
-def saved(content) -> bytes:
+def saved(content):
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()
 
 
-def own_state(**changes) -> dict[str, torch.Tensor]:
+def own_state(**changes):
     return {**wb.load_network("digits_vgg").model.state_dict(), **changes}
 
 
@@ -59,27 +58,14 @@ FILE_NAMES = {
 """Name of a file -> what the page shows of it."""
 
 
-def picture(path: Path, content: bytes | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if content is None:
-        Image.new("L", (8, 8)).save(path)
-    else:
-        path.write_bytes(content)
+FILE = io.BytesIO()
+Image.new("L", (8, 8)).save(FILE, "PNG")
+PICTURE = FILE.getvalue()
 
 
-def table(content: bytes):
-    """A folder with one sound picture and this table."""
-
-    def make(folder: Path) -> None:
-        picture(folder / "a.png")
-        (folder / "labels.csv").write_bytes(content)
-
-    return make
-
-
-def folders(*names: str, content: bytes | None = None):
-    """A folder for each class, with one picture in it."""
-    return lambda folder: [picture(folder / name / "a.png", content) for name in names]
+def folders(*names, content=PICTURE):
+    """A folder for each class, with one picture in it: file -> content."""
+    return {f"{name}/a.png": content for name in names}
 
 
 TABLES = {
@@ -93,25 +79,21 @@ TABLES = {
     "file-absent": b"b.png,1",
     "file-twice": b"a.png,1\na.png,2",
 }
+TABLES = {name: b"file,class_index\n" + rows + b"\n" for name, rows in TABLES.items()}
+TABLES |= {"table-empty": b"", "table-binary": b"\xff\xfe\x00\x01file"}
 DATA = {
-    "table-empty": table(b""),
-    "table-binary": table(b"\xff\xfe\x00\x01file"),
-    **{name: table(b"file,class_index\n" + rows + b"\n") for name, rows in TABLES.items()},
+    **{name: {"a.png": PICTURE, "labels.csv": content} for name, content in TABLES.items()},
     "no-pictures": folders("1", "2", content=b"no picture"),
     "other-classes": folders("cats", "dogs"),
     "class-two-folders": folders("1", "01"),
 }
-"""Name of a folder -> what makes it, into nothing that the digits' network can be scored on."""
+"""Name of a folder -> its files, on which the digits' network cannot be scored."""
 
+TOO_LARGE = (DEFAULT_LIMIT_MIB + 1) * 2**20
 UPLOADS = [
-    lambda page: page.upload("picture.png", b"x"),
-    lambda page: page.upload("a.pth.exe", b"x"),
-    lambda page: page.upload("", b"x"),
-    lambda page: page.upload(["a.pth"], b"x"),
+    *[lambda page, name=name: page.upload(name, b"x") for name in ("picture.png", "a.pth.exe", "", ["a.pth"])],
     lambda page: page.upload("a.pth"),
-    *[lambda page, size=size: page.upload("a.pth", b"x", size=size) for size in (2, -1, NAN, INF, "many")],
-    lambda page: page.upload("a.pth", b"x", size=(DEFAULT_LIMIT_MIB + 1) * 2**20),
-    lambda page: page.upload("a.pth", b"xyz", size=2),
+    *[lambda page, size=s: page.upload("a.pth", b"xyz", size=size) for s in (2, 4, -1, NAN, INF, "many", TOO_LARGE)],
     lambda page: page.say(page.uploader, {"kind": "piece", "at": 0}, b"ab"),
     *[lambda page, say=say: page.say(page.uploader, say) for say in ({"kind": "end"}, {}, {"kind": "run"}, ["begin"])],
     *[
@@ -168,37 +150,26 @@ def sweep_beyond(page):
     return lambda: page.click("Sweep")
 
 
+def after(button, kind, text, **values):
+    """A button that cannot do its work once a control has these values."""
+    return lambda page: page.assign(kind, text, **values) or (lambda: page.click(button))
+
+
 def rank_of_another_layer(page):
     page.assign(LayerTable, "Layers", selected="classifier.2")
     return lambda: page.assign(w.IntSlider, "input rank", value=4)
-
-
-def rank_curve_of_nothing(page):
-    page.assign(LayerTable, "Layers", selected="")
-    return lambda: page.click("Try ranks of the picked layer")
-
-
-def speed_in_nothing(page):
-    page.session.recover.resume(1)
-    page.assign(w.SelectMultiple, "runtimes", index=[])
-    return lambda: page.click("Measure")
 
 
 def offered(at, *, gone=False):
     def arrange(page):
         path = page.watched[0] / "net.onnx"
         path.write_bytes(b"network")
-        page.saver.offer(path)
+        page.saver.offer(None if at is None else path)
         if gone:
             path.unlink()
-        return lambda: page.say(page.saver, at if isinstance(at, list) else {"at": at})
+        return lambda: page.say(page.saver, at if isinstance(at, list) else {"at": at or 0})
 
     return arrange
-
-
-def nothing_offered(page):
-    page.saver.offer(None)
-    return lambda: page.say(page.saver, {"at": 0})
 
 
 UNPREPARED = ("Calibrate", "Fine-tune", "From scratch", "Measure", "Make .onnx", "Go on with this run", "Delete")
@@ -209,10 +180,9 @@ VERBS = [
     lambda page: lambda: page.choose("Ranks by", "time"),  # which nobody has measured
     sweep_beyond,
     rank_of_another_layer,
-    rank_curve_of_nothing,
-    speed_in_nothing,
-    nothing_offered,
-    *map(offered, (-1, 10**12, "0", NAN, ["at", 0])),
+    after("Try ranks of the picked layer", LayerTable, "Layers", selected=""),
+    lambda page: page.session.recover.resume(1) and after("Measure", w.SelectMultiple, "runtimes", index=[])(page),
+    *map(offered, (None, -1, 10**12, "0", NAN, ["at", 0])),
     offered(0, gone=True),
 ]
 """What comes before; it returns what is then refused."""

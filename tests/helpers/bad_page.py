@@ -18,19 +18,14 @@ from workbench.app.widgets.page_start import below
 from workbench.app.widgets.upload import Upload
 from workbench.runs.store import RunStore
 
-SAID = re.compile(r"<div class='wb-(?:error|notice)'[^>]*>(.+?)</div>", re.S)
-RAW = re.compile(
-    r"Traceback|\w+(Error|Exception)\b|<class|object at 0x|Errno|NoneType|invalid literal|\bint\(\)|deserializ|codec"
-    r"|\bNone\b(?! of)"
-)
-"""What Python says to programmers."""
+SAID = re.compile(r"<div class='wb-error'[^>]*>(.+?)</div>", re.S)
+# What Python says to programmers
+RAW = r"Traceback|\w+(Error|Exception)\b|<class|object at 0x|Errno|NoneType|invalid literal|\bint\(\)|deserializ|codec"
+RAW += r"|\bNone\b(?! of)"
 
 
 class Page:
-    """What a user, or a program that has taken over their page, can do; without an event loop, each job ends at once.
-
-    Nothing may change in the folders `watched`.
-    """
+    """What a user, or a program that has taken over their page, can do; nothing may change in the folders `watched`."""
 
     def __init__(self, session: Session, page: w.Widget, *watched: Path) -> None:
         self.session, self.page = session, page
@@ -45,10 +40,8 @@ class Page:
             widget.send = lambda content, buffers=None: self.replies.append(content)
 
     def one(self, kind, text=""):
-        def name(widget):
-            return getattr(widget, "description", "") or getattr(widget, "label", "")
-
-        return next(x for x in find(self.page, kind) if text in (name(x), ""))
+        names = ((x, getattr(x, "description", "") or getattr(x, "label", "")) for x in find(self.page, kind))
+        return next(x for x, name in names if text in (name, ""))
 
     def message(self, widget: w.Widget, data, buffers=()) -> None:
         """As the kernel hears it."""
@@ -64,8 +57,7 @@ class Page:
         self.say(self.one(w.Button, text), {"event": "click"})
 
     def choose(self, text: str, value: str) -> None:
-        options = self.one(w.Dropdown, text).options
-        self.assign(w.Dropdown, text, index=[v for _, v in options].index(value))
+        self.assign(w.Dropdown, text, index=[v for _, v in self.one(w.Dropdown, text).options].index(value))
 
     def upload(self, name, content: bytes = b"", size=None) -> None:
         """A file in pieces, as long as the kernel wants more of it."""
@@ -85,9 +77,8 @@ class Page:
         return on_page | {reply["problem"] for reply in self.replies if reply.get("problem")}
 
     def known(self) -> tuple:
-        """What must not change: the session, every file of the watched folders, and every run."""
+        """What must not change: the session, every file of the watched folders but SQLite's own notes, every run."""
         s = self.session
-        # SQLite's own notes beside its file come and go.
         files = [f for folder in self.watched for f in folder.rglob("*") if not f.name.endswith(("-shm", "-wal"))]
         sizes = {str(f): (f.stat().st_size if f.is_file() else 0, f.stat().st_mtime_ns) for f in files}
         runs = {r.number: (r.created, len(r.stages)) for r in RunStore(runs_file()).runs()}
@@ -119,8 +110,7 @@ class Page:
         self.assign(LayerTable, "Layers", selected="features.3")
         rank = 5 if plan.plan["features.3"].rank_in != 5 else 6
         self.assign(w.IntSlider, "input rank", value=rank)
-        assert plan.plan["features.3"].rank_in == self.rank.value == rank
-        assert plan.notice == ""
+        assert (plan.plan["features.3"].rank_in, self.rank.value, plan.notice) == (rank, rank, "")
 
     def _reset(self) -> None:
         s = self.session
@@ -139,9 +129,7 @@ class Page:
 
 
 def expect_readable(sentence: str) -> None:
-    assert sentence.endswith("."), sentence
-    assert sentence.isprintable(), sentence
-    assert 10 < len(sentence) < 420, sentence
+    assert sentence.endswith(".") and sentence.isprintable() and 10 < len(sentence) < 420, sentence  # noqa: PT018
     assert sentence[0].isupper() or sentence[0] in '"<$' or set(sentence.split()[0]) & set("._-0123456789"), sentence
-    assert not RAW.search(sentence), sentence
+    assert not re.search(RAW, sentence), sentence
     assert not re.search(r"(?<![\w.])/(tmp|home|root|work|usr|var)\b|site-packages", sentence), sentence

@@ -9,8 +9,7 @@ import workbench as wb
 from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 
-TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}
-"""A training of `tiny` on a hundred images: seven steps an epoch."""
+TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}  # seven steps for a hundred images
 
 
 def measured_cost(network):

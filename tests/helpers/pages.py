@@ -1,8 +1,19 @@
 """Drive the dashboard's page in a real browser."""
 
-import json
 import re
 import time
+
+from playwright.sync_api import expect
+
+CHART = "Accuracy against FLOPs"
+
+
+def until(page, met, words, seconds=180):
+    """Ask the page until something is met; what is said otherwise is a function too."""
+    deadline = time.time() + seconds
+    while not met():
+        assert time.time() < deadline, words()
+        page.wait_for_timeout(50)
 
 
 def card(page, number):
@@ -10,25 +21,21 @@ def card(page, number):
 
 
 def wait_for_card(page, number, text):
-    script = "([n, t]) => document.querySelectorAll('.wb-figures')[n].innerText.includes(t)"
-    page.wait_for_function(script, arg=[number, text], timeout=180_000)
+    expect(page.locator(".wb-figures").nth(number)).to_contain_text(text, use_inner_text=True, timeout=180_000)
 
 
-def plot(page, label):
+def plot(page, label=CHART):
     """Number of points of each trace of the figure with that label."""
     script = """label => {
       const box = document.querySelector(`.wb-figure[aria-label="${label}"]`);
       const number = trace => trace.filter(point => point.x !== undefined).length;
-      return JSON.stringify((box && box.calcdata || []).map(t => [t[0].trace.name, number(t)]));
+      return (box && box.calcdata || []).map(t => [t[0].trace.name, number(t)]);
     }"""
-    return dict(json.loads(page.evaluate(script, label)))
+    return dict(page.evaluate(script, label))
 
 
-def wait_for_points(page, label, name, number, seconds=180):
-    deadline = time.time() + seconds
-    while plot(page, label).get(name, 0) < number:
-        assert time.time() < deadline, f"{label}: {plot(page, label)}"
-        page.wait_for_timeout(50)
+def wait_for_points(page, name, number=1, label=CHART, seconds=180):
+    until(page, lambda: plot(page, label).get(name, 0) >= number, lambda: f"{label}: {plot(page, label)}", seconds)
 
 
 def button(page, name):
@@ -45,13 +52,10 @@ def press(page, name):
 
 
 def wait_for_text(page, text, seconds=180):
-    deadline = time.time() + seconds
-    while text not in (shown := page.evaluate("document.body.innerText")):
-        assert time.time() < deadline, (
-            f"{text} is not in {page.locator('.wb-status, .wb-error').all_inner_texts()}, {shown}, "
-            f"and in the console: {getattr(page, 'problems', 'not noted')}"
-        )
-        page.wait_for_timeout(50)
+    def seen():
+        return page.evaluate("document.body.innerText")
+
+    until(page, lambda: text in seen(), lambda: f"{text} is not in {seen()}, console: {page.problems}", seconds)
 
 
 def wait_for_epoch(page, epochs, first=1):
@@ -65,8 +69,12 @@ def wait_for_epoch(page, epochs, first=1):
 
 def wait_for_tuned(page):
     """The number of the run is that of a store that other tests write to as well."""
-    script = "() => /Fine-tuning run \\d+: done after/.test(document.body.innerText)"
-    page.wait_for_function(script, timeout=180_000)
+    page.get_by_text(re.compile(r"Fine-tuning run \d+: done after")).first.wait_for(timeout=180_000)
+
+
+def wait_for_selected(page, text):
+    """Until the picked row of the layers says that."""
+    expect(page.locator(".wb-table tr.selected").first).to_contain_text(text)
 
 
 def move(page, label, keys):
@@ -79,25 +87,20 @@ def move(page, label, keys):
 
 def wait_for_slider(page, number):
     """Until a slider stands there."""
-    script = (
-        "n => [...document.querySelectorAll('.noUi-handle')].some(h => Number(h.getAttribute('aria-valuenow')) === n)"
-    )
+    script = "n => [...document.querySelectorAll('.noUi-handle')].some(h => Number(h.ariaValueNow) === n)"
     page.wait_for_function(script, arg=number)
 
 
-def settled(page, script, want):
-    """What the page says of itself, once it is as wanted: a busy machine draws late. Otherwise what it said last."""
-    deadline = time.time() + 20
-    while (said := page.evaluate(script)) != want and time.time() < deadline:
-        page.wait_for_timeout(100)
-    return said
+def wait_for(page, script, want):
+    """Until a script gives what is wanted."""
+    until(page, lambda: page.evaluate(script) == want, lambda: page.evaluate(script), seconds=20)
 
 
 def move_rank(page, start, steps, ranks):
     """The input rank from where it is for the picked layer, down by so many steps, until the table shows the last."""
     wait_for_slider(page, start)
     move(page, "input rank", ["ArrowLeft"] * steps)
-    page.wait_for_function("t => document.querySelector('.wb-table tr.selected').innerText.includes(t)", arg=ranks)
+    wait_for_selected(page, ranks)
     wait_for_text(page, "chosen by hand")
 
 
@@ -108,16 +111,20 @@ def kept(page):
       const drawn = box.querySelectorAll('.shapelayer path').length;
       const shapes = box._fullLayout.shapes.filter(shape => shape.name === 'kept');
       const bars = [...box.querySelectorAll('.trace.bars')].map(t => t.querySelectorAll('.point').length);
-      return JSON.stringify([shapes.map(shape => shape.x1 - 0.5), bars.filter(n => n > 1), drawn]);
+      return [shapes.map(shape => shape.x1 - 0.5), bars.filter(n => n > 1), drawn];
     }"""
-    return json.loads(page.evaluate(script))
+    return page.evaluate(script)
 
 
 def opened(page, server):
     """The page, once the bundled network is open and scored."""
-    page.goto(server.address)
+    page.goto(server.address, timeout=120_000)
     page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
-    wait_for_points(page, "Accuracy against FLOPs", "original", 1)
+    wait_for_points(page, "original")
+
+
+def choose(page, label, value):
+    page.get_by_role("combobox", name=label, exact=True).select_option(value)
 
 
 def fill(page, label, value):
@@ -126,19 +133,8 @@ def fill(page, label, value):
     box.press("Tab")
 
 
-def cancel(page):
-    """Press the first Cancel, which is that of the job that runs."""
-    page.locator("button:visible", has_text="Cancel").first.click()
-
-
-def alert(page):
-    return " ".join(page.locator("[role=alert]").all_inner_texts()).strip()
-
-
 def wait_for_alert(page, text):
-    page.wait_for_function(
-        "t => [...document.querySelectorAll('[role=alert]')].some(e => e.innerText.includes(t))", arg=text
-    )
+    page.locator("[role=alert]:visible", has_text=text).first.wait_for()
 
 
 def run_all(page, lab, notebook):
@@ -151,11 +147,13 @@ def run_all(page, lab, notebook):
     # What JupyterLab is asked while its kernel starts is lost now and then (its prompt is empty again): ask again.
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=180_000)
     page.locator(".jp-KernelName:visible", has_text="Python 3").wait_for(timeout=180_000)
-    deadline = time.time() + 120
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    while not re.fullmatch(r"\[\d+\]:", said := prompt.text_content().strip()):
-        assert time.time() < deadline, f"the first cell still says {said}"
-        if said == "[ ]:":
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(1000)
+
+    def has_run():
+        if (said := prompt.text_content().strip()) == "[ ]:":
+            for item in ("Run", "Run All Cells"):
+                page.get_by_role("menuitem", name=item, exact=True).click()
+            page.wait_for_timeout(1000)
+        return re.fullmatch(r"\[\d+\]:", said)
+
+    until(page, has_run, lambda: f"the first cell still says {prompt.text_content()}", 120)

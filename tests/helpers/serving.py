@@ -64,13 +64,9 @@ def serving(folder, cells, *, settings=(serve.CLASS,), variables=()):
     notebook = folder / "lesson.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata=spec), notebook)
     port = serve.free_port()
-    command, environment = serve.voila_command(
-        port,
-        browser=False,
-        folders=[serve.ONE_USER, *settings],
-        environment={**os.environ, "JUPYTER_TOKEN": TOKEN, **dict(variables)},
-        notebook=notebook,
-    )
+    how = {"folders": [serve.ONE_USER, *settings], "notebook": notebook, "browser": False}
+    environment = {**os.environ, "JUPYTER_TOKEN": TOKEN, **dict(variables)}
+    command, environment = serve.voila_command(port, environment=environment, **how)
     log = folder / "log"
     with served(command, serve.page_url(serve.ADDRESS, port, ""), PROBE, log, environment) as server:
         yield Client(server, log)

@@ -75,19 +75,16 @@ class Recorder:
     """Notes the jobs of a worker, and how often their functions run in two threads at the same time."""
 
     def __init__(self):
-        self.lock, self.threads, self.jobs, self.overlaps = threading.Lock(), [], [], 0
+        self.threads, self.jobs, self.overlaps = [], [], 0
 
     @contextmanager
     def computing(self):
-        me = threading.get_ident()
-        with self.lock:
-            self.overlaps += any(other != me for other in self.threads)
-            self.threads.append(me)
+        self.threads.append(threading.get_ident())
+        self.overlaps += len(set(self.threads)) > 1
         try:
             yield
         finally:
-            with self.lock:
-                self.threads.remove(me)
+            self.threads.remove(threading.get_ident())
 
     def of(self, worker_class: type[Worker]) -> type[Worker]:
         """The class of worker, with every job noted."""

@@ -10,8 +10,7 @@ from types import SimpleNamespace
 class Monitor:
     """Counters with known watts: 100 of each GPU, 20 of each CPU, 3 of the first CPU's memory."""
 
-    gpus, cpus, soc = 0, (), None
-    """Number of GPUs, names of RAPL's zones, millijoules of a chip by name."""
+    gpus, cpus, soc = 0, (), None  # number of GPUs, names of RAPL's zones, millijoules of a chip by name
 
     def __init__(self, gpu_indices=None):
         self.gpu_indices = list(range(self.gpus)) if gpu_indices is None else gpu_indices

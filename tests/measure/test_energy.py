@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.progress import Told, cancel
 from tests.helpers.zeus import install
 from workbench.measure import energy as module
-from workbench.measure.energy import JOULES_PER_BYTE, JOULES_PER_MAC, Energy, Meter, estimate, find_meter
+from workbench.measure.energy import Energy, Meter, estimate, find_meter
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
@@ -26,11 +27,10 @@ def some_counters(monkeypatch):
     return install(monkeypatch, cpus=("package-0",))
 
 
-def fail(*_, **__):
-    raise OSError("libamd_smi.so: cannot open\nand more")
-
-
 def test_why_there_are_no_counters(monkeypatch, tmp_path, no_counters):
+    def fail(*_, **__):
+        raise OSError("libamd_smi.so: cannot open\nand more")
+
     assert find_meter({torch.device("cpu")}).endswith(" for cpu, where the network runs")
     monkeypatch.setattr(module, "RAPL", str(tmp_path))
     assert "may only be read by root" in find_meter()
@@ -92,8 +92,8 @@ def test_without_counters_every_joule_is_an_estimate(smaller, no_counters):
 
 
 def test_with_counters_it_is_measured(smaller, some_counters):
-    seen = []
-    found = wb.energy(smaller, seconds=0.02, rounds=2, batch=2, progress=lambda share, note: seen.append(share))
+    told = Told()
+    found = wb.energy(smaller, seconds=0.02, rounds=2, batch=2, progress=told)
     assert not found.estimated
     for each in found.networks.values():
         assert each.joules == pytest.approx(23.0 * each.seconds, rel=0.5)  # medians of two windows
@@ -104,7 +104,7 @@ def test_with_counters_it_is_measured(smaller, some_counters):
     everything = shown(found)
     assert [text for text in everything if "estimate" in text and "estimated=False" not in text] == []
     assert [text for text in everything if JOULES.search(text) and "measured" not in text] == []
-    assert seen == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert [share for share, _ in told] == [0.0, 0.25, 0.5, 0.75, 1.0]
     first, second = ([start for start, _, _ in each.trace] for each in found.networks.values())
     assert first[0] == 0 < second[0] < first[1]  # in turns
 
@@ -114,12 +114,6 @@ def test_counters_that_stand_still(network, some_counters, monkeypatch):
     found = wb.energy(network, seconds=0.01, rounds=1)
     assert found.estimated
     assert "stood still" in found.why_estimated
-
-
-def test_it_can_be_cancelled(network, some_counters):
-    def cancel(*_):
-        raise wb.Cancelled
-
     with pytest.raises(wb.Cancelled):
         wb.energy(network, progress=cancel)
 
@@ -128,9 +122,8 @@ def test_the_estimate_is_arithmetic():
     """One linear layer: 12 multiply-adds, and 12 + 3 + 4 + 3 numbers of 4 bytes."""
     network = wb.Network(nn.Linear(4, 3), (4,), name="linear")
     found = estimate(network)
-    low, high = JOULES_PER_BYTE
     assert found.parts == pytest.approx({"multiply-adds": 12 * 4.6e-12, "memory": 88 * 243.75e-12})
-    assert found.joules == pytest.approx(12 * JOULES_PER_MAC + 88 * (low + high) / 2)
+    assert found.joules == pytest.approx(sum(found.parts.values()))
     assert (found.least, found.most) == pytest.approx((12 * 4.6e-12 + 88 * 162.5e-12, 12 * 4.6e-12 + 88 * 325e-12))
     many = estimate(network, batch=10)
     assert many.parts == pytest.approx({"multiply-adds": 12 * 4.6e-12, "memory": (15 * 4 / 10 + 7 * 4) * 243.75e-12})
@@ -144,7 +137,7 @@ def test_less_and_more(network, smaller):
     assert Energy(before, None, "").saving == ""
 
 
-@pytest.mark.parametrize("options", [{"seconds": 0}, {"rounds": 0}, {"batch": -1}, {"seconds": float("nan")}])
-def test_numbers_that_make_no_sense(network, options):
-    with pytest.raises(ValueError, match=f"{next(iter(options))} is"):
-        wb.energy(network, **options)
+def test_numbers_that_make_no_sense(network):
+    for name, value in (("seconds", 0), ("rounds", 0), ("batch", -1), ("seconds", float("nan"))):
+        with pytest.raises(ValueError, match=f"{name} is"):
+            wb.energy(network, **{name: value})

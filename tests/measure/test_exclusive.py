@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from tests.helpers.progress import Told
 from workbench.measure import exclusive
 from workbench.measure.exclusive import DISTURBED, computing, others_computing, watching
 
@@ -41,13 +42,10 @@ def test_another_process_is_seen_until_it_is_done_or_dies(own_cache, monkeypatch
 def test_the_own_process_does_not_count_and_may_nest(own_cache):
     with computing(), computing():
         assert not others_computing()
-    with computing():
         assert len(list(own_cache.glob("computing/*.lock"))) == 1
 
 
-def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "below"))
+def test_a_folder_that_cannot_be_written_does_no_harm(no_cache):
     with watching() as watch:
         pass
     assert watch.disturbed == ""
@@ -57,8 +55,8 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch):
 def test_others_are_looked_for_at_the_beginning_during_and_at_the_end(own_cache, monkeypatch, seen):
     looks = iter(seen)
     monkeypatch.setattr(exclusive, "others_computing", lambda: next(looks))
-    told = []
-    with watching(lambda *report: told.append(report)) as watch:
+    told = Told()
+    with watching(told) as watch:
         watch.report(0.5, "half")
     assert told == [(0.5, "half")]
     assert watch.disturbed == (DISTURBED if any(seen) else "")

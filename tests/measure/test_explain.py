@@ -49,14 +49,6 @@ def test_slow_1x1_factors_are_the_cause():
     )
 
 
-def test_what_is_lost_adds_up():
-    """By kind, time beyond the original's rate sums to what is missing: the arithmetic behind the second sentence."""
-    after = factorised(thin_ms=40, core_ms=15)
-    rate = DENSE.total.macs / DENSE.seconds
-    lost = sum(g.seconds - g.macs / rate for g in after.sums("kind").values()) + after.other
-    assert lost == pytest.approx(after.seconds - DENSE.seconds / (DENSE.total.macs / after.total.macs))
-
-
 STARVED = factorised(40, 15, thin_mb=400)
 CONNECTED = profiled(part("fc", "dense", "linear", 0.1, 400, 100))
 SMALLER = profiled(part("fc", "core", "linear", 0.05, 100, 20), part("a", "core", "core", 0, 1, 0, "5x5"))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.progress import Told
 from tests.helpers.runners import FakeRunner
 from workbench.measure import exclusive, runtimes
 from workbench.measure import latency as module
@@ -33,7 +34,7 @@ def test_there_are_neither_too_few_rounds_nor_too_many_and_warm_up_does_not_coun
 
 def test_medians_quartiles_and_their_ratio():
     def samples(**seconds):
-        return Latency("eager", 1, 1, False, {name: np.array(values) for name, values in seconds.items()})
+        return Latency("", {name: np.array(values) for name, values in seconds.items()})
 
     found = samples(a=[0.04, 0.02, 0.03, 0.02, 0.9], b=[0.01, 0.01, 0.01, 0.01, 0.01])
     assert found.ms("a") == pytest.approx(30)
@@ -46,15 +47,12 @@ def test_medians_quartiles_and_their_ratio():
 
 def test_a_compressed_network_is_timed_against_its_original(smaller):
     before = torch.get_num_threads()
-    told = []
-    both = {"original": smaller.original, "compressed": smaller}
-    found = latency(both, batch=2, threads=2, channels_last=True, seconds=0.1, progress=lambda *a: told.append(a))
+    told, both = Told(), {"original": smaller.original, "compressed": smaller}
+    found = latency(both, batch=2, threads=2, channels_last=True, seconds=0.1, progress=told)
     assert list(found.samples) == ["original", "compressed"]
     assert all((values > 0).all() and len(values) >= MIN_ROUNDS for values in found.samples.values())
     assert found.how == "PyTorch, batch 2, 2 threads, channels last"
     assert torch.get_num_threads() == before
-    shares = [share for share, _ in told]
-    assert shares == sorted(shares)
     assert told[0][1] == "preparing original for PyTorch"
 
 

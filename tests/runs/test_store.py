@@ -17,7 +17,6 @@ import torch
 
 import workbench as wb
 from tests.helpers.networks import same, small, small_compressed
-from workbench.runs.database import SCHEMA
 from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 from workbench.runs.store import RunStore, StoreError
 
@@ -96,7 +95,7 @@ def test_delete_takes_the_weights_too(store, compressed):
 
 def test_runs_by_network_and_data(store, compressed):
     for data in ("digits", "cifar", "digits"):
-        store.add(run_of(compressed, data, ()), weights=False)
+        store.add(run_of(compressed, data, stages=()), weights=False)
     assert [run.number for run in store.runs(data="digits")] == [1, 3]
     assert [run.number for run in store.runs(network="small", data="cifar")] == [2]
     assert store.runs(network="other") == ()
@@ -109,18 +108,18 @@ def test_what_cannot_be_stored_or_loaded(store, compressed, original):
         store.add(run_of(compressed, settings={"device": torch.device("cpu")}))
     assert (len(store), store.folder.exists()) == (0, False)
     run, bare = store.add(run_of(compressed)), store.add(run_of(compressed), weights=False)
-    with pytest.raises(StoreError, match="run 2 was stored without weights"):
-        store.load(bare, original)
     other = wb.Network(torch.nn.Conv2d(3, 8, 3), (3, 8, 8), name="other")
-    with pytest.raises(StoreError, match="run 1 cannot be loaded into other: the plan has a layer 0"):
-        store.load(run, other)
     path = store.folder / run.weights_file
-    path.write_bytes(path.read_bytes()[:-1] + b"\1")
-    with pytest.raises(StoreError, match=r"the weights of run 1, .* are damaged"):
-        store.load(run, original)
-    path.unlink()
-    with pytest.raises(StoreError, match=r"the weights of run 1, .* are no longer in"):
-        store.load(run, original)
+    for stored, network, change, message in (
+        (bare, original, None, "run 2 was stored without weights"),
+        (run, other, None, "run 1 cannot be loaded into other: the plan has a layer 0"),
+        (run, original, lambda: path.write_bytes(path.read_bytes()[:-1] + b"\1"), "weights of run 1, .* are damaged"),
+        (run, original, path.unlink, "the weights of run 1, .* are no longer in"),
+    ):
+        if change:
+            change()
+        with pytest.raises(StoreError, match=message):
+            store.load(stored, network)
 
 
 def made(plan, macs, top1, split="validation", network="n"):
@@ -143,10 +142,7 @@ def test_the_front_by_its_definition(compressed):
     front = pareto(runs)
     assert isinstance(front, Runs)
     assert [(r.plan.macs, r.score().top1) for r in front] == sorted(expected)
-
-
-def test_only_what_can_be_compared_competes(compressed):
-    cheap, good = made(compressed.plan, 1, 0.9), made(compressed.plan, 9, 0.8)
+    cheap, good = made(compressed.plan, 1, 0.9), made(compressed.plan, 9, 0.8)  # only what can be compared competes
     other = replace(good, network_name="other")
     assert pareto([cheap, good, other, made(compressed.plan, 0, 0.9, "test")]) == (cheap, other)
 
@@ -185,20 +181,17 @@ def test_damaged_stores_are_refused_and_left_as_they_are(store, compressed, tmp_
     assert len(RunStore(store.path)) == 3
 
 
-@pytest.mark.parametrize(
-    ("statement", "message"),
-    [
-        (f"PRAGMA user_version = {SCHEMA + 1}", "written by another version of the workbench"),
-        ("PRAGMA application_id = 7", "an SQLite file of another program"),
-    ],
-)
-def test_stores_of_others_are_refused_and_left_as_they_are(store, statement, message):
-    with closing(sqlite3.connect(store.path)) as connection:
-        connection.execute(statement)
-    before = content(store)
-    with pytest.raises(StoreError, match=message):
-        RunStore(store.path)
-    assert content(store) == before
+def test_stores_of_others_are_refused_and_left_as_they_are(store):
+    for setting, message in (
+        ("user_version", "another version of the workbench"),
+        ("application_id", "another program"),
+    ):
+        with closing(sqlite3.connect(store.path)) as connection:
+            connection.execute(f"PRAGMA {setting} = 7")
+        before = content(store)
+        with pytest.raises(StoreError, match=message):
+            RunStore(store.path)
+        assert content(store) == before
 
 
 def test_a_locked_store_waits_and_then_says_so(store, compressed):
@@ -218,11 +211,11 @@ def test_a_locked_store_waits_and_then_says_so(store, compressed):
     other.close()
 
 
-@pytest.mark.parametrize("place", ["/proc/runs.db", "file/runs.db", "."])
-def test_places_that_cannot_be_written_to(tmp_path, place):
+def test_places_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be opened"):
-        RunStore(tmp_path / place)
+    for place in ("/proc/runs.db", "file/runs.db", "."):
+        with pytest.raises(StoreError, match="cannot be opened"):
+            RunStore(tmp_path / place)
 
 
 @pytest.mark.parametrize(

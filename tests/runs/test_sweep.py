@@ -12,6 +12,7 @@ import torch
 
 import workbench as wb
 from tests.helpers.networks import few, same
+from tests.helpers.progress import Told
 from workbench.runs.run import StageName
 from workbench.runs.store import RunStore
 from workbench.runs.sweep import sweep
@@ -30,13 +31,12 @@ def plans(spectra):
 
 def test_one_after_the_other_into_a_store(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db")
-    stored, shares, runs = [], [], []
-    for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=lambda share, _: shares.append(share)):
+    stored, runs, told = [], [], Told()
+    for run in sweep(network, plans[:2], few, epochs=1, store=store, progress=told):
         runs.append(run.number)
         stored.append(len(store))
     assert stored == runs == [1, 2]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    assert told[-1][0] == 1
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -63,6 +63,15 @@ def test_steps_before_fine_tuning(network, plans, few):
     assert "calibrated" in run.network.source
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: lambda compressed, data: 1 / 0})
     assert run.error == "ZeroDivisionError: division by zero"
+
+    class Broken:
+        def submit(self, *_):
+            future = Future()
+            future.set_exception(MemoryError("too much"))
+            return future
+
+    (run,) = sweep(network, plans[:1], few, executor=Broken())
+    assert run.error == "its worker failed: MemoryError: too much"
 
 
 @pytest.mark.slow
@@ -122,13 +131,9 @@ def test_cancel_takes_back_what_has_not_begun(network, plans, few):
 
 
 def test_cancel_here_stops_in_the_middle(network, plans, few):
-    def stop(share, note):
-        if "plan 2" in note:
-            raise wb.Cancelled
-
     done = []
     with pytest.raises(wb.Cancelled):
-        done.extend(sweep(network, plans, few, progress=stop))
+        done.extend(sweep(network, plans, few, progress=Told(cancel_at="plan 2")))
     assert [run.plan for run in done] == plans[:1]
 
 
@@ -141,14 +146,11 @@ def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):
     assert run.number == 0
 
 
-def test_settings_that_make_no_sense(network, plans, few):
+def test_settings_that_make_no_sense_and_what_cannot_be_sent(network, plans, few, monkeypatch):
     with pytest.raises(ValueError, match="say for how long to fine-tune"):
         sweep(network, plans, few, teacher=network)
     with pytest.raises(TypeError, match="no setting speed"):
         sweep(network, plans, few, epochs=1, speed=2)
-
-
-def test_what_cannot_be_sent_is_said(network, plans, few, monkeypatch):
     monkeypatch.setattr("workbench.runs.sweep.cloudpickle", pickle)
     own = network.with_model(network.model, preprocessing=lambda images: images)
     with pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"), ThreadPoolExecutor(1) as pool:
@@ -181,14 +183,3 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     assert len(store) == 8
     for run in runs:
         assert run.score() == wb.score(wb.decompose(network, run.plan), few.validation)
-
-
-def test_a_future_that_fails_is_a_run_with_an_error(network, plans, few):
-    class Broken:
-        def submit(self, *_):
-            future = Future()
-            future.set_exception(MemoryError("too much"))
-            return future
-
-    (run,) = sweep(network, plans[:1], few, executor=Broken())
-    assert run.error == "its worker failed: MemoryError: too much"

@@ -66,15 +66,15 @@ def limited(kind: Any, text: str, limits: tuple[float, float], width: int, label
 
 
 class Alert(w.HTML):  # type: ignore[misc]
-    """A sentence on what went wrong; it takes no room while there is none."""
+    """A sentence on what went wrong, or in the colours of a warning; it takes no room while there is none."""
 
-    def __init__(self, text: str = "") -> None:
-        super().__init__()
-        self.say(text)
+    def __init__(self, kind: str = "error") -> None:
+        super().__init__(layout={"display": "none"})
+        self._kind = kind
 
     def say(self, text: str) -> None:
         """Show a sentence; "" for none."""
-        self.value = f"<div class='wb-error' role='alert'>{escape(text)}</div>" if text else ""
+        self.value = f"<div class='wb-{self._kind}' role='alert'>{escape(text)}</div>" if text else ""
         self.layout.display = "" if text else "none"
 
 

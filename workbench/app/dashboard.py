@@ -1,15 +1,14 @@
 """The dashboard: the steps on one page, linked by one session; the same in JupyterLab and in Voila."""
 
-import logging
-import os
 from pathlib import Path
 
 import ipywidgets as w
 import torch
 
-from workbench.app.controls import Alert, column
+from workbench.app.controls import Alert, column, follow
 from workbench.app.overview import overview
 from workbench.app.server.logs import log_to_server
+from workbench.app.server.serve import setting
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
 from workbench.app.steps.compare.runs_view import runs_view
@@ -20,7 +19,7 @@ from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
-from workbench.app.widgets.glossary import heading, term
+from workbench.app.widgets.glossary import RANDOM, term
 from workbench.app.widgets.page_start import PageStart
 from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
@@ -44,7 +43,7 @@ def build_dashboard(
     if not isinstance(data, Data | None):
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     log_to_server()
-    torch.set_num_threads(threads())
+    torch.set_num_threads(setting("WORKBENCH_THREADS", 1))  # several kernels may share the machine
     s = session or Session(network, data)
     intro = (
         f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
@@ -68,12 +67,27 @@ def _cards(s: Session) -> list[w.Widget]:
 
     def card(step: int, title: str, words: str, *children: w.Widget) -> w.VBox:
         """Return a card; the bar at the top leads to it where a step begins, else `step` is 0."""
-        box = column(heading(s.choose, step, title, words), *children, gap=8)
+        heading, number = w.HTML(), f"<span class='wb-step'>{step}</span>" if step else ""
+
+        def fill() -> None:
+            mark = RANDOM if s.choose.network is not None and s.choose.network.random_weights else ""
+            heading.value = f"<h2>{number}{title}{mark}</h2><p class='wb-soft'>{words}</p>"
+
+        follow(fill, (s.choose, "network"))
+        box = column(heading, *children, gap=8)
         box.add_class("wb-card")
         if step:
             box.add_class(f"wb-at-{step}")
         return box
 
+    look_words = (
+        f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each layer. "
+        "Pick one, in the table or in the figure, to see it everywhere below."
+    )
+    plan_words = (
+        f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction of "
+        f"its channels ({term('singular values')}). Move a rank and watch what it costs and how far the weights move."
+    )
     recover_words = (
         f"Make the planned network, then bring its accuracy back: {term('calibrate')} it in seconds, then "
         f"{term('fine-tune')} it for some {term('epoch', 'epochs')}. The paper's {term('learning rate')} is 0.001, "
@@ -84,18 +98,11 @@ def _cards(s: Session) -> list[w.Widget]:
         f"steps are the {term('Pareto front')}. (FLOPs is the papers' word for {term('MACs')}.) Choose by "
         f"{term('validation', 'validation images')}; the {term('test', 'test score')} above is for reporting."
     )
-    runs_words = (
-        "Sweep over several budgets at once, and find every run again, of this session and earlier ones. "
-        f"Accuracies are those on the {term('validation', 'validation images')}, to choose by."
-    )
-    speed_words = (
-        "Time the compressed network against the original on this machine, see where the time goes, and what "
-        f"{term('energy')} an image takes."
-    )
-    home_words = (
-        "The compressed network as a file that runs on a phone, in other programs or in PyTorch. The first three are "
-        "run after writing, and their answers are compared with the network's here."
-    )
+    validated = f"Accuracies are those on the {term('validation', 'validation images')}, to choose by."
+    runs_words = f"Sweep over several budgets, and find every run again, of this session and earlier ones. {validated}"
+    speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
+    home_words = "The compressed network as a file. The first three are run after writing, and compared with it."
+    tab_words = "What the networks say of single images, what every layer has become, and the published figures."
     tabs = {
         "Images and filters": gallery_view(s),
         "One layer's ranks": rank_curve_view(s),
@@ -111,39 +118,11 @@ def _cards(s: Session) -> list[w.Widget]:
     return [
         card(1, "Choose", "A network, its weights, and the images that it is to tell apart.", choose_view(s)),
         overview(s),
-        card(
-            2,
-            "Look: the layers",
-            f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each "
-            "layer. Pick one, in the table or in the figure, to see it everywhere below.",
-            look_view(s),
-        ),
-        card(
-            3,
-            "Plan: the whole network, then the picked layer",
-            f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction "
-            f"of its channels ({term('singular values')}). Move a rank and watch what it costs and how far the weights "
-            "move.",
-            plan_view(s),
-            layer_view(s),
-        ),
+        card(2, "Look: the layers", look_words, look_view(s)),
+        card(3, "Plan: the whole network, then the picked layer", plan_words, plan_view(s), layer_view(s)),
         w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}),
         card(0, "Compare: runs", runs_words, runs_view(s)),
-        card(
-            0,
-            "Compare: images, filters, ranks, and the paper",
-            "What the networks say of single images, what every layer has become, and the published figures.",
-            w.Tab(list(tabs.values()), titles=list(tabs)),
-        ),
+        card(0, "Compare: images, filters, ranks, and the paper", tab_words, w.Tab([*tabs.values()], titles=[*tabs])),
         card(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),
         card(7, "Take it home: export", home_words, take_home_view(s)),
     ]
-
-
-def threads() -> int:
-    """Return threads for torch: $WORKBENCH_THREADS, or one, because several kernels may share the machine."""
-    text = os.environ.get("WORKBENCH_THREADS", "1")
-    if not (text.isdecimal() and int(text) > 0):
-        logging.getLogger(__name__).warning("WORKBENCH_THREADS=%s is not a whole number above 0: using 1.", text)
-        return 1
-    return int(text)

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-DELAY_S = 0.6
-"""Seconds after the last request until the function is called."""
+DELAY_S = 0.6  # after the last request, until the function is called
 
 
 class Debounce:

@@ -3,21 +3,18 @@
 import re
 from pathlib import PurePath
 
+# The folders before the last name of an absolute path
 FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\"<>]+/)+(?=[^\s/'\"<>])|\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
-"""The folders before the last name of an absolute path."""
 
 
 def sentence(error: BaseException) -> str:
-    """Return the message of an error as one sentence; the name of a file or a network keeps its case.
-
-    The folders of absolute paths are left out, because the page may be shown to others than the machine's owner.
-    """
+    """Return the message of an error as one sentence, without folders of the machine, which others need not see."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, OSError) and error.strerror:
         name = PurePath(str(error.filename)).name if error.filename else ""
         text = f"{name}: {error.strerror}" if name else error.strerror
     text = "".join(filter(str.isprintable, " ".join(text.split())))
     text = FOLDERS.sub("", text) or type(error).__name__
-    first = text.split()[0]
+    first = text.split()[0]  # the name of a file or a network keeps its case
     text = text if set(first[:-1]) & set("._0123456789") else text[0].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")

@@ -11,8 +11,6 @@ from workbench.network.scores import Score
 from workbench.network.verdict import Finding
 from workbench.tables import count, times
 
-INTERVAL_HINT = "95 % confidence interval for this many images"
-
 
 def overview(session: Session) -> w.Widget:
     """Return three cards: weights, MACs and accuracy."""
@@ -77,15 +75,14 @@ def _fewer(original: int | None, new: int | None) -> str:
 
 def _interval(interval: tuple[float, float]) -> str:
     low, high = interval
-    return f"<small title='{INTERVAL_HINT}'>{100 * low:.1f} to {100 * high:.1f} %</small>"
+    return f"<small title='95 % confidence interval'>{100 * low:.1f} to {100 * high:.1f} %</small>"
 
 
 def figure_html(
     label: str, value: str = "", note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
 ) -> str:
     """Return HTML of one figure: a value, or a score with its interval and its top-5 accuracy."""
-    style = ' style="color:var(--wb-soft);font-weight:400"' if soft else ""
-    spread = top5 = ""
+    style, spread, top5 = ' style="color:var(--wb-soft);font-weight:400"' if soft else "", "", ""
     if score:
         value = f"{score.shown:.1f} %" if score.is_share else score.value
     if score and score.is_share:

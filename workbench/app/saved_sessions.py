@@ -1,8 +1,4 @@
-"""Save sessions on disk, and find those that a reload or a crash has left.
-
-A session is a file beside the run store. Its kernel holds a lock on it, which the operating system releases when the
-kernel ends: a session that is locked is open in another tab, and one that is not can be continued.
-"""
+"""Save sessions as files that their kernels lock, and find those that a reload or a crash has left."""
 
 import json
 import logging
@@ -81,7 +77,7 @@ class SavedSessions:
         self.file = runs.with_name(f"{runs.name}.sessions") / f"{uuid.uuid4().hex}.json"
         self.checkpoint = self.file.with_suffix(".checkpoint")
         self.problem = ""  # why the session is not saved, in a sentence
-        self._lock: FileLock | None = None
+        self._lock = _lock(self.file)
         self._written: SavedSession | None = None
 
     def save(self, saved: SavedSession) -> None:
@@ -90,10 +86,8 @@ class SavedSessions:
             return
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            if self._lock is None:
-                lock = _lock(self.file)
-                lock.acquire()
-                self._lock = lock
+            if not self._lock.is_locked:
+                self._lock.acquire()
             values = {"version": VERSION, **asdict(saved), "when": time.time()}
             del values["file"]
             write_atomically(self.file, json.dumps(values).encode())
@@ -124,9 +118,7 @@ class SavedSessions:
 
     def end(self) -> None:
         """Release the session, as the end of the kernel does."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._lock.release()
 
 
 def _lock(file: Path) -> FileLock:

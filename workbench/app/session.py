@@ -102,15 +102,16 @@ class Autosave(HasTraits):
             worker.loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
 
     def _state(self) -> SavedSession:
-        choice, plan, run = self._session.choose.choice, self._session.plan.plan, self._session.recover.run
+        s = self._session
+        choice, settings, plan, run = s.choose.choice, s.plan.settings, s.plan.plan, s.recover.run
         return SavedSession(
             browser=self.browser,
             choice={"network": choice.network, "data": choice.data, "weights": choice.weights},
-            settings=self._session.plan.settings.to_dict(),
+            settings={"planner": settings.planner, **settings.values},
             plan=plan.to_json(indent=None) if plan is not None else "",
-            picked=self._session.look.picked,
+            picked=s.look.picked,
             number=run.number if run else 0,
-            training=dict(self._session.recover.training),
+            training=dict(s.recover.training),
         )
 
     def save(self) -> None:

@@ -62,23 +62,20 @@ class StoredRuns:
 
     def load(self, number: int) -> tuple[Run, CompressedNetwork]:
         """Return a run and its network; StoreError if it is not there, or damaged."""
-        store = self.store
-        if store is None:
+        if self.store is None:
             raise StoreError(self.problem)
-        made = store.load(number, self.network)
-        return store[number], made.with_model(made.model, random_weights=self.network.random_weights)
+        made = self.store.load(number, self.network)
+        return self.store[number], made.with_model(made.model, random_weights=self.network.random_weights)
 
     def delete(self, number: int) -> None:
         """Delete a run; another kernel may have done so before."""
         self._ask(lambda store: store.delete(number))
 
     def _ask(self, question: Callable[[RunStore], T]) -> T | None:
-        store = self.store
-        if store is None:
-            return None
-        try:
-            answer, self.problem = question(store), ""
-        except StoreError as error:
-            self.problem = sentence(error)
-            return None
-        return answer
+        if self.store is not None:
+            try:
+                answer, self.problem = question(self.store), ""
+                return answer
+            except StoreError as error:
+                self.problem = sentence(error)
+        return None

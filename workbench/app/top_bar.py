@@ -19,13 +19,10 @@ CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a netw
 def top_bar(session: Session, refused: Alert) -> w.Widget:
     """Return the bar; `refused` says in it what of the page's was not taken."""
     guide, autosave, plan = Guide(session), session.autosave, session.plan
-    hint = (
-        "Compress by the plan below, calibrate, and fine-tune as far as the images allow; if more than "
-        f"{MAX_DROP_POINTS:g} point of accuracy may be lost, try again and save less"
-    )
+    hint = f"Compress, calibrate and fine-tune; save less if more than {MAX_DROP_POINTS:g} point of accuracy is lost"
     for_me = button("Compress for me", session.recover.compress_for_me, hint, width="148px", primary=True)
     undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")
-    notice = w.HTML()
+    noticed, unsaved, elsewhere = Alert(), Alert("warn"), Alert("warn")
 
     def show_steps() -> None:
         guide.steps = step_statuses(session)
@@ -36,11 +33,11 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
         undo.tooltip = f"Take back: {plan.undoable} (Ctrl+Z)" if plan.undoable else "Nothing to take back"
         redo.tooltip = f"Again: {plan.redoable} (Ctrl+Shift+Z)" if plan.redoable else "Nothing was taken back"
 
-    def show_notice() -> None:
+    def show_notices() -> None:
         other = "This browser has another session open: the runs of both are in one list, the plans are apart."
-        texts = [autosave.problem, other if autosave.elsewhere else ""]
-        notice.value = "".join(f"<div class='wb-warn' role='status'>{escape(text)}</div>" for text in texts if text)
-        notice.layout.display = "" if notice.value else "none"  # an empty line would be a gap in the bar
+        noticed.say(plan.notice)
+        unsaved.say(autosave.problem)
+        elsewhere.say(other if autosave.elsewhere else "")
 
     follow(
         show_steps,
@@ -53,12 +50,12 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
         (session.worker, "jobs"),
     )
     follow(enable, (plan, "plan undoable redoable"), (session.worker, "jobs"))
-    follow(show_notice, (autosave, "problem elsewhere"))
+    follow(show_notices, (plan, "notice"), (autosave, "problem elsewhere"))
     jobs = JobList(session.worker, kept=JobKind.AUTOMATIC)
     jobs.layout.flex = "1 1 300px"
     buttons = row(for_me, undo, redo, jobs)
     buttons.layout.align_items = "flex-start"
-    box = column(guide, buttons, refused, notice, offer_box(autosave))
+    box = column(guide, buttons, refused, noticed, unsaved, elsewhere, offer_box(autosave))
     box.add_class("wb-card")
     box.add_class("wb-top")
     return box
@@ -88,10 +85,7 @@ def offer_box(autosave: Autosave) -> w.Widget:
 
 
 def step_statuses(session: Session) -> list[dict[str, str]]:
-    """Return name, status and words of each step.
-
-    At most one is "next", others are "done", "open" (they can be done at any time) or "missing" (something before it).
-    """
+    """Return name, words and status of each step: "done", "next", "open" (at any time), "missing" (one before it)."""
     found = _statuses(session)
     next_ = next((i for i, (done, missing, _) in enumerate(found) if not done and not missing), None)
     steps = []

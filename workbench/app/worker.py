@@ -1,7 +1,6 @@
-"""Run the computations of a session one after the other, in one thread, and post their results to the event loop.
+"""Run the computations of a session one after the other, in one thread; only the event loop's thread writes traits.
 
-None disturbs a timing or sees the hooks, modes or traces of another, and only the loop's thread writes traits. In a
-script, where no event loop runs, a job runs at once in the calling thread.
+So none disturbs a timing or sees the hooks of another. In a script, where no loop runs, a job runs at once.
 """
 
 import asyncio
@@ -160,8 +159,7 @@ class Worker(HasTraits):
     ) -> Job:
         """Queue a computation; a `short` one may run between the epochs of a long one.
 
-        The function computes a value from what it has captured; it reads and writes no traits. `done` takes the value
-        in the thread of the event loop, before the job counts as done.
+        The function reads and writes no traits. `done` takes its value in the loop's thread, before the job is done.
         """
         job = Job(self, kind, title, short=short)
         self.jobs = (*self.jobs, job)
@@ -178,15 +176,12 @@ class Worker(HasTraits):
 
     def post(self, change: Callable[[], object], *, delay_s: float = 0.0) -> None:
         """Have a function called in the thread of the event loop; calls without a delay keep their order."""
-        if not self.has_loop:
+        if self.loop is None or self.loop.is_closed():
             change()
-        else:
-            assert self.loop is not None
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                if delay_s:
-                    self.loop.call_soon_threadsafe(self.loop.call_later, delay_s, change)
-                else:
-                    self.loop.call_soon_threadsafe(change)
+            return
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            later = (self.loop.call_later, delay_s, change) if delay_s else (change,)
+            self.loop.call_soon_threadsafe(*later)
 
     def take_back(self, job: Job) -> None:
         """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
@@ -194,12 +189,6 @@ class Worker(HasTraits):
             self._end(job, JobState.CANCELLED, "taken back")
         else:
             job.note = "stopping ..."
-
-    def take_back_all(self) -> None:
-        """Take back all jobs that wait, other than openings: what they are about is no longer open."""
-        for job in self.jobs:
-            if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
-                job.cancel()
 
     def next_job(self, wanted: Callable[[Job], bool]) -> Entry | None:
         """Take the first of these jobs out of the queue."""

@@ -39,7 +39,6 @@ def report(
     run : with its network, for what is known of the original, or without. ``run.measured`` may have "latency" (a list
         of {"runtime", "how", "dense_ms", "compressed_ms"}), "machine" and "energy" ({"dense_mj", "compressed_mj",
         "measured", "source"}); energy that was not measured is called an estimate.
-    path : of the HTML page.
     spectra : of the original; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
@@ -196,10 +195,11 @@ def _speed(run: Run) -> str:
 def _energy(run: Run) -> str:
     for entry, before, after in _measured(run, "energy", "mj"):
         kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
-        measured, estimated = "Measured by the machine's own counters.", "This is an estimate, not a measurement."
-        text = measured if kind == "measured" else estimated
-        values = {"original": before, "compressed": after}
-        rows = [[name, f"{quantity(value / 1e3, 'J')} ({kind})"] for name, value in values.items()]
+        counted = "Measured by the machine's own counters."
+        text = counted if kind == "measured" else "This is an estimate, not a measurement."
+        rows = [
+            [name, f"{quantity(mj / 1e3, 'J')} ({kind})"] for name, mj in (("original", before), ("compressed", after))
+        ]
         table = html_table(("network", "energy of one image"), rows)
         return _section(f"Energy ({kind})", _paragraph(f"{text} Source: {source}." if source else text), table)
     return ""

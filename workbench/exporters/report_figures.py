@@ -1,7 +1,4 @@
-"""Draw a report's figures as SVG in the page's own colours, which are readable on light and on dark pages.
-
-Colours are Okabe and Ito's; shape or position says the same.
-"""
+"""Draw a report's figures as SVG, readable on light and on dark pages; shape or position says the same as colour."""
 
 from collections.abc import Sequence
 from html import escape
@@ -14,8 +11,7 @@ from workbench.tables import count
 BLUE, GREY = "#0072b2", "#9aa5b1"
 MAX_LAYERS, MAX_SPECTRA = 40, 9
 WIDTH, LABEL_WIDTH, VALUE_WIDTH, ROW_HEIGHT = 760, 190, 130, 22
-PANEL_WIDTH, PANEL_HEIGHT = 245, 110
-"""Units of the SVG, which scales to the page."""
+PANEL_WIDTH, PANEL_HEIGHT = 245, 110  # units of the SVG, which scales to the page
 
 
 def scores(stages: Sequence[Stage]) -> str:

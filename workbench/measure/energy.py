@@ -1,8 +1,7 @@
 """Joules for one image: measured where the machine has counters, elsewhere an estimate that always says it is one.
 
-Counters are read by Zeus (NVIDIA's and AMD's GPUs, Intel's and AMD's RAPL, Apple's and Jetson's chips). They count all
-that a chip does, idle power and other programs included. Of an estimate, real joules are more, and the ratio of two
-estimates says more than the estimates.
+Counters are read by Zeus. They count all that a chip does, idle power and other programs included. Of an estimate,
+real joules are more, and the ratio of two estimates says more than the estimates.
 """
 
 import os
@@ -28,10 +27,8 @@ from workbench.tables import Table, quantity, times
 
 CAPTION_WIDTH = 100
 WARM_UP_PASSES = 2
-JOULES_PER_MAC = (3.7 + 0.9) * 1e-12
-"""A 32-bit float multiplication and an addition."""
-JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)
-"""Least and most of an access to memory (DRAM), which moves 64 bits."""
+JOULES_PER_MAC = (3.7 + 0.9) * 1e-12  # a 32-bit float multiplication and an addition
+JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)  # least and most of an access to memory (DRAM), which moves 64 bits
 RAPL = "/sys/class/powercap/intel-rapl"
 CHIP_FIELDS = "cpu_total_mj", "cpu_energy_mj", "gpu_mj", "gpu_energy_mj", "gpu_sram_mj", "dram_mj", "ane_mj"
 """Fields of Zeus' measurements of Apple's and Jetson's chips, in millijoules, that add up to the whole."""
@@ -148,21 +145,14 @@ class NetworkEnergy:
 class Energy(Table):
     """Joules for one image of a compressed network and its original, both measured or both estimated.
 
-    However it is shown, an estimate says that it is one.
-
-    Attributes
-    ----------
-    original, compressed : the original, or the only network; and None if there is only one.
-    source : which counters, or which constants, in words.
-    why_estimated : why it was not measured, or "".
-    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
+    However it is shown, an estimate says that it is one. Of a single network `compressed` is None.
     """
 
     original: NetworkEnergy
     compressed: NetworkEnergy | None
-    source: str
-    why_estimated: str = ""
-    disturbed: str = ""
+    source: str  # which counters, or which constants, in words
+    why_estimated: str = ""  # why it was not measured
+    disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
     def networks(self) -> dict[str, NetworkEnergy]:

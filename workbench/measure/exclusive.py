@@ -1,7 +1,6 @@
 """Notes between processes that the workbench computes, so that a timing can tell whether it was disturbed.
 
-A process that computes holds a lock on a file of its own in the cache folder; the system releases the lock of a process
-that dies. The file's name has the machine's name, because several machines may share the folder.
+A process that computes holds a lock on a file of its own in the cache folder, which several machines may share.
 """
 
 import os
@@ -53,7 +52,6 @@ class Watch:
 
     def __init__(self, report: Progress) -> None:
         self.disturbed, self._report = "", report
-        self.look()
 
     def look(self) -> None:
         """Look for other processes now."""
@@ -70,5 +68,6 @@ def watching(progress: Progress | bool | None = None) -> Iterator[Watch]:
     """Tell others that this process computes, and look for them at the beginning, at reports and at the end."""
     with computing():
         watch = Watch(reporter(progress))
+        watch.look()
         yield watch
         watch.look()

@@ -1,17 +1,14 @@
-"""Explain in two sentences why fewer multiply-adds are not as much less time, with all numbers from a profile.
+"""Explain in two sentences, with numbers from a profile, why fewer multiply-adds are not as much less time.
 
-At the original's rate the compressed network would take as much less time as it does fewer multiply-adds. What each
-kind of part takes beyond that adds up to what is missing; the kinds with the most are named.
+What each kind of part takes beyond the original's rate adds up to what is missing; the kinds with the most are named.
 """
 
 from workbench.measure.profile import KINDS, OTHER, Group, NetworkProfile, Profile
 from workbench.measure.roofline import Roofline
 from workbench.tables import quantity, times
 
-SAME_RATIO = 0.02
-"""Ratios that differ from one by less are called the same."""
-MIN_NAMED_SHARE = 0.2
-"""Share of all that is lost (or won) from which on a second kind of part is named."""
+SAME_RATIO = 0.02  # ratios that differ from one by less are called the same
+MIN_NAMED_SHARE = 0.2  # share of all that is lost (or won) from which on a second kind of part is named
 
 
 def explain(profile: Profile, roofline: Roofline | None = None) -> str:

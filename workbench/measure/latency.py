@@ -23,20 +23,11 @@ MIN_ROUNDS, MAX_ROUNDS = 7, 500
 
 @dataclass(frozen=True, repr=False)
 class Latency(Table):
-    """Times of several networks, measured in turns.
+    """Times of several networks, measured in turns: name -> (rounds,) seconds of one run of a batch in each round."""
 
-    Attributes
-    ----------
-    samples : name -> (rounds,) seconds of one run of a batch; sample i of all networks is from the same round.
-    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
-    """
-
-    runtime: str
-    batch: int
-    threads: int
-    channels_last: bool
+    how: str  # runtime, batch, threads and memory format, in words
     samples: Mapping[str, Vector]
-    disturbed: str = ""
+    disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     headers = ("network", "ms (median)", "ms (middle half)", "runs")
 
@@ -52,11 +43,6 @@ class Latency(Table):
         """Return the lower and upper quartile, over the rounds, of how many times faster it is."""
         low, high = np.quantile(self.samples[before] / self.samples[after], (0.25, 0.75))
         return float(low), float(high)
-
-    @property
-    def how(self) -> str:
-        """Runtime, batch, threads and memory format, in words."""
-        return rt.configuration(self.runtime, self.batch, self.threads, self.channels_last)
 
     @property
     def caption(self) -> str:
@@ -83,14 +69,7 @@ def latency(
     seconds: float = 4.0,
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name in turns: one run of each in every round, the order turning.
-
-    Parameters
-    ----------
-    runtime : one of :data:`~workbench.measure.runtimes.RUNTIMES`; AbsentRuntimeError if it is not here.
-    batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
-    seconds : about how long to time all of them together; there are at least 7 rounds.
-    """
+    """Time networks by name in turns for about so many seconds: one run of each in every round, the order turning."""
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
     with watching(progress) as watch, rt.torch_threads(threads):
@@ -101,7 +80,7 @@ def latency(
             runners[name] = rt.prepare(network.model, inputs, runtime, threads=threads, channels_last=channels_last)
         clocks = {name: runner.clock for name, runner in runners.items()}
         samples = timed(clocks, seconds, lambda share: watch.report(0.5 + 0.5 * share, f"timing {title}"))
-    return Latency(runtime, batch, threads, channels_last, samples, watch.disturbed)
+    return Latency(rt.configuration(runtime, batch, threads, channels_last), samples, watch.disturbed)
 
 
 def timed(
@@ -193,7 +172,8 @@ def speed(
 
     Parameters
     ----------
-    settings : `seconds` for each runtime, `batch`, `threads` and `channels_last` of :func:`latency`.
+    settings : `seconds` for each runtime (there are at least 7 rounds), `batch` (images in one run), `threads` that it
+        may use, and `channels_last` for PyTorch's memory format.
 
     Raises
     ------

@@ -29,14 +29,11 @@ from workbench.progress import Progress
 from workbench.recover.decompose import factors_for
 
 VERSION = 3
-RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
-"""Grid of ranks, as shares of the channels."""
+RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # grid of ranks, as shares of the channels
 RANK_MULTIPLE = 8
 """Ranks of the grid are multiples of this where there are channels enough: odd ranks would make the table rough."""
-TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")
-"""Runtimes that lay out maps in their own way."""
-LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0
-"""Seconds of runs that are enough for a layer and for a network."""
+TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")  # runtimes that lay out maps in their own way
+LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0  # seconds of runs that are enough for a layer and for a network
 MAX_EVICTION_BYTES = 128 << 20
 
 
@@ -166,11 +163,9 @@ def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:
 class LayerTimer:
     """Times layers in one runtime as they run inside a network, on inputs with the device and number format of `like`.
 
-    Two things differ from a layer that runs by itself. A runtime that translates a network lays out maps in its own
-    way, once for the whole network, but for a single layer at both ends: the layer is timed between two small
-    neighbours in one program, and their time without it is subtracted. And a layer that runs again and again finds its
-    weights in the cache, where those of a large network's other layers would have evicted them: with `evict` an array
-    goes through the cache before each run. Not in PyTorch: there it would evict the layer's maps too.
+    A runtime that translates a network lays out maps in its own way at both ends: a layer is timed between two small
+    neighbours, and their time without it is subtracted. With `evict` an array goes through the cache before each run,
+    as the other layers' weights do in a large network; not in PyTorch, where it would evict the layer's maps too.
     """
 
     def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:

@@ -108,22 +108,14 @@ def _costs(group: Group) -> list[str]:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Table):
-    """Where the time of an original and its compressed network goes, layer by layer; of each factor in `compressed`.
+    """Where the time of an original and its compressed network goes, layer by layer; of each factor in `compressed`."""
 
-    Attributes
-    ----------
-    original : the original, or the only network.
-    compressed : None if only one network was profiled.
-    how : runtime, batch, threads, memory format and repeats, in words.
-    disturbed : a sentence if another process of the workbench computed meanwhile, else "".
-    """
-
-    original: NetworkProfile
+    original: NetworkProfile  # or the only network
     compressed: NetworkProfile | None = None
-    how: str = ""
+    how: str = ""  # runtime, batch, threads, memory format and repeats, in words
     threads: int = 1
     device: str = "cpu"
-    disturbed: str = ""
+    disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
     def networks(self) -> dict[str, NetworkProfile]:

@@ -30,10 +30,8 @@ from workbench.tables import Table, count, quantity
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION = 3
-"""Increased whenever the measurement, or the layout of the file, changes."""
-SECONDS = 0.4
-"""Seconds for which each operation is timed."""
+VERSION = 3  # increased whenever the measurement, or the layout of the file, changes
+SECONDS = 0.4  # seconds for which each operation is timed
 MIN_ARRAY_BYTES, MAX_ARRAY_BYTES, CHUNKS = 128 * 2**20, 2**30, 16
 """Size of each array that is read or written (in between, four times the last cache), and the number of pieces that are
 timed one by one: a short one is less often disturbed on a busy machine."""
@@ -89,7 +87,7 @@ def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Ro
         machine = f"{processor()}, {threads} thread{'' if threads == 1 else 's'}, torch {torch.__version__}"
         digest = hashlib.blake2b(f"{VERSION} {machine}".encode(), digest_size=12).hexdigest()
         path = cache.folder() / f"roofline-{digest}.json"
-        limits = load_measured(path, _limits)
+        limits = load_measured(path, lambda known: {name: float(known[name]) for name in ("peak", "bandwidth")})
         if limits is None:
             with watching(progress) as watch:
                 watch.report(0.0, "timing the processor")
@@ -99,10 +97,6 @@ def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Ro
             if not watch.disturbed:
                 save_measured(path, limits)
     return Roofline(**limits, threads=threads, machine=machine)
-
-
-def _limits(values: dict[str, Any]) -> dict[str, float]:
-    return {name: float(values[name]) for name in ("peak", "bandwidth")}
 
 
 def load_measured(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:

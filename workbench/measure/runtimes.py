@@ -108,10 +108,7 @@ def image_batch(network: Network, batch: int = 1) -> Tensor:
 def prepare(
     model: nn.Module, inputs: Tensor, runtime: str = "eager", *, threads: int = 1, channels_last: bool = False
 ) -> Runner:
-    """Prepare a copy of a model in evaluation mode to run on inputs (n, ...).
-
-    `threads` is for ONNX Runtime and ExecuTorch (PyTorch: see :func:`torch_threads`), `channels_last` for PyTorch.
-    """
+    """Prepare a copy of a model in evaluation mode to run on inputs; PyTorch's threads are :func:`torch_threads`."""
     if why := missing(runtime):
         raise AbsentRuntimeError(why)
     ready = copy_model(model).eval()

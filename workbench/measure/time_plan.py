@@ -17,10 +17,8 @@ from workbench.recover.decompose import factors_for, replace_module
 
 MIN_GAINS = (0.05, 0.15, 0.3)
 """Share of its time that a layer must save to be reduced: tried in turn until the network is not slower."""
-TOLERANCE = 0.01
-"""Share by which a budget may be missed: the same networks differ by as much between two runs."""
-TABLE_SHARE = 0.6
-"""Share of the progress that measuring the layers takes."""
+TOLERANCE = 0.01  # share by which a budget may be missed: the same networks differ by as much between two runs
+TABLE_SHARE = 0.6  # share of the progress that measuring the layers takes
 SLOWER = "kept: the whole network was not faster here"
 
 

@@ -9,41 +9,21 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-APPLICATION = 0x57424348
-"""SQLite's application_id of a run store."""
+APPLICATION = 0x57424348  # SQLite's application_id of a run store
 
-SCHEMA = 2
-"""SQLite's user_version of a run store."""
+SCHEMA = 2  # SQLite's user_version of a run store
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS run (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    created TEXT NOT NULL,
-    network TEXT NOT NULL,
-    data TEXT NOT NULL,
-    plan TEXT NOT NULL,
-    macs INTEGER NOT NULL,
-    weights INTEGER NOT NULL,
-    dense_macs INTEGER NOT NULL,
-    dense_weights INTEGER NOT NULL,
-    measured TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    seed INTEGER NOT NULL,
-    versions TEXT NOT NULL,
-    note TEXT NOT NULL,
-    weights_file TEXT NOT NULL,
-    weights_hash TEXT NOT NULL
+    number INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL,
+    network TEXT NOT NULL, data TEXT NOT NULL, plan TEXT NOT NULL,
+    macs INTEGER NOT NULL, weights INTEGER NOT NULL, dense_macs INTEGER NOT NULL, dense_weights INTEGER NOT NULL,
+    measured TEXT NOT NULL, settings TEXT NOT NULL, seed INTEGER NOT NULL, versions TEXT NOT NULL, note TEXT NOT NULL,
+    weights_file TEXT NOT NULL, weights_hash TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS stage (
-    run INTEGER NOT NULL REFERENCES run (number),
-    position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    split TEXT NOT NULL,
-    top1 REAL NOT NULL,
-    top5 REAL NOT NULL,
-    n INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    note TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES run (number), position INTEGER NOT NULL, name TEXT NOT NULL, split TEXT NOT NULL,
+    top1 REAL NOT NULL, top5 REAL NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, note TEXT NOT NULL,
     PRIMARY KEY (run, name, split)
 );
 """

@@ -1,8 +1,7 @@
 """Store runs in one SQLite file that several notebooks and kernels may use at once.
 
-A run is a row with the plan, the scores at each stage, costs and settings; its weights are a safetensors file in a
-folder beside the store, written whole before the row is. So there is no row without its weights, and what was said to
-be stored is on the disk. Nothing is unpickled.
+The weights of a run are a safetensors file in a folder beside the store, written whole before the run's row is: there
+is no row without its weights. Nothing is unpickled.
 """
 
 import hashlib
@@ -32,8 +31,7 @@ from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 __all__ = ["RunStore", "StoreError"]
 
 JSON_COLUMNS = ("measured", "settings", "versions")
-ORPHAN_AGE_S = 3600.0
-"""Seconds after which weights that no run names are not being written any more."""
+ORPHAN_AGE_S = 3600.0  # seconds after which weights that no run names are not being written any more
 OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
 
 

@@ -31,8 +31,7 @@ Found = tuple[bytes, tuple[Stage, ...], float]
 Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 """A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
-POLL_S = 0.2
-"""Seconds between two checks of an executor."""
+POLL_S = 0.2  # seconds between two checks of an executor
 
 
 try:

@@ -4,16 +4,22 @@ import resource
 import socket
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from workbench.app.server import serve
 
+PUBLIC = ["--address", "0.0.0.0"]  # noqa: S104 - nothing is served
 
-@pytest.mark.parametrize("text", ["0", "70000", "http", "²"])
-def test_not_a_port(text):
+
+@pytest.mark.parametrize("text", ["0", "-1", "http", "1.5", "²", "70000"])
+def test_numbers_that_are_none(text):
     with pytest.raises(ValueError, match=f"^PORT={text} is not a port"):
         serve.check_port(text)
+    if text != "70000":
+        with pytest.raises(ValueError, match=f"^WORKBENCH_MEMORY_MIB={text} is not a whole number above 0.$"):
+            serve.limit_memory(text)
 
 
 def test_ports_free_and_taken():
@@ -21,22 +27,16 @@ def test_ports_free_and_taken():
     with socket.socket() as other:
         other.bind((serve.ADDRESS, 0))
         other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(ValueError, match=f"^Port {port} of .* cannot be used .*: try make dashboard PORT="):
-            serve.check_port(str(port))
+        taken = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"^Port {taken} of .* cannot be used .*: try make dashboard PORT="):
+            serve.check_port(str(taken))
 
 
 def test_the_command_and_its_environment():
     command, environment = serve.voila_command(1234, browser=False, environment={"JUPYTER_PATH": "/mine"})
     assert {"--port=1234", "--no-browser", str(serve.NOTEBOOK)} <= set(command)
     assert serve.NOTEBOOK.is_file()
-    assert environment["JUPYTER_PATH"].split(os.pathsep) == [str(serve.ONE_USER), "/mine"]
-    assert environment["OMP_NUM_THREADS"] == "1"
-
-
-def test_the_page_of_an_address():
-    assert serve.page_url("::1", 80, "") == "http://[::1]:80/"
-    assert serve.page_url("127.0.0.1", 8866, "a b&c") == "http://127.0.0.1:8866/?token=a%20b%26c"
+    assert environment == {"JUPYTER_PATH": os.pathsep.join([str(serve.ONE_USER), "/mine"]), "OMP_NUM_THREADS": "1"}
 
 
 def test_the_template_loads_nothing_from_other_machines():
@@ -91,12 +91,10 @@ def test_own_settings_replace_those_for_a_class(started, tmp_path):
     folders = [serve.ONE_USER, serve.CLASS, tmp_path]
     found = serve.read_settings(folders)["VoilaConfiguration"]
     assert (found["default_pool_size"], found["preheat_kernel"], found["template"]) == (7, True, "workbench")
-    serve.main([*port(), "--class", str(tmp_path)])
+    serve.main([*port(), *PUBLIC, "--class", str(tmp_path)])
     command = started[-1][0]
+    assert "--Voila.ip=0.0.0.0" in command  # with a token, other machines may reach it
     assert [a.split("=")[1] for a in command if "config_file_paths" in a] == [str(f) for f in reversed(folders)]
-
-
-PUBLIC = ["--address", "0.0.0.0"]  # noqa: S104 - nothing is served
 
 
 @pytest.mark.parametrize(
@@ -126,17 +124,6 @@ def test_what_is_refused(started, capsys, monkeypatch, tmp_path, arguments, sett
     assert variables.get("JUPYTER_TOKEN", "no token") not in error
 
 
-def test_a_class_with_a_token_is_reached_from_other_machines(started):
-    serve.main([*port(), *PUBLIC, "--class"])
-    assert "--Voila.ip=0.0.0.0" in started[-1][0]
-
-
-@pytest.mark.parametrize("text", ["much", "0", "1.5", "²"])
-def test_not_a_limit_of_memory(text):
-    with pytest.raises(ValueError, match=f"^WORKBENCH_MEMORY_MIB={text} is not a whole number above 0.$"):
-        serve.limit_memory(text)
-
-
 def test_the_limit_holds_for_processes_started_later():
     code = (
         "from workbench.app.server.serve import limit_memory; import subprocess, sys; limit_memory('2048');"
@@ -147,9 +134,6 @@ def test_the_limit_holds_for_processes_started_later():
 
 
 def test_a_limit_that_the_system_does_not_allow(monkeypatch):
-    def setrlimit(*_):
-        raise ValueError("not allowed to raise maximum limit")
-
-    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    monkeypatch.setattr(resource, "setrlimit", Mock(side_effect=ValueError("not allowed to raise maximum limit")))
     with pytest.raises(ValueError, match=r"^This system cannot limit the memory of a process \(not allowed"):
         serve.limit_memory("100")

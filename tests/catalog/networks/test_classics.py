@@ -12,9 +12,8 @@ from workbench.network.tracing import find_layers
 
 def test_vgg_s_has_the_papers_maps():
     layers = find_layers(wb.load_network("vgg_s")).layers
-    sides = [int(layer.shape.positions[0][0] ** 0.5) for layer in layers if layer.kind == "conv"][1:]
-    assert sides == [37, 17, 17, 17]
-    assert [int(layer.shape.positions[0][1] ** 0.5) for layer in layers if layer.kind == "conv"][:2] == [109, 33]
+    sides = [[int(places**0.5) for places in layer.shape.positions[0]] for layer in layers if layer.kind == "conv"]
+    assert ([before for before, _ in sides[1:]], [after for _, after in sides[:2]]) == ([37, 17, 17, 17], [109, 33])
     assert next(layer for layer in layers if layer.kind == "linear").describe() == "512 -> 4096, 6x6"
 
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.helpers.progress import Told, cancel
 from workbench.catalog.networks import download
-from workbench.catalog.networks import load as networks
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.download import DownloadError, fetch
 from workbench.catalog.networks.torchvision import torchvision
@@ -61,21 +61,15 @@ def closed():
 
 
 def test_a_file_comes_whole_with_progress(server, tmp_path):
-    said = []
-    target = tmp_path / "deep" / "a.bin"
-    assert fetch(f"{server.url}/a.bin", target, checksum=SHA[:8], progress=lambda *s: said.append(s)) == target
+    told, target = Told(), tmp_path / "deep" / "a.bin"
+    assert fetch(f"{server.url}/a.bin", target, checksum=SHA[:8], progress=told) == target
     assert target.read_bytes() == CONTENT
-    shares = [share for share, _ in said]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert len(shares) > 3
-    assert said[0][1].startswith("downloading a.bin: ")
-    assert said[-1][1].endswith(" of 1000.0 KiB")
+    assert told[-1][0] == 1
+    assert len(told) > 3
+    assert told[0][1].startswith("downloading a.bin: ")
+    assert told[-1][1].endswith(" of 1.02 MB")
     assert list(target.parent.iterdir()) == [target]
-
-
-def test_without_a_length_it_comes_too(server, tmp_path):
-    assert fetch(f"{server.url}/endless.bin", tmp_path / "a", checksum=SHA).read_bytes() == CONTENT
+    assert fetch(f"{server.url}/endless.bin", tmp_path / "a", checksum=SHA).read_bytes() == CONTENT  # without a length
 
 
 @pytest.mark.parametrize("before", [None, b"what was there"])
@@ -83,7 +77,7 @@ def test_without_a_length_it_comes_too(server, tmp_path):
     ("path", "checksum", "message"),
     [
         ("/none.bin", "", "file.bin cannot be downloaded: its server answers 404"),
-        ("/half.bin", "", "file.bin broke off after 256.0 KiB"),
+        ("/half.bin", "", "file.bin broke off after 262 kB"),
         ("/a.bin", "00000000", f"file.bin is damaged or another file: its sha256 is {SHA[:12]}"),
     ],
 )
@@ -97,18 +91,15 @@ def test_half_a_file_is_no_file(server, tmp_path, path, checksum, message, befor
 
 
 def test_cancelled(server, tmp_path):
-    def stop(share, note):
-        raise wb.Cancelled
-
     with pytest.raises(wb.Cancelled):
-        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=stop)
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", progress=cancel)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_too_large_is_refused(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 500_000)
     for name in ("a", "endless"):
-        with pytest.raises(DownloadError, match=r"a.bin is larger than 488.3 KiB"):
+        with pytest.raises(DownloadError, match=r"a.bin is larger than 500 kB"):
             fetch(f"{server.url}/{name}.bin", tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
@@ -137,20 +128,16 @@ def pretrained(server, tmp_path, monkeypatch):
 
 
 def test_pretrained_weights_are_fetched_once(server, pretrained):
-    said = []
-    network = wb.load_network("squeezenet1_1", weights="pretrained", progress=lambda *s: said.append(s))
+    told = Told()
+    network = wb.load_network("squeezenet1_1", weights="pretrained", progress=told)
     assert all(torch.equal(v, pretrained.state[k] + 1) for k, v in network.model.state_dict().items())
     assert not network.random_weights
-    assert said[-1][0] == 1
+    assert told[-1][0] == 1
     wb.load_network("squeezenet1_1", weights="pretrained")
     assert len(server.asked) == 1
-
-
-def test_half_a_checkpoint_that_something_left_is_fetched_again(server, pretrained):
-    pretrained.path.parent.mkdir(parents=True)
-    pretrained.path.write_bytes(server.files[f"/{pretrained.path.name}"][:5000])
+    pretrained.path.write_bytes(server.files[f"/{pretrained.path.name}"][:5000])  # half a file that something left
     wb.load_network("squeezenet1_1", weights="pretrained")
-    assert len(server.asked) == 1
+    assert len(server.asked) == 2
     assert pretrained.path.read_bytes() == server.files[f"/{pretrained.path.name}"]
 
 
@@ -162,19 +149,16 @@ def test_pretrained_weights_without_a_network(pretrained):
     assert "\n" not in str(caught.value)
 
 
-def test_torchvisions_own_checksums_are_understood():
-    """Names like resnet18-f37072fd.pth, from which the beginning of the sha256 is read."""
-    models = torchvision("models")
-    urls = [models.get_model_weights(name).DEFAULT.url for name in ("resnet18", "vgg16", "vit_b_16", "squeezenet1_1")]
-    assert all(networks.CHECKSUM.search(url) for url in urls)
-
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), np.uint8)
 
 
 def tar_of_batches():
     """CIFAR-10's archive in small, with the checksums that its class compares."""
-    inner = {f"data_batch_{i}": pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [i] * 20}) for i in range(1, 6)}
+    inner = {}
+    for i in range(5):  # the first pixel is the number of the image
+        images, numbers = IMAGES.reshape(20, -1).copy(), range(20 * i, 20 * i + 20)
+        images[:, 0] = numbers
+        inner[f"data_batch_{i + 1}"] = pickle.dumps({"data": images, "labels": [n % 10 for n in numbers]})
     inner["test_batch"] = pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [0] * 20})
     inner["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
     content = io.BytesIO()
@@ -205,29 +189,24 @@ def cifar(server, monkeypatch):
 
 
 def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
-    said = []
-    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=lambda *s: said.append(s))
+    told = Told()
+    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=told)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [90, 10, 20]
     assert torch.equal(data.test.images, torch.from_numpy(IMAGES))
-    assert said[-1][0] == 1
-    assert "cifar-10-python.tar.gz" in said[-1][1]
+    assert data.classes == tuple("abcdefghij")
+    held, kept = (split.images[:, 0, 0, 0] for split in (data.validation, data.train))
+    assert sorted(torch.cat([held, kept]).tolist()) == list(range(100))  # nothing twice, nothing lost
+    assert torch.equal(kept % 10, data.train.labels)
+    assert told[-1][0] == 1
+    assert "cifar-10-python.tar.gz" in told[-1][1]
     for root in (tmp_path, tmp_path / "cifar-10-batches-py"):  # the inner folder will do
-        assert len(wb.load_data("cifar10", root=root, download=True).test) == 20
+        assert torch.equal(wb.load_data("cifar10", root=root, download=True).validation.images[:, 0, 0, 0], held)
     assert len(server.asked) == 1
     # An archive that somebody put there is used, too.
     (tmp_path / "other").mkdir()
     (tmp_path / "cifar-10-python.tar.gz").rename(tmp_path / "other" / "cifar-10-python.tar.gz")
     assert len(wb.load_data("cifar10", root=tmp_path / "other", download=True).test) == 20
     assert len(server.asked) == 1
-
-
-def test_a_cancelled_download_leaves_nothing_to_be_taken_for_whole(cifar, tmp_path):
-    def stop(share, note):
-        raise wb.Cancelled
-
-    with pytest.raises(wb.Cancelled):
-        wb.load_data("cifar10", root=tmp_path, download=True, progress=stop)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_foreign_batches_are_not_unpickled(cifar, tmp_path):
@@ -238,11 +217,14 @@ def test_foreign_batches_are_not_unpickled(cifar, tmp_path):
     assert len(wb.load_data("cifar10", root=tmp_path, download=True).test) == 20  # unpacked again
 
 
-def test_no_network_says_what_to_get_and_where_to_put_it(cifar, tmp_path, monkeypatch):
+def test_no_network_says_what_to_get_and_where_to_put_it_and_leaves_nothing(cifar, tmp_path, monkeypatch):
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("cifar10", root=tmp_path, download=True, progress=cancel)
     monkeypatch.setattr(cifar, "url", f"{closed()}/cifar-10-python.tar.gz")
     with pytest.raises(ValueError, match="cifar10 cannot be downloaded now") as caught:
         wb.load_data("cifar10", root=tmp_path, download=True)
     assert str(caught.value).endswith(f"get {cifar.url} and put it into {tmp_path}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def idx(array):
@@ -262,11 +244,9 @@ def test_mnist_by_its_second_mirror_and_unpacked_whole(server, tmp_path, monkeyp
     monkeypatch.setattr(kind, "mirrors", [f"{closed()}/", f"{server.url}/"])
     monkeypatch.setattr(kind, "resources", [(name, md5(content)) for name, content in files.items()])
     monkeypatch.setattr("workbench.catalog.datasets.torchvision.VALIDATION_IMAGES", 5)
-    said = []
-    data = wb.load_data("mnist", root=tmp_path, download=True, progress=lambda *s: said.append(s[0]))
+    data = wb.load_data("mnist", root=tmp_path, download=True, progress=Told())
     assert torch.equal(data.test.images[:, 0], torch.from_numpy(images))
     assert [len(s) for s in (data.train, data.validation, data.test)] == [15, 5, 20]
-    assert said == sorted(said)
     raw = tmp_path / "MNIST" / "raw"
     whole = (raw / "t10k-images-idx3-ubyte").read_bytes()
     (raw / "t10k-images-idx3-ubyte").write_bytes(whole[:1000])  # as if unpacking had been interrupted

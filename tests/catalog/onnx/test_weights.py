@@ -8,7 +8,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.classics import INCEPTION, GoogLeNet, alexnet_caffe
+from workbench.catalog.networks.classics import INCEPTION, alexnet_caffe, googlenet_bvlc
 from workbench.catalog.networks.torchvision import torchvision
 
 onnx = pytest.importorskip("onnx")
@@ -126,9 +126,9 @@ def test_alexnet_from_a_file_as_the_zoo_has_it(alexnet, tmp_path, generator):
 @pytest.mark.slow
 def test_googlenet_with_its_real_weights(shared, tmp_path, generator):
     """The stored weights take normalised pixels; written as Caffe's they are the same network."""
-    model = GoogLeNet().eval()
+    model = googlenet_bvlc().eval()
     model.load_state_dict(load_file(shared / "googlenet_bvlc.safetensors"))
-    caffe = GoogLeNet().eval()
+    caffe = googlenet_bvlc().eval()
     caffe.load_state_dict(model.state_dict())
     with torch.no_grad():
         caffe.conv1.weight.copy_(

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from tests.helpers.networks import measured_cost
+from tests.helpers.progress import Told
 from workbench.catalog.networks.entries import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE
 from workbench.catalog.paper.table import DIFFERENCES, paper_table, plan_choice
@@ -37,16 +36,9 @@ def test_an_outline_costs_what_the_network_costs(name):
     assert all(p.is_meta for p in outline(name).model.parameters())
 
 
-def test_macs_are_half_of_torchs_flops():
-    network = outline("alexnet_caffe")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.model(torch.zeros(1, *network.input_shape, device="meta"))
-    assert measured_cost(network).macs == counter.get_total_flops() // 2
-
-
 def test_a_given_network_is_compressed_and_scored(network, data):
-    said = []
-    table = paper_table([network], data.test, layers="default", progress=lambda share, what: said.append((share, what)))
+    told = Told()
+    table = paper_table([network], data.test, layers="default", progress=told)
     row = table["digits_vgg"]
     plan = wb.evbmf_plan(wb.analyze(network))
     smaller = wb.decompose(network, plan)
@@ -55,10 +47,8 @@ def test_a_given_network_is_compressed_and_scored(network, data):
     assert row.after == wb.score(smaller, data.test)
     assert row.published is None
     assert len(table.networks) == 5
-    shares = [share for share, _ in said]
-    assert shares == sorted(shares)
-    assert said[-1] == (1.0, "")
-    assert said[0][1].startswith("digits_vgg: analysing")
+    assert told[-1] == (1.0, "")
+    assert told[0][1].startswith("digits_vgg: analysing")
 
 
 def test_a_network_called_like_the_papers_fills_its_row(network):
@@ -136,3 +126,13 @@ def test_alexnet_layer_by_layer_at_example_ranks(table):
     assert plan.weights < plan.dense.weights / 2
     with pytest.raises(ValueError, match="share is above 0 and at most 1, not 2"):
         table["vgg_s"].example(2)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_ratios_belong_to_their_lines(name):
+    """Printed ratios were taken before rounding: within a tenth, but for the one that the docstring names."""
+    p = PUBLISHED[name]
+    for before, after, ratio in zip(p.original[1:], p.compressed[1:], p.ratios, strict=True):
+        if (name, ratio) != ("googlenet_bvlc", 1.28):
+            assert before / after == pytest.approx(ratio, rel=0.035)
+    assert 0 < p.original.top5 - p.compressed.top5 < 2

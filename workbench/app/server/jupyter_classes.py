@@ -54,11 +54,7 @@ class KernelWithoutTracebacks(ServerKernelManager):
 
 
 class NoDelayConnection(ZMQChannelsWebsocketConnection):
-    """Send each message of a kernel at once.
-
-    A move of a slider is answered in several short messages. Nagle's algorithm holds back all but the first until the
-    browser has acknowledged that one, which takes Linux 40 ms.
-    """
+    """Send each message of a kernel at once: Nagle's algorithm would hold back a slider's answers for 40 ms."""
 
     def connect(self) -> Any:
         """Set TCP_NODELAY, then connect the page with its kernel."""
@@ -67,12 +63,7 @@ class NoDelayConnection(ZMQChannelsWebsocketConnection):
 
 
 class IdleKernelCuller(AsyncMappingKernelManager):
-    """Count a kernel's idle time from when a page takes it, and end kernels without a page early.
-
-    Jupyter counts the time in Voila's pool as idle, so that it may end a kernel as soon as a page takes it. And every
-    request for the page starts a kernel, also one whose sender never connects to it; training kernels report progress
-    and are never silent.
-    """
+    """Count a kernel's idle time from when a page takes it, not from Voila's pool; end one without a page early."""
 
     unconnected_timeout = Int(120, config=True, help="Seconds of silence after which a kernel without a page ends.")
 
@@ -88,6 +79,7 @@ class IdleKernelCuller(AsyncMappingKernelManager):
             kernel.last_activity = datetime.now(UTC)
             return
         silent_s = (datetime.now(UTC) - kernel.last_activity).total_seconds()
+        # Every request starts a kernel, also one whose sender never connects; one that trains is never silent.
         unconnected = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
         if unconnected and silent_s > self.unconnected_timeout:
             await self.shutdown_kernel(kernel_id)  # type: ignore[no-untyped-call]

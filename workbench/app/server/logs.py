@@ -1,7 +1,4 @@
-"""Write the workbench's warnings and errors from a kernel to the log of the server.
-
-In a kernel, ``sys.stderr`` sends text to the page, where Voila drops it; its file descriptor is still the server's.
-"""
+"""Write a kernel's warnings and errors to the server's log; ``sys.stderr`` is the page's, its file the server's."""
 
 import logging
 import os

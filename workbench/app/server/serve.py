@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import json
+import logging
 import os
 import secrets
 import socket
@@ -15,12 +16,9 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOK = ROOT / "notebooks" / "dashboard.ipynb"
 ADDRESS = "127.0.0.1"
-ONE_USER = Path(__file__).resolve().parent / "jupyter"
-"""Folder with Voila's settings for one user and the page's template."""
-CLASS = ROOT / "deploy" / "class"
-"""Folder with the settings for a class, which replace those for one user."""
-CLASS_LIMITS = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_UPLOAD_MIB": "256"}
-"""Variables that a class server sets where the environment does not."""
+ONE_USER = Path(__file__).resolve().parent / "jupyter"  # Voila's settings for one user, and the page's template
+CLASS = ROOT / "deploy" / "class"  # settings for a class, which replace those for one user
+CLASS_LIMITS = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_UPLOAD_MIB": "256"}  # unless the environment says otherwise
 MIN_TOKEN_CHARACTERS = 12
 
 
@@ -47,12 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     own_token = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
     url = page_url(options.address, options.port, "" if own_token else token)  # an own token stays out of the log
     print(f"Workbench {'for a class' if for_class else 'dashboard'}: {url}  (Ctrl-C stops it)", flush=True)
+    if token:
+        environment["JUPYTER_TOKEN"] = token
+    browser = not options.no_browser and not for_class
     command, environment = voila_command(
-        int(options.port),
-        browser=not options.no_browser and not for_class,
-        address=options.address,
-        folders=folders,
-        environment={**environment, "JUPYTER_TOKEN": token} if token else environment,
+        int(options.port), browser=browser, address=options.address, folders=folders, environment=environment
     )
     os.execve(command[0], command, environment)
 
@@ -97,24 +94,36 @@ def check_address(address: str, *, may_be_public: bool) -> None:
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
-        own = f"take {ADDRESS}, or 0.0.0.0 for all of its own"
-        raise ValueError(f"--address {address} is no address of a machine: {own}.") from None
+        raise ValueError(f"--address {address} is no address of a machine: take {ADDRESS}, or 0.0.0.0.") from None
     if not loopback and not may_be_public:
-        instead = f"take --class with a token, or the address {ADDRESS}"
-        raise ValueError(f"At {address} others could reach the dashboard: {instead}.")
+        raise ValueError(f"At {address} others could reach the dashboard: take --class with a token, or {ADDRESS}.")
 
 
 def check_port(text: str, address: str = ADDRESS) -> None:
     """Raise ValueError if the server cannot listen at this port and address."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+    if not 0 < whole_number(text) < 65536:
         raise ValueError(f"PORT={text} is not a port: take a number from 1 to 65535, like make dashboard PORT=8866.")
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, int(text)))
         except OSError as error:
-            why, instead = error.strerror, f"make dashboard PORT={free_port()}"
-            raise ValueError(f"Port {text} of {address} cannot be used ({why}): try {instead}.") from None
+            problem = f"Port {text} of {address} cannot be used ({error.strerror})"
+            raise ValueError(f"{problem}: try make dashboard PORT={free_port()}.") from None
+
+
+def whole_number(text: str) -> int:
+    """Return the number above 0 that is written in these digits; 0 if it is none."""
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def setting(name: str, default: int) -> int:
+    """Return the number in an environment variable; the default, with a warning, if it holds none above 0."""
+    text = os.environ.get(name, "")
+    number = whole_number(text)
+    if text and not number:
+        logging.getLogger(__name__).warning("%s=%s is not a whole number above 0: using %d.", name, text, default)
+    return number or default
 
 
 def free_port() -> int:
@@ -128,7 +137,7 @@ def limit_memory(mebibytes: str) -> None:
     """Limit the address space of this process and of every process it starts, kernels included; "" for no limit."""
     if not mebibytes:
         return
-    if not (mebibytes.isascii() and mebibytes.isdigit() and int(mebibytes) > 0):
+    if not whole_number(mebibytes):
         raise ValueError(f"WORKBENCH_MEMORY_MIB={mebibytes} is not a whole number above 0.")
     try:
         import resource

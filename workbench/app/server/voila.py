@@ -1,11 +1,8 @@
 """``python -m workbench.app.server.voila``: Voila that checks hosts and origins and serves plotly.js.
 
-`workbench.app.server.serve` starts it. The page loads plotly.js while its kernel starts; from the kernel it would come
-last, as one message of five megabytes.
-
-Requests that the page of another web site has made a browser send are refused. A site can give its own name the address
-of this machine (DNS rebinding): for the browser, its pages and the dashboard then have one origin. Such requests carry
-that name in their Host header.
+The page loads plotly.js while its kernel starts; from the kernel it would come last, as one message of five megabytes.
+A web site can give its own name the address of this machine (DNS rebinding): for the browser, its pages and the
+dashboard then have one origin. Such requests carry that name in their Host header, and are refused.
 """
 
 import ipaddress
@@ -16,6 +13,7 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterable
+from contextlib import suppress
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,14 +33,10 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ForeignRequest(Matcher):
-    """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none.
-
-    A server that listens on 0.0.0.0 or :: has every IP address and this machine's name as hosts; `names` are further
-    hosts, as users or a proxy name the server.
-    """
+    """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none."""
 
     def __init__(self, address: str, names: Iterable[str] = ()) -> None:
-        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}
+        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}  # of users and of a proxy
         self.all_addresses = address in ("0.0.0.0", "::")  # noqa: S104 - compared only
         self.hosts |= {socket.gethostname().lower()} if self.all_addresses else set()
 
@@ -54,13 +48,9 @@ class ForeignRequest(Matcher):
         return {} if foreign else None
 
     def _is_host(self, host: str) -> bool:
-        if host in self.hosts or not self.all_addresses:
-            return host in self.hosts
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return True
+        with suppress(ValueError):
+            return host in self.hosts or (self.all_addresses and bool(ipaddress.ip_address(host)))
+        return False
 
 
 class Refuse(RequestHandler):
@@ -71,19 +61,12 @@ class Refuse(RequestHandler):
         logging.getLogger("workbench").warning("Refused a request for the host %r.", self.request.host)
         self.set_status(403)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(
-            "This is not an address of the dashboard. Open the one that the server printed at its start; "
-            "if users reach it by another name, put that name into WORKBENCH_HOSTS."
-        )
+        what = "This is not an address of the dashboard. Open the one that the server printed at its start"
+        self.finish(f"{what}; if users reach it by another name, put that name into WORKBENCH_HOSTS.")
 
 
 class DashboardServer(Voila):  # type: ignore[misc]
     """Voila with our host check, plotly.js and token; its settings have the same names."""
-
-    def init_settings(self) -> dict[str, Any]:
-        """Initialise Voila's settings."""
-        logging.getLogger("tornado.general").addFilter(is_not_ping_warning)
-        return dict(super().init_settings())
 
     def init_handlers(self) -> list[Any]:
         """Add Voila's handlers and plotly.js, but not the handler that reveals a page's query, and so its token."""
@@ -93,6 +76,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
 
     def listen(self) -> None:
         """Refuse foreign requests before any handler sees them, static files included, then serve."""
+        logging.getLogger("tornado.general").addFilter(is_not_ping_warning)
         names = filter(None, os.environ.get("WORKBENCH_HOSTS", "").replace(",", " ").split())
         self.app.default_router.rules.insert(0, Rule(ForeignRequest(self.ip, names), Refuse))
         super().listen()

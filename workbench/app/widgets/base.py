@@ -1,9 +1,4 @@
-"""Base class of our own widgets, which a slow page does not lose; and text from outside, made fit for the page.
-
-anywidget 0.11 gives every widget two seconds to load its code on the page. One that takes longer is never connected to
-its kernel. On a busy machine that happens now and then. So the first widget that a page gets makes these two seconds
-two minutes; in Voila the page's template has done so.
-"""
+"""Base class of our own widgets, which a slow page does not lose; and text from outside, made fit for the page."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +24,7 @@ def script(name: str) -> str:
 
 
 class PageWidget(anywidget.AnyWidget):
-    """An anywidget; before the first of them the page gets a longer timeout."""
+    """An anywidget; the first gives its code two minutes to load instead of two seconds, as Voila's template does."""
 
     def __init__(self, **traits: object) -> None:
         _longer_timeout()

@@ -43,6 +43,28 @@ function transferRow(el) {
   return { box, button, show };
 }
 
+// Sends what it gets, and waits for the kernel's next message.
+function talk(model) {
+  let answer = null;
+  model.on("msg:custom", (message, buffers) => answer?.({ ...message, buffers }));
+  return (content, buffers) => new Promise((resolve) => {
+    answer = resolve;
+    model.send(content, undefined, buffers);
+  });
+}
+
+// Calls a function once in the next frame, however often it is asked to.
+function onceAFrame(act) {
+  let waiting = false;
+  return () => {
+    if (!waiting) requestAnimationFrame(() => {
+      waiting = false;
+      act();
+    });
+    waiting = true;
+  };
+}
+
 const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(0);
 const progressText = (done, size) => `${mebibytes(done)} of ${mebibytes(size)} MiB`;
 

@@ -1,16 +1,8 @@
 // Asks the kernel for a file piece by piece and saves it under its name; the bar shows how much has arrived.
 function render({ model, el }) {
   const { button, show: draw } = transferRow(el);
-  let answer = null;
+  const ask = talk(model);
   let busy = false;
-  model.on("msg:custom", (message, buffers) => answer?.({ ...message, buffers }));
-
-  function piece(at) {
-    return new Promise((resolve) => {
-      answer = resolve;
-      model.send({ at });
-    });
-  }
 
   function show(share = 0, words = "") {
     const size = model.get("size");
@@ -20,12 +12,11 @@ function render({ model, el }) {
   async function save() {
     const [name, size] = [model.get("name"), model.get("size")];
     const parts = [];
-    let at = 0;
-    let problem = "";
+    let [at, problem] = [0, ""];
     busy = true;
     show();
     while (at < size) {
-      const reply = await piece(at);
+      const reply = await ask({ at });
       problem = reply.problem;
       if (reply.at !== at || !reply.size || model.get("name") !== name) break;
       parts.push(reply.buffers[0]);

@@ -1,8 +1,4 @@
-"""Send a file to the user's machine in pieces, so that no size limit of a message matters.
-
-A link that holds the file itself would send it with every change of the page; one to a file of the server would need a
-folder that everybody can read.
-"""
+"""Send a file to the user's machine in pieces: a link would hold it all, or lead to a folder that all can read."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +7,7 @@ import traitlets
 
 from workbench.app.widgets.base import PageWidget, script
 
-PIECE_BYTES = 1 << 20
-"""Bytes of one message."""
+PIECE_BYTES = 1 << 20  # of one message
 
 
 class Download(PageWidget):
@@ -36,8 +31,7 @@ class Download(PageWidget):
 
     def _receive(self, _: object, content: dict[str, Any], __: object) -> None:
         """Answer the page's request for the piece at an offset; end an invalid request with the reason."""
-        at = content.get("at")
-        piece, problem = b"", ""
+        at, piece, problem = content.get("at"), b"", ""
         if self._path is None:
             problem = "There is no file yet: make it first."
         elif not (isinstance(at, int) and 0 <= at < self.size):

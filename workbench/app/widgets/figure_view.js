@@ -98,7 +98,6 @@ async function render({ model, el }) {
   }
 
   let drawing = Promise.resolve();
-  let waiting = false;
   let timer = 0;
   let seen = true;
 
@@ -116,19 +115,15 @@ async function render({ model, el }) {
     tools.hidden = nothing;
   }
 
-  function draw() {
-    if (seen) paint();
-    else timer ||= setTimeout(paint, HIDDEN_DELAY_MS);
-  }
+  const frame = onceAFrame(() => (drawing = drawing.then(react).catch(console.error)));
   function paint() {
     clearTimeout(timer);
     timer = 0;
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      drawing = drawing.then(react).catch(console.error);
-    });
+    frame();
+  }
+  function draw() {
+    if (seen) paint();
+    else timer ||= setTimeout(paint, HIDDEN_DELAY_MS);
   }
   draw();
   model.on("change:traces change:around", draw);

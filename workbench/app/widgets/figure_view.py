@@ -1,8 +1,7 @@
-"""A plotly figure on the page that is sent whole.
+"""A plotly figure on the page that is sent whole, which for ours is a few kilobytes.
 
 ``plotly.FigureWidget`` sends what has changed: a change that arrives while the page is still loading is lost, and the
-figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure. This view
-sends the figure whole, which for ours is a few kilobytes, and the library once to a page that has none of its own.
+figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure.
 """
 
 from functools import lru_cache
@@ -18,33 +17,24 @@ from workbench.plot.colors import DARK
 
 
 class FigureView(PageWidget):
-    """Shows a figure, which can be saved as PNG, SVG and CSV.
-
-    `traces` and `around` are the JSON of its data and of its layout: where only the latter changes, as while a
-    rank is moved, plotly.js redraws only that. `picked` is the id of the point that was clicked last.
-    """
+    """Shows a figure, which can be saved as PNG, SVG and CSV."""
 
     _esm = script("figure_view.js")
     _css = HERE / "figure_view.css"
-    traces = traitlets.Unicode().tag(sync=True)
-    around = traitlets.Unicode().tag(sync=True)
+    traces = traitlets.Unicode().tag(sync=True)  # its data as JSON
+    around = traitlets.Unicode().tag(sync=True)  # its layout, which alone changes while a rank is moved
     label = traitlets.Unicode().tag(sync=True)
-    picked = traitlets.Unicode().tag(sync=True)
+    picked = traitlets.Unicode().tag(sync=True)  # id of the point that was clicked last
     dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, label: str) -> None:
         super().__init__(label=label, traces="[]", around="{}")
-        self.on_msg(_asked)
+        self.on_msg(lambda _, content, __: library() if content == {"kind": "library"} else None)
 
     def show(self, figure: dict[str, Any]) -> None:
         """Show a figure, given as a dictionary of its data and its layout."""
         with self.hold_sync():
             self.traces, self.around = to_json_plotly(figure["data"]), to_json_plotly(figure["layout"])
-
-
-def _asked(_: object, content: object, __: object) -> None:
-    if content == {"kind": "library"}:
-        library()
 
 
 @lru_cache(maxsize=1)

@@ -1,14 +1,8 @@
-"""Words of the page: its terms, explained on hover, and the titles of its cards."""
+"""Words of the page: its terms, explained on hover."""
 
 from html import escape
 
-import ipywidgets as w
-
-from workbench.app.steps.choose.model import ChooseModel
-
 RANDOM = " <em class='wb-chip'>random weights</em>"
-"""Mark of a network that was never trained."""
-
 TERMS = {
     "weights": "The numbers a network has learned. Fewer weights: a smaller file and less memory.",
     "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
@@ -40,17 +34,3 @@ def term(name: str, text: str | None = None) -> str:
     """Return HTML of a term, with its explanation on hover and on keyboard focus."""
     explanation = escape(TERMS[name], quote=True)
     return f'<abbr class="wb-term" tabindex="0" title="{explanation}">{escape(text or name)}</abbr>'
-
-
-def heading(choose: ChooseModel, step: int, title: str, text: str) -> w.HTML:
-    """Return a card's number (0 for none), title and introduction, with a mark while the weights are random."""
-    box = w.HTML()
-    number = f"<span class='wb-step'>{step}</span>" if step else ""
-
-    def fill(_: object = None) -> None:
-        mark = RANDOM if choose.network is not None and choose.network.random_weights else ""
-        box.value = f"<h2>{number}{title}{mark}</h2><p class='wb-soft'>{text}</p>"
-
-    choose.observe(fill, ["network"])
-    fill()
-    return box

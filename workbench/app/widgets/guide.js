@@ -2,19 +2,15 @@
 const BEAT_MS = 4000;
 const LOST_MS = 12000;
 const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
-const MARKS = { done: "✓", missing: "", next: "", open: "" };
 const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
 
 function browserNumber() {
   const made = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
-    const known = localStorage.getItem("workbench-browser");
-    if (/^[0-9a-f]{32}$/.test(known || "")) return known;
-    localStorage.setItem("workbench-browser", made);
+    return (localStorage["workbench-browser"] ||= made);
   } catch {
-    // a browser that keeps nothing: its session is kept, but not found again
+    return made; // a browser that keeps nothing: its session is kept, but not found again
   }
-  return made;
 }
 
 function render({ model, el }) {
@@ -44,7 +40,7 @@ function render({ model, el }) {
         list.append(element("li", {}, {}, made));
       }
       const button = list.children[i].firstChild;
-      const textContent = `${MARKS[step.status] || i + 1} ${step.name}`;
+      const textContent = `${step.status === "done" ? "✓" : i + 1} ${step.name}`;
       Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words, textContent });
       button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${SAID[step.status]}. ${step.words}`);
       button.ariaCurrent = step.status === "next" ? "step" : null;

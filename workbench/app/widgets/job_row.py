@@ -15,14 +15,12 @@ class JobLine(w.VBox):  # type: ignore[misc]
 
     def __init__(self, idle: str = "") -> None:
         self._job: Job | None = None
-        self._text = w.HTML(f"<div class='wb-status'>{escape(idle)}</div>")
-        self._text.layout.flex, self._text.layout.min_width = "0 1 auto", "200px"
+        text = f"<div class='wb-status'>{escape(idle)}</div>"
+        self._text = w.HTML(text, layout={"flex": "0 1 auto", "min_width": "200px"})
         self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 100px", "height": "14px"})
-        self._stop = w.Button(layout={"width": "90px", "flex": "none"})
-        self._error = Alert()
-        row = w.HBox([self._text, self._bar, self._stop])
-        row.layout.align_items, row.layout.grid_gap, row.layout.width = "center", "10px", "100%"
-        super().__init__([row, self._error])
+        self._stop, self._error = w.Button(layout={"width": "90px", "flex": "none"}), Alert()
+        layout = {"align_items": "center", "grid_gap": "10px", "width": "100%"}
+        super().__init__([w.HBox([self._text, self._bar, self._stop], layout=layout), self._error])
         self._stop.on_click(lambda _: self._job.cancel() if self._job is not None else None)
         self._draw()
 
@@ -74,11 +72,7 @@ class JobRow(JobLine):
 
 
 class JobList(w.VBox):  # type: ignore[misc]
-    """Lists the job that runs and those that wait, each with a button that cancels it or takes it back.
-
-    Short jobs that wait are left out: they run between the steps of the others. Jobs of the kind `kept` are still shown
-    after their end, until another one begins.
-    """
+    """Lists the job that runs and those that wait but for short ones; one of the kind `kept` also after its end."""
 
     def __init__(self, worker: Worker, kept: JobKind) -> None:
         self._lines = [JobLine()]  # the first is always there

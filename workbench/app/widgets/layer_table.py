@@ -4,14 +4,13 @@ from typing import Any
 
 import traitlets
 
-from workbench.app.widgets.base import HERE, PageWidget, script
+from workbench.app.widgets.base import PageWidget, script
 
 
 class LayerTable(PageWidget):
     """A table whose rows can be picked, by mouse or keyboard, and saved as the CSV `file` if that has a name."""
 
     _esm = script("layer_table.js")
-    _css = HERE / "layer_table.css"
     label = traitlets.Unicode("Layers").tag(sync=True)
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)

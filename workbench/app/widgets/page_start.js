@@ -1,6 +1,6 @@
-// Says that the page is built. Gives accessible names to what ipywidgets leaves without one: handles of sliders, their numbers, and inputs that have
-// only a hint; again whenever something is added to the page. When the focus moves, a hint that its card would cut off
-// opens further left, and a box for whole numbers shows the number that was taken, which of "1e9" is 1.
+// Says that the page is built. Names what ipywidgets leaves without a name: sliders' handles and numbers, inputs that have
+// only a hint. When the focus moves, a hint that its card would cut off opens further left, and a box for whole numbers
+// shows the number that was taken, which of "1e9" is 1.
 const MAX_HINT_PX = 366; // width of the widest hint, with its border
 
 function name(root) {
@@ -38,15 +38,7 @@ function whole({ target }) {
 
 function render({ model, el }) {
   let root = null;
-  let waiting = false;
-  const watch = new MutationObserver(() => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      name(root);
-    });
-  });
+  const watch = new MutationObserver(onceAFrame(() => name(root)));
   requestAnimationFrame(function begin() {
     root = el.closest(".wb");
     if (!root) return el.isConnected || requestAnimationFrame(begin);

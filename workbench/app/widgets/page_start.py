@@ -1,20 +1,16 @@
-"""Complete a page once it is built: name its controls, and send the state of all widgets again.
-
-Changes between the moment in which a page asks for the widgets and the moment in which it has built them are lost now
-and then (a card stayed empty in one load of five on a busy machine).
-"""
+"""Complete a page once it is built: what changed meanwhile is lost now and then, in one load of five."""
 
 from collections.abc import Iterator
 
 import ipywidgets as w
 
-from workbench.app.widgets.base import HERE, PageWidget
+from workbench.app.widgets.base import PageWidget, script
 
 
 class PageStart(PageWidget):
     """Invisible; names the controls of its page, and sends the state of all widgets below `page` when it is built."""
 
-    _esm = HERE / "page_start.js"
+    _esm = script("page_start.js")
 
     def __init__(self) -> None:
         super().__init__(layout={"display": "none"})

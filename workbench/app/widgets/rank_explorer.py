@@ -1,10 +1,12 @@
 """Explore the ranks of a layer in a notebook: one convolution, and the three in its place."""
 
+from functools import partial
 from html import escape
 from typing import Any
 
 import ipywidgets as w
 
+from workbench.app.controls import button, column, row, slot
 from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.factors import Factors, evbmf_ranks
 from workbench.network.layers import Layer
@@ -18,32 +20,24 @@ class RankExplorer:
 
     def __init__(self, shown: Factors) -> None:
         self.shown = shown  # the layer, and the ranks that the sliders have
-        style, layout = {"description_width": "104px"}, {"width": "316px"}
+        most_in, most_out = shown.layer.max_ranks
         self.sliders = [
-            w.IntSlider(rank, min=1, max=most, description=text, style=style, layout=layout)
-            for text, rank, most in zip(
-                ("R3, input rank", "R4, output rank"),
-                (shown.rank_in, shown.rank_out),
-                shown.layer.max_ranks,
-                strict=True,
-            )
+            slot(w.IntSlider, "R3, input rank", 316, 104, value=shown.rank_in, min=1, max=most_in),
+            slot(w.IntSlider, "R4, output rank", 316, 104, value=shown.rank_out, min=1, max=most_out),
         ]
         self._figure = FigureView("One convolution and the three in its place")
         self._figure.layout.width = "100%"
         self._words = w.HTML()
-        buttons = []
-        for name, ranks in (("EVBMF ranks", evbmf_ranks(shown.spectrum)), ("Full ranks", shown.layer.max_ranks)):
-            if ranks:
-                tooltip = f"R3 = {ranks[0]}, R4 = {ranks[1]}"
-                buttons.append(w.Button(description=name, tooltip=tooltip, layout={"width": "118px"}))
-                buttons[-1].on_click(lambda _, ranks=ranks: self.set_ranks(*ranks))
+        named = {"EVBMF ranks": evbmf_ranks(shown.spectrum), "Full ranks": shown.layer.max_ranks}
+        buttons = [
+            button(name, partial(self.set_ranks, *ranks), "R3 = {}, R4 = {}".format(*ranks), width="118px")
+            for name, ranks in named.items()
+            if ranks
+        ]
         for slider in self.sliders:
             slider.observe(self._draw, "value")
-        row = {"flex_flow": "row wrap", "grid_gap": "6px 10px", "align_items": "center"}
-        self.widget = w.VBox(
-            [w.HBox([*self.sliders, *buttons], layout=row), self._words, self._figure],
-            layout={"max_width": "980px", "grid_gap": "4px"},
-        )
+        self.widget = column(row(*self.sliders, *buttons, gap=10), self._words, self._figure, gap=4)
+        self.widget.layout.max_width = "980px"
         self._draw()
 
     def set_ranks(self, rank_in: int, rank_out: int) -> None:

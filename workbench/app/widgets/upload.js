@@ -26,15 +26,7 @@ function render({ model, el }) {
 
   let run = 0; // the number of the upload that counts
   let sending = false;
-  let answer = null;
-  model.on("msg:custom", (message) => answer && answer(message));
-
-  function ask(content, buffers) {
-    return new Promise((resolve) => {
-      answer = resolve;
-      model.send(content, undefined, buffers);
-    });
-  }
+  const ask = talk(model);
 
   function show(busy, share = 0, words = "") {
     sending = busy;

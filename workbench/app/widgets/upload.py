@@ -1,11 +1,5 @@
-"""Receive files from the user's machine in pieces, and hand them on when they are whole.
+"""Receive files from the user's machine in pieces: as one message, more than 10 MB break the connection."""
 
-ipywidgets' own FileUpload sends a file as one message: more than 10 MB break the connection unless the server is told
-otherwise, nothing shows how far it is, and the kernel holds it in memory.
-"""
-
-import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,24 +8,20 @@ from typing import Any, BinaryIO
 
 import traitlets
 
+from workbench.app.server.serve import setting
 from workbench.app.widgets.base import PageWidget, readable, script
 
-log = logging.getLogger(__name__)
-
-DEFAULT_LIMIT_MIB = 1024
-"""Mebibytes that are accepted unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528."""
+DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
 
 
-MAX_FILES = 20_000
-"""Files that are accepted at a time."""
+MAX_FILES = 20_000  # that are accepted at a time
 
 
 class Upload(PageWidget):
-    """A button, a progress bar and a cancel button; files can be dropped and pasted too. Problems are in `problem`.
+    """A button, a progress bar and a cancel button; files can be dropped and pasted too.
 
-    `received` is called with the path of the whole file and its name as the user knows it; of several files, with the
-    folder that holds them, in the folders in which they came, and their number. All is removed when other files come or
-    the kernel ends.
+    `received` gets the file's path and its name on the user's side; of several files, the folder that holds them, in
+    the folders in which they came, and their number.
     """
 
     _esm = script("upload.js")
@@ -40,7 +30,7 @@ class Upload(PageWidget):
     accept = traitlets.Unicode().tag(sync=True)
     several = traitlets.Bool(False).tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
-    problem = traitlets.Unicode()
+    problem = traitlets.Unicode()  # why the last file was not taken
 
     def __init__(
         self,
@@ -70,8 +60,7 @@ class Upload(PageWidget):
         try:
             answer = {"ok": self._act(content, buffers)}
         except (ValueError, OSError) as error:
-            if self._file is not None:
-                self._drop()
+            self._stop()
             self.problem = f"The upload was stopped: {getattr(error, 'strerror', None) or error}"
             answer = {"ok": False}
         if content.get("kind") != "stop":
@@ -89,8 +78,7 @@ class Upload(PageWidget):
             case "end" if self._file is not None:
                 self._end()
             case "stop":
-                if self._file is not None:
-                    self._drop()
+                self._stop()
                 return False
             case _ if self.problem:  # what follows a file that was refused is no news
                 return False
@@ -113,10 +101,8 @@ class Upload(PageWidget):
         for (each, bytes_), kind in zip(given, kinds, strict=True):
             if kind is None:
                 raise ValueError(f"{each or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
-            if not isinstance(bytes_, int):
-                raise ValueError(f"{each} has no size; upload it again")
-            if bytes_ <= 0:
-                raise ValueError(f"{each} is empty")
+            if not isinstance(bytes_, int) or bytes_ <= 0:
+                raise ValueError(f"{each} is empty, or has no size; upload it again")
         if len(given) > 1:
             name, size = f"{len(given)} files", sum(bytes_ for _, bytes_ in given)
         if size > limit * 2**20:
@@ -149,8 +135,12 @@ class Upload(PageWidget):
             self._file.close()
             self._file = None
 
+    def _stop(self) -> None:
+        """Leave nothing of a file that is being written."""
+        if self._file is not None:
+            self._drop()
+
     def _drop(self) -> None:
-        """Close the file that is being written, and leave nothing of it."""
         self._close()
         if self._path is not None:
             shutil.rmtree(self._path) if self._path.is_dir() else self._path.unlink(missing_ok=True)
@@ -183,9 +173,4 @@ def _split(file: BinaryIO, path: Path, files: Sequence[tuple[str, int]]) -> Path
 
 def upload_limit() -> int:
     """Return the size limit of a file, in mebibytes."""
-    text = os.environ.get("WORKBENCH_UPLOAD_MIB", "")
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    if text:
-        log.warning("WORKBENCH_UPLOAD_MIB=%s is not a whole number above 0: using %d.", text, DEFAULT_LIMIT_MIB)
-    return DEFAULT_LIMIT_MIB
+    return setting("WORKBENCH_UPLOAD_MIB", DEFAULT_LIMIT_MIB)

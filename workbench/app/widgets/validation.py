@@ -1,8 +1,4 @@
-"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing.
-
-ipywidgets checks kinds and moves numbers to the nearest that is allowed, all without a word; NaN passes, and what does
-not pass is a traceback to the page.
-"""
+"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing."""
 
 import logging
 import math
@@ -66,8 +62,7 @@ def refusal(widget: w.Widget, values: Any) -> str:
     """Return why these values are not valid for the widget, in words that follow its name; "" if no error is found."""
     if not isinstance(values, dict):
         return NONSENSE
-    traits = widget.traits()
-    fixed = [key for key in values if key in traits and traits[key].read_only]
+    fixed = [key for key, trait in widget.traits().items() if key in values and trait.read_only]
     if fixed:
         return f"has nothing that a page may set by {shown(fixed[0])}"
     if isinstance(widget, NUMBERS) and "value" in values:
@@ -78,17 +73,14 @@ def refusal(widget: w.Widget, values: Any) -> str:
     return f"has no row {shown(row)}" if row and row not in [line["name"] for line in widget.rows] else ""
 
 
-def _number(widget: w.Widget, value: Any) -> str:
+def _number(widget: w.Widget, value: Any) -> str:  # ipywidgets takes NaN, or the nearest number without a word
     pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, WHOLE)
     numbers = value if pair and isinstance(value, list) else [value]
-    least, most = getattr(widget, "min", -math.inf), getattr(widget, "max", math.inf)
-    kind = "a whole number" if whole else "two numbers, the smaller one first" if pair else "a number"
-    for number in numbers:
-        if not _is_number(number, whole):
-            return f"takes {kind}, not {shown(number)}"
-        if not least <= number <= most:
-            return f"can be {least:g} to {most:g}, not {shown(number)}"
-    return f"takes {kind}, not {shown(value)}" if pair and (len(numbers) != 2 or numbers[0] > numbers[1]) else ""
+    valid = all(_is_number(number, whole) and widget.min <= number <= widget.max for number in numbers)
+    if valid and (not pair or (len(numbers) == 2 and numbers[0] <= numbers[1])):
+        return ""
+    kind = "a whole number" if whole else "two numbers, the smaller one first," if pair else "a number"
+    return f"takes {kind} from {widget.min:g} to {widget.max:g}, not {shown(value)}"
 
 
 def _is_number(value: Any, whole: bool) -> bool:

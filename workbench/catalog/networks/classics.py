@@ -1,8 +1,6 @@
 """Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR's 32x32 images.
 
-Layer names, shapes and pooling of Caffe's AlexNet, VGG-S and GoogLeNet are the originals'. Auxiliary heads, which only
-serve training, are left out. CIFAR's ResNets have parameter-free shortcuts (option A), its VGG-16 one linear layer.
-
+Layer names, shapes and pooling of Caffe's networks are the originals', without auxiliary heads.
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
 He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """
@@ -35,22 +33,24 @@ class LocalResponseNorm(nn.Module):
         return x / (root * root.sqrt())
 
 
+def sequential(**modules: nn.Module) -> nn.Sequential:
+    """Return a sequence of named modules."""
+    return nn.Sequential(OrderedDict(modules))
+
+
 def _convolution(s: int, t: int, d: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(s, t, d, stride=stride, padding=padding, groups=groups)
-    return nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU(inplace=True)))
+    return sequential(conv=conv, relu=nn.ReLU(inplace=True))
 
 
 def _head(features: int, classes: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for size in (4096, 4096):
-        layers += [nn.Linear(features, size), nn.ReLU(inplace=True), nn.Dropout()]
-        features = size
-    return nn.Sequential(*layers, nn.Linear(features, classes))
+    hidden = [(nn.Linear(size, 4096), nn.ReLU(inplace=True), nn.Dropout()) for size in (features, 4096)]
+    return nn.Sequential(*hidden[0], *hidden[1], nn.Linear(4096, classes))
 
 
 def alexnet_caffe(classes: int = 1000) -> nn.Module:
     """Return Caffe's AlexNet: conv2, conv4 and conv5 in two groups, LRN; 3x227x227."""
-    parts = OrderedDict(
+    return sequential(
         conv1=_convolution(3, 96, 11, stride=4),
         norm1=LocalResponseNorm(),
         pool1=nn.MaxPool2d(3, 2),
@@ -64,12 +64,11 @@ def alexnet_caffe(classes: int = 1000) -> nn.Module:
         flatten=nn.Flatten(1),
         classifier=_head(256 * 6 * 6, classes),
     )
-    return nn.Sequential(parts)
 
 
 def vgg_s(classes: int = 1000) -> nn.Module:
     """Return Chatfield et al.'s "slow" network: 7x7/2, 5x5, three 3x3 of 512; pooling rounds up; 3x224x224."""
-    parts = OrderedDict(
+    return sequential(
         conv1=_convolution(3, 96, 7, stride=2),
         norm1=LocalResponseNorm(alpha=5e-4, k=2.0),
         pool1=nn.MaxPool2d(3, 3, ceil_mode=True),
@@ -82,7 +81,6 @@ def vgg_s(classes: int = 1000) -> nn.Module:
         flatten=nn.Flatten(1),
         classifier=_head(512 * 6 * 6, classes),
     )
-    return nn.Sequential(parts)
 
 
 INCEPTION = {
@@ -119,31 +117,25 @@ class Inception(nn.Module):
         return relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
 
 
-class GoogLeNet(nn.Module):
-    """BVLC's Inception v1, the paper's GoogLeNet: true 5x5 branches, LRN, biased convolutions, no batch norm."""
-
-    def __init__(self, classes: int = 1000) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        self.norm = LocalResponseNorm()
-        self.conv2_reduce = nn.Conv2d(64, 64, 1)
-        self.conv2 = nn.Conv2d(64, 192, 3, padding=1)
-        for name, sizes in INCEPTION.items():
-            self.add_module(f"inception{name}", Inception(*sizes))
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.4)
-        self.fc = nn.Linear(1024, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, 224, 224) to logits (n, classes)."""
-        x = self.norm(self.pool(relu(self.conv1(x))))
-        x = self.norm(relu(self.conv2(relu(self.conv2_reduce(x)))))
-        for name in INCEPTION:
-            if name in ("3a", "4a", "5a"):
-                x = self.pool(x)
-            x = self.get_submodule(f"inception{name}")(x)
-        return self.fc(self.dropout(self.average(x).flatten(1)))  # type: ignore[no-any-return]
+def googlenet_bvlc(classes: int = 1000) -> nn.Module:
+    """Return BVLC's Inception v1, the paper's GoogLeNet: 5x5 branches, LRN, biases, no batch norm; 3x224x224."""
+    stem = sequential(
+        conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+        norm1=LocalResponseNorm(),
+        conv2_reduce=nn.Conv2d(64, 64, 1),
+        relu2_reduce=nn.ReLU(),
+        conv2=nn.Conv2d(64, 192, 3, padding=1),
+        relu2=nn.ReLU(),
+        norm2=LocalResponseNorm(),
+    )
+    for name, sizes in INCEPTION.items():
+        if name in ("3a", "4a", "5a"):
+            stem.add_module(f"pool{name}", nn.MaxPool2d(3, 2, ceil_mode=True))
+        stem.add_module(f"inception{name}", Inception(*sizes))
+    head = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "dropout": nn.Dropout(0.4)}
+    return sequential(**dict(stem.named_children()), **head, fc=nn.Linear(1024, classes))
 
 
 class Block(nn.Module):
@@ -165,29 +157,15 @@ class Block(nn.Module):
         return relu(y + x)
 
 
-class ResNet(nn.Module):
-    """Three stages of `depth` blocks with 16, 32 and 64 channels."""
-
-    def __init__(self, depth: int, classes: int = 10) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        channels = 16
-        for stage, width in enumerate((16, 32, 64), start=1):
-            blocks = []
-            for i in range(depth):
-                blocks.append(Block(channels, width, 2 if stage > 1 and i == 0 else 1))
-                channels = width
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(64, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, 32, 32) to logits (n, classes)."""
-        x = relu(self.bn1(self.conv1(x)))
-        for stage in (1, 2, 3):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return self.linear(self.average(x).flatten(1))  # type: ignore[no-any-return]
+def resnet(depth: int, classes: int = 10) -> nn.Module:
+    """Return three stages of `depth` blocks with 16, 32 and 64 channels; 3x32x32."""
+    first = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
+    stages = {}
+    for stage, (s, t) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
+        blocks = (Block(t, t, 1) for _ in range(depth - 1))
+        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *blocks)
+    average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, classes)
+    return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 
 
 def vgg16_cifar(classes: int = 10) -> nn.Module:
@@ -201,8 +179,4 @@ def vgg16_cifar(classes: int = 10) -> nn.Module:
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))
-    model = nn.Sequential()
-    model.add_module("features", nn.Sequential(*layers))
-    model.add_module("flatten", nn.Flatten(1))
-    model.add_module("classifier", nn.Linear(512, classes))
-    return model
+    return sequential(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=nn.Linear(512, classes))

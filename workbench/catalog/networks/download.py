@@ -7,10 +7,10 @@ from pathlib import Path
 
 from workbench.files import move_durably
 from workbench.progress import Progress, reporter
+from workbench.tables import quantity
 
 CHUNK_BYTES = 2**18
-TIMEOUT_S = 20.0
-"""Seconds without a byte after which a download fails."""
+TIMEOUT_S = 20.0  # seconds without a byte after which a download fails
 MAX_DOWNLOAD_BYTES = 8 * 2**30
 """Bytes of a file, said or sent, at which a download fails: a server may send without end."""
 
@@ -57,7 +57,7 @@ def fetch(
     except DownloadError:
         raise
     except OSError as error:  # requests' errors are OSErrors, too
-        what = f"broke off after {_size(bar.done)}" if bar.done else "cannot be downloaded"
+        what = f"broke off after {quantity(bar.done, 'B')}" if bar.done else "cannot be downloaded"
         raise DownloadError(f"{target.name} {what}: {_reason(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -76,9 +76,10 @@ class _ProgressBar:
         """Count bytes that were written."""
         self.done = min(self.done + count, self.total) if self.total else self.done + count
         if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
-            raise DownloadError(f"{self.name} is larger than {_size(MAX_DOWNLOAD_BYTES)}, the most that is downloaded")
+            raise DownloadError(f"{self.name} is larger than {quantity(MAX_DOWNLOAD_BYTES, 'B')}, the most there is")
         share = self.done / self.total if self.total else 0.0
-        self.report(share, f"downloading {self.name}: {_size(self.done)} of {_size(self.total)}")
+        size = quantity(self.total, "B") if self.total else "an unknown size"
+        self.report(share, f"downloading {self.name}: {quantity(self.done, 'B')} of {size}")
 
     def reset(self) -> None:
         """Do nothing; pooch calls it before the last update, and after it."""
@@ -93,7 +94,3 @@ def _reason(error: OSError) -> str:
     if error.errno is not None:
         return error.strerror or str(error)
     return "its server is not reached from here, as where there is no network"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB" if count else "an unknown size"

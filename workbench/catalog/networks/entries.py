@@ -75,9 +75,9 @@ OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
     "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
     "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
-    "googlenet_bvlc": Entry(classics.GoogLeNet, (3, 224, 224), Centred(224), caffe=True),
+    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224), caffe=True),
     **{
-        f"resnet{6 * depth + 2}": Entry(partial(classics.ResNet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        f"resnet{6 * depth + 2}": Entry(partial(classics.resnet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
     },
     "vgg16_cifar": Entry(classics.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),

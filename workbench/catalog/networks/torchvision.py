@@ -1,7 +1,6 @@
-"""Import torchvision, also beside a PyTorch for which its compiled extension was not built.
+"""Import torchvision, also beside a PyTorch for which its compiled extension was not built (CPU and CUDA, say).
 
-A CPU build of PyTorch with a CUDA build of torchvision fails at ``import torchvision``, because two operators of the
-extension are missing. Nothing here uses them: declaring their names is enough.
+Its import fails then, because two operators are missing. Nothing here uses them: declaring their names is enough.
 """
 
 from importlib import import_module
@@ -9,10 +8,7 @@ from types import ModuleType
 
 import torch
 
-SCHEMAS = {
-    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def torchvision(submodule: str = "") -> ModuleType:
@@ -23,7 +19,7 @@ def torchvision(submodule: str = "") -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    for operator, schema in SCHEMAS.items():
+    for operator in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, operator):
-            torch.library.define(f"torchvision::{operator}", schema)
+            torch.library.define(f"torchvision::{operator}", SCHEMA)
     return import_module(name)

@@ -1,8 +1,4 @@
-"""The paper's table: our figures beside the published ones.
-
-Weights and MACs of the original networks follow from their definitions. Compression needs trained weights, and accuracy
-needs images: these columns are filled for the given networks only.
-"""
+"""The paper's table: our figures beside the published ones; compression and accuracy are of given networks only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,12 +50,7 @@ class PaperRow:
         return self.published.title if self.published else self.network
 
     def example(self, share: float = 1 / 3) -> Plan:
-        """Return a plan at ranks that are a share of each layer's channels, for a layer-wise table without weights.
-
-        Raises
-        ------
-        ValueError : if the share is not above 0 and at most 1.
-        """
+        """Return a plan at ranks that are a share (above 0, at most 1) of each layer's channels, without weights."""
         if not 0 < share <= 1:
             raise ValueError(f"share is above 0 and at most 1, not {share}")
         network = outline(self.network)
@@ -94,12 +85,12 @@ class PaperTable(Table):
         for row in self.networks:
             p = row.published
             ours = [count(row.original.weights), count(row.original.macs), _top5(row.before)]
-            cells.append([row.title, *ours, *_figures(p.original if p else None, {})])
+            cells.append([row.title, *ours, *_figures(p.original if p else None)])
             smaller = ["-", "-", "-"]
             if row.plan is not None:
                 costs = (row.plan.weights, row.plan.weights_ratio), (row.plan.macs, row.plan.macs_ratio)
                 smaller = [*(f"{count(n)} ({times(r)})" for n, r in costs), _top5(row.after)]
-            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.printed if p else {})])
+            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.ratios if p else ())])
         return cells
 
     @property
@@ -148,7 +139,11 @@ def paper_table(
     names = [network.name for network in networks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
-    rows = {name: _original(outline(name)) for name in PUBLISHED}
+    rows = {}
+    for name, published in PUBLISHED.items():
+        traced = find_layers(outline(name))
+        cost = total([layer.cost for layer in traced.layers]) + traced.other
+        rows[name] = PaperRow(name, published, cost, traced.layers)
     report = reporter(progress)
     for i, network in enumerate(networks):
         share = part(report, i / len(networks), (i + 1) / len(networks), network.name)
@@ -166,12 +161,6 @@ def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: 
         words = f"{'with' if fully_connected else 'without'} fully connected layers"
         return replace(plan, policy=f"{CHOICES[layers]}, {words}")
     return evbmf_plan(spectra, layers)
-
-
-def _original(network: Network) -> PaperRow:
-    traced = find_layers(network)
-    cost = total([layer.cost for layer in traced.layers]) + traced.other
-    return PaperRow(network.name, PUBLISHED.get(network.name), cost, traced.layers)
 
 
 def _compressed(
@@ -195,16 +184,11 @@ def _top5(score: Score | None) -> str:
     return f"{100 * score.top5:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
-def _figures(figures: Figures | None, printed: dict[str, float]) -> list[str]:
+def _figures(figures: Figures | None, ratios: Sequence[float] = ()) -> list[str]:
     if figures is None:
         return ["-"] * 6
-
-    texts = {
-        "top5": f"{figures.top5:.2f} %",
-        "weights": f"{figures.weights / 1e6:g} M",
-        "macs": f"{figures.macs / 1e6:g} M",
-        "s6_ms": f"{figures.s6_ms:.0f} ms",
-        "s6_mj": f"{figures.s6_mj:.0f} mJ",
-        "titan_x_ms": f"{figures.titan_x_ms:.2f} ms",
-    }
-    return [f"{text} ({times(printed[name])})" if name in printed else text for name, text in texts.items()]
+    top5, weights, macs, s6_ms, s6_mj, titan_x_ms = figures
+    texts = [f"{weights / 1e6:g} M", f"{macs / 1e6:g} M", f"{s6_ms:.0f} ms", f"{s6_mj:.0f} mJ", f"{titan_x_ms:.2f} ms"]
+    if ratios:
+        texts = [f"{text} ({times(ratio)})" for text, ratio in zip(texts, ratios, strict=True)]
+    return [f"{top5:.2f} %", *texts]

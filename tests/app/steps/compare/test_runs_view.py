@@ -6,29 +6,23 @@ import io
 import json
 
 import ipywidgets as w
+import torch
 
-import workbench as wb
 from tests.app.conftest import small_session
 from tests.helpers.widgets import find, html
 from workbench.app.steps.compare.runs_view import runs_view
 from workbench.app.steps.compare.view import tradeoff_view
-from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
-
-
-def view_of(session):
-    view = runs_view(session)
-    return view, find(view, LayerTable)[0]
 
 
 def test_another_session_finds_them_and_goes_on(session):
     session.recover.decompose()
     session.recover.calibrate()
     made = session.recover.run
-    other = small_session()
-    other.open()
-    view, table = view_of(other)
+    other = small_session(opened=True)
+    view = runs_view(other)
+    (table,) = find(view, LayerTable)
     assert [run.number for run in other.recover.stored] == [made.number]
     assert other.recover.run is None
     score = made.last.score
@@ -43,7 +37,8 @@ def test_another_session_finds_them_and_goes_on(session):
     resume.click()
     assert other.recover.run.last.scores == made.last.scores
     assert other.recover.as_planned
-    assert wb.score(other.recover.compressed, other.choose.data.test) == made.last.scores["test"]
+    images = other.choose.data.test.images
+    assert torch.equal(other.recover.compressed.model(images), made.network.model(images))
     other.recover.finetune(epochs=1)
     assert other.recover.run.number == made.number
     other.recover.decompose()
@@ -58,7 +53,8 @@ def test_runs_of_other_weights_are_other_runs(digits):
 
 
 def test_deleting_and_downloading(session):
-    view, table = view_of(session)
+    view = runs_view(session)
+    (table,) = find(view, LayerTable)
     assert "still there after reopening" in html(view)
     session.recover.decompose()
     session.recover.decompose()
@@ -78,18 +74,13 @@ def test_deleting_and_downloading(session):
     delete.click()
     assert (delete.description, table.selected) == ("Delete", "")
     assert [run.number for run in session.recover.stored] == [2]
-    assert len(wb.RunStore(runs_file())) == 1
 
 
 def test_a_sweep_puts_its_points_on_the_plot_as_they_come(session):
-    view, _ = view_of(session)
-    seen = []
-    session.recover.observe(lambda change: seen.append(len(change["new"])), ["runs"])
+    view, seen = runs_view(session), []
+    session.recover.observe(lambda change: seen.append(change["new"][-1].settings["macs_ratio"]), ["runs"])
     find(view, w.FloatRangeSlider)[0].value = (1.3, 1.6)
     find(view, w.IntText, "budgets").value = 2
     find(view, w.Button, "Sweep").click()
-    runs = session.recover.runs
-    assert [[stage.name for stage in run.stages[1:]] for run in runs] == 2 * [["decomposed", "calibrated"]]
-    assert [run.settings["macs_ratio"] for run in runs] == [1.3, 1.6]
-    assert seen == [1, 2]
+    assert seen == [1.3, 1.6]
     assert session.recover.run is None  # nothing is worked on until a run is picked

@@ -10,7 +10,7 @@ from typing import Any
 from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.opening import Choice, Opened, open_choice
-from workbench.app.worker import Job, JobKind, Worker
+from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.catalog.datasets.load import data_names
 from workbench.catalog.networks.entries import OWN, bundled_names, network_names
 from workbench.catalog.networks.hub import timm_names
@@ -86,14 +86,14 @@ class ChooseModel(HasTraits):
         choice = replace(self.choice, **changes)  # type: ignore[arg-type]
         if self.job is not None:
             self.job.cancel()  # an opening that is under way is given up for this one
-        before = self.opened
-        same = before is not None and NETWORK(before.choice) == NETWORK(choice)
-        known: Any = before if same else self.given("network", choice.network) if choice.file is None else None
+        known: Any = self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data) if choice.pictures is None else None
-        # a folder's classes are those of the network: another network reads it anew
-        keeps = before is not None and (choice.network == before.choice.network or choice.data in data_names())
-        if before is not None and keeps and DATA(before.choice) == DATA(choice):
-            data = before.data
+        if (before := self.opened) is not None:
+            if NETWORK(before.choice) == NETWORK(choice):
+                known = before
+            # a folder's classes are those of the network: another network reads it anew
+            keeps = choice.network == before.choice.network or choice.data in data_names()
+            data = before.data if keeps and DATA(before.choice) == DATA(choice) else data
         self.choice = choice
 
         def compute(job: Job) -> Opened:
@@ -106,7 +106,9 @@ class ChooseModel(HasTraits):
 
     def _take(self, opened: Opened) -> None:
         first = self.opened is None
-        self._worker.take_back_all()
+        for job in self._worker.jobs:  # what waits is about what is no longer open
+            if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
+                job.cancel()
         with self.hold_trait_notifications():
             self.choice = opened.choice
             for name in ("network", "data", "spectra", "original", "misfit", "warning"):

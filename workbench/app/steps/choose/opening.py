@@ -11,7 +11,7 @@ from workbench.app.errors import sentence
 from workbench.catalog.datasets.local import load_folder, load_local
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, Centred
-from workbench.catalog.networks.load import OR_NONE, load_network
+from workbench.catalog.networks.load import load_network
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.node import OnnxError
 from workbench.network.data import Data, Split
@@ -56,7 +56,6 @@ def open_choice(
 ) -> Opened:
     """Load, analyse and score; `known` is the network if it was given in code, or the last opening, to use again."""
     report(0.0, f"loading {choice.network}")
-    warning = ""
     if isinstance(known, Opened):
         network, spectra, warning = known.network, known.spectra, known.warning
     else:
@@ -73,11 +72,9 @@ def open_choice(
             said = str(error).replace(str(choice.pictures), choice.data)
             raise ValueError(said.replace(choice.pictures.name, choice.data)) from None
         data = replace(data, name=choice.data)
-    misfit = _misfit(network, data)
-    stage = Stage(StageName.ORIGINAL, {}, network.source)
-    if not misfit:
-        progress = part(report, 0.55, 1.0, "scoring")
-        stage = scored_stage(network, data, StageName.ORIGINAL, note=network.source, progress=progress)
+    misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
+    images = None if misfit else data
+    stage = scored_stage(network, images, StageName.ORIGINAL, note=network.source, progress=progress)
     return Opened(choice, network, data, spectra, stage, misfit, warning)
 
 
@@ -99,7 +96,7 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
     try:
         return load_network(choice.network, weights="pretrained", progress=report), ""
     except WeightsError as error:
-        why = sentence(ValueError(str(error).removesuffix(OR_NONE)))
+        why = sentence(error)
         return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
 
 

@@ -54,10 +54,9 @@ class GalleryModel(HasTraits):
             why = ""
             if network is not None and data is not None:
                 split = next(split for split in (data.test, data.validation, data.train) if len(split))
-                how: dict[str, Any] = {"prefer_changed": changed_first, "classes": data.classes}
-                images = gallery(
-                    network, split, GALLERY_IMAGES, seed, compressed=compressed, progress=job.report, **how
-                )
+                how: dict[str, Any] = {"compressed": compressed, "prefer_changed": changed_first}
+                how |= {"classes": data.classes, "progress": job.report}
+                images = gallery(network, split, GALLERY_IMAGES, seed, **how)
             if compressed is not None:
                 try:
                     filters = first_filters(compressed)
@@ -126,14 +125,10 @@ class PaperModel(HasTraits):
         layers, fully_connected = self.layers, self.fully_connected
         split = data.test if data is not None and len(data.test) else None
         networks = [network] if network is not None and not network.random_weights else []
-        if network is None:
-            note = "Only the originals: no network is open."
-        elif not networks:
-            note = f"Only the originals: {network.name} has random weights. Upload real ones to compress it here."
-        elif split is None:
-            note = f"{network.name} is compressed here; there are no images that fit it, so there is no accuracy."
-        else:
-            note = f"{network.name} is compressed and scored here on {len(split)} images."
+        note = "Only the originals: upload weights of a network to compress it here."
+        if networks:
+            scored = f"and scored here on {len(split)} images." if split else "here; no images fit it to score it on."
+            note = f"{networks[0].name} is compressed {scored}"
 
         def compute(job: Job) -> PaperTable:
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)

@@ -113,17 +113,13 @@ def gallery_view(session: Session) -> w.Widget:
     images, filters = w.HTML(), w.HTML()
 
     def fill() -> None:
-        why = f"No images to show: {choose.misfit}" if choose.misfit else ""
-        nothing = why or "The images appear here once the network is open."
+        nothing = f"No images to show: {choose.misfit}" if choose.misfit else "The images appear here once it is open."
         images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
         filters.value = filters_html(gallery.filters, gallery.why_no_filters)
-
-    def enable() -> None:
         changed.disabled = recover.run is None
 
     w.link((gallery, "changed_first"), (changed, "value"))
-    follow(fill, (gallery, "gallery filters why_no_filters"))
-    follow(enable, (recover, "run"))
+    follow(fill, (gallery, "gallery filters why_no_filters"), (recover, "run"))
     return column(row(other, changed, JobRow(worker, JobKind.GALLERY), gap=10), images, filters)
 
 

@@ -31,10 +31,7 @@ MERGE_WITHIN_S = 1.5  # edits of one thing that follow each other faster are one
 
 
 class PlanModel(HasTraits):
-    """Holds the plan, which follows its settings and remembers what was chosen by hand.
-
-    `made_by` are the settings that made the plan; others than `settings` where those cannot be met.
-    """
+    """Holds the plan, which follows its settings and remembers what was chosen by hand."""
 
     spectra = Instance(Spectra, allow_none=True)
     settings = Instance(PlanSettings, ())
@@ -48,7 +45,7 @@ class PlanModel(HasTraits):
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
         self._worker, self._choose = worker, choose
-        self.made_by = self.settings
+        self.made_by = self.settings  # those that made the plan: others where the settings cannot be met
         self._before: Edits = deque(maxlen=MAX_EDITS)  # the state before each edit, and what the edit did in words
         self._after: Edits = deque()  # the states after edits that were undone
         self._last_edit = ("", 0.0)  # what was edited, and when

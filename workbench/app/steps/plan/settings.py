@@ -25,10 +25,6 @@ class Number:
     most: float
     label: int = 132  # pixels of the text
 
-    def fits(self, value: object) -> bool:
-        """Return whether that can be a stored value; a notebook may go ten times beyond the slider's ends."""
-        return isinstance(value, int | float) and self.least / 10 <= value <= 10 * self.most
-
 
 @dataclass(frozen=True)
 class Planner:
@@ -62,7 +58,8 @@ def _by_time(now: "PlanSettings", spectra: Spectra, times: NetworkTimes | None, 
 PLANNERS = {
     "evbmf": Planner(
         "EVBMF: the paper's way",
-        "EVBMF finds in each layer how many directions stand out from the noise, and keeps those.",
+        "EVBMF finds in each layer how many directions stand out from the noise, and keeps those. A strength above 1 "
+        "cuts harder than the paper, one below 1 more gently.",
         {"strength": Number("EVBMF strength", 1.0, 0.3, 2.0)},
         _by_evbmf,
         layers="default",
@@ -120,17 +117,16 @@ class PlanSettings:
         """Return settings from stored ones, with defaults where there are none; ValueError if they make no sense."""
         known = {*_defaults(), *COMMON, "planner"}
         found = cls().changed(**{name: value for name, value in values.items() if name in known})
-        sane = [found.planner in PLANNERS, *(number.fits(found[name]) for name, number in NUMBERS.items())]
+        sane = [found.planner in PLANNERS]
+        for name, number in NUMBERS.items():  # a notebook may go ten times beyond the slider's ends
+            value = found[name]
+            sane.append(isinstance(value, int | float) and number.least / 10 <= value <= 10 * number.most)
         for name in PLANNERS:
             multiple = found.values[f"{name}_rank_multiple"]
             sane += [found.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]
         if not all(sane):
             raise ValueError("settings of the planner make no sense")
         return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings of all planners, as :meth:`of` takes them."""
-        return {"planner": self.planner, **self.values}
 
     def used(self) -> dict[str, Any]:
         """Return the settings that the present planner uses, for the store."""

@@ -40,7 +40,7 @@ def plan_view(session: Session) -> w.Widget:
     reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says")
     measure = button("Measure layers", plan.measure_importance)
     clock = button("Time layers", plan.time_layers, TIME_HINT)
-    words, notice, user = w.HTML(), w.HTML(), UserChanges()
+    words, user = w.HTML(), UserChanges()
 
     def fill() -> None:
         with user.filling():
@@ -52,7 +52,6 @@ def plan_view(session: Session) -> w.Widget:
         for box, is_shown in {**shown, measure: planner.uses_importance}.items():
             box.layout.display = "" if is_shown else "none"
         words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
-        notice.value = f"<div class='wb-notice'>{escape(plan.notice)}</div>"
 
     def enable() -> None:
         known = plan.importance is not None
@@ -67,17 +66,14 @@ def plan_view(session: Session) -> w.Widget:
     progress = JobRow(worker, JobKind.IMPORTANCE, JobKind.LAYER_TIMES)
     progress.layout.flex, progress.layout.min_width = "1 1 200px", "430px"
     planner, layers, *numbers = fields.values()
-    return column(row(planner, layers, reset), row(*numbers, clock, measure, progress), words, notice, gap=4)
+    return column(row(planner, layers, reset), row(*numbers, clock, measure, progress), words, gap=4)
 
 
 def explanation(session: Session) -> str:
     """Return HTML: the planner that is chosen, in a sentence or two."""
     plan = session.plan
-    settings, planner = plan.settings, PLANNERS[plan.settings.planner]
+    planner = PLANNERS[plan.settings.planner]
     text = escape(planner.explanation).replace("EVBMF", term("EVBMF"), 1)
-    if "strength" in planner.numbers and settings["strength"] != 1:
-        how = "harder" if settings["strength"] > 1 else "more gently"
-        text += f" At strength {settings['strength']:.2f} it cuts {how} than the paper."
     if planner.uses_times and plan.times is None:
         return f"{text} <b>Time layers</b> first: it takes a minute for a large network, and the times are kept."
     if planner.uses_times and plan.times is not None and plan.plan is not None:
@@ -115,7 +111,7 @@ def layer_view(session: Session) -> w.Widget:
         part, spectrum = picked()
         figure.show(spectrum_figure(spectrum, part))
         heading.value = heading_text(part)
-        readout.value = readout_text(part, plan.notice)
+        readout.value = readout_text(part)
         with user.filling():
             for which, slider in sliders.items():
                 slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
@@ -151,7 +147,7 @@ def heading_text(part: LayerPlan | None) -> str:
     return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {shape}</div>"
 
 
-def readout_text(part: LayerPlan | None, notice: str) -> str:
+def readout_text(part: LayerPlan | None) -> str:
     """Return predicted cost and error of the layer, and the reason of its decision."""
     if part is None:
         return ""
@@ -169,5 +165,5 @@ def readout_text(part: LayerPlan | None, notice: str) -> str:
         f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
         f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
         f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
-        f"<div class='wb-reason'>{escape(part.reason)}</div><div class='wb-notice'>{escape(notice)}</div>"
+        f"<div class='wb-reason'>{escape(part.reason)}</div>"
     )

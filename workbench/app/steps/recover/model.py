@@ -109,7 +109,7 @@ class RecoverModel(HasTraits):
                 made = distill(network, images, epochs=training.epochs, on_epoch=show, progress=report)
                 name, what = StageName.DISTILLED, "epochs on the original's answers, without labels"
             else:
-                made = self._finetuned(job, now, network, training)
+                made = self._tuned(job, now, network, training)
                 name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
             self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
@@ -121,7 +121,7 @@ class RecoverModel(HasTraits):
 
         def compute(job: Job, now: Snapshot) -> None:
             run, network = now.worked_on("train from scratch")
-            made = self._finetuned(job, now, from_scratch(network), training)
+            made = self._tuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
             stage = now.stage(made, StageName.FROM_SCRATCH, note)
             self._worker.post(lambda: self._extend(now, run.number, stage=stage))
@@ -251,9 +251,7 @@ class RecoverModel(HasTraits):
 
         return self._submit(kind, title, trained)
 
-    def _finetuned(
-        self, job: Job, now: Snapshot, network: CompressedNetwork, by: TrainingSettings
-    ) -> CompressedNetwork:
+    def _tuned(self, job: Job, now: Snapshot, network: CompressedNetwork, by: TrainingSettings) -> CompressedNetwork:
         made = finetune(
             network,
             now.opened.data,
@@ -289,8 +287,7 @@ class RecoverModel(HasTraits):
     def _take(self, now: Snapshot, run: Run, *, keep: bool = False, instead_of: Plan | None = None) -> None:
         """Have the loop's thread take a run, if what is open is still what it was made from.
 
-        It becomes the one that is worked on, unless `keep`; its plan takes the place of the plan `instead_of`, unless
-        the user has changed that meanwhile; its own plan stands for any.
+        Its plan takes the place of the plan `instead_of`, if the user has not changed that; its own stands for any.
         """
 
         def take() -> None:

@@ -58,8 +58,7 @@ def recover_view(session: Session) -> w.Widget:
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[2])}</div>"
 
     def draw_curve() -> None:
-        run = recover.run
-        before = None
+        run, before = recover.run, None
         if recover.curve and run is not None and not worker.busy(JobKind.FROM_SCRATCH):
             own = [s for s in run.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
             done = own[:-1] if len(own) > 1 and not recover.training else own
@@ -72,14 +71,13 @@ def recover_view(session: Session) -> w.Widget:
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
 
     def show_training() -> None:
-        """Show the settings of a training that an earlier session began."""
         for name, box in boxes.items():
             box.value = recover.training.get(name, box.value)
 
     follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
     follow(draw_stages, (choose, "opened"), (recover, "run"))
     follow(draw_curve, (recover, "curve training"))
-    follow(show_training, (recover, "training"))
+    follow(show_training, (recover, "training"))  # which an earlier session may have begun
     progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
     return column(row(*buttons), row(*boxes.values()), advice, progress, stages, curve, gap=4)
 

@@ -14,8 +14,7 @@ from workbench.measure.profile import Profile, profile
 from workbench.measure.roofline import Roofline, roofline
 from workbench.progress import part
 
-TIMING_S = 3.0
-"""Seconds of timing in each runtime."""
+TIMING_S = 3.0  # in each runtime
 FIRST = "Compress the network first: its speed is measured against the original's."
 
 
@@ -29,11 +28,7 @@ class Findings:
     roofline: Roofline
     energy: Energy
     explained: str  # why the speed-up is what it is, in two sentences
-
-    @property
-    def disturbed(self) -> str:
-        """A sentence if another session computed meanwhile, or ""."""
-        return self.speed.disturbed or self.energy.disturbed
+    disturbed: str  # a sentence if another session computed meanwhile, or ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements as JSON values, as the store and the report have them."""
@@ -82,7 +77,8 @@ class SpeedModel(HasTraits):
             parts = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **how)
             progress = part(report, 0.9, 1.0, "energy")
             joules = energy(network, batch=batch, threads=threads, progress=progress)
-            return Findings(run.number, found, parts, roof, joules, explain(parts, roof))
+            disturbed = found.disturbed or joules.disturbed
+            return Findings(run.number, found, parts, roof, joules, explain(parts, roof), disturbed)
 
         def done(findings: Findings) -> None:
             now = self._recover.run

@@ -34,7 +34,7 @@ def speed_view(session: Session) -> w.Widget:
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     note, found = w.HTML(), w.HTML()
     labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
-    bars, roof, joules, watts = figures = [FigureView(label) for label in labels]
+    figures = [FigureView(label) for label in labels]
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
@@ -43,24 +43,19 @@ def speed_view(session: Session) -> w.Widget:
             box.disabled = measuring
         note.value = f"<div class='wb-status'>{'' if recover.run else escape(FIRST)}</div>"
 
-    def mark() -> None:
-        findings = speed.findings
-        profile, machine = (findings.profile, findings.roofline) if findings else (None, None)
-        bars.show(layer_times(profile, look.picked))
-        roof.show(roofline(profile, machine, look.picked))
-
     def draw() -> None:
-        found.value = findings_html(speed.findings)
-        spent = speed.findings.energy if speed.findings else None
-        joules.show(energy(spent))
-        watts.show(power(spent))
+        f, picked = speed.findings, look.picked
+        profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
+        found.value = findings_html(f)
+        drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent), power(spent))
+        for view, figure in zip(figures, drawn, strict=True):
+            view.show(figure)
 
     for name, box in (("runtimes", runtimes), ("threads", threads), ("batch", batch), ("channels_last", last)):
         w.link((speed, name), (box, "value"))
-    follow(draw, (speed, "findings"))
-    follow(mark, (speed, "findings"), (look, "picked"))
+    follow(draw, (speed, "findings"), (look, "picked"))
     follow(enable, (recover, "run"), (worker, "jobs"))
-    pick_layers(look, bars, roof)
+    pick_layers(look, *figures[:2])
     for figure in figures:
         figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
     settings = column(threads, batch, last, gap=2)

@@ -36,9 +36,7 @@ def take_home_view(session: Session) -> w.Widget:
         for kind, line in lines.items():
             missing, make = FILE_KINDS[kind].missing(), line.children[1]
             make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
-            wait = "The network is still being worked on: wait until that has ended" if recover.busy else ""
-            what = "Write the page" if kind == "report" else "Write the file, run it and compare it"
-            make.tooltip = missing or wait or f"{what}: {FILE_KINDS[kind].about}"
+            make.tooltip = missing or FILE_KINDS[kind].about
 
     follow(fill, (take_home, "made"))
     follow(enable, (recover, "run"), (worker, "jobs"))
