@@ -51,7 +51,7 @@ def test_what_there_is_to_choose(scans, monkeypatch):
     names = {name: text for text, name in data_options(session)}
     assert names["scans"] == "scans (your images)"
     assert "notes" not in names
-    assert names["cifar10"] == "cifar10 (torchvision's)"
+    assert names["cifar10"] == "cifar10 (torchvision's, 170 MB)"
     choose.open()
     assert {"resnet18", "squeezenet1_1", "mobilenet_v2"} <= set(choose.networks)
 
