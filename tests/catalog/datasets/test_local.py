@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from PIL import Image
 
@@ -58,3 +60,14 @@ def test_two_in_five_images_are_to_recover_with(folder):
         picture(folder / "pets" / "cat" / f"{i}.png")
     data = load_local("pets")
     assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 10]
+
+
+def test_zip_files_and_folders_of_splits(folder):
+    for name in ("train/cat/a.png", "train/dog/a.png", "val/cat/a.png"):
+        picture(folder / "split" / name)
+    shutil.make_archive(str(folder / "packed"), "zip", folder / "split")
+    (folder / "text.zip").write_text("no archive")
+    assert {name for name, where in local_names().items() if where == "your images"} == {"split", "packed.zip"}
+    for name in ("split", "packed.zip"):
+        data = load_local(name)
+        assert [len(s) for s in (data.train, data.validation, data.test)] == [2, 1, 0]

@@ -70,6 +70,15 @@ def test_no_entry_leads_out(tmp_path):
     assert not (tmp_path.parent / "out.png").exists()
 
 
+def test_a_packed_folder_with_a_table(tmp_path):
+    files = {
+        "pics/a.png": picture(),
+        "pics/labels.csv": b"file;class_index\r\na.png;4\r\n",
+        "__MACOSX/pics/._a.png": b"",
+    }
+    assert wb.load_data("images", root=packed(tmp_path, files), size=8).test.labels.tolist() == [4]
+
+
 def test_links_are_left_out(tmp_path):
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16

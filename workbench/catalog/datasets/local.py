@@ -1,6 +1,7 @@
 """Data sets of this machine by name: the bundled ones, torchvision's, and the user's folders of images."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,8 @@ def local_names() -> dict[str, str]:
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     found |= {entry.name: "your images" for entry in entries if entry.name not in found and _holds_images(entry)}
-    return found | dict.fromkeys(TORCH_DATASETS, "torchvision's")
+    sizes = {name: round(known.download_bytes / 1e6) for name, known in TORCH_DATASETS.items()}
+    return found | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
 
 
 def load_local(
@@ -66,8 +68,10 @@ def load_folder(
 
 
 def _holds_images(entry: Path) -> bool:
-    """Return whether an entry is a folder with a table of labels or with folders of images."""
+    """Return whether an entry is a ZIP file, or a folder with a table of labels or with folders of images."""
     try:
+        if entry.suffix.lower() == ".zip":
+            return zipfile.is_zipfile(entry)
         if not entry.is_dir() or entry.name.startswith("."):
             return False
         if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):

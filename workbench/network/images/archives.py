@@ -1,5 +1,6 @@
 """Unpack ZIP files of images."""
 
+import atexit
 import shutil
 import stat
 import tempfile
@@ -44,7 +45,7 @@ def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...
         # the reader raises anything on damaged and hostile files
         reason = str(error).replace(folder.name, "it") or type(error).__name__
         raise LabelsError(f"{path.name} is no sound ZIP file: {reason}") from None
-    _FOLDERS.append(folder)
+    atexit.register(folder.cleanup)
     return Path(folder.name), tuple(skipped)
 
 
@@ -72,6 +73,3 @@ def _extract(archive: zipfile.ZipFile, name: str, folder: Path) -> list[str]:
         else:
             skipped.append(f"{entry.filename} is no image")
     return skipped
-
-
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []

@@ -14,6 +14,7 @@ from torch import Tensor
 from workbench.network.images.archives import unpack
 from workbench.network.images.decoding import SUFFIXES, decode, quiet
 from workbench.network.images.labels import (
+    TABLES,
     UNLABELLED,
     Labelled,
     has_own_table,
@@ -77,7 +78,7 @@ class Pictures:
 def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
     """Return a folder, or that of an unpacked ZIP file, and a sentence on each file of the ZIP file left out.
 
-    Where a folder has nothing but one folder of folders, that is returned.
+    Where a folder has nothing but one folder of folders or with a table of labels, that is returned.
 
     Raises
     ------
@@ -98,7 +99,9 @@ def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
 
 def _wraps(entry: Path) -> bool:
     known = {other for names in SPLITS.values() for other in names}
-    return entry.is_dir() and entry.name.lower() not in known and any(child.is_dir() for child in entry.iterdir())
+    if not entry.is_dir() or entry.name.lower() in known:
+        return False
+    return any(child.is_dir() or child.name in TABLES for child in entry.iterdir())
 
 
 def split_folders(folder: Path) -> dict[str, Path]:

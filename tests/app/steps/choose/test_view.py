@@ -45,7 +45,7 @@ def test_what_there_is_to_choose(scans, monkeypatch):
     networks, data = ([text for text, _ in options(session)] for options in (network_options, data_options))
     assert {"digits_vgg (bundled)", "googlenet_bvlc (the paper's)", "resnet20 (CIFAR)"} <= set(networks)
     assert weights_options(session) == [("bundled", "default"), ("random", "random")]
-    assert {"scans (your images)", "cifar10 (torchvision's)"} <= set(data)
+    assert {"scans (your images)", "cifar10 (torchvision's, 170 MB)"} <= set(data)
     assert not any("notes" in text for text in data)
     session.open()
     assert {"resnet18", "squeezenet1_1", "mobilenet_v2"} <= set(session.choose.networks)
