@@ -80,7 +80,7 @@ def test_the_whole_journey(page, voila):
 
     # Calibrate: seconds, no labels.
     press(page, "Calibrate")
-    wait_for_text(page, "Little is lost.")
+    wait_for_text(page, "No loss seen")
     wait_for_points(page, "Accuracy against FLOPs", "calibrated", 1)
 
     # Fine-tune with visible progress, to the end.

@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
@@ -96,7 +95,6 @@ def test_half_precision_stays_half(dtype, generator):
         (nn.Conv2d(8, 8, 3, groups=8), "depthwise"),
         (nn.Conv2d(8, 16, 3, groups=8), "depthwise"),
         (nn.ConvTranspose2d(8, 8, 1), "factor already"),
-        (weight_norm(nn.Conv2d(8, 8, 3)), "parametrization"),
         (type("Own", (nn.Conv2d,), {"forward": lambda self, x: x * 2})(8, 8, 3), "forward of its own"),
     ],
 )
