@@ -2,25 +2,33 @@
 
 import json
 import re
+from dataclasses import replace
 
 import ipywidgets as w
 import pytest
 
+import workbench as wb
+from tests.app.conftest import small_session
+from tests.helpers.sessions import tiny_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import card_texts
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
+from workbench.app.steps.compare.runs_view import run_row
 from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
+from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobList, JobRow
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.worker import Job, JobKind, JobState, Worker
+from workbench.network.verdict import Finding
+from workbench.runs.scoring import judgement
 
 
 def figure(view, label):
@@ -112,6 +120,40 @@ def test_cards_show_original_planned_and_measured(digits):
     _, macs, accuracy = card_texts(digits)
     assert macs.count("x5.25 fewer") == 2
     assert re.search("decomposed.* points", accuracy)
+
+
+def test_what_is_said_of_a_loss_is_the_verdict(digits):
+    digits.recover.decompose()
+    assert digits.recover.run.verdict().finding is Finding.LOSS
+    assert "Press Calibrate" in recovery_status(digits)[2]
+    assert " points lost (between " in step_statuses(digits)[3]["words"]
+    assert "wb-loss" in card_texts(digits)[2]
+    digits.recover.calibrate()
+    run, data = digits.recover.run, digits.choose.data
+    before, after = (wb.score(network, data.validation) for network in (digits.choose.network, run.network))
+    verdict = replace(after.verdict(before), split="validation")
+    assert run.verdict() == verdict
+    assert str(verdict).endswith("on 297 validation images)")
+    assert f"{before.shown:.1f} → {after.shown:.1f} % right; {judgement(run)}" in step_statuses(digits)[3]["words"]
+    assert judgement(run) in recovery_status(digits)[2]
+    assert str(run.verdict("test")) in card_texts(digits)[2]
+
+
+def test_without_labels_agreement_is_what_is_shown_and_judged():
+    given = tiny_data()
+    images = {name: wb.Split.unlabelled(getattr(given, name).images) for name in ("train", "validation", "test")}
+    session = small_session(data=wb.Data(**images, name="bare"))
+    session.open()
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    session.recover.decompose()
+    score, card = session.recover.run.score(), card_texts(session)[2]
+    assert score == wb.score(session.recover.compressed, images["validation"])
+    for text in (">Agreement</abbr> on 15 <abbr", ">validation images</abbr>", "100.0 %", f"{score.shown:.1f} %"):
+        assert text in card
+    session.recover.calibrate()
+    assert " of the answers changed" in recovery_status(session)[2]
+    assert session.recover.sweep([1.3], "none").error == ""
+    assert run_row(session.recover.runs[-1])["decomposed"].splitlines()[1].startswith("same, ")
 
 
 def test_recovery_step_by_step_is_one_run(session):

@@ -50,7 +50,7 @@ def test_the_whole_journey(page, voila):
     ui.wait_for_points(page, "decomposed")
     ui.wait_for_card(page, 2, "decomposed")
     ui.press(page, "Calibrate")
-    ui.wait_for_text(page, "Little is lost")
+    ui.wait_for_text(page, "no loss seen")
     ui.wait_for_points(page, "calibrated")
 
     # Fine-tune with visible progress, to the end.

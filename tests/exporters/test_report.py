@@ -89,7 +89,7 @@ def test_everything_is_in_it(written, run, network, small, spectra, data):
         "digits_vgg, compressed",
         "run 1, on digits, my note",
         f"x{ratio:.2f} fewer multiply-adds",
-        "99.20% of 500 test images right; original: 99.40%",
+        "99.20 % of 500 test images right; original: 99.40 %",
         "decomposed test accuracy 90.00 87.1 to 92.3 99.00 97.7 to 99.6 500 budget MACs x4",
         "features.17",
         f"PyTorch, batch 1, 2 threads 1.2 0.6 x2.00 {2 / ratio:.2f}",
@@ -157,5 +157,5 @@ def test_what_a_run_lacks_is_said_or_left_out(written, run, network, small):
     original = wb.Network(network.model, network.input_shape, random_weights=True)
     untrained = wb.CompressedNetwork.of(original, small.plan, small.model)
     text = Reader(written(replace(run, stages=(stage,), network=untrained))).text
-    assert "50.00% of 10 validation images answered as by the original" in text
+    assert "50.00 % of 10 validation images answered as by the original" in text
     assert "random weights: its ranks and scores mean nothing" in text

@@ -114,12 +114,7 @@ def test_a_metric_of_the_users_has_its_name_and_no_interval():
 def test_images_to_judge_by_are_held_out(data):
     none, bare = (wb.Split.unlabelled(data.train.images[:n]) for n in (0, 1000))
     assert len(data.held_out) == 0  # there are labels
-    for train, validation, _size in (
-        (bare, none, 500),
-        (bare, data.validation, 500),
-        (none, bare, 500),
-        (data.train, none, 500),
-    ):
+    for train, validation in ((bare, none), (bare, data.validation), (none, bare), (data.train, none)):
         mine = wb.Data(train, validation, data.test)
         held, learned = mine.held_out, mine.unlabelled
         pool = train if len(train) else validation

@@ -93,6 +93,24 @@ def test_a_process_pool(network, plans, few, tmp_path):
         assert store[run.number].settings["epochs"] == 1
 
 
+def first_class(network, split):
+    """A metric: share of the images that get the first class."""
+    return float((network.run(network.inputs(split.images)).argmax(1) == 0).double().mean())
+
+
+def test_without_labels_or_by_a_metric(network, plans, few):
+    bare = wb.Split.unlabelled(few.validation.images[:50], "validation")
+    (run,) = sweep(network, plans[:1], replace(few, validation=bare))
+    assert [stage.score.kind for stage in run.stages] == ["agreement"] * 2
+    assert run.score() == wb.score(run.network, bare)
+    (run,) = sweep(network, plans[:1], few, metric=first_class)
+    assert [stage.score.kind for stage in run.stages] == ["first_class"] * 2
+    assert run.score().top1 == first_class(run.network, few.validation)
+    none = wb.Split.unlabelled(bare.images[:0])
+    (run,) = sweep(network, plans[:1], wb.Data(none, none, few.test))
+    assert "cannot be scored on data: give images to choose by, or a metric" in run.error
+
+
 def dies(compressed, data):
     if compressed.plan["features.3"].rank_in == 8:
         os.kill(os.getpid(), signal.SIGKILL)

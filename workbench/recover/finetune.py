@@ -103,6 +103,7 @@ def finetune(
             "network": network.name,
             "weights": network.weights,
             "teacher": teacher.name if teacher else None,
+            "metric": None if metric is None else getattr(metric, "__name__", type(metric).__name__),
             "data": data.name,
             "training labels": hashlib.blake2b(labels, digest_size=8).hexdigest(),
             "training images": len(train),

@@ -121,15 +121,13 @@ def compress(
             run = reach(run, made, StageName.FINE_TUNED, about)
             lost = points_lost(run, max_drop)
         verdict = run.verdict(max_drop=max_drop)
-        shown = verdict is not None and verdict.n >= needed  # so that some plan may be shown to lose no more
-        enough = verdict.tolerable if verdict is not None and shown else lost is None or lost <= max_drop
+        shown = verdict is not None and verdict.tolerable
+        unknowable = verdict is None or verdict.n < needed  # whatever the plan
         ratio = 1 + (tried.macs_ratio - 1) / 2
-        if enough or ratio < MIN_MACS_RATIO:
+        if shown or (unknowable and (lost is None or lost <= max_drop)) or ratio < MIN_MACS_RATIO:
             break
         tried, used = _gentler(spectra, ratio, tried, importance)
-        why = (
-            f"{verdict or f'{lost:.1f} points were lost'} before: this plan is for MACs {times(tried.macs_ratio)} fewer"
-        )
+        why = f"the plan before: {judgement(run, max_drop)}; this plan is for MACs {times(tried.macs_ratio)} fewer"
     report(1.0, "")
     return run
 

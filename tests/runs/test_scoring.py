@@ -1,0 +1,128 @@
+"""Scores of stages, and what runs say of a loss: by accuracy, by agreement and by a metric."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.network.verdict import judge_agreement, judge_pairs
+from workbench.plan.compressed import CompressedNetwork
+from workbench.runs.run import Run, Runs, Stage, StageName, pareto
+from workbench.runs.scoring import choosing_scores, judgement, points_lost, scored_stage
+
+
+class Pixel(nn.Module):
+    """Answers with the class that the image's only pixel names, but for the first `wrong` of a hundred."""
+
+    def __init__(self, wrong=0):
+        super().__init__()
+        self.wrong = wrong
+
+    def forward(self, x):
+        number = x.flatten().long()
+        return nn.functional.one_hot((number + (number % 100 < self.wrong).long()) % 10, 10).float()
+
+
+def split(n, labels=True):
+    images = torch.arange(n).reshape(n, 1, 1, 1)
+    return wb.Split(images, torch.arange(n) % 10) if labels else wb.Split.unlabelled(images)
+
+
+@pytest.fixture
+def networks(plan):
+    """An original, and a network that answers otherwise on five of a hundred images."""
+    original = wb.Network(Pixel(), (1, 1, 1), name="pixel")
+    return original, CompressedNetwork.of(original, replace(plan, layers=()), Pixel(5))
+
+
+def run_of(networks, data, **more):
+    original, made = networks
+    first = scored_stage(original, data, StageName.ORIGINAL, **more)
+    return Run.of(made, "mine", (first, scored_stage(made, data, StageName.DECOMPOSED, **more)))
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "expected"),
+    [
+        (split(800), split(200), {"validation": ("accuracy", 200)}),
+        (split(800, labels=False), split(200), {"validation": ("accuracy", 200), "unlabelled": ("agreement", 400)}),
+        (split(800, labels=False), split(500), {"validation": ("accuracy", 500)}),
+        (split(800), split(200, labels=False), {"validation": ("agreement", 200)}),
+        (split(800), split(0), {"validation": ("agreement", 400)}),
+        (split(5000, labels=False), split(0), {"validation": ("agreement", 1000)}),
+        (split(0), split(800, labels=False), {"validation": ("agreement", 400)}),
+        (split(100, labels=False), split(0), {"validation": ("agreement", 100)}),
+        (split(0), split(0), {}),
+    ],
+)
+def test_the_images_to_choose_by(networks, train, validation, expected):
+    data = wb.Data(train, validation, split(300))
+    for network in networks:
+        scores = choosing_scores(network, data)
+        assert {name: (score.kind, score.n) for name, score in scores.items()} == expected
+    assert all(score.top1 == pytest.approx(0.95, abs=0.03) for score in scores.values())
+    assert scored_stage(network, data, StageName.DECOMPOSED).scores["test"].top1 == 0.95
+
+
+def test_the_verdict_is_that_of_the_narrower_interval(networks):
+    run = run_of(networks, wb.Data(split(2000, labels=False), split(200), split(500)))
+    right = torch.arange(200) % 100 >= 5
+    labelled = replace(judge_pairs(torch.ones(200, dtype=bool).numpy(), right.numpy()), split="validation")
+    assert run.verdict("validation") == labelled
+    agreement = run.last.scores["unlabelled"].top1
+    assert run.verdict() == replace(judge_agreement(agreement, 1000), split="unlabelled")
+    assert run.verdict().width < labelled.width
+    assert run.verdict("test").n == 500
+    assert points_lost(run) == pytest.approx(100 * (1 - agreement))
+    assert judgement(run) == str(run.verdict())
+    assert judgement(run).endswith("on 1000 unlabelled images)")
+
+
+def value(network, given):
+    """A metric."""
+    return float(network.run(network.inputs(given.images)).argmax(1).double().mean())
+
+
+def test_a_metric_is_a_score_like_others(networks, tmp_path):
+    data = wb.Data(split(800), split(200), split(300))
+    run = run_of(networks, data, metric=value)
+    assert [stage.scores["validation"].kind for stage in run.stages] == ["value"] * 2
+    assert run.verdict() is None
+    original, made = (value(network, data.validation) for network in networks)
+    assert run.lost() == original - made
+    assert judgement(run) == f"value {made - original:.4g} higher on 200 images, of which chance may be a part"
+    stored = wb.RunStore(tmp_path / "runs.db").add(run, weights=False)
+    assert stored.stages == run.stages
+    assert f"decomposed value {made:.4g} of 200 images" in str(Runs([stored]))
+    assert "value" in Runs([stored]).to_csv()
+
+
+def test_results_of_images_outlive_the_store_but_are_not_in_it(networks, tmp_path):
+    store = wb.RunStore(tmp_path / "runs.db")
+    run = run_of(networks, wb.Data(split(800), split(400), split(300)))
+    kept = store.add(run, weights=False)
+    assert kept.verdict() == run.verdict()
+    assert kept.verdict().p_value < 1e-4
+    (read,) = store.runs()
+    assert read.stages == run.stages
+    assert read.stages[0].score.hits is None
+    assert read.verdict().lost == pytest.approx(run.verdict().lost)
+    assert read.verdict().width > run.verdict().width
+
+
+def test_scores_of_two_kinds_do_not_beat_each_other(networks):
+    runs = [run_of(networks, wb.Data(split(800), split(400, labels=known), split(300))) for known in (True, False)]
+    assert {run.score().kind for run in pareto(runs)} == {"accuracy", "agreement"}
+    assert len(pareto([*runs, *runs])) == 2
+
+
+def test_what_has_no_score_is_not_judged(plan):
+    original = wb.Network(nn.Identity(), (1, 4, 4, 4), name="boxes")
+    made = CompressedNetwork.of(original, replace(plan, layers=()), nn.Identity())
+    given = wb.Split.unlabelled(torch.zeros(5, 1, 4, 4, 4))
+    run = run_of((original, made), wb.Data(given, given, given))
+    assert run.last == Stage(StageName.DECOMPOSED)
+    assert (run.verdict(), points_lost(run)) == (None, None)
+    assert judgement(run).startswith("not judged: there are no images to judge it by, or the outputs are no classes")
