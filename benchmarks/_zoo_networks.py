@@ -101,7 +101,7 @@ class Detector(nn.Module):
         shares = output[:, : 4 * self.bins].unflatten(1, (4, self.bins)).softmax(2)
         distances = (shares * torch.arange(self.bins, device=output.device)[:, None, None]).sum(2)
         corners = torch.cat([middle - distances[:, :2], middle + distances[:, 2:]], dim=1) * stride
-        return torch.cat([corners, output[:, 4 * self.bins :].sigmoid()], dim=1).flatten(2).mT
+        return torch.cat([corners, output[:, 4 * self.bins :].sigmoid()], dim=1).flatten(2).transpose(1, 2)
 
 
 class SpeechUNet(nn.Module):
@@ -126,7 +126,7 @@ class SpeechUNet(nn.Module):
         for encoder in self.encoders:
             x = encoder(x)
             skips.append(x)
-        x = x + self.lstm(x.mT.contiguous())[0].mT
+        x = x + self.lstm(x.transpose(1, 2))[0].transpose(1, 2)
         for i, decoder in enumerate(self.decoders):
             x = decoder(x + skips[-1 - i])
             x = x.relu() if i < len(self.decoders) - 1 else x

@@ -154,7 +154,6 @@ TIMM: dict[str, int] = {
     "hgnetv2_b0": 64,
     "ese_vovnet19b_dw": 64,
     "repvgg_a0": 64,
-    "inception_v4": 96,
     "nf_regnet_b0": 64,
     "regnetx_002": 64,
     "regnety_002": 64,

@@ -26,6 +26,7 @@ import torch
 
 import workbench as wb
 from benchmarks._report import parser, report
+from benchmarks._zoo_page import page
 from benchmarks._zoo_rows import ROWS
 from workbench.network.network import first_line
 
@@ -119,6 +120,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--only", nargs="+", metavar="NAME", help="only these rows; a FILE keeps its others")
     arguments.add_argument("--jobs", type=int, default=2, help="rows that run at a time, each on one core")
+    arguments.add_argument("--page", type=Path, help="write the page of the documentation to this file")
     options = arguments.parse_args()
     PROCESSES.set_forkserver_preload(LIBRARIES)
     names = options.only or list(ROWS)
@@ -133,8 +135,11 @@ def main() -> None:
             rows[row["name"]] = row
             print(json.dumps(row), file=sys.stderr, flush=True)
     found = [rows[name] for name in ROWS if name in rows]
-    passed, seconds = sum("why" not in row for row in found), sum(row["seconds"] for row in found)
-    report({"passed": passed, "of": len(found), "seconds": seconds, "rows": found}, options.json)
+    passed, seconds = sum("why" not in row for row in found), sum(row.get("seconds", 0.0) for row in found)
+    results = {"passed": passed, "of": len(found), "seconds": seconds, "rows": found}
+    report(results, options.json)
+    if options.page:
+        options.page.write_text(page(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
+CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright", "huggingface_hub": "huggingface-hub"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -25,6 +25,7 @@ def requirements(texts):
 
 
 REQUIREMENTS = {r.name: r for r in requirements(PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["docs"])}
+ZOO = {r.name: r for r in requirements(EXTRAS["zoo"])}
 PINS = dict(
     line.lower().replace("_", "-").split("==")
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -53,9 +54,9 @@ def test_a_user_installs_no_test_tool():
     assert not user & {"pytest", "mypy", "ruff", "hypothesis", "playwright", "pre-commit", "mkdocs-material"}
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
+@pytest.mark.parametrize("name", REQUIREMENTS | ZOO)
 def test_the_tested_version_is_exact_and_in_range(name):
-    assert REQUIREMENTS[name].specifier.contains(PINS[name.lower().replace("_", "-")])
+    assert (REQUIREMENTS | ZOO)[name].specifier.contains(PINS[name.lower().replace("_", "-")])
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime"])
