@@ -9,7 +9,7 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
+CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright", "huggingface_hub": "huggingface-hub"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -24,6 +24,7 @@ def requirements(texts):
 
 
 REQUIREMENTS = {r.name: r for r in requirements(PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["docs"])}
+ZOO = {r.name: r for r in requirements(EXTRAS["zoo"])}
 PINS = dict(
     line.lower().replace("_", "-").split("==")
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -53,7 +54,7 @@ def test_a_user_installs_no_test_tool():
 
 
 def test_the_tested_versions_are_exact_and_in_range_and_run_here():
-    for name, requirement in REQUIREMENTS.items():
+    for name, requirement in (REQUIREMENTS | ZOO).items():
         assert requirement.specifier.contains(PINS[name.lower().replace("_", "-")]), name
     for name in ("torch", "numpy", "scipy", "plotly", "ipywidgets", "voila", "onnxruntime"):
         assert version(name).split("+")[0] == PINS[name]

@@ -18,7 +18,7 @@ from workbench.app.steps.compare.runs_view import run_row
 from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
-from workbench.app.steps.recover.view import recover_view
+from workbench.app.steps.recover.view import recover_view, recovery_status
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import step_statuses

@@ -49,6 +49,20 @@ def test_batches_of_any_size(smaller, data):
     assert wb.compare(made, images[:40]).snr_db > wb.compare(smaller, images[:40]).snr_db
 
 
+@pytest.mark.parametrize("head", [[], [nn.Flatten(1), nn.Linear(18, 5)], [nn.Flatten(1), nn.Unflatten(1, (2, 9))]])
+def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *head)
+    network = wb.Network(model, (3, 7, 7))
+    small = decomposed(network, {"2": (4, 1)})
+    images = torch.rand(1, 3, 7, 7).expand(8, -1, -1, -1)
+    losses = [
+        wb.distill(small, images, epochs=1, learning_rate=1e-12, batch_size=size).history[0].loss for size in (1, 2, 8)
+    ]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+    assert losses[0] > 1e-4
+
+
 def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
     now = 100.0
 

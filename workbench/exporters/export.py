@@ -70,8 +70,8 @@ def export(
     Raises
     ------
     ExportError : a ValueError, if the suffix is another, the format's library is not installed, the network cannot be
-        translated, the file cannot be written, or it computes something else: relative error above 1e-4, or another
-        answer. No file is left then.
+        translated, the file cannot be written, or it computes something else: relative error above 1e-4 (1e-2 in half
+        precision), or another answer. No file is left then.
     """
     expect_network(network)
     path = Path(path)

@@ -17,6 +17,8 @@ from workbench.progress import Progress, reporter
 
 MAX_RELATIVE_ERROR = 1e-4
 """Largest difference that passes, as a share of the largest output; rounding gives a hundredth of it."""
+MAX_ROUNDINGS = 10
+"""The same in units of the outputs' precision, which is coarser than float32 in a network of half precision."""
 
 MAX_IMAGES = 500
 RANDOM_INPUTS = 8
@@ -30,11 +32,12 @@ class Verification:
     agreement: float  # share of the `n` inputs with the same first answer
     n: int
     inputs: str
+    tolerance: float = MAX_RELATIVE_ERROR  # the largest error that is rounding
 
     @property
     def passed(self) -> bool:
         """Whether the outputs are the same but for rounding, and every answer is the same."""
-        return self.max_error <= MAX_RELATIVE_ERROR and self.agreement == 1.0
+        return self.max_error <= self.tolerance and self.agreement == 1.0
 
     def __str__(self) -> str:
         same = "every answer" if self.agreement == 1.0 else f"{self.agreement:.1%} of the answers"
@@ -71,7 +74,9 @@ class Reference:
                 error = max(error, difference) if difference == difference else float("inf")
             classes = len(wanted) == 1 and wanted[0].ndim > 1
             same += not classes or bool((found[0].argmax(1) == wanted[0].argmax(1)).all())
-        return Verification(error, same / len(self.inputs), len(self.inputs), self.name)
+        precision = max((torch.finfo(t.dtype).eps for tensors in self.outputs for t in tensors), default=0.0)
+        tolerance = max(MAX_RELATIVE_ERROR, MAX_ROUNDINGS * precision)
+        return Verification(error, same / len(self.inputs), len(self.inputs), self.name, tolerance)
 
 
 def reference(network: Network, images: Images | None, *, max_images: int = MAX_IMAGES) -> Reference:

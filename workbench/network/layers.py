@@ -57,11 +57,24 @@ class Layer:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layer":
-        """Return a layer from the values of ``asdict``, read from JSON."""
+        """Return a layer from the values of ``asdict``, read from JSON; raise ValueError if a size is none."""
         shape = dict(values["shape"])
-        shape["kernel_size"] = tuple(shape["kernel_size"])
-        shape["positions"] = tuple((int(i), int(o)) for i, o in shape["positions"])
+        for key in ("in_channels", "out_channels", "groups"):
+            shape[key] = whole_number(shape[key], least=1)
+        shape["kernel_size"] = tuple(whole_number(size, least=1) for size in shape["kernel_size"])
+        shape["positions"] = tuple((whole_number(i), whole_number(o)) for i, o in shape["positions"])
         return cls(**{**values, "shape": ConvShape(**shape)})
+
+
+MAX_SIZE = 2**53
+"""Largest size or count that is read from a file; larger ones are no layer's."""
+
+
+def whole_number(value: Any, *, least: int = 0) -> int:
+    """Return a value that was read from a file; raise ValueError unless it is a whole number of at least `least`."""
+    if type(value) is not int or not least <= value <= MAX_SIZE:
+        raise ValueError(f"{value!r} is no whole number from {least}")
+    return value
 
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from workbench.kernels.complexity import Cost, factorised_cost, total
-from workbench.network.layers import Layer
+from workbench.network.layers import Layer, whole_number
 from workbench.plan.spectra import Spectra
 from workbench.tables import Table, count
 
@@ -244,14 +244,17 @@ class Plan(Table):
             raise PlanError(f"this plan has schema version {values['schema']}; this workbench reads version {SCHEMA}")
         where = "its head"
         try:
-            network, input_shape = str(values["network"]), tuple(int(d) for d in values["input_shape"])
-            other, policy = Cost(**values["other"]), str(values["policy"])
+            network = str(values["network"])
+            input_shape = tuple(whole_number(d, least=1) for d in values["input_shape"])
+            counts, policy = values["other"], str(values["policy"])
+            other = Cost(whole_number(counts["weights"]), whole_number(counts["macs"]))
             parts = []
             for i, entry in enumerate(values["layers"]):
                 where = f"layer number {i + 1}"
                 layer = Layer.from_dict(entry["layer"])
                 where = f"layer {layer.name}"
-                parts.append(LayerPlan(**{**entry, "layer": layer}))
+                lost = entry.get("error")
+                parts.append(LayerPlan(**{**entry, "layer": layer, "error": None if lost is None else float(lost)}))
             return cls(network, input_shape, tuple(parts), other, policy, spectra)
         except PlanError:
             raise

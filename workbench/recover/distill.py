@@ -21,7 +21,7 @@ from workbench.network.activations import PairedActivations
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
-from workbench.network.outputs import call, divergence
+from workbench.network.outputs import call, divergence, size_of
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
 from workbench.recover.calibrate import balance
@@ -129,7 +129,10 @@ class _Match:
         with torch.no_grad():
             wanted = call(self.teacher, inputs)
         made = call(network.model, inputs)
-        lost = distillation_losses(made, wanted, TEMPERATURE).mean() if _logits(wanted) else divergence(wanted, made)
+        if _logits(wanted):
+            lost = distillation_losses(made, wanted, TEMPERATURE).mean()
+        else:
+            lost = divergence(wanted, made) / max(1, size_of(inputs))
         errors: list[Tensor] = [
             (made - given).square().sum() / given.square().sum().clamp(min=1e-12)
             for part in network.plan

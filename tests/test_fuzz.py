@@ -1,0 +1,209 @@
+"""Damaged files: whatever is opened gives a result or a sentence, and never takes long or much memory."""
+
+import io
+import json
+import math
+import resource
+import sys
+import zipfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save
+from torch import nn
+from workbench.catalog.datasets.decoding import decode
+
+import workbench as wb
+from workbench.catalog.networks.checkpoints import read_weights
+from workbench.catalog.onnx.load import load_onnx
+
+EXAMPLES = 60
+MAX_SECONDS = 10
+"""Of one file, on a busy machine."""
+MAX_MEMORY_BYTES = 2**30
+"""By which the process may grow over all files of a kind."""
+
+
+def tensors():
+    return {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
+
+
+def pickled(**options):
+    file = io.BytesIO()
+    torch.save({"state_dict": tensors()}, file, **options)
+    return file.getvalue()
+
+
+def image(kind):
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((12, 10)).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def zipped():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("cat/a.png", "cat/b.png", "dog/c.png", "dog/d.png"):
+            archive.writestr(name, image("png"))
+        archive.writestr("labels.csv", "file,class_index\ncat/a.png,0\n")
+    return file.getvalue()
+
+
+def plan():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(32, 4))
+    network = wb.Network(model, (3, 6, 6), name="small")
+    return wb.evbmf_plan(wb.analyze(network, cached=False), layers="all").to_json().encode()
+
+
+def onnx_file():
+    onnx = pytest.importorskip("onnx")
+    helper, numbers = onnx.helper, onnx.numpy_helper
+    weights = torch.linspace(-1, 1, 4 * 3 * 9).reshape(4, 3, 3, 3).numpy()
+    matrix = torch.linspace(-1, 1, 4 * 4 * 2).reshape(16, 2).numpy()
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[1, 1], pads=[0, 0, 1, 1]),
+        helper.make_node("Reshape", ["c", "shape"], ["d"]),
+        helper.make_node("Gemm", ["d", "m"], ["y"]),
+    ]
+    shape = torch.tensor([-1, 16]).numpy()
+    values = [numbers.from_array(v, name) for name, v in (("w", weights), ("m", matrix), ("shape", shape))]
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3, 4, 4])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph(nodes, "small", [x], [y], values)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def open_images(path):
+    return wb.load_data("images", root=path, size=8)
+
+
+def open_table(path):
+    for name in ("a.png", "b.png"):
+        (path.parent / name).write_bytes(image("png"))
+    return wb.load_data("images", root=path.parent, labels=path.name, size=8)
+
+
+def open_plan(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:  # a text is given to the plan, not a file
+        raise ValueError("no text") from error
+    return wb.Plan.from_json(text).describe()
+
+
+KINDS = {
+    "weights.pth": (pickled, read_weights),
+    "legacy.pth": (lambda: pickled(_use_new_zipfile_serialization=False), read_weights),
+    "weights.safetensors": (lambda: save(tensors()), read_weights),
+    "network.onnx": (onnx_file, load_onnx),
+    "images.zip": (zipped, open_images),
+    "picture.png": (lambda: image("png"), lambda path: decode(path, 8)),
+    "picture.jpg": (lambda: image("jpeg"), lambda path: decode(path, 8)),
+    "picture.tif": (lambda: image("tiff"), lambda path: decode(path, 8)),
+    "picture.webp": (lambda: image("webp"), lambda path: decode(path, 8)),
+    "plan.json": (plan, open_plan),
+    "labels.csv": (lambda: b"file,class_index\na.png,0\nb.png,1\n", open_table),
+}
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(("set", "flip", "insert", "delete", "repeat", "cut")),
+        st.floats(0, 1, exclude_max=True),
+        st.integers(0, 255),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def edited(content, edits):
+    """The content with bytes set, flipped, inserted, deleted, repeated or cut off; places are shares of its length."""
+    made = bytearray(content)
+    for what, share, value in edits:
+        at = int(share * len(made))
+        match what:
+            case "set":
+                made[at : at + 1] = bytes([value])
+            case "flip":
+                made[at : at + 1] = bytes([made[at] ^ (1 << value % 8)]) if made else b""
+            case "insert":
+                made[at:at] = bytes([value]) * (1 + value % 4)
+            case "delete":
+                del made[at : at + 1 + value % 16]
+            case "repeat":
+                made[at:at] = made[at : at + 1 + value]
+            case "cut":
+                del made[at:]
+    return bytes(made)
+
+
+def refusal(read, given):
+    """The sentence with which something is refused; None if it is read. Other exceptions are errors of ours."""
+    try:
+        read(given)
+    except ValueError as error:
+        if type(error) is not ValueError and not type(error).__module__.startswith("workbench"):
+            raise
+        return str(error)
+    return None
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_damaged_file_gives_a_result_or_a_sentence(name, tmp_path):
+    make, read = KINDS[name]
+    content, path = make(), tmp_path / name
+    path.write_bytes(content)
+    read(path)  # the sound file opens
+    before = peak_bytes()
+
+    @seed(0)
+    @settings(
+        max_examples=EXAMPLES, deadline=1000 * MAX_SECONDS, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(EDITS)
+    def check(edits):
+        path.write_bytes(edited(content, edits))
+        why = refusal(read, path)
+        assert why is None or (why.strip() and "\n" not in why), why
+
+    check()
+    assert peak_bytes() - before < MAX_MEMORY_BYTES
+
+
+LEAVES = (None, True, -1, 0, 0.5, 2**70, math.inf, "", "x", [], [1], {}, {"a": 1})
+
+
+def places(value, path=()):
+    """The path of every value in a nested one."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def use_plan(text):
+    read = wb.Plan.from_json(text)
+    assert read.rows
+    assert math.isfinite(read.macs + read.weights)
+
+
+def test_a_plan_with_another_value_gives_a_result_or_a_sentence():
+    text = plan()
+    for *start, last in list(places(json.loads(text)))[1:]:
+        for leaf in LEAVES:
+            values = json.loads(text)
+            holder = values
+            for key in start:
+                holder = holder[key]
+            holder[last] = leaf
+            why = refusal(use_plan, json.dumps(values))
+            assert why is None or (why.strip() and "\n" not in why), (start, last, leaf)
