@@ -62,7 +62,7 @@ def test_it_runs(path, tmp_path):
 def test_the_template_takes_a_network_of_ones_own(tmp_path):
     notebook = read(FOLDER / "explore.ipynb")
     config = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    config.source = re.sub(r"^# (?=(import|model|network|images|train|data)\b)", "", config.source, flags=re.M)
+    config.source = re.sub(r"^# (?=(import|model|network|learn)\b)", "", config.source, flags=re.M)
     assert sum(line.startswith("network = ") for line in config.source.splitlines()) == 2
     run(notebook, tmp_path)
     assert (tmp_path / "runs.sqlite").exists()
