@@ -85,7 +85,7 @@ def test_nothing_is_chosen_by_test_images():
     job = session.recover.compress_for_me()
     assert (job.error, len(session.recover.runs)) == ("", 1)
     assert [stage.name for stage in session.recover.run.stages] == [StageName.ORIGINAL, StageName.DECOMPOSED]
-    assert "no validation or training images" in session.recover.sweep([1.5], "none").error
+    assert "no images for training or validation" in session.recover.sweep([1.5], "none").error
     assert session.recover.calibrate().error
 
 
