@@ -45,7 +45,7 @@ def test_nothing_is_chosen_by_test_images():
     session.plan.replan(planner="budget", macs_ratio=3.0)
     assert session.recover.compress_for_me().error == ""
     assert [[stage.name for stage in run.stages] for run in session.recover.runs] == [["original", "decomposed"]]
-    assert "no validation or training images" in session.recover.sweep([1.5], "none").error
+    assert "no images for training or validation" in session.recover.sweep([1.5], "none").error
     assert session.recover.calibrate().error
 
 
