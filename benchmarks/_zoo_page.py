@@ -1,6 +1,6 @@
 """The page of the documentation with the zoo's results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEAD = """# Networks that were tried
@@ -19,8 +19,8 @@ The packages are in the extra `[zoo]`, except for facenet-pytorch, whose require
 """
 
 
-def page(results: Mapping[str, Any]) -> str:
-    """Return the page in Markdown."""
+def page(results: Mapping[str, Any], not_run: Sequence[str] = ()) -> str:
+    """Return the page in Markdown; `not_run` are the names of rows that have no results."""
     rows = results["rows"]
     passed = sum("why" not in row for row in rows)
     minutes = sum(row.get("seconds", 0.0) for row in rows) / 60
@@ -36,6 +36,8 @@ def page(results: Mapping[str, Any]) -> str:
         "s: seconds of one core.",
     ]
     notes = [f"- {row['name']}: {row[key]}." for row in rows for key in ("note", "why") if row.get(key)]
+    if not_run:
+        lines += ["", f"Rows without results yet: {'; '.join(not_run)}."]
     return HEAD + "\n".join([*lines, *(["", "Where it is other than asked for:", "", *notes] if notes else [])]) + "\n"
 
 
