@@ -253,13 +253,8 @@ class Plan(Table):
                 where = f"layer number {i + 1}"
                 layer = Layer.from_dict(entry["layer"])
                 where = f"layer {layer.name}"
-<<<<<<< HEAD
-                lost = entry.get("error")
-                parts.append(LayerPlan(**{**entry, "layer": layer, "error": None if lost is None else float(lost)}))
-=======
                 loss = entry.get("error")
                 parts.append(LayerPlan(**{**entry, "layer": layer, "error": None if loss is None else float(loss)}))
->>>>>>> h-zoo
             return cls(network, input_shape, tuple(parts), other, policy, spectra)
         except PlanError:
             raise
