@@ -69,7 +69,11 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
 @pytest.mark.slow
 def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     ui.opened(page, voila)
-    before, file, weights = ui.card(page, 2), page.locator("input[type=file]"), data_folder() / "digits_vgg.safetensors"
+    before, file, weights = (
+        ui.card(page, 2),
+        page.locator("input[type=file]").first,
+        data_folder() / "digits_vgg.safetensors",
+    )
     for name, content, said in (
         ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),
         ("picture.png", b"no picture", "picture.png is none of the kinds"),

@@ -104,3 +104,44 @@ def test_only_what_follows_a_flatten_is_seen_as_a_convolution():
     shapes = {name: (layer.shape.kernel_size, layer.method) for name, layer in layers.items() if name != "conv"}
     assert shapes["one.0"] == shapes["two"] == ((6, 6), "tucker2")
     assert shapes["one.2"] == shapes["one.3"] == ((), "tucker1")
+
+
+class Reads(nn.Module):
+    """Uses the weight of a convolution itself, as fused networks do, and asks another for its number of channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.called, self.read, self.asked = nn.Conv2d(8, 32, 3), nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3)
+
+    def forward(self, x):
+        x = self.called(x)
+        x = self.read(x) + nn.functional.conv2d(x, self.read.weight)
+        return self.asked(x) / self.asked.out_channels
+
+
+def test_layers_whose_attributes_the_model_reads_are_kept_with_the_reason():
+    network = wb.Network(Reads(), (8, 12, 12))
+    layers = by_name(network)
+    assert {name: layer.method for name, layer in layers.items()} == {
+        "called": "tucker2",
+        "read": "keep",
+        "asked": "keep",
+    }
+    assert "reads its attributes" in layers["read"].reason
+    plan = wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.1)
+    small = wb.decompose(network, plan)
+    x = torch.rand(2, 8, 12, 12)
+    assert small.model(x).shape == network.model(x).shape
+
+
+def test_of_a_detector_the_part_that_takes_a_tensor_is_named():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Conv2d(3, 8, 3)
+
+        def forward(self, images):
+            return [self.backbone(image["image"]) for image in images]
+
+    with pytest.raises(ValueError, match=r"give the part that takes one: model\.backbone"):
+        wb.analyze(wb.Network(Detector(), (3, 8, 8)))

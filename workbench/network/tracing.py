@@ -1,9 +1,11 @@
 """Find the layers of a network by tracing one forward pass of a copy."""
 
 import copy
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isqrt, prod
 from typing import Any
 
@@ -19,6 +21,8 @@ from workbench.network.layers import KINDS, TRANSPOSED, Layer
 from workbench.network.network import Network, copy_model, first_line
 from workbench.network.outputs import call
 
+INNER_PARTS = ("backbone", "encoder", "features", "model")
+"""Names of the parts of larger models, like detectors, that take a tensor."""
 MAX_IMAGE_CHANNELS = 4
 """Input channels of an image. A convolution with so few is reduced in its output channels only, as in the paper."""
 
@@ -72,19 +76,56 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
         if isinstance(output, Tensor) and output.ndim == 4:
             last_map = output.shape[1:]
 
-    for module in model.modules():
-        module.register_forward_hook(record)
+    hooks = [module.register_forward_hook(record) for module in model.modules()]
     counter = FlopCounterMode(display=False)
+    inputs = tree_map_only(Tensor, fake.from_tensor if fake else torch.clone, network.example_inputs())
     try:
         with torch.no_grad(), counter:
-            convert = fake.from_tensor if fake else torch.clone
-            call(model, tree_map_only(Tensor, convert, network.example_inputs()))
+            call(model, inputs)
     except Exception as error:
         where = f"one input of shape {network.input_shape} (without the batch, channels first)"
-        raise ValueError(f"{network.name} does not run on {where}: {first_line(error)}") from error
+        inner = next((name for name, _ in model.named_children() if name in INNER_PARTS), None)
+        hint = f"; if it takes no tensor, give the part that takes one: model.{inner}" if inner else ""
+        raise ValueError(f"{network.name} does not run on {where}: {first_line(error)}{hint}") from error
+    for hook in hooks:
+        hook.remove()
+    for name in _read_from_outside(model, {name for name, layer in found.items() if layer.method != "keep"}, inputs):
+        reason = "the model reads its attributes, like its weight, from outside of it"
+        found[name] = replace(found[name], method="keep", reason=reason)
     inside = total(layer.cost for layer in found.values())
     other = Cost(network.weights - inside.weights, counter.get_total_flops() // 2 - inside.macs)
     return Traced(tuple(found.values()), other)
+
+
+class _Watched(nn.Sequential):
+    """A layer behind a ``Sequential``, as its factors will be, which notes when one of its attributes is read."""
+
+    def __init__(self, layer: nn.Module, note: Callable[[], object]) -> None:
+        super().__init__(OrderedDict(core=layer))
+        self.note = note
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if "core" not in self._modules:  # it is being made
+                raise
+            self.note()
+            return getattr(self.core, name)
+
+
+def _read_from_outside(model: nn.Module, names: Set[str], inputs: Any) -> Set[str]:
+    """Run a model once more, and return which of the layers' attributes it reads: it would miss those of factors."""
+    read: set[str] = set()
+    layers = {name: model.get_submodule(name) for name in names}
+    watched = {layer: _Watched(layer, partial(read.add, name)) for name, layer in layers.items()}
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if child in watched and not isinstance(module, _Watched):
+                setattr(module, name, watched[child])
+    with torch.no_grad(), suppress(Exception):  # one that does not run so is kept by nobody's guess
+        call(model, inputs)
+    return read
 
 
 def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] | None) -> ConvShape:
