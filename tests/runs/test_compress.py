@@ -104,7 +104,7 @@ def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
     assert plans_tried(stages) == [run.plan]
     assert run.lost() <= 0.01
     assert "too few images to tell (between" in run.note
-    assert "on 60 validation images); 381 are needed to judge a plan by 1 points" in run.note
+    assert "on 60 validation images); 381 images or more can exclude a loss of 1 point" in run.note
     assert store.runs()[0].note == run.note
 
 

@@ -82,7 +82,8 @@ def judgement(run: Run, max_drop: float = MAX_DROP_POINTS) -> str:
     if verdict is not None:
         needed = images_needed(max_drop)
         few = verdict.n < needed and not verdict.tolerable
-        return f"{verdict}; {needed} are needed to judge a plan by {max_drop:g} points" if few else str(verdict)
+        loss = f"a loss of {max_drop:g} point{'' if max_drop == 1 else 's'}"
+        return f"{verdict}; {needed} images or more can exclude {loss}" if few else str(verdict)
     if score is not None and lost is not None:
         what = f"{score.kind} {lost:.4g} lower" if lost > 0 else f"{score.kind} {-lost:.4g} higher"
         return f"{what} on {score.n} images, of which chance may be a part"
