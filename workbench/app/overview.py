@@ -1,4 +1,4 @@
-"""Cards with what the network weighs, costs and scores: original, planned, measured."""
+"""Cards with the weights, MACs and accuracy of a network: original, planned and compressed."""
 
 from html import escape
 
@@ -28,7 +28,7 @@ def overview(session: Session) -> w.Widget:
 
 
 def card_texts(session: Session) -> list[str]:
-    """Return HTML of the three cards."""
+    """Return the HTML of each card, in the order of :func:`overview`."""
     choose, recover = session.choose, session.recover
     plan, original, run = session.plan.plan, choose.original, recover.run
     stage = str(run.last.name) if run and run.last else "measured"
@@ -81,7 +81,10 @@ def _interval(interval: tuple[float, float]) -> str:
 def figure_html(
     label: str, value: str = "", note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
 ) -> str:
-    """Return HTML of one figure: a value, or a score with its interval and its top-5 accuracy."""
+    """Return the HTML of one number: a value, or a score with its interval and its top-5 accuracy.
+
+    `note` is a text below it, in the colour of a loss if `loss`, in grey if `soft`.
+    """
     style, spread, top5 = ' style="color:var(--wb-soft);font-weight:400"' if soft else "", "", ""
     if score:
         value = f"{score.shown:.1f} %" if score.is_share else score.value

@@ -11,15 +11,15 @@ from torch.utils._pytree import tree_leaves
 from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
 TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
-"""Types of inputs in ONNX Runtime -> NumPy's."""
+"""Type of an input in ONNX Runtime -> NumPy dtype that the input is cast to."""
 SINGLE = {"float16": "float32"}
 INPUT, OUTPUT = "input", "output"
 MAX_MODEL_BYTES = 2**31 - 2**20
-"""Bytes of parameters and buffers that fit into one protobuf, with room for the graph."""
+"""Largest size of parameters and buffers in one protobuf (2 GiB), less 1 MiB for the graph."""
 
 
 def missing() -> str:
-    """Return why ONNX cannot be used here and how to install it, in one sentence; "" if it can."""
+    """Return a sentence on how to install the packages that ONNX needs; "" if they are installed."""
     if is_installed("onnx", "onnxscript", "onnxruntime"):
         return ""
     return "ONNX is not installed here: pip install -e '.[onnx]'"
@@ -30,9 +30,9 @@ def onnx_bytes(
 ) -> bytes:
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
-    A single input and output are called "input" and "output" in the file; the example's shape (n, ...), any n if
-    `dynamic_batch`, and dtype become the file's. A model that was opened from an ONNX file gives that file, in which
-    the nodes of changed layers are replaced. ExportError if the model cannot be translated.
+    A single input and output are called "input" and "output" in the file. The input has the dtype and shape (n, ...)
+    of the example; with `dynamic_batch`, n may vary. For a model that was opened from an ONNX file, that file is
+    returned, with the nodes of changed layers replaced. Raises ExportError if the model cannot be translated.
     """
     if why := missing():
         raise ExportError(why)
@@ -63,9 +63,10 @@ def onnx_bytes(
 
 
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any], Any]:
-    """Return an ONNX file, or its content, as a function that runs it here on the CPU: inputs -> outputs.
+    """Return a function (inputs -> outputs) that runs an ONNX file, given by its path or content, on the CPU.
 
-    `threads` are ONNX Runtime's, 0 for one a core. ExportError if the file is none that runs here.
+    `threads` is the number of threads of ONNX Runtime, 0 for one per core. Raises ExportError if ONNX Runtime cannot
+    load the file.
     """
     if why := missing():
         raise ExportError(why)
@@ -101,7 +102,7 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any
 
 
 def _name_batch(proto: Any) -> None:
-    """Call the number of inputs "n", instead of the tracer's s31 or s77."""
+    """Rename the batch dimension to "n"; the tracer names it like "s31" or "s77"."""
     taken = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
@@ -110,7 +111,7 @@ def _name_batch(proto: Any) -> None:
 
 
 def _remove_source_paths(proto: Any) -> None:
-    """Remove each node's trace, which names files of this machine."""
+    """Remove the metadata of nodes and tensors, which contain stack traces with paths of this machine."""
     graph = proto.graph
     for items in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer, [graph]):
         for item in items:

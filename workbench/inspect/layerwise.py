@@ -1,4 +1,4 @@
-"""A plan layer by layer, with the cost of each factor."""
+"""Table of a plan layer by layer, with the cost of each factor."""
 
 from dataclasses import dataclass
 
@@ -46,13 +46,14 @@ def layerwise(plan: Plan) -> Layerwise:
 
 
 def factors_of(part: LayerPlan) -> dict[str, Cost]:
-    """Return the cost of each factor by its name in the decomposed network; none for a layer that is kept."""
+    """Return the cost of each factor by its name in the decomposed network; empty for a layer that is kept."""
     if part.rank_out is None:
         return {}
     return factor_costs(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
 
 
 def _compared(before: Cost, after: Cost, *factors: Cost) -> list[str]:
+    """Return four cells for weights and four for MACs: before, after, ratio, and the cost of each factor."""
     cells = []
     for what in ("weights", "macs"):
         old, new, each = getattr(before, what), getattr(after, what), [getattr(cost, what) for cost in factors]

@@ -1,6 +1,7 @@
-"""Notes between processes that the workbench computes, so that a timing can tell whether it was disturbed.
+"""Detect other processes of the workbench that compute on this machine, since they disturb measurements of time.
 
-A process that computes holds a lock on a file of its own in the cache folder, which several machines may share.
+While a process computes, it holds a lock on a file in the cache folder, whose name has the machine (several machines
+may share the folder) and the process id.
 """
 
 import os
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from workbench.plan.cache import folder
 from workbench.progress import Progress, reporter
 
+# Message about a disturbed measurement
 DISTURBED = "another session of the workbench was computing"
 
 
@@ -23,7 +25,7 @@ def _own_file() -> Path:
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Tell other processes that this one computes, if the cache folder can be written to; contexts may be nested."""
+    """Hold the lock of this process, if the cache folder is writable; contexts may be nested."""
     file = _own_file()
     with ExitStack() as stack:
         with suppress(OSError):
@@ -33,7 +35,7 @@ def computing() -> Iterator[None]:
 
 
 def others_computing() -> bool:
-    """Return whether another process on this machine is inside :func:`computing`; files of dead ones are removed."""
+    """Return whether another process on this machine is inside :func:`computing`; files of ended ones are removed."""
     own = _own_file()
     for file in own.parent.glob(f"{platform.node()}-*.lock"):
         try:
@@ -48,24 +50,24 @@ def others_computing() -> bool:
 
 
 class Watch:
-    """Reports progress and looks for other processes meanwhile; `disturbed` is "", or a sentence if one was seen."""
+    """Reports progress and checks for other computing processes; `disturbed` is a message if one was found, else ""."""
 
     def __init__(self, report: Progress) -> None:
         self.disturbed, self._report = "", report
 
     def look(self) -> None:
-        """Look for other processes now."""
+        """Check for other computing processes now."""
         self.disturbed = self.disturbed or (DISTURBED if others_computing() else "")
 
     def report(self, share: float, note: str) -> None:
-        """Report progress, and look."""
+        """Report progress, then check for other computing processes."""
         self._report(share, note)
         self.look()
 
 
 @contextmanager
 def watching(progress: Progress | bool | None = None) -> Iterator[Watch]:
-    """Tell others that this process computes, and look for them at the beginning, at reports and at the end."""
+    """Hold the lock of this process, and check for others at the beginning, at each progress report and at the end."""
     with computing():
         watch = Watch(reporter(progress))
         watch.look()

@@ -1,4 +1,4 @@
-"""Images and labels in splits: what to learn from, to choose by, and to score on."""
+"""Images and labels in splits for training, validation and test."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from workbench.network.images.labels import UNLABELLED as UNLABELLED
 from workbench.network.sources import SelectedImages, held_images
 
 MAX_HELD_OUT = 1000
-"""Images without labels that are held out to judge by, at most."""
+"""Largest number of images that are held out to compare networks without labels."""
 
 MIN_IMAGES_TO_HOLD_OUT = 300
-"""Images of which some are held out, at least: of fewer, no loss of a point can be told from chance."""
+"""Smallest number of images from which some are held out; on half of fewer, a loss of one point is not significant."""
 
 MIN_CLASS_IMAGES = 10
-"""Training images of a class, below which it is hardly learned."""
+"""Smallest number of training images of a class without a caution; with fewer, the class is hardly learned."""
 MIN_SCORED_IMAGES = 100
-"""Images of a split that is scored, below which one image is more than one point of accuracy."""
+"""Smallest number of validation or test images without a caution; with fewer, one image is more than one point."""
 
 MAX_BATCH_NUMBERS = 4_000_000
-"""Numbers in a batch of inputs: 27 images of 3 x 224 x 224, whose inner maps fit into memory."""
+"""Largest number of values in a batch of inputs (26 images of 3 x 224 x 224), so that feature maps fit into memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and labels that are used together: for training, for choosing, or for the final score.
+    """Images and labels that are used together: for training, for validation, or for the test.
 
     Parameters
     ----------
@@ -57,25 +57,26 @@ class Split:
 
     @classmethod
     def unlabelled(cls, images: Any, name: str = "images") -> "Split":
-        """Images without labels: to calibrate with, or to learn from a teacher."""
+        """Return a split of images without labels, for calibration or distillation."""
         return cls(images, torch.full((len(images),), UNLABELLED), name)
 
     @classmethod
     def of(cls, images: Any, name: str = "images", **options: Any) -> "Split":
-        """Return images and labels from whatever holds them.
+        """Return a split of images and labels from any supported source.
 
         Parameters
         ----------
         images : a Split; a tensor or array (n, channels, height, width), arrays also with the channels last; a pair of
             images and labels; the path of a picture, of a folder or of a ZIP file, or several of pictures; pictures of
-            Pillow; a Dataset, or one of Hugging Face; a DataLoader, whose own data set is read directly where it
-            batches in the ordinary way; or batches, with or without labels, which are read into memory.
+            Pillow; a Dataset, or one of Hugging Face; a DataLoader, whose own data set is read directly
+            if the loader batches each item once with the default ``collate_fn``; or an iterable of batches, with or
+            without labels, which are read into memory.
         options : `size`, `classes`, `ndim` and `labelled` of :func:`~workbench.network.sources.held_images`.
 
         Raises
         ------
-        TypeError : if it holds no images.
-        ValueError : if there are none, files cannot be read, or batches do not fit together or into memory.
+        TypeError : if the source is of another type.
+        ValueError : if there are no images, files cannot be read, or batches do not fit together or into memory.
         """
         if isinstance(images, Split):
             return images
@@ -108,7 +109,7 @@ class Split:
         return Split(self.images[drawn], self.labels[drawn], self.name)
 
     def parted(self, count: int) -> tuple["Split", "Split"]:
-        """Return `count` images, drawn by a fixed seed, and all others; they are read when they are needed."""
+        """Return `count` images, drawn by a fixed seed, and all others; images are read only when they are used."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(1))
         drawn, others = (indices.sort().values for indices in (order[:count], order[count:]))
         first, second = (Split(SelectedImages(self.images, i), self.labels[i], self.name) for i in (drawn, others))
@@ -117,11 +118,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set: `train` to learn from, `validation` to choose by, `test` to report, each never used for another.
+    """A data set: `train` to learn from, `validation` to compare networks by, `test` only for the reported score.
 
     Parameters
     ----------
-    train, validation, test : Splits, or whatever :meth:`Split.of` takes.
+    train, validation, test : Splits, or sources that :meth:`Split.of` takes.
     classes : names of the class indices.
     skipped : a sentence for each file that had to be left out.
     """
@@ -139,7 +140,7 @@ class Data:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """A sentence on each split that has too few images, in all or of a class, and what follows from that."""
+        """A sentence for each split with too few images, in all or of a class, on how this limits the results."""
         found = []
         splits = [split for split in (self.train, self.validation, self.test) if len(split) and split.labelled]
         known = torch.cat([split.labels for split in splits]).unique() if splits else torch.empty(0)
@@ -163,7 +164,7 @@ class Data:
 
     @property
     def unlabelled(self) -> Split:
-        """Images to calibrate with and to distil on: those for training, or for validation where there are none.
+        """Images for calibration and distillation: those for training, or for validation if there are none.
 
         Images of `held_out` are not among them. Raises ValueError if there are test images only.
         """
@@ -175,11 +176,11 @@ class Data:
 
     @property
     def held_out(self) -> Split:
-        """Images to judge by without labels, apart from those that are learned from; empty where there are too few.
+        """Images to compare networks without labels, which no network learns from; may be empty.
 
-        They are half of the images for training, at most 1000, where these have no labels and there are not as many for
-        validation; and half of the images of the only split that is not for the test, where it cannot be judged by
-        labels. Of fewer than 300 images none is held out.
+        Half of the training images, at most 1000, are held out if there are no validation images, or if the training
+        images have no labels and there are fewer validation images than that half. If there are no training images, the
+        same number of validation images is held out if these have no labels. Of fewer than 300 images none is held out.
         """
         pool, count = self._pool()
         return pool.parted(count)[0]
@@ -204,5 +205,5 @@ class Data:
 
 
 def fitting_batch(input_shape: Sequence[int]) -> int:
-    """Return how many inputs of that shape to run at a time, 1 to 256."""
+    """Return the batch size for inputs of a shape, 1 to 256."""
     return max(1, min(256, MAX_BATCH_NUMBERS // prod(input_shape)))

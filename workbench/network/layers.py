@@ -23,7 +23,7 @@ class Layer:
     kind: str  # "conv" or "linear"
     shape: ConvShape
     method: str  # "tucker2", "tucker1", or "keep" if it cannot be factorised
-    reason: str = ""  # why not, if it cannot
+    reason: str = ""  # why it cannot be factorised; "" if it can
 
     @cached_property
     def cost(self) -> Cost:
@@ -57,7 +57,7 @@ class Layer:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layer":
-        """Return a layer from the values of ``asdict``, read from JSON; raise ValueError if a size is none."""
+        """Return a layer from the values of ``asdict``, read from JSON; raise ValueError if a size is invalid."""
         shape = dict(values["shape"])
         for key in ("in_channels", "out_channels", "groups"):
             shape[key] = whole_number(shape[key], least=1)
@@ -67,7 +67,7 @@ class Layer:
 
 
 MAX_SIZE = 2**53
-"""Largest size or count that is read from a file; larger ones are no layer's."""
+"""Largest size or count that is accepted from a file; no layer has a larger one."""
 
 
 def whole_number(value: Any, *, least: int = 0) -> int:
@@ -95,7 +95,7 @@ def weight_shape(layer: Layer) -> tuple[int, ...]:
 def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
     """Return the layer's weight as a kernel (out_channels, in_channels per group, ...)."""
     weight: Tensor = module.weight.detach()  # type: ignore[operator]
-    if layer.shape.transposed:  # it keeps (in, out) in each group
+    if layer.shape.transposed:  # PyTorch stores (in, out) in each group
         return torch.cat([part.transpose(0, 1) for part in weight.chunk(layer.shape.groups)])
     return weight.reshape(layer.kernel_shape)
 
@@ -103,8 +103,8 @@ def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
 def input_padding(module: Any) -> list[int]:
     """Return the padding that a convolution's forward pass applies, in the order of ``torch.nn.functional.pad``.
 
-    Attributes may be set after construction, as some segmentation encoders do: zeros are added by what `padding` and
-    `dilation` say now, other modes by what was prepared at construction.
+    PyTorch pads with zeros by the current `padding` and `dilation`, which some segmentation encoders set after
+    construction. In other modes it pads by values that were computed at construction.
     """
     if module.padding_mode != "zeros":
         return list(module._reversed_padding_repeated_twice)

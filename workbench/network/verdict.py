@@ -1,4 +1,4 @@
-"""Judge what a network lost against another on the same images: intervals of the loss, and what may be said of it.
+"""Compare two networks on the same images: confidence intervals of the loss, and whether it is significant.
 
 All intervals are of 95 % and two-sided, in shares; a loss is above 0, a gain below.
 """
@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 Z_95 = 1.959963984540054
 """Quantile of the standard normal distribution at 0.975, for intervals of 95 %."""
 STEP = 1e-9
-"""Smallest distance between a difference that was found and the ends of its interval."""
+"""Smallest distance, in shares, between an observed difference and the ends of its interval."""
 MAX_DROP_POINTS = 1.0
 """Loss in percentage points that is tolerated if no other is given."""
 
@@ -35,7 +35,7 @@ def paired_interval(lost: int, gained: int, n: int) -> tuple[float, float]:
 
     .. math:: |lost - gained - n\delta| = z \sqrt{n (2 \hat q + \delta (1 - \delta))}
 
-    with :math:`\hat q` the largest-likelihood share of gained images at that difference.
+    with :math:`\hat q` the maximum-likelihood share of gained images at that difference.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def paired_interval(lost: int, gained: int, n: int) -> tuple[float, float]:
         variance = n * max(0.0, 2 * q + difference * (1 - difference))
         return float((lost - gained - n * difference) ** 2 - Z_95**2 * variance)
 
-    # beside `found` and not at it: the statistic is 0 / 0 there if no image differs, or each one does
+    # beside `found` and not at it: the statistic is 0 / 0 there if no image differs, or all do
     low = -1.0 if gained == n else brentq(distance, -1.0, found - STEP, xtol=1e-15)
     high = 1.0 if lost == n else brentq(distance, found + STEP, 1.0, xtol=1e-15)
     return float(low), float(high)
@@ -91,7 +91,7 @@ def images_needed(max_drop: float = MAX_DROP_POINTS) -> int:
 
 
 class Finding(StrEnum):
-    """What images can say of a loss."""
+    """Conclusion about a loss."""
 
     NO_LOSS = "no loss seen"
     LOSS = "points lost"
@@ -100,7 +100,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What n images say of the loss of a network against another one.
+    """Loss of one network against another on n images, with its interval and the conclusion.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ def judge(
     max_drop: float = MAX_DROP_POINTS,
     p_value: float = math.nan,
 ) -> Verdict:
-    """Say what an interval of the loss shows.
+    """Return the verdict on a loss and its interval.
 
     "Points lost": the whole interval is above 0, and for agreement, where a changed answer need not be a worse one,
     above `max_drop`. "No loss seen": otherwise, and the whole interval is at most `max_drop`: of a network that loses
@@ -170,7 +170,7 @@ def judge(
     ------
     ValueError : if `max_drop` is no number above 0.
     """
-    images_needed(max_drop)  # raises if it makes no sense
+    images_needed(max_drop)  # raises ValueError if `max_drop` is invalid
     low, high = interval
     finding = Finding.TOO_FEW
     if low > (0.0 if kind == "accuracy" else max_drop / 100):
@@ -181,7 +181,7 @@ def judge(
 
 
 def judge_pairs(before: ArrayLike, after: ArrayLike, *, max_drop: float = MAX_DROP_POINTS) -> Verdict:
-    """Judge two networks by which images each has right.
+    """Judge the loss between two networks from the images that each classifies correctly.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def judge_pairs(before: ArrayLike, after: ArrayLike, *, max_drop: float = MAX_DR
 
 
 def judge_agreement(agreement: float, n: int, *, max_drop: float = MAX_DROP_POINTS) -> Verdict:
-    """Judge a network by the share of n images on which it answers as the original: the others count as lost."""
+    """Judge a network by the share of n images on which it agrees with the original; all others count as lost."""
     low, high = wilson(agreement, n)
     return judge(1 - agreement, (1 - high, 1 - low), n, kind="agreement", max_drop=max_drop)
 

@@ -2,7 +2,7 @@
 
 Every layer has candidates, each with a cost and a predicted error: Tucker-2 at any pair of ranks, Tucker-1 at any
 rank, and the layer as it is. Budgets are of MACs, of weights, or of seconds where the layers' times on this machine
-are known; :mod:`~workbench.plan.allocation` shares them out.
+are known; :mod:`~workbench.plan.allocation` chooses one candidate of each layer.
 
 References: Kim et al., ICLR 2016.
 """
@@ -26,13 +26,14 @@ Vector = NDArray[np.float64]
 Pin = tuple[int | None, int] | str
 
 DEFAULT_MACS_RATIO = 2.06
-"""Budget of MACs where none is named: the paper's GoogLeNet."""
+"""Original / compressed MACs if no budget is given; the paper's ratio for GoogLeNet."""
 
+# Reasons why a layer is kept
 NOT_CHEAPER = "kept: no ranks make it cheaper here"
 NOT_WORTH_IT = "kept: the budget is better saved elsewhere"
 
 MAX_RANKS_TRIED = 100
-"""Ranks of one mode that are tried; wider layers go in steps."""
+"""Largest number of ranks tried for each mode; in wider layers only every second, third, ... rank is tried."""
 
 
 def budget_plan(
@@ -53,19 +54,20 @@ def budget_plan(
 
     Parameters
     ----------
-    macs_ratio : at least so many times fewer MACs in the whole network; 2.06 (the paper's GoogLeNet) if neither this
-        nor a `time_ratio` is named.
-    weights_ratio : at least so many times fewer weights; None for no such limit.
-    time_ratio : at least so many times faster, as predicted by `times`.
-    times : seconds of the layers on a machine, from :func:`~workbench.measure.layer_times.measure_times`. With them, no
-        layer is reduced that is not faster there, whatever the budget is of.
+    macs_ratio : original / compressed MACs of the whole network, at least; 2.06 (the paper's GoogLeNet) if neither this
+        nor `time_ratio` is given.
+    weights_ratio : original / compressed weights, at least; None for no such limit.
+    time_ratio : original / compressed seconds, at least, as predicted by `times`.
+    times : seconds of the layers on a machine, from :func:`~workbench.measure.layer_times.measure_times`. If given,
+        only layers that get faster there are reduced, also if the budget is of MACs or weights.
     min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
     importance : from :func:`~workbench.plan.importance.importance`, to measure errors in the network's outputs; None to
         measure them in the weights.
     pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
-    rank_multiple : ranks are multiples of this (some machines like 8 or 16).
+    rank_multiple : ranks are multiples of this (some hardware is faster with multiples of 8 or 16).
     min_rank : smallest rank of any mode.
-    layers : as for :func:`~workbench.plan.evbmf.evbmf_plan`; all others are kept.
+    layers : layers to reduce, all others are kept: "default" (all but 1x1 convolutions), "spatial" (convolutions larger
+        than 1x1), "all", or names of layers.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def budget_plan(
 
     Raises
     ------
-    PlanError : if the budget cannot be met, naming the best that can be reached, or a pinned rank does not fit.
+    PlanError : if the budget cannot be met, naming the largest ratio that can, or a pinned rank does not fit.
     ValueError : on settings that make no sense.
     """
     if macs_ratio is None and time_ratio is None:
@@ -152,7 +154,7 @@ def _costs(part: LayerPlan, times: NetworkTimes | None) -> Vector:
 def _options(
     layer: Layer, ranks: NDArray[np.int64], errors: Vector, times: NetworkTimes | None, min_gain: float
 ) -> Options:
-    """Return all candidates of a layer that are no larger than it is, and faster where times are known."""
+    """Return the candidates of a layer that need no more MACs or weights, and less time if `times` is given."""
     known = times.layers.get(layer.name) if times else None
     kept = _costs(LayerPlan(layer, "keep"), times)
     new = np.zeros((len(ranks), 3))
@@ -163,7 +165,7 @@ def _options(
         new[these, 0], new[these, 1] = cost.macs, cost.weights
         new[these, 2] = known.at(ins, outs) if known is not None else 0.0
     fits = (new <= kept).all(axis=1) & (new[:, :2] < kept[:, :2]).any(axis=1)
-    if times is not None:  # a layer that was not measured may not get faster
+    if times is not None:  # a layer without measured times is kept
         fits &= new[:, 2] < (1 - min_gain) * known.dense if known is not None else False
     new, ranks = new[fits], ranks[fits]
     error = np.r_[0.0, errors[ranks[:, 1], ranks[:, 0]]]

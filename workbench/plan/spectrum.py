@@ -17,7 +17,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values, EVBMF and predicted errors of one layer; None where only the output mode is reduced."""
+    """Singular values, EVBMF and predicted errors of one layer; `in_` and `singular_in` are None for Tucker-1."""
 
     layer: Layer
     out: Evbmf
@@ -25,8 +25,8 @@ class Spectrum:
     singular_out: Vector = field(repr=False)  # all, dead channels included, descending
     singular_in: Vector | None = field(repr=False)
     captured: Vector = field(repr=False)
-    """(out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in); with Tucker-1 its
-    last column is what counts."""
+    """(out + 1, in + 1), share of the squared norm that truncated HOSVD keeps at (rank_out, rank_in); the last
+    column is that of Tucker-1."""
 
     def error(self, *, rank_out: int, rank_in: int | None = None) -> float:
         """Return the relative error ||K - K'|| / ||K|| of truncated HOSVD; HOOI, used by `decompose`, is never worse.
@@ -34,7 +34,7 @@ class Spectrum:
         Exact for Tucker-1 (`rank_in` None).
         """
         column = -1 if rank_in is None else rank_in
-        row = min(rank_out, self.captured.shape[0] - 1)  # more than the unfolding's columns add nothing
+        row = min(rank_out, self.captured.shape[0] - 1)  # ranks above the number of the unfolding's columns add nothing
         return float(np.sqrt(max(0.0, 1.0 - self.captured[row, column])))
 
 

@@ -1,8 +1,8 @@
-"""Save the state of fine-tuning to a file, from which it goes on exactly as if it had not stopped.
+"""Save and load the state of fine-tuning, so that training continues exactly as if it had not been interrupted.
 
 The file holds tensors, numbers and text alone: the weights, the best weights so far, the optimizer's state, the epochs
 done and the settings. The order of the images, the augmentation and dropout are functions of the seed and the step, so
-these two are the whole state of their generators. Written whole or not at all, with a checksum; no code in it is run.
+no state of a random generator is needed. The file is written atomically, with a checksum, and loading runs no code.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Epoch:
     Attributes
     ----------
     epoch : 1, 2, ...
-    loss : mean over the epoch's training images: cross-entropy, the mixture with a teacher, or that of distillation.
+    loss : mean over the epoch's training images: cross-entropy, the loss of distillation, or a mixture of both.
     validation : score on the validation images, by labels or by the teacher's answers; None for distillation.
     learning_rate : that of the epoch's last step.
     seconds : wall time of training, without validation.
@@ -53,13 +53,13 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """How far training is, apart from the weights and the optimizer."""
+    """Progress of training: everything but the weights and the optimizer's state."""
 
     step: int = 0  # over all epochs
-    loss_sum: float = 0.0  # of the epoch that is going on, like `seconds`
-    seconds: float = 0.0
+    loss_sum: float = 0.0  # of the current epoch
+    seconds: float = 0.0  # of training in the current epoch
     epochs: list[Epoch] = field(default_factory=list)
-    start: Score | None = None  # of the network that training began with
+    start: Score | None = None  # score before training
     best: int = 0  # number of the epoch with the best score; 0 for the start
 
 
@@ -71,7 +71,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write the file; `about` is what must be the same when training goes on, `best` the best epoch's weights."""
+    """Write a checkpoint; `about` has the settings that must not change, `best` the weights of the best epoch."""
     state = {"about": {"version": VERSION, **about}, "progress": asdict(progress), "model": dict(model.state_dict())}
     buffer = io.BytesIO()
     torch.save({**state, "best": dict(best), "optimizer": optimizer.state_dict()}, buffer)
@@ -82,12 +82,12 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, about: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[TrainingState, dict[str, Tensor]]:
-    """Put weights and optimizer back as they were saved; return how far it was, and the best epoch's weights.
+    """Restore the model and the optimizer; return the training state and the weights of the best epoch.
 
     Raises
     ------
-    CheckpointError : if the file is damaged, or of another training or version, naming the first difference; model and
-        optimizer are then unchanged.
+    CheckpointError : if the file is damaged, or `about` or the version differs, naming the first difference; the model
+        and the optimizer are then unchanged.
     """
     found = path.read_bytes()
     size = hashlib.sha256().digest_size

@@ -1,4 +1,4 @@
-"""Compress a network automatically: plan, decompose, recover, and plan more gently while too much is lost."""
+"""Compress a network automatically: plan, decompose, recover; repeat with smaller ratios while too much is lost."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,11 +28,11 @@ from workbench.runs.store import RunStore, StoreError
 from workbench.tables import times
 
 MAX_ATTEMPTS = 3
-"""Plans that are tried."""
+"""Largest number of plans that are tried."""
 FIRST_MACS_RATIO = 2.0
-"""Budget that is tried where the plan at hand saves nothing."""
+"""Original / compressed MACs of the first try if the given plan saves nothing."""
 MIN_MACS_RATIO = 1.05
-"""Budget below which no gentler plan is tried."""
+"""Smallest original / compressed MACs that is tried."""
 FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule": "cosine"}
 """Settings of fine-tuning."""
 
@@ -53,31 +53,32 @@ def compress(
     on_epoch: Callable[[Epoch], object] | None = None,
     progress: Progress | bool | None = None,
 ) -> Run:
-    """Compress a network and recover it; if too much is lost, try again by gentler budgets.
+    """Compress a network and recover its accuracy; if too much is lost, try again with smaller ratios of MACs.
 
     Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand and more than half
-    of `max_drop` is lost. It ends with the first try of which the images show that at most `max_drop` points are lost:
-    the whole 95 % interval of the loss is below that. It ends with the last of three tries too, and with the first that
-    loses at most `max_drop` on images that are too few to show it of any plan. The run's note says which.
+    of `max_drop` is lost. The search ends with the first try whose whole 95 % interval of the loss is at most
+    `max_drop` points. If there are too few images to show this for any plan, it ends with the first try that loses at
+    most `max_drop` on them. It also ends after three tries, or if the next ratio is too small to be worth a try. The
+    run's note says what was found.
 
-    What is lost is judged by the validation images with labels, or by the share of answers that changed on images
-    without: by whichever has the narrower interval of the loss, so that many images without labels count for more than
-    few with them, see :meth:`~workbench.runs.run.Run.verdict`. It is never judged by the test images: where there are
-    no others, the first try is the result.
+    The loss is measured by accuracy on validation images with labels, or by the share of changed answers on images
+    without labels, whichever has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. It is never
+    measured on the test images: if there are no others, the first try is the result.
 
     Parameters
     ----------
     data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
     max_drop : points of top-1 that may be lost; of a metric, hundredths of its unit.
-    metric : a function (network, split) -> number to judge by instead; more is better. It has no interval, and so its
-        value decides alone, as the note says.
-    plan : what to try first; None for EVBMF's. Choices by hand in it are kept in all tries.
+    metric : a function (network, split) -> number to measure the loss by instead; more is better. It has no interval,
+        so its value alone decides, and the run's note says so.
+    plan : the first plan to try; None for EVBMF's. Layers that were set by hand in it stay so in later
+        tries, unless the budget cannot be met with them.
     settings : settings that made `plan`, stored with its run; JSON values.
-    importance : for the gentler budgets; None to measure errors in the weights.
+    importance : of the layers, for the plans after the first; None to measure errors in the weights.
     store : where each try is stored, stage by stage.
-    checkpoint, on_epoch : of fine-tuning.
+    checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`.
     on_stage : called with the run after each stage of each try.
-    progress : called all along; raising `Cancelled` ends everything, and the stages so far are in the store.
+    progress : called during all work; if it raises `Cancelled`, the work ends, and the store has the stages so far.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def compress(
             lost = points_lost(run, max_drop)
         verdict = run.verdict(max_drop=max_drop)
         shown = verdict is not None and verdict.tolerable
-        unknowable = verdict is None or verdict.n < needed  # whatever the plan
+        unknowable = verdict is None or verdict.n < needed  # too few images for any plan
         ratio = 1 + (tried.macs_ratio - 1) / 2
         if shown or (unknowable and (lost is None or lost <= max_drop)) or ratio < MIN_MACS_RATIO:
             break
@@ -142,7 +143,7 @@ def _reach(
     name: StageName,
     note: str,
 ) -> Run:
-    """Score and judge a stage, store it, also if it is cancelled then, and report it."""
+    """Return the run with a new stage: score it, judge the loss, store the run, then call `on_stage`."""
     run = run.with_stage(scored(made, name=name, note=note), made)
     run = stored(replace(run, note=f"{note}; {judgement(run, max_drop)}"), store)
     if on_stage:
@@ -151,7 +152,7 @@ def _reach(
 
 
 def stored(run: Run, store: RunStore | None) -> Run:
-    """Return the run as it is in the store, which it is added to or updated in; a failure is in its `error`."""
+    """Add a run to the store, or update it there, and return it; if that fails, its `error` says why."""
     if store is None:
         return run
     try:
@@ -163,7 +164,7 @@ def stored(run: Run, store: RunStore | None) -> Run:
 def _gentler(
     spectra: Spectra, macs_ratio: float, plan: Plan, importance: Importance | None
 ) -> tuple[Plan, dict[str, Any]]:
-    """Return a plan for a budget that keeps the choices by hand if it can, and its settings."""
+    """Return a plan for a budget of MACs and its settings; layers set by hand stay so if the budget can be met."""
     pinned: dict[str, Pin] = {
         part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in plan.by_hand
     }
@@ -171,7 +172,7 @@ def _gentler(
     settings |= {"weights_ratio": 1.0, "rank_multiple": 1}
     try:
         found = budget_plan(spectra, macs_ratio, importance=importance, pinned=pinned)
-    except PlanError:  # what is kept by hand is in the way
+    except PlanError:  # the budget cannot be met with the layers set by hand
         return budget_plan(spectra, macs_ratio, importance=importance), settings
     for chosen in plan.by_hand:
         found = found.with_layer(chosen)

@@ -23,7 +23,7 @@ MIN_TOKEN_CHARACTERS = 12
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the arguments and the environment, then replace this process by Voila; 1 if something is wrong."""
+    """Check the arguments and the environment, then replace this process by Voila; return 1 if one is invalid."""
     parser = argparse.ArgumentParser(prog="python -m workbench.app.server.serve", description=__doc__)
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     own_token = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
-    url = page_url(options.address, options.port, "" if own_token else token)  # an own token stays out of the log
+    url = page_url(options.address, options.port, "" if own_token else token)  # never log the user's own token
     print(f"Workbench {'for a class' if for_class else 'dashboard'}: {url}  (Ctrl-C stops it)", flush=True)
     if token:
         environment["JUPYTER_TOKEN"] = token
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def page_url(address: str, port: int | str, token: str) -> str:
-    """Return the URL of the page; with a token, the server answers it with a cookie."""
+    """Return the URL of the page; if it has a token, the server sets a cookie, so that later requests need none."""
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
 
@@ -84,13 +84,13 @@ def read_token(environment: Mapping[str, str]) -> str:
         token = token or Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ValueError(f"The token file {file} cannot be read: {error}.") from None
-    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():  # nothing slows down guessing
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():  # the server does not limit the rate of guesses
         raise ValueError(f"The token must have at least {MIN_TOKEN_CHARACTERS} characters, all of them printable.")
     return token
 
 
 def check_address(address: str, *, may_be_public: bool) -> None:
-    """Raise ValueError if this is no IP address, or one that other machines reach although they may not."""
+    """Raise ValueError if this is no IP address, or is reachable from other machines and not `may_be_public`."""
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:

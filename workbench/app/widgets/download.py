@@ -1,4 +1,7 @@
-"""Send a file to the user's machine in pieces: a link would hold it all, or lead to a folder that all can read."""
+"""Widget that downloads a file from the kernel to the browser in pieces.
+
+A data URL would hold the whole file in memory, and a file served under a URL could be read by other users.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +10,7 @@ import traitlets
 
 from workbench.app.widgets.base import PageWidget, script
 
-PIECE_BYTES = 1 << 20  # of one message
+PIECE_BYTES = 1 << 20  # bytes of the file in one message
 
 
 class Download(PageWidget):
@@ -24,13 +27,13 @@ class Download(PageWidget):
         self.on_msg(self._receive)
 
     def offer(self, path: Path | None) -> None:
-        """Make a file the one that is saved; None for nothing."""
+        """Set the file that the button saves; None disables the button."""
         self._path = path
         with self.hold_sync():
             self.name, self.size = (path.name, path.stat().st_size) if path is not None else ("", 0)
 
     def _receive(self, _: object, content: dict[str, Any], __: object) -> None:
-        """Answer the page's request for the piece at an offset; end an invalid request with the reason."""
+        """Send the piece at the offset that the page asked for, or the reason why it cannot be sent."""
         at, piece, problem = content.get("at"), b"", ""
         if self._path is None:
             problem = "There is no file yet: make it first."
@@ -41,6 +44,6 @@ class Download(PageWidget):
                 with self._path.open("rb") as file:
                     file.seek(at)
                     piece = file.read(PIECE_BYTES)
-            except OSError:  # it went with the network that it was made from
+            except OSError:  # the file was removed after it had been offered
                 problem = f"{self.name} is no longer there: make it again."
         self.send({"at": at, "size": len(piece), "problem": problem}, [piece])

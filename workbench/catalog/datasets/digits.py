@@ -1,4 +1,4 @@
-"""The digits of scikit-learn, 1,797 scans of 8x8 pixels, and the architecture of the bundled network."""
+"""Load scikit-learn's digits (1,797 images of 8x8 pixels); architecture of the network that is bundled for them."""
 
 import numpy as np
 import torch
@@ -7,9 +7,11 @@ from torch import nn
 from workbench.network.data import Data, Split
 
 CLASSES = tuple("0123456789")
-SIZES = {"train": 1000, "validation": 297, "test": 500}
-SEED = 20160226
+SPLIT_IMAGES = {"train": 1000, "validation": 297, "test": 500}
+"""Number of images in each split."""
+SEED = 20160226  # of the split
 POOL = (0, 2)
+"""Entry for a 2x2 max-pooling in the list of (output channels, kernel size) of the convolutions."""
 
 
 def digits() -> Data:
@@ -17,7 +19,7 @@ def digits() -> Data:
 
     Images are (1, 8, 8), float32 in 0 to 1.
     """
-    from sklearn.datasets import load_digits  # takes a quarter of a second
+    from sklearn.datasets import load_digits  # imported here because the import takes 0.25 s
 
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
@@ -27,22 +29,25 @@ def digits() -> Data:
 
 
 def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return the indices of each part: shuffled by the seed, then dealt out class by class."""
+    """Return the indices of each split, stratified by class.
+
+    The images of a class, shuffled by the seed, are spread evenly over the order in which the splits are cut.
+    """
     shuffled = np.random.default_rng(SEED).permutation(len(labels))
     ranked = np.empty(len(labels))
     for label in np.unique(labels):
         members = shuffled[labels[shuffled] == label]
         ranked[members] = (np.arange(len(members)) + 0.5) / len(members)
     order = np.argsort(ranked, kind="stable")
-    ends = np.cumsum(list(SIZES.values()))
+    ends = np.cumsum(list(SPLIT_IMAGES.values()))
     pieces = np.split(order, ends[:-1])
-    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(SIZES, pieces, strict=True)}
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(SPLIT_IMAGES, pieces, strict=True)}
 
 
 def digits_vgg() -> nn.Module:
     """Return six convolutions (5x5, then 3x3) with batch norm, and two fully connected layers, untrained.
 
-    Every case of the method occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
+    Every case of the decomposition occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
     Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
     ``classifier.2`` is a plain matrix (Tucker-1).
     """

@@ -1,4 +1,4 @@
-"""Fit the classifier of an architecture to a checkpoint with another number of classes."""
+"""Change the classifier of a model to the shapes in a checkpoint with another number of classes."""
 
 import copy
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 
 def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Give a model the last layers of a checkpoint, in place; return whether anything was changed.
+    """Give the last layers of a model the shapes in a checkpoint, in place; return whether any layer was replaced.
 
-    Layers whose weights differ in the number of outputs alone are made anew with the checkpoint's number. A classifier
-    of several modules becomes one linear layer, alone or at a place of a ``Sequential``, where the checkpoint has only
-    that under its name (``classifier.weight`` or ``classifier.1.weight``).
+    The new layers do not have the checkpoint's weights yet. A layer that differs from the checkpoint only in the number
+    of outputs is replaced by one with the checkpoint's number. A child module of several layers is replaced by one
+    linear layer if that is all the checkpoint has under the child's name: the layer itself (``classifier.weight``) or a
+    ``Sequential`` with the layer at the same index (``classifier.1.weight``).
     """
     own = model.state_dict()
     changed = False
@@ -41,6 +42,7 @@ def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
 
 
 def _with_outputs(module: nn.Linear | nn.Conv2d, outputs: int, bias: bool) -> nn.Module:
+    """Return a copy of a layer with another number of outputs; its weights are zero."""
     made = copy.copy(module)
     made._parameters = dict(module._parameters)
     shape = (outputs, *module.weight.shape[1:])

@@ -1,4 +1,4 @@
-"""Put the weights of an ONNX file into a network that is defined here."""
+"""Read the weights of an ONNX file as the state dict of a PyTorch model."""
 
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from workbench.catalog.onnx.model import OnnxModel
 from workbench.catalog.onnx.node import OnnxError
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
+"""Types of layers that are matched with those of the file."""
 MAX_DIFFERENCE = 1e-3
-"""Largest difference of the outputs from the file's own, as a share of the largest output."""
+"""Largest accepted difference between the model's outputs and the file's, as a share of the file's largest output."""
 
 
 def onnx_weights(model: nn.Module, path: Path, input_shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Return a file's weights under the names of a model's own, in evaluation mode.
+    """Return the weights of an ONNX file as a state dict of `model`, which is set to evaluation mode.
 
     The file's layers are matched with the model's in the order of their definition; each must have the same shapes.
     Then the model with these weights is compared with the file on a random input of `input_shape` (the file may end in
@@ -64,7 +65,7 @@ def _said(shapes: dict[str, tuple[int, ...]]) -> str:
 
 
 def _same(logits: Tensor, found: object) -> bool:
-    """Return whether logits (n, classes) are a file's output, or give its probabilities."""
+    """Return whether logits (n, classes) equal a file's output or log-probabilities, up to a constant per image."""
     if not isinstance(found, Tensor) or found.numel() != logits.numel():
         return False
     found = found.reshape(logits.shape).double()

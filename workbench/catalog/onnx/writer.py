@@ -13,7 +13,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
-    """Return the file of a model, with the layers as they are now.
+    """Return the ONNX file of a model as a ``ModelProto`` with the current layers.
 
     Names, dynamic axes, metadata and every other node stay as they are in the file.
 
@@ -51,11 +51,11 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
 
 
 class _NodeWriter:
-    """Nodes and initialisers in the place of one node."""
+    """Writes the nodes and initialisers that replace one node of the graph."""
 
     def __init__(self, proto: Any, node: Any) -> None:
         self.graph, self.node = proto.graph, node
-        self.listed = proto.ir_version < 4  # such a file lists initialisers among its inputs
+        self.listed = proto.ir_version < 4  # these versions list initialisers among the inputs of the graph
         weight = next((t for t in proto.graph.initializer if len(node.input) > 1 and t.name == node.input[1]), None)
         self.dtype = np.float16 if weight is not None and weight.data_type == weight.FLOAT16 else np.float32
         self.taken = {n for other in proto.graph.node for n in (*other.input, *other.output)}
@@ -130,6 +130,7 @@ class _NodeWriter:
         return name
 
     def _name(self, name: str) -> str:
+        """Return a name that the graph does not use yet."""
         while name in self.taken:
             name += "_"
         self.taken.add(name)
@@ -150,7 +151,7 @@ def _equal(a: nn.Module, b: nn.Module) -> bool:
 
 
 def _without_unused(nodes: list[Any], used_before: set[str], outputs: set[str]) -> list[Any]:
-    """Leave out nodes that computed something only for what was replaced."""
+    """Return the nodes, less those whose outputs were used only by nodes that were replaced."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):
         if any(name in needed or (name and name not in used_before) for name in node.output):

@@ -1,4 +1,4 @@
-"""Accuracy against MACs with the Pareto front, and the stages of one run as bars."""
+"""Plot accuracy against MACs with the Pareto front, and the stages of one run as bars."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -22,7 +22,7 @@ STAGE_MARKS = {
 }
 """Symbol, colour and size in pixels of each stage, in the order of the bars."""
 MIN_BARS = 4
-"""Bars that the figure of the stages has room for at least."""
+"""Smallest number of bars that :func:`stages` leaves room for."""
 
 
 class _Point(NamedTuple):
@@ -49,8 +49,8 @@ def tradeoff(
 ) -> Figure:
     """Draw every scored stage by MACs and accuracy; a dotted path joins the stages of a run.
 
-    `earlier` runs have a grey mark for their last stage, and count for the Pareto front. `dense` is the original's
-    cost. The axis says whether the original has random weights.
+    The last stage of each of the `earlier` runs is marked in grey and included in the Pareto front. `dense` is the
+    original's cost. With `random_weights`, the title of the axis says that the weights are random.
     """
     if dense is None or (original is None and not runs):
         return empty("The network is being opened and scored.", 560)
@@ -86,7 +86,7 @@ def stages(
     shown = [last[name] for name in STAGE_MARKS if name in last]
     if not shown:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
-    # below the bar, clear of the interval
+    # each score is written below its bar, where the interval does not cover it
     texts = [f"{p.place[1]:.1f} %" if p.score.is_share else p.score.value for p in shown]
     x = [f"{p.stage.name}<br><b>{text}</b>" for p, text in zip(shown, texts, strict=True)]
     bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})

@@ -1,4 +1,4 @@
-"""The step *Choose*: network, weights, upload and data; warnings about the open network."""
+"""View of the step *Choose*: controls for network, weights, uploads and data, and warnings about the open network."""
 
 from html import escape
 from pathlib import Path
@@ -25,11 +25,11 @@ from workbench.network.images.decoding import SUFFIXES
 from workbench.tables import count
 
 ONNX = ".onnx"
-STYLE = {"description_width": "62px"}
-THUMBNAILS = 12
-"""Pictures in the strip below the line on the open data."""
-SEARCH_DELAY_S = 0.3  # after the last letter
-PAPERS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
+LABEL_STYLE = {"description_width": "62px"}
+MAX_THUMBNAILS = 12
+"""Largest number of pictures shown below the description of the open data."""
+SEARCH_DELAY_S = 0.3  # seconds between the last keystroke and the search
+PAPER_NETWORKS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
 
 
@@ -38,11 +38,11 @@ def choose_view(session: Session) -> w.Widget:
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
     boxes = {
-        field: w.Dropdown(description=field.title(), layout=layout, style=STYLE)
+        field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE)
         for field in ("network", "weights", "data")
     }
 
-    find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=STYLE)
+    find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, pictures = uploads = _uploads(choose)
     about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
 
@@ -54,7 +54,7 @@ def choose_view(session: Session) -> w.Widget:
                     box.options = found
                 box.value = getattr(choose.choice, field)
         if not choose.opening:
-            upload.keep_only(choose.choice.file)  # leave no file that could not be opened
+            upload.keep_only(choose.choice.file)  # removes a file that could not be opened
             pictures.keep_only(choose.choice.pictures)
 
     def enable() -> None:
@@ -71,7 +71,7 @@ def choose_view(session: Session) -> w.Widget:
     for field, box in boxes.items():
         user.observe(box, lambda name, value: choose.open(**{name: value}), field)
     for each in uploads:
-        # it was about a file for the choice before
+        # a problem with a file ends when another choice is made
         choose.observe(lambda _, each=each: setattr(each, "problem", ""), ["choice"])
         each.observe(refused, ["problem"])
     find.observe(Debounce(lambda: choose.search(find.value), SEARCH_DELAY_S), ["value"])
@@ -106,13 +106,13 @@ def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
 
 
 def network_options(session: Session) -> Options:
-    """Return (text, name) of the networks that the user looks for, else of all but timm's; the open one is first."""
+    """Return (text, name) of the networks found by the search, the chosen one first; without one, all but timm's."""
     choose = session.choose
 
     def about(name: str) -> tuple[int, str]:
         if choose.given("network", name):
             return 0, "given in code"
-        if name in PAPERS:
+        if name in PAPER_NETWORKS:
             return 2, "the paper's"
         if name.endswith(ONNX):
             return 0, "uploaded"
@@ -142,7 +142,7 @@ def weights_options(session: Session) -> Options:
 
 
 def data_options(session: Session) -> Options:
-    """Return (text, name) of every data set that is here or can be fetched."""
+    """Return (text, name) of the chosen data set and of all that are on this machine or can be downloaded."""
     choice = session.choose.choice
     names = {choice.data: "brought" if choice.pictures else "given in code", **local_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
@@ -164,12 +164,13 @@ def about_text(session: Session, problem: str = "") -> str:
         words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
         html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"
     notes = [escape(sentence(ValueError(text))) for text in (problem, choose.warning) if text]
-    if choose.misfit and not choose.opening:  # what is being opened may fit
+    if choose.misfit and not choose.opening:  # a choice that is still being opened may fit
         notes.append(f"No accuracy: {escape(choose.misfit)} Choose other data, or go on without.")
     return html + "".join(f"<div class='wb-error' role='alert'>{note}</div>" for note in notes)
 
 
 def _images(data: Data) -> str:
+    """Return HTML with the number of images in each split, and of the files left out."""
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     text = ", ".join(f"{len(split)} {name}" for name, split in splits.items() if len(split)) + " images"
     if not data.skipped:
@@ -179,9 +180,9 @@ def _images(data: Data) -> str:
 
 
 def _thumbnails(data: Data) -> str:
-    """Return the first pictures in a row."""
+    """Return HTML with the first pictures of the data in a row, test images first."""
     found: list[str] = []
     for split in (data.test, data.validation, data.train):
-        some = split.images[torch.arange(min(len(split), THUMBNAILS - len(found)))]
+        some = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
         found += [f"<img alt='' src='{data_url(image, 40)}'>" for image in as_pictures(some)] if len(some) else []
     return f"<div class='wb-strip'>{''.join(found)}</div>"

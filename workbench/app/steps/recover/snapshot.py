@@ -1,4 +1,4 @@
-"""What a verb works with, as it was when the user pressed; and the settings of training."""
+"""Copy of the page's state that an action works on (compress, fine-tune, sweep); settings of training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,7 +21,7 @@ from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.scoring import scored_stage
 from workbench.runs.sweep import sweep
 
-# Names on the page -> settings
+# Text of an option on the page -> value in TrainingSettings
 LEARN_FROM = {
     "the labels": "labels",
     "labels and the original's answers": "both",
@@ -29,8 +29,9 @@ LEARN_FROM = {
 }
 SCHEDULES = {"the paper's: a tenth every 5 epochs": "step", "cosine: smoothly to zero": "cosine"}
 MAX_EPOCHS = 500
-RATES = (1e-7, 0.5)  # least and largest learning rate
+RATES = (1e-7, 0.5)  # smallest and largest learning rate that the page accepts
 SWEEP_TRAINING = {"epochs": 5, "learning_rate": 1e-3, "schedule": "cosine"}
+"""Settings of fine-tuning in a sweep."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
-        """Return settings from stored ones; ValueError if they make no sense."""
+        """Return settings from stored values; raise ValueError if one is unknown or out of range."""
         found = cls(**{field.name: values[field.name] for field in fields(cls)})
         sane = found.schedule in SCHEDULES.values() and found.learn_from in LEARN_FROM.values()
         if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not RATES[0] <= found.learning_rate <= RATES[1]:
@@ -58,13 +59,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a verb works with, as it was when the user pressed."""
+    """Copy of the page's state, taken when the user starts an action, so that later changes do not affect it."""
 
     opened: Opened
     store: StoredRuns
     plan: Plan
-    made_by: PlanSettings  # the settings that made the plan
-    planner: PlanSettings  # those of the page
+    made_by: PlanSettings  # settings that `plan` was made with
+    planner: PlanSettings  # settings that the page shows now, used by a sweep
     importance: Importance | None
     run: Run | None
     checkpoint: Path | None
@@ -75,23 +76,26 @@ class Snapshot:
         return None if self.opened.misfit else self.opened.data
 
     def worked_on(self, verb: str) -> tuple[Run, CompressedNetwork]:
-        """Return the run that is worked on and its network; raise ValueError without one."""
+        """Return the current run and its network; raise ValueError, naming the action (`verb`), if there is none."""
         if self.run is None or self.run.network is None:
             raise ValueError(f"compress the network first: there is nothing to {verb} yet")
         return self.run, self.run.network
 
     def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
-        """Score a network."""
+        """Return a stage with the scores of a network."""
         return scored_stage(network, self.data, name, note=note)
 
     def new_run(self, network: CompressedNetwork, note: str) -> Run:
-        """Return a run of a network that was just decomposed, which is in the store."""
+        """Store a new run of a network that was just decomposed, and return it."""
         stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
         settings = {**self.made_by.used(), "source": source_of(self.opened.network)}
         return self.store.keep(Run.of(network, self.opened.data.name, stages, settings=settings, note=note))
 
     def sweep(self, ratios: Sequence[float], recovery: str, report: Progress) -> Iterator[Run]:
-        """Yield a stored run for each budget; after the last one, ValueError if a budget or a run failed."""
+        """Yield a stored run for each budget of MACs; raise ValueError after the last one if any budget or run failed.
+
+        `recovery` is "none", "calibrate", or "fine-tune" (which calibrates first).
+        """
         assert self.plan.spectra is not None
         network, data, problem = self.opened.network, self.opened.data, ""
         if not len(data.validation) and not len(data.train):
@@ -126,6 +130,6 @@ def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
 
 
 def without_images(data: Data) -> Data:
-    """Return the data without their images, for a network that cannot be scored on them."""
+    """Return empty splits under the name of the data, for a network that cannot be scored on them."""
     empty = Split.unlabelled(torch.zeros(0, *data.train.images.shape[1:]))
     return Data(empty, empty, empty, name=data.name)
