@@ -15,6 +15,7 @@ from torch import nn
 from workbench.catalog.networks import checkpoints as weights
 from workbench.catalog.networks import load as networks
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
+from workbench.catalog.networks.entries import outline
 
 STATE = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.zeros(2)}
 
@@ -171,7 +172,7 @@ def test_batch_norms_of_old_files_have_no_counter():
 
 def test_densenets_names_of_an_old_pytorch():
     """Torchvision's own files say norm.1 where its networks say norm1."""
-    own = networks.outline("densenet121").model.state_dict()
+    own = outline("densenet121").model.state_dict()
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", k): v for k, v in own.items()}
     assert len(old.keys() - own.keys()) > 300
     assert networks._renamed("densenet121", old).keys() == own.keys()

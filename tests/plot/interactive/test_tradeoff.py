@@ -53,7 +53,7 @@ def test_every_stage_is_a_point(run, valid):
     ("original", "options", "title"),
     [
         (scored("original", 0.5, splits=("test",)), {}, "test accuracy (%)<br>of 50 images"),
-        (scored("original", 0.5, kind="agreement"), {}, "validation agreement with the original (%)<br>of 50 images"),
+        (scored("original", 0.5, kind="agreement"), {}, "validation same answers (%)<br>of 50 images"),
         (ORIGINAL, {"random_weights": True}, "validation accuracy (%)<br>of 50 images, random weights"),
     ],
 )

@@ -41,7 +41,7 @@ def load_data(
         "flowers102", "oxford_iiit_pet", "food101" or "eurosat" in torchvision's folder `root`; or "images" for a
         picture, or a folder or ZIP file of images, which become the `test` split. A table ``labels.csv`` in it has the
         labels; else each folder in it is a class. Folders "train", "val" (or "valid", "validation") and "test" are the
-        splits. Images without labels become the `train` split.
+        splits. Images without labels become the `train` split; with a share for validation, half of them each.
     labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
         folder) and ``class_index``, divided by commas, semicolons or tabs, or Caffe's ``val.txt`` of ImageNet's flat
         validation folder.

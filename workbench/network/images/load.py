@@ -53,8 +53,8 @@ def load_images(
         left_out += tuple(f"{other} is in none of the splits" for other in others if other not in TABLES)
         return _of_split_folders(splits, name, size, classes, left_out, report)
     found = read_pictures(folder, labels, size, classes, report, where=root)
-    if not (train or validation or (found.labels != UNLABELLED).any()):
-        train = 1.0  # images without labels are no test
+    if not (found.labels != UNLABELLED).any():  # no test by labels: the other half is to judge by
+        train, validation = (0.5, 0.5) if validation else (train or 1.0, 0.0)
     parts = shares(found.labels, train, validation, seed)
     made = {split: Split(found.of(index), found.labels[index], split) for split, index in parts.items()}
     return Data(**made, name=name, classes=found.classes, skipped=(*left_out, *found.skipped))

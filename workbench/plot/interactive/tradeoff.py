@@ -137,7 +137,7 @@ def _title(points: Sequence[_Point], random_weights: bool) -> str:
     scores = points[0].stage.scores
     split = "validation" if "validation" in scores else next(iter(scores))
     kinds, counts = ({getattr(p.score, what) for p in points} for what in ("kind", "n"))
-    names = {"agreement": "agreement with the original (%)", "accuracy": "accuracy (%)"}
+    names = {"agreement": "same answers (%)", "accuracy": "accuracy (%)"}
     kind = kinds.pop() if len(kinds) == 1 else "accuracy"
     notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
     notes += ["random weights"] if random_weights else []
