@@ -59,7 +59,7 @@ def test_two_in_five_images_are_to_recover_with(folder):
     for i in range(20):
         picture(folder / "pets" / "cat" / f"{i}.png")
     data = load_local("pets")
-    assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 10]
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [10, 10, 0]
 
 
 def test_zip_files_and_folders_of_splits(folder):
