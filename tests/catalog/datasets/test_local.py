@@ -3,7 +3,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from workbench.catalog.datasets.local import datasets_folder, load_local, local_names
+from workbench.catalog.datasets.local import datasets_folder, load_folder, load_local, local_names
 
 
 @pytest.fixture
@@ -55,11 +55,13 @@ def test_each_is_read_in_its_own_way(folder):
         load_local("no")
 
 
-def test_two_in_five_images_are_to_recover_with(folder):
+@pytest.mark.parametrize(("folders", "sizes"), [(("cat", "dog"), [8, 2, 10]), (("",), [10, 10, 0])])
+def test_two_in_five_images_are_to_recover_with_and_half_of_those_without_labels(folder, folders, sizes):
     for i in range(20):
-        picture(folder / "pets" / "cat" / f"{i}.png")
-    data = load_local("pets")
-    assert [len(s) for s in (data.train, data.validation, data.test)] == [10, 10, 0]
+        picture(folder / "pets" / folders[i % len(folders)] / f"{i}.png")
+    data = load_folder(folder / "pets")
+    assert [len(s) for s in (data.train, data.validation, data.test)] == sizes
+    assert data.validation.labelled == (len(folders) > 1)
 
 
 def test_zip_files_and_folders_of_splits(folder):
