@@ -12,7 +12,6 @@ from workbench.exporters.tracing import ExportError, first_line, is_installed, q
 
 TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
 """Type of an input in ONNX Runtime -> NumPy dtype that the input is cast to."""
-SINGLE = {"float16": "float32"}
 INPUT, OUTPUT = "input", "output"
 MAX_MODEL_BYTES = 2**31 - 2**20
 """Largest size of parameters and buffers in one protobuf (2 GiB), less 1 MiB for the graph."""

@@ -30,7 +30,7 @@ DEFAULT_MACS_RATIO = 2.06
 
 # Reasons why a layer is kept
 NOT_CHEAPER = "kept: no ranks make it cheaper here"
-NOT_WORTH_IT = "kept: the budget is better saved elsewhere"
+NOT_WORTH_IT = "kept: other layers meet the budget at a smaller error"
 
 MAX_RANKS_TRIED = 100
 """Largest number of ranks tried for each mode; in wider layers only every second, third, ... rank is tried."""
