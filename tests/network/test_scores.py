@@ -160,7 +160,7 @@ NONE = wb.Split.unlabelled(torch.zeros(0, 1, 1, 1))
             "there is no folder, ZIP file or picture train",
         ),
         (lambda n, d: wb.Data(NONE, NONE, d.test).unlabelled, ValueError, "test images only"),
-        (lambda n, d: wb.score(fixed(torch.eye(3)), NONE), ValueError, "no images to look at"),
+        (lambda n, d: wb.score(fixed(torch.eye(3)), NONE), ValueError, "no images to score"),
         (lambda n, d: wb.score(fixed(torch.eye(3)), images(1, [7])), ValueError, "class 7, but .* outputs 0 to 2 only"),
         (lambda n, d: wb.score(n, d.test.images), ValueError, "have no labels, and digits_vgg was not compressed"),
         (lambda n, d: wb.score(nn.Flatten(), d.test), TypeError, "takes a Network, not a Flatten: wrap it first"),

@@ -146,7 +146,7 @@ def test_arrays_of_every_kind():
     assert torch.equal(every(wb.Split.of(values)), wanted)  # channels last
     assert torch.equal(every(wb.Split.of(list(values))), wanted)
     assert torch.equal(every(wb.Split.of(values[:, :, ::-1])), wanted.flip(3))
-    assert every(wb.Split.of(values / 255.0)).dtype == torch.float32
+    assert every(wb.Split.of(values / 255.0)).dtype == torch.float64  # a network's inputs have its weights' type
     deep = np.array([0, 65535], np.uint16).reshape(2, 1, 1, 1)
     assert every(wb.Split.of(deep)).flatten().tolist() == [0, 1]
     values.flags.writeable = False
