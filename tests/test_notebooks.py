@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
-LONG = ("1_", "4_", "5_", "6_")
+LONG = ("1_", "4_", "5_", "6_", "explore")
 """Of these the default tests leave the execution to CI: the fourth and the sixth take most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -57,6 +57,7 @@ def test_it_runs(path, tmp_path):
         assert "figure" not in pictures  # each says what it is of
 
 
+@pytest.mark.slow
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_template_takes_a_network_of_ones_own(tmp_path):
