@@ -123,3 +123,37 @@ def test_relus_in_place_and_branches(generator):
 def test_settings_that_make_no_sense(network, smaller, data, settings, message):
     with pytest.raises(ValueError, match=message):
         wb.distill(smaller, data.train, **settings)
+
+
+class Cached(nn.Module):
+    """Keeps what it computes from a weight while it is in evaluation mode, as LeViT does with its attention biases."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(24))
+        self.cache = {}
+        self.layers = nn.Sequential(nn.Conv2d(1, 24, 3), nn.ReLU(), nn.Conv2d(24, 24, 3), nn.ReLU())
+        self.head = nn.Linear(24, 10)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if mode:
+            self.cache.clear()
+        return self
+
+    def forward(self, x):
+        scale = self.scale * 2 if self.training else self.cache.setdefault("scale", self.scale * 2)
+        return self.head((self.layers(x).mean((2, 3)) * scale).relu())
+
+
+def test_models_that_cache_what_they_compute(data):
+    torch.manual_seed(0)
+    network = wb.Network(Cached(), (1, 8, 8))
+    small = wb.decompose(network, wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.3))
+    made = wb.distill(small, data.train.images[:64], epochs=2)
+    fresh = copy.deepcopy(made.model)
+    fresh.cache.clear()
+    x = data.test.images[:8]
+    with torch.no_grad():
+        assert torch.equal(made.model(x), fresh(x))  # by the weights that it ends with
+    assert not torch.equal(made.model.scale, small.model.scale)

@@ -79,6 +79,7 @@ class Training:
             self.save()
         finally:
             self.model.load_state_dict(self.best)
+            self.model.train()  # empties what some models, like LeViT, cache while they are in evaluation mode
             self.model.eval()
 
     def epoch(self) -> None:
@@ -95,6 +96,9 @@ class Training:
         with self.processes.one_batch_norm(self.model):
             for piece in pieces[self.done.step - number * self.steps :]:  # none, if it was stopped before the score
                 started = time.perf_counter()
+                if self.score is None:
+                    self.model.train()  # empties caches, which would hold the graph of the step before
+                    self.model.eval()
                 self.step(piece)
                 self.done.seconds += time.perf_counter() - started
                 if self.file and time.monotonic() - self.saved >= self.pause:
