@@ -60,7 +60,7 @@ def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(ses
     assert "the workbench assumes" in html(view)
     assert bring(pictures, {f"holiday/{i}.png": picture(i) for i in range(20)})
     assert (choose.data.name, choose.misfit) == ("20 files", "")
-    assert not choose.data.test.labelled
+    assert not choose.data.validation.labelled
     assert len(choose.data.train) + len(choose.data.validation) + len(choose.data.test) == 20
     assert html(view).count("<img alt=''") == 12
     assert data_options(session)[0] == ("20 files (brought)", "20 files")

@@ -1,6 +1,7 @@
 """The step *Choose*: which network, weights and data are open."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -37,7 +38,7 @@ class ChooseModel(HasTraits):
     original = Instance(Stage, allow_none=True)
     misfit = Unicode()
     warning = Unicode()
-    networks = Tuple()  # names to choose from; torchvision's and timm's are added once they were imported
+    networks = Tuple()  # names to choose from; torchvision's are added once it was imported, timm's with a search
     matches = Tuple()  # names that fit what the user looks for
     details = Dict()  # name of a match -> its input, weights and MACs in words, once they are known
 
@@ -48,6 +49,7 @@ class ChooseModel(HasTraits):
         self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
         self.job: Job | None = None
         self._lookup: Job | None = None
+        self._timm_listed = False
 
     def given(self, what: str, name: str) -> Any:
         """Return the "network" or "data" of that name, if it was given in code."""
@@ -116,7 +118,7 @@ class ChooseModel(HasTraits):
             self.opened = opened
         if first:  # importing torchvision takes a second
             kind, title = JobKind.LIST_NETWORKS, "Listing networks"
-            self._worker.submit(kind, title, lambda job: [*network_names(), *timm_names()], self._list, short=True)
+            self._worker.submit(kind, title, lambda job: network_names(), self._list, short=True)
 
     def search(self, text: str) -> None:
         """Find networks by a part of their name, and look up what they take and cost."""
@@ -124,11 +126,19 @@ class ChooseModel(HasTraits):
         unknown = [name for name in self.matches if name not in self.details]
         if self._lookup is not None:
             self._lookup.cancel()
-        if unknown:
-            kind = JobKind.LIST_NETWORKS
-            self._lookup = self._worker.submit(
-                kind, "Looking up networks", partial(look_up, unknown), self._describe, short=True
-            )
+        if not self._timm_listed and text.strip():  # importing timm takes seconds
+            self._look_up(lambda job: timm_names(), partial(self._list_timm, text))
+        elif unknown:
+            self._look_up(partial(look_up, unknown), self._describe)
+
+    def _look_up(self, compute: Callable[[Job], Any], take: Callable[[Any], None]) -> None:
+        kind, title = JobKind.LIST_NETWORKS, "Looking up networks"
+        self._lookup = self._worker.submit(kind, title, compute, take, short=True)
+
+    def _list_timm(self, text: str, names: list[str]) -> None:
+        self._timm_listed = True
+        self._list(names)
+        self.search(text)
 
     def _describe(self, found: dict[str, str]) -> None:
         self.details = {**self.details, **found}
