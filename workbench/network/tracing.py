@@ -123,7 +123,7 @@ def _read_from_outside(model: nn.Module, names: Set[str], inputs: Any) -> Set[st
         for name, child in list(module.named_children()):
             if child in watched and not isinstance(module, _Watched):
                 setattr(module, name, watched[child])
-    with torch.no_grad(), suppress(Exception):  # one that does not run so is kept by nobody's guess
+    with torch.no_grad(), suppress(Exception):  # if this run fails, no layer is kept for it
         call(model, inputs)
     return read
 

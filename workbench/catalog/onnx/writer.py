@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from workbench.network.layers import CONVOLUTIONS, TRANSPOSED
 
 
 def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
