@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.onnx.model import OnnxModel
-from workbench.catalog.onnx.node import OnnxError
+from workbench.catalog.onnx.node import OnnxError, OpenShapeError
 from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
@@ -114,7 +114,7 @@ def _input_shapes(model: OnnxModel, wanted: Sequence[int] | None, file: str) -> 
             dims = [int(w) for w in wanted]
         if not dims or None in dims:
             said = " x ".join("any" if d is None else str(d) for d in dims) or "any shape"
-            raise OnnxError(
+            raise OpenShapeError(
                 f"{file} leaves the shape of its input {name} open ({said}): give input_shape, like (3, 224, 224)"
             )
         shapes.append(tuple(d for d in dims if d is not None))

@@ -22,6 +22,10 @@ class OnnxError(ValueError):
     """An ONNX file that cannot be opened, in a sentence."""
 
 
+class OpenShapeError(OnnxError):
+    """An ONNX file that leaves the shape of an input open, for which none was given."""
+
+
 class Node:
     """One node of the graph."""
 

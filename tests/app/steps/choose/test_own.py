@@ -73,6 +73,29 @@ def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(ses
     assert made.error == ""
 
 
+def test_one_photograph_is_tried_on_both_networks(session, view):
+    session.choose.open(network="resnet20")
+    assert bring(find(view, Upload)[1], {"cat.png": picture(1)})
+    assert (session.choose.data.name, session.choose.misfit) == ("cat.png", "")
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    session.recover.decompose()
+    (seen,) = session.gallery.gallery.pictures
+    assert seen.before is not None
+    assert seen.after is not None
+
+
+@pytest.mark.parametrize("size", [None, (3, 224, 224)])
+def test_an_onnx_file_that_leaves_its_size_open_is_opened_with_one(session, view, tmp_path, size):
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(wb.export(wb.Network(Colours(), size or (3, 32, 32)), tmp_path / "a.onnx").path)
+    if size is None:
+        for dim in proto.graph.input[0].type.tensor_type.shape.dim[2:]:
+            dim.Clear()
+    assert bring(find(view, Upload)[0], {"mine.onnx": proto.SerializeToString()})
+    assert session.choose.network.input_shape == (3, 224, 224)
+    assert ("whose size is open" in session.choose.warning) == (size is None)
+
+
 def test_folders_in_a_zip_file_are_classes(session, view):
     session.choose.open(network="resnet20")
     content = io.BytesIO()

@@ -13,7 +13,7 @@ from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, Centred
 from workbench.catalog.networks.load import load_network
 from workbench.catalog.onnx.load import load_onnx
-from workbench.catalog.onnx.node import OnnxError
+from workbench.catalog.onnx.node import OnnxError, OpenShapeError
 from workbench.network.data import Data, Split
 from workbench.network.inputs import image_size
 from workbench.network.network import Network
@@ -106,9 +106,7 @@ def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
     try:
         try:
             network = load_onnx(file, name=name)
-        except OnnxError as error:
-            if "input_shape" not in str(error):
-                raise
+        except OpenShapeError:
             network = load_onnx(file, name=name, input_shape=OPEN_SIZE)
             assumed.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
     except OnnxError as error:  # the sentence is to name the file as the user knows it
