@@ -99,8 +99,8 @@ def data_of(network: Network, data: Any) -> Data:
     """Return splits from whatever holds images.
 
     A Data is returned as it is. A path is that of a folder or ZIP file for `load_data("images")`: it has folders of
-    splits, or 40 % of it become training and 10 % validation images. A dictionary, as of Hugging Face, has the splits
-    by name. Anything else are training images.
+    splits, or 40 % of it become training and 10 % validation images (without labels half and half). A dictionary, as of
+    Hugging Face, has the splits by name. Anything else are training images.
     """
     if isinstance(data, Data):
         return data

@@ -38,7 +38,8 @@ def load_local(
 ) -> Data:
     """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
 
-    A folder of images is split into 40 % training, 10 % validation and 50 % test images. `classes` and `size` are the
+    A folder of images is split into 40 % training, 10 % validation and 50 % test images; without labels, into halves
+    for training and validation. `classes` and `size` are the
     network's. KeyError if there is no such data set, ValueError if it cannot be read or downloaded.
     """
     if name in data_names():
