@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 from torch import nn
-from workbench.catalog.datasets.decoding import decode
 
 import workbench as wb
 from workbench.catalog.networks.checkpoints import read_weights
 from workbench.catalog.onnx.load import load_onnx
+from workbench.network.images.decoding import decode
 
 EXAMPLES = 60
 MAX_SECONDS = 10
