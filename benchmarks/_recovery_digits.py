@@ -33,7 +33,7 @@ def run(shared: Path | None = None, minutes: float = 15.0) -> dict[str, Any]:
     measured = wb.importance(network, spectra, data.train.images)
     plan = wb.budget_plan(spectra, macs_ratio=MACS_RATIO, importance=measured)
     decomposed = wb.decompose(network, plan)
-    calibrated = wb.balance(wb.calibrate(decomposed, data.train.images))
+    calibrated = wb.calibrate(decomposed, data.train.images)
     finetuned = wb.finetune(calibrated, data, recipe=RECIPE, teacher=network, on_epoch=lambda e: print(e, flush=True))
     results = {
         "macs_ratio": plan.macs_ratio,

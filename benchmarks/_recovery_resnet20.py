@@ -169,7 +169,7 @@ def run(shared: Path, minutes: float = 15.0) -> dict[str, Any]:
             "budget": wb.budget_plan(spectra, macs_ratio=ratio, importance=measured, min_rank=MIN_RANK),
             "equal shares": equal_shares(spectra, ratio),
         }
-        tried = {key: wb.balance(wb.calibrate(wb.decompose(network, p), clean.images)) for key, p in plans.items()}
+        tried = {key: wb.calibrate(wb.decompose(network, p), clean.images) for key, p in plans.items()}
         best = max(tried, key=lambda key: top1(tried[key], validation))
         smaller, plan = tried[best], plans[best]
         seconds = {"calibrated": time.perf_counter() - started}

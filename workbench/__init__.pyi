@@ -36,6 +36,7 @@ from .network.verdict import Verdict as Verdict
 from .plan.budget import budget_plan as budget_plan
 from .plan.compressed import CompressedNetwork as CompressedNetwork
 from .plan.evbmf import evbmf_plan as evbmf_plan
+from .plan.forecast import forecast_curve as forecast_curve
 from .plan.importance import Importance as Importance
 from .plan.importance import importance as importance
 from .plan.plan import LayerPlan as LayerPlan
@@ -44,7 +45,6 @@ from .plan.plan import PlanError as PlanError
 from .plan.spectra import Spectra as Spectra
 from .plan.spectra import analyze as analyze
 from .progress import Cancelled as Cancelled
-from .recover.calibrate import balance as balance
 from .recover.calibrate import calibrate as calibrate
 from .recover.checkpoint import Epoch as Epoch
 from .recover.decompose import decompose as decompose

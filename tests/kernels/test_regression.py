@@ -3,11 +3,11 @@ import torch
 
 from workbench.kernels.regression import (
     Normal,
-    Whitened,
     choose_ridge,
     explained,
     full_rank,
     reduced_rank,
+    scale,
     tucker2_regression,
 )
 from workbench.kernels.tucker import relative_error, tucker2
@@ -55,8 +55,6 @@ def test_no_other_weights_of_that_rank_are_better(x, kernel, generator):
     assert (len(table), float(table[0])) == (11, 0)
     assert (table.diff() >= 0).all()
     assert float(table[-1]) == pytest.approx(problem.power, rel=1e-9)
-    whitened = Whitened(problem, SHAPE).behind(torch.eye(8, dtype=torch.float64))
-    assert torch.allclose(explained(whitened), table, rtol=1e-8)
     core, outer = reduced_rank(problem, 3)
     best = problem.loss(outer @ core)
     assert best == pytest.approx(problem.power - float(table[3]), rel=1e-6)
@@ -100,7 +98,7 @@ def test_sweeps_never_raise_the_error_and_beat_the_weights_own_factors(x, kernel
 def test_the_ridge_pulls_towards_the_prior(x, kernel):
     prior = kernel.flatten(1)
     problem = normal(x, torch.zeros(400, 10, dtype=torch.float64))
-    near, far = (full_rank(problem.ridged(prior, ridge)) for ridge in (1e3, 1e-9))
+    near, far = (full_rank(problem.ridged(prior, r * scale(problem.inputs))) for r in (1e3, 1e-9))
     assert relative_error(prior, near) < 0.01
     assert float(far.abs().max()) < 0.01 * float(prior.abs().max())
 
@@ -115,8 +113,17 @@ def test_the_ridge_is_chosen_by_prediction(generator):
         return found
 
     truth = torch.randn(6, 30, dtype=torch.float64, generator=generator)
-    assert choose_ridge(halves(40, truth, 3.0), truth) == 0.5  # the prior is right, the data are noise
+    assert choose_ridge(halves(40, truth, 3.0), truth) == 100  # the prior is right, the data are noise: the largest
     assert choose_ridge(halves(4000, truth, 0.01), torch.zeros_like(truth)) < 1e-4  # the other way round
+    fit, check = halves(60, truth, 3.0)
+    near = truth + 0.5 * torch.randn(truth.shape, dtype=torch.float64, generator=generator)
+
+    def error(ridge):
+        return check.loss(full_rank(fit.ridged(near, ridge * scale(fit.inputs))))
+
+    found = [choose_ridge([fit, check], near, start=start) for start in (1e-4, 1e-2, 10.0)]
+    best = min(map(error, torch.logspace(-6, 2, 200, dtype=torch.float64).tolist()))
+    assert all(error(ridge) < 1.02 * best for ridge in found)
 
 
 def test_sums_that_are_indefinite_by_rounding(generator):

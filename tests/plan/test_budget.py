@@ -25,13 +25,8 @@ def predicted(plan, measured=None):
     """The sum that the budget minimises."""
     if measured is None:
         return sum(part.error**2 for part in plan)
-    tables = {"tucker1": measured.lost_one_sided, "tucker2": measured.lost}
-    total = 0.0
-    for part in plan:
-        if part.decision != "keep":
-            at = part.rank_out if part.rank_in is None else (part.rank_out, part.rank_in)
-            total += measured.weight[part.name] * max(0.0, tables[part.decision][part.name][at])
-    return total
+    reduced = [part for part in plan if part.decision != "keep"]
+    return sum(measured.lost[p.name][p.rank_out, -1 if p.rank_in is None else p.rank_in] for p in reduced)
 
 
 @pytest.mark.parametrize("outputs", [False, True])
@@ -120,13 +115,3 @@ def test_importance_is_of_the_same_network(spectra, measured):
     assert "errors in outputs over 64 images" in budget_plan(spectra, 2.2, importance=measured).policy
     with pytest.raises(PlanError, match="this importance is of other"):
         budget_plan(spectra, importance=replace(measured, network="other"))
-
-
-def test_shares_lost_fall_from_all_to_nothing(spectra, measured):
-    for name, table in measured.lost.items():
-        assert table.shape == tuple(r + 1 for r in reversed(spectra[name].layer.max_ranks))
-        assert (np.diff(table, axis=0) <= 1e-9).all()
-        assert table[-1, -1] < 1e-6
-        assert np.allclose(table[0], 1)
-    assert set(measured.weight) == {part.layer.name for part in spectra}
-    assert all(value >= 0 for value in measured.weight.values())

@@ -12,7 +12,7 @@ from tests.helpers.networks import at_full_rank, decomposed, same, unlabelled
 from workbench.kernels.regression import Normal
 from workbench.network import activations
 from workbench.recover import refit
-from workbench.recover.calibrate import calibrate
+from workbench.recover.calibrate import balance, calibrate
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_progress_reaches_one_and_cancel_gives_no_half_fitted_network(little, da
 
 
 def test_what_cannot_be_calibrated_or_balanced(network, smaller, data):
-    for verb in (wb.balance, lambda original: calibrate(original, data.train)):
+    for verb in (balance, lambda original: calibrate(original, data.train)):
         with pytest.raises(TypeError, match="digits_vgg is an original"):
             verb(network)
     with pytest.raises(ValueError, match="there are no images"):
@@ -278,7 +278,7 @@ def unbalanced():
 
 def test_factors_are_orthogonal_and_of_like_size_and_every_answer_stays(unbalanced, generator):
     before = copy.deepcopy(unbalanced.model.state_dict())
-    balanced = wb.balance(unbalanced)
+    balanced = balance(unbalanced)
     assert same(unbalanced.model.state_dict(), before)
     for name in ("first", "grouped", "up", "hidden", "last"):
         factors = balanced.model.get_submodule(name)

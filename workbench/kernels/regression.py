@@ -14,8 +14,8 @@ convolutional networks*, TPAMI 2016 (responses as the objective).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, field
+from math import log10, prod
 
 import numpy as np
 import torch
@@ -26,8 +26,12 @@ from torch import Tensor
 from workbench.kernels.hosvd import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 
-RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Candidates of :func:`choose_ridge`, in units of the mean variance of an input."""
+START_RIDGE = 1e-2
+"""Ridge with which the search for the first layer's begins."""
+MIN_RIDGE_EXPONENT, MAX_RIDGE_EXPONENT = -6.0, 2.0
+"""Smallest and largest ridge as powers of ten, in units of the mean variance of an input."""
+MAX_RIDGE_OUTPUTS = 64
+"""Outputs by whose prediction a ridge is chosen, evenly among all."""
 MAX_SWEEPS = 12
 CG_STEPS = 12
 MIN_GAIN = 1e-3
@@ -36,21 +40,46 @@ MIN_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations of a least-squares problem, float64."""
+    """Normal equations of a least-squares problem, float64.
+
+    What only depends on the inputs is computed once, and shared with the problems that :meth:`wanting` makes.
+    """
 
     inputs: Tensor  # (n, n), P above
     cross: Tensor  # (t, n), C above
     power: float  # E||y||^2, centred like the others
+    _shared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def lower(self) -> Tensor:
+        """Cholesky factor of `inputs`, (n, n)."""
+        if "lower" not in self._shared:
+            self._shared["lower"] = _lower(self.inputs)
+        return self._shared["lower"]
+
+    def channel_roots(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return square root and inverse square root of the channels' covariance, (channels, channels) each."""
+        if "root" not in self._shared:
+            taps = len(self.inputs) // channels
+            covariance = torch.einsum("skuk->su", self.inputs.reshape(channels, taps, channels, taps)) / taps
+            self._shared["root"], self._shared["inverse"] = _roots(covariance)
+        return self._shared["root"], self._shared["inverse"]
+
+    def wanting(self, cross: Tensor, power: float) -> "Normal":
+        """Return the problem of other outputs for the same inputs."""
+        return Normal(self.inputs, cross, power, self._shared)
 
     def loss(self, weight: Tensor) -> float:
         """Return E||y - W x||^2 of W (t, n)."""
         return self.power + float(((weight @ self.inputs - 2 * self.cross) * weight).sum())
 
-    def ridged(self, prior: Tensor, ridge: float) -> "Normal":
-        """Return the problem with a ridge towards a prior (t, n), in units of the mean input variance."""
-        rho = max(ridge, 1e-9) * scale(self.inputs)
-        power = self.power + rho * float(prior.square().sum())
-        return Normal(_with_diagonal(self.inputs, rho), self.cross + rho * prior, power)
+    def ridged(self, prior: Tensor, rho: float) -> "Normal":
+        """Return the problem with a ridge towards a prior (t, n)."""
+        return Normal(_with_diagonal(self.inputs, rho), self.cross, self.power).towards(prior, rho)
+
+    def towards(self, prior: Tensor, rho: float) -> "Normal":
+        """Return the problem with the outputs' part of a ridge; that of the inputs is in `inputs` already."""
+        return self.wanting(self.cross + rho * prior, self.power + rho * float(prior.square().sum()))
 
 
 def scale(inputs: Tensor) -> float:
@@ -59,31 +88,45 @@ def scale(inputs: Tensor) -> float:
     return mean if mean > 0 else 1.0
 
 
-def choose_ridge(halves: Sequence[Normal], prior: Tensor) -> float:
-    """Choose a ridge towards a prior (t, n) by two-fold cross-validation between two disjoint halves of the images.
+def choose_ridge(halves: Sequence[Normal], prior: Tensor, *, start: float = START_RIDGE) -> float:
+    """Choose a ridge towards a prior (t, n): weights fitted to one half of the images predict the other half best.
 
-    Returns half of the best of `RIDGES` (the larger of equals), because the fit that follows has twice the images.
+    The prediction error and its slope come from one factorisation for each ridge that is tried. The search goes from
+    `start` in steps of a factor of 10 until the slope changes its sign, then interpolates. Ridges are in units of the
+    mean variance of an input. A fit to both halves needs half of the ridge that is returned.
     """
-    one, other = halves
-    losses = dict.fromkeys(reversed(RIDGES), 0.0)
-    for fit, check in ((one, other), (other, one)):
-        missing = (fit.cross - prior @ fit.inputs).mT
-        wanted = check.cross - prior @ check.inputs
-        for ridge in losses:
-            lower = _lower(_with_diagonal(fit.inputs, ridge * scale(fit.inputs)))
-            change = torch.cholesky_solve(missing, lower).mT
-            losses[ridge] += float(((change @ check.inputs - 2 * wanted) * change).sum())
-    return min(losses, key=losses.__getitem__) / 2
+    fit, check = halves
+    some = slice(None, None, -(-len(prior) // MAX_RIDGE_OUTPUTS))
+    prior = prior[some]
+    missing = (fit.cross[some] - prior @ fit.inputs).mT
+    wanted = check.cross[some] - prior @ check.inputs
+    unit = scale(fit.inputs)
+
+    def slope(exponent: float) -> float:
+        """Return the derivative of the prediction error by the ridge's exponent, divided by the ridge."""
+        lower = _lower(_with_diagonal(fit.inputs, unit * 10**exponent))
+        change = torch.cholesky_solve(missing, lower)
+        falling = torch.cholesky_solve(change, lower).mT  # minus the derivative of the change
+        return float(((wanted - change.mT @ check.inputs) * falling).sum()) * 10**exponent
+
+    here, steep = log10(start), slope(log10(start))
+    step = -1.0 if steep > 0 else 1.0
+    while MIN_RIDGE_EXPONENT <= here + step <= MAX_RIDGE_EXPONENT:
+        there, other = here + step, slope(here + step)
+        if other * steep <= 0:
+            return float(10 ** (here + step * steep / (steep - other or 1.0)))
+        here, steep = there, other
+    return float(10**here)
 
 
 def full_rank(problem: Normal) -> Tensor:
     """Return the minimiser W (t, n) without any constraint."""
-    return torch.cholesky_solve(problem.cross.mT, _lower(problem.inputs)).mT
+    return torch.cholesky_solve(problem.cross.mT, problem.lower).mT
 
 
 def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
     """Return the minimiser of a given rank: (core (rank, n), factor_out (t, rank) with orthonormal columns)."""
-    lower = _lower(problem.inputs)
+    lower = problem.lower
     whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
     factor_out = torch.linalg.eigh(whitened.mT @ whitened)[1].flip(1)[:, :rank]
     return torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT, factor_out
@@ -91,39 +134,10 @@ def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
 
 def explained(problem: Normal) -> Tensor:
     """Return how much of the power the best weights of rank 0, 1, 2, ... explain, (min(t, n) + 1,)."""
-    whitened = torch.linalg.solve_triangular(_lower(problem.inputs), problem.cross.mT, upper=False)
+    whitened = torch.linalg.solve_triangular(problem.lower, problem.cross.mT, upper=False)
     gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
     values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
     return torch.cat([values.new_zeros(1), values.cumsum(0)])
-
-
-class Whitened:
-    """Problem of a convolution with white input channels, which makes the input factor's system well conditioned.
-
-    `problem` has a positive definite `inputs`; `shape` is the kernel's.
-    """
-
-    def __init__(self, problem: Normal, shape: Sequence[int]) -> None:
-        out_channels, in_channels, taps = shape[0], shape[1], prod(shape[2:])
-        inputs = problem.inputs.reshape(in_channels, taps, in_channels, taps)
-        # Square roots of the channels' covariance and of its inverse, (in_channels, in_channels).
-        self.root, self.inverse = _roots(torch.einsum("skuk->su", inputs) / taps)
-        self.inputs = _both_sides(inputs, self.inverse)
-        cross = problem.cross.reshape(out_channels, in_channels, taps)
-        self.cross = torch.einsum("tsk,su->tuk", cross, self.inverse)
-        self.power = problem.power
-
-    def basis(self) -> Tensor:
-        """Return the input directions of the unconstrained solution, strongest first, (in_channels, in_channels)."""
-        whole = self.behind(torch.eye(len(self.inputs), dtype=self.inputs.dtype))
-        return leading_basis(full_rank(whole).reshape(self.cross.shape), IN_MODE)
-
-    def behind(self, factor: Tensor) -> Normal:
-        """Return the problem of core and output factor, given an input factor (rank_in, in_channels)."""
-        rank, taps = len(factor), self.inputs.shape[1]
-        inputs = _both_sides(self.inputs, factor).reshape(rank * taps, rank * taps)
-        cross = torch.einsum("tuk,au->tak", self.cross, factor).reshape(len(self.cross), rank * taps)
-        return Normal(inputs, cross, self.power)
 
 
 def tucker2_regression(
@@ -142,28 +156,37 @@ def tucker2_regression(
     :meth:`Normal.ridged`); `shape` is the kernel's. `start` is an input factor to begin with, by default the strongest
     input directions of the unconstrained solution, in the metric of the channels' covariance.
     """
-    white = Whitened(problem, shape)
     taps = prod(shape[2:])
-    factor = white.basis()[:, :rank_in].mT if start is None else torch.linalg.qr((start @ white.root).mT)[0].mT
+    root, inverse = problem.channel_roots(shape[1])
+    if start is None:
+        weight = full_rank(problem).reshape(shape[0], shape[1], taps)
+        white = leading_basis(torch.einsum("tsk,su->tuk", weight, root), IN_MODE)[:, :rank_in].mT
+    else:
+        white = torch.linalg.qr((start @ root).mT)[0].mT
     best = float("inf")
     for _ in range(max_sweeps):
-        small = white.behind(factor)
+        factor = white @ inverse
+        small = _behind(problem, factor)
         core, factor_out = reduced_rank(small, rank_out)
-        cube = core.reshape(rank_out, rank_in, taps)
         loss = problem.power - float((core * (factor_out.mT @ small.cross)).sum())
+        core = core.reshape(rank_out, rank_in, taps)
         if loss <= best:
-            answer = factor @ white.inverse, cube.reshape(rank_out, rank_in, *shape[2:]), factor_out
+            answer = factor, core.reshape(rank_out, rank_in, *shape[2:]), factor_out
         if best - loss <= MIN_GAIN * abs(loss) or rank_in == shape[1]:
             break
         best = loss
-        wanted = torch.einsum("tuk,tr->ruk", white.cross, factor_out)
-        factor = torch.linalg.qr(_input_factor(white.inputs, wanted, cube, factor).mT)[0].mT
+        white = torch.linalg.qr(_input_factor(problem, core, factor_out, white, inverse).mT)[0].mT
     return answer
 
 
-def _both_sides(inputs: Tensor, factor: Tensor) -> Tensor:
-    """Return F P F^T over the channels of P (channels, taps, channels, taps), for F (rows, channels)."""
-    return torch.einsum("akul,bu->akbl", torch.einsum("as,skul->akul", factor, inputs), factor)
+def _behind(problem: Normal, factor: Tensor) -> Normal:
+    """Return the problem of core and output factor, given an input factor (rank_in, in_channels)."""
+    rank, channels = factor.shape
+    inputs = problem.inputs.reshape(channels, -1, channels, len(problem.inputs) // channels)
+    half = torch.einsum("as,skul->akul", factor, inputs)
+    size = rank * inputs.shape[1]
+    cross = torch.einsum("tsk,as->tak", problem.cross.unflatten(1, (channels, -1)), factor).flatten(1)
+    return Normal(torch.einsum("akul,bu->akbl", half, factor).reshape(size, size), cross, problem.power)
 
 
 def _with_diagonal(matrix: Tensor, value: float) -> Tensor:
@@ -186,17 +209,20 @@ def _lower(inputs: Tensor) -> Tensor:
     return lower
 
 
-def _input_factor(white: Tensor, wanted: Tensor, core: Tensor, start: Tensor) -> Tensor:
-    """Solve for the input factor (rank_in, in_channels) by conjugate gradients, the other factors fixed."""
-    rank_out, (in_channels, taps) = len(core), white.shape[:2]
-    matrix = white.reshape(in_channels * taps, -1)
+def _input_factor(problem: Normal, core: Tensor, factor_out: Tensor, start: Tensor, inverse: Tensor) -> Tensor:
+    """Solve for the input factor (rank_in, in_channels) by conjugate gradients, the other factors fixed.
+
+    `start` and the answer are in coordinates in which the channels are white; `inverse` leads to those of the inputs.
+    """
+    channels = start.shape[1]
 
     def apply(factor: NDArray[np.float64]) -> NDArray[np.float64]:
-        spread = torch.einsum("rak,as->rsk", core, torch.from_numpy(factor).reshape(start.shape))
-        through = (spread.reshape(rank_out, -1) @ matrix).reshape(rank_out, in_channels, taps)
-        return torch.einsum("rsk,rak->as", through, core).flatten().numpy()
+        spread = torch.einsum("rak,as->rsk", core, torch.from_numpy(factor).reshape(start.shape) @ inverse)
+        through = (spread.flatten(1) @ problem.inputs).unflatten(1, (channels, -1))
+        return (torch.einsum("rsk,rak->as", through, core) @ inverse).flatten().numpy()
 
-    right = torch.einsum("rsk,rak->as", wanted, core).flatten().numpy()
+    wanted = (factor_out.mT @ problem.cross).unflatten(1, (channels, -1))
+    right = (torch.einsum("rsk,rak->as", wanted, core) @ inverse).flatten().numpy()
     system = LinearOperator((right.size, right.size), matvec=apply, dtype=right.dtype)
     found, _ = cg(system, right, x0=start.flatten().numpy(), rtol=1e-9, maxiter=CG_STEPS)
     return torch.from_numpy(found).reshape(start.shape)

@@ -271,3 +271,48 @@ class LayerOutputs:
             yield from ((name, p, q) for p, q in zip(wanted, made, strict=True))
             wanted.clear()
             made.clear()
+
+
+@dataclass
+class LayerCall:
+    """One call of a layer: its module, input and output, and the gradient of a functional at the output."""
+
+    name: str
+    module: nn.Module
+    given: Tensor
+    output: Tensor
+    gradient: Tensor
+
+    def input_gradient(self) -> Tensor:
+        """Return the gradient at the layer's input, of the paths through this layer."""
+        given = self.given.clone().requires_grad_(True)
+        with torch.enable_grad():
+            output = type(self.module).forward(self.module, given)  # without hooks
+        return torch.autograd.grad(output, given, self.gradient)[0]
+
+
+def layer_calls(
+    model: nn.Module, names: Sequence[str], inputs: Any, functional: Callable[[Any], Tensor] | None = None
+) -> Iterator[LayerCall]:
+    """Run a model and return the calls of its layers, with the gradients of a functional of its outputs.
+
+    Without a functional, gradients are empty. Parameters get no gradients, and may need none.
+    """
+    seen: list[LayerCall] = []
+
+    def record(name: str, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+        leaf = torch.zeros_like(output, requires_grad=True) if functional else output.new_empty(0)
+        # what follows may work in place
+        seen.append(LayerCall(name, module, given[0].detach().clone(), output.detach().clone(), leaf))
+        return output + leaf if functional else output
+
+    with ExitStack() as hooks, torch.set_grad_enabled(functional is not None):
+        for name in names:
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(record, name)))
+        outputs = call(model, inputs)
+        if functional is not None:
+            leaves = [one.gradient for one in seen]
+            found = torch.autograd.grad(functional(outputs), leaves, allow_unused=True)
+            for one, gradient, leaf in zip(seen, found, leaves, strict=True):
+                one.gradient = torch.zeros_like(leaf) if gradient is None else gradient
+    yield from seen

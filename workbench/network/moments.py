@@ -93,13 +93,19 @@ class Moments:
 
     def normal(self, halves: list[int] | slice = slice(None)) -> Normal:
         """Return the least-squares problem of these halves together, per row."""
-        count = max(1.0, float(self.count[halves].sum()))
-        sums = (self.x, self.y, self.xx, self.yx)
-        x, y, inputs, cross = (each[halves].sum(0) / count for each in sums)
+        count = self._rows(halves)
+        inputs, x = self.xx[halves].sum(0) / count, self.x[halves].sum(0) / count
+        return Normal(inputs - torch.outer(x, x) if self.centred else inputs, *self.outputs(halves))
+
+    def outputs(self, halves: list[int] | slice = slice(None)) -> tuple[Tensor, float]:
+        """Return the part of the problem that the outputs have: `cross` and `power` of a Normal."""
+        count = self._rows(halves)
+        x, y, cross = (each[halves].sum(0) / count for each in (self.x, self.y, self.yx))
         power = float(self.yy[halves].sum()) / count
-        if self.centred:
-            inputs, cross, power = inputs - torch.outer(x, x), cross - torch.outer(y, x), power - float(y @ y)
-        return Normal(inputs, cross, power)
+        return (cross - torch.outer(y, x), power - float(y @ y)) if self.centred else (cross, power)
+
+    def _rows(self, halves: list[int] | slice) -> float:
+        return max(1.0, float(self.count[halves].sum()))
 
     def intercept(self, weight: Tensor) -> Tensor:
         """Return the bias (t,) that reproduces the mean output."""

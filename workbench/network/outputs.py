@@ -90,6 +90,23 @@ def divergence(wanted: Any, made: Any) -> Tensor:
     return total / max(1, len(pairs))
 
 
+def random_functional(outputs: Any, generator: torch.Generator) -> Tensor:
+    """Return a random linear function of a batch of outputs, normally distributed.
+
+    The square of its change is on average the squared change of the outputs as a share of their power, averaged over
+    the tensors, for each input by itself. Of classes, what all have in common does not count.
+    """
+    tensors = [in_rows(outputs)] if are_classes(outputs) else tensors_of(outputs)
+    total = torch.zeros((), dtype=torch.float64)
+    for values in tensors:
+        flat = values.double()
+        flat = flat - flat.mean(1, keepdim=True) if are_classes(outputs) else flat
+        power = flat.detach().square().sum().clamp(min=1e-300) / size_of(outputs)
+        directions = torch.randn(values.shape, generator=generator, dtype=torch.float64).to(values.device)
+        total = total.to(values.device) + (flat * directions).sum() / (power * len(tensors)).sqrt()
+    return total
+
+
 def _plain(outputs: Any) -> Any:
     """Return mappings and data classes that PyTorch's trees do not know as dictionaries."""
     if hasattr(outputs, "to_tuple"):  # Hugging Face's outputs

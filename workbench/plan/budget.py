@@ -174,15 +174,15 @@ def _options(
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> Vector:
     """Return the weighted error at (rank_out, rank_in), in column 0 that of Tucker-1."""
-    captured = spectra[layer.name].captured
-    table = 1 - captured[np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)]
-    one_sided, weight = table[:, -1], 1.0
-    if importance is not None:
-        one_sided = importance.lost_one_sided.get(layer.name, one_sided)
-        table = importance.lost.get(layer.name, table)
-        middle = float(np.median(list(importance.weight.values()) or [1.0]))
-        weight = importance.weight.get(layer.name, middle)
-    return np.maximum(weight * np.column_stack([one_sided, table[:, 1:]]), 0.0)
+    if importance is not None and layer.name in importance.lost:
+        table = importance.lost[layer.name]
+    else:
+        captured = spectra[layer.name].captured
+        table = 1 - captured[np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)]
+        table = np.column_stack([table, table[:, -1]])
+        if importance is not None:
+            table *= float(np.median([lost[0, -1] for lost in importance.lost.values()] or [1.0]))
+    return np.maximum(np.column_stack([table[:, -1], table[:, 1:-1]]), 0.0)
 
 
 def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:

@@ -1,50 +1,62 @@
-r"""Measure how much a network's outputs suffer from the error of each layer, on unlabelled images.
+r"""Measure how much a network's outputs suffer from what each layer loses at any ranks, on unlabelled images.
 
-For a layer K on patches x with covariance P, reduced factors W change its output by :math:`E\|(K - W)x\|^2`. The
-tables hold that as a share of :math:`E\|Kx\|^2`, at every pair of ranks. How much a layer's share matters to the
-network is one number, its importance: the Kullback-Leibler divergence of the class probabilities when this layer alone
-is reduced to a middle rank, divided by its share there (to second order a divergence is proportional to the square
-of a small change, and so to the share).
+Layers are fitted again to their outputs after decomposition, so what counts is the residual that the best factors of
+a rank leave on the layer's own activations, not the error of its weights. Reduced output channels lose the weakest
+principal components :math:`u_i` of the layer's output y, reduced input channels those directions :math:`b_j` of its
+input x, white by the covariance of the channels, that the kernel uses least:
+
+.. math:: e = \sum_{i > R_4} u_i u_i^T (y - \bar y) + K \sum_{j > R_3} a_j b_j^T (x - \bar x) .
+
+With the gradient g of a function of the outputs at y, and h = K^T g at x, the function moves by
+
+.. math:: \sum_{i > R_4} \langle u_i^T g, u_i^T (y - \bar y) \rangle
+    + \sum_{j > R_3} \langle a_j^T h, b_j^T (x - \bar x) \rangle
+
+to first order, products summed over positions. So one backward pass gives the effect of all ranks of all layers.
+
+For classes the function is each image's margin, by which the first class leads the second: an answer changes where the
+margin falls below zero. For other outputs it is a normally distributed sum, whose mean square is the squared change of
+the outputs as a share of their power. Divergences of class probabilities are no measure to plan by: those of confident
+answers hardly depend on small changes. Residuals of different layers count as independent, so squares add up.
+
+References: Zhang, Zou, He, Sun, TPAMI 2016 (principal components of responses); Martens, *New insights and perspectives
+on the natural gradient method*, JMLR 2020 (Gauss-Newton matrices).
 """
 
-import copy
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import interp1d
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.kernels.complexity import factorised_cost
-from workbench.kernels.regression import Normal, Whitened, explained, reduced_rank, scale, tucker2_regression
-from workbench.network.activations import PairedActivations
+from workbench.kernels.hosvd import leading_basis
+from workbench.kernels.unfolding import IN_MODE
+from workbench.network.activations import layer_calls
 from workbench.network.inputs import Images, inputs_of
 from workbench.network.layers import Layer, kernel_of
-from workbench.network.moments import Moments, patches, pick_places
-from workbench.network.network import Network, expect_network
-from workbench.network.outputs import divergence, size_of
+from workbench.network.moments import pick_places
+from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.outputs import are_classes, random_functional, size_of
+from workbench.network.verdict import wilson
 from workbench.plan.spectra import Spectra
-from workbench.progress import Progress, reporter
+from workbench.progress import Progress, part, reporter
 
 Vector = NDArray[np.float64]
 
-MAX_COVARIANCE_INPUTS = 5200
-"""Inputs of a layer up to which its patch covariance is formed; larger layers are judged by their weights."""
-
+BATCH_SIZE = 8
+"""Largest number of images whose activations and gradients are held at a time."""
 MAX_POSITIONS = 200
-"""Positions of one image's map that are looked at."""
-
-VARIANCE_FLOOR, UNSEEN_VARIANCE = 1e-4, 0.03
-"""Added to the variance of every input, as shares of their mean, the second where positions are few beside inputs:
-directions that the images do not show count too."""
-
-GRID_STEPS = 10
-"""Number of input ranks at which a layer's table is computed; between them it is interpolated."""
-
-PROBE_MACS_SHARE = 0.4
-"""Share of a layer's MACs at which its importance is measured."""
+"""Positions of one image's map that the covariances are summed over."""
+DRAWS = 32
+"""Number of random changes of each image's outputs that a forecast averages over."""
+VARIANCE_FACTOR = 2.0
+"""Factor by which the squared changes of a forecast may be wrong."""
+MIN_VARIANCE_SHARE = 1e-8
+"""Variance of a direction of the inputs below which it counts as this share of the largest."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +66,82 @@ class Importance:
     Attributes
     ----------
     images : how many unlabelled inputs were looked at.
-    lost : by layer, (out + 1, in + 1) share of the output's squared norm that is lost at (rank_out, rank_in).
-    lost_one_sided : by layer, (out + 1,) the same for Tucker-1.
-    weight : by layer, its importance: divergence in nats for each unit of share lost.
+    lost : by layer, (out + 1, in + 2) expected squared change of the outputs at (rank_out, rank_in), if this layer
+        alone is reduced and fitted; the last column is that of Tucker-1. A share of their power, or for classes of the
+        squared margins.
+    classes : (n, classes) original outputs, by which a forecast counts changed answers; None if they are no classes.
+    margins : by layer, changes of each image's margin, (n, out + 1) and (n, in + 2).
     """
 
     network: str
     images: int
     lost: dict[str, Vector] = field(repr=False)
-    lost_one_sided: dict[str, Vector] = field(repr=False)
-    weight: dict[str, float]
+    classes: Tensor | None = field(default=None, repr=False)
+    margins: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+
+    def forecast(self, ranks: Mapping[str, tuple[int | None, int]]) -> "Forecast":
+        """Return the forecast for layers at these (rank_in, rank_out); rank_in is None for Tucker-1."""
+        places = {name: (o, -1 if i is None else i) for name, (i, o) in ranks.items() if name in self.lost}
+        lost = float(sum(self.lost[name][place] for name, place in places.items()))
+        classes = self.classes
+        if classes is None:
+            return Forecast(lost, self.images)
+        variances = torch.zeros(self.images, dtype=torch.float64)
+        for name, (rank_out, rank_in) in places.items():
+            out, in_ = self.margins[name]
+            variances += (out[:, rank_out] + in_[:, rank_in]).square()
+        power = margin(classes).square().mean()
+        variances *= power / (variances + power)  # what is left of a signal's power after least squares
+        generator, answers = torch.Generator().manual_seed(0), classes.argmax(1)
+        noise = torch.randn(DRAWS, *classes.shape, generator=generator, dtype=torch.float64)
+
+        def agreement(factor: float) -> float:
+            made = classes + (factor * variances / 2).sqrt()[:, None] * noise
+            return float((made.argmax(2) == answers).double().mean())
+
+        expected, low, high = map(agreement, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
+        return Forecast(lost, self.images, expected, wilson(low, self.images)[0], wilson(high, self.images)[1])
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a plan after calibration, before anything is compressed.
+
+    Attributes
+    ----------
+    lost : expected squared change of the outputs, as in :class:`Importance`.
+    images : how many images were looked at.
+    agreement : expected share of images whose answer stays; None if the outputs are no classes.
+    low, high : interval of it, for images like these and changes wrong by a factor of `VARIANCE_FACTOR`.
+    """
+
+    lost: float
+    images: int
+    agreement: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.agreement is None:
+            return f"outputs expected to change by {self.lost:.1%} of their power, after calibration"
+        return (
+            f"{self.agreement:.1%} of the answers expected to stay after calibration, {self.low:.1%} to {self.high:.1%}"
+        )
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions in which a layer is reduced, strongest first, group by group."""
+
+    mean_out: Tensor  # (groups, out, 1)
+    out: Tensor  # (groups, out, out or the number of positions), orthonormal columns
+    mean_in: Tensor  # (groups, in, 1)
+    give: Tensor | None = None  # (groups, in, in), columns a_j above; None for Tucker-1
+    take: Tensor | None = None  # (groups, in, in), columns b_j
 
 
 def importance(
-    network: Network, spectra: Spectra, images: Images, *, progress: Progress | bool | None = None
+    network: Network, spectra: Spectra, images: Images, *, seed: int = 0, progress: Progress | bool | None = None
 ) -> Importance:
     """Measure what each layer's ranks cost in the network's outputs, for :func:`~workbench.plan.budget.budget_plan`.
 
@@ -75,87 +149,172 @@ def importance(
     ----------
     spectra : of the same network.
     images : as the data hold them; labels are not looked at. 32 to 64 are enough.
-    progress : called before each layer; raising `Cancelled` ends the measurement.
+    seed : of the random functions of the outputs.
+    progress : called before each batch; raising `Cancelled` ends the measurement.
 
     Raises
     ------
     ValueError : if there are no images, or of another shape.
     """
     expect_network(network)
-    report, batches = reporter(progress), inputs_of(network, images)
-    measured = Importance(network.name, sum(map(size_of, batches)), {}, {}, {})
-    layers = [layer for layer in spectra.layers if layer.name in spectra]
-    with torch.no_grad():
-        activations = PairedActivations(network.model, network.model, batches)
-        for i, layer in enumerate(sorted(layers, key=lambda layer: activations.place(layer.name))):
-            name = layer.name
-            report(i / len(layers), name)
-            module = network.model.get_submodule(name)
-            covariance = _covariance(activations, layer, module)
-            if covariance is None:
-                continue
-            measured.lost_one_sided[name], table, probe, share = _tables(layer, covariance, kernel_of(module, layer))
-            if table is not None:
-                measured.lost[name] = table
-            changed = copy.deepcopy(module)
-            parameter = changed.get_parameter("weight")
-            parameter.copy_(probe.reshape(parameter.shape))
-            lost = sum(float(divergence(*pair)) for pair in activations.changed(name, changed)) / measured.images
-            measured.weight[name] = lost / max(share, 1e-9)
+    report, batches = reporter(progress), inputs_of(network, images, batch_size=BATCH_SIZE)
+    generator = torch.Generator().manual_seed(seed)
+    found = directions(network, spectra, batches, progress=part(report, 0.0, 0.3))
+    n, lost, classes = 0, dict[str, Tensor](), list[Tensor]()
+    moved: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    weights: Tensor = torch.ones(1, dtype=torch.float64)
+
+    def functional(outputs: Any) -> Tensor:
+        outputs = outputs if network.output is None else network.output(outputs)
+        if not are_classes(outputs) or outputs.ndim != 2:
+            return random_functional(outputs, generator)
+        classes.append(outputs.detach().double().cpu())
+        return margin(outputs).sum()
+
+    for i, batch in enumerate(batches):
+        report(0.3 + 0.7 * i / len(batches), "measuring what each layer matters")
+        n += size_of(batch)
+        for name, effect in effects(network, found, spectra, batch, functional).items():
+            moved.setdefault(name, []).append(effect)
     report(1.0, "")
-    return measured
+    whole = {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in moved.items()}
+    if classes:
+        squares = margin(torch.cat(classes)).square()
+        weights = (1 / (squares + squares.median().clamp(min=1e-12)))[:, None]
+    for name, (out, in_) in whole.items():
+        table = 2 * (weights * out).mT @ in_
+        table += (weights * out.square()).sum(0)[:, None] + (weights * in_.square()).sum(0)
+        lost[name] = table / n
+    tables = {name: _falling(table.numpy()) for name, table in lost.items()}
+    return Importance(network.name, n, tables, *((torch.cat(classes), whole) if classes else ()))
 
 
-def _covariance(activations: PairedActivations, layer: Layer, module: nn.Module) -> Tensor | None:
-    """Return (n, n) second moments of the layer's input patches; None where they are too large or undefined."""
-    n = layer.shape.in_channels * prod(layer.shape.kernel_size)
-    ordinary = layer.shape.groups == 1 and not layer.shape.transposed
-    if n > MAX_COVARIANCE_INPUTS or not ordinary:
-        return None
-    moments = Moments(n, 0, centred=module.bias is not None)
-    for given, wanted in activations.pairs(layer.name):
-        places = pick_places(prod(wanted.shape[2:]), MAX_POSITIONS)
-        x = patches(module, given, places)
-        moments.add(0, x, x.new_zeros(len(x), 0))
-    covariance = moments.normal().inputs
-    seen = float(moments.count[0])
-    covariance.diagonal().add_((VARIANCE_FLOOR + UNSEEN_VARIANCE * n / (n + seen)) * scale(covariance))
-    return covariance
+def margin(outputs: Tensor) -> Tensor:
+    """Return by how much the first of (n, classes) leads the second, (n,)."""
+    first, second = outputs.topk(2, dim=1).values.unbind(1)
+    return first - second
 
 
-def _tables(layer: Layer, covariance: Tensor, kernel: Tensor) -> tuple[Vector, Vector | None, Tensor, float]:
-    """Return shares lost by Tucker-1 and Tucker-2, a kernel (out, n) of middle ranks, and the share it loses."""
-    out_channels, in_channels = layer.kernel_shape[:2]
-    dense = kernel.flatten(1).double().cpu()
-    problem = Normal(covariance, dense @ covariance, float(((dense @ covariance) * dense).sum()))
-    one_sided = _lost(problem, out_channels)
-    rank_in, rank_out = probe_ranks(layer)
-    if rank_in is None:
-        core, outer = reduced_rank(problem, rank_out)
-        return one_sided, None, outer @ core, float(one_sided[rank_out])
-    white = Whitened(problem, layer.kernel_shape)
-    basis = white.basis()
-    grid = sorted({max(1, round(in_channels * (i + 1) / GRID_STEPS)) for i in range(GRID_STEPS)})
-    columns = [np.ones(out_channels + 1), *(_lost(white.behind(basis[:, :r].mT), out_channels) for r in grid)]
-    between = interp1d([0, *grid], np.stack(columns, axis=1), axis=1)
-    shape = layer.kernel_shape
-    inner, cube, outer = tucker2_regression(problem, shape, rank_in=rank_in, rank_out=rank_out, max_sweeps=1)
-    probe = torch.einsum("ta,ab...,bs->ts...", outer, cube, inner).flatten(1)
-    return one_sided, between(np.arange(in_channels + 1)), probe, max(0.0, problem.loss(probe) / problem.power)
-
-
-def _lost(problem: Normal, out_channels: int) -> Vector:
-    """Return (out_channels + 1,) shares of the power that the best weights of each rank miss."""
-    shares = 1 - (explained(problem) / problem.power).clamp(max=1).numpy() if problem.power > 0 else np.zeros(1)
-    return np.concatenate([shares, np.full(out_channels + 1 - len(shares), shares[-1])])
-
-
-def probe_ranks(layer: Layer) -> tuple[int | None, int]:
-    """Return (rank_in, rank_out), equal shares of the channels, for about `PROBE_MACS_SHARE` of the layer's MACs."""
-    most_in, most_out = layer.max_ranks
-    for share in np.linspace(0.95, 0.05, 19):
-        rank_in, rank_out = max(1, round(share * most_in)), max(1, round(share * most_out))
-        found = None if layer.method == "tucker1" else rank_in, rank_out
-        if factorised_cost(layer.shape, rank_in=found[0], rank_out=rank_out).macs <= PROBE_MACS_SHARE * layer.cost.macs:
-            break
+def directions(
+    network: Network, spectra: Spectra, batches: Iterable[Any], *, progress: Progress | None = None
+) -> dict[str, Directions]:
+    """Return the directions in which each layer that was called is reduced, from the covariances of its channels."""
+    report, layers = reporter(progress), {layer.name: layer for layer in spectra.layers if layer.name in spectra}
+    inputs, outputs = dict[str, _Sums](), dict[str, _Sums]()
+    model, count = copy_model(network.model), sum(1 for _ in batches)
+    for i, batch in enumerate(batches):
+        report(i / count, "looking at each layer's activations")
+        for one in layer_calls(model, list(layers), batch):
+            for sums, values, given in ((inputs, one.given, True), (outputs, one.output, False)):
+                sums.setdefault(one.name, _Sums()).add(_maps(values, layers[one.name], given=given))
+    found = {}
+    for name in outputs:
+        layer, give, take = layers[name], None, None
+        mean_in, within = inputs[name].moments()
+        mean_out, basis = outputs[name].principal_components()
+        if layer.method == "tucker2":
+            values, vectors = torch.linalg.eigh(within)
+            deviations = values.clamp(min=float(values.max()) * MIN_VARIANCE_SHARE or 1.0).sqrt()[:, None, :]
+            kernels = kernel_of(model.get_submodule(name), layer).double().chunk(layer.shape.groups)
+            roots = (vectors * deviations) @ vectors.mT
+            white = [torch.einsum("ts...,su->tu...", k, root) for k, root in zip(kernels, roots, strict=True)]
+            strongest = torch.stack([leading_basis(k, IN_MODE) for k in white])
+            give, take = roots @ strongest, (vectors / deviations) @ vectors.mT @ strongest
+        found[name] = Directions(mean_out, basis, mean_in, give, take)
     return found
+
+
+class _Sums:
+    """First and second moments of the channels of maps (n, groups, channels, positions), in float64.
+
+    As long as there are fewer positions than channels, the values themselves are kept.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = self.squares = torch.zeros(())
+        self.kept: Tensor | None = None
+
+    def add(self, maps: Tensor) -> None:
+        places = pick_places(maps.shape[3], MAX_POSITIONS)
+        some = maps if places is None else maps.index_select(3, places.to(maps.device))
+        rows = some.permute(1, 2, 0, 3).flatten(2).double()  # (groups, channels, n * positions)
+        self.total = self.total.to(rows) + rows.sum(2, keepdim=True)
+        self.count += rows.shape[2]
+        if self.count < rows.shape[1]:
+            self.kept = rows if self.kept is None else torch.cat([self.kept, rows], 2)
+            return
+        if self.kept is not None:
+            rows, self.kept = torch.cat([self.kept, rows], 2), None
+        self.squares = self.squares.to(rows) + (rows.float() @ rows.float().mT).double()
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return means (groups, channels, 1) and covariances (groups, channels, channels)."""
+        mean = self.total / self.count
+        squares = self.squares if self.kept is None else self.kept @ self.kept.mT
+        return mean, squares / self.count - mean @ mean.mT
+
+    def principal_components(self) -> tuple[Tensor, Tensor]:
+        """Return means and orthonormal columns, strongest first; without the last ones if positions are few."""
+        if self.kept is None:
+            mean, covariance = self.moments()
+            return mean, torch.linalg.eigh(covariance)[1].flip(2)
+        mean = self.total / self.count
+        return mean, torch.linalg.svd(self.kept - mean, full_matrices=False)[0]
+
+
+def effects(
+    network: Network,
+    found: dict[str, Directions],
+    spectra: Spectra,
+    batch: Any,
+    functional: Callable[[Any], Tensor],
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return by layer how much reducing it moves a functional of the outputs, to first order.
+
+    Two tables for each layer, (images, out + 1) for the output ranks and (images, in + 2) for the input ranks, the last
+    column, Tucker-1, zero. The effect of a pair of ranks is their sum.
+    """
+    layers, moved = {layer.name: layer for layer in spectra.layers}, dict[str, tuple[Tensor, Tensor]]()
+    for one in layer_calls(copy_model(network.model), list(found), batch, functional):
+        layer, these = layers[one.name], found[one.name]
+        n = len(one.output)
+        y, g = (_maps(v, layer, given=False) for v in (one.output, one.gradient))
+        most_in, most_out = layer.max_ranks
+        out = _products(y - these.mean_out.to(y), g, these.out, these.out, most_out + 1)
+        in_ = out.new_zeros(n, most_in + 2)
+        if these.give is not None and these.take is not None:
+            x, h = (_maps(v, layer, given=True) for v in (one.given, one.input_gradient()))
+            in_ = _products(x - these.mean_in.to(x), h, these.take, these.give, most_in + 2)
+        effect = out, in_
+        old = moved.get(one.name)
+        moved[one.name] = (old[0] + effect[0], old[1] + effect[1]) if old else effect
+    return moved
+
+
+def _falling(table: Vector) -> Vector:
+    """Return the table with no value below one at larger ranks, where parts that cancel are left out together."""
+    for axis, values in ((0, table), (1, table[:, :-1])):
+        values[:] = np.flip(np.maximum.accumulate(np.flip(values, axis), axis), axis)
+    return table
+
+
+def _products(values: Tensor, gradients: Tensor, left: Tensor, right: Tensor, size: int) -> Tensor:
+    """Return (n, size) sums of products along the directions from a rank on, over positions and groups."""
+    along = [torch.einsum("gci,ngcp->ngip", side.to(v), v) for side, v in ((left, values), (right, gradients))]
+    products = (along[0] * along[1]).sum((1, 3)).double().cpu()
+    result: Tensor = torch.zeros(len(products), size, dtype=torch.float64)
+    result[:, : products.shape[1]] = products.flip(1).cumsum(1).flip(1)
+    return result
+
+
+def _maps(values: Tensor, layer: Layer, *, given: bool) -> Tensor:
+    """Return a layer's input or output as (n, groups, channels of a group, positions)."""
+    if layer.kind == "conv":
+        maps = values.flatten(2)
+    elif given and layer.shape.kernel_size:  # behind a flatten
+        maps = values.reshape(len(values), -1, prod(layer.shape.kernel_size))
+    else:
+        maps = values.movedim(-1, 1).flatten(2) if values.ndim > 2 else values[:, :, None]
+    grouped: Tensor = maps.unflatten(1, (layer.shape.groups, -1))
+    return grouped

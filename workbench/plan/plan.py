@@ -8,8 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from workbench.kernels.complexity import Cost, factorised_cost, total
+from workbench.network.inputs import Images
 from workbench.network.layers import Layer, whole_number
-from workbench.plan.spectra import Spectra
+from workbench.network.network import Network
+from workbench.plan.importance import Forecast, Importance
+from workbench.plan.importance import importance as measure_importance
+from workbench.plan.spectra import Spectra, analyze
 from workbench.tables import Table, count
 
 SCHEMA = 1
@@ -163,6 +167,27 @@ class Plan(Table):
         """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
         errors = [part.error for part in self.layers if part.error is not None]
         return math.hypot(*errors) / math.sqrt(len(errors)) if errors and len(errors) == len(self) else None
+
+    def forecast(self, network: Network, images: Images, *, importance: Importance | None = None) -> Forecast:
+        """Predict how many answers stay the same when the network is decomposed by this plan and calibrated.
+
+        Parameters
+        ----------
+        network : the plan's network.
+        images : as the data hold them; labels are not looked at. 48 or more.
+        importance : of the same network and images, if it is known; else it is measured, in about ten passes of the
+            network over the images.
+
+        Raises
+        ------
+        PlanError : if network or importance are not those of the plan.
+        """
+        spectra = self.spectra if self.spectra is not None else analyze(network)
+        measured = importance or measure_importance(network, spectra, images)
+        for what, name in (("network", network.name), ("importance", measured.network)):
+            if name != self.network:
+                raise PlanError(f"this plan is for {self.network}, this {what} is {name}")
+        return measured.forecast({p.name: (p.rank_in, p.rank_out) for p in self.layers if p.rank_out is not None})
 
     def __getitem__(self, name: str) -> LayerPlan:
         known = {part.name: part for part in self.layers}

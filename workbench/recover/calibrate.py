@@ -12,7 +12,8 @@ makes up for the errors before it. Sums run over all positions of all images; on
   (:mod:`workbench.kernels.regression`), from the layer's patch covariance.
 - ReLU: where y <= 0, any answer <= 0 is as good. Each round takes min(answer, 0) as the wanted output there and fits
   again, which never raises the error (majorisation).
-- rho is chosen for each layer by predicting one half of the images from the other.
+- rho is chosen for each layer by predicting one half of the images from the other; the search begins at the layer
+  before's.
 - A batch norm behind a layer without a bias takes over the fitted intercept. Its variance stays: the fitted outputs
   vary less, by what the factors cannot explain, and scaling that up again made ResNet-20 worse (divergence from the
   original on held-out training images 0.45 instead of 0.41). Behind a layer that cannot be fitted, mean and variance
@@ -28,6 +29,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from workbench.kernels.regression import START_RIDGE
 from workbench.network.activations import PairedActivations
 from workbench.network.inputs import Images, inputs_of
 from workbench.network.network import copy_model
@@ -69,24 +71,31 @@ def calibrate(
     with torch.no_grad():
         activations = PairedActivations(model, original.model, batches)
         parts = sorted(compressed.plan, key=lambda part: activations.place(part.name))
+        ridge = START_RIDGE
         for done, part in enumerate(parts):
             check = partial(report, done / len(parts), part.name)
             check()
-            _fit_layer(activations, part, rounds, check)
+            ridge = _fit_layer(activations, part, rounds, ridge, check)
     report(1.0, "")
     # balanced, because the first gradient steps on fitted factors would ruin them
     source = f"{compressed.source}; calibrated"
     return balance(compressed.with_model(model, source=source, fitted=True, history=()))
 
 
-def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, check: Callable[[], None]) -> None:
-    """Fit one layer of the compressed network in place, and the norm behind it; `check` is called before each batch."""
+def _fit_layer(
+    activations: PairedActivations, part: LayerPlan, rounds: int, ridge: float, check: Callable[[], None]
+) -> float:
+    """Fit one layer of the compressed network in place, and the norm behind it; return the ridge that was chosen.
+
+    The search for it begins at `ridge`. `check` is called before each batch.
+    """
     original, made = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
     norm = activations.norm_after(part.name)
     problem = Refit.of(part, original, made, norm is not None)
     if problem is None:
         _move_norm(activations, part.name, check)
-        return
+        return ridge
+    problem.ridge = ridge
     for given, wanted in activations.pairs(part.name):
         check()
         problem.add(given, wanted)
@@ -100,6 +109,7 @@ def _fit_layer(activations: PairedActivations, part: LayerPlan, rounds: int, che
     if norm is not None and problem.shift is not None:
         mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")
         mean -= problem.shift.to(mean)
+    return problem.ridge
 
 
 def _move_norm(activations: PairedActivations, name: str, check: Callable[[], None]) -> None:

@@ -6,7 +6,16 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from workbench.kernels.regression import MAX_SWEEPS, Normal, choose_ridge, full_rank, reduced_rank, tucker2_regression
+from workbench.kernels.regression import (
+    MAX_SWEEPS,
+    START_RIDGE,
+    Normal,
+    choose_ridge,
+    full_rank,
+    reduced_rank,
+    scale,
+    tucker2_regression,
+)
 from workbench.network.layers import kernel_of
 from workbench.network.moments import MAX_PATCH_NUMBERS, Moments, patches, pick_places, rows
 from workbench.plan.plan import LayerPlan
@@ -25,10 +34,12 @@ class Refit:
     """Sums up a layer's inputs and wanted outputs, then fits its weights in place.
 
     `level` says what is fitted: 0 everything, 1 core and output factor behind a fixed input factor, 2 the output
-    factor alone (transposed convolutions, and layers too large for more).
+    factor alone (transposed convolutions, and layers too large for more). `ridge` is where the search for a ridge
+    begins, and then the one that was found.
     """
 
     def __init__(self, part: LayerPlan, dense: nn.Module, made: nn.Module, level: int, *, centred: bool) -> None:
+        self.ridge = START_RIDGE
         self.part, self.dense, self.made, self.level = part, dense, made, level
         factors = dict(made.named_children())
         names = ("map", "factor_in", "core")[: level + 1 if level else 0]
@@ -38,6 +49,7 @@ class Refit:
         self.prior = self._prior()
         sizes = self.prior.shape
         self.moments = [Moments(sizes[1], sizes[0] // groups, centred=centred) for _ in range(groups)]
+        self.problems: list[Normal] = []
         self.ridges: list[float] = []
         self.shift: Tensor | None = None
         self.inner: dict[int, Tensor] = {}
@@ -98,9 +110,7 @@ class Refit:
         """Fit, and write the weights and the bias into the smaller network's layer."""
         pieces: dict[str, list[Tensor]] = defaultdict(list)
         for i, (moments, prior) in enumerate(zip(self.moments, self.prior.chunk(len(self.moments)), strict=True)):
-            if len(self.ridges) == i:
-                self.ridges.append(choose_ridge([moments.normal([0]), moments.normal([1])], prior))
-            normal = moments.normal().ridged(prior, self.ridges[i])
+            normal = self._problem(i, moments, prior)
             found, weight = self._solve(normal, i)
             for name, tensor in {**found, "bias": moments.intercept(weight)}.items():
                 pieces[name].append(tensor)
@@ -113,6 +123,18 @@ class Refit:
         for name, tensors in pieces.items():
             target = self.made.get_parameter(name)
             target.copy_(torch.cat(tensors).reshape(target.shape))
+
+    def _problem(self, group: int, moments: Moments, prior: Tensor) -> Normal:
+        """Return one group's problem with its ridge, which is chosen the first time."""
+        if group == len(self.problems):
+            normal = moments.normal()
+            self.ridge = choose_ridge([moments.normal([0]), moments.normal([1])], prior, start=self.ridge)
+            self.ridges.append(self.ridge / 2 * scale(normal.inputs))
+            self.problems.append(normal.ridged(prior, self.ridges[group]))
+        else:
+            normal = self.problems[group].wanting(*moments.outputs())
+            self.problems[group] = normal.towards(prior, self.ridges[group])
+        return self.problems[group]
 
     def _solve(self, normal: Normal, group: int) -> tuple[dict[str, Tensor], Tensor]:
         """Return one group's new weights by parameter name, and their product (out_channels, features)."""

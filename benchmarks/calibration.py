@@ -1,0 +1,115 @@
+"""Time calibration and importance beside what they cannot do without, on ResNet-18, GoogLeNet and VGG-16 shapes.
+
+Weights and images are random, from a seed. The floor of calibration is one pass of both networks over the images, the
+moments of every layer, and one factorisation and solve of each layer's problem: `wb.calibrate` without ReLU rounds, at
+a ridge that is given, with one sweep over Tucker-2's factors. `importance_passes` is the time of `wb.importance` in
+forward passes over the same images.
+
+`loss_ratio` is the error of the calibrated GoogLeNet or ResNet-18 on other images, divided by that with the ridge
+chosen as before: the best of six by two-fold cross-validation.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+
+import workbench as wb
+from benchmarks._report import parser, report
+from workbench.kernels.regression import Normal, scale
+from workbench.recover import refit
+
+NETWORKS = {"resnet18": 64, "googlenet": 64, "vgg16": 32}
+"""Name in the catalog -> images."""
+IMPORTANCE_IMAGES, HELD_OUT_IMAGES = 48, 64
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def exhaustive(halves: Sequence[Normal], prior: torch.Tensor, *, start: float = 0.0) -> float:
+    """Half of the best ridge of `RIDGES`, by two-fold cross-validation: twelve factorisations."""
+    losses = dict.fromkeys(reversed(RIDGES), 0.0)
+    for fit, check in (halves, halves[::-1]):
+        missing, wanted = (each.cross - prior @ each.inputs for each in (fit, check))
+        for ridge in losses:
+            ridged = fit.inputs + ridge * scale(fit.inputs) * torch.eye(len(fit.inputs), dtype=fit.inputs.dtype)
+            change = torch.linalg.solve(ridged, missing.mT, left=True).mT
+            losses[ridge] += float(((change @ check.inputs - 2 * wanted) * change).sum())
+    return min(losses, key=losses.__getitem__) / 2
+
+
+@contextmanager
+def patched(**values: Any) -> Iterator[None]:
+    """Exchange names of the module that fits a layer."""
+    with mock.patch.multiple(refit, **values):
+        yield
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of a call, and what it returns."""
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def measure(name: str, images: int, loss: bool) -> dict[str, Any]:
+    """The numbers of one network."""
+    torch.manual_seed(0)
+    network = wb.load_network(name, weights=None)
+    given = torch.rand(images + HELD_OUT_IMAGES, *network.input_shape)
+    spectra = wb.analyze(network)
+    small = wb.decompose(network, wb.budget_plan(spectra, 2.0))
+    first = given[:images]
+    with patched(choose_ridge=lambda *_, **__: 1e-2, MAX_SWEEPS=1):
+        floor, _ = seconds(lambda: wb.calibrate(small, first, rounds=0))
+    whole, made = seconds(lambda: wb.calibrate(small, first))
+    some = given[:IMPORTANCE_IMAGES]
+    network_pass = min(seconds(lambda: forward(network, some))[0] for _ in range(3))
+    measured, _ = seconds(lambda: wb.importance(network, spectra, some))
+    result = {
+        "images": images,
+        "seconds": whole,
+        "floor_seconds": floor,
+        "ratio_to_floor": whole / floor,
+        "importance_passes": measured / network_pass,
+    }
+    if loss:
+        with patched(choose_ridge=exhaustive):
+            old, before = seconds(lambda: wb.calibrate(small, first))
+        errors = [output_error(each, given[images:]) for each in (made, before)]
+        result |= {"seconds_before": old, "loss_ratio": errors[0] / errors[1]}
+    return result
+
+
+def forward(network: wb.Network, images: torch.Tensor) -> None:
+    """One pass over the images, in the batches that the importance uses."""
+    with torch.no_grad():
+        for batch in images.split(8):
+            network.run(network.inputs(batch))
+
+
+def output_error(small: Any, images: torch.Tensor) -> float:
+    """Squared error of the outputs as a share of their variance."""
+    with torch.no_grad():
+        wanted, made = (network.run(network.inputs(images)).double() for network in (small.original, small))
+    return float((made - wanted).square().sum() / (wanted - wanted.mean(0)).square().sum())
+
+
+def main() -> None:
+    """Read the options, measure, report."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    arguments.add_argument("--threads", type=int, default=2)
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    results: dict[str, Any] = {"threads": options.threads}
+    for name in options.networks:
+        results[name] = measure(name, NETWORKS[name], loss=True)
+        print(name, results[name], flush=True)
+    report(results, options.json)
+
+
+if __name__ == "__main__":
+    main()
