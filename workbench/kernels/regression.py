@@ -28,8 +28,9 @@ from workbench.kernels.unfolding import IN_MODE
 
 START_RIDGE = 1e-2
 """Ridge with which the search for the first layer's begins."""
-MIN_RIDGE_EXPONENT, MAX_RIDGE_EXPONENT = -6.0, 2.0
-"""Smallest and largest ridge as powers of ten, in units of the mean variance of an input."""
+MIN_RIDGE_EXPONENT, MAX_RIDGE_EXPONENT = -6.0, 0.0
+"""Smallest and largest ridge as powers of ten, in units of the mean variance of an input. Larger ones predict better where
+weights are free, but weights of a low rank then fit the prior rather than the outputs."""
 MAX_RIDGE_OUTPUTS = 64
 """Outputs by whose prediction a ridge is chosen, evenly among all."""
 MAX_SWEEPS = 12
@@ -111,10 +112,11 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, *, start: float = STAR
 
     here, steep = log10(start), slope(log10(start))
     step = -1.0 if steep > 0 else 1.0
-    while MIN_RIDGE_EXPONENT <= here + step <= MAX_RIDGE_EXPONENT:
-        there, other = here + step, slope(here + step)
+    while MIN_RIDGE_EXPONENT < here + step < MAX_RIDGE_EXPONENT + 1:
+        there = min(here + step, MAX_RIDGE_EXPONENT)
+        other = slope(there)
         if other * steep <= 0:
-            return float(10 ** (here + step * steep / (steep - other or 1.0)))
+            return float(10 ** (here + (there - here) * steep / (steep - other or 1.0)))
         here, steep = there, other
     return float(10**here)
 

@@ -23,7 +23,7 @@ References: Zhang, Zou, He, Sun, TPAMI 2016 (principal components of responses);
 on the natural gradient method*, JMLR 2020 (Gauss-Newton matrices).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -31,12 +31,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.kernels.hosvd import leading_basis
 from workbench.kernels.unfolding import IN_MODE
 from workbench.network.activations import layer_calls
-from workbench.network.inputs import Images, inputs_of
+from workbench.network.inputs import Images, InputBatches, inputs_of
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.moments import pick_places
 from workbench.network.network import Network, copy_model, expect_network
@@ -55,6 +55,8 @@ DRAWS = 32
 """Number of random changes of each image's outputs that a forecast averages over."""
 VARIANCE_FACTOR = 2.0
 """Factor by which the squared changes of a forecast may be wrong."""
+UNSEEN_VARIANCE = 0.03
+"""Share of the inputs' mean variance that is added in all directions, where positions are few beside inputs."""
 MIN_VARIANCE_SHARE = 1e-8
 """Variance of a direction of the inputs below which it counts as this share of the largest."""
 
@@ -134,7 +136,7 @@ class Directions:
     """Directions in which a layer is reduced, strongest first, group by group."""
 
     mean_out: Tensor  # (groups, out, 1)
-    out: Tensor  # (groups, out, out or the number of positions), orthonormal columns
+    out: Tensor  # (groups, out, out), orthonormal columns
     mean_in: Tensor  # (groups, in, 1)
     give: Tensor | None = None  # (groups, in, in), columns a_j above; None for Tucker-1
     take: Tensor | None = None  # (groups, in, in), columns b_j
@@ -159,7 +161,8 @@ def importance(
     expect_network(network)
     report, batches = reporter(progress), inputs_of(network, images, batch_size=BATCH_SIZE)
     generator = torch.Generator().manual_seed(seed)
-    found = directions(network, spectra, batches, progress=part(report, 0.0, 0.3))
+    # a batch is measured along the directions of the other half, which it did not choose
+    found = directions(network, spectra, batches, progress=part(report, 0.0, 0.4))[::-1]
     n, lost, classes = 0, dict[str, Tensor](), list[Tensor]()
     moved: dict[str, list[tuple[Tensor, Tensor]]] = {}
     weights: Tensor = torch.ones(1, dtype=torch.float64)
@@ -172,9 +175,9 @@ def importance(
         return margin(outputs).sum()
 
     for i, batch in enumerate(batches):
-        report(0.3 + 0.7 * i / len(batches), "measuring what each layer matters")
+        report(0.4 + 0.6 * i / len(batches), "measuring what each layer matters")
         n += size_of(batch)
-        for name, effect in effects(network, found, spectra, batch, functional).items():
+        for name, effect in effects(network, found[i % 2], spectra, batch, functional).items():
             moved.setdefault(name, []).append(effect)
     report(1.0, "")
     whole = {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in moved.items()}
@@ -196,71 +199,63 @@ def margin(outputs: Tensor) -> Tensor:
 
 
 def directions(
-    network: Network, spectra: Spectra, batches: Iterable[Any], *, progress: Progress | None = None
-) -> dict[str, Directions]:
-    """Return the directions in which each layer that was called is reduced, from the covariances of its channels."""
+    network: Network, spectra: Spectra, batches: InputBatches, *, progress: Progress | None = None
+) -> list[dict[str, Directions]]:
+    """Return the directions in which each layer that was called is reduced, from the covariances of its channels.
+
+    Once for every second batch, and once for the others; a single batch serves both.
+    """
     report, layers = reporter(progress), {layer.name: layer for layer in spectra.layers if layer.name in spectra}
-    inputs, outputs = dict[str, _Sums](), dict[str, _Sums]()
-    model, count = copy_model(network.model), sum(1 for _ in batches)
+    sums: list[dict[tuple[str, bool], _Sums]] = [{}, {}]
+    model = copy_model(network.model)
     for i, batch in enumerate(batches):
-        report(i / count, "looking at each layer's activations")
+        report(i / len(batches), "looking at each layer's activations")
         for one in layer_calls(model, list(layers), batch):
-            for sums, values, given in ((inputs, one.given, True), (outputs, one.output, False)):
-                sums.setdefault(one.name, _Sums()).add(_maps(values, layers[one.name], given=given))
-    found = {}
-    for name in outputs:
-        layer, give, take = layers[name], None, None
-        mean_in, within = inputs[name].moments()
-        mean_out, basis = outputs[name].principal_components()
-        if layer.method == "tucker2":
-            values, vectors = torch.linalg.eigh(within)
-            deviations = values.clamp(min=float(values.max()) * MIN_VARIANCE_SHARE or 1.0).sqrt()[:, None, :]
-            kernels = kernel_of(model.get_submodule(name), layer).double().chunk(layer.shape.groups)
-            roots = (vectors * deviations) @ vectors.mT
-            white = [torch.einsum("ts...,su->tu...", k, root) for k, root in zip(kernels, roots, strict=True)]
-            strongest = torch.stack([leading_basis(k, IN_MODE) for k in white])
-            give, take = roots @ strongest, (vectors / deviations) @ vectors.mT @ strongest
-        found[name] = Directions(mean_out, basis, mean_in, give, take)
-    return found
+            for values, given in ((one.given, True), (one.output, False)):
+                maps = _maps(values, layers[one.name], given=given)
+                sums[i % 2].setdefault((one.name, given), _Sums()).add(maps)
+    return [
+        {name: _directions(layers[name], model, half[name, True], half[name, False]) for name, given in half if given}
+        for half in (sums if sums[1] else [sums[0]] * 2)
+    ]
+
+
+def _directions(layer: Layer, model: nn.Module, inputs: "_Sums", outputs: "_Sums") -> Directions:
+    kernels = torch.stack(kernel_of(model.get_submodule(layer.name), layer).double().chunk(layer.shape.groups))
+    (mean_in, within), (mean_out, without) = inputs.moments(), outputs.moments()
+    n = kernels[0, 0].numel()
+    unseen = UNSEEN_VARIANCE * n / (n + inputs.count) * within.diagonal(dim1=1, dim2=2).mean()
+    flat = kernels.flatten(2)
+    basis = torch.linalg.eigh(without + unseen * flat @ flat.mT)[1].flip(2)
+    if layer.method != "tucker2":
+        return Directions(mean_out, basis, mean_in)
+    values, vectors = torch.linalg.eigh(within)
+    deviations = values.clamp(min=float(values.max()) * MIN_VARIANCE_SHARE or 1.0).sqrt()[:, None, :]
+    roots = (vectors * deviations) @ vectors.mT
+    white = [torch.einsum("ts...,su->tu...", k, root) for k, root in zip(kernels, roots, strict=True)]
+    strongest = torch.stack([leading_basis(k, IN_MODE) for k in white])
+    return Directions(mean_out, basis, mean_in, roots @ strongest, (vectors / deviations) @ vectors.mT @ strongest)
 
 
 class _Sums:
-    """First and second moments of the channels of maps (n, groups, channels, positions), in float64.
-
-    As long as there are fewer positions than channels, the values themselves are kept.
-    """
+    """First and second moments of the channels of maps (n, groups, channels, positions), in float64."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.total = self.squares = torch.zeros(())
-        self.kept: Tensor | None = None
+        self.total = self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, maps: Tensor) -> None:
         places = pick_places(maps.shape[3], MAX_POSITIONS)
         some = maps if places is None else maps.index_select(3, places.to(maps.device))
-        rows = some.permute(1, 2, 0, 3).flatten(2).double()  # (groups, channels, n * positions)
-        self.total = self.total.to(rows) + rows.sum(2, keepdim=True)
+        rows = some.permute(1, 2, 0, 3).flatten(2)  # (groups, channels, n * positions)
         self.count += rows.shape[2]
-        if self.count < rows.shape[1]:
-            self.kept = rows if self.kept is None else torch.cat([self.kept, rows], 2)
-            return
-        if self.kept is not None:
-            rows, self.kept = torch.cat([self.kept, rows], 2), None
-        self.squares = self.squares.to(rows) + (rows.float() @ rows.float().mT).double()
+        self.total = self.total.to(rows.device) + rows.sum(2, keepdim=True).double()
+        self.squares = self.squares.to(rows.device) + (rows @ rows.mT).double()
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return means (groups, channels, 1) and covariances (groups, channels, channels)."""
         mean = self.total / self.count
-        squares = self.squares if self.kept is None else self.kept @ self.kept.mT
-        return mean, squares / self.count - mean @ mean.mT
-
-    def principal_components(self) -> tuple[Tensor, Tensor]:
-        """Return means and orthonormal columns, strongest first; without the last ones if positions are few."""
-        if self.kept is None:
-            mean, covariance = self.moments()
-            return mean, torch.linalg.eigh(covariance)[1].flip(2)
-        mean = self.total / self.count
-        return mean, torch.linalg.svd(self.kept - mean, full_matrices=False)[0]
+        return mean, self.squares / self.count - mean @ mean.mT
 
 
 def effects(
