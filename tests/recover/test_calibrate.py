@@ -185,7 +185,7 @@ def test_norms_behind_layers_that_cannot_be_fitted_move_with_their_inputs(data):
 def test_kept_layers_are_fitted_to_their_changed_inputs(little, data):
     kept = wb.decompose(little.original, little.plan.keep("2"))
     made, original = (n.model[2].weight.detach() for n in (calibrate(kept, unlabelled(data.train, 100)), kept.original))
-    assert 0 < float((made - original).norm() / original.norm()) < 0.5
+    assert 0 < float((made - original).norm() / original.norm()) < 1
 
 
 def test_progress_reaches_one_and_cancel_gives_no_half_fitted_network(little, data):
