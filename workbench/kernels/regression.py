@@ -29,8 +29,8 @@ from workbench.kernels.unfolding import IN_MODE
 START_RIDGE = 1e-2
 """Ridge with which the search for the first layer's begins."""
 MIN_RIDGE_EXPONENT, MAX_RIDGE_EXPONENT = -6.0, 0.0
-"""Smallest and largest ridge as powers of ten, in units of the mean variance of an input. Larger ones may predict better
-where weights are free, but weights of a low rank then fit the prior rather than the outputs."""
+"""Smallest and largest ridge as powers of ten, in units of the mean variance of an input. Larger ones may predict
+better where weights are free, but weights of a low rank then fit the prior rather than the outputs."""
 MAX_RIDGE_OUTPUTS = 64
 """Outputs by whose prediction a ridge is chosen, evenly among all."""
 MAX_SWEEPS = 12
