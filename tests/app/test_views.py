@@ -122,6 +122,14 @@ def test_cards_show_original_planned_and_measured(digits):
     assert re.search("decomposed.* points", accuracy)
 
 
+def test_the_card_forecasts_the_answers_once_the_layers_are_measured(digits):
+    assert "Measure layers" in card_texts(digits)[2]
+    digits.plan.measure_importance()
+    found = digits.plan.plan.forecast(digits.choose.network, None, importance=digits.plan.importance)
+    assert f"{100 * found.agreement:.1f} %" in card_texts(digits)[2]
+    assert f"{100 * found.low:.0f} to {100 * found.high:.0f} %" in card_texts(digits)[2]
+
+
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
     digits.recover.decompose()
     assert digits.recover.run.verdict().finding is Finding.LOSS

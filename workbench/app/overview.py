@@ -23,7 +23,7 @@ def overview(session: Session) -> w.Widget:
         for box, html in zip(boxes, card_texts(session), strict=True):
             box.value = html
 
-    follow(fill, (plan, "plan"), (choose, "opened"), (recover, "run"))
+    follow(fill, (plan, "plan importance"), (choose, "opened"), (recover, "run"))
     return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
 
 
@@ -54,13 +54,25 @@ def card_texts(session: Session) -> list[str]:
     note = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
     if verdict is not None:
         note = f'<span title="{escape(str(verdict), quote=True)}">{note}</span>'
-    foreseen = "not predicted" if recover.as_planned else "after Compress"
     figures = [
         figure_html("original", score=before),
-        figure_html("planned", "", foreseen if before else "", soft=True),
+        _forecast(session) if before else figure_html("planned"),
         figure_html(stage, "", note, loss=lost, score=after),
     ]
     return [*texts, _card(title, *figures)]
+
+
+def _forecast(session: Session) -> str:
+    """Return the HTML of what is expected of the planned network's answers."""
+    choose, plan = session.choose, session.plan
+    if plan.plan is None or plan.importance is None or choose.network is None:
+        hint = "not predicted" if session.recover.as_planned else "after Compress, or <b>Measure layers</b>"
+        return figure_html("planned", "", hint, soft=True)
+    found = plan.plan.forecast(choose.network, None, importance=plan.importance)
+    if found.agreement is None or found.low is None or found.high is None:
+        return figure_html("planned", "", f"{found.lost:.1%} of the outputs' power lost, expected", soft=True)
+    note = term("forecast", "same answers, expected") + f"<br>{100 * found.low:.0f} to {100 * found.high:.0f} %"
+    return figure_html("planned", f"{100 * found.agreement:.1f} %", note, soft=True)
 
 
 def _term(name: str, text: str) -> str:

@@ -51,8 +51,10 @@ BATCH_SIZE = 8
 """Largest number of images whose activations and gradients are held at a time."""
 MAX_POSITIONS = 200
 """Positions of one image's map that the covariances are summed over."""
-DRAWS = 32
+DRAWS = 128
 """Number of random changes of each image's outputs that a forecast averages over."""
+LEADING_CLASSES = 20
+"""Number of classes that an answer can change to in a forecast."""
 VARIANCE_FACTOR = 2.0
 """Factor by which the squared changes of a forecast may be wrong."""
 UNSEEN_VARIANCE = 0.03
@@ -71,35 +73,36 @@ class Importance:
     lost : by layer, (out + 1, in + 2) expected squared change of the outputs at (rank_out, rank_in), if this layer
         alone is reduced and fitted; the last column is that of Tucker-1. A share of their power, or for classes of the
         squared margins.
-    classes : (n, classes) original outputs, by which a forecast counts changed answers; None if they are no classes.
+    leading : (n, classes) the largest outputs of the original for each image, largest first, by which a forecast counts
+        changed answers; None if they are no classes.
     margins : by layer, changes of each image's margin, (n, out + 1) and (n, in + 2).
     """
 
     network: str
     images: int
     lost: dict[str, Vector] = field(repr=False)
-    classes: Tensor | None = field(default=None, repr=False)
+    leading: Tensor | None = field(default=None, repr=False)
     margins: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def forecast(self, ranks: Mapping[str, tuple[int | None, int]]) -> "Forecast":
         """Return the forecast for layers at these (rank_in, rank_out); rank_in is None for Tucker-1."""
         places = {name: (o, -1 if i is None else i) for name, (i, o) in ranks.items() if name in self.lost}
         lost = float(sum(self.lost[name][place] for name, place in places.items()))
-        classes = self.classes
-        if classes is None:
+        leading = self.leading
+        if leading is None:
             return Forecast(lost, self.images)
         variances = torch.zeros(self.images, dtype=torch.float64)
         for name, (rank_out, rank_in) in places.items():
             out, in_ = self.margins[name]
             variances += (out[:, rank_out] + in_[:, rank_in]).square()
-        power = margin(classes).square().mean()
+        power = margin(leading).square().mean()
         variances *= power / (variances + power)  # what is left of a signal's power after least squares
-        generator, answers = torch.Generator().manual_seed(0), classes.argmax(1)
-        noise = torch.randn(DRAWS, *classes.shape, generator=generator, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(DRAWS, *leading.shape, generator=generator, dtype=torch.float64)
 
         def agreement(factor: float) -> float:
-            made = classes + (factor * variances / 2).sqrt()[:, None] * noise
-            return float((made.argmax(2) == answers).double().mean())
+            made = leading + (factor * variances / 2).sqrt()[:, None] * noise
+            return float((made.argmax(2) == 0).double().mean())
 
         expected, low, high = map(agreement, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
         return Forecast(lost, self.images, expected, wilson(low, self.images)[0], wilson(high, self.images)[1])
@@ -163,7 +166,7 @@ def importance(
     generator = torch.Generator().manual_seed(seed)
     # a batch is measured along the directions of the other half, which it did not choose
     found = directions(network, spectra, batches, progress=part(report, 0.0, 0.4))[::-1]
-    n, lost, classes = 0, dict[str, Tensor](), list[Tensor]()
+    n, lost, leading = 0, dict[str, Tensor](), list[Tensor]()
     moved: dict[str, list[tuple[Tensor, Tensor]]] = {}
     weights: Tensor = torch.ones(1, dtype=torch.float64)
 
@@ -171,8 +174,9 @@ def importance(
         outputs = outputs if network.output is None else network.output(outputs)
         if not are_classes(outputs) or outputs.ndim != 2:
             return random_functional(outputs, generator)
-        classes.append(outputs.detach().double().cpu())
-        return margin(outputs).sum()
+        best = outputs.topk(min(LEADING_CLASSES, outputs.shape[1]), dim=1).values
+        leading.append(best.detach().double().cpu())
+        return margin(best).sum()
 
     for i, batch in enumerate(batches):
         report(0.4 + 0.6 * i / len(batches), "measuring what each layer matters")
@@ -181,21 +185,20 @@ def importance(
             moved.setdefault(name, []).append(effect)
     report(1.0, "")
     whole = {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in moved.items()}
-    if classes:
-        squares = margin(torch.cat(classes)).square()
+    if leading:
+        squares = margin(torch.cat(leading)).square()
         weights = (1 / (squares + squares.median().clamp(min=1e-12)))[:, None]
     for name, (out, in_) in whole.items():
         table = 2 * (weights * out).mT @ in_
         table += (weights * out.square()).sum(0)[:, None] + (weights * in_.square()).sum(0)
         lost[name] = table / n
     tables = {name: _falling(table.numpy()) for name, table in lost.items()}
-    return Importance(network.name, n, tables, *((torch.cat(classes), whole) if classes else ()))
+    return Importance(network.name, n, tables, *((torch.cat(leading), whole) if leading else ()))
 
 
-def margin(outputs: Tensor) -> Tensor:
-    """Return by how much the first of (n, classes) leads the second, (n,)."""
-    first, second = outputs.topk(2, dim=1).values.unbind(1)
-    return first - second
+def margin(leading: Tensor) -> Tensor:
+    """Return by how much the first of (n, classes), largest first, leads the second, (n,)."""
+    return leading[:, 0] - leading[:, 1]
 
 
 def directions(
