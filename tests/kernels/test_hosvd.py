@@ -15,10 +15,12 @@ def kernel(generator):
     return torch.randn(12, 7, 3, 2, generator=generator)
 
 
-@pytest.fixture(params=[8_000_000, 50])
+@pytest.fixture(params=[(8_000_000, 256), (50, 5)])
 def block(request, monkeypatch):
     """All at once, and in many pieces."""
-    monkeypatch.setattr(hosvd, "MAX_BLOCK_ENTRIES", request.param)
+    entries, rows = request.param
+    monkeypatch.setattr(hosvd, "MAX_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(hosvd, "GRAM_ROWS", rows)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -41,6 +43,17 @@ def test_a_mode_is_the_svd_summed_in_float64(kernel, mode, dtype, block):
     strongest = torch.linalg.vector_norm(found.basis.mT @ matrix, dim=1).numpy()
     assert np.allclose(strongest, exact, rtol=1e-10)
     assert found.live == tuple(matrix.shape)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(12, 7, 3, 2), (12, 7, 1, 1), (12, 7), (7, 12)])
+def test_singular_values_alone_are_those_with_vectors(shape, mode, block, generator):
+    kernel = torch.randn(shape, generator=generator)
+    kernel[2] = kernel[:, 4] = 0
+    alone, both = analyze_mode(kernel, mode, vectors=False), analyze_mode(kernel, mode)
+    assert np.allclose(alone.singular_values**2, both.singular_values**2, rtol=1e-10, atol=1e-12)
+    assert (alone.shape, alone.live) == (both.shape, both.live)
+    assert alone.evbmf().rank == both.evbmf().rank
 
 
 def with_singular_values(values, columns):
@@ -78,9 +91,10 @@ def test_dead_channels_are_taken_out(kernel):
     assert analyze_mode(torch.zeros(4, 3, 2, 2), OUT_MODE).evbmf().rank == 0
 
 
-def test_captured_energy_is_that_of_the_truncated_hosvd(kernel):
+def test_captured_energy_is_that_of_the_truncated_hosvd(kernel, block):
     out, in_ = analyze_mode(kernel, OUT_MODE), analyze_mode(kernel, IN_MODE)
     table = captured(kernel, out.basis, in_.basis)
+    assert table.shape == (13, 8)
     assert table[-1, -1] == pytest.approx(float(kernel.double().square().sum()))
     core = project(project(kernel, out.basis[:, :5], OUT_MODE), in_.basis[:, :2], IN_MODE)
     assert table[5, 2] == pytest.approx(float(core.square().sum()))

@@ -11,13 +11,14 @@ from workbench.kernels.evbmf import evbmf_matrix
 from workbench.kernels.tucker import relative_error, tucker1, tucker2
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 from workbench.network.layers import kernel_of
+from workbench.plan.spectrum import spectrum
 
 
 def test_singular_values_and_ranks_are_those_of_a_full_svd(network, spectra):
-    for spectrum in spectra:
-        kernel = kernel_of(network.model.get_submodule(spectrum.layer.name), spectrum.layer).double()
-        modes = [(OUT_MODE, spectrum.singular_out, spectrum.out), (IN_MODE, spectrum.singular_in, spectrum.in_)]
-        for mode, values, found in modes[: 1 + (spectrum.in_ is not None)]:
+    for one in spectra:
+        kernel = kernel_of(network.model.get_submodule(one.layer.name), one.layer).double()
+        modes = [(OUT_MODE, one.singular_out, one.out), (IN_MODE, one.singular_in, one.in_)]
+        for mode, values, found in modes[: 1 + (one.in_ is not None)]:
             matrix = unfold(kernel, mode).numpy()
             exact = np.linalg.svd(matrix, compute_uv=False)
             assert np.abs(values - exact).max() < 1e-7 * exact[0]
@@ -40,12 +41,26 @@ def test_predicted_errors_bound_the_real_ones_and_are_exact_for_tucker1(network,
         )
 
 
+def test_of_a_layer_reduced_on_one_side_no_eigenvectors_are_computed(network, monkeypatch):
+    def eigh(matrix):
+        raise AssertionError("eigenvectors")
+
+    layers = {layer.name: layer for layer in wb.analyze(network).layers}
+    monkeypatch.setattr(torch.linalg, "eigh", eigh)
+    layer = layers["classifier.2"]
+    kernel = kernel_of(network.model.get_submodule(layer.name), layer)
+    exact = np.linalg.svd(kernel.double().numpy(), compute_uv=False)
+    assert spectrum(layer, kernel).singular_out == pytest.approx(exact, abs=1e-7 * exact[0])
+    with pytest.raises(AssertionError, match="eigenvectors"):
+        spectrum(layers["features.7"], kernel_of(network.model.get_submodule("features.7"), layers["features.7"]))
+
+
 def test_a_network_of_zeros():
     conv = nn.Conv2d(6, 6, 3)
     nn.init.zeros_(conv.weight)
-    spectrum = wb.analyze(wb.Network(conv, (6, 6, 6)))[""]
-    assert (spectrum.out.rank, spectrum.in_.rank) == (0, 0)
-    assert spectrum.error(rank_in=1, rank_out=1) == 0
+    found = wb.analyze(wb.Network(conv, (6, 6, 6)))[""]
+    assert (found.out.rank, found.in_.rank) == (0, 0)
+    assert found.error(rank_in=1, rank_out=1) == 0
 
 
 def test_a_broken_layer_is_named():

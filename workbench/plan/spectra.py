@@ -10,7 +10,7 @@ from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
 from workbench.network.tracing import find_layers
 from workbench.plan import cache
-from workbench.plan.spectrum import Spectrum, spectrum
+from workbench.plan.spectrum import Spectrum, analysis_macs, spectrum
 from workbench.progress import Progress, reporter
 from workbench.tables import Table, count
 
@@ -97,11 +97,14 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
     found = cache.load(name, work) if cached else None
     if found is None:
         found = {}
-        for i, (layer, kernel) in enumerate(kernels.items()):
-            report(i / len(kernels), layer)
-            if not bool(torch.isfinite(kernel).all()):
+        amounts = {layer: analysis_macs(work[layer]) for layer in kernels}
+        done, whole = 0.0, sum(amounts.values())
+        for layer, kernel in kernels.items():
+            report(done / whole, layer)
+            if not all(bool(torch.isfinite(end)) for end in torch.aminmax(kernel)):
                 raise ValueError(f"layer {layer} of {network.name} has weights that are NaN or infinite")
             found[layer] = spectrum(work[layer], kernel.cuda() if torch.cuda.is_available() else kernel)
+            done += amounts[layer]
         if cached:
             cache.save(name, found)
     report(1.0, "")

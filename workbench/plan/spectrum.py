@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.layers import Layer
 
 Vector = NDArray[np.float64]
+
+EIGENVALUES_MACS, EIGENVECTORS_MACS = 1.3, 5.5
+"""Multiply-adds that take as long as the eigenvalues of a symmetric matrix, without or with its eigenvectors, divided
+by its size cubed; measured on matrices of 512 to 4096 channels."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +47,29 @@ def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
     """Analyse one kernel (out_channels, in_channels per group, ...) of a layer whose method is tucker1 or tucker2.
 
     A grouped convolution is analysed group by group: its ranks are the largest that any group asks for, its singular
-    values the root mean squares over the groups, its errors those of all groups together.
+    values the root mean squares over the groups, its errors those of all groups together. The errors of Tucker-1 follow
+    from its singular values alone; those of Tucker-2 need the singular vectors of both unfoldings.
     """
-    groups = kernel.chunk(layer.shape.groups)
-    outs = [analyze_mode(group, OUT_MODE) for group in groups]
+    groups, vectors = kernel.chunk(layer.shape.groups), layer.method == "tucker2"
+    outs = [analyze_mode(group, OUT_MODE, vectors=vectors) for group in groups]
     out, singular_out = _joined(outs)
-    if layer.method == "tucker1":
+    if not vectors:
         return Spectrum(layer, out, None, singular_out, None, as_share(np.cumsum(np.r_[0.0, singular_out**2])[:, None]))
     ins = [analyze_mode(group, IN_MODE) for group in groups]
     in_, singular_in = _joined(ins)
     tables = [captured(group, o.basis, i.basis) for group, o, i in zip(groups, outs, ins, strict=True)]
     return Spectrum(layer, out, in_, singular_out, singular_in, as_share(np.sum(tables, axis=0)))
+
+
+def analysis_macs(layer: Layer) -> float:
+    """Return about how long the analysis of a layer takes, in multiply-adds of a matrix product."""
+    ins, outs = layer.max_ranks
+    columns = ins * prod(layer.shape.kernel_size)
+    if layer.method == "tucker1":
+        small, large = sorted((outs, columns))
+        return layer.shape.groups * (small**2 * large / 2 + EIGENVALUES_MACS * small**3)
+    products = 1.5 * outs * columns * (ins + outs)  # half for the Gram matrices, one for the captured energy
+    return layer.shape.groups * (products + EIGENVECTORS_MACS * (ins**3 + outs**3))
 
 
 def _joined(groups: Sequence[Mode]) -> tuple[Evbmf, Vector]:
