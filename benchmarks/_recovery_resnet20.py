@@ -10,10 +10,14 @@ Two plans are calibrated for each ratio, by the budget and with equal shares of 
 the validation part is fine-tuned. Fine-tuning may take `minutes` for each ratio, and so may the baseline: the same
 architecture from Gaussian initialisation on the same images, with their labels, as the paper has it. A few steps are
 timed first, to know how many fit.
+
+Without labels, the 2,000 lossless training images calibrate, and then distil for 10 minutes; of the two plans the one
+is taken that diverges less from the original on those images when it is calibrated.
 """
 
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +42,8 @@ MIN_RANK = 8
 mode the loss is a hundred times that in evaluation (627, not 6), and the first steps lose the network."""
 
 RATIOS = {"x2": 2.0, "x3": 3.0}
+UNLABELLED_MINUTES = 10.0
+"""Minutes of distillation, at most."""
 RECIPE = wb.Recipe(
     epochs=1,
     learning_rate=6e-2,
@@ -147,44 +153,79 @@ def trained(
     return network, time.perf_counter() - started
 
 
-def run(shared: Path, minutes: float = 15.0) -> dict[str, Any]:
-    """Both ratios; top-1 in percent of the 1,000 lossless test images."""
+def top1(network: wb.Network, split: wb.Split) -> float:
+    """Share of right answers in percent."""
+    return 100 * wb.score(network, split).top1
+
+
+def with_labels(
+    network: wb.Network, plans: dict[str, wb.Plan], parts: tuple[wb.Split, ...], minutes: float
+) -> dict[str, Any]:
+    """Calibrate both plans, fine-tune the better one by validation, and train its architecture from scratch."""
+    clean, validation, test, _ = parts
+    started = time.perf_counter()
+    tried = {key: wb.calibrate(wb.decompose(network, p), clean.images) for key, p in plans.items()}
+    best = max(tried, key=lambda key: top1(tried[key], validation))
+    smaller, plan = tried[best], plans[best]
+    seconds = {"calibrated": time.perf_counter() - started}
+    found: dict[str, Any] = {"plan": best, "macs_ratio": plan.macs_ratio}
+    found["decomposed"] = top1(wb.decompose(network, plan), test)
+    found["calibrated"] = top1(smaller, test)
+    print(found, flush=True)
+    fresh: wb.Network = wb.from_scratch(smaller, seed=SEED)
+    finetuned, seconds["finetuned"] = trained(smaller, RECIPE, network, parts, minutes)
+    found["finetuned"] = top1(finetuned, test)
+    print(found, flush=True)
+    fresh, seconds["from_scratch"] = trained(fresh, SCRATCH, None, parts, minutes)
+    found["from_scratch"] = top1(fresh, test)
+    return {**found, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
+
+
+def without_labels(
+    network: wb.Network, plans: dict[str, wb.Plan], images: Tensor, test: wb.Split, minutes: float
+) -> dict[str, Any]:
+    """Calibrate both plans, and distil the one that diverges less from the original."""
+    started = time.perf_counter()
+    tried = {key: wb.calibrate(wb.decompose(network, plan), images) for key, plan in plans.items()}
+    best = min(tried, key=lambda key: wb.compare(tried[key], images).divergence)
+    seconds = {"calibrated": time.perf_counter() - started}
+    found: dict[str, Any] = {"plan": best, "macs_ratio": plans[best].macs_ratio, "images": len(images)}
+    found["calibrated"] = top1(tried[best], test)
+    started = time.perf_counter()
+    distilled = wb.distill(tried[best], images, minutes=minutes)
+    seconds["distilled"] = time.perf_counter() - started
+    found["distilled"] = top1(distilled, test)
+    verdict = wb.score(distilled, test).verdict(wb.score(tried[best], test))
+    assert verdict is not None
+    found["distilled - calibrated"] = [round(-100 * x, 2) for x in (verdict.lost, verdict.high, verdict.low)]
+    return {**found, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
+
+
+def run(
+    shared: Path, minutes: float = 15.0, *, ratios: Sequence[str] = (), labels: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Both ratios, "with" and "without" labels, or parts of that; top-1 in percent of the 1,000 test images."""
     network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
     network.model.to(memory_format=torch.channels_last)
     parts = splits(shared)
     clean, validation, test, lossy = parts
     spectra = wb.analyze(network)
     measured = wb.importance(network, spectra, clean.images[:IMPORTANCE_IMAGES])
-
-    def top1(network: wb.Network, split: wb.Split = test) -> float:
-        return 100 * wb.score(network, split).top1
-
-    results: dict[str, Any] = {
-        "images": {"lossless": len(clean), "lossy": len(lossy), "validation": len(validation), "scored": len(test)},
-        "original": top1(network),
-    }
-    for name, ratio in RATIOS.items():
-        started = time.perf_counter()
+    counts = {"lossless": len(clean), "lossy": len(lossy), "validation": len(validation), "scored": len(test)}
+    results: dict[str, Any] = {"images": counts, "original": top1(network, test)}
+    for name in ratios or RATIOS:
         plans = {
-            "budget": wb.budget_plan(spectra, macs_ratio=ratio, importance=measured, min_rank=MIN_RANK),
-            "equal shares": equal_shares(spectra, ratio),
+            "budget": wb.budget_plan(spectra, macs_ratio=RATIOS[name], importance=measured, min_rank=MIN_RANK),
+            "equal shares": equal_shares(spectra, RATIOS[name]),
         }
-        tried = {key: wb.calibrate(wb.decompose(network, p), clean.images) for key, p in plans.items()}
-        best = max(tried, key=lambda key: top1(tried[key], validation))
-        smaller, plan = tried[best], plans[best]
-        seconds = {"calibrated": time.perf_counter() - started}
-        found: dict[str, Any] = {"plan": best, "macs_ratio": plan.macs_ratio}
-        found["decomposed"] = top1(wb.decompose(network, plan))
-        found["calibrated"] = top1(smaller)
-        print(name, found, flush=True)
-        fresh: wb.Network = wb.from_scratch(smaller, seed=SEED)
-        finetuned, seconds["finetuned"] = trained(smaller, RECIPE, network, parts, minutes)
-        found["finetuned"] = top1(finetuned)
-        print(name, found, flush=True)
-        fresh, seconds["from_scratch"] = trained(fresh, SCRATCH, None, parts, minutes)
-        found["from_scratch"] = top1(fresh)
-        print(name, found, flush=True)
-        results[name] = {**found, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
+        if "without" in (labels or ("without",)):
+            images = torch.cat([clean.images, validation.images])
+            made = without_labels(network, plans, images, test, min(minutes, UNLABELLED_MINUTES))
+            results.setdefault("without labels", {})[name] = made
+            print(name, made, flush=True)
+        if "with" in (labels or ("with",)):
+            results[name] = with_labels(network, plans, parts, minutes)
+            print(name, results[name], flush=True)
     return results
 
 

@@ -9,12 +9,20 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import _recovery_digits, _recovery_resnet20
+from benchmarks import _recovery_digits, _recovery_images, _recovery_resnet20
 from benchmarks._recovery_googlenet import googlenet
 from benchmarks._report import parser, report
 
-CASES = {"googlenet": googlenet, "resnet20": _recovery_resnet20.run, "digits": _recovery_digits.run}
+CASES = {
+    "googlenet": googlenet,
+    "resnet20": _recovery_resnet20.run,
+    "digits": _recovery_digits.run,
+    "images": _recovery_images.run,
+}
 """Name -> function of (folder with the shared data, minutes of training) that returns the results."""
+
+PARTS = {"plans": str, "choices": int, "distilled": str, "networks": str, "counts": int, "ratios": str, "labels": str}
+"""Name -> type of an option that runs a part of a case; the case says what it means, and which it has."""
 
 
 def main() -> None:
@@ -25,9 +33,12 @@ def main() -> None:
     arguments.add_argument("--case", choices=sorted(CASES), default="googlenet")
     arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation or fine-tuning, for each plan")
     arguments.add_argument("--threads", type=int, default=2)
+    for name, kind in PARTS.items():
+        arguments.add_argument(f"--{name}", type=kind, nargs="+", help="run these alone")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    results = CASES[options.case](options.shared, options.minutes)
+    parts = {name: getattr(options, name) for name in PARTS if getattr(options, name)}
+    results = CASES[options.case](options.shared, options.minutes, **parts)
     results["threads"] = options.threads
     report(results, options.json)
 

@@ -63,6 +63,50 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
     assert losses[0] > 1e-4
 
 
+@pytest.mark.parametrize("count", [8, 64])  # of 8 none is held out
+def test_it_never_returns_what_agrees_less(smaller, data, count):
+    images = data.train.images[:count]
+    calibrated = wb.calibrate(smaller, images)
+    made = wb.distill(calibrated, images, epochs=3, learning_rate=1.0)
+    assert same(made.model.state_dict(), calibrated.model.state_dict())
+    assert made.model is not calibrated.model
+    assert made.source not in (calibrated.source, f"{calibrated.source}; distilled")
+    assert [e.validation.n for e in made.history] == [8 if count == 8 else 13] * 3
+    start = wb.compare(calibrated, images if count == 8 else images[held_out(count)]).divergence
+    assert all(-e.validation.top1 > start for e in made.history)
+
+
+def held_out(count):
+    """Indices of the images that are held out of `count`."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[: round(0.2 * count)]
+
+
+def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(smaller, data):
+    images = data.train.images[:60].clone()
+    held = held_out(60)
+    made = wb.distill(smaller, images, epochs=5, learning_rate=0.05)
+    found = [-e.validation.top1 for e in made.history]
+    assert wb.compare(made, images[held]).divergence == pytest.approx(min(found), rel=1e-4)
+    images[held] = 1 - images[held]
+    other = wb.distill(smaller, images, epochs=5, learning_rate=0.05)
+    assert [e.loss for e in other.history] == [e.loss for e in made.history]
+    assert [-e.validation.top1 for e in other.history] != found
+
+
+def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, data):
+    notes = []
+
+    def stop(share, note):
+        notes.append(note)
+        if len(notes) == 3:
+            raise wb.Cancelled
+
+    images, seen = data.train.images[:64], []
+    made = wb.distill(smaller, images, epochs=9, learning_rate=1.0, progress=stop, on_epoch=seen.append)
+    assert (len(notes), seen, len(made.history)) == (3, [], 1)
+    assert same(made.model.state_dict(), smaller.model.state_dict())
+
+
 def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
     now = 100.0
 

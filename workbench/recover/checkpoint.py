@@ -34,21 +34,21 @@ class Epoch:
     ----------
     epoch : 1, 2, ...
     loss : mean over the epoch's training images: cross-entropy, the loss of distillation, or a mixture of both.
-    validation : score on the validation images, by labels or by the teacher's answers; None for distillation.
+    validation : score on the validation images, by labels or by the teacher's answers; of distillation the negative
+        divergence from the original on the images that are held out.
     learning_rate : that of the epoch's last step.
     seconds : wall time of training, without validation.
     """
 
     epoch: int
     loss: float
-    validation: Score | None
+    validation: Score
     learning_rate: float
     seconds: float
 
     def __str__(self) -> str:
-        score = f", validation {self.validation}" if self.validation else ""
         rate = f"learning rate {self.learning_rate:g}"
-        return f"epoch {self.epoch}: loss {self.loss:.4f}{score}, {rate}, {self.seconds:.1f} s"
+        return f"epoch {self.epoch}: loss {self.loss:.4f}, validation {self.validation}, {rate}, {self.seconds:.1f} s"
 
 
 @dataclass

@@ -2,14 +2,15 @@
 
 The loss is the divergence between softened answers plus the relative squared error of every layer's output, behind
 its ReLU if it has one. Factors are balanced first, batch norms keep their statistics, and the result is the
-exponential moving average of the weights.
+exponential moving average of the weights. A part of the images is held out: by the divergence from the original on
+them, the best average of all epochs is returned, or the network that was given if none was better.
 
 References: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network*, 2015; Romero et al., *FitNets*,
 ICLR 2015.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
 from workbench.network.outputs import call, divergence, size_of
+from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
 from workbench.recover.calibrate import balance
@@ -34,6 +36,12 @@ TEMPERATURE = 2.0
 """Divisor of the logits before the divergence."""
 WARMUP_SHARE = 0.1
 """Share of the training in which the learning rate rises from zero."""
+HELD_OUT_SHARE = 0.2
+"""Share of the images that is held out to choose by."""
+MIN_IMAGES_TO_HOLD_OUT = 16
+"""Smallest number of images from which some are held out; fewer are all learned from, and chosen by."""
+MAX_HELD_OUT_IMAGES = 200
+"""Largest number of images that are held out."""
 
 
 def distill(
@@ -50,20 +58,28 @@ def distill(
 ) -> CompressedNetwork:
     """Train a compressed network on the original's answers and inner outputs, without labels.
 
+    A fifth of the images, at most 200, is held out, and the network is compared with the original on them before
+    training, after each epoch and at the end. What is returned is the best of these by its divergence from the
+    original (of `compare`): never worse on those images than what was given. Of fewer than 16 images none is held out,
+    and all are compared on, so that a network that only memorises them is not noticed.
+
     Parameters
     ----------
     compressed : best calibrated before.
     images : as the data hold them; labels are not looked at. Where images of a Split or a tensor are larger than the
         input, each is cut out at random, rescaled and mirrored anew in each epoch.
-    minutes, epochs : how long; give one of them. With `epochs` the result is reproducible.
+    minutes, epochs : how long, comparisons included; give one of them. With `epochs` the result is reproducible.
     learning_rate : the highest of SGD with momentum; it falls along a cosine to zero. Five times as much made a
         calibrated GoogLeNet worse, within ten steps.
-    on_epoch : called with each :class:`~workbench.recover.checkpoint.Epoch` (without a validation score).
-    progress : called before each step; raising `Cancelled` ends the training, and the average so far is returned.
+    seed : of the images that are held out, the order of the others, and how they are cut out.
+    on_epoch : called with each :class:`~workbench.recover.checkpoint.Epoch`; its validation score is the negative
+        divergence on the images that are held out.
+    progress : called before each step; raising `Cancelled` ends the training, and the best so far is returned.
 
     Returns
     -------
-    CompressedNetwork with balanced factors, and its `history`.
+    CompressedNetwork with balanced factors and the epochs in its `history`; with the weights that were given if
+    training did not help, and then its `source` says so.
 
     Raises
     ------
@@ -87,24 +103,39 @@ def distill(
         batch_size=1 if isinstance(held, tuple) else batch_size,
         seed=seed,
     )
+    order = torch.randperm(len(held), generator=torch.Generator().manual_seed(seed))
+    count = min(MAX_HELD_OUT_IMAGES, round(HELD_OUT_SHARE * len(held))) if len(held) >= MIN_IMAGES_TO_HOLD_OUT else 0
+    learned, judged = order[count:], order[:count] if count else order
     student = balance(compressed)
     student.model.requires_grad_(True)
-    match = _Match(student, next(iter(batches)))
+    match = _Match(student, next(iter(batches)), held)
     with match.hooks:
-        loss = partial(match.loss, held)
-        training = Training(student, recipe, reporter(progress), size=len(held), loss=loss, score=None, minutes=minutes)
+        training = Training(
+            student,
+            recipe,
+            reporter(progress),
+            size=len(learned),
+            loss=lambda piece: match.loss(learned[piece]),
+            score=lambda: match.score(judged.split(recipe.batch_size)),
+            averaged=True,
+            minutes=minutes,
+        )
         training.run(on_epoch)
+    history = tuple(training.done.epochs)
+    if not training.done.best:
+        source = f"{compressed.source}; distilled without success, so with the weights from before"
+        return compressed.with_model(copy_model(compressed.model), source=source, history=history)
     for made, given in zip(student.model.parameters(), compressed.model.parameters(), strict=True):
         made.requires_grad_(given.requires_grad)
-    source, history = f"{compressed.source}; distilled", tuple(training.done.epochs)
-    return student.with_model(student.model, source=source, history=history, fitted=True)
+    return student.with_model(student.model, source=f"{compressed.source}; distilled", history=history, fitted=True)
 
 
 class _Match:
     """The loss between a compressed network and its original, whose layers' outputs hooks keep."""
 
-    def __init__(self, student: CompressedNetwork, batch: Any) -> None:
+    def __init__(self, student: CompressedNetwork, batch: Any, images: Any) -> None:
         self.student, self.teacher = student, copy_model(student.original.model)  # it gets hooks
+        self.images = images  # (n, ...), or a tuple of batches
         with torch.no_grad():
             one = batch[:1] if isinstance(batch, Tensor) else batch
             activations = PairedActivations(self.teacher, self.teacher, [one])
@@ -118,13 +149,13 @@ class _Match:
     def _keep(self, key: tuple[str, nn.Module], rectified: bool, layer: nn.Module, given: object, out: Tensor) -> None:
         self.outputs[key].append(out.relu() if rectified else out.clone())  # a ReLU may work in place
 
-    def loss(self, images: Any, piece: Tensor) -> Tensor:
+    def loss(self, piece: Tensor) -> Tensor:
         """Return the divergence and the layers' mean relative squared error, times the number of the indices."""
         network = self.student
-        if isinstance(images, tuple):
-            inputs = network.inputs(images[int(piece)])
+        if isinstance(self.images, tuple):
+            inputs = network.inputs(self.images[int(piece)])
         else:
-            inputs = random_view(network, images[piece], torch.default_generator)
+            inputs = random_view(network, self.images[piece], torch.default_generator)
         self.outputs.clear()
         with torch.no_grad():
             wanted = call(self.teacher, inputs)
@@ -139,6 +170,18 @@ class _Match:
             for made, given in zip(*(self.outputs[part.name, m] for m in (network.model, self.teacher)), strict=True)
         ]
         return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
+
+    def score(self, pieces: Iterable[Tensor]) -> Score:
+        """Return the negative mean divergence from the original on images as they are, in batches of indices."""
+        nats, n = 0.0, 0
+        with torch.no_grad():
+            for piece in pieces:
+                batch = self.images[int(piece)] if isinstance(self.images, tuple) else self.images[piece]
+                inputs = self.student.inputs(batch)
+                nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
+                n += size_of(inputs)
+                self.outputs.clear()
+        return Score(-nats / max(1, n), -nats / max(1, n), n, "negative divergence")
 
 
 def _logits(outputs: Any) -> bool:

@@ -4,7 +4,8 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Training:
         *,
         size: int,  # images of an epoch
         loss: Callable[[Tensor], Tensor],  # summed over the images with these indices
-        score: Callable[[], Score] | None,  # to choose the best epoch by; None: average the weights, in evaluation mode
+        score: Callable[[], Score],  # of the model as it is, to choose the best epoch by
+        averaged: bool = False,  # train in evaluation mode, and score and keep the moving average of the weights
         minutes: float | None = None,  # instead of the recipe's epochs
     ) -> None:
         self.recipe, self.report, self.size, self.loss, self.score = recipe, report, size, loss, score
@@ -47,11 +49,12 @@ class Training:
         self.optimizer = torch.optim.SGD(self.parameters, weight_decay=recipe.weight_decay, **momentum)
         self.done = TrainingState()
         self.best: dict[str, Tensor] = {}
+        self.average = [p.detach().clone() for p in self.parameters] if averaged else []
         self.file: Path | None = None
         self.about: dict[str, Any] = {}
         self.pause, self.saved = 0.0, time.monotonic()
         self.limit = None if minutes is None else 60 * minutes
-        self.began = time.perf_counter()
+        self.began, self.score_seconds = time.perf_counter(), 0.0
 
     def keep_in(self, file: Path, pause: float, about: dict[str, Any]) -> None:
         """Go on from the file if it exists, of a training `about` the same, and write it every `pause` seconds."""
@@ -61,12 +64,15 @@ class Training:
         self.processes.wait()  # all processes read before one writes
 
     def run(self, on_epoch: Callable[[Epoch], object] | None) -> None:
-        """Train to the end, or until it is cancelled; the model then has its best, or its averaged, weights."""
+        """Train to the end, or until it is cancelled; the model then has its best weights, those of the start included.
+
+        Where weights are averaged, the average at the end of an epoch that was cancelled is scored too.
+        """
         on_epoch = on_epoch or (lambda epoch: None)
         self.processes.begin_alike(self.model)
         if not self.best:
-            self.done.start = self.score() if self.score else None
-            self.best = self.weights()
+            self.done.start, self.best = self.score(), self.weights()
+            self.score_seconds = time.perf_counter() - self.began
         try:
             for epoch in self.done.epochs:
                 on_epoch(epoch)
@@ -77,14 +83,15 @@ class Training:
             self.report(1.0, "")
         except Cancelled:
             self.save()
+            if self.average and self.done.step > len(self.done.epochs) * self.steps:
+                self.end_epoch()
         finally:
             self.model.load_state_dict(self.best)
-            self.model.train()  # empties what some models, like LeViT, cache while they are in evaluation mode
-            self.model.eval()
+            self._evaluate()
 
     def epoch(self) -> None:
         """Train to the end of the epoch, score it, and keep its weights if none before was better."""
-        self.model.train(self.score is not None)
+        self.model.train(not self.average)
         for module in self.model.modules():
             if isinstance(module, BATCH_NORMS) and self.recipe.batch_norm == "frozen":
                 module.eval()
@@ -96,27 +103,50 @@ class Training:
         with self.processes.one_batch_norm(self.model):
             for piece in pieces[self.done.step - number * self.steps :]:  # none, if it was stopped before the score
                 started = time.perf_counter()
-                if self.score is None:
-                    self.model.train()  # empties caches, which would hold the graph of the step before
-                    self.model.eval()
+                if self.average:
+                    self._evaluate()
                 self.step(piece)
                 self.done.seconds += time.perf_counter() - started
                 if self.file and time.monotonic() - self.saved >= self.pause:
                     self.save()
-        self.model.eval()
-        score = self.score() if self.score else None
-        scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
-        if score and all(score.top1 >= before.top1 for before in scores if before):
-            self.done.best, self.best = number + 1, self.weights()
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.done.epochs.append(Epoch(number + 1, self.done.loss_sum / self.size, score, rate, self.done.seconds))
+        self.end_epoch()
+
+    def end_epoch(self) -> None:
+        """Score the weights, or their average, and keep them if none before were better."""
+        number, steps = len(self.done.epochs) + 1, self.done.step - len(self.done.epochs) * self.steps
+        with self._averages():
+            self._evaluate()
+            score = self.score()
+            scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
+            if all(score.top1 >= before.top1 for before in scores if before):
+                self.done.best, self.best = number, self.weights()
+        rate, images = self.optimizer.param_groups[0]["lr"], min(self.size, steps * self.recipe.batch_size)
+        self.done.epochs.append(Epoch(number, self.done.loss_sum / images, score, rate, self.done.seconds))
         self.done.loss_sum = self.done.seconds = 0.0
+
+    def _evaluate(self) -> None:
+        """Put the model into evaluation mode, and empty what some models, like LeViT, cache in that mode."""
+        self.model.train()
+        self.model.eval()
+
+    @contextmanager
+    def _averages(self) -> Iterator[None]:
+        """Exchange the parameters for their averages, if there are any, inside the context."""
+
+        def exchange() -> None:
+            for i, parameter in enumerate(self.parameters[: len(self.average)]):
+                self.average[i], parameter.data = parameter.data, self.average[i]
+
+        exchange()
+        yield
+        exchange()
 
     def step(self, piece: Tensor) -> None:
         """Take one step on the images with these indices, over all processes; raise `Cancelled` in all or none."""
         done, total, elapsed = float(self.done.step), self.steps * self.recipe.epochs, time.perf_counter() - self.began
         if self.limit:
-            if done and elapsed * (done + 1) / done > self.limit:  # one more step would end too late
+            step_seconds = elapsed / done if done else 0.0
+            if done and elapsed + step_seconds + self.score_seconds > self.limit:  # one more step would end too late
                 raise Cancelled
             done = elapsed / self.limit * total
         number = len(self.done.epochs) + 1
@@ -147,10 +177,9 @@ class Training:
         self.optimizer.step()
         self.done.loss_sum += value
         self.done.step += 1
-        if not self.score:
-            decay = min(AVERAGE_DECAY, self.done.step / (self.done.step + 9))
-            for name, parameter in self.model.named_parameters():
-                self.best[name].lerp_(parameter.detach(), 1 - decay)
+        decay = min(AVERAGE_DECAY, self.done.step / (self.done.step + 9))
+        for average, parameter in zip(self.average, self.parameters, strict=False):
+            average.lerp_(parameter.detach(), 1 - decay)
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the model's present weights."""

@@ -25,9 +25,12 @@ def test_scores_in_percent_and_losses(epochs, before, valid):
     assert figure["layout"]["yaxis2"]["title"]["text"] == "training loss"
 
 
-def test_without_labels_there_are_losses_only(valid):
-    accuracy, loss = valid(training_curve([replace(epoch, validation=None) for epoch in EPOCHS]))["data"]
-    assert (accuracy["y"], loss["y"]) == ([], [0.5, 0.4])
+def test_a_score_of_another_kind_is_left_out(valid):
+    away = wb.Score(-0.25, -0.25, 40, "negative divergence")
+    epochs = [replace(epoch, validation=away) for epoch in EPOCHS]
+    figure = valid(training_curve(epochs, before=SCORE))
+    assert (figure["data"][0]["x"], figure["data"][0]["y"]) == ([1, 2], [-0.25, -0.25])
+    assert figure["layout"]["yaxis"]["title"]["text"] == "validation negative divergence<br>of 40 images"
 
 
 def test_many_epochs_have_no_error_bars(valid):

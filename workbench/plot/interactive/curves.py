@@ -19,12 +19,12 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
     """Draw validation score and training loss by epoch; `before` is the score at epoch 0, if `epochs` lack it."""
     if not epochs:
         return empty("The curve appears here while the network is fine-tuned.")
-    points = [(epoch.epoch, epoch.validation) for epoch in epochs if epoch.validation is not None]
-    if before is not None and epochs[0].epoch > 0:
+    points = [(epoch.epoch, epoch.validation) for epoch in epochs]
+    kind = points[0][1].kind
+    if before is not None and before.kind == kind and epochs[0].epoch > 0:
         points.insert(0, (0, before))
     bars = BLUE if len(points) <= MAX_ERROR_BARS else "rgba(0,0,0,0)"
-    kind = points[0][1].kind if points else "accuracy"
-    unit = " %" if not points or points[0][1].is_share else ""
+    unit = " %" if points[0][1].is_share else ""
     accuracy = {
         **scatter([x for x, _ in points], [], "lines+markers", name=f"validation {kind}", marker={"size": 7}),
         **percent([score for _, score in points], width=3, color=bars),
@@ -38,7 +38,7 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
         "marker": {"size": 6, "symbol": "diamond"},
         "hovertemplate": "epoch %{x}<br>training loss %{y:.4f}<extra></extra>",
     }
-    count = f"<br>of {points[-1][1].n} images" if points else ""
+    count = f"<br>of {points[-1][1].n} images"
     step = {"dtick": 1} if len(epochs) <= MAX_NUMBERED_EPOCHS else {}
     right = {"anchor": "x", "overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
     axes = {
