@@ -27,9 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from benchmarks._report import parser, report
-from workbench.measure.latency import latency, speed
+from workbench.measure.latency import latency
 from workbench.measure.layer_times import LayerTimer, exceeds_cache, input_shapes, measure_times
 from workbench.measure.runtimes import RUNTIMES, image_batch, missing
+from workbench.measure.speed import speed
 from workbench.measure.time_plan import MIN_GAINS, noise_network, time_plan
 from workbench.network.network import copy_model
 from workbench.plan.budget import budget_plan

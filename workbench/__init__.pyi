@@ -20,12 +20,12 @@ from .measure.energy import Energy as Energy
 from .measure.energy import energy as energy
 from .measure.explain import explain as explain
 from .measure.latency import Latency as Latency
-from .measure.latency import Speed as Speed
-from .measure.latency import speed as speed
 from .measure.layer_times import measure_times as measure_times
 from .measure.profile import Profile as Profile
 from .measure.profile import profile as profile
 from .measure.roofline import roofline as roofline
+from .measure.speed import Speed as Speed
+from .measure.speed import speed as speed
 from .measure.time_plan import time_plan as time_plan
 from .network.data import Data as Data
 from .network.data import Split as Split

@@ -1,5 +1,4 @@
 import gc
-from itertools import count
 
 import numpy as np
 import pytest
@@ -9,10 +8,7 @@ from torch import nn
 import workbench as wb
 from tests.helpers.progress import Told
 from tests.helpers.runners import FakeRunner
-from workbench.measure import exclusive, runtimes
-from workbench.measure import latency as module
 from workbench.measure.latency import MAX_ROUNDS, MIN_ROUNDS, Latency, latency, timed
-from workbench.measure.runtimes import AbsentRuntimeError
 
 
 def test_turns_are_taken_and_their_order_changes():
@@ -76,49 +72,6 @@ def test_nothing_of_a_network_is_changed():
 
 
 def test_what_can_be_timed(network):
-    with pytest.raises(TypeError, match="compressed network"):
-        wb.speed(network)
     for setting, message in (({"batch": 0}, "batch is a whole"), ({"runtime": "tpu"}, "no runtime 'tpu'")):
         with pytest.raises(ValueError, match=message):
             latency({"it": network}, **setting)
-
-
-@pytest.fixture
-def fake(monkeypatch):
-    """Runtimes with known times: compressed takes a quarter in PyTorch, half elsewhere, which is faster altogether."""
-    seconds = {"eager": (0.4, 0.1), "onnxruntime": (0.1, 0.05)}
-    order = {name: count() for name in seconds}
-
-    def prepare(model, inputs, runtime, **settings):
-        if runtime not in seconds:
-            raise AbsentRuntimeError(f"{runtime} is not installed here.")
-        return FakeRunner(seconds[runtime][next(order[runtime]) % 2])
-
-    monkeypatch.setattr(runtimes, "prepare", prepare)
-    monkeypatch.setattr(module, "timed", lambda clocks, *_: {n: np.full(7, clock()) for n, clock in clocks.items()})
-
-
-def test_speed_is_beside_what_was_counted(smaller, fake):
-    found = wb.speed(smaller, ("eager", "onnxruntime", "executorch"))
-    eager, onnx = found.records
-    ratio = smaller.plan.macs_ratio
-    assert (eager["runtime"], eager["dense_ms"], eager["speedup"]) == ("eager", pytest.approx(400), pytest.approx(4))
-    assert eager["realised"] == pytest.approx(4 / ratio)
-    assert onnx["realised"] == pytest.approx(2 / ratio)
-    assert eager["spread"] == pytest.approx((4, 4))
-    assert found.best_realised == pytest.approx(2 / ratio)  # 100 ms / 50 ms, not 400 / 50
-    assert found.absent == {"executorch": "executorch is not installed here."}
-    for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %"):
-        assert words in str(found)
-    with pytest.raises(ValueError, match="cuda is not installed here"):
-        wb.speed(smaller, ("cuda",))
-
-
-def test_a_disturbed_timing_says_so(smaller, fake, monkeypatch):
-    assert wb.speed(smaller, ("eager",)).disturbed == ""
-    monkeypatch.setattr(exclusive, "others_computing", lambda: True)
-    found = wb.speed(smaller, ("eager",))
-    assert found.disturbed == found.latencies["eager"].disturbed == "another session of the workbench was computing"
-    assert found.disturbed in str(found)
-    profile = wb.profile(smaller, repeats=1)
-    assert profile.disturbed in str(profile) != ""

@@ -47,7 +47,7 @@ class Session:
         self.gallery = GalleryModel(worker, self.choose, self.recover)
         self.rank_curve = RankCurveModel(worker, self.choose, self.look)
         self.paper = PaperModel(worker, self.choose)
-        self.speed = SpeedModel(worker, self.recover)
+        self.speed = SpeedModel(worker, self.choose, self.recover)
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
         traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
         traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))

@@ -8,6 +8,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
+from workbench.exporters.int8 import Int8, quantised_program
 from workbench.exporters.tracing import EXPORTING, ExportError, first_line, is_installed, quiet_libraries, trace
 
 METADATA = "metadata"
@@ -22,16 +23,18 @@ def missing() -> str:
     return "" if is_installed("executorch") else "ExecuTorch is not installed here: pip install -e '.[mobile]'"
 
 
-def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "") -> bytes:
+def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "", int8: Int8 | None = None) -> bytes:
     """Return a copy of the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
     The model has one input and one output; the program takes the example's shape (n, ...) and dtype only, and its
-    method "metadata" returns the text, if there is one. ExportError if the model cannot be lowered, or the runtime has
-    no kernel for one of its operators.
+    method "metadata" returns the text, if there is one. With `int8` its layers are quantised. ExportError if the model
+    cannot be lowered, or the runtime has no kernel for one of its operators.
     """
     if why := missing():
         raise ExportError(why)
     program = trace(model, example)
+    if int8:
+        program = quantised_program(program, int8, model)
     try:
         with quiet_libraries():
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.exporters import archive, executorch, onnx
+from workbench.exporters.int8 import calibration
 from workbench.exporters.metadata import as_texts, metadata
 from workbench.exporters.tracing import ExportError
 from workbench.exporters.verification import Verification, reference
 from workbench.files import move_durably, write_atomically
-from workbench.network.inputs import Images
+from workbench.network.inputs import Images, split_of
 from workbench.network.network import Network, expect_network
-from workbench.network.outputs import call
+from workbench.network.outputs import call, size_of
 from workbench.progress import Progress, part, reporter
 from workbench.tables import Table
 
@@ -47,6 +48,8 @@ def export(
     path: str | Path,
     data: Images | None = None,
     *,
+    int8: Images | None = None,
+    keep_float: Sequence[str] = (),
     dynamic_batch: bool = False,
     progress: Progress | bool | None = None,
 ) -> Exported:
@@ -63,7 +66,11 @@ def export(
     network : it is not changed. One that was opened from an ONNX file gives that file again, in which only the nodes
         of its compressed layers are replaced.
     path : a file that is there is replaced once the new one has passed.
-    data : images to compare on, as the data hold them, up to 500; None for a few random inputs.
+    data : images to compare on, as the data hold them, up to 500; None for those of `int8`, or a few random inputs.
+    int8 : images without labels, of which up to 100 are drawn, to measure the ranges of the maps on: the layers of an
+        ONNX or ExecuTorch file then compute with 8-bit integers, and weights have a scale for each output channel. Such
+        a file is compared by the share of equal answers and the signal-to-noise ratio of its outputs. None for float.
+    keep_float : names of layers, as in the plan, that stay in float in an int8 file.
     dynamic_batch : for ONNX, whether the file takes any number of inputs at a time.
     progress : called now and then; raising `Cancelled` ends the export, and leaves no file.
 
@@ -71,35 +78,29 @@ def export(
     ------
     ExportError : a ValueError, if the suffix is another, the format's library is not installed, the network cannot be
         translated, the file cannot be written, or it computes something else: relative error above 1e-4 (1e-2 in half
-        precision), or another answer. No file is left then.
+        precision), or another answer; in int8 less than half of the answers, or 10 dB. No file is left then.
     """
     expect_network(network)
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
-        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
-    if path.is_dir():
-        raise ExportError(f"{path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise ExportError(f"there is no folder {path.parent}")
-    if dynamic_batch and suffix != ".onnx":
-        raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
-    if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
-        raise ExportError(why)
+    suffix = _checked_suffix(path, dynamic_batch, int8 is not None, bool(keep_float))
     report = reporter(progress)
     report(0.0, "running it in PyTorch")
-    wanted = reference(network, data)
+    if int8 is not None and not network.structured:
+        int8 = split_of(network, int8, labelled=False)  # batches that can be read once are read now
+    wanted = reference(network, int8 if data is None else data)
+    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(wanted.example))
     report(0.1, "translating it")
-    about = metadata(network)
+    about = metadata(network) | ({"int8": quantised.about} if quantised else {})
     load: Callable[[Path], Callable[[Any], Any]]
     if suffix == ".pte" and not isinstance(wanted.example, Tensor):
         raise ExportError(f"{network.name} takes inputs of its own kind; ExecuTorch files take one batch of images")
     if suffix == ".onnx":
-        content = onnx.onnx_bytes(network.model, wanted.example, metadata=as_texts(about), dynamic_batch=dynamic_batch)
+        how: dict[str, Any] = {"metadata": as_texts(about), "dynamic_batch": dynamic_batch, "int8": quantised}
+        content = onnx.onnx_bytes(network.model, wanted.example, **how)
         load = onnx.load_onnx
     elif suffix == ".pte":
-        content = executorch.executorch_bytes(network.model, wanted.example, metadata=json.dumps(about))
+        how = {"metadata": json.dumps(about), "int8": quantised}
+        content = executorch.executorch_bytes(network.model, wanted.example, **how)
         load = executorch.load_executorch
     else:
         content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)
@@ -110,14 +111,35 @@ def export(
             write_atomically(temporary, content)
             run = load(temporary)
             run = partial(call, run) if isinstance(run, nn.Module) else run
-            found = wanted.compare(run, progress=part(report, 0.6, 1.0))
+            found = wanted.compare(run, int8=quantised is not None, progress=part(report, 0.6, 1.0))
             if not found.passed:
+                hint = "; keep the layers that suffer most in float, by keep_float" if quantised else ""
                 raise ExportError(
-                    f"{path.name} was not kept, since it does not compute what PyTorch does: its largest error is "
-                    f"{found.max_error:.1e}, and it gives the same answer on {found.agreement:.1%} of {found.n} images"
+                    f"{path.name} was not kept, since it does not compute what PyTorch does: {found}{hint}"
                 )
             move_durably(temporary, path)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
     report(1.0, "")
-    return Exported(path, FORMATS[suffix], len(content), found)
+    return Exported(path, FORMATS[suffix] + (", int8" if quantised else ""), len(content), found)
+
+
+def _checked_suffix(path: Path, dynamic_batch: bool, int8: bool, keep_float: bool) -> str:
+    """Return the suffix of a file that can be written; ExportError if it cannot, or the options do not fit it."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise ExportError(f"there is no folder {path.parent}")
+    if dynamic_batch and suffix != ".onnx":
+        raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
+    if int8 and suffix == ".zip":
+        raise ExportError("int8 is for .onnx and .pte files, not for .zip")
+    if keep_float and not int8:
+        raise ExportError("keep_float is for int8 files: give images as int8=")
+    if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
+        raise ExportError(why)
+    return suffix

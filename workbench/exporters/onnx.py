@@ -1,5 +1,6 @@
 """Export a model to ONNX, which ONNX Runtime, browsers and most phone toolchains read; run ONNX files."""
 
+from ast import literal_eval
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from workbench.exporters.int8 import Int8, quantised_onnx
 from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
 
 TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
@@ -25,13 +27,19 @@ def missing() -> str:
 
 
 def onnx_bytes(
-    model: nn.Module, example: Any, *, metadata: Mapping[str, str] | None = None, dynamic_batch: bool = False
+    model: nn.Module,
+    example: Any,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dynamic_batch: bool = False,
+    int8: Int8 | None = None,
 ) -> bytes:
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
     A single input and output are called "input" and "output" in the file. The input has the dtype and shape (n, ...)
-    of the example; with `dynamic_batch`, n may vary. For a model that was opened from an ONNX file, that file is
-    returned, with the nodes of changed layers replaced. Raises ExportError if the model cannot be translated.
+    of the example; with `dynamic_batch`, n may vary. Nodes are called after the modules that they are from. For a model
+    that was opened from an ONNX file, that file is returned, with the nodes of changed layers replaced. With `int8` its
+    layers are quantised. Raises ExportError if the model cannot be translated.
     """
     if why := missing():
         raise ExportError(why)
@@ -40,7 +48,15 @@ def onnx_bytes(
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
     opened: Any = model
     if hasattr(opened, "to_proto"):
-        return bytes(opened.to_proto(metadata).SerializeToString())
+        proto = opened.to_proto(metadata)
+    else:
+        proto = _translated(model, example, metadata or {}, dynamic_batch)
+    if int8:
+        proto = quantised_onnx(proto, int8, model)
+    return bytes(proto.SerializeToString())
+
+
+def _translated(model: nn.Module, example: Any, metadata: Mapping[str, str], dynamic_batch: bool) -> Any:
     program = trace(model, example, dynamic_batch=dynamic_batch)
     one = isinstance(example, Tensor)
     names: dict[str, Any] = {"input_names": [INPUT]} if one else {}
@@ -53,12 +69,13 @@ def onnx_bytes(
             proto = made.model_proto
     except Exception as error:
         raise ExportError(f"the model cannot be translated to ONNX: {first_line(error)}") from error
+    _name_nodes(proto)
     _remove_source_paths(proto)
     if dynamic_batch:
         _name_batch(proto)
-    for key, value in (metadata or {}).items():
+    for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value)
-    return bytes(proto.SerializeToString())
+    return proto
 
 
 def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any], Any]:
@@ -98,6 +115,19 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any
         return found[0] if len(found) == 1 else found
 
     return run
+
+
+def _name_nodes(proto: Any) -> None:
+    """Call each node after its module, like "features.0/node_conv2d"; their names alone are unique already."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        weights = [name for name in node.input if name in constants and name.endswith(".weight")]
+        scopes = next((e.value for e in node.metadata_props if e.key == "pkg.torch.onnx.name_scopes"), "[]")
+        *modules, _ = literal_eval(scopes) or [""]
+        if weights:  # a layer that the batch norm behind it is folded into has the batch norm's scope
+            modules.append(weights[0].removesuffix(".weight"))
+        if modules and modules[-1]:
+            node.name = f"{modules[-1].partition('@')[0]}/{node.name}"
 
 
 def _name_batch(proto: Any) -> None:

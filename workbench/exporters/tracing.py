@@ -20,7 +20,7 @@ from workbench.network.outputs import call, takes_keywords
 EXPORTING = threading.RLock()
 """Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
 
-NOISY_LOGGERS = ("executorch", "onnx_ir", "onnxscript", "torch", "torchao")
+NOISY_LOGGERS = ("executorch", "onnx_ir", "onnxruntime", "onnxscript", "torch", "torchao")
 NOISY_MODULES = re.compile(r"(copyreg|executorch|importlib|onnx_ir|onnxscript|torch|torchao)(\.|$)")
 """Modules whose warnings are ignored during an export; PyTorch's own reach the caller as copyreg's."""
 

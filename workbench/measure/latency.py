@@ -2,23 +2,28 @@
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from workbench.exporters.int8 import Int8
 from workbench.measure import runtimes as rt
 from workbench.measure.exclusive import watching
 from workbench.network.network import Network
-from workbench.plan.compressed import CompressedNetwork, expect_compressed
-from workbench.progress import Progress, part, reporter
-from workbench.tables import Table, times
+from workbench.network.outputs import are_classes, same_answers, tensors_of
+from workbench.progress import Progress
+from workbench.tables import Table
 
 Vector = NDArray[np.float64]
 
 WARM_UP_RUNS = 2
 MIN_ROUNDS, MAX_ROUNDS = 7, 500
+
+INT8 = "int8"
+"""Name of the quantised network among those that are timed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,6 +33,8 @@ class Latency(Table):
     how: str  # runtime, batch, threads and memory format, in words
     samples: Mapping[str, Vector]
     disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
+    bytes: Mapping[str, int] = field(default_factory=dict)  # of the networks' files, in a runtime that has some
+    agreement: Mapping[str, float] = field(default_factory=dict)  # share of answers like the first network's
 
     headers = ("network", "ms (median)", "ms (middle half)", "runs")
 
@@ -67,20 +74,48 @@ def latency(
     threads: int = 1,
     channels_last: bool = False,
     seconds: float = 4.0,
+    int8: Int8 | None = None,
+    compared: Sequence[Tensor] = (),
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name in turns for about so many seconds: one run of each in every round, the order turning."""
+    """Time networks by name in turns for about so many seconds: one run of each in every round, the order turning.
+
+    With `int8`, in a runtime of files, the last network is also timed quantised, as "int8". The answers to `compared`,
+    inputs of single runs, are compared with those of the first network.
+    """
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
     with watching(progress) as watch, rt.torch_threads(threads):
         runners: dict[str, rt.Runner] = {}
-        for i, (name, network) in enumerate(networks.items()):
-            watch.report(0.5 * i / len(networks), f"preparing {name} for {title}")
-            inputs = rt.image_batch(network, batch)
-            runners[name] = rt.prepare(network.model, inputs, runtime, threads=threads, channels_last=channels_last)
+        entries: list[tuple[str, Network, Int8 | None]] = [(name, network, None) for name, network in networks.items()]
+        if int8 and runtime in rt.FILE_RUNTIMES:
+            entries.append((INT8, entries[-1][1], int8))
+        for i, (name, network, quantised) in enumerate(entries):
+            watch.report(0.5 * i / len(entries), f"preparing {name} for {title}")
+            how: dict[str, Any] = {"threads": threads, "channels_last": channels_last, "int8": quantised}
+            runners[name] = rt.prepare(network.model, rt.image_batch(network, batch), runtime, **how)
         clocks = {name: runner.clock for name, runner in runners.items()}
-        samples = timed(clocks, seconds, lambda share: watch.report(0.5 + 0.5 * share, f"timing {title}"))
-    return Latency(rt.configuration(runtime, batch, threads, channels_last), samples, watch.disturbed)
+        samples = timed(clocks, seconds, lambda share: watch.report(0.5 + 0.4 * share, f"timing {title}"))
+        agreement = _agreement(runners, compared, lambda share: watch.report(0.9 + 0.1 * share, "comparing answers"))
+    bytes_of = {name: runner.bytes for name, runner in runners.items() if runner.bytes}
+    how_in_words = rt.configuration(runtime, batch, threads, channels_last)
+    return Latency(how_in_words, samples, watch.disturbed, bytes_of, agreement)
+
+
+def _agreement(
+    runners: Mapping[str, rt.Runner], compared: Sequence[Tensor], progress: Callable[[float], None]
+) -> dict[str, float]:
+    """Return the share of each runner's answers that are the first one's; nothing if the outputs are no classes."""
+    same = dict.fromkeys(runners, 0.0)
+    for i, inputs in enumerate(compared):
+        progress(i / len(compared))
+        outputs = {name: tensors_of(runner.call(inputs)) for name, runner in runners.items() if runner.call}
+        wanted, *others = next(iter(outputs.values()))
+        if others or not are_classes(wanted):
+            return {}
+        for name, (made,) in outputs.items():
+            same[name] += float(same_answers(wanted, made)[:, 0].double().mean()) / len(compared)
+    return same if compared else {}
 
 
 def timed(
@@ -106,88 +141,3 @@ def timed(
         if collecting:
             gc.enable()
     return {name: np.array(values) for name, values in found.items()}
-
-
-@dataclass(frozen=True, repr=False)
-class Speed(Table):
-    """Times of an original and its compressed network by runtime, and why other runtimes could not be used."""
-
-    macs_ratio: float
-    latencies: Mapping[str, Latency]
-    absent: Mapping[str, str]
-
-    headers = ("runtime", "original, ms", "compressed, ms", "faster", "faster, middle half", "realised")
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """JSON values of each runtime: milliseconds, speed-up, its quartiles, and the share of the MAC ratio."""
-        return [
-            {
-                "runtime": runtime,
-                "dense_ms": run.ms("original"),
-                "compressed_ms": run.ms("compressed"),
-                "speedup": run.speedup(),
-                "spread": run.speedup_spread(),
-                "realised": run.speedup() / self.macs_ratio,
-                "how": run.how,
-            }
-            for runtime, run in self.latencies.items()
-        ]
-
-    @property
-    def best_realised(self) -> float:
-        """(Fastest original / fastest compressed of all runtimes) / MAC ratio: a slow original does not count."""
-        runs = self.latencies.values()
-        return min(run.ms("original") for run in runs) / min(run.ms("compressed") for run in runs) / self.macs_ratio
-
-    @property
-    def disturbed(self) -> str:
-        """A sentence if another process of the workbench computed meanwhile, else ""."""
-        return max((run.disturbed for run in self.latencies.values()), default="")
-
-    @property
-    def caption(self) -> str:
-        """What is shown, which runtimes are absent, and whether the timing was disturbed."""
-        shown = f"realised: share of {times(self.macs_ratio)} fewer MACs"
-        return "; ".join(filter(None, (shown, *self.absent.values(), self.disturbed)))
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """One row for each runtime."""
-        found = []
-        for r in self.records:
-            cells = [r["how"], f"{r['dense_ms']:.3g}", f"{r['compressed_ms']:.3g}", times(r["speedup"])]
-            found.append([*cells, " to ".join(map(times, r["spread"])), f"{100 * r['realised']:.0f} %"])
-        return found
-
-
-def speed(
-    small: CompressedNetwork,
-    runtimes: Sequence[str] = ("eager", "onnxruntime", "executorch"),
-    *,
-    progress: Progress | bool | None = None,
-    **settings: Any,
-) -> Speed:
-    """Time a compressed network against its original in several runtimes, of which some may be absent.
-
-    Parameters
-    ----------
-    settings : `seconds` for each runtime (there are at least 7 rounds), `batch` (images in one run), `threads` that it
-        may use, and `channels_last` for PyTorch's memory format.
-
-    Raises
-    ------
-    ValueError : if none of the runtimes is here, or a setting makes no sense.
-    """
-    expect_compressed(small)
-    networks, report, n = rt.with_original(small), reporter(progress), max(1, len(runtimes))
-    latencies: dict[str, Latency] = {}
-    absent: dict[str, str] = {}
-    for i, runtime in enumerate(runtimes):
-        try:
-            latencies[runtime] = latency(networks, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
-        except rt.AbsentRuntimeError as error:
-            absent[runtime] = str(error)
-    if not latencies:
-        raise ValueError(" ".join(absent.values()) or "there are no runtimes to time in")
-    return Speed(small.plan.macs_ratio, latencies, absent)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from workbench.exporters import executorch, onnx
+from workbench.exporters.int8 import Int8
 from workbench.network.network import Network, copy_model, expect_network, first_line
 
 RUNTIMES = {
@@ -24,6 +25,9 @@ RUNTIMES = {
 }
 """Name -> what it is called in text."""
 
+FILE_RUNTIMES = ("onnxruntime", "executorch")
+"""Those that run a file, which may be quantised."""
+
 
 class AbsentRuntimeError(ValueError):
     """A runtime cannot be used here; the sentence says how to get it."""
@@ -34,6 +38,8 @@ class Runner:
     """A network that is ready to run on one batch: `run` returns its outputs when they are computed."""
 
     run: Callable[[], Any]
+    call: Callable[[Tensor], Any] | None = None  # the same for other inputs of the same shape
+    bytes: int = 0  # of its file, if the runtime has one
 
     def clock(self) -> float:
         """Return the seconds of one pass."""
@@ -106,29 +112,42 @@ def image_batch(network: Network, batch: int = 1) -> Tensor:
 
 
 def prepare(
-    model: nn.Module, inputs: Tensor, runtime: str = "eager", *, threads: int = 1, channels_last: bool = False
+    model: nn.Module,
+    inputs: Tensor,
+    runtime: str = "eager",
+    *,
+    threads: int = 1,
+    channels_last: bool = False,
+    int8: Int8 | None = None,
 ) -> Runner:
-    """Prepare a copy of a model in evaluation mode to run on inputs; PyTorch's threads are :func:`torch_threads`."""
+    """Prepare a copy of a model in evaluation mode to run on inputs; PyTorch's threads are :func:`torch_threads`.
+
+    `int8` quantises the file of a runtime that has one.
+    """
     if why := missing(runtime):
         raise AbsentRuntimeError(why)
     ready = copy_model(model).eval()
     if runtime == "onnxruntime":
-        return Runner(partial(onnx.load_onnx(onnx.onnx_bytes(ready, inputs), threads=threads), inputs))
+        content = onnx.onnx_bytes(ready, inputs, int8=int8)
+        program: Callable[[Tensor], Any] = onnx.load_onnx(content, threads=threads)
+        return Runner(partial(program, inputs), program, len(content))
     if runtime == "executorch":
         executorch.set_threads(threads)
-        return Runner(partial(executorch.load_executorch(executorch.executorch_bytes(ready, inputs)), inputs))
+        content = executorch.executorch_bytes(ready, inputs, int8=int8)
+        program = executorch.load_executorch(content)
+        return Runner(partial(program, inputs), program, len(content))
     device = torch.device("cuda") if runtime == "cuda" else inputs.device
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
     ready.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
     given = inputs.to(device).contiguous(memory_format=layout)
-    call = _compiled(ready, given) if runtime == "compile" else torch.inference_mode()(ready)
+    compute = _compiled(ready, given) if runtime == "compile" else torch.inference_mode()(ready)
 
-    def run() -> Any:
-        outputs = call(given)
+    def call(batch: Tensor) -> Any:
+        outputs = compute(batch)
         synchronize(device)
         return outputs
 
-    return Runner(run)
+    return Runner(partial(call, given), lambda batch: call(batch.to(device).contiguous(memory_format=layout)))
 
 
 def _compiled(model: nn.Module, inputs: Tensor) -> Callable[[Tensor], Any]:

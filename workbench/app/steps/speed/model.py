@@ -5,13 +5,14 @@ from typing import Any
 
 from traitlets import Bool, HasTraits, Instance, Int, Tuple
 
+from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.energy import Energy, energy
 from workbench.measure.explain import explain
-from workbench.measure.latency import Speed, speed
 from workbench.measure.profile import Profile, profile
 from workbench.measure.roofline import Roofline, roofline
+from workbench.measure.speed import Speed, speed
 from workbench.progress import part
 
 TIMING_S = 3.0  # in each runtime
@@ -47,11 +48,12 @@ class SpeedModel(HasTraits):
     batch = Int(1)
     threads = Int(1)
     channels_last = Bool(False)
+    int8 = Bool(False)  # whether int8 files are timed too
     findings = Instance(Findings, allow_none=True)
 
-    def __init__(self, worker: Worker, recover: RecoverModel) -> None:
+    def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
-        self._worker, self._recover = worker, recover
+        self._worker, self._choose, self._recover = worker, choose, recover
         recover.observe(self._follow, "run")
 
     def _follow(self, _: object) -> None:
@@ -62,6 +64,7 @@ class SpeedModel(HasTraits):
     def measure(self) -> Job:
         """Time both networks in the chosen runtimes, and their layers and energy; store what nothing disturbed."""
         run, network = self._recover.run, self._recover.compressed
+        opened, int8 = self._choose.opened, self.int8
         runtimes, batch, threads = self.runtimes, self.batch, self.threads
         how: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
 
@@ -70,8 +73,10 @@ class SpeedModel(HasTraits):
                 raise ValueError(FIRST)
             if not runtimes:
                 raise ValueError("choose at least one runtime to measure in")
-            report = job.report
-            found = speed(network, runtimes, seconds=TIMING_S, progress=part(report, 0.0, 0.5), **how)
+            if int8 and (opened is None or opened.misfit):
+                raise ValueError(opened.misfit if opened else FIRST)
+            report, images = job.report, opened.data.unlabelled if opened and int8 else None
+            found = speed(network, runtimes, int8=images, seconds=TIMING_S, progress=part(report, 0.0, 0.5), **how)
             report(0.5, "measuring what this machine can do at most")
             roof = roofline(threads)
             parts = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **how)

@@ -30,6 +30,8 @@ def speed_view(session: Session) -> w.Widget:
     batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
     last = w.Checkbox(indent=False, description="channels last", layout={"width": "130px"})
     last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
+    int8 = w.Checkbox(indent=False, description="int8 files too", layout={"width": "130px"})
+    int8.tooltip = "Also time files that compute with 8-bit integers, in ONNX Runtime and ExecuTorch"
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     note, found = w.HTML(), w.HTML()
@@ -39,7 +41,7 @@ def speed_view(session: Session) -> w.Widget:
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
         measure.disabled = measuring or recover.run is None
-        for box in (runtimes, threads, batch, last):
+        for box in boxes.values():
             box.disabled = measuring
         note.value = f"<div class='wb-status'>{'' if recover.run else escape(FIRST)}</div>"
 
@@ -51,14 +53,15 @@ def speed_view(session: Session) -> w.Widget:
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)
 
-    for name, box in (("runtimes", runtimes), ("threads", threads), ("batch", batch), ("channels_last", last)):
+    boxes = {"runtimes": runtimes, "threads": threads, "batch": batch, "channels_last": last, "int8": int8}
+    for name, box in boxes.items():
         w.link((speed, name), (box, "value"))
     follow(draw, (speed, "findings"), (look, "picked"))
     follow(enable, (recover, "run"), (worker, "jobs"))
     pick_layers(look, *figures[:2])
     for figure in figures:
         figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-    settings = column(threads, batch, last, gap=2)
+    settings = column(threads, batch, row(last, int8), gap=2)
     side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
     pairs = (w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}) for pair in (figures[:2], figures[2:]))
     return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)

@@ -20,7 +20,7 @@ def take_home_view(session: Session) -> w.Widget:
     for kind, about in FILE_KINDS.items():
         words = f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>"
         text = w.HTML(words, layout={"width": "330px", "flex": "0 0 auto"})
-        make = button(f"Make {about.suffix}", partial(take_home.make, kind), width="130px")
+        make = button(f"Make {about.label}", partial(take_home.make, kind), width="130px")
         lines[kind] = row(text, make, Download(), w.HTML(layout={"flex": "1 1 240px"}), gap=10)
         lines[kind].add_class("wb-line")
 

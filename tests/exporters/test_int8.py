@@ -1,0 +1,184 @@
+"""Int8 files: their weights against the float ones, their answers against PyTorch's, and layers that stay in float."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.exporters import executorch
+from workbench.exporters.executorch import executorch_bytes, load_executorch
+from workbench.exporters.export import export
+from workbench.exporters.int8 import MAX_CALIBRATION_IMAGES, calibration
+from workbench.exporters.onnx import load_onnx, onnx_bytes
+from workbench.exporters.tracing import ExportError
+
+MOBILE = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+BOTH = pytest.mark.parametrize("suffix", [".onnx", pytest.param(".pte", marks=MOBILE)])
+
+
+@pytest.fixture(scope="module", params=[".onnx", pytest.param(".pte", marks=MOBILE)])
+def exported(request, small, data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / f"digits{request.param}"
+    return export(small, path, data.test, int8=data.train.images[:128])
+
+
+def weights_of(content):
+    """Name of a node with weights -> its weights as they are stored, and their scale for each output channel."""
+    from onnx import ModelProto, numpy_helper
+
+    graph = ModelProto.FromString(content).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    made_by = {node.output[0]: node for node in graph.node}
+    found = {}
+    for node in (n for n in graph.node if n.op_type in ("Conv", "Gemm", "MatMul")):
+        if node.input[1] in constants:
+            found[node.name] = constants[node.input[1]], None
+        else:
+            stored, scale, _ = made_by[node.input[1]].input
+            found[node.name] = constants[stored], constants[scale]
+    return found
+
+
+def test_the_file_agrees_and_says_how_well(exported, small, data):
+    found = exported.verification
+    program = (load_executorch if exported.path.suffix == ".pte" else load_onnx)(exported.path)
+    outputs = torch.cat([program(one) for one in data.test.images.split(1)])
+    with torch.inference_mode():
+        wanted = small.model(data.test.images)
+    same = float((outputs.argmax(1) == wanted.argmax(1)).double().mean())
+    snr = 10 * float(torch.log10(wanted.double().square().sum() / (outputs - wanted).double().square().sum()))
+    assert (found.n, found.agreement, found.snr_db) == (500, pytest.approx(same), pytest.approx(snr, abs=1e-3))
+    assert same > 0.98
+    assert snr > 20
+    assert found.passed
+    assert exported.format.endswith(", int8")
+    assert f"signal-to-noise ratio {snr:.1f} dB" in str(exported)
+
+
+def test_the_file_is_smaller_and_describes_itself(exported, small):
+    assert exported.bytes < 0.5 * 4 * small.weights  # of so small a network much is the graph
+    if exported.path.suffix == ".pte":
+        about = json.loads(load_executorch(exported.path).metadata)["int8"]
+    else:
+        from onnx import load
+
+        about = json.loads({e.key: e.value for e in load(exported.path).metadata_props}["int8"])
+    assert (about["images"], about["in_float"]) == (MAX_CALIBRATION_IMAGES, [])
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """A small network, compressed, and images for it."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 4))
+    network = wb.Network(nn.Sequential(*layers), (3, 9, 9), name="photos", classes=tuple("abcd"))
+    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=4, rank_out=6)
+    return wb.decompose(network, plan), torch.rand(12, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+
+
+def test_weights_are_the_nearest_steps_of_their_channel(photos):
+    small, images = photos
+    found = weights_of(onnx_bytes(small.model, images[:1], int8=calibration(small, images)))
+    wanted = {name: p.detach().numpy() for name, p in small.model.named_parameters() if p.ndim > 1}
+    assert {title.partition("/")[0] + ".weight" for title in found} == set(wanted)
+    for title, (stored, scale) in found.items():
+        weight = wanted[title.partition("/")[0] + ".weight"]
+        steps = scale.reshape(-1, *[1] * (weight.ndim - 1))
+        assert stored.dtype == np.int8
+        assert len(scale) == len(weight)
+        assert (np.abs(stored * steps - weight) <= 0.501 * steps).all()
+        assert np.abs(stored).reshape(len(weight), -1).max(1) == pytest.approx(64, abs=1)  # 7 bits, all used
+
+
+@BOTH
+def test_layers_that_are_named_stay_in_float(photos, suffix, tmp_path):
+    small, images = photos
+    made = export(small, tmp_path / f"net{suffix}", int8=images)
+    mixed = export(small, tmp_path / f"mixed{suffix}", int8=images, keep_float=["2", "5"])
+    kept = sum(p.numel() for name, p in small.model.named_parameters() if name[0] in "25" and p.ndim > 1)
+    assert mixed.bytes - made.bytes > kept  # of the 3 bytes more for each weight; nodes of quantisation are missing
+    if suffix == ".onnx":
+        stored = weights_of(mixed.path.read_bytes())
+        assert {name[0] for name, (weight, _) in stored.items() if weight.dtype == np.float32} == {"2", "5"}
+        assert {name[0] for name, (weight, _) in stored.items() if weight.dtype == np.int8} == {"0"}
+
+
+def test_a_network_from_an_onnx_file_is_quantised_too(photos, tmp_path):
+    small, images = photos
+    export(small.original, tmp_path / "whole.onnx", dynamic_batch=True)
+    opened = wb.load_network(tmp_path / "whole.onnx")
+    spatial = [layer.name for layer in wb.analyze(opened).layers][1]
+    plan = wb.evbmf_plan(wb.analyze(opened)).with_ranks(spatial, rank_in=4, rank_out=6)
+    made = export(wb.decompose(opened, plan), tmp_path / "int8.onnx", int8=images, keep_float=spatial)
+    assert made.verification.snr_db > 20
+    stored = [weight.dtype for weight, _ in weights_of(made.path.read_bytes()).values()]
+    assert stored == [np.int8, np.float32, np.float32, np.float32, np.int8]
+
+
+@BOTH
+def test_normalisations_batch_norms_and_sums(suffix):
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
+            self.scale, self.second = nn.LocalResponseNorm(5, alpha=1.0), nn.Conv2d(16, 16, 3, padding=1)
+            self.last = nn.Linear(32, 5)
+
+        def forward(self, x):
+            x = torch.relu(self.norm(self.first(x)))
+            x = torch.cat([self.scale(x), torch.relu(self.second(x) + x)], dim=1)
+            return self.last(x.mean((2, 3)))
+
+    torch.manual_seed(0)
+    model = Block()
+    model(10 * torch.randn(16, 3, 9, 9))
+    network = wb.Network(model, (3, 9, 9))
+    images = torch.randn(32, 3, 9, 9)
+    int8 = calibration(network, images)
+    if suffix == ".onnx":
+        content = onnx_bytes(network.model, images[:1], int8=int8)
+        run = load_onnx(content)
+        assert {title.partition("/")[0] for title in weights_of(content)} == {"first", "second", "last"}
+        assert b"BatchNormalization" not in content
+    else:
+        run = load_executorch(executorch_bytes(network.model, images[:1], int8=int8))
+    with torch.inference_mode():
+        wanted = network.model(images)
+    error = torch.cat([run(one) for one in images.split(1)]) - wanted
+    assert 10 * torch.log10(wanted.square().sum() / error.square().sum()) > 25
+
+
+def test_a_file_of_little_use_is_not_kept(monkeypatch, photos, tmp_path):
+    small, images = photos
+    monkeypatch.setattr("workbench.exporters.verification.MIN_INT8_SNR_DB", 150.0)
+    with pytest.raises(
+        ExportError, match=r"not kept, .*signal-to-noise ratio .* dB; keep the layers .* by keep_float$"
+    ):
+        export(small, tmp_path / "net.onnx", int8=images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_quantised(photos, tmp_path):
+    small, images = photos
+    half = wb.Network(copy.deepcopy(small.model).half(), small.input_shape)
+    for network, name, how, why in (
+        (small, "net.zip", {"int8": images}, r"int8 is for \.onnx and \.pte files, not for \.zip"),
+        (small, "net.onnx", {"keep_float": "0"}, "keep_float is for int8 files"),
+        (small, "net.onnx", {"int8": images, "keep_float": ["nothing"]}, "no layer of that name"),
+        (half, "net.onnx", {"int8": images}, "networks in float32"),
+    ):
+        with pytest.raises(ExportError, match=why):
+            export(network, tmp_path / name, **how)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ExportError, match="for 16 images in a run need at least as many"):
+        calibration(small, images, batch=16)
+
+
+def test_images_of_one_reading_calibrate_and_are_compared(photos, tmp_path):
+    small, images = photos
+    found = export(small, tmp_path / "net.onnx", int8=iter(images.split(5)))
+    assert (found.verification.n, found.verification.inputs) == (12, "images")

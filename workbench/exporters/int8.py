@@ -1,0 +1,182 @@
+"""Quantise a network to 8-bit integers, with the tools of ONNX Runtime and of ExecuTorch."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from workbench.exporters.tracing import ExportError, first_line, quiet_libraries
+from workbench.network.inputs import Images, inputs_of, split_of
+from workbench.network.network import Network
+from workbench.network.outputs import size_of
+
+MAX_CALIBRATION_IMAGES = 100
+"""Largest number of images that the ranges of the maps are measured on."""
+
+OPERATORS = (
+    *("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Concat", "Relu", "Clip", "MaxPool", "AveragePool"),
+    *("GlobalAveragePool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"),
+)
+"""ONNX operators that are quantised: layers with weights, and those between them that 8 bits are enough for."""
+
+MIN_OPSET = 13
+"""Smallest version of ONNX's operators that takes a scale for each channel."""
+
+FLOAT_KINDS = (nn.LocalResponseNorm,)
+"""Modules that always stay in float: 8 bits are too few for the range of squares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Int8:
+    """How a network is quantised.
+
+    Parameters
+    ----------
+    inputs : of single runs, all of one shape, which the ranges of the maps are measured on.
+    keep_float : names of layers, or of modules with all their layers, that stay in float.
+    """
+
+    inputs: Sequence[Any]
+    keep_float: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the file's metadata say of it, as JSON values."""
+        how = "static ranges of maps, a scale for each output channel of the weights"
+        return {"method": how, "images": len(self.inputs), "in_float": list(self.keep_float)}
+
+    def kept(self, model: nn.Module) -> list[str]:
+        """Return the names of the modules that stay in float; ExportError if the model has none of a name."""
+        modules = dict(model.named_modules())
+        for name in self.keep_float:
+            if not modules.get(name) or not name:
+                raise ExportError(f"keep_float names {name!r}, but the network has no layer of that name")
+        return [*self.keep_float, *(name for name, module in modules.items() if isinstance(module, FLOAT_KINDS))]
+
+
+def calibration(network: Network, images: Images, keep_float: Sequence[str] = (), *, batch: int = 1) -> Int8:
+    """Return how a network is quantised: on up to 100 of the images, drawn by a fixed seed, `batch` in each run.
+
+    Raises
+    ------
+    ExportError : if there are fewer images than that, the network is not in float32, or has no layer of a name.
+    """
+    drawn = images if network.structured else split_of(network, images, labelled=False).sample(MAX_CALIBRATION_IMAGES)
+    batches = inputs_of(network, drawn, batch_size=batch)
+    inputs = [tree_map_only(Tensor, lambda x: x.detach().cpu(), one) for one in batches]
+    whole = [one for one in inputs if size_of(one) == batch]
+    if not whole:
+        raise ExportError(f"int8 files for {batch} images in a run need at least as many to measure ranges on")
+    if wrong := {p.dtype for p in network.model.parameters() if p.is_floating_point()} - {torch.float32}:
+        raise ExportError(f"int8 files are made of networks in float32, and {network.name} is in {wrong.pop()}")
+    found = Int8(whole, (keep_float,) if isinstance(keep_float, str) else tuple(keep_float))
+    found.kept(network.model)
+    return found
+
+
+def quantised_program(program: ExportedProgram, int8: Int8, model: nn.Module) -> ExportedProgram:
+    """Return a traced model with layers in int8, as XNNPACK computes them; ExportError if that fails."""
+    kept, example = int8.kept(model), int8.inputs[0]
+
+    def is_quantised(node: torch.fx.Node) -> bool:
+        scopes = [str(path).partition("@")[0] for path, _ in node.meta.get("nn_module_stack", {}).values()]
+        return not any(_is_part(path, name) for path in scopes for name in kept)
+
+    try:
+        with quiet_libraries():
+            from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
+            from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+            quantizer = xnnpack.XNNPACKQuantizer().set_filter_function(is_quantised)
+            quantizer.set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
+            # batch norms are folded before; the patterns of training with them take seconds to make
+            quantizer.SUPPORTED_PATTERNS = [p for p in quantizer.SUPPORTED_PATTERNS if not p.is_qat]
+            prepared = prepare_pt2e(program.module(), quantizer)
+            for one in int8.inputs:
+                prepared(one)
+            return torch.export.export(convert_pt2e(prepared), (example,))
+    except Exception as error:
+        raise ExportError(f"the model cannot be quantised for ExecuTorch: {first_line(error)}") from error
+
+
+def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
+    """Return an ONNX file with layers in int8, between nodes that quantise and dequantise; ExportError if that fails.
+
+    The file's nodes are called after the layers of the model, or the model was opened from that file.
+    """
+    for node in proto.graph.node:
+        node.name = node.name or node.output[0]
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    if any(value.type.tensor_type.elem_type in (10, 11, 16) for value in inputs):  # float16, float64, bfloat16
+        raise ExportError("int8 files are made of networks in float32, and this one takes other numbers")
+    kept = [_title(model, name) for name in int8.kept(model)]
+    try:
+        with quiet_libraries(), tempfile.TemporaryDirectory() as folder:
+            import onnx
+            from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+            from onnxruntime.quantization.shape_inference import quant_pre_process
+
+            if any(entry.domain in ("", "ai.onnx") and entry.version < MIN_OPSET for entry in proto.opset_import):
+                proto = onnx.version_converter.convert_version(proto, MIN_OPSET)
+            given, ready, made = (str(Path(folder) / name) for name in ("float.onnx", "ready.onnx", "int8.onnx"))
+            onnx.save(proto, given)
+            quant_pre_process(given, ready, skip_symbolic_shape=True)  # folds batch normalisation
+            graph = onnx.load(ready).graph
+            constants = {tensor.name for tensor in graph.initializer}
+            shifts = {n.name for n in graph.node if n.op_type == "Add" and constants & set(n.input)}
+            excluded = {n.name for n in graph.node if any(_is_part(n.name, name) for name in kept)} | shifts
+            quantize_static(
+                ready,
+                made,
+                _Reader([value.name for value in inputs], int8.inputs),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(OPERATORS),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=sorted(excluded),
+                reduce_range=True,  # 7 bits: sums of two products overflow in processors without VNNI
+                extra_options={"MatMulConstBOnly": True},
+            )
+            found = onnx.load(made)
+    except Exception as error:
+        raise ExportError(f"the model cannot be quantised for ONNX Runtime: {first_line(error)}") from error
+    del found.metadata_props[:]
+    found.metadata_props.extend(proto.metadata_props)
+    return found
+
+
+class _Reader:
+    """ONNX Runtime's protocol of a reader of calibration data: a dictionary of arrays at each call, at the end None."""
+
+    def __init__(self, names: Sequence[str], inputs: Sequence[Any]) -> None:
+        self._feeds = self._arrays(names, inputs)
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._feeds, None)
+
+    @staticmethod
+    def _arrays(names: Sequence[str], inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        for one in inputs:
+            tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
+            yield {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=False)}
+
+
+def _title(model: Any, layer: str) -> str:
+    """Return how the names of a layer's nodes begin: with its own, or the name of its node in the opened file."""
+    positions = getattr(model, "nodes", {})
+    if layer not in positions:
+        return layer
+    node = model.proto.graph.node[positions[layer]]
+    return str(node.name or node.output[0])
+
+
+def _is_part(name: str, whole: str) -> bool:
+    return name == whole or name.startswith((f"{whole}.", f"{whole}/"))
