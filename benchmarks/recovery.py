@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import _recovery_digits, _recovery_images, _recovery_resnet20
+from benchmarks import _recovery_auto, _recovery_digits, _recovery_images, _recovery_resnet20
 from benchmarks._recovery_googlenet import googlenet
 from benchmarks._report import parser, report
 
@@ -18,6 +18,7 @@ CASES = {
     "resnet20": _recovery_resnet20.run,
     "digits": _recovery_digits.run,
     "images": _recovery_images.run,
+    "auto": _recovery_auto.run,
 }
 """Name -> function of (folder with the shared data, minutes of training) that returns the results."""
 

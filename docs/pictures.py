@@ -38,7 +38,7 @@ def main() -> None:
             walk.append(shot(page))
             press(page, "Undo")
             press(page, "Compress for me")
-            page.wait_for_selector("text=Next: Speed and energy", timeout=180_000)
+            page.wait_for_selector("text=Next: Speed and energy", timeout=400_000)
             page.wait_for_timeout(1000)
             walk.append(lead(page, 4))
             save(walk[-1], "recovered.png")

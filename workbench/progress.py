@@ -1,13 +1,20 @@
-"""Report the progress of long functions, and cancel them."""
+"""Report the progress of long functions, estimate how long they still take, and cancel them.
+
+The share that a function reports is about that of its time, so that the remaining seconds follow from it.
+"""
 
 import sys
+import time
 from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
 """Called with (share done, 0 to 1; note) at each step of a long function. It may raise `Cancelled`."""
 
-BAR_WIDTH = 30
-"""Characters of the progress bar in a terminal."""
+BAR_WIDTH, NOTE_WIDTH = 30, 44
+"""Characters of the progress bar in a terminal, and of the note behind it."""
+
+ESTIMATE_AFTER_S, MIN_ESTIMATE_SHARE = 2.0, 0.01
+"""Seconds and share of a function from which on its remaining time is estimated."""
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error
@@ -19,7 +26,7 @@ def reporter(progress: Progress | bool | None) -> Progress:
     if progress is None or progress is False:
         return lambda share, note: None
     if progress is True:
-        return _draw_bar
+        return ProgressBar()
     if not callable(progress):
         raise TypeError(f"progress is a function of (share, note), True or None, not a {type(progress).__name__}")
     return progress
@@ -34,8 +41,31 @@ def part(report: Progress, begin: float, end: float, name: str = "") -> Progress
     return report_part
 
 
-def _draw_bar(share: float, note: str) -> None:
-    done = round(BAR_WIDTH * min(1.0, max(0.0, share)))
-    bar = "#" * done + "." * (BAR_WIDTH - done)
-    sys.stderr.write(f"\r[{bar}] {share:4.0%} {note[:60]:60}" + ("\n" if share >= 1 else ""))
-    sys.stderr.flush()
+def remaining_seconds(share: float, elapsed: float) -> float | None:
+    """Return the seconds that a function still takes after `elapsed` seconds; None while it is too early to tell."""
+    if elapsed < ESTIMATE_AFTER_S or share < MIN_ESTIMATE_SHARE:
+        return None
+    return elapsed * max(0.0, 1 - share) / share
+
+
+def remaining_text(seconds: float) -> str:
+    """Return words like "about 1 min 20 s left"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"about {f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'} left"
+
+
+class ProgressBar:
+    """Draws the share, the note and the remaining time on standard error, which a notebook shows below the cell."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __call__(self, share: float, note: str) -> None:
+        """Draw the line anew, over the one before."""
+        left = remaining_seconds(share, time.perf_counter() - self._began) if share < 1 else None
+        done = round(BAR_WIDTH * min(1.0, max(0.0, share)))
+        bar = "#" * done + "." * (BAR_WIDTH - done)
+        words = "" if left is None else remaining_text(left)
+        line = f"\r[{bar}] {share:4.0%} {note[:NOTE_WIDTH]:{NOTE_WIDTH}} {words:24}"
+        sys.stderr.write(line + ("\n" if share >= 1 else ""))
+        sys.stderr.flush()

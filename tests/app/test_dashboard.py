@@ -28,6 +28,7 @@ def test_it_opens_by_itself_and_the_bar_at_the_top_does_what_it_says():
     guide._receive(None, {"kind": "undo"}, [])
     assert session.plan.settings.planner == "evbmf"
     guide._receive(None, {"kind": "redo"}, [])
+    find(page, w.FloatText, "minutes").value = 0.02
     find(page, w.Button, "Compress for me").click()
     assert guide.steps[3]["name"] == "Compress and recover"
     assert session.recover.run is not None

@@ -90,7 +90,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     decompose = press_rule("recover.decompose")
     calibrate = press_rule("recover.calibrate")
-    compress_for_me = press_rule("recover.compress_for_me")
+    compress_for_me = press_rule("recover.compress_for_me", minutes=st.sampled_from([1e-3, 0.02]))
     learn_from, epochs = st.sampled_from(["labels", "both", "original"]), st.integers(1, 3)
     finetune = press_rule("recover.finetune", learn_from=learn_from, epochs=epochs)
     from_scratch = press_rule("recover.from_scratch", epochs=st.just(1))

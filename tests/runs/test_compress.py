@@ -4,6 +4,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.networks import same
+from workbench.runs import attempt
 from workbench.runs.run import StageName
 
 
@@ -159,6 +160,55 @@ def test_a_metric_decides_by_its_value(network, data):
 def test_a_tolerance_that_makes_no_sense(network, data):
     with pytest.raises(ValueError, match="max_drop is the loss in points that is tolerated, a number above 0, not -1"):
         wb.compress(network, data, max_drop=-1)
+
+
+def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectra, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(attempt, "calibrate", lambda made, images, progress: made)  # which takes time
+    stages, shares, store = [], [], wb.RunStore(tmp_path / "runs.db")
+    none = wb.Split.unlabelled(data.test.images[:0])
+    run = wb.compress(
+        network,
+        wb.Data(bare(data, 400), none, none, name="mine"),
+        plan=wb.budget_plan(spectra, 6),
+        max_drop=10,
+        minutes=5,
+        store=store,
+        on_stage=stages.append,
+        progress=lambda share, note: shares.append(share),
+    )
+    ends = {id(r.plan): r for r in stages}
+    good = [r for r in ends.values() if r.verdict(max_drop=10).tolerable]
+    assert len(good) > 1
+    assert run.plan is max(good, key=lambda r: r.plan.macs_ratio).plan
+    assert stages[-1] is run
+    assert len(run.tries) == len(ends)
+    assert [line.split(", ")[-1] for line in run.tries].count("kept") == 1
+    assert store[run.number].tries == run.tries
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_minutes_over_after_the_first_try_end_the_search(network, spectra, data):
+    run = wb.compress(network, without(data, "train"), plan=wb.budget_plan(spectra, 20), max_drop=1, minutes=1e-4)
+    assert run.last.name == StageName.CALIBRATED
+    assert run.plan.macs_ratio > 19
+    assert run.tries == ()
+    with pytest.raises(ValueError, match="minutes must be a number above 0, not 0"):
+        wb.compress(network, data, minutes=0)
+
+
+def test_fine_tuning_that_does_not_help_is_taken_back_and_said(network, spectra, data, monkeypatch):
+    def useless(made, data, *, teacher, epochs, **how):
+        return made.with_model(made.model, history=(None,) * epochs)
+
+    monkeypatch.setattr(attempt, "finetune", useless)
+    monkeypatch.setattr(attempt, "calibrate", lambda made, images, progress: made)
+    stages = []
+    run = wb.compress(network, data, plan=wb.budget_plan(spectra, 30), max_drop=1e-3, on_stage=stages.append)
+    assert run.stage(StageName.FINE_TUNED) is None
+    assert len(run.tries) == len(plans_tried(stages)) == 3
+    assert all("10 epochs of fine-tuning did not help and were taken back" in line for line in run.tries)
+    assert run.rows[-1][0] == "try 3"
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):

@@ -51,6 +51,7 @@ def test_what_is_stored_comes_back(store, compressed, original):
     agreed = Stage(StageName.FINE_TUNED, {"test": wb.Score(0.91, 0.98, 50, "agreement")}, "by hand")
     stages = (DECOMPOSED, Stage(StageName.CALIBRATED), agreed)
     more = {"settings": {"epochs": 3, "flip": True}, "measured": {"ms": 1.5}, "seed": 4, "note": "first"}
+    more["tries"] = ("try 1: MACs x3 fewer, taken back", "try 2: MACs x2 fewer, kept")
     added = store.add(run_of(compressed, stages=stages, **more))
     (found,) = RunStore(store.path).runs()
     assert found == added == store[1]
@@ -71,9 +72,11 @@ def test_update_adds_stages_and_newer_weights(store, compressed, original):
     trained = wb.rebuild(original, compressed.plan, {k: v + 1 for k, v in compressed.model.state_dict().items()})
     run = run.with_stage(Stage(StageName.DECOMPOSED, {"validation": wb.Score(0.5, 0.6, 10)}))
     run = run.with_stage(Stage(StageName.FINE_TUNED, {"validation": SCORE}, "better"), trained)
-    updated = store.update(replace(run, measured={"joules": 2}))
+    updated = store.update(replace(run, measured={"joules": 2}, tries=("try 1: kept",)))
     assert [(s.name, s.score.top1) for s in updated.stages] == [("decomposed", 0.5), ("fine-tuned", 0.9)]
     assert (updated.measured, updated.note) == ({"ms": 1, "joules": 2}, "better")
+    assert store[updated.number].tries == ("try 1: kept",)
+    assert ["try 1", "kept"] in updated.rows
     assert (updated.score(), updated.last.name, updated.network) == (SCORE, "fine-tuned", trained)
     assert len(list(store.folder.iterdir())) == 1
     state = store.load(run, original).model.state_dict()

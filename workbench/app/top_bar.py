@@ -4,8 +4,9 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.controls import Alert, button, column, follow, row
+from workbench.app.controls import Alert, button, column, follow, limited, row
 from workbench.app.session import Autosave, Session
+from workbench.app.steps.recover.snapshot import COMPRESS_MINUTES, MAX_COMPRESS_MINUTES
 from workbench.app.steps.recover.view import SAVES_NOTHING, Status, recovery_status
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
@@ -19,8 +20,14 @@ CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a netw
 def top_bar(session: Session, refused: Alert) -> w.Widget:
     """Return the bar; `refused` says in it what of the page's was not taken."""
     guide, autosave, plan = Guide(session), session.autosave, session.plan
-    hint = f"Compress, calibrate and fine-tune; save less if more than {MAX_DROP_POINTS:g} point of accuracy is lost"
-    for_me = button("Compress for me", session.recover.compress_for_me, hint, width="148px", primary=True)
+    hint = f"Compress, calibrate and fine-tune; save as much as loses at most {MAX_DROP_POINTS:g} point of accuracy"
+    limits = (0.1, MAX_COMPRESS_MINUTES)
+    minutes = limited(w.FloatText, "minutes", limits, 112, 58, value=COMPRESS_MINUTES, tooltip="For Compress for me")
+
+    def compress() -> None:
+        session.recover.compress_for_me(minutes.value)
+
+    for_me = button("Compress for me", compress, hint, width="148px", primary=True)
     undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")
     noticed, unsaved, elsewhere = Alert(), Alert("warn"), Alert("warn")
 
@@ -28,7 +35,7 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
         guide.steps = step_statuses(session)
 
     def enable() -> None:
-        for_me.disabled = session.recover.busy or plan.plan is None
+        for_me.disabled = minutes.disabled = session.recover.busy or plan.plan is None
         undo.disabled, redo.disabled = not plan.undoable, not plan.redoable
         undo.tooltip = f"Take back: {plan.undoable} (Ctrl+Z)" if plan.undoable else "Nothing to take back"
         redo.tooltip = f"Again: {plan.redoable} (Ctrl+Shift+Z)" if plan.redoable else "Nothing was taken back"
@@ -53,7 +60,7 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
     follow(show_notices, (plan, "notice"), (autosave, "problem elsewhere"))
     jobs = JobList(session.worker, kept=JobKind.AUTOMATIC)
     jobs.layout.flex = "1 1 300px"
-    buttons = row(for_me, undo, redo, jobs)
+    buttons = row(for_me, minutes, undo, redo, jobs)
     buttons.layout.align_items = "flex-start"
     box = column(guide, buttons, refused, noticed, unsaved, elsewhere, offer_box(autosave))
     box.add_class("wb-card")

@@ -18,14 +18,13 @@ from traitlets import Enum, Float, HasTraits, Tuple, Unicode
 
 from workbench.app.errors import sentence
 from workbench.measure.exclusive import computing
-from workbench.progress import Cancelled
+from workbench.progress import Cancelled, remaining_seconds
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Entry = tuple["Job", Callable[["Job"], Any], Callable[[Any], None] | None]
 
 REPORT_INTERVAL_S = 0.1  # between two reports of progress that become traits
-ESTIMATE_AFTER_S, MIN_ESTIMATE_SHARE = 2.0, 0.01  # of a job, from which on its remaining time is estimated
 EXIT_WAIT_S = 5.0  # for a running job when the interpreter exits; torch does not survive being cut off
 
 
@@ -117,11 +116,10 @@ class Job(HasTraits):
         report, self._report = self._report, None
         if report is not None and self.state is JobState.RUNNING and not self.cancelled:
             share, note = report
-            elapsed = time.perf_counter() - self._started
-            known = share > MIN_ESTIMATE_SHARE and elapsed > ESTIMATE_AFTER_S
+            left = remaining_seconds(share, time.perf_counter() - self._started)
             with self.hold_trait_notifications():
                 self.progress, self.note = share, note or self.note
-                self.remaining_s = elapsed * (1 - share) / share if known else -1.0
+                self.remaining_s = -1.0 if left is None else left
 
 
 class Worker(HasTraits):

@@ -104,14 +104,14 @@ def export(
         load = executorch.load_executorch
     else:
         content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)
-    report(0.6, "writing it")
+    report(0.85, "writing it")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             write_atomically(temporary, content)
             run = load(temporary)
             run = partial(call, run) if isinstance(run, nn.Module) else run
-            found = wanted.compare(run, int8=quantised is not None, progress=part(report, 0.6, 1.0))
+            found = wanted.compare(run, int8=quantised is not None, progress=part(report, 0.85, 1.0))
             if not found.passed:
                 hint = "; keep the layers that suffer most in float, by keep_float" if quantised else ""
                 raise ExportError(

@@ -9,7 +9,7 @@ from workbench.exporters.metadata import PAPER
 from workbench.files import write_atomically
 from workbench.recover.calibrate import CALIBRATION_IMAGES
 from workbench.recover.recipe import Recipe
-from workbench.runs.compress import FINE_TUNING
+from workbench.runs.attempt import FINE_TUNING
 from workbench.runs.run import Run, StageName
 
 

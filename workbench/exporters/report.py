@@ -122,6 +122,7 @@ def _done(run: Run) -> str:
         f"{len(plan) - one - two} were kept as they are.",
         f"How small was chosen layer by layer, as ranks: {plan.describe()}. The tables have all of them, with reasons.",
         "A multiply-add (MAC) is one multiplication and one addition; the paper calls them FLOPs.",
+        *(f"{line[0].upper()}{line[1:]}." for line in run.tries),
     ]
     return _section("What was done", *map(_paragraph, texts))
 

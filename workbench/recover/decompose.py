@@ -13,6 +13,7 @@ from workbench.network.layers import CONVOLUTIONS, KINDS, kernel_of, weight_shap
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import LayerPlan, Plan, PlanError
+from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress, reporter
 
 GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
@@ -41,8 +42,9 @@ def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None 
     report = reporter(progress)
     model = copy_model(network.model)
     work = [part for part in plan if part.decision != "keep"]
+    amounts = [analysis_macs(part.layer) for part in work]
     for i, part in enumerate(work):
-        report(i / len(work), part.name)
+        report(sum(amounts[:i]) / sum(amounts), part.name)
         model = replace_module(model, part.name, factorise(model.get_submodule(part.name), part))
     report(1.0, "")
     source = f"{network.source}; decomposed ({plan.policy})"

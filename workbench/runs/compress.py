@@ -1,8 +1,7 @@
-"""Compress a network automatically: plan, decompose, recover; repeat with smaller ratios while too much is lost."""
+"""Compress a network automatically: plan, decompose, recover; search for the ratio of MACs that loses little enough."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,23 @@ from workbench.network.network import Network, expect_network
 from workbench.network.scores import Metric
 from workbench.network.verdict import MAX_DROP_POINTS, images_needed
 from workbench.plan.budget import Pin, budget_plan
-from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.evbmf import evbmf_plan
 from workbench.plan.importance import Importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
-from workbench.progress import Progress, part, reporter
-from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
+from workbench.progress import Progress, reporter
 from workbench.recover.checkpoint import Epoch
-from workbench.recover.decompose import decompose
-from workbench.recover.finetune import finetune
-from workbench.runs.run import Run, Stage, StageName, source_of
-from workbench.runs.scoring import judgement, points_lost, scored_stage
-from workbench.runs.store import RunStore, StoreError
+from workbench.runs.attempt import Attempts, stored
+from workbench.runs.run import Run
+from workbench.runs.scoring import judgement, points_lost
+from workbench.runs.search import BEGIN_SHARE, Clock, OutOfTimeError, Try, best_of, lines, next_ratio
+from workbench.runs.store import RunStore
 from workbench.tables import times
 
-MAX_ATTEMPTS = 3
-"""Largest number of plans that are tried."""
+MAX_TRIES, MAX_TRIES_IN_MINUTES = 3, 12
+"""Largest number of plans that are tried, without a limit of time and with one."""
 FIRST_MACS_RATIO = 2.0
 """Original / compressed MACs of the first try if the given plan saves nothing."""
-MIN_MACS_RATIO = 1.05
-"""Smallest original / compressed MACs that is tried."""
-FINE_TUNING: Mapping[str, Any] = {"epochs": 10, "learning_rate": 1e-3, "schedule": "cosine"}
-"""Settings of fine-tuning."""
 
 
 def compress(
@@ -42,6 +35,7 @@ def compress(
     data: Data | Images,
     *,
     max_drop: float = MAX_DROP_POINTS,
+    minutes: float | None = None,
     metric: Metric | None = None,
     plan: Plan | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -56,10 +50,11 @@ def compress(
     """Compress a network and recover its accuracy; if too much is lost, try again with smaller ratios of MACs.
 
     Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand and more than half
-    of `max_drop` is lost. The search ends with the first try whose whole 95 % interval of the loss is at most
-    `max_drop` points. If there are too few images to show this for any plan, it ends with the first try that loses at
-    most `max_drop` on them. It also ends after three tries, or if the next ratio is too small to be worth a try. The
-    run's note says what was found.
+    of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop` points; if there
+    are too few images to show this for any plan, if it loses at most `max_drop` on them. The search ends with the first
+    good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes` it goes on: larger
+    ratios follow a good try, and the good one that saves most is the result. The run's note says what was found, and
+    its `tries` what was tried and taken back.
 
     The loss is measured by accuracy on validation images with labels, or by the share of changed answers on images
     without labels, whichever has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. It is never
@@ -68,7 +63,10 @@ def compress(
     Parameters
     ----------
     data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
-    max_drop : points of top-1 that may be lost; of a metric, hundredths of its unit.
+    max_drop : points of top-1 that may be lost, in hundredths of the images: 3.0 where 3 % of the answers may change;
+        of a metric, hundredths of its unit.
+    minutes : to spend in all; None for no limit. The first try is always finished; another is begun if it takes no
+        longer than what is left. Fine-tuning takes at most half of what is left, with as few epochs as that needs.
     metric : a function (network, split) -> number to measure the loss by instead; more is better. It has no interval,
         so its value alone decides, and the run's note says so.
     plan : the first plan to try; None for EVBMF's. Layers that were set by hand in it stay so in later
@@ -77,91 +75,80 @@ def compress(
     importance : of the layers, for the plans after the first; None to measure errors in the weights.
     store : where each try is stored, stage by stage.
     checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`.
-    on_stage : called with the run after each stage of each try.
+    on_stage : called with the run after each stage of each try, and with the result if something was taken back.
     progress : called during all work; if it raises `Cancelled`, the work ends, and the store has the stages so far.
 
     Raises
     ------
     PlanError : if a plan does not fit the network.
-    ValueError : if `max_drop` is no number above 0.
+    ValueError : if `max_drop` or `minutes` is no number above 0.
     """
     expect_network(network)
     data = data_of(network, data)
-    needed = images_needed(max_drop)
-    report = reporter(progress)
-    spectra = spectra or analyze(network, progress=part(report, 0.0, 0.05))
+    images_needed(max_drop)  # raises ValueError if `max_drop` is invalid
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise ValueError(f"minutes must be a number above 0, not {minutes}")
+    clock = Clock(reporter(progress), minutes)
+    spectra = spectra or analyze(network, progress=clock.part(0.0, BEGIN_SHARE / 2))
     used: dict[str, Any] = dict(settings or {"planner": "evbmf", "layers": "default", "strength": 1.0})
     tried = plan or evbmf_plan(spectra)
     why = ""
     if tried.saves_nothing:
-        tried, used = _gentler(spectra, FIRST_MACS_RATIO, tried, importance)
+        tried, used = _budget(spectra, FIRST_MACS_RATIO, tried, importance)
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
-    scored: Callable[..., Stage] = partial(scored_stage, metric=metric)
-    original = scored(network, data, StageName.ORIGINAL, note=network.source, progress=part(report, 0.05, 0.1))
-    labelled = all(len(split) and split.labelled for split in (data.train, data.validation))
-    reach = partial(_reach, partial(scored, data=data), max_drop, store, on_stage)
-    for number in range(MAX_ATTEMPTS):
-        begin = 0.1 + 0.9 * number / MAX_ATTEMPTS
-        share = part(report, begin, begin + 0.9 / MAX_ATTEMPTS, f"try {number + 1}")
-        made = decompose(network, tried, progress=part(share, 0.0, 0.1, "decomposing"))
-        run = Run.of(made, data.name, (original,), settings={**used, "source": source_of(network)})
-        about = f"{tried.describe()}; {why}" if why else tried.describe()
-        run = reach(run, made, StageName.DECOMPOSED, about)
-        share(0.15, "decomposed: scored")
-        if len(data.train) or len(data.validation):
-            images = data.unlabelled.sample(CALIBRATION_IMAGES)
-            made = calibrate(made, images, progress=part(share, 0.15, 0.35, "calibrating"))
-            about += f"; calibrated on {len(images)} {images.name} images without labels"
-            run = reach(run, made, StageName.CALIBRATED, about)
-            share(0.4, "calibrated: scored")
-        lost = points_lost(run, max_drop)
-        if labelled and lost is not None and lost > max_drop / 2:
-            tuning = {**FINE_TUNING, "metric": metric, "progress": part(share, 0.4, 0.95, "fine-tuning")}
-            made = finetune(made, data, teacher=network, checkpoint=checkpoint, on_epoch=on_epoch, **tuning)
-            about += f"; {len(made.history)} epochs of fine-tuning with labels and the original's answers"
-            run = reach(run, made, StageName.FINE_TUNED, about)
-            lost = points_lost(run, max_drop)
-        verdict = run.verdict(max_drop=max_drop)
-        shown = verdict is not None and verdict.tolerable
-        unknowable = verdict is None or verdict.n < needed  # too few images for any plan
-        ratio = 1 + (tried.macs_ratio - 1) / 2
-        if shown or (unknowable and (lost is None or lost <= max_drop)) or ratio < MIN_MACS_RATIO:
+    attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
+    tries: list[Try] = []
+    out_of_reach: list[Try] = []  # ratios for which there is no plan
+    plans: list[Plan] = []
+    longest, unfinished = 0.0, ""
+    while True:
+        began = clock.elapsed
+        plans.append(tried)
+        last = len(plans) == (MAX_TRIES if minutes is None else MAX_TRIES_IN_MINUTES)
+        clock.stops = any(one.good for one in tries)
+        try:
+            run, taken_back = attempts.make(tried, used, why, clock.of_try(len(plans), last))
+        except OutOfTimeError:
+            unfinished = f"MACs {times(tried.macs_ratio)} fewer, not finished within {minutes:g} minutes"
             break
-        tried, used = _gentler(spectra, ratio, tried, importance)
+        longest = max(longest, clock.elapsed - began)
+        tries.append(_judged(run, max_drop, taken_back))
+        if best_of(tries) == len(tries) - 1:
+            kept = run
+        larger = minutes is not None and points_lost(run, max_drop) is not None
+        following = None
+        while following is None and not last and longest < clock.left:
+            ratio = next_ratio([*tries, *out_of_reach], larger=larger)
+            if ratio is None:
+                break
+            try:
+                following = _budget(spectra, ratio, tried, importance)
+            except PlanError:
+                out_of_reach.append(Try(ratio, False))
+        if following is None or any(following[0].same_decisions(plan) for plan in plans):
+            break
+        tried, used = following
         why = f"the plan before: {judgement(run, max_drop)}; this plan is for MACs {times(tried.macs_ratio)} fewer"
-    report(1.0, "")
-    return run
+    taken = lines(tries, unfinished)
+    if taken:
+        kept = stored(replace(kept, tries=taken), store, weights=False)
+        if on_stage:
+            on_stage(kept)
+    clock.end()
+    return kept
 
 
-def _reach(
-    scored: Callable[..., Stage],
-    max_drop: float,
-    store: RunStore | None,
-    on_stage: Callable[[Run], object] | None,
-    run: Run,
-    made: CompressedNetwork,
-    name: StageName,
-    note: str,
-) -> Run:
-    """Return the run with a new stage: score it, judge the loss, store the run, then call `on_stage`."""
-    run = run.with_stage(scored(made, name=name, note=note), made)
-    run = stored(replace(run, note=f"{note}; {judgement(run, max_drop)}"), store)
-    if on_stage:
-        on_stage(run)
-    return run
+def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
+    """Return whether little enough is lost; where too few images could show it of any plan, their loss decides."""
+    verdict, lost = run.verdict(max_drop=max_drop), points_lost(run, max_drop)
+    shown = verdict is not None and verdict.tolerable
+    unknowable = verdict is None or verdict.n < images_needed(max_drop)
+    good = shown or (unknowable and (lost is None or lost <= max_drop))
+    loss = judgement(run, max_drop) if verdict is None else str(verdict)
+    return Try(run.plan.macs_ratio, good, loss, taken_back)
 
 
-def stored(run: Run, store: RunStore | None) -> Run:
-    """Add a run to the store, or update it there, and return it; if that fails, its `error` says why."""
-    if store is None:
-        return run
-    try:
-        return store.update(run) if run.number else store.add(run)
-    except StoreError as error:
-        return replace(run, error=f"the run is not stored: {error}")
-
-
-def _gentler(
+def _budget(
     spectra: Spectra, macs_ratio: float, plan: Plan, importance: Importance | None
 ) -> tuple[Plan, dict[str, Any]]:
     """Return a plan for a budget of MACs and its settings; layers set by hand stay so if the budget can be met."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 APPLICATION = 0x57424348  # SQLite's application_id of a run store
 
-SCHEMA = 2  # SQLite's user_version of a run store
+SCHEMA = 3  # SQLite's user_version of a run store
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS run (
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS run (
     network TEXT NOT NULL, data TEXT NOT NULL, plan TEXT NOT NULL,
     macs INTEGER NOT NULL, weights INTEGER NOT NULL, dense_macs INTEGER NOT NULL, dense_weights INTEGER NOT NULL,
     measured TEXT NOT NULL, settings TEXT NOT NULL, seed INTEGER NOT NULL, versions TEXT NOT NULL, note TEXT NOT NULL,
-    weights_file TEXT NOT NULL, weights_hash TEXT NOT NULL
+    tries TEXT NOT NULL, weights_file TEXT NOT NULL, weights_hash TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS stage (
     run INTEGER NOT NULL REFERENCES run (number), position INTEGER NOT NULL, name TEXT NOT NULL, split TEXT NOT NULL,

@@ -63,6 +63,7 @@ class Run(Table):
     number : in its store, from 1; 0 for a run that is not stored.
     created : UTC, as ISO 8601.
     weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
+    tries : a line for each plan that was tried until this one was kept, and for what was taken back; may be empty.
     error : one sentence if the run failed or could not be stored, else "".
     """
 
@@ -80,6 +81,7 @@ class Run(Table):
     created: str = ""
     weights_file: str = ""
     weights_hash: str = ""
+    tries: tuple[str, ...] = ()
     error: str = ""
 
     headers = ("run", "")
@@ -159,6 +161,7 @@ class Run(Table):
         found.append(["MACs", f"{count(self.plan.macs)} (x{self.plan.macs_ratio:.2f} fewer)"])
         found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
         found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
+        found += [[f"try {i}", line.removeprefix(f"try {i}: ")] for i, line in enumerate(self.tries, start=1)]
         return [*found, *([["error", self.error]] if self.error else [])]
 
     @property

@@ -73,7 +73,8 @@ class RunStore:
         row: dict[str, Any] = {key: _json(dict(getattr(run, key)), key) for key in JSON_COLUMNS}
         row["created"] = run.created or datetime.now(UTC).isoformat(timespec="milliseconds")
         row |= {"network": run.network_name, "data": run.data_name, "seed": run.seed}
-        row |= {"note": run.note, "plan": plan.to_json(indent=None), "macs": plan.macs, "weights": plan.weights}
+        row |= {"note": run.note, "tries": _json(run.tries, "tries")}
+        row |= {"plan": plan.to_json(indent=None), "macs": plan.macs, "weights": plan.weights}
         row |= {"dense_macs": dense.macs, "dense_weights": dense.weights}
         name, hashed = self._write_weights(run.network) if weights and run.network is not None else ("", "")
         row |= {"weights_file": name, "weights_hash": hashed}
@@ -90,7 +91,7 @@ class RunStore:
         return self._with(run, number)
 
     def update(self, run: Run, *, weights: bool = True) -> Run:
-        """Store the stages, measurements, note and weights that a stored run has got since.
+        """Store the stages, measurements, note, tries and weights that a stored run has got since.
 
         With weights the stages of that network become the run's; measurements of other names and the stage of the
         baseline, which is another network, stay.
@@ -105,6 +106,7 @@ class RunStore:
                 raise StoreError(f"run {old.number} is no longer in {self.path.name}")
             merged = {**json.loads(row[0]), **run.measured}
             values: dict[str, Any] = {"measured": _json(merged, "measured"), "note": run.note}
+            values["tries"] = _json(run.tries, "tries")
             if name:
                 own = (old.number, StageName.FROM_SCRATCH)
                 database.execute("DELETE FROM stage WHERE run = ? AND name != ?", own)
@@ -203,6 +205,7 @@ class RunStore:
         try:
             plan = Plan.from_json(row["plan"])
             values |= {key: json.loads(row[key]) for key in JSON_COLUMNS}
+            values["tries"] = tuple(map(str, json.loads(row["tries"])))
         except ValueError as error:
             raise StoreError(f"run {row['number']} in {self.path.name} is damaged: {error}") from None
         return Run(plan, stages, network_name=row["network"], data_name=row["data"], **values)

@@ -21,7 +21,7 @@ from workbench.progress import Cancelled, Progress, part, reporter
 from workbench.recover.decompose import decompose, rebuild, weights_file
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
-from workbench.runs.compress import stored
+from workbench.runs.attempt import stored
 from workbench.runs.run import Run, Stage, StageName, versions
 from workbench.runs.scoring import choosing_scores
 from workbench.runs.store import RunStore

@@ -6,6 +6,7 @@ import ipywidgets as w
 
 from workbench.app.controls import Alert
 from workbench.app.worker import Job, JobKind, JobState, Worker
+from workbench.progress import remaining_text
 
 TRAITS = ["state", "note", "progress", "error"]
 
@@ -94,7 +95,4 @@ class JobList(w.VBox):  # type: ignore[misc]
 def job_words(job: Job) -> str:
     """Return note and remaining time of a job as HTML."""
     note = f": {escape(job.note)}" if job.note else ""
-    if job.remaining_s < 0:
-        return note
-    minutes, seconds = divmod(round(job.remaining_s), 60)
-    return f"{note} <small>(about {f'{minutes} min {seconds:02d} s' if minutes else f'{seconds} s'} left)</small>"
+    return f"{note} <small>({remaining_text(job.remaining_s)})</small>" if job.remaining_s >= 0 else note

@@ -8,6 +8,8 @@ import torch
 import workbench as wb
 from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import batch_normed, idle, state_of, tiny_data
+from tests.helpers.widgets import html
+from workbench.app.steps.recover.view import recover_view
 
 
 @on_a_loop
@@ -35,7 +37,7 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(session):
     plan.choose_ranks("8", rank_out=2)
     edited = plan.plan
     assert edited.weights_ratio > 1.02
-    session.recover.compress_for_me()
+    session.recover.compress_for_me(minutes=0.05)
     assert session.recover.runs[0].plan.same_decisions(edited)
 
 
@@ -43,7 +45,7 @@ def test_nothing_is_chosen_by_test_images():
     """Fault 5: with test images alone, the first plan is the result, however much is lost."""
     session = small_session(data=tiny_data(train=0, validation=0), opened=True)
     session.plan.replan(planner="budget", macs_ratio=3.0)
-    assert session.recover.compress_for_me().error == ""
+    assert session.recover.compress_for_me(minutes=0.05).error == ""
     assert [[stage.name for stage in run.stages] for run in session.recover.runs] == [["original", "decomposed"]]
     assert "no images for training or validation" in session.recover.sweep([1.5], "none").error
     assert session.recover.calibrate().error
@@ -113,6 +115,15 @@ def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():
     wide = wb.Split(torch.rand(4, 3, 9, 9), torch.zeros(4, dtype=torch.long), "test")
     session = small_session(data=replace(tiny_data(), test=wide), opened=True)
     assert session.choose.misfit
-    assert session.recover.compress_for_me().error == ""
+    assert session.recover.compress_for_me(minutes=0.05).error == ""
     assert session.recover.run.last.score is None
     assert session.recover.finetune().error
+
+
+def test_what_was_tried_and_taken_back_is_listed_on_the_page(session):
+    session.recover.decompose()
+    view = recover_view(session)
+    assert "try 1" not in html(view)
+    lines = ("try 1: MACs x3.00 fewer, <b>, taken back", "try 2: MACs x2.00 fewer, kept")
+    session.recover.run = replace(session.recover.run, tries=lines)
+    assert "<li>try 1: MACs x3.00 fewer, &lt;b&gt;, taken back</li><li>try 2: MACs x2.00 fewer, kept</li>" in html(view)

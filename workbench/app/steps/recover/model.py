@@ -11,7 +11,7 @@ from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.recover.snapshot import Snapshot, TrainingSettings, without_images
+from workbench.app.steps.recover.snapshot import COMPRESS_MINUTES, Snapshot, TrainingSettings, without_images
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
@@ -128,7 +128,7 @@ class RecoverModel(HasTraits):
 
         return self._train(JobKind.FROM_SCRATCH, f"Training from scratch{self._label}", training, compute)
 
-    def compress_for_me(self) -> Job:
+    def compress_for_me(self, minutes: float = COMPRESS_MINUTES) -> Job:
         """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
 
         def compute(job: Job, now: Snapshot) -> None:
@@ -141,6 +141,7 @@ class RecoverModel(HasTraits):
             compress(
                 now.opened.network,
                 now.data or without_images(now.opened.data),
+                minutes=minutes,
                 plan=now.plan,
                 settings=now.made_by.used(),
                 spectra=now.plan.spectra,

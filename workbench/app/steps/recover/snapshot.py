@@ -29,6 +29,8 @@ LEARN_FROM = {
 }
 SCHEDULES = {"the paper's: a tenth every 5 epochs": "step", "cosine: smoothly to zero": "cosine"}
 MAX_EPOCHS = 500
+COMPRESS_MINUTES, MAX_COMPRESS_MINUTES = 5.0, 600.0
+"""Minutes that *Compress for me* takes, and the most that the page accepts."""
 RATES = (1e-7, 0.5)  # smallest and largest learning rate that the page accepts
 SWEEP_TRAINING = {"epochs": 5, "learning_rate": 1e-3, "schedule": "cosine"}
 """Settings of fine-tuning in a sweep."""

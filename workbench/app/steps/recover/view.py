@@ -44,7 +44,7 @@ def recover_view(session: Session) -> w.Widget:
     }
     buttons = [button(text, *act, width="112px", primary=text != "From scratch") for text, act in acts.items()]
     compress, calibrate, tune, scratch = buttons
-    advice, stages, curve = w.HTML(), FigureView("Stages"), FigureView("Fine-tuning")
+    advice, tries, stages, curve = w.HTML(), w.HTML(), FigureView("Stages"), FigureView("Fine-tuning")
 
     def enable() -> None:
         busy = recover.busy
@@ -70,16 +70,23 @@ def recover_view(session: Session) -> w.Widget:
         random = choose.network is not None and choose.network.random_weights
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
 
+    def list_tries() -> None:
+        found = recover.run.tries if recover.run is not None else ()
+        items = "".join(f"<li>{escape(line)}</li>" for line in found)
+        tries.value = f"<ul class='wb-soft' aria-label='What was tried'>{items}</ul>" if found else ""
+        tries.layout.display = "" if found else "none"
+
     def show_training() -> None:
         for name, box in boxes.items():
             box.value = recover.training.get(name, box.value)
 
     follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
+    follow(list_tries, (recover, "run"))
     follow(draw_stages, (choose, "opened"), (recover, "run"))
     follow(draw_curve, (recover, "curve training"))
     follow(show_training, (recover, "training"))  # which an earlier session may have begun
     progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
-    return column(row(*buttons), row(*boxes.values()), advice, progress, stages, curve, gap=4)
+    return column(row(*buttons), row(*boxes.values()), advice, progress, tries, stages, curve, gap=4)
 
 
 def recovery_status(session: Session) -> Status:

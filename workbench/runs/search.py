@@ -1,0 +1,124 @@
+"""Search for the largest ratio of MACs that loses little enough: the next ratio, the time, and a line for each try."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.progress import Cancelled, Progress, part
+from workbench.tables import times
+
+MIN_MACS_RATIO = 1.05
+"""Smallest original / compressed MACs that is tried."""
+MIN_RATIO_STEP = 1.03
+"""Smallest quotient of two ratios of MACs that are tried one after the other in a limited time."""
+BEGIN_SHARE, FIRST_TRY_SHARE = 0.1, 0.75
+"""Share of the progress before the first try without a limit, and share of the rest that each try takes."""
+GRACE_SHARE = 0.05
+"""Share of the limit by which a search may be late to finish a step."""
+
+
+class OutOfTimeError(Cancelled):
+    """Raised by the progress of a try to stop it, because the minutes are over."""
+
+
+class Clock:
+    """The progress of a search, and how much of its minutes is left.
+
+    With a limit the share done is that of the minutes; without one the first try, which is often the last, has most.
+    """
+
+    def __init__(self, report: Progress, minutes: float | None) -> None:
+        self.limit = math.inf if minutes is None else 60 * minutes
+        self.stops = False  # whether a step is stopped when the minutes are over
+        self._report, self._began, self._share = report, time.perf_counter(), 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left; infinite without a limit."""
+        return self.limit - self.elapsed
+
+    def part(self, begin: float, end: float, name: str = "") -> Progress:
+        """Return a callback for a part of the whole; `begin` and `end` matter without a limit only."""
+        return part(self, begin, end, name)
+
+    def of_try(self, number: int, last: bool) -> Progress:
+        """Return the callback of a try, numbered from 1; `last` if no other can follow."""
+        rest = (1 - BEGIN_SHARE) * (1 - FIRST_TRY_SHARE) ** (number - 1)
+        return self.part(1 - rest, 1.0 if last else 1 - rest * (1 - FIRST_TRY_SHARE), f"try {number}")
+
+    def end(self) -> None:
+        """Report that all is done."""
+        self._report(1.0, "")
+
+    def __call__(self, share: float, note: str) -> None:
+        """Report progress; raise `OutOfTimeError` if the minutes are over and the step is to be stopped then."""
+        elapsed = self.elapsed
+        if self.stops and elapsed > (1 + GRACE_SHARE) * self.limit:
+            raise OutOfTimeError
+        self._share = max(self._share, share if self.limit == math.inf else min(1.0, elapsed / self.limit))
+        self._report(self._share, note)
+
+
+def until(report: Progress, seconds: float) -> Progress:
+    """Return a callback that ends a step, as `Cancelled` does, when it has taken so many seconds."""
+    began = time.perf_counter()
+
+    def report_until(share: float, note: str) -> None:
+        if time.perf_counter() - began > seconds:
+            raise OutOfTimeError
+        report(share, note)
+
+    return report_until
+
+
+@dataclass(frozen=True)
+class Try:
+    """One plan that was tried: its ratio of MACs, whether little enough was lost, and what came of it in words."""
+
+    macs_ratio: float
+    good: bool
+    loss: str = ""
+    taken_back: str = ""  # a step that was taken back, or left out for want of time
+
+
+def next_ratio(tries: Sequence[Try], *, larger: bool) -> float | None:
+    """Return the ratio of MACs to try next; None if none is worth a try.
+
+    While every try lost too much, the saving is halved. After that, if a `larger` ratio is looked for, it is doubled,
+    or the middle between the largest that is good and the smallest above it that is not.
+    """
+    good = max((one.macs_ratio for one in tries if one.good), default=None)
+    bad = min((one.macs_ratio for one in tries if not one.good and one.macs_ratio > (good or 0.0)), default=None)
+    if good is None:
+        ratio = 1 + ((bad or 1.0) - 1) / 2
+        return ratio if ratio >= MIN_MACS_RATIO else None
+    if not larger or good < MIN_MACS_RATIO:
+        return None
+    ratio = 1 + 2 * (good - 1) if bad is None else (good + bad) / 2
+    return ratio if ratio >= MIN_RATIO_STEP * good else None
+
+
+def best_of(tries: Sequence[Try]) -> int:
+    """Return the index of the try to keep: the good one that saves most, or the last if none is good."""
+    good = [i for i, one in enumerate(tries) if one.good]
+    return max(good, key=lambda i: tries[i].macs_ratio) if good else len(tries) - 1
+
+
+def lines(tries: Sequence[Try], unfinished: str = "") -> tuple[str, ...]:
+    """Return a line for each try, and one for a try that was not finished; none if nothing was taken back."""
+    if len(tries) == 1 and not tries[0].taken_back and not unfinished:
+        return ()
+    kept, found = best_of(tries), []
+    for i, one in enumerate(tries):
+        outcome = "kept" if one.good else "kept, although more is lost than is tolerated"
+        if i != kept:
+            outcome = f"saves less than try {kept + 1}" if one.good else "taken back"
+        words = (f"MACs {times(one.macs_ratio)} fewer", one.loss, one.taken_back, outcome)
+        found.append(f"try {i + 1}: {', '.join(filter(None, words))}")
+    return (*found, *([f"try {len(tries) + 1}: {unfinished}"] if unfinished else []))
