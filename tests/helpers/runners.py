@@ -4,7 +4,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class FakeRunner:
-    """Takes known seconds: a number, an iterator of numbers, or a function."""
+    """Takes known seconds: a number, an iterator of numbers, or a function; it has no file."""
+
+    bytes = 0
 
     def __init__(self, seconds, log=None):
         self.seconds, self.log = seconds, [] if log is None else log

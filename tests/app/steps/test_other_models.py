@@ -46,6 +46,32 @@ def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_spe
     assert speed.findings is None
 
 
+def test_int8_files_are_quantised_on_images_without_labels(session, monkeypatch):
+    asked = []
+
+    def export(network, path, data, *, int8, progress):
+        asked.append((path.name, int8))
+        raise ValueError("enough")
+
+    monkeypatch.setattr("workbench.app.steps.take_home.model.export", export)
+    session.recover.decompose()
+    for kind in ("onnx", "onnx_int8", "executorch_int8"):
+        assert session.take_home.make(kind).error == "Enough."
+    names, images = zip(*asked, strict=True)
+    assert names == tuple(f"small-run1-decomposed{end}" for end in (".onnx", "-int8.onnx", "-int8.pte"))
+    assert images[0] is None
+    assert [(split.name, len(split)) for split in images[1:]] == [("train", len(session.choose.data.unlabelled))] * 2
+
+
+def test_int8_is_timed_where_files_run(session):
+    session.recover.decompose()
+    session.speed.int8, session.speed.runtimes = True, ("eager",)
+    assert "Int8 files run in onnxruntime and executorch" in session.speed.measure().error
+    session.choose.open(data="digits")  # it has three classes
+    session.recover.decompose()
+    assert session.speed.measure().error.rstrip(".") == session.choose.misfit.rstrip(".")
+
+
 @on_a_loop
 async def test_files_need_a_compressed_network_that_stays(session):
     session.recover.decompose()
