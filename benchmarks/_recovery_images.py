@@ -39,9 +39,9 @@ def googlenet(shared: Path) -> Case:
 def resnet20(shared: Path) -> Case:
     """ResNet-20's plan, images (500 to learn from, then those of the test) and hits."""
     network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
-    clean, _, test, _ = of_resnet20.splits(shared)
-    images = torch.cat([clean.images[: max(COUNTS)], test.images])
-    labels = torch.cat([clean.labels[: max(COUNTS)], test.labels])
+    train, test = of_resnet20.lossless(shared)
+    images = torch.cat([train.images[: max(COUNTS)], test.images])
+    labels = torch.cat([train.labels[: max(COUNTS)], test.labels])
     plan = of_resnet20.equal_shares(wb.analyze(network), MACS_RATIO_OF_RESNET20)
     return wb.decompose(network, plan), wb.Split(images, labels, "images"), top1
 

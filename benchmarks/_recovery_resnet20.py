@@ -96,20 +96,26 @@ def twins(images: Tensor, among: Tensor) -> Tensor:
     return torch.cat([(piece @ flat[1].T).argmax(1) for piece in flat[0].split(100)])
 
 
-def splits(shared: Path) -> tuple[wb.Split, wb.Split, wb.Split, wb.Split]:
-    """Lossless training images, validation, test; and lossy training images without the twins of validation."""
+def lossless(shared: Path) -> tuple[wb.Split, wb.Split]:
+    """The 2,000 training images and the 1,000 test images."""
     with np.load(shared / "cifar10_clean_subset.npz") as file:
         images = {p: torch.from_numpy(file[f"{p}_images"]).permute(0, 3, 1, 2).contiguous() for p in ("train", "test")}
         labels = {part: torch.from_numpy(file[f"{part}_labels"].astype(np.int64)) for part in ("train", "test")}
+    return wb.Split(images["train"], labels["train"], "train"), wb.Split(images["test"], labels["test"], "test")
+
+
+def splits(shared: Path) -> tuple[wb.Split, wb.Split, wb.Split, wb.Split]:
+    """Lossless training images, validation, test; and lossy training images without the twins of validation."""
+    train, test = lossless(shared)
     lossy, classes = decoded(shared / "cifar10_jpegq_train.npz")
-    order = torch.randperm(len(labels["train"]), generator=torch.Generator().manual_seed(SEED))
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))
     held, rest = order[:VALIDATION_IMAGES], order[VALIDATION_IMAGES:]
     left = torch.ones(len(classes), dtype=torch.bool)
-    left[twins(images["train"][held], lossy)] = False
+    left[twins(train.images[held], lossy)] = False
     return (
-        wb.Split(images["train"][rest], labels["train"][rest], "train"),
-        wb.Split(images["train"][held], labels["train"][held], "validation"),
-        wb.Split(images["test"], labels["test"], "test"),
+        wb.Split(train.images[rest], train.labels[rest], "train"),
+        wb.Split(train.images[held], train.labels[held], "validation"),
+        test,
         wb.Split(lossy[left], classes[left], "lossy"),
     )
 
@@ -207,11 +213,12 @@ def run(
     """Both ratios, "with" and "without" labels, or parts of that; top-1 in percent of the 1,000 test images."""
     network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
     network.model.to(memory_format=torch.channels_last)
-    parts = splits(shared)
-    clean, validation, test, lossy = parts
+    train, test = lossless(shared)
+    parts = splits(shared) if "with" in (labels or ("with",)) else None
+    clean = parts[0] if parts else train
     spectra = wb.analyze(network)
     measured = wb.importance(network, spectra, clean.images[:IMPORTANCE_IMAGES])
-    counts = {"lossless": len(clean), "lossy": len(lossy), "validation": len(validation), "scored": len(test)}
+    counts = {part.name: len(part) for part in parts or (train, test)}
     results: dict[str, Any] = {"images": counts, "original": top1(network, test)}
     for name in ratios or RATIOS:
         plans = {
@@ -219,11 +226,10 @@ def run(
             "equal shares": equal_shares(spectra, RATIOS[name]),
         }
         if "without" in (labels or ("without",)):
-            images = torch.cat([clean.images, validation.images])
-            made = without_labels(network, plans, images, test, min(minutes, UNLABELLED_MINUTES))
+            made = without_labels(network, plans, train.images, test, min(minutes, UNLABELLED_MINUTES))
             results.setdefault("without labels", {})[name] = made
             print(name, made, flush=True)
-        if "with" in (labels or ("with",)):
+        if parts:
             results[name] = with_labels(network, plans, parts, minutes)
             print(name, results[name], flush=True)
     return results
