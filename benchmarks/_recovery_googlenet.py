@@ -44,8 +44,13 @@ def budget(network: wb.Network, spectra: wb.Spectra, images: Tensor, macs_ratio:
     return wb.budget_plan(spectra, macs_ratio=macs_ratio, importance=measured)
 
 
+def weights(network: wb.Network, spectra: wb.Spectra, images: Tensor, macs_ratio: float) -> wb.Plan:
+    """All layers, by errors in the weights."""
+    return wb.budget_plan(spectra, macs_ratio=macs_ratio)
+
+
 Planner = Callable[[wb.Network, wb.Spectra, Tensor, float], wb.Plan]
-PLANNERS: dict[str, Planner] = {"evbmf": evbmf, "budget": budget}
+PLANNERS: dict[str, Planner] = {"evbmf": evbmf, "weights": weights, "budget": budget}
 """Name -> function of (network, spectra, images of a choice, MACs ratio) that returns a plan."""
 RATIOS = (2.06, 2.33)
 """The paper's, and that of EVBMF itself (strength 1)."""

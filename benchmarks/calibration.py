@@ -1,12 +1,12 @@
 """Time calibration and importance beside what they cannot do without, on ResNet-18, GoogLeNet and VGG-16 shapes.
 
-Weights and images are random, from a seed. The floor of calibration is one pass of both networks over the images, the
-moments of every layer, and one factorisation and solve of each layer's problem: `wb.calibrate` without ReLU rounds, at
-a ridge that is given, with one sweep over Tucker-2's factors. `importance_passes` is the time of `wb.importance` in
-forward passes over the same images.
+Weights and images are random, from a seed. Seconds are those of the processors, so that other programs do not count.
+The floor of calibration is one pass of both networks over the images, the moments of every layer, and one factorisation
+and solve of each layer's problem: `wb.calibrate` without ReLU rounds, at a ridge that is given, with one sweep over
+Tucker-2's factors. `importance_passes` is the time of `wb.importance` in forward passes over the same images.
 
-`loss_ratio` is the error of the calibrated GoogLeNet or ResNet-18 on other images, divided by that with the ridge
-chosen as before: the best of six by two-fold cross-validation.
+`loss_ratio` is the error of the outputs on other images, divided by that with the ridge chosen as before: the best of
+six by two-fold cross-validation.
 """
 
 import time
@@ -48,10 +48,10 @@ def patched(**values: Any) -> Iterator[None]:
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of a call, and what it returns."""
-    started = time.perf_counter()
+    """Processor seconds of a call, and what it returns."""
+    started = time.process_time()
     found = work()
-    return time.perf_counter() - started, found
+    return time.process_time() - started, found
 
 
 def measure(name: str, images: int, loss: bool) -> dict[str, Any]:

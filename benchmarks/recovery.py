@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import _recovery_auto, _recovery_digits, _recovery_images, _recovery_resnet20
+from benchmarks import _recovery_auto, _recovery_digits, _recovery_forecast, _recovery_images, _recovery_resnet20
 from benchmarks._recovery_googlenet import googlenet
 from benchmarks._report import parser, report
 
@@ -19,6 +19,7 @@ CASES = {
     "digits": _recovery_digits.run,
     "images": _recovery_images.run,
     "auto": _recovery_auto.run,
+    "forecast": _recovery_forecast.run,
 }
 """Name -> function of (folder with the shared data, minutes of training) that returns the results."""
 

@@ -1,0 +1,63 @@
+"""Forecasts of agreement beside what calibration leaves: real GoogLeNet, real ResNet-20 and the bundled network.
+
+Plans are for budgets of MACs by importance. Importance, and so the forecasts, are from images without labels that no
+network was trained on; the agreement is measured on others, after calibration.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor
+
+import workbench as wb
+from benchmarks._recovery_googlenet import part, recovery_indices
+from benchmarks._recovery_resnet20 import lossless
+
+RATIOS = (1.25, 1.5, 2.0, 3.0, 4.0)
+FORECAST_IMAGES = {"googlenet": 100, "resnet20": 256, "digits": 256}
+CALIBRATION_IMAGES = 500
+"""Of ResNet-20 and the bundled network; GoogLeNet has the 200 of the first choice."""
+
+
+def cases(shared: Path, names: Sequence[str]) -> Iterator[tuple[str, wb.Network, Tensor, Tensor, Tensor]]:
+    """Yield name, network, and the images to forecast with, to calibrate with, and to measure on."""
+    if "googlenet" in names:
+        network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+        loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+        learned = recovery_indices(len(loaded), 0)
+        taken = set(learned.tolist())
+        others = [i for i in range(len(loaded)) if i not in taken]
+        images = part(loaded, learned).images
+        yield "googlenet", network, images[: FORECAST_IMAGES["googlenet"]], images, loaded.images[others]
+    if "resnet20" in names:
+        network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
+        clean, test = lossless(shared)
+        n = FORECAST_IMAGES["resnet20"]
+        yield "resnet20", network, test.images[:n], clean.images[:CALIBRATION_IMAGES], test.images[n:]
+    if "digits" in names:
+        network, data = wb.load_network("digits_vgg"), wb.load_data("digits")
+        n = FORECAST_IMAGES["digits"]
+        yield "digits", network, data.validation.images[:n], data.train.images[:CALIBRATION_IMAGES], data.test.images
+
+
+def run(shared: Path, minutes: float = 0.0, *, networks: Sequence[str] = ()) -> dict[str, Any]:
+    """Forecast and measured agreement in percent, for each network and ratio; nothing is trained."""
+    results: dict[str, Any] = {}
+    for name, network, unlabelled, calibration, others in cases(shared, networks or list(FORECAST_IMAGES)):
+        spectra = wb.analyze(network)
+        measured = wb.importance(network, spectra, unlabelled)
+        rows = {}
+        for ratio in RATIOS:
+            plan = wb.budget_plan(spectra, macs_ratio=ratio, importance=measured)
+            found = plan.forecast(network, unlabelled, importance=measured)
+            made = wb.calibrate(wb.decompose(network, plan), calibration)
+            agreement = wb.compare(made, others).agreement
+            shares = {"forecast": found.agreement, "low": found.low, "high": found.high, "measured": agreement}
+            rows[f"x{ratio:g}"] = {key: round(100 * (value or 0.0), 2) for key, value in shares.items()}
+            print(name, ratio, rows[f"x{ratio:g}"], flush=True)
+        differences = [abs(row["forecast"] - row["measured"]) for row in rows.values()]
+        ordered = sorted(rows.values(), key=lambda row: -row["measured"]) == list(rows.values())
+        results[name] = {**rows, "mean_difference": round(fmean(differences), 2), "order_right": ordered}
+    return results
