@@ -188,6 +188,13 @@ def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectr
     assert shares[-1] == 1
 
 
+def test_images_that_were_learned_from_call_for_no_larger_ratio(network, data):
+    run = wb.compress(network, bare(data, 60), max_drop=30, minutes=5)
+    assert run.lost() <= 0.3
+    assert run.plan.policy == wb.evbmf_plan(wb.analyze(network)).policy
+    assert run.tries == ()
+
+
 def test_minutes_over_after_the_first_try_end_the_search(network, spectra, data):
     run = wb.compress(network, without(data, "train"), plan=wb.budget_plan(spectra, 20), max_drop=1, minutes=1e-4)
     assert run.last.name == StageName.CALIBRATED

@@ -53,8 +53,9 @@ def compress(
     of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop` points; if there
     are too few images to show this for any plan, if it loses at most `max_drop` on them. The search ends with the first
     good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes` it goes on: larger
-    ratios follow a good try, and the good one that saves most is the result. The run's note says what was found, and
-    its `tries` what was tried and taken back.
+    ratios follow a good try, and the good one that saves most is the result, unless only images that were learned from
+    can judge it (fewer than 300 and none for validation): it changes few of their answers at any ratio. The run's note
+    says what was found, and its `tries` what was tried and taken back.
 
     The loss is measured by accuracy on validation images with labels, or by the share of changed answers on images
     without labels, whichever has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. It is never
@@ -97,6 +98,8 @@ def compress(
         tried, used = _budget(spectra, FIRST_MACS_RATIO, tried, importance)
         why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
+    # images that were learned from would judge any ratio to be good
+    larger = minutes is not None and bool(len(data.held_out) or (len(data.train) and len(data.validation)))
     tries: list[Try] = []
     out_of_reach: list[Try] = []  # ratios for which there is no plan
     plans: list[Plan] = []
@@ -115,10 +118,10 @@ def compress(
         tries.append(_judged(run, max_drop, taken_back))
         if best_of(tries) == len(tries) - 1:
             kept = run
-        larger = minutes is not None and points_lost(run, max_drop) is not None
         following = None
         while following is None and not last and longest < clock.left:
-            ratio = next_ratio([*tries, *out_of_reach], larger=larger)
+            judged = points_lost(run, max_drop) is not None
+            ratio = next_ratio([*tries, *out_of_reach], larger=larger and judged)
             if ratio is None:
                 break
             try:
