@@ -93,6 +93,23 @@ def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(sm
     assert [-e.validation.top1 for e in other.history] != found
 
 
+def centre(images):
+    margin = (images.shape[-1] - 8) // 2
+    return images[..., margin : margin + 8, margin : margin + 8]
+
+
+def test_images_that_are_held_out_are_seen_in_the_same_random_views(generator):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 8, 3), nn.Flatten(), nn.Linear(128, 5))
+    network = wb.Network(model, (3, 8, 8), preprocessing=centre)
+    small = decomposed(network, {"2": (4, 3)})
+    images = torch.rand(20, 3, 12, 12, generator=generator)
+    first, second = (-e.validation.top1 for e in wb.distill(small, images, epochs=2, learning_rate=1e-12).history)
+    assert first == pytest.approx(second, rel=1e-4)
+    usual = wb.compare(small, images[held_out(20)]).divergence
+    assert abs(first - usual) > 0.01 * usual
+
+
 def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, data):
     notes = []
 

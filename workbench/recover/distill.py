@@ -60,8 +60,10 @@ def distill(
 
     A fifth of the images, at most 200, is held out, and the network is compared with the original on them before
     training, after each epoch and at the end. What is returned is the best of these by its divergence from the
-    original (of `compare`): never worse on those images than what was given. Of fewer than 16 images none is held out,
-    and all are compared on, so that a network that only memorises them is not noticed.
+    original (see `compare`): never worse there than what was given. Images that are larger than the input are held out
+    in random views too, because a network that was calibrated on the same images has nearly learned them by heart in
+    their usual view. Of fewer than 16 images none is held out, and all are compared on, so that a network that only
+    memorises them is not noticed.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def distill(
             reporter(progress),
             size=len(learned),
             loss=lambda piece: match.loss(learned[piece]),
-            score=lambda: match.score(judged.split(recipe.batch_size)),
+            score=lambda: match.score(judged.split(recipe.batch_size), seed),
             averaged=True,
             minutes=minutes,
         )
@@ -149,13 +151,14 @@ class _Match:
     def _keep(self, key: tuple[str, nn.Module], rectified: bool, layer: nn.Module, given: object, out: Tensor) -> None:
         self.outputs[key].append(out.relu() if rectified else out.clone())  # a ReLU may work in place
 
+    def _inputs(self, piece: Tensor, generator: torch.Generator) -> Any:
+        if isinstance(self.images, tuple):
+            return self.student.inputs(self.images[int(piece)])
+        return random_view(self.student, self.images[piece], generator)
+
     def loss(self, piece: Tensor) -> Tensor:
         """Return the divergence and the layers' mean relative squared error, times the number of the indices."""
-        network = self.student
-        if isinstance(self.images, tuple):
-            inputs = network.inputs(self.images[int(piece)])
-        else:
-            inputs = random_view(network, self.images[piece], torch.default_generator)
+        network, inputs = self.student, self._inputs(piece, torch.default_generator)
         self.outputs.clear()
         with torch.no_grad():
             wanted = call(self.teacher, inputs)
@@ -171,13 +174,12 @@ class _Match:
         ]
         return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
 
-    def score(self, pieces: Iterable[Tensor]) -> Score:
-        """Return the negative mean divergence from the original on images as they are, in batches of indices."""
-        nats, n = 0.0, 0
+    def score(self, pieces: Iterable[Tensor], seed: int) -> Score:
+        """Return the negative mean divergence from the original on batches of indices, in the same views each time."""
+        nats, n, generator = 0.0, 0, torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for piece in pieces:
-                batch = self.images[int(piece)] if isinstance(self.images, tuple) else self.images[piece]
-                inputs = self.student.inputs(batch)
+                inputs = self._inputs(piece, generator)
                 nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
                 n += size_of(inputs)
                 self.outputs.clear()
