@@ -114,8 +114,8 @@ def _agreement(
         if others or not are_classes(wanted):
             return {}
         for name, (made,) in outputs.items():
-            same[name] += float(same_answers(wanted, made)[:, 0].double().mean()) / len(compared)
-    return same if compared else {}
+            same[name] += float(same_answers(wanted, made)[:, 0].double().mean())
+    return {name: number / len(compared) for name, number in same.items()} if compared else {}
 
 
 def timed(
