@@ -123,7 +123,9 @@ def test_cards_show_original_planned_and_measured(digits):
 
 
 def test_the_card_forecasts_the_answers_once_the_layers_are_measured(digits):
-    assert "Measure layers" in card_texts(digits)[2]
+    assert "after Compress" in card_texts(digits)[2]
+    digits.plan.replan(planner="budget")
+    assert "after Measure layers" in card_texts(digits)[2]
     digits.plan.measure_importance()
     found = digits.plan.plan.forecast(digits.choose.network, None, importance=digits.plan.importance)
     assert f"{100 * found.agreement:.1f} %" in card_texts(digits)[2]

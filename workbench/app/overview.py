@@ -6,6 +6,7 @@ import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
+from workbench.app.steps.plan.settings import PLANNERS
 from workbench.app.widgets.glossary import RANDOM, TERMS, term
 from workbench.network.scores import Score
 from workbench.network.verdict import Finding
@@ -23,7 +24,7 @@ def overview(session: Session) -> w.Widget:
         for box, html in zip(boxes, card_texts(session), strict=True):
             box.value = html
 
-    follow(fill, (plan, "plan importance"), (choose, "opened"), (recover, "run"))
+    follow(fill, (plan, "plan importance settings"), (choose, "opened"), (recover, "run"))
     return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
 
 
@@ -66,7 +67,9 @@ def _forecast(session: Session) -> str:
     """Return the HTML of what is expected of the planned network's answers."""
     choose, plan = session.choose, session.plan
     if plan.plan is None or plan.importance is None or choose.network is None:
-        hint = "not predicted" if session.recover.as_planned else "after Compress, or <b>Measure layers</b>"
+        measurable = PLANNERS[plan.settings.planner].uses_importance
+        hint = "after Measure layers" if measurable else "after Compress"
+        hint = "not predicted" if session.recover.as_planned else hint
         return figure_html("planned", "", hint, soft=True)
     found = plan.plan.forecast(choose.network, None, importance=plan.importance)
     if found.agreement is None or found.low is None or found.high is None:
