@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import workbench as wb
-from benchmarks._recovery_googlenet import MACS_RATIO, RECOVERY_IMAGES, SEED, part
+from benchmarks._recovery_googlenet import RATIOS, part, recovery_indices
 from benchmarks._report import parser, report
 from benchmarks.speed import load
 from workbench.exporters.int8 import calibration
@@ -23,17 +23,17 @@ from workbench.measure.runtimes import FILE_RUNTIMES, missing
 from workbench.measure.speed import Speed
 from workbench.network.inputs import inputs_of
 
-NETWORKS = {"googlenet_bvlc": (MACS_RATIO, None), "vgg16": (4.0, 4.0)}
+NETWORKS = {"googlenet_bvlc": (RATIOS[0], None), "vgg16": (4.0, 4.0)}
 """Network -> ratio of MACs and ratio of weights of its plan."""
 
 
 def images_of(shared: Path) -> tuple[wb.Split, wb.Split]:
     """Return images to calibrate with, and images to compare answers on."""
     loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
-    order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(SEED))
-    pieces = order[:RECOVERY_IMAGES], order[RECOVERY_IMAGES:]
-    used, scored = (part(loaded, piece, name) for piece, name in zip(pieces, ("recovery", "scored"), strict=True))
-    return used, scored
+    learned = recovery_indices(len(loaded), 0)
+    others = torch.ones(len(loaded), dtype=torch.bool)
+    others[learned] = False
+    return part(loaded, learned), part(loaded, others.nonzero().flatten())
 
 
 def compressed(name: str, shared: Path, used: wb.Split) -> wb.CompressedNetwork:

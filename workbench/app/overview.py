@@ -74,7 +74,7 @@ def _forecast(session: Session) -> str:
     found = plan.plan.forecast(choose.network, None, importance=plan.importance)
     if found.agreement is None or found.low is None or found.high is None:
         return figure_html("planned", "", f"{found.lost:.1%} of the outputs' power lost, expected", soft=True)
-    note = term("forecast", "same answers, expected") + f"<br>{100 * found.low:.0f} to {100 * found.high:.0f} %"
+    note = term("forecast", "same answers") + f",<br>expected<br>{100 * found.low:.0f} to {100 * found.high:.0f} %"
     return figure_html("planned", f"{100 * found.agreement:.1f} %", note, soft=True)
 
 
