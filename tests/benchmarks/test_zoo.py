@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from benchmarks import _zoo_networks as own
@@ -15,6 +16,7 @@ KEYS = {"name", "opens", "layers", "macs_ratio", "weights_ratio", "snr_decompose
 KEYS |= {"distilled", "snr_distilled_db", "exported", "max_error", "seconds"}
 
 
+@pytest.mark.slow
 def test_rows_that_need_no_package_get_to_the_end_and_others_say_why(tmp_path):
     table, text = tmp_path / "zoo.json", tmp_path / "networks.md"
     names = ["small network", "ONNX P-Net", "speech U-Net with LSTM"]

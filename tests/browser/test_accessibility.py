@@ -15,6 +15,8 @@ from benchmarks._browser import collect_errors
 from tests.helpers import pages as ui
 from workbench.plot.colors import BLUE, DARK
 
+pytestmark = pytest.mark.slow
+
 SCHEMES = ("light", "dark")
 TABS = ("Images and filters", "One layer's ranks", "Layer by layer", "The paper's table")
 FIGURES = ("Singular values", "Stages", "Fine-tuning", "Accuracy against FLOPs", "Time of each layer")
@@ -169,7 +171,6 @@ def test_nothing_is_cut_off(journey, width, height):
     ui.wait_for(journey, OVERLAP, [])
 
 
-@pytest.mark.slow
 def test_a_finger_hits_what_it_points_at(browser, voila):
     size = {"width": 1180, "height": 820}
     with closing(browser.new_context(viewport=size, has_touch=True, is_mobile=True)) as context:

@@ -137,6 +137,7 @@ def test_the_server_brings_the_library_and_nothing_beside_it(page, voila):
         assert page.request.get(voila.url(f"voila/{path}")).status in (403, 404)
 
 
+@pytest.mark.slow
 def test_jupyterlab_shows_the_same(page, lab):
     ui.run_all(page, lab, "dashboard.ipynb")
     ui.wait_for_points(page, "original")

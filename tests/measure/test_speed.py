@@ -61,7 +61,12 @@ def test_only_a_compressed_network_has_a_speed_beside_another(network):
 
 
 @pytest.mark.parametrize(
-    "runtime", [name for name in FILE_RUNTIMES if name != "executorch" or not executorch.missing()]
+    "runtime",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "executorch" else [])
+        for name in FILE_RUNTIMES
+        if name != "executorch" or not executorch.missing()
+    ],
 )
 def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
     images = data.train.images[:60]
