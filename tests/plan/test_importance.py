@@ -47,7 +47,7 @@ def test_effects_are_exact_in_a_linear_network(linear, generator):
     weights = torch.randn(4, dtype=torch.float64, generator=generator)
     spectra = wb.analyze(linear, cached=False)
     found = directions(linear, spectra, inputs_of(linear, x, batch_size=3))[0]
-    moved = effects(linear, found, spectra, x, lambda y: (y @ weights).sum())
+    moved = effects(linear.model, found, spectra, x, lambda y: (y @ weights).sum())
     for name, rank_in, rank_out in (("0", None, 5), ("1", 2, 3), ("2", 7, 6), ("4", 1, 10), ("5", None, 2)):
         layer = spectra[name].layer
         with (

@@ -166,6 +166,7 @@ def importance(
     generator = torch.Generator().manual_seed(seed)
     # a batch is measured along the directions of the other half, which it did not choose
     found = directions(network, spectra, batches, progress=part(report, 0.0, 0.4))[::-1]
+    model = copy_model(network.model)
     n, lost, leading = 0, dict[str, Tensor](), list[Tensor]()
     moved: dict[str, list[tuple[Tensor, Tensor]]] = {}
     weights: Tensor = torch.ones(1, dtype=torch.float64)
@@ -181,7 +182,7 @@ def importance(
     for i, batch in enumerate(batches):
         report(0.4 + 0.6 * i / len(batches), "measuring what each layer matters")
         n += size_of(batch)
-        for name, effect in effects(network, found[i % 2], spectra, batch, functional).items():
+        for name, effect in effects(model, found[i % 2], spectra, batch, functional).items():
             moved.setdefault(name, []).append(effect)
     report(1.0, "")
     whole = {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in moved.items()}
@@ -262,7 +263,7 @@ class _Sums:
 
 
 def effects(
-    network: Network,
+    model: nn.Module,
     found: dict[str, Directions],
     spectra: Spectra,
     batch: Any,
@@ -274,7 +275,7 @@ def effects(
     column, Tucker-1, zero. The effect of a pair of ranks is their sum.
     """
     layers, moved = {layer.name: layer for layer in spectra.layers}, dict[str, tuple[Tensor, Tensor]]()
-    for one in layer_calls(copy_model(network.model), list(found), batch, functional):
+    for one in layer_calls(model, list(found), batch, functional):
         layer, these = layers[one.name], found[one.name]
         n = len(one.output)
         y, g = (_maps(v, layer, given=False) for v in (one.output, one.gradient))
