@@ -57,7 +57,7 @@ def forecast_curve(
     ----------
     images : as the data hold them; labels are not looked at. 48 or more.
     ratios : original / compressed MACs; those beyond what the network allows are left out.
-    spectra, measured : of the network, if they are known: its importance is measured in about ten passes over the
+    spectra, measured : of the network, if they are known: its importance is measured in several passes over the
         images, and all else is arithmetic.
     progress : called during the measurement; raising `Cancelled` ends it.
     """

@@ -175,7 +175,7 @@ class Plan(Table):
         ----------
         network : the plan's network.
         images : as the data hold them; labels are not looked at. 48 or more.
-        importance : of the same network and images, if it is known; else it is measured, in about ten passes of the
+        importance : of the same network and images, if it is known; else it is measured, in several passes of the
             network over the images.
 
         Raises
