@@ -120,7 +120,8 @@ def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
             raise RuntimeError(f"the server ended: {log.read_text()}")
         try:
             urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own server
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as answer:  # it holds the connection until closed
+            answer.close()
             return
         except OSError:
             time.sleep(0.1)

@@ -7,7 +7,7 @@ import time
 import pytest
 from nbformat.v4 import new_code_cell
 
-from tests.helpers.serving import kernel_of, serving
+from tests.helpers.serving import close, kernel_of, serving
 from workbench.app.server import serve
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def test_kernels_without_a_page(server):
         await become(1)
         await asyncio.sleep(6)  # longer than the timeout of a kernel without a page
         assert server.served.kernels() == 1
-        socket.close()
+        await close(socket)
         await become(0)
 
     asyncio.run(run())
