@@ -14,8 +14,8 @@ from workbench.network.sources import SelectedImages, held_images
 MAX_HELD_OUT = 1000
 """Largest number of images that are held out to compare networks without labels."""
 
-MIN_IMAGES_TO_HOLD_OUT = 300
-"""Smallest number of images from which some are held out; on half of fewer, a loss of one point is not significant."""
+MIN_IMAGES_TO_HOLD_OUT = 60
+"""Smallest number of images from which some are held out; with half of fewer, too little is left to learn from."""
 
 MIN_CLASS_IMAGES = 10
 """Smallest number of training images of a class without a caution; with fewer, the class is hardly learned."""
@@ -180,7 +180,7 @@ class Data:
 
         Half of the training images, at most 1000, are held out if there are no validation images, or if the training
         images have no labels and there are fewer validation images than that half. If there are no training images, the
-        same number of validation images is held out if these have no labels. Of fewer than 300 images none is held out.
+        same number of validation images is held out if these have no labels. Of fewer than 60 images none is held out.
         """
         pool, count = self._pool()
         return pool.parted(count)[0]

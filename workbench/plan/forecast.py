@@ -12,6 +12,10 @@ from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress
 from workbench.tables import Table
 
+MIN_RATIO, MAX_RATIO = 1.05, 30.0
+"""Smallest and largest original / compressed MACs that are looked at for a tolerated loss."""
+RATIO_STEP = 1.01
+"""Quotient of two ratios of MACs below which their forecasts are taken as equal."""
 RATIOS = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 """Original / compressed MACs of the curve's points."""
 
@@ -71,3 +75,24 @@ def forecast_curve(
             break
     found = (plan.forecast(network, images, importance=measured) for plan in plans)
     return ForecastCurve(network.name, tuple(plans), tuple(found))
+
+
+def largest_ratio(spectra: Spectra, measured: Importance, share: float) -> float | None:
+    """Return the largest original / compressed MACs at which a share of the answers is expected to stay.
+
+    It is 1.05 if fewer stay at any ratio; None if there is no plan for that, or the outputs are no classes.
+    """
+
+    def kept(ratio: float) -> float:
+        try:
+            return measured.forecast(budget_plan(spectra, ratio, importance=measured).ranks).agreement or 0.0
+        except PlanError:
+            return 0.0
+
+    low, high = MIN_RATIO, MAX_RATIO
+    if measured.leading is None or not kept(low):
+        return None
+    while high > low * RATIO_STEP:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if kept(middle) >= share else (low, middle)
+    return low

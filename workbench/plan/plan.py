@@ -187,7 +187,12 @@ class Plan(Table):
         for what, name in (("network", network.name), ("importance", measured.network)):
             if name != self.network:
                 raise PlanError(f"this plan is for {self.network}, this {what} is {name}")
-        return measured.forecast({p.name: (p.rank_in, p.rank_out) for p in self.layers if p.rank_out is not None})
+        return measured.forecast(self.ranks)
+
+    @property
+    def ranks(self) -> dict[str, tuple[int | None, int]]:
+        """(rank_in, rank_out) of every reduced layer; rank_in is None for Tucker-1."""
+        return {part.name: (part.rank_in, part.rank_out) for part in self.layers if part.rank_out is not None}
 
     def __getitem__(self, name: str) -> LayerPlan:
         known = {part.name: part for part in self.layers}

@@ -10,14 +10,14 @@ from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Metric
 from workbench.network.verdict import MAX_DROP_POINTS, images_needed
-from workbench.plan.budget import Pin, budget_plan
-from workbench.plan.evbmf import evbmf_plan
 from workbench.plan.importance import Importance
+from workbench.plan.importance import importance as measure_importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, reporter
 from workbench.recover.checkpoint import Epoch
 from workbench.runs.attempt import Attempts, stored
+from workbench.runs.candidates import Candidates
 from workbench.runs.run import Run
 from workbench.runs.scoring import judgement, points_lost
 from workbench.runs.search import BEGIN_SHARE, Clock, OutOfTimeError, Try, best_of, lines, next_ratio
@@ -26,8 +26,8 @@ from workbench.tables import times
 
 MAX_TRIES, MAX_TRIES_IN_MINUTES = 3, 12
 """Largest number of plans that are tried, without a limit of time and with one."""
-FIRST_MACS_RATIO = 2.0
-"""Original / compressed MACs of the first try if the given plan saves nothing."""
+FORECAST_IMAGES = 48
+"""Largest number of images that forecasts are made on."""
 
 
 def compress(
@@ -49,13 +49,15 @@ def compress(
 ) -> Run:
     """Compress a network and recover its accuracy; if too much is lost, try again with smaller ratios of MACs.
 
-    Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand and more than half
-    of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop` points; if there
-    are too few images to show this for any plan, if it loses at most `max_drop` on them. The search ends with the first
-    good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes` it goes on: larger
-    ratios follow a good try, and the good one that saves most is the result, unless only images that were learned from
-    can judge it (fewer than 300 and none for validation): it changes few of their answers at any ratio. The run's note
-    says what was found, and its `tries` what was tried and taken back.
+    The first plan is for the largest ratio of MACs at which no more than `max_drop` points of the answers are expected
+    to change, see :meth:`~workbench.plan.plan.Plan.forecast`; later ones go by that forecast too, corrected by what the
+    try before lost. Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand
+    and more than half of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop`
+    points; if there are too few images to show this for any plan, if it loses at most `max_drop` on them. The search
+    ends with the first good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes`
+    it goes on: larger ratios follow a good try, and the good one that saves most is the result, unless only images that
+    were learned from can judge it (fewer than 60 and none for validation): it changes few of their answers at any
+    ratio. The run's note says what was found, and its `tries` what was tried and taken back.
 
     The loss is measured by accuracy on validation images with labels, or by the share of changed answers on images
     without labels, whichever has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. It is never
@@ -70,10 +72,11 @@ def compress(
         longer than what is left. Fine-tuning takes at most half of what is left, with as few epochs as that needs.
     metric : a function (network, split) -> number to measure the loss by instead; more is better. It has no interval,
         so its value alone decides, and the run's note says so.
-    plan : the first plan to try; None for EVBMF's. Layers that were set by hand in it stay so in later
-        tries, unless the budget cannot be met with them.
+    plan : the first plan to try; None for that of the forecast, or EVBMF's where nothing can be forecast: without
+        images for training or validation, with a metric, or where the outputs are no classes. Layers that were set by
+        hand in it stay so in later tries, unless the budget cannot be met with them.
     settings : settings that made `plan`, stored with its run; JSON values.
-    importance : of the layers, for the plans after the first; None to measure errors in the weights.
+    importance : of the layers, if it is known; else it is measured on 48 images if `plan` is None.
     store : where each try is stored, stage by stage.
     checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`.
     on_stage : called with the run after each stage of each try, and with the result if something was taken back.
@@ -90,13 +93,13 @@ def compress(
     if minutes is not None and not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
     clock = Clock(reporter(progress), minutes)
-    spectra = spectra or analyze(network, progress=clock.part(0.0, BEGIN_SHARE / 2))
-    used: dict[str, Any] = dict(settings or {"planner": "evbmf", "layers": "default", "strength": 1.0})
-    tried = plan or evbmf_plan(spectra)
-    why = ""
-    if tried.saves_nothing:
-        tried, used = _budget(spectra, FIRST_MACS_RATIO, tried, importance)
-        why = f"The plan saved nothing: this one is for MACs {times(tried.macs_ratio)} fewer"
+    spectra = spectra or analyze(network, progress=clock.part(0.0, BEGIN_SHARE / 4))
+    usable = metric is None and bool(len(data.train) or len(data.validation))
+    if usable and plan is None and importance is None:
+        images = data.unlabelled.sample(FORECAST_IMAGES)
+        importance = measure_importance(network, spectra, images, progress=clock.part(BEGIN_SHARE / 4, BEGIN_SHARE / 2))
+    candidates = Candidates(spectra, importance, max_drop if usable else None)
+    tried, used, why = candidates.first(plan, settings)
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
     # images that were learned from would judge any ratio to be good
     larger = minutes is not None and bool(len(data.held_out) or (len(data.train) and len(data.validation)))
@@ -120,12 +123,13 @@ def compress(
             kept = run
         following = None
         while following is None and not last and longest < clock.left:
-            judged = points_lost(run, max_drop) is not None
-            ratio = next_ratio([*tries, *out_of_reach], larger=larger and judged)
+            lost = points_lost(run, max_drop)
+            expected = None if lost is None or out_of_reach else candidates.expected_ratio(tried, lost)
+            ratio = next_ratio([*tries, *out_of_reach], larger=larger and lost is not None, expected=expected)
             if ratio is None:
                 break
             try:
-                following = _budget(spectra, ratio, tried, importance)
+                following = candidates.budget(ratio, tried)
             except PlanError:
                 out_of_reach.append(Try(ratio, False))
         if following is None or any(following[0].same_decisions(plan) for plan in plans):
@@ -149,21 +153,3 @@ def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
     good = shown or (unknowable and (lost is None or lost <= max_drop))
     loss = judgement(run, max_drop) if verdict is None else str(verdict)
     return Try(run.plan.macs_ratio, good, loss, taken_back)
-
-
-def _budget(
-    spectra: Spectra, macs_ratio: float, plan: Plan, importance: Importance | None
-) -> tuple[Plan, dict[str, Any]]:
-    """Return a plan for a budget of MACs and its settings; layers set by hand stay so if the budget can be met."""
-    pinned: dict[str, Pin] = {
-        part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in plan.by_hand
-    }
-    settings: dict[str, Any] = {"planner": "budget", "layers": "all", "macs_ratio": macs_ratio}
-    settings |= {"weights_ratio": 1.0, "rank_multiple": 1}
-    try:
-        found = budget_plan(spectra, macs_ratio, importance=importance, pinned=pinned)
-    except PlanError:  # the budget cannot be met with the layers set by hand
-        return budget_plan(spectra, macs_ratio, importance=importance), settings
-    for chosen in plan.by_hand:
-        found = found.with_layer(chosen)
-    return found, settings

@@ -87,20 +87,25 @@ class Try:
     taken_back: str = ""  # a step that was taken back, or left out for want of time
 
 
-def next_ratio(tries: Sequence[Try], *, larger: bool) -> float | None:
+def next_ratio(tries: Sequence[Try], *, larger: bool, expected: float | None = None) -> float | None:
     """Return the ratio of MACs to try next; None if none is worth a try.
 
-    While every try lost too much, the saving is halved. After that, if a `larger` ratio is looked for, it is doubled,
-    or the middle between the largest that is good and the smallest above it that is not.
+    While every try lost too much, it is the ratio that is `expected` to lose little enough, or half of the saving if
+    nothing is known of that. After that, if a `larger` ratio is looked for, it is the expected one, at most twice the
+    saving and between the largest ratio that is good and the smallest above it that is not; else their middle.
     """
     good = max((one.macs_ratio for one in tries if one.good), default=None)
     bad = min((one.macs_ratio for one in tries if not one.good and one.macs_ratio > (good or 0.0)), default=None)
     if good is None:
-        ratio = 1 + ((bad or 1.0) - 1) / 2
+        half = 1 + ((bad or 1.0) - 1) / 2
+        ratio = expected if expected is not None and expected * MIN_RATIO_STEP <= (bad or 0.0) else half
         return ratio if ratio >= MIN_MACS_RATIO else None
     if not larger or good < MIN_MACS_RATIO:
         return None
-    ratio = 1 + 2 * (good - 1) if bad is None else (good + bad) / 2
+    most = 1 + 2 * (good - 1) if bad is None else bad
+    ratio = most if bad is None else (good + bad) / 2
+    if expected is not None and good < expected < most:
+        ratio = expected
     return ratio if ratio >= MIN_RATIO_STEP * good else None
 
 

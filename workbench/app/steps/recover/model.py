@@ -129,10 +129,14 @@ class RecoverModel(HasTraits):
         return self._train(JobKind.FROM_SCRATCH, f"Training from scratch{self._label}", training, compute)
 
     def compress_for_me(self, minutes: float = COMPRESS_MINUTES) -> Job:
-        """Compress and recover by :func:`~workbench.runs.compress.compress`, beginning with the present plan."""
+        """Compress and recover by :func:`~workbench.runs.compress.compress`.
+
+        It begins with the present plan, unless that is the one which the page opened with.
+        """
 
         def compute(job: Job, now: Snapshot) -> None:
             shown = [now.plan]
+            chosen = bool(now.plan.by_hand) or now.made_by.used() != PlanSettings().used()
 
             def reached(run: Run) -> None:
                 self._take(now, run, instead_of=shown[-1])
@@ -142,8 +146,8 @@ class RecoverModel(HasTraits):
                 now.opened.network,
                 now.data or without_images(now.opened.data),
                 minutes=minutes,
-                plan=now.plan,
-                settings=now.made_by.used(),
+                plan=now.plan if chosen else None,
+                settings=now.made_by.used() if chosen else None,
                 spectra=now.plan.spectra,
                 importance=now.importance,
                 store=now.store.store,
