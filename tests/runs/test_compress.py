@@ -94,7 +94,7 @@ def test_the_first_plan_is_the_largest_that_is_expected_to_keep_the_answers(netw
     """A budget with a larger ratio is forecast to lose more than the tolerated points."""
     few = bare(data, 60)
     measured = wb.importance(network, spectra, few)
-    first, settings, why = Candidates(spectra, measured, 3.0).first(None, None)
+    first, _, why = Candidates(spectra, measured, 3.0).first(None, None)
     assert measured.forecast(first.ranks).agreement >= 0.97
     larger = wb.budget_plan(spectra, 1.03 * first.macs_ratio, importance=measured)
     assert larger.forecast(network, few, importance=measured).agreement < 0.97
