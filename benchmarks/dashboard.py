@@ -7,6 +7,8 @@
 - `bytes_first_page`: all bytes that come over HTTP and the websocket until then.
 - `users`, `failures`, `journey_s`: users who take the whole journey on the digits at once; exceptions, console errors
   and wrong final states count as failures. `memory_mb_per_user` is the memory that each kernel has to itself (USS).
+- `drawing_ms_150_layers`: 95th percentile of the milliseconds from a key press on a rank slider to the frame that shows
+  the new drawing, with a network of 150 layers open.
 - `loads`: many page loads, six at a time, without standby kernels: how many were drawn, how many stayed empty, how many
   the page had to try again.
 """
@@ -21,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._browser import FIGURE, FLAGS, HOW, Served, chromium, collect_errors, dashboard
+from benchmarks._dashboard_drawing import deep_dashboard, drawing
 from benchmarks._dashboard_slider import SCRIPT, latencies, open_googlenet, summary
 from benchmarks._dashboard_users import users
 from benchmarks._report import parser, report
 
 WAIT_MS = 300_000
 LOADS_AT_ONCE = 6
-PARTS = ("pages", "slider", "loads", "users")
+PARTS = ("pages", "slider", "drawing", "loads", "users")
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 0)))"
 
 
@@ -133,6 +136,10 @@ async def measure(folder: Path, weights: Path, options: argparse.Namespace) -> d
                 say(f"slider: {results}")
             if "loads" in options.parts:
                 results["loads"] = await loads(browser, server, options.loads)
+        if "drawing" in options.parts:
+            with deep_dashboard(folder, variables) as server:
+                results |= await drawing(browser, server, WAIT_MS)
+                say(f"drawing: {results}")
         if {"pages", "users"} & set(options.parts):
             with dashboard(folder / "class.log", "--class", variables=variables) as server:
                 for _ in range(options.repeats if "pages" in options.parts else 0):

@@ -1,12 +1,14 @@
 """``python docs/pictures.py``: the README's pictures, and the short walk, taken of the dashboard as it is served."""
 
 import io
+import os
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+import workbench as wb
 from benchmarks._browser import FIGURE, FLAGS, chromium, dashboard
 
 HERE = Path(__file__).resolve().parent / "images"
@@ -56,6 +58,13 @@ def main() -> None:
     frames[0].save(HERE / "walk.gif", save_all=True, append_images=frames[1:], duration=SHOWN, loop=0, optimize=True)
 
 
+def drawing() -> None:
+    """The paper's GoogLeNet with its real weights, which are not part of the project, at EVBMF ranks."""
+    shared = Path(os.environ.get("WORKBENCH_SHARED_DATA", HERE.parents[2] / "shared" / "data"))
+    network = wb.load_network("googlenet_bvlc", weights=str(shared / "googlenet_bvlc.safetensors"))
+    wb.plot.network(wb.evbmf_plan(wb.analyze(network))).save(HERE / "network.svg")
+
+
 def shot(page: Page) -> Image.Image:
     """What the page shows now."""
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -80,4 +89,5 @@ def save(picture: Image.Image, name: str) -> None:
 
 
 if __name__ == "__main__":
+    drawing()
     main()

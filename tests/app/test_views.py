@@ -51,7 +51,7 @@ def test_the_table_and_the_figure_pick_a_layer(digits):
         bars.picked = clicked
         assert (digits.look.picked, bars.picked) == (picked, "")
     before = bars.traces
-    find(view, w.ToggleButtons)[0].value = "weights"
+    find(view, w.ToggleButtons)[-1].value = "weights"
     assert bars.traces != before
 
 

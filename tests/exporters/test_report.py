@@ -83,7 +83,8 @@ def test_everything_is_in_it(written, run, network, small, spectra, data):
         *("What was done", "Scores", "Images", "Speed, measured", "Energy (estimate)", "Layer by layer"),
         *("What was redundant", "Files", "How it was made"),
     ]
-    assert (found.tags.count("svg"), found.tags.count("img")) == (3, 3)
+    assert (found.tags.count("svg"), found.tags.count("img")) == (4, 3)
+    assert re.findall(r'data-layer="(.*?)"', page) == [part.name for part in run.plan]
     ratio = run.plan.macs_ratio
     for text in (
         "digits_vgg, compressed",

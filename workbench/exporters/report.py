@@ -15,8 +15,10 @@ from workbench.exporters import report_figures as figures
 from workbench.exporters.export import Exported
 from workbench.exporters.metadata import PAPER, metadata
 from workbench.files import write_atomically
+from workbench.inspect.drawing.svg import Picture as NetworkPicture
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
+from workbench.network.tracing import find_layers
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
@@ -44,7 +46,16 @@ def report(
     exports : files that were written.
     """
     spectra = spectra if spectra is not None else run.plan.spectra
-    parts = [_head(run), _cards(run), _done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
+    parts = [
+        _head(run),
+        _cards(run),
+        _drawing(run, spectra),
+        _done(run),
+        _scores(run),
+        _pictures(pictures),
+        _speed(run),
+        _energy(run),
+    ]
     parts += [_layers(run), _redundancy(run, spectra), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(filter(None, parts))
@@ -110,6 +121,15 @@ def _cards(run: Run) -> str:
         cards.append((times(dense_mj / small_mj), f"less energy ({_kind(entry)}): {words}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'
+
+
+def _drawing(run: Run, spectra: Spectra | None) -> str:
+    """Return the network as a picture; the tables say the same in words."""
+    graph = spectra.graph if spectra is not None else ()
+    if not graph and run.network is not None:
+        graph = find_layers(run.network.original).graph
+    picture = NetworkPicture(run.network_name, run.plan.layers, graph, run.plan.other)
+    return f"<figure>{picture.svg(ink='currentColor')}</figure>"
 
 
 def _done(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Find the layers of a network by tracing one forward pass of a copy."""
 
 import copy
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.nn.utils import parametrize
-from torch.utils._pytree import tree_map_only
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from workbench.kernels.complexity import ConvShape, Cost, total
 from workbench.network.layers import KINDS, TRANSPOSED, Layer
@@ -28,11 +31,36 @@ MAX_IMAGE_CHANNELS = 4
 
 
 @dataclass(frozen=True)
+class Node:
+    """A place in the flow of values through a network.
+
+    Attributes
+    ----------
+    kind : "layer"; "again" for a further call of a layer; "input"; "output"; or the operation in which several values
+        meet: "add", "mul", "cat", or "join" for any other. Operations on a single value are no nodes.
+    name : of the layer.
+    inputs : numbers of the nodes whose values come in.
+    """
+
+    kind: str
+    name: str = ""
+    inputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Traced:
-    """What a forward pass showed: the `layers` in the order of their first call, and the cost of all `other` parts."""
+    """What a forward pass showed.
+
+    Attributes
+    ----------
+    layers : in the order of their first call.
+    other : cost of all other parts.
+    graph : layers and the places where values meet, each after its inputs.
+    """
 
     layers: tuple[Layer, ...]
     other: Cost
+    graph: tuple[Node, ...] = ()
 
 
 def find_layers(network: Network) -> Traced:
@@ -55,6 +83,8 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
     names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
     owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
     found: dict[str, Layer] = {}
+    inputs = tree_map_only(Tensor, fake.from_tensor if fake else torch.clone, network.example_inputs())
+    flow = _Flow(inputs)
     last_map: Sequence[int] = ()
     flat: tuple[Tensor | None, Sequence[int]] = (None, ())
 
@@ -62,6 +92,7 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
         nonlocal last_map, flat
         name = names.get(module)
         if name is not None and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            flow.add("again" if name in found else "layer", flow.sources(args), output, name)
             guess = last_map
             if isinstance(module, nn.Linear) and args[0].ndim == 2:
                 # What follows a linear layer is no map any more, but another head may take the same flat input.
@@ -78,10 +109,9 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
 
     hooks = [module.register_forward_hook(record) for module in model.modules()]
     counter = FlopCounterMode(display=False)
-    inputs = tree_map_only(Tensor, fake.from_tensor if fake else torch.clone, network.example_inputs())
     try:
-        with torch.no_grad(), counter:
-            call(model, inputs)
+        with torch.no_grad(), counter, flow:
+            outputs = call(model, inputs)
     except Exception as error:
         where = f"one input of shape {network.input_shape} (without the batch, channels first)"
         inner = next((name for name, _ in model.named_children() if name in INNER_PARTS), None)
@@ -94,7 +124,88 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
         found[name] = replace(found[name], method="keep", reason=reason)
     inside = total(layer.cost for layer in found.values())
     other = Cost(network.weights - inside.weights, counter.get_total_flops() // 2 - inside.macs)
-    return Traced(tuple(found.values()), other)
+    return Traced(tuple(found.values()), other, flow.graph(outputs))
+
+
+class _Flow(TorchFunctionMode):
+    """Notes which layers and operations each value comes from.
+
+    A layer whose input does not come from any, as after a conversion to numpy, is taken to follow the last layer.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        super().__init__()
+        self.nodes = [Node("input")]
+        self.origin = WeakTensorKeyDictionary()  # tensor -> number of the node that it comes from
+        self.parts: dict[int, frozenset[int]] = {}  # concatenation -> all that it consists of
+        self._note(inputs, 0)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        changed = args[0] if output is None and args else output  # like `x[i] = y`
+        sources = self._known((args, kwargs))
+        if sources and any(isinstance(x, Tensor) for x in tree_leaves(changed)):
+            if len(sources) == 1:
+                self._note(changed, sources[0])
+            else:
+                self.join(_operation(getattr(func, "__name__", "")), sources, changed)
+        return output
+
+    def sources(self, values: Any) -> list[int]:
+        """Return the nodes that values come from; the last one where none is known."""
+        return self._known(values) or [len(self.nodes) - 1]
+
+    def add(self, kind: str, sources: Sequence[int], output: Any, name: str = "") -> None:
+        """Add the node that makes an output."""
+        self.nodes.append(Node(kind, name, tuple(sources)))
+        self._note(output, len(self.nodes) - 1)
+
+    def join(self, kind: str, sources: list[int], output: Any) -> None:
+        """Add a node in which values meet, unless one of them is made of the others.
+
+        A concatenation of all that an earlier one has, and more, is one of that and the others.
+        """
+        for one in reversed(sources):
+            if self.nodes[one].kind not in ("layer", "input") and {*sources} <= {one, *self.nodes[one].inputs}:
+                return self._note(output, one)
+        if kind == "cat":
+            parts = frozenset().union(*(self.parts.get(one, {one}) for one in sources))
+            held = next((i for i in reversed(self.parts) if self.parts[i] < parts), None)
+            if held is not None and held not in sources:
+                sources = [
+                    held,
+                    *(one for one in sources if not self.parts.get(one, frozenset({one})) <= self.parts[held]),
+                ]
+            self.parts[len(self.nodes)] = parts
+        self.add(kind, sources, output)
+        return None
+
+    def graph(self, outputs: Any) -> tuple[Node, ...]:
+        """Return the nodes that lead to a layer or an output."""
+        nodes = [*self.nodes, Node("output", inputs=tuple(self.sources(outputs)))]
+        used = {len(nodes) - 1}
+        for i in reversed(range(len(nodes))):
+            if i in used or nodes[i].kind in ("layer", "input"):
+                used |= {i, *nodes[i].inputs}
+        place = {old: new for new, old in enumerate(sorted(used))}
+        return tuple(replace(nodes[old], inputs=tuple(place[i] for i in nodes[old].inputs)) for old in place)
+
+    def _known(self, values: Any) -> list[int]:
+        tensors = [x for x in tree_leaves(values) if isinstance(x, Tensor)]
+        return list(dict.fromkeys(self.origin[x] for x in tensors if x in self.origin))
+
+    def _note(self, values: Any, node: int) -> None:
+        for x in tree_leaves(values):
+            if isinstance(x, Tensor):
+                self.origin[x] = node
+
+
+def _operation(name: str) -> str:
+    """Return the kind of a node by the name of a function of PyTorch: that of `__iadd__` or `add_` is "add"."""
+    plain = re.sub("^[ir](?=add|mul)", "", name.strip("_"))
+    kinds = {"concat": "cat", "concatenate": "cat", "stack": "cat", "multiply": "mul", "sub": "add"}
+    kind = kinds.get(plain, plain)
+    return kind if kind in ("add", "mul", "cat") else "join"
 
 
 class _Watched(nn.Sequential):

@@ -8,7 +8,7 @@ import torch
 from workbench.kernels.complexity import Cost, total
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
-from workbench.network.tracing import find_layers
+from workbench.network.tracing import Node, find_layers
 from workbench.plan import cache
 from workbench.plan.spectrum import Spectrum, analysis_macs, spectrum
 from workbench.progress import Progress, reporter
@@ -23,6 +23,7 @@ class Spectra(Table):
     ----------
     layers : every convolution and linear layer.
     other : cost of all other parts.
+    graph : how the layers follow each other, see :class:`~workbench.network.tracing.Node`.
     """
 
     network: str
@@ -30,6 +31,7 @@ class Spectra(Table):
     layers: tuple[Layer, ...]
     other: Cost
     by_name: dict[str, Spectrum] = field(repr=False)
+    graph: tuple[Node, ...] = field(default=(), repr=False)
 
     @property
     def total(self) -> Cost:
@@ -108,7 +110,7 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
         if cached:
             cache.save(name, found)
     report(1.0, "")
-    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found)
+    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found, traced.graph)
 
 
 def expect_spectra(value: object) -> None:

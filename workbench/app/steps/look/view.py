@@ -6,6 +6,7 @@ import ipywidgets as w
 
 from workbench.app.controls import column, follow
 from workbench.app.debounce import Debounce
+from workbench.app.network_view import network_view
 from workbench.app.session import Session
 from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import TERMS
@@ -36,7 +37,7 @@ COLUMNS = [
 
 
 def look_view(session: Session) -> w.Widget:
-    """Return the table above the bars."""
+    """Return the drawing above the table and the bars."""
     look, plan = session.look, session.plan
     table = LayerTable(file="layers.csv", columns=COLUMNS)
     figure = FigureView("Cost of each layer")
@@ -55,7 +56,7 @@ def look_view(session: Session) -> w.Widget:
     follow(fill, (plan, "plan"))
     follow(draw, (look, "picked"), (measure, "value"))
     plan.observe(Debounce(draw), ["plan"])
-    return column(table, measure, figure)
+    return column(network_view(session), table, measure, figure)
 
 
 def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import ipywidgets as w
 
 from workbench.app.controls import UserChanges, button, column, follow, row, slot
+from workbench.app.network_view import network_view
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import NUMBERS, PLANNERS
 from workbench.app.widgets.figure_view import FigureView
@@ -27,7 +28,7 @@ NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
 def plan_view(session: Session) -> w.Widget:
-    """Return settings, a sentence on the planner, and buttons that measure what it goes by."""
+    """Return the drawing above settings, a sentence on the planner, and buttons that measure what it goes by."""
     plan, choose, worker = session.plan, session.choose, session.worker
     fields: dict[str, Any] = {
         "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=[(p.name, name) for name, p in PLANNERS.items()]),
@@ -66,7 +67,9 @@ def plan_view(session: Session) -> w.Widget:
     progress = JobRow(worker, JobKind.IMPORTANCE, JobKind.LAYER_TIMES)
     progress.layout.flex, progress.layout.min_width = "1 1 200px", "430px"
     planner, layers, *numbers = fields.values()
-    return column(row(planner, layers, reset), row(*numbers, clock, measure, progress), words, gap=4)
+    return column(
+        network_view(session), row(planner, layers, reset), row(*numbers, clock, measure, progress), words, gap=4
+    )
 
 
 def explanation(session: Session) -> str:

@@ -1,0 +1,74 @@
+"""The network as a drawing on the page: what is sent, what picks a layer."""
+
+import ipywidgets as w
+
+import workbench as wb
+from tests.helpers.widgets import find
+from workbench.app.network_view import network_view
+from workbench.app.session import Session
+from workbench.app.steps.look.view import look_view
+from workbench.app.steps.plan.view import plan_view
+from workbench.app.widgets.layer_table import LayerTable
+from workbench.app.widgets.network_graph import NetworkGraph
+
+
+def graph_of(view):
+    (graph,) = find(view, NetworkGraph)
+    return graph
+
+
+def test_a_block_picks_what_the_table_picks(digits):
+    view = look_view(digits)
+    graph, (table,) = graph_of(view), find(view, LayerTable)
+    graph.selected = "features.10"
+    assert (digits.look.picked, table.selected) == ("features.10", "features.10")
+    table.selected = "features.3"
+    assert graph.selected == "features.3"
+    assert graph_of(plan_view(digits)).selected == "features.3"
+
+
+def test_a_rank_sends_only_the_fillings(digits, monkeypatch):
+    graph, sent = graph_of(network_view(digits)), []
+    assert [name for name in graph.fills if f'data-layer="{name}"' not in graph.svg] == []
+    before = dict(graph.fills)
+    monkeypatch.setattr(NetworkGraph, "_send", lambda _, message, **__: sent.append(message))
+    digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
+    assert [sorted(message["state"]) for message in sent if message["method"] == "update"] == [["fills"]]
+    part = digits.plan.plan["features.3"]
+    assert [name for name in before if before[name] != graph.fills[name]] == ["features.3"]
+    assert abs(graph.fills["features.3"][0] - part.cost.macs / part.layer.cost.macs) < 1e-4
+
+
+def test_areas_and_colours(digits):
+    view = network_view(digits)
+    graph, (area, color) = graph_of(view), find(view, w.ToggleButtons)
+    drawn, fills = graph.svg, dict(graph.fills)
+    area.value = "weights"
+    assert graph.svg != drawn
+    part = digits.plan.plan["features.3"]
+    assert abs(graph.fills["features.3"][0] - part.cost.weights / part.layer.cost.weights) < 1e-4
+    area.value = "macs"
+    assert (graph.svg, graph.fills) == (drawn, fills)
+    assert color.layout.display == "none"
+    digits.plan.measure_importance()
+    assert color.layout.display == ""
+    color.value = True
+    importance = wb.plot.network(digits.plan.plan, digits.plan.importance).picture
+    assert {name: values[2] for name, values in graph.fills.items()} == {
+        n: f.words for n, f in importance.fills.items()
+    }
+
+
+def test_without_a_network_nothing_is_drawn(digits):
+    graph = graph_of(network_view(digits))
+    graph.draw(None)
+    assert graph.svg == ""
+    assert graph_of(network_view(Session())).svg == ""
+
+
+def test_the_file_has_a_title_and_is_sent_when_it_is_asked_for(digits, monkeypatch):
+    graph, sent = graph_of(network_view(digits)), []
+    monkeypatch.setattr(graph, "send", sent.append)
+    for content in ({"kind": "something"}, {"kind": "save"}):
+        graph._handle_custom_msg(content, [])
+    assert sent == [{"name": "digits_vgg.svg", "svg": graph.picture.svg(background="#ffffff")}]

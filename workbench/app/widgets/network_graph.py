@@ -1,0 +1,59 @@
+"""The network as a drawing, of which the user picks a layer."""
+
+from html import escape
+from typing import Any
+
+import traitlets
+
+from workbench.app.widgets.base import HERE, PageWidget, script
+from workbench.inspect.drawing.fills import COLORS, Fill
+from workbench.inspect.drawing.svg import Picture
+
+
+class NetworkGraph(PageWidget):
+    """A drawing whose blocks can be picked, by mouse or keyboard; a plan that changes only fills them anew."""
+
+    _esm = script("network_graph.js")
+    _css = HERE / "network_graph.css"
+    label = traitlets.Unicode("The network, drawn").tag(sync=True)
+    svg = traitlets.Unicode().tag(sync=True)  # the drawing
+    legend = traitlets.Unicode().tag(sync=True)  # HTML
+    fills = traitlets.Dict().tag(sync=True)  # layer -> share, colour, words
+    selected = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, **traits: object) -> None:
+        super().__init__(**traits)
+        self.picture: Picture | None = None
+        self.on_msg(lambda _, content, __: self._send_file() if content == {"kind": "save"} else None)
+
+    def draw(self, picture: Picture | None) -> None:
+        """Show another drawing; None for no network."""
+        self.picture = picture
+        with self.hold_sync():
+            self.svg = picture.svg(framed=False, ink="currentColor") if picture else ""
+            self._fill()
+
+    def fill(self, picture: Picture) -> None:
+        """Show another plan of the network that is drawn."""
+        self.picture = picture
+        with self.hold_sync():
+            self._fill()
+
+    def _fill(self) -> None:
+        if self.picture is not None:
+            self.fills = {name: _values(fill) for name, fill in self.picture.fills.items()}
+            self.legend = _legend(self.picture)
+
+    def _send_file(self) -> None:
+        if self.picture is not None:
+            self.send({"name": f"{self.picture.name}.svg", "svg": self.picture.svg(background="#ffffff")})
+
+
+def _values(fill: Fill) -> list[Any]:
+    return [round(fill.share, 4), COLORS[fill.shade], fill.words]
+
+
+def _legend(picture: Picture) -> str:
+    text, title, colors = picture.key
+    keys = "".join(f'<span><i style="background:{color}"></i>{escape(name)}</span>' for color, name in colors)
+    return f"<span>{escape(text)}</span><b>{escape(title)}</b>{keys}"

@@ -1,0 +1,116 @@
+"""How each layer of a drawing is filled: how much of its work is left, and what that costs in quality."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from workbench.inspect.comparison import Comparison
+from workbench.plan.importance import Importance
+from workbench.plan.plan import DECISIONS, LayerPlan
+from workbench.tables import count
+
+AREAS = {"macs": "multiply-adds", "weights": "weights"}
+"""What the area of a block can be."""
+SHADES = ("#0072B2", "#6FB7E0", "#F2DDB0", "#E69F00", "#B84A00")
+"""From what is as before to what suffers; readers with any colour vision tell blue from orange, and light from dark."""
+UNCHANGED, PLAIN = len(SHADES), len(SHADES) + 1
+"""Shades of a layer that a plan keeps, and of one for which nothing is known."""
+COLORS = (*SHADES, "#C3CAD3", "#8FA9BF")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a colour means: values below the first of the `limits` have the first shade, and so on."""
+
+    title: str
+    limits: tuple[float, float, float, float]
+    unit: str
+    falling: bool = False  # whether large values are good
+
+    @property
+    def factor(self) -> int:
+        """What a value is multiplied by to be in the unit."""
+        return 100 if self.unit == "%" else 1
+
+    def shade(self, value: float) -> int:
+        """Return the number of a value's shade."""
+        return sum((value <= limit) if self.falling else (value > limit) for limit in self.limits)
+
+    @property
+    def names(self) -> list[str]:
+        """What each shade means."""
+        ends = [f"{self.factor * limit:g}" for limit in self.limits]
+        middle = [" to ".join(sorted(pair, key=float)) for pair in pairwise(ends)]
+        outer = ("over", "up to") if self.falling else ("up to", "over")
+        return [f"{text} {self.unit}" for text in (f"{outer[0]} {ends[0]}", *middle, f"{outer[1]} {ends[-1]}")]
+
+
+ERROR = Scale("error of the kernel", (0.2, 0.35, 0.5, 0.7), "%")
+IMPORTANCE = Scale("expected squared change of the answers", (0.0001, 0.001, 0.01, 0.1), "%")
+SNR = Scale("signal to noise after compression", (30.0, 25.0, 20.0, 10.0), "dB", falling=True)
+Measured = Importance | Comparison | None
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How one layer is filled.
+
+    Attributes
+    ----------
+    share : planned / original cost.
+    shade : number of its colour in `COLORS`.
+    words : what there is to know about it, in a line.
+    """
+
+    share: float
+    shade: int
+    words: str
+
+
+def scale_of(parts: Iterable[LayerPlan], measured: Measured) -> Scale | None:
+    """Return what the colours mean; None where they mean nothing: without a plan and without measurements."""
+    if isinstance(measured, Comparison):
+        return SNR
+    if isinstance(measured, Importance):
+        return IMPORTANCE
+    return ERROR if any(part.decision != "keep" for part in parts) else None
+
+
+def fills(parts: Iterable[LayerPlan], measured: Measured = None, area: str = "macs") -> dict[str, Fill]:
+    """Return how the layers are filled, by name."""
+    parts = tuple(parts)
+    scale, values = scale_of(parts, measured), _values(parts, measured)
+    found = {}
+    for part in parts:
+        before, after = (getattr(cost, area) for cost in (part.layer.cost, part.cost))
+        known = scale is not None and part.name in values
+        plain = UNCHANGED if scale is ERROR else PLAIN
+        shade = scale.shade(values[part.name]) if scale is not None and known else plain
+        words = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
+        if part.decision != "keep":
+            ranks = " x ".join(str(rank) for rank in (part.rank_in, part.rank_out) if rank is not None)
+            words += f", planned {count(after)} ({DECISIONS[part.decision]}, {ranks})"
+        elif scale is ERROR:
+            words += ", kept"
+        if known and scale is not None:
+            words += f"; {scale.title} {scale.factor * values[part.name]:.3g} {scale.unit}"
+        found[part.name] = Fill(after / before if before else 1.0, shade, words)
+    return found
+
+
+def _values(parts: tuple[LayerPlan, ...], measured: Measured) -> dict[str, float]:
+    """Return what the colours say, of the layers for which it is known; importance without a plan at half ranks."""
+    if isinstance(measured, Comparison):
+        return {layer.name: layer.snr_db for layer in measured.layers}
+    if measured is None:
+        return {part.name: part.error for part in parts if part.decision != "keep" and part.error is not None}
+    planned = any(part.decision != "keep" for part in parts)
+    lost = {}
+    for part in parts:
+        if part.name in measured.lost and (not planned or part.rank_out is not None):
+            half_in, half_out = (rank // 2 for rank in part.layer.max_ranks)
+            rank_in, rank_out = (part.rank_in, part.rank_out) if planned else (half_in, half_out)
+            if part.layer.method == "tucker1" or rank_in is None:
+                rank_in = -1  # the last column
+            lost[part.name] = float(measured.lost[part.name][rank_out, rank_in])
+    return lost

@@ -1,0 +1,268 @@
+"""Place the blocks of a graph in columns, from left to right, in rows like those of a text.
+
+A block's column is the length of the longest path that leads to it. A connection over several columns has a lane there,
+which those of one block share. The order in a column is by barycentres; the heights are the least squares distances to
+the neighbours' that leave the gaps, with the longest chain kept straight. Rows end where a single value flows.
+
+References: Sugiyama, Tagawa, Toda, *Methods for visual understanding of hierarchical system structures*, IEEE
+Transactions on Systems, Man, and Cybernetics 1981.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+
+GAP_X, GAP_Y, LANE_GAP, ROW_GAP = 16.0, 9.0, 7.0, 34.0
+"""Between columns, between blocks of a column, beside a lane, and between rows; in the units of the sizes."""
+SLOPE = 0.16
+"""Width that is added to the gap after a column, as a share of the height that the steepest connection there takes."""
+MAX_GAP_X = 34.0
+MAX_ROW = 900.0
+"""Width up to which all is in one row, whatever its shape."""
+SWEEPS = 6
+STRAIGHT = 1e9
+"""Weight of the longest chain's blocks when heights are chosen; that of others is `BLOCK`, that of lanes 1."""
+BLOCK = 1e3
+
+
+@dataclass
+class Item:
+    """A block, or a lane through its column.
+
+    Attributes
+    ----------
+    block : number of the block, for a lane of the block that it comes from.
+    x, y : centre.
+    """
+
+    block: int
+    column: int
+    width: float = 0.0
+    height: float = 0.0
+    lane: bool = False
+    weight: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
+    row: int = 0
+    before: list["Item"] = field(default_factory=list, repr=False)
+    after: list["Item"] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything is, in the units of the sizes that were given.
+
+    Attributes
+    ----------
+    blocks : in the order of the graph.
+    lanes : of connections over several columns.
+    bottoms : of the rows.
+    """
+
+    width: float
+    height: float
+    blocks: tuple[Item, ...]
+    lanes: tuple[Item, ...]
+    bottoms: tuple[float, ...]
+
+
+def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]], aspect: float = 2.4) -> Layout:
+    """Place blocks of these sizes; each comes after its `inputs`. `aspect` is the width / height that is aimed at."""
+    blocks = _blocks(sizes, inputs)
+    lanes = _connect(blocks, inputs)
+    columns: list[list[Item]] = [[] for _ in range(1 + max((b.column for b in blocks), default=-1))]
+    for item in (*lanes, *blocks):  # a lane is above the block that it passes
+        columns[item.column].append(item)
+    _order(columns)
+    _straighten(columns)
+    bottoms = _rows(columns, aspect)
+    width = max((i.x + i.width / 2 for i in blocks), default=0.0)
+    return Layout(width, max(bottoms, default=0.0), tuple(blocks), tuple(lanes), tuple(bottoms))
+
+
+def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]) -> list[Item]:
+    blocks: list[Item] = []
+    longest: list[int] = []  # number of blocks on the longest path up to here
+    for i, (width, height) in enumerate(sizes):
+        column = max((blocks[j].column + 1 for j in inputs[i]), default=0)
+        longest.append(column)
+        blocks.append(Item(i, column, width, height, weight=BLOCK))
+    for i in range(len(sizes) - 1, -1, -1):  # the first of the longest paths to the last block is kept straight
+        if i == len(sizes) - 1 or blocks[i].weight == STRAIGHT:
+            blocks[i].weight = STRAIGHT
+            for j in inputs[i]:
+                if longest[j] == longest[i] - 1:
+                    blocks[j].weight = STRAIGHT
+    return blocks
+
+
+def _connect(blocks: Sequence[Item], inputs: Sequence[Sequence[int]]) -> list[Item]:
+    """Link blocks of neighbouring columns, others by lanes; return the lanes."""
+    lanes: list[Item] = []
+    paths: dict[int, list[Item]] = {}  # block -> itself and its lanes, column by column
+    for block, sources in zip(blocks, inputs, strict=True):
+        for source in sources:
+            path = paths.setdefault(source, [blocks[source]])
+            while path[-1].column < block.column - 1:
+                lane = Item(source, path[-1].column + 1, lane=True)
+                path[-1].after.append(lane)
+                lane.before.append(path[-1])
+                path.append(lane)
+                lanes.append(lane)
+            last = path[block.column - blocks[source].column - 1]
+            if last not in block.before:
+                last.after.append(block)
+                block.before.append(last)
+    return lanes
+
+
+def _order(columns: list[list[Item]]) -> None:
+    """Order each column by the mean place of its neighbours, keeping the order with the fewest crossings."""
+    best, order = _crossings(columns), [list(column) for column in columns]
+    for sweep in range(SWEEPS):
+        forwards = sweep % 2 == 0
+        for column in columns if forwards else reversed(columns):
+            keys = {}
+            for place, item in enumerate(column):
+                near = item.before if forwards else item.after
+                keys[id(item)] = sum(n.y for n in near) / len(near) if near else float(place)
+            column.sort(key=lambda item: keys[id(item)])
+            for place, item in enumerate(column):
+                item.y = place - (len(column) - 1) / 2
+        crossings = _crossings(columns)
+        if crossings < best or sweep == 0:
+            best, order = crossings, [list(column) for column in columns]
+    columns[:] = order
+
+
+def _crossings(columns: list[list[Item]]) -> int:
+    number = 0
+    for column, following in pairwise(columns):
+        place = {id(item): i for i, item in enumerate(following)}
+        ends = [place[id(after)] for item in column for after in sorted(item.after, key=lambda a: place[id(a)])]
+        number += sum(one > other for i, one in enumerate(ends) for other in ends[i + 1 :])
+    return number
+
+
+def _straighten(columns: list[list[Item]]) -> None:
+    """Choose heights: chains and lanes straight, what branches off and comes together around the middle."""
+    for column in columns:
+        _place(column, [mean_height(item.before) for item in column])
+    for _ in range(SWEEPS):
+        for column in reversed(columns):
+            _place(column, [_wanted(item, item.after, lambda other: other.before) for item in column])
+        for column in columns:
+            _place(column, [_wanted(item, item.before, lambda other: other.after) for item in column])
+
+
+def _wanted(item: Item, near: Sequence[Item], back: Callable[[Item], Sequence[Item]]) -> float:
+    """Return the height of a neighbour that this is the only neighbour of, or between several, else the present one."""
+    if len(near) == 1:
+        straight = len(back(near[0])) == 1 or item.weight == near[0].weight == STRAIGHT
+        return near[0].y if straight else item.y
+    return mean_height(near) if near and not item.lane else item.y
+
+
+def mean_height(items: Sequence[Item]) -> float:
+    """Return the mean of the heights, by weight: that of the longest chain if it is among them."""
+    total = sum(item.weight for item in items)
+    return sum(item.weight * item.y for item in items) / total if items else 0.0
+
+
+def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
+    """Set heights closest to the wanted ones, in this order, with gaps: isotonic regression by pooling."""
+    offset, offsets = 0.0, [0.0]
+    for above, below in pairwise(column):
+        gap = LANE_GAP if above.lane or below.lane else GAP_Y
+        offset += (above.height + below.height) / 2 + gap
+        offsets.append(offset)
+    pools: list[tuple[float, float, int]] = []  # weighted mean, weight, number of items
+    for item, y, shift in zip(column, wanted, offsets, strict=True):
+        pool = (y - shift, item.weight, 1)
+        while pools and pools[-1][0] > pool[0]:
+            mean, weight, number = pools.pop()
+            both = weight + pool[1]
+            pool = ((mean * weight + pool[0] * pool[1]) / both, both, number + pool[2])
+        pools.append(pool)
+    means = [mean for mean, _, number in pools for _ in range(number)]
+    for item, mean, shift in zip(column, means, offsets, strict=True):
+        item.y = round(mean + shift, 1)
+
+
+def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
+    """Break the columns into rows of the best shape, set where every item is, and return the rows' bottoms."""
+    if not columns:
+        return []
+    widths = [max(item.width for item in column) for column in columns]
+    gaps = [min(MAX_GAP_X, GAP_X + SLOPE * _rise(column)) for column in columns]
+    breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
+    starts = _broken(widths, gaps, breaks, inf)
+    best = _scale(columns, widths, gaps, starts, aspect)
+    for number in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW else ():
+        candidate = _balanced(widths, gaps, breaks, number)
+        scale = _scale(columns, widths, gaps, candidate, aspect)
+        if len(candidate) == number and scale <= best:
+            break
+        starts, best = (candidate, scale) if scale > best else (starts, best)
+    bottoms, bottom = [], 0.0
+    for row, (begin, end) in enumerate(pairwise([*starts, len(columns)])):
+        above, below = _extent(columns[begin:end])
+        centre = bottom + above
+        x = 0.0
+        for c in range(begin, end):
+            for item in columns[c]:
+                item.x, item.y, item.row = x + widths[c] / 2, item.y + centre, row
+                item.width = widths[c] if item.lane else item.width
+            x += widths[c] + gaps[c]
+        bottoms.append(centre + below)
+        bottom = bottoms[-1] + ROW_GAP
+    return bottoms
+
+
+def _rise(column: Sequence[Item]) -> float:
+    return max((abs(item.y - after.y) for item in column for after in item.after), default=0.0)
+
+
+def _scale(
+    columns: Sequence[Sequence[Item]],
+    widths: Sequence[float],
+    gaps: Sequence[float],
+    starts: Sequence[int],
+    aspect: float,
+) -> float:
+    """Return how large these rows are drawn on a page of width `aspect` and height 1."""
+    width, height = 0.0, 0.0
+    for begin, end in pairwise([*starts, len(columns)]):
+        width = max(width, sum(widths[begin:end]) + sum(gaps[begin : end - 1]))
+        height += sum(_extent(columns[begin:end])) + ROW_GAP
+    return min(aspect / width, 1 / height)
+
+
+def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], number: int) -> list[int]:
+    """Return the columns at which at most so many rows begin, the longest of which is as short as can be."""
+    low, high = 0.0, sum(widths) + sum(gaps)
+    while high - low > 1.0:
+        middle = (low + high) / 2
+        low, high = (low, middle) if len(_broken(widths, gaps, breaks, middle)) <= number else (middle, high)
+    return _broken(widths, gaps, breaks, high)
+
+
+def _broken(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
+    """Return the columns at which rows begin, if a row is to be no wider than this, as far as breaks allow."""
+    starts, edges, x = [0], [], 0.0
+    for width, gap in zip(widths, gaps, strict=True):
+        edges.append(x)
+        x += width + gap
+    for number, here in enumerate(breaks):
+        following = edges[breaks[number + 1]] if number + 1 < len(breaks) else x
+        if following - edges[starts[-1]] > limit:
+            starts.append(here)
+    return starts
+
+
+def _extent(columns: Sequence[Sequence[Item]]) -> tuple[float, float]:
+    """Return how far items reach above and below the middle."""
+    items = [item for column in columns for item in column]
+    above = max(item.height / 2 - item.y for item in items)
+    return above, max(item.height / 2 + item.y for item in items)

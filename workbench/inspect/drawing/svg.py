@@ -1,0 +1,264 @@
+"""Draw a laid-out network as SVG: blocks with an area by their cost, what is planned as their filling."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from math import sqrt
+
+from workbench.inspect.drawing.fills import AREAS, COLORS, ERROR, UNCHANGED, Fill, Measured, fills, scale_of
+from workbench.inspect.drawing.layout import ROW_GAP, Item, Layout, layout, mean_height
+from workbench.kernels.complexity import Cost
+from workbench.network.tracing import Node
+from workbench.plan.plan import LayerPlan
+from workbench.tables import count, times
+
+MIN_SIDE, MAX_SIDE, MEAN_SIDE = 56.0, 110.0, 24.0
+"""Limits of the largest block's side, and the mean side that is aimed at within them."""
+MIN_PLACE = (10.0, 12.0)
+"""Width and height of the place of the smallest blocks, so that a mouse finds them."""
+MARKS = {"input": (8.0, 8.0), "output": (8.0, 8.0), "cat": (4.0, 22.0), "add": (13.0, 13.0), "mul": (13.0, 13.0)}
+"""Width and height of what is no layer."""
+OTHER_MARK = (6.0, 6.0)
+WIRE, INK = "#8A94A2", "currentColor"
+FONT_SIZE, LETTER_WIDTH = 10.0, 5.5
+MARGIN, RETURN = 14.0, 26.0
+"""Around the drawing, and the further width on its left where rows follow each other."""
+MIN_NAMES_SHARE = 0.6
+"""Share of the names below a row that there must be room for; else they are those of larger modules."""
+MIN_WIDTH = 600.0
+"""Width that the legend takes."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A network as a drawing.
+
+    Attributes
+    ----------
+    name : of the network.
+    parts : its layers, planned or kept.
+    graph : how they follow each other.
+    measured : what the colours say: None for the predicted errors of the kernels.
+    area : what the area of a block is, one of `AREAS`.
+    aspect : width / height that is aimed at.
+    """
+
+    name: str
+    parts: tuple[LayerPlan, ...]
+    graph: tuple[Node, ...]
+    other: Cost
+    measured: Measured = field(default=None, repr=False)
+    area: str = "macs"
+    aspect: float = 2.4
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The graph, or where it has not all layers, the layers one after the other."""
+        names = [part.name for part in self.parts]
+        if sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
+            return self.graph
+        kinds = ["input", *["layer"] * len(names), "output"]
+        chain = zip(kinds, ["", *names, ""], strict=True)
+        return tuple(Node(kind, name, (i - 1,) if i else ()) for i, (kind, name) in enumerate(chain))
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[float, float]]:
+        """Width and height of each layer's block; their product is proportional to its cost."""
+        costs = {part.name: getattr(part.layer.cost, self.area) for part in self.parts}
+        largest = max(costs.values(), default=0) or 1
+        sides = {name: sqrt(cost / largest) for name, cost in costs.items()}
+        side = MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)
+        side = min(MAX_SIDE, max(MIN_SIDE, side))
+        users = [sum(i in node.inputs and node.kind == "layer" for node in self.nodes) for i in range(len(self.nodes))]
+        slim = 1.0 if max(users, default=0) > 2 else 1.35  # height of a block to a square's; branches need the height
+        return {name: (side * share / slim, side * share * slim) for name, share in sides.items()}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where everything is."""
+        places = []
+        for node in self.nodes:
+            width, height = self.sizes.get(node.name, (0.0, 0.0))
+            place = max(width, MIN_PLACE[0]), max(height, MIN_PLACE[1])
+            places.append(place if node.kind == "layer" else MARKS.get(node.kind, OTHER_MARK))
+        return layout(places, [node.inputs for node in self.nodes], self.aspect)
+
+    @cached_property
+    def fills(self) -> dict[str, Fill]:
+        """How the blocks are filled."""
+        return fills(self.parts, self.measured, self.area)
+
+    def has_blocks_of(self, other: "Picture") -> bool:
+        """Return whether both differ in how their blocks are filled only."""
+        mine, theirs = ([part.layer for part in picture.parts] for picture in (self, other))
+        return (self.name, self.graph, self.area, mine) == (other.name, other.graph, other.area, theirs)
+
+    @property
+    def key(self) -> tuple[str, str, list[tuple[str, str]]]:
+        """What areas, fillings and marks mean; what the colours mean; and each colour with its meaning."""
+        planned = any(part.decision != "keep" for part in self.parts)
+        kinds = {node.kind for node in self.nodes}
+        text = f"Area of a block: {AREAS[self.area]}."
+        text += " Outline: original. Filling: what is left of it." if planned else ""
+        text += " Circles: sums and products." if kinds & {"add", "mul"} else ""
+        text += " Bars: concatenations." if "cat" in kinds else ""
+        scale = scale_of(self.parts, self.measured)
+        if scale is None:
+            return text, "", []
+        kept = [(COLORS[UNCHANGED], "kept as it is")] if scale is ERROR else []
+        return text, f"Colour: {scale.title}", [*zip(COLORS, scale.names, strict=False), *kept]
+
+    @property
+    def words(self) -> str:
+        """What the whole network costs."""
+        before, after = (
+            sum(getattr(cost, self.area) for cost in costs) + getattr(self.other, self.area)
+            for costs in ([part.layer.cost for part in self.parts], [part.cost for part in self.parts])
+        )
+        change = f" → {count(after)}, {times(before / after)} fewer" if 0 < after < before else ""
+        return f"{len(self.parts)} layers, {count(before)} {AREAS[self.area]}{change}"
+
+    def svg(self, *, framed: bool = True, background: str = "", ink: str = "#1f2933") -> str:
+        """Return the drawing; `framed` with a title and a legend."""
+        rows = len(self.layout.bottoms) > 1
+        left, top = MARGIN + (RETURN if rows else 0.0), MARGIN + (24.0 if framed else 0.0)
+        width = self.layout.width + left + MARGIN + (RETURN / 2 if rows else 0.0)
+        height = top + self.layout.height + (FONT_SIZE + 12.0) + (82.0 if framed else 0.0)
+        width = max(MIN_WIDTH, width) if framed else width
+        shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
+        place = f"translate({left + shift:.1f} {top:.1f})"
+        body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
+        frame = self._frame(height) if framed else ""
+        paper = f'<rect width="100%" height="100%" fill="{background}"/>' if background else ""
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(self.name)}: '
+            f'{escape(self.words)}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
+            f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
+            f'font-size="{FONT_SIZE:g}"><desc>{escape(self._description())}</desc>{paper}{frame}{body}</svg>'
+        )
+
+    def _description(self) -> str:
+        largest = sorted(self.parts, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
+        return f"{self.words}, from left to right. The largest: " + "; ".join(self.fills[p.name].words for p in largest)
+
+    def _wires(self) -> str:
+        items = (*self.layout.blocks, *self.layout.lanes)
+        paths = [f"M{_n(i.x - i.width / 2)} {_n(i.y)}h{_n(i.width)}" for i in self.layout.lanes]
+        paths += [self._wire(item, after) for item in items for after in item.after]
+        return f'<path class="wires" d="{"".join(paths)}" fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
+
+    def _wire(self, start: Item, end: Item) -> str:
+        (x1, y1), (x2, y2) = self._side(start, 1), self._side(end, -1)
+        if start.row == end.row:
+            if y1 == y2:
+                return f"M{_n(x1)} {_n(y1)}H{_n(x2)}"
+            middle = (x1 + x2) / 2
+            return f"M{_n(x1)} {_n(y1)}C{_n(middle)} {_n(y1)} {_n(middle)} {_n(y2)} {_n(x2)} {_n(y2)}"
+        centre = mean_height(start.after)
+        level, turn, out = self.layout.bottoms[start.row] + ROW_GAP * 0.62, 6.0, -RETURN + 2
+        path = (
+            f"M{_n(x1)} {_n(y1)}h3q{turn} 0 {turn} {turn}V{_n(level - turn)}q0 {turn} {-turn} {turn}H{_n(out + turn)}"
+        )
+        path += f"q{-turn} 0 {-turn} {turn}V{_n(centre - turn)}q0 {turn} {turn} {turn}"
+        here = out + turn
+        return path + f"C{_n((here + x2) / 2)} {_n(centre)} {_n((here + x2) / 2)} {_n(y2)} {_n(x2)} {_n(y2)}"
+
+    def _side(self, item: Item, side: int) -> tuple[float, float]:
+        """Return where a connection leaves a block, or comes in: at the border that is drawn."""
+        node = self.nodes[item.block]
+        width = item.width if item.lane or node.kind != "layer" else self.sizes[node.name][0]
+        return item.x + side * width / 2, item.y
+
+    def _blocks(self) -> str:
+        drawn = []
+        for node, item in zip(self.nodes, self.layout.blocks, strict=True):
+            drawn.append(self._block(node.name, item) if node.kind == "layer" else _mark(node, item))
+        return "".join(drawn)
+
+    def _block(self, name: str, item: Item) -> str:
+        (width, height), fill = self.sizes[name], self.fills[name]
+        left, top, filled = -width / 2, -height / 2, height * min(1.0, fill.share)
+        box = f'x="{left:.3f}" width="{width:.3f}"'
+        return (
+            f'<g class="layer" data-layer="{escape(name)}" transform="translate({_n(item.x)} {_n(item.y)})">'
+            f"<title>{escape(fill.words)}</title>"
+            f'<rect class="place" x="{_n(-item.width / 2)}" y="{_n(-item.height / 2)}" width="{_n(item.width)}" '
+            f'height="{_n(item.height)}" fill="none" pointer-events="all"/>'
+            f'<rect class="original" {box} y="{top:.3f}" height="{height:.3f}" fill="{INK}" fill-opacity="0.05"/>'
+            f'<rect class="planned" {box} y="{-top - filled:.3f}" height="{filled:.3f}" fill="{COLORS[fill.shade]}"/>'
+            f'<rect class="outline" {box} y="{top:.3f}" height="{height:.3f}" fill="none" stroke="{INK}" '
+            f'stroke-opacity="0.75"{_dashed(fill)}/></g>'
+        )
+
+    def _labels(self) -> str:
+        texts = []
+        for row, bottom in enumerate(self.layout.bottoms):
+            for x, text in self._names(row):
+                texts.append(f'<text x="{_n(x)}" y="{_n(bottom + FONT_SIZE + 2)}">{escape(text)}</text>')
+        return f'<g class="names" aria-hidden="true" opacity="0.75">{"".join(texts)}</g>'
+
+    def _names(self, row: int) -> list[tuple[float, str]]:
+        """Return the names below a row with their places: as many of their parts as there is room for."""
+        pairs = zip(self.nodes, self.layout.blocks, strict=True)
+        layers = sorted((i.x - i.width / 2, n.name.split(".")) for n, i in pairs if n.kind == "layer" and i.row == row)
+        for depth in range(max((len(name) for _, name in layers), default=1), 0, -1):
+            groups: list[tuple[float, list[str]]] = []
+            for x, name in layers:
+                if not groups or groups[-1][1] != name[:depth]:
+                    groups.append((x, name[:depth]))
+            texts = _fitting(groups)
+            if len(texts) >= MIN_NAMES_SHARE * len(groups):
+                break
+        return texts
+
+    def _frame(self, height: float) -> str:
+        title = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.name)}</tspan>'
+        title += f'<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
+        return title + self._legend(height - 46.0)
+
+    def _legend(self, top: float) -> str:
+        text, title, colors = self.key
+        drawn = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}</text>']
+        drawn += [f'<text x="{MARGIN}" y="{top + 22}" opacity="0.85">{title}</text>'] if title else []
+        x = MARGIN
+        for color, name in colors:
+            drawn.append(f'<rect x="{x:.0f}" y="{top + 29}" width="10" height="10" fill="{color}"/>')
+            drawn.append(f'<text x="{x + 15:.0f}" y="{top + 38}" opacity="0.85">{name}</text>')
+            x += 15 + LETTER_WIDTH * len(name) + 16
+        return f'<g class="legend" aria-hidden="true">{"".join(drawn)}</g>'
+
+
+def _mark(node: Node, item: Item) -> str:
+    """Return what is drawn for a node that is no layer."""
+    x, y, r = item.x, item.y, item.width / 2
+    place = f'cx="{_n(x)}" cy="{_n(y)}" r="{_n(r)}"'
+    if node.kind == "cat":
+        y, height = y - item.height / 2, item.height
+        return f'<rect x="{_n(x - r)}" y="{_n(y)}" width="{_n(2 * r)}" height="{_n(height)}" rx="2" fill="{WIRE}"/>'
+    if node.kind not in ("add", "mul"):
+        return f'<circle {place} fill="{WIRE}"/>'
+    turn = f' transform="rotate(45 {_n(x)} {_n(y)})"' if node.kind == "mul" else ""
+    cross = f"M{_n(x - r + 3)} {_n(y)}h{_n(2 * r - 6)}M{_n(x)} {_n(y - r + 3)}v{_n(2 * r - 6)}"
+    circle = f'<circle {place} fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
+    return f'{circle}<path d="{cross}" stroke="{WIRE}" stroke-width="1.3"{turn}/>'
+
+
+def _dashed(fill: Fill) -> str:
+    """Return the mark of a layer that costs more than before: its filling is the whole block."""
+    return ' stroke-dasharray="3 2"' if fill.share > 1 else ""
+
+
+def _fitting(names: Iterable[tuple[float, list[str]]]) -> list[tuple[float, str]]:
+    """Return the names that there is room for; of one in the same module as the name before, the last part."""
+    kept: list[tuple[float, str]] = []
+    module: list[str] = []
+    for x, name in names:
+        if not kept or kept[-1][0] + LETTER_WIDTH * (len(kept[-1][1]) + 1) <= x:
+            kept.append((x, f".{name[-1]}" if kept and len(name) > 1 and module == name[:-1] else ".".join(name)))
+            module = name[:-1]
+    return kept
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

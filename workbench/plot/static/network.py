@@ -1,0 +1,78 @@
+"""The network as a drawing: layers as blocks, branches as they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.files import write_atomically
+from workbench.inspect.drawing.fills import AREAS, Measured
+from workbench.inspect.drawing.svg import Picture
+from workbench.network.network import Network
+from workbench.network.tracing import Traced, find_layers
+from workbench.plan.compressed import CompressedNetwork
+from workbench.plan.plan import LayerPlan, Plan
+from workbench.plan.spectra import Spectra
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing, which a notebook shows.
+
+    Attributes
+    ----------
+    picture : what is drawn.
+    """
+
+    picture: Picture
+
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing as an SVG file, on white."""
+        write_atomically(path, self._repr_svg_().encode())
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x:auto">{self.picture.svg(ink="currentColor")}</div>'
+
+    def _repr_svg_(self) -> str:
+        return self.picture.svg(background="#ffffff")
+
+
+def network(subject: Network | Spectra | Plan, measured: Measured = None, *, area: str = "macs") -> Drawing:
+    """Draw a network: every layer a block, as large as its cost, and filled as far as a plan leaves of it.
+
+    Parameters
+    ----------
+    subject : a network; a compressed network, with its plan; spectra; or a plan. A plan that was read from a file has
+        no spectra, and then its layers are drawn one after the other.
+    measured : what the colours say: the importance of the layers, or a comparison of the compressed network with its
+        original, for their signal to noise. None for the predicted errors of the plan.
+    area : "macs" or "weights".
+
+    Returns
+    -------
+    Drawing, which a notebook shows; ``.save("network.svg")`` writes it.
+
+    Raises
+    ------
+    TypeError : if there is nothing to draw in the subject.
+    ValueError : if `area` is none of the two.
+
+    References: Sugiyama, Tagawa, Toda, 1981 (layered layouts).
+    """
+    if area not in AREAS:
+        raise ValueError(f"area={area!r}: the area of a block is one of {', '.join(map(repr, AREAS))}")
+    if isinstance(subject, CompressedNetwork):
+        plan, graph = subject.plan, subject.plan.spectra.graph if subject.plan.spectra else ()
+        graph = graph or find_layers(subject.original).graph
+        return Drawing(Picture(subject.name, plan.layers, graph, plan.other, measured, area))
+    if isinstance(subject, Plan):
+        graph = subject.spectra.graph if subject.spectra else ()
+        return Drawing(Picture(subject.network, subject.layers, graph, subject.other, measured, area))
+    traced: Spectra | Traced
+    if isinstance(subject, Spectra):
+        name, traced = subject.network, subject
+    elif isinstance(subject, Network):
+        name, traced = subject.name, find_layers(subject)
+    else:
+        raise TypeError(f"this draws a network, spectra or a plan, not a {type(subject).__name__}")
+    parts = tuple(LayerPlan.kept(layer, "") for layer in traced.layers)
+    return Drawing(Picture(name, parts, traced.graph, traced.other, measured, area))
