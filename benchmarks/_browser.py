@@ -30,7 +30,19 @@ FLAGS = [
     "--disable-sync",
 ]
 FIGURE = '.wb-figure[aria-label="Singular values"] .bars .point'
-"""Selector of a bar of the spectrum; it exists once the figure is drawn."""
+"""Selector of a bar of the spectrum; it exists once the figure is drawn, be it in a step that is not shown."""
+STEPS = ("Choose", "Look", "Plan", "Compress", "Compare", "Speed", "Take home")
+"""Names of the steps in the rail."""
+REACH = """e => {
+  const panel = e.closest('.wb-panel'), root = e.closest('.wb');
+  const hidden = e.closest('.wb-expert') && !root.classList.contains('wb-is-expert');
+  if (hidden) root.querySelector('.wb-expert-switch input').click();
+  if (!panel || panel.checkVisibility()) return;
+  root.querySelectorAll('.wb-go')[Number(panel.className.match(/wb-at-([0-9])/)[1]) - 1].click();
+}"""
+"""Script that opens the step that holds a control, by the rail, and turns on the switch for experts where needed."""
+BOTTOM = "() => Math.ceil(document.querySelector('.wb').getBoundingClientRect().bottom + scrollY)"
+"""Script that returns the height of the page in pixels, as far as it is filled."""
 TOKEN = "token-of-tests-and-benchmarks"  # noqa: S105 - of servers that `served` starts and stops
 PROBE = "voila/static/voila.js"
 START_TIMEOUT_S = 60
@@ -103,6 +115,11 @@ def dashboard(log: Path, *arguments: str, variables: Mapping[str, str] | None = 
     command = [sys.executable, "-m", "workbench.app.server.serve", "--port", str(port), "--no-browser", *arguments]
     with served(command, page_url(ADDRESS, port, ""), PROBE, log, variables or {}) as server:
         yield server
+
+
+def step_button(page: Any, name: str) -> Any:
+    """Locator of the button in the rail that shows a step."""
+    return page.locator(".wb-go", has_text=name)
 
 
 def collect_errors(page: Any) -> list[str]:

@@ -4,7 +4,7 @@
   window.probe = probe;
   const figure = () => document.querySelector('.wb-figure[aria-label="Singular values"]');
   const parts = {
-    card: () => document.querySelectorAll(".wb-figures")[1],
+    card: () => document.querySelector(".wb-tiles"),
     row: () => document.querySelector(".wb-table tr.selected"),
     readout: () => document.querySelector(".wb-read")?.parentElement,
   };
@@ -39,7 +39,7 @@
     probe.observers = Object.entries(parts).map(([part, find]) => {
       const observer = new MutationObserver(() => note(part));
       const options = { childList: true, subtree: true, characterData: true };
-      const where = part === "card" ? find().closest(".widget-html-content, .wb-card") : find();
+      const where = part === "card" ? find().closest(".widget-html-content") : find();
       observer.observe(where, options);
       return observer;
     });
@@ -48,7 +48,7 @@
   // Whether figure and table row show this rank; `which` is 0 for the input rank, 1 for the output rank.
   probe.shows = (which, rank) => {
     const title = probe.box?.layout.annotations[which]?.text ?? "";
-    const ranks = parts.row()?.innerText.split("\t").at(-4)?.trim().split(" x ") ?? [];
+    const ranks = parts.row()?.querySelector("[data-key=ranks]").textContent.split(" x ") ?? [];
     return title.includes(`>${rank} of `) && Number(ranks.at(which ? -1 : 0)) === rank;
   };
 

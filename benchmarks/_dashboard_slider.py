@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._browser import step_button
+
 SCRIPT = (Path(__file__).parent / "_dashboard.js").read_text(encoding="utf-8")
 """Runs in the page before it loads; defines `window.probe`."""
 
@@ -37,14 +39,16 @@ async def open_googlenet(page: Any, weights: Path) -> None:
 
 async def latencies(page: Any, layers: int) -> dict[str, list[float]]:
     """Milliseconds of each move of a rank, by key and by drag, in layers spread evenly over the network."""
-    await page.evaluate("window.probe.watch()")
+    await step_button(page, "Look").click()
     rows = page.locator(".wb-table").first.locator("tbody tr")
     texts = await rows.all_inner_texts()
     tucker2 = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]
     found: dict[str, list[float]] = {"key": [], "drag": []}
     for k, i in enumerate(np.linspace(0, len(tucker2) - 1, layers).round().astype(int)):
+        await step_button(page, "Look").click()
         await rows.nth(tucker2[i]).click()
-        await page.wait_for_timeout(500)
+        await step_button(page, "Plan").click()
+        await page.wait_for_timeout(1000)  # the figure takes its size
         await page.evaluate("window.probe.watch()")
         which = k % 2
         handle = page.locator(".widget-slider:visible", has_text=LABELS[which]).first.locator(".noUi-handle")

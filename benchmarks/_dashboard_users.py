@@ -5,7 +5,7 @@ import re
 import time
 from typing import Any
 
-from benchmarks._browser import FIGURE, Served, collect_errors
+from benchmarks._browser import FIGURE, Served, collect_errors, step_button
 
 EPOCHS = 3
 STEP_TIMEOUT_MS = 600_000
@@ -55,10 +55,11 @@ async def journey(page: Any, address: str) -> list[str]:
     """Open, move a rank, compress, calibrate, fine-tune; returns what is wrong with the final state."""
     page.set_default_timeout(STEP_TIMEOUT_MS)
     await page.goto(address)
-    await page.wait_for_selector(FIGURE)
+    await page.wait_for_selector(FIGURE, state="attached")
     await _point(page, "original")
     row = page.locator(".wb-table tbody tr.selected").first
     before = await row.inner_text()
+    await step_button(page, "Plan").click()
     handle = page.locator(".widget-slider:visible", has_text="input rank").first.locator(".noUi-handle")
     await handle.focus()
     for _ in range(4):
@@ -67,6 +68,7 @@ async def journey(page: Any, address: str) -> list[str]:
         "() => document.querySelector('.wb-table tr.selected').innerText.includes('chosen by hand')"
     )
     after = await row.inner_text()
+    await step_button(page, "Compress").click()
     await _press(page, "Compress")
     await _point(page, "decomposed")
     await _press(page, "Calibrate")
@@ -85,11 +87,11 @@ async def _wrong(page: Any, before: str, after: str) -> list[str]:
         found.append("the table did not follow the rank")
     points = await page.evaluate(POINTS)
     found += [f"{points.get(stage, 0)} points {stage}, not 1" for stage in STAGES if points.get(stage) != 1]
-    accuracy = await page.locator(".wb-figures").nth(2).inner_text()
-    scores = [float(text) for text in re.findall(r"^([\d.]+) %$", accuracy, re.MULTILINE)]
+    accuracy = await page.locator(".wb-tile").nth(4).inner_text()
+    scores = [float(text) for text in re.findall(r"([\d.]+) %", accuracy)][:2]
     if len(scores) < 2 or scores[-1] < 90 or "fine-tuned" not in accuracy:
-        found.append(f"the card of accuracies says {accuracy!r}")
-    if not await page.get_by_role("region", name="Runs").locator("tbody tr").count():
+        found.append(f"the tile of accuracy says {accuracy!r}")
+    if not await page.locator("[aria-label=Runs] tbody tr").count():
         found.append("no run is in the list")
     return found
 

@@ -9,6 +9,7 @@
   and wrong final states count as failures. `memory_mb_per_user` is the memory that each kernel has to itself (USS).
 - `drawing_ms_150_layers`: 95th percentile of the milliseconds from a key press on a rank slider to the frame that shows
   the new drawing, with a network of 150 layers open.
+- `step_heights`: pixels that each step fills at 1440 x 900, for the bundled network and GoogLeNet.
 - `loads`: many page loads, six at a time, without standby kernels: how many were drawn, how many stayed empty, how many
   the page had to try again.
 """
@@ -22,7 +23,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._browser import FIGURE, FLAGS, HOW, Served, chromium, collect_errors, dashboard
+from benchmarks._browser import (
+    BOTTOM,
+    FIGURE,
+    FLAGS,
+    HOW,
+    STEPS,
+    Served,
+    chromium,
+    collect_errors,
+    dashboard,
+    step_button,
+)
 from benchmarks._dashboard_drawing import deep_dashboard, drawing
 from benchmarks._dashboard_slider import SCRIPT, latencies, open_googlenet, summary
 from benchmarks._dashboard_users import users
@@ -30,7 +42,7 @@ from benchmarks._report import parser, report
 
 WAIT_MS = 300_000
 LOADS_AT_ONCE = 6
-PARTS = ("pages", "slider", "drawing", "loads", "users")
+PARTS = ("pages", "slider", "heights", "drawing", "loads", "users")
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 0)))"
 
 
@@ -50,7 +62,7 @@ async def first_page(browser: Any, address: str) -> dict[str, float]:
     await devtools.send("Network.enable")
     began = time.perf_counter()
     await page.goto(address, timeout=WAIT_MS, wait_until="commit")
-    await page.wait_for_selector(FIGURE, timeout=WAIT_MS)
+    await page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
     await page.evaluate(PAINTED)
     found["seconds"] = time.perf_counter() - began
     result = dict(found)
@@ -98,6 +110,28 @@ async def standby(server: Served, number: int) -> None:
     raise RuntimeError("the standby kernels are not ready after 5 min")
 
 
+async def step_heights(browser: Any, server: Served, weights: Path) -> dict[str, dict[str, int]]:
+    """Pixels that each step fills, by network and step."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    page = await context.new_page()
+    await page.goto(server.address, timeout=WAIT_MS)
+    await page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
+    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT_MS)
+    found = {}
+    for network in ("digits_vgg", "googlenet_bvlc"):
+        if network != "digits_vgg":
+            await open_googlenet(page, weights)
+        heights = {}
+        for name in STEPS:
+            await step_button(page, name).click()
+            await page.wait_for_timeout(1000)  # figures take their size
+            heights[name] = await page.evaluate(BOTTOM)
+        found[network] = heights
+        await step_button(page, STEPS[0]).click()
+    await context.close()
+    return found
+
+
 async def slider(browser: Any, server: Served, weights: Path, layers: int) -> dict[str, Any]:
     """Latency of the rank sliders with GoogLeNet open."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
@@ -105,7 +139,7 @@ async def slider(browser: Any, server: Served, weights: Path, layers: int) -> di
     problems = collect_errors(page)
     await page.add_init_script(SCRIPT)
     await page.goto(server.address, timeout=WAIT_MS)
-    await page.wait_for_selector(FIGURE, timeout=WAIT_MS)
+    await page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
     await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT_MS)
     await open_googlenet(page, weights)
     found = summary(await latencies(page, layers))
@@ -134,6 +168,9 @@ async def measure(folder: Path, weights: Path, options: argparse.Namespace) -> d
             if "slider" in options.parts:
                 results |= await slider(browser, server, weights, options.layers)
                 say(f"slider: {results}")
+            if "heights" in options.parts:
+                results["step_heights"] = await step_heights(browser, server, weights)
+                say(f"heights: {results['step_heights']}")
             if "loads" in options.parts:
                 results["loads"] = await loads(browser, server, options.loads)
         if "drawing" in options.parts:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, dashboard
+from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, dashboard, step_button
 from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.datasets.local import load_local
@@ -123,6 +123,7 @@ def answers(page: Any) -> bool:
       'tbody tr:not(.selected)')?.dataset.name"""
     try:
         other = page.evaluate(name)
+        step_button(page, "Look").click(timeout=SELF_CHECK_S * 1000)
         row = page.locator(".wb-table").first.locator(f'tbody tr[data-name="{other}"]')
         row.click(timeout=SELF_CHECK_S * 1000)
         shown = "name => [...document.querySelectorAll('.wb h2')].some((h) => h.textContent === name)"
@@ -186,12 +187,14 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         errors = collect_errors(page)
         page.on("websocket", lambda socket: socket.on("framereceived", listen))
         page.goto(server.address, timeout=WAIT_MS)
-        page.wait_for_selector(FIGURE, timeout=WAIT_MS)
+        page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
         for label, name in (("Data", DATA), ("Network", NETWORKS[0])):
             box = page.get_by_role("combobox", name=label, exact=True)
             box.select_option(box.locator("option", has_text=name).first.inner_text())
         rows = "document.querySelectorAll('.wb-table')[0]?.querySelectorAll('tbody tr').length > 50"
         page.wait_for_function(rows, timeout=WAIT_MS)
+        page.locator(".wb-expert-switch input").check()
+        step_button(page, "Compress").click(timeout=WAIT_MS)
         page.get_by_role("button", name="Compress", exact=True).click(timeout=WAIT_MS)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -12,7 +12,7 @@ import workbench as wb
 from benchmarks._browser import FIGURE, FLAGS, chromium, dashboard
 
 HERE = Path(__file__).resolve().parent / "images"
-SIZE = {"width": 1280, "height": 860}
+SIZE = {"width": 1280, "height": 800}
 SHOWN = 1800
 """Milliseconds for each picture of the walk."""
 
@@ -25,11 +25,10 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
             page.goto(server.address, timeout=120_000)
-            page.wait_for_selector(FIGURE, timeout=120_000)
-            page.wait_for_selector("text=after Compress", timeout=120_000)
+            page.wait_for_selector(FIGURE, state="attached", timeout=120_000)
+            page.wait_for_selector("text=The plan: ", timeout=120_000)
             page.wait_for_timeout(1500)
             walk = [shot(page)]
-            save(walk[0], "dashboard.png")
             for number in (2, 3):
                 walk.append(lead(page, number))
             slider = page.locator(".widget-slider", has_text="input rank").locator(".noUi-handle")
@@ -38,23 +37,27 @@ def main() -> None:
                 page.keyboard.press("ArrowLeft")
             page.wait_for_timeout(1200)
             walk.append(shot(page))
-            press(page, "Undo")
+            save(walk[-1], "dashboard.png")
+            page.keyboard.press("Control+z")
             press(page, "Compress for me")
-            page.wait_for_selector("text=Next: Speed and energy", timeout=400_000)
+            page.wait_for_selector("text=Next: Speed", timeout=400_000)
             page.wait_for_timeout(1000)
-            walk.append(lead(page, 4))
+            walk.append(shot(page))
             save(walk[-1], "recovered.png")
+            walk.append(lead(page, 5))
+            press(page, "Next: Speed")
             press(page, "Measure")
-            page.wait_for_selector("text=Next: Take it home", timeout=180_000)
+            page.wait_for_selector("text=Next: Take home", timeout=180_000)
             page.wait_for_timeout(1500)
             walk += [lead(page, 6), lead(page, 7)]
             dark = page.context.browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
             dark.goto(server.address, timeout=120_000)
-            dark.wait_for_selector(FIGURE, timeout=120_000)
+            dark.wait_for_selector(FIGURE, state="attached", timeout=120_000)
+            lead(dark, 2)
             dark.wait_for_timeout(3000)
             save(shot(dark), "dark.png")
             browser.close()
-    frames = [picture.resize((960, 645), Image.Resampling.LANCZOS).quantize(96) for picture in walk]
+    frames = [picture.resize((960, 600), Image.Resampling.LANCZOS).quantize(96) for picture in walk]
     frames[0].save(HERE / "walk.gif", save_all=True, append_images=frames[1:], duration=SHOWN, loop=0, optimize=True)
 
 
@@ -71,7 +74,7 @@ def shot(page: Page) -> Image.Image:
 
 
 def lead(page: Page, number: int) -> Image.Image:
-    """The card of a step, as the bar at the top leads to it."""
+    """A step, by the rail."""
     page.locator(".wb-go").nth(number - 1).click()
     page.wait_for_timeout(1500)
     return shot(page)

@@ -11,6 +11,7 @@ from workbench.app.session import Session
 from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.page_start import PageStart, below
+from workbench.network.verdict import Finding
 
 
 def test_it_opens_by_itself_and_the_bar_at_the_top_does_what_it_says():
@@ -24,22 +25,22 @@ def test_it_opens_by_itself_and_the_bar_at_the_top_does_what_it_says():
     undo = find(page, w.Button, "Undo")
     assert undo.disabled
     session.plan.replan(planner="budget", macs_ratio=1.5)
-    assert not undo.disabled
+    assert (undo.disabled, undo.description) == (False, "Undo: another way to plan")
     guide._receive(None, {"kind": "undo"}, [])
     assert session.plan.settings.planner == "evbmf"
     guide._receive(None, {"kind": "redo"}, [])
     find(page, w.FloatText, "minutes").value = 0.02
     find(page, w.Button, "Compress for me").click()
-    assert guide.steps[3]["name"] == "Compress and recover"
+    assert (guide.steps[3]["name"], guide.shown) == ("Compress", 4)
     assert session.recover.run is not None
     assert "for you</b>: done after" in html(page)
 
 
-def test_every_card_says_that_weights_are_random():
+def test_every_step_says_that_weights_are_random():
     session = Session(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
     page = build_dashboard(session=session)
-    headings = [box for box in find(page, w.HTML) if re.match(r"<h2>.*<p class='wb-soft'>", box.value)]
-    assert len(headings) == 9
+    headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<h2>.*<p class=", box.value)]
+    assert len(headings) == 8
     assert all("random weights" in box.value for box in headings)
     session.choose.open(network="digits_vgg")
     assert not any("random weights" in box.value for box in headings)
@@ -77,3 +78,58 @@ def test_a_plan_that_saves_nothing_is_what_comes_next(session):
     for part in session.plan.plan:
         session.plan.keep_layer(part.name)
     assert statuses(session)[2:4] == ["next", "missing"]
+
+
+def loud(page):
+    """The text of the only button that is loud in the head; those of the steps are quiet by the style sheet."""
+    head = next(box for box in find(page, w.VBox) if "wb-top" in box._dom_classes)
+    shown = [b for b in find(head, w.Button) if b.button_style == "primary" and b.layout.display != "none"]
+    (button,) = shown
+    return button
+
+
+def test_the_loud_button_is_the_next_step(session):
+    page = build_dashboard(session=session)
+    (guide,) = find(page, Guide)
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    assert loud(page).description == "Compress for me"
+    session.recover.decompose()
+    finding = session.recover.run.verdict().finding
+    assert loud(page).description == ("Next: Compare" if finding is Finding.NO_LOSS else "Next: Calibrate")
+    session.recover.calibrate()
+    session.plan.choose_ranks("3", rank_in=2, rank_out=2)
+    assert loud(page).description == "Compress again"
+    loud(page).click()
+    assert session.recover.as_planned
+    session.recover.calibrate()
+    session.take_home.make("weights")
+    loud(page).click()
+    assert guide.shown == 1 + [step["status"] for step in guide.steps].index("next")
+
+
+def test_random_weights_lead_to_weights_and_not_to_a_plan():
+    session = Session(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
+    page = build_dashboard(session=session)
+    find(page, Guide)[0].shown = 3
+    assert loud(page).description == "Upload weights"
+    loud(page).click()
+    assert find(page, Guide)[0].shown == 1
+
+
+def test_the_log_says_what_was_tried_and_what_was_taken_back(session):
+    session.plan.replan(planner="budget", macs_ratio=1.5)
+    session.undo()
+    session.redo()
+    session.recover.decompose()
+    lines = [line.split(" ", 1)[1] for line in session.history.lines]
+    assert lines[:4] == [
+        "Opened small on tiny.",
+        "Plan: another way to plan.",
+        "Taken back: another way to plan.",
+        "Plan: another way to plan.",
+    ]
+    assert len(lines) == 5
+    assert lines[4].startswith("Run 1, work x1.")
+    session.undo()
+    session.undo()
+    assert len(session.history.lines) == 6  # nothing was left to take back

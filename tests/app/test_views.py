@@ -11,11 +11,18 @@ import workbench as wb
 from tests.app.conftest import small_session
 from tests.helpers.sessions import tiny_data
 from tests.helpers.widgets import find, html
-from workbench.app.overview import card_texts
+from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
 from workbench.app.steps.compare.runs_view import run_row
-from workbench.app.steps.compare.view import gallery_view, layerwise_view, paper_view, rank_curve_view, tradeoff_view
+from workbench.app.steps.compare.view import (
+    filters_view,
+    gallery_view,
+    layerwise_view,
+    paper_view,
+    rank_curve_view,
+    tradeoff_view,
+)
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
@@ -24,7 +31,7 @@ from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
-from workbench.app.widgets.job_row import JobList, JobRow
+from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.network.verdict import Finding
@@ -89,8 +96,10 @@ def test_each_planner_has_its_settings(session, planner, shown):
     view = plan_view(session)
     find(view, w.Dropdown, "Ranks by").value = planner
     assert session.plan.settings.planner == planner
-    boxes = [b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if b.description not in ("", "Cancel")]
-    visible = {b.description for b in boxes if b.layout.display != "none"}
+    boxes = [
+        b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if not b.description.startswith(("Undo", "Redo"))
+    ]
+    visible = {b.description for b in boxes if b.description and b.layout.display != "none"}
     assert visible == shown | {"Ranks by", "Layers", "Reset plan"}
 
 
@@ -111,25 +120,31 @@ def test_settings_go_both_ways_and_are_undone(session):
     assert "outputs" in plan.plan.policy
 
 
-def test_cards_show_original_planned_and_measured(digits):
-    weights, macs, accuracy = card_texts(digits)
-    assert macs.count("x5.25 fewer") == 1
-    for text, found in (("560 k", weights), ("x6.23 fewer", weights), ("99.4 %", accuracy), ("on 500", accuracy)):
-        assert text in found
+def test_tiles_show_original_planned_and_measured(digits):
+    found = tile_texts(digits)
+    for text, name in (("560 k", "size"), ("x6.23 smaller", "size"), ("99.4 %", "score"), ("on 500", "score")):
+        assert text in found[name]
+    assert "x5.25 fewer" in found["work"]
+    plan = digits.plan.plan
+    assert f"width:{100 * plan.macs / plan.dense.macs:.1f}%" in found["work"]  # the bar is drawn to scale
+    assert [name for name, text in found.items() if "wb-none" in text] == ["time", "energy"]
+    assert verdict_text(digits).startswith("The plan: 5.2 times less work, 6.2 times smaller")
     digits.recover.decompose()
-    _, macs, accuracy = card_texts(digits)
-    assert macs.count("x5.25 fewer") == 2
-    assert re.search("decomposed.* points", accuracy)
+    assert "decomposed" in tile_texts(digits)["work"]
+    assert re.search(" points.*decomposed", tile_texts(digits)["score"])
+    lost = digits.recover.run.verdict().lost
+    assert verdict_text(digits).endswith(f"{100 * lost:.1f} points less accurate on 297 images.")
+    digits.plan.keep_layer("features.3")  # now the plan is what the tiles show
+    assert "decomposed" not in "".join(tile_texts(digits).values())
 
 
-def test_the_card_forecasts_the_answers_once_the_layers_are_measured(digits):
-    assert "after Compress" in card_texts(digits)[2]
+def test_the_tile_forecasts_the_answers_once_the_layers_are_measured(digits):
     digits.plan.replan(planner="budget")
-    assert "after Measure layers" in card_texts(digits)[2]
+    assert "expected" not in tile_texts(digits)["score"]
     digits.plan.measure_importance()
     found = digits.plan.plan.forecast(digits.choose.network, None, importance=digits.plan.importance)
-    assert f"{100 * found.agreement:.1f} %" in card_texts(digits)[2]
-    assert f"{100 * found.low:.0f} to {100 * found.high:.0f} %" in card_texts(digits)[2]
+    assert f"{100 * found.agreement:.1f} %" in tile_texts(digits)["score"]
+    assert f"{100 * found.low:.0f} to {100 * found.high:.0f} %" in tile_texts(digits)["score"]
 
 
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
@@ -137,7 +152,7 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
     assert digits.recover.run.verdict().finding is Finding.LOSS
     assert "Press Calibrate" in recovery_status(digits)[2]
     assert " points lost (between " in step_statuses(digits)[3]["words"]
-    assert "wb-loss" in card_texts(digits)[2]
+    assert "wb-loss" in tile_texts(digits)["score"]
     digits.recover.calibrate()
     run, data = digits.recover.run, digits.choose.data
     before, after = (wb.score(network, data.validation) for network in (digits.choose.network, run.network))
@@ -146,7 +161,7 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
     assert str(verdict).endswith("on 297 validation images)")
     assert f"{before.shown:.1f} → {after.shown:.1f} % right; {judgement(run)}" in step_statuses(digits)[3]["words"]
     assert judgement(run) in recovery_status(digits)[2]
-    assert str(run.verdict("test")) in card_texts(digits)[2]
+    assert str(run.verdict("test")) in tile_texts(digits)["score"]
 
 
 def test_without_labels_agreement_is_what_is_shown_and_judged():
@@ -156,9 +171,9 @@ def test_without_labels_agreement_is_what_is_shown_and_judged():
     session.open()
     session.plan.replan(planner="budget", macs_ratio=1.5)
     session.recover.decompose()
-    score, card = session.recover.run.score(), card_texts(session)[2]
+    score, card = session.recover.run.score(), tile_texts(session)["score"]
     assert score == wb.score(session.recover.compressed, images["validation"])
-    for text in (">Agreement</abbr> on 15 <abbr", ">validation images</abbr>", "100.0 %", f"{score.shown:.1f} %"):
+    for text in (">Agreement</abbr>", "on 15 validation images", "100.0 %", f"{score.shown:.1f} %"):
         assert text in card
     session.recover.calibrate()
     assert " of the answers changed" in recovery_status(session)[2]
@@ -194,17 +209,17 @@ def test_recovery_step_by_step_is_one_run(session):
     calibrate.click()  # again: it is the last stage, also of the stored run
     assert recover.stored[0].last.name == recover.run.last.name == "calibrated"
     session.plan.choose_ranks("3", rank_in=3)
-    assert "The plan has changed" in html(view)
+    assert "You changed the plan after run 1" in html(view)
 
 
 def test_images_and_filters(digits):
-    gallery = gallery_view(digits)
+    gallery, filters = gallery_view(digits), filters_view(digits)
     first = html(gallery)
     find(gallery, w.Button, "Other images").click()
     assert html(gallery) != first
     digits.recover.decompose()
-    assert (first.count("<img"), html(gallery).count("<img")) == (12, 14)
-    assert "filters of features.0" in html(gallery)
+    assert (first.count("<img"), html(gallery).count("<img"), filters.value.count("<img")) == (12, 12, 2)
+    assert "filters of features.0" in filters.value
 
 
 def test_the_rank_curve_is_of_the_picked_layer_and_goes_with_the_network(session):
@@ -254,7 +269,7 @@ def test_speed_is_measured_with_the_settings_of_the_page(session):
 def test_before_anything_is_open():
     s = Session()
     assert "The network is being opened" in html(recover_view(s))
-    assert "&ndash;" in card_texts(s)[0]
+    assert {"wb-none" in text for text in tile_texts(s).values()} == {True}
     assert (find(look_view(s), LayerTable)[0].rows, "Pick a layer" in html(layer_view(s))) == ([], True)
     assert "No network is open" in layerwise_view(s).value
     assert find(choose_view(s), w.Dropdown, "Network").value == "digits_vgg"
@@ -266,30 +281,27 @@ def job(worker, kind=JobKind.SPEED, title="Timing", **more):
     return made
 
 
-def test_a_row_shows_its_own_jobs_and_what_became_of_them():
+def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     worker = Worker()
-    row, other = JobRow(worker, JobKind.SPEED, idle="Ready"), JobRow(worker, JobKind.EXPORT)
-    assert "Ready" in html(row)
-    made, (stop,) = job(worker), find(row, w.Button)
-    assert "Timing</b>: waits" in html(row)
+    jobs = JobList(worker)
+    assert "Ready" in html(jobs)
+    made, (stop,) = job(worker), find(jobs, w.Button)
+    assert "Timing</b>: waits" in html(jobs)
     assert (stop.description, stop.layout.visibility) == ("Take back", "visible")
     made.state, made.progress, made.note, made.remaining_s = JobState.RUNNING, 0.4, "layer 2", 70
     made.note = "layer 3"
-    assert "layer 3 <small>(about 1 min 10 s left)" in html(row)
-    assert find(row, w.FloatProgress)[0].value == 0.4
+    assert "layer 3 <small>(about 1 min 10 s left)" in html(jobs)
+    assert find(jobs, w.FloatProgress)[0].value == 0.4
     assert stop.description == "Cancel"
     stop.click()
     made.error, made.state, worker.jobs = "<script>alert(1)</script>", JobState.FAILED, ()
-    assert "&lt;script&gt;" in html(row)
+    assert "&lt;script&gt;" in html(jobs)
     assert (made.cancelled, stop.layout.visibility) == (True, "hidden")
-    assert "Timing" not in html(other)
-    row.clear()
-    assert "script" not in html(row)
 
 
 def test_the_list_shows_what_runs_and_takes_back_what_waits():
     worker = Worker()
-    jobs = JobList(worker, kept=JobKind.AUTOMATIC)
+    jobs = JobList(worker)
     first, second = job(worker, JobKind.AUTOMATIC, "Compressing"), job(worker, JobKind.EXPORT, "Making .zip")
     job(worker, JobKind.GALLERY, "Looking", short=True)
     first.state = JobState.RUNNING
@@ -298,7 +310,7 @@ def test_the_list_shows_what_runs_and_takes_back_what_waits():
     find(jobs, w.Button, "Take back").click()
     assert second.cancelled
     first.state, first.note, worker.jobs = JobState.DONE, "done after 3 s", ()
-    assert "done after 3 s" in html(jobs)
-    job(worker, JobKind.EXPORT, "Making .pte")
+    job(worker, JobKind.GALLERY, "Looking", short=True)
+    assert "Looking" in html(jobs)
     worker.jobs = ()
-    assert "Making" not in html(jobs)
+    assert "done after 3 s" in html(jobs)  # the last one that was not short

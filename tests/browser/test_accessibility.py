@@ -11,18 +11,27 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from benchmarks._browser import collect_errors
+from benchmarks._browser import BOTTOM, STEPS, collect_errors
 from tests.helpers import pages as ui
 from workbench.plot.colors import BLUE, DARK
 
 pytestmark = pytest.mark.slow
 
 SCHEMES = ("light", "dark")
-TABS = ("Images and filters", "One layer's ranks", "Layer by layer", "The paper's table")
-FIGURES = ("Singular values", "Stages", "Fine-tuning", "Accuracy against FLOPs", "Time of each layer")
-FIGURES += ("Roofline of this machine", "Energy for one image")
+TABS = ("Trade-off", "Runs", "Images", "Filters", "One layer's ranks", "Layer by layer", "The paper's table")
+SPEED = ("Layers", "Energy", "Roofline", "Power", "Runtimes")
+FIGURES = {
+    "Singular values": ("Plan", None),
+    "Stages": ("Compress", None),
+    "Fine-tuning": ("Compress", None),
+    "Accuracy against FLOPs": ("Compare", "Trade-off"),
+    "Time of each layer": ("Speed", "Layers"),
+    "Energy for one image": ("Speed", "Energy"),
+    "Roofline of this machine": ("Speed", "Roofline"),
+}
+SCREENS = [(step, tab) for step in STEPS for tab in {"Compare": TABS, "Speed": SPEED}.get(step, (None,))]
 FOCUSABLE = """() => {
-  const found = '.wb button, .wb select, .wb input, .wb a[href], .wb [tabindex="0"], .wb .widget-readout';
+  const found = '.wb button, .wb select, .wb input, .wb a[href], .wb [tabindex="0"], .wb summary, .wb .widget-readout';
   const seen = e => e.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && !e.disabled;
   window.stops = [...document.querySelectorAll(found)].filter(e => seen(e) && (e.tabIndex >= 0 || e.isContentEditable));
   return stops.length;
@@ -41,7 +50,7 @@ BEYOND = """() => {
   for (const e of root.querySelectorAll('*')) {
     if (!e.checkVisibility({ visibilityProperty: true }) || e.closest(own)) continue;
     const box = e.getBoundingClientRect(), cut = e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0;
-    const dots = getComputedStyle(e).textOverflow === 'ellipsis' && e.closest('.wb-picture');
+    const dots = getComputedStyle(e).textOverflow === 'ellipsis' && e.closest('.wb-picture, .jupyter-button');
     if (box.right > edge + 1) found.push(`${e.tagName} ${e.className} is beyond the page`);
     if (cut && getComputedStyle(e).overflowX !== 'visible' && !dots) {
       found.push(`${e.tagName} ${e.className} is cut off: ${e.textContent.trim().slice(0, 40)}`);
@@ -80,6 +89,8 @@ def journey(browser, voila):
     ui.fill(page, "epochs", 2)
     ui.press(page, "Fine-tune")
     ui.wait_for_tuned(page)
+    ui.expert(page)
+    ui.open_step(page, "Speed")
     page.get_by_label("runtimes").select_option(label=["PyTorch"])
     ui.press(page, "Measure")
     ui.wait_for_text(page, "of what counting promises", seconds=120)
@@ -101,10 +112,14 @@ def scheme(page, name):
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_axe_finds_nothing_serious(journey, name):
+@pytest.mark.parametrize("expert", [True, False])
+def test_axe_finds_nothing_serious(journey, name, expert):
     scheme(journey, name)
-    for page in TABS:
-        journey.get_by_role("tab", name=page).click()
+    ui.expert(journey, expert)
+    for step, tab in SCREENS:
+        if not expert and tab in (*TABS[4:], *SPEED[2:]):
+            continue
+        ui.open_step(journey, step, tab)
         journey.wait_for_timeout(300)
         for _ in range(5):  # a busy machine paints late, and half a page in the other colours has little contrast
             found = [v for v in Axe().run(journey).response["violations"] if v["impact"] in ("serious", "critical")]
@@ -112,13 +127,13 @@ def test_axe_finds_nothing_serious(journey, name):
             if not serious:
                 break
             journey.wait_for_timeout(1000)
-        assert serious == {}
-    journey.get_by_role("tab", name=TABS[0]).click()
+        assert serious == {}, (step, tab)
+    ui.expert(journey)
 
 
 def test_the_page_follows_the_system_and_says_what_it_is(journey):
     script = "s => getComputedStyle(document.querySelector(s)).backgroundColor.match(/[0-9.]+/g).map(Number)"
-    places = (".wb", ".wb-card", ".wb-table", ".wb select", ".wb input[type=text], .wb input[type=number]")
+    places = (".wb", ".wb-panel", ".wb-table", ".wb select", ".wb input[type=text], .wb input[type=number]")
     for name in SCHEMES:
         scheme(journey, name)
         paper = [np.mean(journey.evaluate(script, place)[:3]) for place in places]
@@ -133,27 +148,34 @@ def test_the_page_follows_the_system_and_says_what_it_is(journey):
 def test_the_keyboard_reaches_everything_in_order(journey):
     journey.set_viewport_size({"width": 1280, "height": 800})
     scheme(journey, "light")
-    journey.evaluate("document.activeElement.blur()")
-    journey.locator(".wb .wb-term").first.focus()
-    stops = journey.evaluate(FOCUSABLE)
-    assert stops > 60
-    walk = [journey.evaluate(FOCUSED)]
-    for _ in range(stops - 1):
-        journey.keyboard.press("Tab")
-        walk.append(journey.evaluate(FOCUSED))
-    assert [(step["stop"], step["name"]) for step in walk] == [(i, step["name"]) for i, step in enumerate(walk)]
-    assert [step for step in walk if not step["name"] or not step["shown"]] == []
-    assert [step["name"] for step in walk[1:] if step["ring"] < 2] == []  # the first had its focus from a script
+    found = set()
+    for step, tab in SCREENS:
+        if tab not in (None, "Trade-off", "Runs", SPEED[0]):
+            continue
+        ui.open_step(journey, step, tab)
+        journey.locator(".wb-go").first.focus()
+        stops = journey.evaluate(FOCUSABLE)
+        assert stops > 12
+        walk = [journey.evaluate(FOCUSED)]
+        for _ in range(stops - 1):
+            journey.keyboard.press("Tab")
+            walk.append(journey.evaluate(FOCUSED))
+        assert [(at["stop"], at["name"]) for at in walk] == [(i, at["name"]) for i, at in enumerate(walk)]
+        assert [at for at in walk if not at["name"] or not at["shown"]] == []
+        assert [at["name"] for at in walk[1:] if at["ring"] < 2] == []  # the first had its focus from a script
+        found |= {at["name"] for at in walk}
     names = ("Network", "Compress", "input rank", "epochs", "Sweep", "Measure", "Make .pte", "Save Stages as PNG")
-    assert set(names) <= {step["name"] for step in walk}
+    assert set(names) <= found
 
     # What a mouse does, the keys do.
+    ui.open_step(journey, "Look")
     row = journey.locator(".wb-table").first.locator("tbody tr.selected")
     row.focus()
     journey.keyboard.press("ArrowDown")
     ui.wait_for_selected(journey, "features.7")
     journey.keyboard.press("ArrowUp")
     ui.wait_for_selected(journey, "features.3")
+    ui.open_step(journey, "Compare", TABS[0])
     journey.get_by_role("tab", name=TABS[0]).focus()
     for key, name in (("ArrowRight", TABS[1]), ("ArrowLeft", TABS[0])):
         journey.keyboard.press(key)
@@ -161,14 +183,58 @@ def test_the_keyboard_reaches_everything_in_order(journey):
         assert journey.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1180, 820)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1180, 820), (820, 1180)])
 def test_nothing_is_cut_off(journey, width, height):
     journey.set_viewport_size({"width": width, "height": height})
-    for page in reversed(TABS):
-        journey.get_by_role("tab", name=page).click()
+    for step, tab in SCREENS:
+        ui.open_step(journey, step, tab)
         journey.wait_for_timeout(300)
         ui.wait_for(journey, BEYOND, [])
-    ui.wait_for(journey, OVERLAP, [])
+        ui.wait_for(journey, OVERLAP, [])
+
+
+def test_a_step_fits_on_a_screen(journey):
+    journey.set_viewport_size({"width": 1440, "height": 900})
+    scheme(journey, "light")
+    for expert in (True, False):
+        ui.expert(journey, expert)
+        for step in STEPS:
+            ui.open_step(journey, step, "Trade-off" if step == "Compare" else None)
+            journey.wait_for_timeout(600)
+            assert journey.evaluate(BOTTOM) <= 900, (step, expert)
+    ui.expert(journey)
+
+
+def test_the_rail_shows_one_step_by_mouse_and_by_keys(journey):
+    ui.open_step(journey, "Look")
+    for key, step in (("ArrowDown", "Plan"), ("ArrowUp", "Look"), ("ArrowUp", "Choose"), ("ArrowUp", "Choose")):
+        journey.keyboard.press(key)
+        current = journey.locator(".wb-go[aria-current]")
+        assert (current.count(), journey.locator(".wb-panel:visible").count()) == (1, 1)
+        assert step in current.inner_text()
+        assert journey.evaluate("document.activeElement.ariaCurrent") == "step"
+
+
+def test_nothing_moves_by_itself_where_that_is_wished(journey):
+    journey.emulate_media(reduced_motion="reduce")
+    script = (
+        "[...document.querySelectorAll('.wb *')].filter(e => getComputedStyle(e).transitionDuration !== '0s').length"
+    )
+    assert journey.evaluate(script) == 0
+    journey.emulate_media(reduced_motion="no-preference")
+    assert journey.evaluate(script) > 0
+
+
+def test_a_place_without_content_is_a_line(page, voila):
+    ui.opened(page, voila)
+    empty = """() => [...document.querySelectorAll('.wb-figure-box')].map(box => {
+      const words = box.querySelector('p'), figure = box.querySelector('.wb-figure');
+      return [figure.classList.contains('wb-nothing'), words.hidden, words.textContent.length > 10];
+    })"""
+    ui.until(page, lambda: sum(row[0] for row in page.evaluate(empty)) == 6, lambda: page.evaluate(empty), 60)
+    found = page.evaluate(empty)
+    assert len(found) == 10
+    assert {tuple(row) for row in found} == {(True, False, True), (False, True, False)}
 
 
 def test_a_finger_hits_what_it_points_at(browser, voila):
@@ -177,10 +243,13 @@ def test_a_finger_hits_what_it_points_at(browser, voila):
         page = context.new_page()
         ui.opened(page, voila)
         assert page.evaluate("matchMedia('(pointer: coarse)').matches")
-        ui.wait_for(page, SMALL, [])
-        ui.wait_for(page, BEYOND, [])
+        for step in STEPS:
+            ui.open_step(page, step)
+            ui.wait_for(page, SMALL, [])
+            ui.wait_for(page, BEYOND, [])
         dragged = "() => [...new Set([...document.querySelectorAll('.wb-figure')].map(b => b._fullLayout?.dragmode))]"
         ui.wait_for(page, dragged, [False])  # a finger on a figure scrolls the page
+        ui.open_step(page, "Look")
         page.locator(".wb-table tbody tr", has_text="features.7").tap()
         ui.wait_for_selected(page, "features.7")
 
@@ -195,6 +264,7 @@ def downloaded(page, control, name):
 
 
 def saved(page, figure, kind):
+    ui.open_step(page, *FIGURES[figure])
     control = page.get_by_role("group", name=f"Save {figure}", exact=True).get_by_text(kind, exact=True)
     return downloaded(page, control, f"{figure.lower().replace(' ', '_')}.{kind.lower()}")
 
@@ -229,34 +299,31 @@ def test_the_numbers_are_those_of_the_network(journey, spectra):
     shown = [float(row["y"]) for row in rows if row["about"] in ("kept", "left out")]
     found = spectra["features.3"]
     np.testing.assert_allclose(shown, [*found.singular_in, *found.singular_out], rtol=1e-6)
+    ui.open_step(journey, "Look")
     layers = table(downloaded(journey, journey.get_by_role("button", name="Save Layers as CSV"), "layers.csv"))
     assert [line["layer"] for line in layers] == [spectrum.layer.name for spectrum in spectra]
     macs = [spectrum.layer.cost.macs for spectrum in spectra]
     np.testing.assert_allclose([float(line["share of MACs"]) for line in layers], np.divide(macs, spectra.total.macs))
     assert [line["EVBMF ranks"] for line in layers][1] == "14 x 16"
+    ui.open_step(journey, "Compare", "Runs")
     link = journey.locator("a[download='runs.csv']")
     assert downloaded(journey, link, "runs.csv").startswith(b"run,created,network")
 
 
 def test_hints_open_inside_their_card(journey):
     journey.set_viewport_size({"width": 1280, "height": 900})
-    beyond = """() => [...document.querySelectorAll('.wb-card .wb-term')].filter(e => e.checkVisibility()).map(e => {
+    beyond = """() => [...document.querySelectorAll('.wb-panel .wb-term')].filter(e => e.checkVisibility()).map(e => {
       e.focus({ preventScroll: true });
-      const hint = getComputedStyle(e, '::after'), card = e.closest('.wb-card').getBoundingClientRect();
+      const hint = getComputedStyle(e, '::after'), card = e.closest('.wb-panel').getBoundingClientRect();
       const left = e.getBoundingClientRect().left + parseFloat(hint.left);
       return [e.textContent, hint.content !== 'none', left - card.left, card.right - left - parseFloat(hint.width)];
     })"""
-    found = journey.evaluate(beyond)
+    found = []
+    for step in STEPS:
+        ui.open_step(journey, step)
+        found += journey.evaluate(beyond)
     assert len(found) > 10
     assert [row for row in found if not row[1] or min(row[2:]) < 0] == []
-
-
-@pytest.mark.parametrize(
-    ("step", "where"), [("4, Compress and recover", ".jupyter-button"), ("5, Compare", ".wb-card")]
-)
-def test_a_step_leads_to_its_first_control_and_opens_no_hint(journey, step, where):
-    journey.get_by_role("button", name=step).click()
-    assert journey.locator(f"{where}:focus").count() == 1
 
 
 def test_a_box_for_whole_numbers_shows_the_number_that_was_taken(journey):

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
+from benchmarks._browser import FIGURE
 from tests.helpers import pages as ui
 
 RUNS = "n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n"
@@ -14,17 +15,17 @@ RUNS = "n => document.querySelectorAll('[aria-label=Runs] tbody tr').length >= n
 def test_the_whole_journey(page, voila):
     # Page to figure.
     ui.opened(page, voila)
-    page.wait_for_selector('.wb-figure[aria-label="Singular values"] .bars .point', timeout=180_000)
+    page.wait_for_selector(FIGURE, state="attached", timeout=180_000)
     assert page.locator(".wb-table").first.locator("tbody tr").count() == 8
-    ui.wait_for_card(page, 1, "x5.25 fewer")
+    ui.wait_for_tile(page, "work", "x5.25 fewer")
 
     # A rank slider: cost, error and spectrum follow.
     ui.wait_for_selected(page, "features.3")
     page.wait_for_function("() => document.querySelector('.wb-read').innerText.includes('kernel error')")
-    before = (ui.card(page, 1), page.locator(".wb-read").inner_text())
+    before = (ui.tile(page, "work"), page.locator(".wb-read").inner_text())
     assert ui.kept(page) == [[14, 16], [32, 64], 10]
     ui.move_rank(page, 14, 4, "10 x 16")
-    page.wait_for_function("t => document.querySelectorAll('.wb-figures')[1].innerText !== t", arg=before[0])
+    page.wait_for_function("t => document.querySelector('.wb-tile').innerText !== t", arg=before[0])
     page.wait_for_function("t => document.querySelector('.wb-read').innerText !== t", arg=before[1])
     ui.until(page, lambda: ui.kept(page)[0] == [10, 16], lambda: ui.kept(page), seconds=10)
     ui.wait_for_selected(page, "chosen by hand")
@@ -38,8 +39,10 @@ def test_the_whole_journey(page, voila):
         ui.wait_for_selected(page, ranks)
 
     # Another layer, by mouse and by keyboard, and back.
+    ui.open_step(page, "Look")
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     page.keyboard.press("ArrowDown")
+    ui.open_step(page, "Plan")
     page.locator('.wb-figure[aria-label="Singular values"]', has_text="of 128").wait_for()
     ui.press(page, "Reset plan")
     ui.wait_for_text(page, "x5.25 fewer")
@@ -48,7 +51,7 @@ def test_the_whole_journey(page, voila):
     ui.press(page, "Compress")
     ui.wait_for_text(page, "Press Calibrate")
     ui.wait_for_points(page, "decomposed")
-    ui.wait_for_card(page, 2, "decomposed")
+    ui.wait_for_tile(page, "score", "decomposed")
     ui.press(page, "Calibrate")
     ui.wait_for_text(page, "no loss seen")
     ui.wait_for_points(page, "calibrated")
@@ -79,11 +82,12 @@ def test_the_whole_journey(page, voila):
 def test_a_budget_and_a_baseline_from_scratch(page, voila):
     ui.opened(page, voila)
     ui.choose(page, "Ranks by", "a budget of work")
-    ui.wait_for_card(page, 1, "x2.0")
+    ui.wait_for_tile(page, "work", "x2.0")
     ui.move(page, "fewer MACs, times", ["PageUp"] * 3)
-    ui.wait_for_card(page, 1, "x2.7")  # the last of the three
+    ui.wait_for_tile(page, "work", "x2.7")  # the last of the three
     ui.press(page, "Measure layers")
     ui.wait_for_text(page, "measured in the network's answers on 48 images")
+    ui.open_step(page, "Compress")
     ui.choose(page, "learn from", "labels and the original's answers")
     ui.fill(page, "epochs", 2)
     stages = {"Compress": "decomposed", "Calibrate": "calibrated", "From scratch": "from scratch"}
@@ -93,13 +97,14 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     ui.wait_for_points(page, "trace 0", 5, "Stages")
 
     # A sweep: points appear as they are ready.
+    ui.open_step(page, "Compare", "Runs")
     ui.fill(page, "budgets", 3)
     ui.press(page, "Sweep")
     ui.wait_for_text(page, "plan 2 of 3")
     ui.wait_for_points(page, "calibrated", 2)
     ui.wait_for_points(page, "calibrated", 4)
     ui.wait_for_points(page, "Pareto front")
-    runs = page.get_by_role("region", name="Runs").locator("tbody tr")
+    runs = page.get_by_role("region", name="Runs", include_hidden=True).locator("tbody tr")
     page.wait_for_function(RUNS, arg=4)
 
     made = runs.count()
@@ -109,6 +114,7 @@ def test_a_budget_and_a_baseline_from_scratch(page, voila):
     page.goto(voila.address)
     page.wait_for_function(RUNS, arg=made)
     ui.wait_for_points(page, "earlier runs", made)
+    ui.open_step(page, "Compare", "Runs")
     runs.first.click()
     ui.press(page, "Go on with this run")
     ui.wait_for_points(page, "calibrated")
@@ -142,8 +148,8 @@ def test_jupyterlab_shows_the_same(page, lab):
     ui.run_all(page, lab, "dashboard.ipynb")
     ui.wait_for_points(page, "original")
     ui.move_rank(page, 14, 2, "12 x 16")
-    ui.press(page, "Undo")
-    ui.wait_for_card(page, 1, "x5.25 fewer")
+    ui.press(page, "Undo: the ranks of features.3")
+    ui.wait_for_tile(page, "work", "x5.25 fewer")
     ui.press(page, "Compress")
     ui.wait_for_points(page, "decomposed")
     ui.fill(page, "epochs", 3)
@@ -160,7 +166,7 @@ def test_jupyterlab_shows_the_same(page, lab):
         page.locator(".lm-Menu-item", has_text="Theme").first.hover()
         page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
         style = "([selector, name, color]) => getComputedStyle(document.querySelector(selector))[name] === color"
-        page.wait_for_function(style, arg=[".wb-card", "backgroundColor", card_color])
+        page.wait_for_function(style, arg=[".wb-panel", "backgroundColor", card_color])
         page.wait_for_function(style, arg=[".wb-figure .xtick text", "fill", ink])
 
 

@@ -18,7 +18,7 @@ from workbench.catalog.networks.torchvision import torchvision
 DROP = """([name, content]) => {
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0)), files = new DataTransfer();
   files.items.add(new File([bytes], name));
-  const on = document.querySelector('.wb-card');
+  const on = document.querySelector('.wb-panel');
   for (const kind of ['dragover', 'drop']) {
     on.dispatchEvent(new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true }));
   }
@@ -59,12 +59,12 @@ def test_an_onnx_file_and_photographs_lead_to_a_smaller_onnx_file_with_its_agree
     ui.wait_for_text(page, "mine.onnx, ONNX")
     bring(page, photographs(tmp_path / "holiday.zip", ["."], 40))
     ui.choose(page, "Ranks by", "a budget of work")
-    ui.wait_for_card(page, 1, "x2.0")
+    ui.wait_for_tile(page, "work", "x2.0")
     ui.press(page, "Compress")
     ui.wait_for_points(page, "decomposed")
     ui.press(page, "Calibrate")
     ui.wait_for_points(page, "calibrated")
-    ui.wait_for_text(page, "Agreement on 20 validation images")
+    ui.wait_for_text(page, "on 20 validation images")
     ui.wait_for_text(page, "of the answers changed")
     ui.press(page, "Make .onnx")
     line = page.locator(".wb-line", has_text="Make .onnx")
@@ -98,9 +98,9 @@ def test_a_checkpoint_with_five_classes_and_folders_of_them(page, voila, tmp_pat
         page, photographs(tmp_path / "pets.zip", ["pets/ant", "pets/bee", "pets/cat", "pets/dog", "pets/elk"], 30, 240)
     )
     ui.wait_for_points(page, "original")
-    ui.wait_for_text(page, "Accuracy on 15 test images")
+    ui.wait_for_text(page, "on 15 test images")
     ui.choose(page, "Ranks by", "a budget of work")
-    ui.wait_for_card(page, 1, "x2.0")
+    ui.wait_for_tile(page, "work", "x2.0")
     ui.press(page, "Compress")
     ui.wait_for_points(page, "decomposed")
     ui.wait_for_text(page, "too few images to tell")

@@ -17,7 +17,8 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     page.wait_for_function("() => document.querySelectorAll('.wb-picture img').length === 12", timeout=30_000)
     ui.press(page, "Compress")
     page.wait_for_function("() => document.querySelectorAll('.wb-picture em').length === 24", timeout=180_000)
-    page.wait_for_selector(".wb-filters img")
+    page.wait_for_selector(".wb-filters img", state="attached")
+    ui.open_step(page, "Compare", "Images")
     page.get_by_label("look for changed answers").check()
     page.wait_for_function("() => document.querySelectorAll('.wb-changed').length === 12", timeout=30_000)
     sizes = "() => [...new Set([...document.querySelectorAll('.wb-picture img')].map(i => i.naturalWidth))]"
@@ -26,7 +27,8 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     ui.press(page, "Other images")
     page.wait_for_function("t => document.querySelector('.wb-picture').innerHTML !== t", arg=first)
 
-    page.get_by_role("tab", name="One layer's ranks").click()
+    ui.expert(page)
+    ui.open_step(page, "Compare", "One layer's ranks")
     ui.press(page, "Try ranks of features.3")
     ui.wait_for_points(page, "accuracy", 7, "Accuracy against rank")
 
@@ -39,12 +41,13 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     assert "digits_vgg *" in page.locator(".wb-paper").inner_text()
 
     # A plan for this machine.
-    page.get_by_label("Ranks by").select_option(label="a budget of time on this machine")
+    ui.choose(page, "Ranks by", "a budget of time on this machine")
     ui.press(page, "Time layers")
     ui.wait_for_text(page, "Predicted by the layers", seconds=120)
 
     ui.press(page, "Compress")
     ui.wait_for_points(page, "decomposed", 2)
+    ui.open_step(page, "Speed")
     page.get_by_label("runtimes").select_option(label=["PyTorch", "ONNX Runtime"])
     ui.press(page, "Measure")
     ui.wait_for_text(page, "of what counting promises", seconds=180)
@@ -70,7 +73,7 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
 def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     ui.opened(page, voila)
     before, file, weights = (
-        ui.card(page, 2),
+        ui.tile(page, "score"),
         page.locator("input[type=file]").first,
         data_folder() / "digits_vgg.safetensors",
     )
@@ -81,7 +84,7 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
         (tmp_path / name).write_bytes(content)
         file.set_input_files(tmp_path / name)
         ui.wait_for_alert(page, said)
-        assert ui.card(page, 2) == before
+        assert ui.tile(page, "score") == before
 
     noise = torch.Generator().manual_seed(0)
     worse = {
@@ -92,7 +95,7 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     file.set_input_files(tmp_path / "mine.pth")
     ui.wait_for_text(page, "mine.pth, sha256")
     ui.wait_for_points(page, "original")
-    assert ui.card(page, 2) != before
+    assert ui.tile(page, "score") != before
     box = page.get_by_label("Weights", exact=True).element_handle()
     page.wait_for_function("box => box.value === 'mine.pth'", arg=box)
     ui.press(page, "Compress")

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.helpers import pages as ui
 
@@ -12,6 +13,7 @@ from tests.helpers import pages as ui
 def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, killed):
     """The page is loaded again, or its kernel is killed; then training ends with the epochs from before."""
     ui.opened(page, voila)
+    ui.open_step(page, "Look")
     page.locator(".wb-table tbody tr", has_text="features.10").click()
     ui.move_rank(page, 27, steps, ranks)
     before = {p.pid for p in voila.kernel_processes()}
@@ -31,7 +33,7 @@ def test_training_that_is_cut_off_goes_on(page, voila, epochs, steps, ranks, kil
         ui.button(page, "Load again").click()
     else:
         page.reload()
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
+    page.wait_for_selector(".wb-table tbody tr", state="attached", timeout=180_000)
     ui.wait_for_text(page, "You were here before")
     ui.wait_for_text(page, "was cut off and can go on")
     row = page.locator(".wb-table tr.selected")
@@ -54,12 +56,14 @@ def test_two_tabs_and_all_in_one_press(page, voila):
         ui.button(page, "Begin anew").click()
     ui.fill(page, "minutes", 0.1)  # little more than the first try
     ui.press(page, "Compress for me")
-    ui.wait_for_text(page, "Next: Speed and energy")
-    ui.wait_for_card(page, 2, "calibrated")
-    assert re.search(r"x\d+\.\d\d? fewer", ui.card(page, 1))
-    page.locator(".wb-go", has_text="Plan").click()  # leads to its card, and stays in sight itself
-    page.wait_for_function("() => Math.abs(document.querySelector('.wb-at-3').getBoundingClientRect().top - 150) < 50")
-    assert page.locator(".wb-go", has_text="Plan").bounding_box()["y"] < 100
+    ui.wait_for_text(page, "for you: done after")
+    ui.wait_for_text(page, "Next: Speed")
+    assert "You changed the plan" not in page.evaluate(ui.SEEN)
+    ui.wait_for_tile(page, "score", "calibrated")
+    assert re.search(r"x\d+\.\d\d? fewer", ui.tile(page, "work"))
+    ui.press(page, "Next: Speed")
+    expect(page.locator(".wb-at-6")).to_be_visible()
+    assert page.locator(".wb-go", has_text="Speed").get_attribute("aria-current") == "step"
     other = page.context.new_page()
     ui.opened(other, voila)
     ui.wait_for_text(other, "another session open")

@@ -5,7 +5,29 @@ import time
 
 from playwright.sync_api import expect
 
+from benchmarks._browser import REACH, step_button
+
 CHART = "Accuracy against FLOPs"
+TILES = ("work", "size", "time", "energy", "score")
+SEEN = "() => [document.body, ...document.querySelectorAll('.wb-panel')].map(e => e.innerText).join('\\n')"
+
+
+def open_step(page, name, tab=None):
+    """Show a step, through the rail, and a tab of it."""
+    step_button(page, name).click()
+    expect(page.locator(".wb-panel:visible")).to_have_count(1)
+    if tab is not None:
+        page.get_by_role("tab", name=tab, exact=True).click()
+
+
+def expert(page, on=True):
+    page.locator(".wb-expert-switch input").set_checked(on)
+
+
+def reach(found):
+    """A control, once the step that holds it is shown."""
+    found.evaluate(REACH)
+    return found
 
 
 def until(page, met, words, seconds=180):
@@ -16,12 +38,12 @@ def until(page, met, words, seconds=180):
         page.wait_for_timeout(50)
 
 
-def card(page, number):
-    return page.locator(".wb-figures").nth(number).inner_text()
+def tile(page, name):
+    return page.locator(".wb-tile").nth(TILES.index(name)).inner_text()
 
 
-def wait_for_card(page, number, text):
-    expect(page.locator(".wb-figures").nth(number)).to_contain_text(text, use_inner_text=True, timeout=180_000)
+def wait_for_tile(page, name, text):
+    expect(page.locator(".wb-tile").nth(TILES.index(name))).to_contain_text(text, use_inner_text=True, timeout=180_000)
 
 
 def plot(page, label=CHART):
@@ -39,12 +61,12 @@ def wait_for_points(page, name, number=1, label=CHART, seconds=180):
 
 
 def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
+    return page.get_by_role("button", name=name, exact=True, include_hidden=True)
 
 
 def press(page, name):
     """Click a button until the page has noticed: what moves under the pointer between down and up is not clicked."""
-    found = button(page, name)
+    found = reach(button(page, name))
     found.evaluate("e => { e.heard = false; e.addEventListener('click', () => { e.heard = true; }, { once: true }); }")
     found.click()
     while not found.evaluate("e => e.heard"):
@@ -53,7 +75,7 @@ def press(page, name):
 
 def wait_for_text(page, text, seconds=180):
     def seen():
-        return page.evaluate("document.body.innerText")
+        return page.evaluate(SEEN)
 
     until(page, lambda: text in seen(), lambda: f"{text} is not in {seen()}, console: {page.problems}", seconds)
 
@@ -79,7 +101,7 @@ def wait_for_selected(page, text):
 
 def move(page, label, keys):
     handle = page.locator(".widget-slider", has_text=label).locator(".noUi-handle")
-    handle.wait_for()  # what is hidden takes no focus, and focus() does not wait
+    reach(handle).wait_for()  # what is hidden takes no focus, and focus() does not wait
     handle.focus()
     for key in keys:
         page.keyboard.press(key)
@@ -119,16 +141,16 @@ def kept(page):
 def opened(page, server):
     """The page, once the bundled network is open and scored."""
     page.goto(server.address, timeout=120_000)
-    page.wait_for_selector(".wb-table tbody tr", timeout=180_000)
+    page.wait_for_selector(".wb-table tbody tr", state="attached", timeout=180_000)
     wait_for_points(page, "original")
 
 
 def choose(page, label, value):
-    page.get_by_role("combobox", name=label, exact=True).select_option(value)
+    reach(page.get_by_role("combobox", name=label, exact=True, include_hidden=True)).select_option(value)
 
 
 def fill(page, label, value):
-    box = page.get_by_label(label)
+    box = reach(page.get_by_label(label))
     box.fill(str(value))
     box.press("Tab")
 

@@ -78,6 +78,12 @@ class Alert(w.HTML):  # type: ignore[misc]
         self.layout.display = "" if text else "none"
 
 
+def expert(widget: Any) -> Any:
+    """Mark a widget as one that is shown to experts only; return it."""
+    widget.add_class("wb-expert")
+    return widget
+
+
 def row(*children: w.Widget, gap: int = 8) -> w.HBox:
     """Return widgets beside each other, which wrap where the page is narrow; `gap` in pixels."""
     return w.HBox(children, layout={"grid_gap": f"{gap}px", "flex_flow": "row wrap", "align_items": "center"})
@@ -86,6 +92,13 @@ def row(*children: w.Widget, gap: int = 8) -> w.HBox:
 def column(*children: w.Widget, gap: int = 6) -> w.VBox:
     """Return widgets below each other; `gap` in pixels."""
     return w.VBox(children, layout={"grid_gap": f"{gap}px"})
+
+
+def beside(*parts: tuple[w.Widget, int], gap: int = 20) -> w.HBox:
+    """Return widgets beside each other, each with its share of the width; below each other where the page is narrow."""
+    for widget, share in parts:
+        widget.layout.flex, widget.layout.min_width = f"{share} 1 0%", "min(100%, 380px)"
+    return w.HBox([widget for widget, _ in parts], layout={"grid_gap": f"{gap}px", "flex_flow": "row wrap"})
 
 
 def data_url(image: Image, side: int | None) -> str:

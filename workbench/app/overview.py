@@ -1,4 +1,4 @@
-"""Cards with the weights, MACs and accuracy of a network: original, planned and compressed."""
+"""Tiles with work, size, time, energy and score of a network, before and now; and a verdict in one sentence."""
 
 from html import escape
 
@@ -6,111 +6,194 @@ import ipywidgets as w
 
 from workbench.app.controls import follow
 from workbench.app.session import Session
-from workbench.app.steps.plan.settings import PLANNERS
+from workbench.app.steps.recover.view import SAVES_NOTHING
 from workbench.app.widgets.glossary import RANDOM, TERMS, term
+from workbench.measure.runtimes import RUNTIMES
 from workbench.network.scores import Score
-from workbench.network.verdict import Finding
-from workbench.tables import count, times
+from workbench.network.verdict import Finding, Verdict
+from workbench.plan.plan import Plan
+from workbench.runs.run import Run
+from workbench.tables import count, quantity, times
+
+BYTES_PER_WEIGHT = 4
+MEASURE = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
+COMPRESS = "Not measured yet: compress first, then press <b>Measure</b> in <b>Speed</b>."
+RANDOM_WORDS = "These weights are random: upload weights, or choose a trained network, before you plan."
 
 
-def overview(session: Session) -> w.Widget:
-    """Return three cards: weights, MACs and accuracy."""
-    choose, plan, recover = session.choose, session.plan, session.recover
-    boxes = [w.HTML(layout={"width": "auto", "flex": "1 1 0%", "min_width": "300px"}) for _ in range(3)]
-    for box in boxes:
-        box.add_class("wb-card")
+def overview(session: Session) -> w.HTML:
+    """Return the five tiles."""
+    box = w.HTML(layout={"width": "auto"})
 
     def fill() -> None:
-        for box, html in zip(boxes, card_texts(session), strict=True):
-            box.value = html
+        box.value = f'<div class="wb-tiles">{"".join(tile_texts(session).values())}</div>'
 
-    follow(fill, (plan, "plan importance settings"), (choose, "opened"), (recover, "run"))
-    return w.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "12px"})
+    sources = ((session.choose, "opened"), (session.recover, "run"), (session.speed, "findings"))
+    follow(fill, (session.plan, "plan importance settings"), *sources)
+    return box
 
 
-def card_texts(session: Session) -> list[str]:
-    """Return the HTML of each card, in the order of :func:`overview`."""
-    choose, recover = session.choose, session.recover
-    plan, original, run = session.plan.plan, choose.original, recover.run
-    stage = str(run.last.name) if run and run.last else "measured"
-    texts = []
-    for what in ("weights", "macs"):
-        dense, planned = (getattr(plan.dense, what), getattr(plan, what)) if plan else (None, None)
-        measured = getattr(run.plan, what) if run else None
-        title = term("weights", "Weights") if what == "weights" else f"{term('MACs')} per image"
-        figures = [figure_html("original", count(dense) if dense else "")]
-        for label, value in (("planned", planned), (stage, measured)):
-            figures.append(figure_html(label, count(value) if value else "", _fewer(dense, value), soft=value == dense))
-        texts.append(_card(title, *figures))
+def tile_texts(session: Session) -> dict[str, str]:
+    """Return the HTML of each tile, by "work", "size", "time", "energy" and "score"."""
+    plan, run = session.plan.plan, _current(session)
+    stage = str(run.last.name) if run and run.last else "planned"
+    if plan is None:
+        waits = "Known once a network is open."
+        titles = {"work": "Work", "size": "Size", "time": "Time", "energy": "Energy", "score": "Score"}
+        return {name: tile(title, missing=waits) for name, title in titles.items()}
+    dense = plan.dense
+    found = {
+        "work": tile(
+            term("MACs", "Work"),
+            (count(dense.macs), count(plan.macs)),
+            plan.macs / dense.macs,
+            _fewer(dense.macs, plan.macs),
+            f"multiply-adds an image, {stage}",
+        ),
+        "size": tile(
+            term("weights", "Size"),
+            tuple(quantity(BYTES_PER_WEIGHT * n, "B") for n in (dense.weights, plan.weights)),
+            plan.weights / dense.weights,
+            _fewer(dense.weights, plan.weights, "smaller"),
+            f"{count(dense.weights)} → {count(plan.weights)} weights",
+        ),
+    }
+    return {**found, **_measured(session, run), "score": _score_tile(session, run)}
+
+
+def _current(session: Session) -> Run | None:
+    """Return the run that is worked on, unless the plan is another one by now."""
+    return session.recover.run if session.recover.as_planned else None
+
+
+def _measured(session: Session, run: Run | None) -> dict[str, str]:
+    """Return the tiles of time and energy."""
+    found = session.speed.findings if run is not None else None
+    missing = COMPRESS if run is None else MEASURE
+    if found is None:
+        return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
+    best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))
+    before, after = best["dense_ms"], best["compressed_ms"]
+    gain = f"{times(before / after)} faster" if after <= before else f"{times(after / before)} slower"
+    pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
+    timed = tile("Time", pair, after / before, gain, escape(RUNTIMES[best["runtime"]]), loss=after > before)
+    spent, small = found.energy.original, found.energy.compressed
+    if small is None:
+        return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
+    ratio = small.joules / spent.joules
+    gain = f"{times(1 / ratio)} less" if ratio <= 1 else f"{times(ratio)} more"
+    pair = (quantity(spent.joules, "J"), quantity(small.joules, "J"))
+    joules = tile(term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", loss=ratio > 1)
+    return {"time": timed, "energy": joules}
+
+
+def _score_tile(session: Session, run: Run | None) -> str:
+    choose = session.choose
+    original = choose.original
     split = next(iter([*(s for s in original.scores if s == "test"), *original.scores]), "") if original else ""
     before = original.scores.get(split) if original else None
-    after = run.score(split) if run else None
-    title = term("accuracy", "Accuracy")
-    if before:
-        title = f"{_term(before.kind, before.kind.capitalize())} on {before.n} {_term(split, f'{split} images')}"
+    if before is None:
+        return tile("Score", missing=escape(choose.misfit) or "There are no images to score it on: bring pictures.")
+    title = term(before.kind, before.kind.capitalize()) if before.kind in TERMS else escape(before.kind)
     if choose.network is not None and choose.network.random_weights:
         title += RANDOM
-    verdict = run.verdict(split) if run and after and before else None
+    after = run.score(split) if run else None
+    share = (after or before).top1 if before.is_share else None
+    images = f"on {before.n} {escape(split)} images"
+    if run is None or after is None:
+        return tile(title, (_text(before),), share, "", f"original, {images}{_forecast(session)}")
+    verdict, stage = run.verdict(split), str(run.last.name) if run.last else ""
     lost = verdict is not None and verdict.finding is Finding.LOSS
-    note = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
-    if verdict is not None:
-        note = f'<span title="{escape(str(verdict), quote=True)}">{note}</span>'
-    figures = [
-        figure_html("original", score=before),
-        _forecast(session) if before else figure_html("planned"),
-        figure_html(stage, "", note, loss=lost, score=after),
-    ]
-    return [*texts, _card(title, *figures)]
+    change = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
+    change = f'<span title="{escape(str(verdict or ""), quote=True)}">{change}</span>'
+    note = f"{stage}, {images}{_interval(after)}"
+    return tile(title, (_text(before), _text(after)), share, change, note, loss=lost)
+
+
+def _text(score: Score) -> str:
+    return f"{score.shown:.1f} %" if score.is_share else str(score.value)
+
+
+def _interval(score: Score) -> str:
+    if not score.is_share:
+        return ""
+    low, high = score.interval
+    top5 = f"; top-5 {100 * score.top5:.1f} %" if score.top5 < 1 else ""
+    return f": <span title='95 % confidence interval'>{100 * low:.1f} to {100 * high:.1f} %</span>{top5}"
 
 
 def _forecast(session: Session) -> str:
-    """Return the HTML of what is expected of the planned network's answers."""
+    """Return in words what is expected of the planned network's answers, if the layers were measured."""
     choose, plan = session.choose, session.plan
     if plan.plan is None or plan.importance is None or choose.network is None:
-        measurable = PLANNERS[plan.settings.planner].uses_importance
-        hint = "after Measure layers" if measurable else "after Compress"
-        hint = "not predicted" if session.recover.as_planned else hint
-        return figure_html("planned", "", hint, soft=True)
+        return ""
     found = plan.plan.forecast(choose.network, None, importance=plan.importance)
     if found.agreement is None or found.low is None or found.high is None:
-        return figure_html("planned", "", f"{found.lost:.1%} of the outputs' power lost, expected", soft=True)
-    note = term("forecast", "same answers") + f",<br>expected<br>{100 * found.low:.0f} to {100 * found.high:.0f} %"
-    return figure_html("planned", f"{100 * found.agreement:.1f} %", note, soft=True)
+        return f"; {found.lost:.1%} of the outputs' power lost, expected"
+    same = term("forecast", "same answers")
+    return f"; {same} {100 * found.agreement:.1f} %, expected {100 * found.low:.0f} to {100 * found.high:.0f} %"
 
 
-def _term(name: str, text: str) -> str:
-    return term(name, text) if name in TERMS else escape(text)
+def _fewer(original: int, new: int, word: str = "fewer") -> str:
+    return f"{times(original / new)} {word}" if new < original else "the same" if new == original else "more"
 
 
-def _fewer(original: int | None, new: int | None) -> str:
-    if not original or not new:
-        return ""
-    return f"{times(original / new)} fewer" if new < original else "the same" if new == original else "more"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"<small title='95 % confidence interval'>{100 * low:.1f} to {100 * high:.1f} %</small>"
-
-
-def figure_html(
-    label: str, value: str = "", note: str = "", *, loss: bool = False, soft: bool = False, score: Score | None = None
+def tile(
+    title: str,
+    values: tuple[str, ...] = (),
+    share: float | None = None,
+    change: str = "",
+    note: str = "",
+    *,
+    missing: str = "",
+    loss: bool = False,
 ) -> str:
-    """Return the HTML of one number: a value, or a score with its interval and its top-5 accuracy.
-
-    `note` is a text below it, in the colour of a loss if `loss`, in grey if `soft`.
-    """
-    style, spread, top5 = ' style="color:var(--wb-soft);font-weight:400"' if soft else "", "", ""
-    if score:
-        value = f"{score.shown:.1f} %" if score.is_share else score.value
-    if score and score.is_share:
-        spread = _interval(score.interval)
-        top5 = f"<small>top-5 {100 * score.top5:.1f} %</small>{_interval(score.top5_interval)}"
+    """Return the HTML of a tile: `values` before and now, a bar of `share` of the whole; or how to get them."""
+    if not values:
+        return f'<div class="wb-tile wb-none"><h2>{title}</h2><p>{missing}</p></div>'
+    *before, now = values
+    numbers = "".join(f"<span>{value} &rarr;</span> " for value in before) + f"<b>{now}</b>"
+    width = 100 * min(1.0, max(0.0, share)) if share is not None else 0
+    bar = f'<div class="wb-scale"><i style="width:{width:.1f}%"></i></div>' if share is not None else ""
+    mark = f'<em class="{"wb-loss" if loss else ""}">{change}</em>' if change else ""
     return (
-        f'<div class="{"" if value else "wb-none"}"><small>{label}</small><b>{value or "&ndash;"}</b>'
-        f'{spread}<span class="{"wb-loss" if loss else ""}"{style}>{note}</span>{top5}</div>'
+        f'<div class="wb-tile"><h2>{title}{mark}</h2><p class="wb-hero">{numbers}</p>{bar}<small>{note}</small></div>'
     )
 
 
-def _card(title: str, *figures: str) -> str:
-    return f'<h2>{title}</h2><div class="wb-figures">{"".join(figures)}</div>'
+def saving_text(plan: Plan) -> str:
+    """Return how much less work and how much smaller a planned network is, in words."""
+    work, size = plan.macs_ratio, plan.weights_ratio
+    words = f"{work:.2g} times less work" if work >= 1 else f"{1 / work:.2g} times more work"
+    return words + (f", {size:.2g} times smaller" if size >= 1 else f", {1 / size:.2g} times larger")
+
+
+def verdict_text(session: Session) -> str:
+    """Return what has come of the session, in a sentence or two."""
+    choose, plan, run = session.choose, session.plan.plan, _current(session)
+    if choose.network is None or plan is None:
+        return (choose.job.error if choose.job else "") or "The network is being opened."
+    if choose.network.random_weights:
+        return RANDOM_WORDS
+    if run is None:
+        if plan.saves_nothing:
+            return SAVES_NOTHING
+        return f"The plan: {saving_text(plan)}. Compress to see what that costs."
+    text = f"{saving_text(run.plan)}, {_quality(run.verdict())}."
+    found = session.speed.findings
+    if found is not None:
+        best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))
+        text += f" In {RUNTIMES[best['runtime']].removesuffix(' with XNNPACK')} {best['speedup']:.2g} times as fast."
+    return text
+
+
+def _quality(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "not judged on any images"
+    where, accurate = f"on {verdict.n} images", verdict.kind == "accuracy"
+    if verdict.finding is Finding.NO_LOSS:
+        return f"as accurate as before {where}" if accurate else f"with the same answers as before {where}"
+    if verdict.finding is Finding.TOO_FEW:
+        return f"too few images ({verdict.n}) to tell whether it is as {'accurate' if accurate else 'good'} as before"
+    lost = 100 * verdict.lost
+    return f"{lost:.1f} points less accurate {where}" if accurate else f"{lost:.1f} % of the answers changed {where}"

@@ -12,6 +12,7 @@ import traitlets
 from traitlets import Bool, HasTraits, Instance, Unicode
 
 from workbench.app.debounce import Debounce
+from workbench.app.history import History
 from workbench.app.saved_sessions import SavedSession, SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.compare.model import GalleryModel, PaperModel, RankCurveModel
@@ -51,6 +52,7 @@ class Session:
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
         traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
         traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))
+        self.history = History(self.choose, self.plan, self.recover)
         self.autosave = Autosave(self)
 
     def open(self) -> None:
@@ -59,7 +61,9 @@ class Session:
 
     def undo(self) -> None:
         """Undo the last edit of the plan, and pick the layer that it changed."""
-        self.look.pick(self.plan.undo())
+        if words := self.plan.undoable:
+            self.look.pick(self.plan.undo())
+            self.history.add(f"Taken back: {words}.")
 
     def redo(self) -> None:
         """Redo the edit that was undone last, and pick the layer that it changed."""

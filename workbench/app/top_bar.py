@@ -1,44 +1,57 @@
-"""The bar at the top: steps, *Compress for me*, undo, jobs, and the offer to continue an earlier session."""
+"""The head of the page: network, verdict, next step, tiles, jobs; and the offer to continue an earlier session."""
 
+from collections.abc import Callable
 from html import escape
 
 import ipywidgets as w
 
-from workbench.app.controls import Alert, button, column, follow, limited, row
+from workbench.app.controls import Alert, button, column, follow, limited
+from workbench.app.overview import overview, verdict_text
 from workbench.app.session import Autosave, Session
 from workbench.app.steps.recover.snapshot import COMPRESS_MINUTES, MAX_COMPRESS_MINUTES
 from workbench.app.steps.recover.view import SAVES_NOTHING, Status, recovery_status
+from workbench.app.widgets.glossary import RANDOM
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.job_row import JobList
-from workbench.app.worker import JobKind
 from workbench.network.verdict import MAX_DROP_POINTS
+from workbench.runs.run import StageName
 
-STEPS = ("Choose", "Look", "Plan", "Compress and recover", "Compare", "Speed and energy", "Take it home")
+STEPS = ("Choose", "Look", "Plan", "Compress", "Compare", "Speed", "Take home")
 CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a network, a layer, a plan
 
 
-def top_bar(session: Session, refused: Alert) -> w.Widget:
-    """Return the bar; `refused` says in it what of the page's was not taken."""
-    guide, autosave, plan = Guide(session), session.autosave, session.plan
+def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
+    """Return the head; `refused` says in it what of the page's was not taken."""
+    autosave, plan, recover = session.autosave, session.plan, session.recover
     hint = f"Compress, calibrate and fine-tune; save as much as loses at most {MAX_DROP_POINTS:g} point of accuracy"
     limits = (0.1, MAX_COMPRESS_MINUTES)
     minutes = limited(w.FloatText, "minutes", limits, 112, 58, value=COMPRESS_MINUTES, tooltip="For Compress for me")
+    name, verdict = w.HTML(layout={"flex": "1 1 auto"}), w.HTML()
+    noticed, unsaved, elsewhere = Alert(), Alert("warn"), Alert("warn")
 
     def compress() -> None:
-        session.recover.compress_for_me(minutes.value)
+        recover.compress_for_me(minutes.value)
+        guide.shown = STEPS.index("Compress") + 1
 
-    for_me = button("Compress for me", compress, hint, width="148px", primary=True)
-    undo, redo = button("Undo", session.undo, width="72px"), button("Redo", session.redo, width="72px")
-    noticed, unsaved, elsewhere = Alert(), Alert("warn"), Alert("warn")
+    for_me = button("Compress for me", compress, hint, width="148px")
+
+    def go_on() -> None:
+        next_step(session, guide)[1]()
+
+    onward = button("", go_on, width="auto", primary=True)
 
     def show_steps() -> None:
         guide.steps = step_statuses(session)
-
-    def enable() -> None:
-        for_me.disabled = minutes.disabled = session.recover.busy or plan.plan is None
-        undo.disabled, redo.disabled = not plan.undoable, not plan.redoable
-        undo.tooltip = f"Take back: {plan.undoable} (Ctrl+Z)" if plan.undoable else "Nothing to take back"
-        redo.tooltip = f"Again: {plan.redoable} (Ctrl+Shift+Z)" if plan.redoable else "Nothing was taken back"
+        text, _, hint = next_step(session, guide)
+        begins = recover.run is None and text == f"Next: {STEPS[3]}"  # what comes next is all of it
+        onward.description, onward.tooltip = text, hint
+        onward.layout.display = "" if text and not begins else "none"
+        for_me.button_style = "primary" if begins else ""
+        for_me.disabled = minutes.disabled = recover.busy or plan.plan is None
+        network = session.choose.network
+        mark = RANDOM if network is not None and network.random_weights else ""
+        name.value = f"<h1>{escape(network.name if network else session.choose.choice.network)}{mark}</h1>"
+        verdict.value = f"<p class='wb-verdict' role='status'>{escape(verdict_text(session))}</p>"
 
     def show_notices() -> None:
         other = "This browser has another session open: the runs of both are in one list, the plans are apart."
@@ -51,21 +64,39 @@ def top_bar(session: Session, refused: Alert) -> w.Widget:
         (session.choose, "opened"),
         (session.look, "picked"),
         (plan, "plan"),
-        (session.recover, "run runs"),
+        (recover, "run runs"),
         (session.speed, "findings"),
         (session.take_home, "made"),
         (session.worker, "jobs"),
     )
-    follow(enable, (plan, "plan undoable redoable"), (session.worker, "jobs"))
     follow(show_notices, (plan, "notice"), (autosave, "problem elsewhere"))
-    jobs = JobList(session.worker, kept=JobKind.AUTOMATIC)
-    jobs.layout.flex = "1 1 300px"
-    buttons = row(for_me, minutes, undo, redo, jobs)
-    buttons.layout.align_items = "flex-start"
-    box = column(guide, buttons, refused, noticed, unsaved, elsewhere, offer_box(autosave))
-    box.add_class("wb-card")
+    buttons = w.HBox([for_me, minutes, onward], layout={"grid_gap": "8px", "align_items": "center"})
+    first = w.HBox([name, buttons], layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 16px"})
+    said = (refused, noticed, unsaved, elsewhere)
+    box = column(column(first, verdict, gap=0), overview(session), JobList(session.worker), *said, gap=6)
     box.add_class("wb-top")
-    return box
+    return w.VBox([box, offer_box(autosave)])
+
+
+def next_step(session: Session, guide: Guide) -> tuple[str, Callable[[], object], str]:
+    """Return the text of the loud button, what it does, and why; ("", ...) when all is done, or is being done."""
+    steps, recover = step_statuses(session), session.recover
+
+    def lead(number: int) -> Callable[[], None]:
+        return lambda: setattr(guide, "shown", number)
+
+    network, run = session.choose.network, recover.run
+    if network is not None and network.random_weights and run is None:
+        return "Upload weights", lead(1), "Random weights have no redundancy to find"
+    found = next((i for i, step in enumerate(steps) if step["status"] == "next"), None)
+    if found is None or (STEPS[found] == "Compress" and recover.busy):
+        return "", lead(1), ""
+    if STEPS[found] == "Compress" and run is not None:
+        if not recover.as_planned:
+            return "Compress again", recover.decompose, steps[found]["words"]
+        if run.last is not None and run.last.name == StageName.DECOMPOSED:
+            return "Next: Calibrate", recover.calibrate, steps[found]["words"]
+    return f"Next: {STEPS[found]}", lead(found + 1), steps[found]["words"]
 
 
 def offer_box(autosave: Autosave) -> w.Widget:

@@ -47,7 +47,9 @@ async function render({ model, el }) {
   const box = element("div", { className: "wb-figure" }, { role: "figure", "aria-label": label }); // buttons are inside
   box.style.minHeight = `${JSON.parse(model.get("around")).height || 300}px`;
   const tools = element("div", { className: "wb-save" }, { role: "group", "aria-label": `Save ${label}` }, "Save as");
-  el.append(box, tools);
+  const words = element("p", { hidden: true }); // in place of a figure without content
+  el.classList.add("wb-figure-box");
+  el.append(box, words, tools);
   const plotly = await library(model);
   const touch = matchMedia("(pointer: coarse)").matches;
   const settings = {
@@ -113,6 +115,8 @@ async function render({ model, el }) {
     const nothing = told(box).length === 0;
     box.classList.toggle("wb-nothing", nothing);
     tools.hidden = nothing;
+    words.hidden = !nothing;
+    words.textContent = nothing ? withoutTags(layout.annotations?.[0]?.text) : "";
   }
 
   const frame = onceAFrame(() => (drawing = drawing.then(react).catch(console.error)));

@@ -27,14 +27,15 @@ class FigureView(PageWidget):
     picked = traitlets.Unicode().tag(sync=True)  # id of the point that was clicked last
     dark = traitlets.Dict(DARK).tag(sync=True)
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, height: int | None = None) -> None:
         super().__init__(label=label, traces="[]", around="{}")
+        self._height = {} if height is None else {"height": height}  # in place of the figure's own, in pixels
         self.on_msg(lambda _, content, __: library() if content == {"kind": "library"} else None)
 
     def show(self, figure: dict[str, Any]) -> None:
         """Show a figure, given as a dictionary of its data and its layout."""
         with self.hold_sync():
-            self.traces, self.around = to_json_plotly(figure["data"]), to_json_plotly(figure["layout"])
+            self.traces, self.around = to_json_plotly(figure["data"]), to_json_plotly(figure["layout"] | self._height)
 
 
 @lru_cache(maxsize=1)

@@ -1,34 +1,40 @@
-// The steps of the journey, each leading to its card; whose page this is; and whether its kernel still answers.
+// The rail: the steps, of which one is shown; the switch for experts; the log. And whether the kernel still answers.
 const BEAT_MS = 4000;
 const LOST_MS = 12000;
 const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
 const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
 
+// What the browser keeps under a name, or else from now on; some keep nothing: their session is not found again.
+function kept(name, otherwise) {
+  try {
+    return (localStorage[name] ||= otherwise);
+  } catch {
+    return otherwise;
+  }
+}
+
 function browserNumber() {
   const made = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  try {
-    return (localStorage["workbench-browser"] ||= made);
-  } catch {
-    return made; // a browser that keeps nothing: its session is kept, but not found again
-  }
+  return kept("workbench-browser", made);
 }
 
 function render({ model, el }) {
   const inLab = !window.workbenchServed;
   const list = element("ol");
-  const words = element("p", {}, { role: "status" });
-  el.append(element("nav", { className: "wb-guide" }, { "aria-label": "Steps" }, list, words));
+  const expert = element("input", { type: "checkbox" });
+  const number = element("span");
+  const lines = element("ol", { tabIndex: 0 }, { "aria-label": "Log" });
+  const log = element("details", { className: "wb-log" }, {}, element("summary", {}, {}, "Log ", number), lines);
+  const rail = element("nav", { className: "wb-guide" }, { "aria-label": "Steps" }, list);
+  rail.append(element("label", { className: "wb-expert-switch" }, {}, expert, " Expert"), log);
+  el.append(rail);
 
-  const root = () => el.closest(".wb") || document;
-  function lead(number) {
-    const card = root().querySelector(`.wb-at-${number}`);
-    if (!card) return;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    card.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
-    // Not a term, which would open its hint over the others, and none of a figure's tools.
-    const first = card.querySelector(":is(.jupyter-button, select, input):not(:disabled)") || card;
-    if (first === card) card.tabIndex = -1;
-    first.focus({ preventScroll: true });
+  const root = () => el.closest(".wb") || document.body;
+  function show() {
+    const shown = model.get("shown");
+    if (root().dataset.step && root().getBoundingClientRect().top < 0) root().scrollIntoView();
+    root().dataset.step = shown;
+    [...list.children].forEach(({ firstChild }, i) => (firstChild.ariaCurrent = i + 1 === shown ? "step" : null));
   }
 
   function draw() {
@@ -36,21 +42,53 @@ function render({ model, el }) {
     steps.forEach((step, i) => {
       if (!list.children[i]) {
         const made = element("button", { type: "button" });
-        made.addEventListener("click", () => lead(i + 1));
+        made.addEventListener("click", () => {
+          model.set("shown", i + 1);
+          model.save_changes();
+        });
         list.append(element("li", {}, {}, made));
       }
       const button = list.children[i].firstChild;
-      const textContent = `${step.status === "done" ? "✓" : i + 1} ${step.name}`;
-      Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words, textContent });
+      const mark = element("span", { textContent: step.status === "done" ? "✓" : i + 1 });
+      Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words });
+      button.replaceChildren(mark, step.name);
       button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${SAID[step.status]}. ${step.words}`);
-      button.ariaCurrent = step.status === "next" ? "step" : null;
     });
-    const next = steps.find((step) => step.status === "next");
-    const bold = element("b", { textContent: next ? `Next: ${next.name}. ` : "All steps are done. " });
-    words.replaceChildren(bold, next ? next.words : "Change the plan for another run, or choose another network.");
+    show();
   }
-  draw();
+  list.addEventListener("keydown", (event) => {
+    const way = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const other = list.children[[...list.children].indexOf(event.target.parentElement) + way]?.firstChild;
+    if (!other) return;
+    event.preventDefault();
+    other.focus();
+    other.click();
+  });
+
+  function drawLog() {
+    const found = model.get("log");
+    number.textContent = found.length;
+    lines.replaceChildren(...found.map((textContent) => element("li", { textContent })).reverse());
+  }
+  expert.checked = kept("workbench-expert", "no") === "yes";
+  function toggle() {
+    root().classList.toggle("wb-is-expert", expert.checked);
+    try {
+      localStorage["workbench-expert"] = expert.checked ? "yes" : "no";
+    } catch {
+      // it keeps nothing
+    }
+  }
+  expert.addEventListener("change", toggle);
   model.on("change:steps", draw);
+  model.on("change:shown", show);
+  model.on("change:log", drawLog);
+  drawLog();
+  requestAnimationFrame(function begin() {
+    if (!el.closest(".wb")) return el.isConnected || requestAnimationFrame(begin);
+    draw();
+    toggle();
+  });
 
   function keys(event) {
     const typing = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor");
@@ -65,8 +103,8 @@ function render({ model, el }) {
   const [what, again] = inLab
     ? ["The kernel of this notebook", "restart the kernel and run the cell again to go on."]
     : ["The program behind this page", "load the page again to go on."];
-  const kept = "Every stage that was measured is in the run store, and your plan is kept";
-  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${kept}: ${again}`);
+  const stored = "Every stage that was measured is in the run store, and your plan is kept";
+  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${stored}: ${again}`);
   const lost = element("div", { className: "wb-lost", hidden: true }, { role: "alert" }, text);
   if (!inLab) {
     const reload = element("button", { type: "button", textContent: "Load again" });

@@ -1,4 +1,4 @@
-"""The bar of steps at the top of the page."""
+"""The rail: the seven steps, of which one is shown, the switch for experts, and the session's log."""
 
 from typing import Any
 
@@ -9,14 +9,17 @@ from workbench.app.widgets.base import PageWidget, script
 
 
 class Guide(PageWidget):
-    """Shows the steps; answers heartbeats, and passes on the browser's number and the keys for undo and redo."""
+    """Shows one step at a time; answers heartbeats, passes on the browser's number and the keys for undo and redo."""
 
     _esm = script("guide.js")
     steps: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    shown = traitlets.Int(1).tag(sync=True)  # number of the step that is shown
+    log: traitlets.List[str] = traitlets.List().tag(sync=True)  # the newest line last
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        traitlets.dlink((session.history, "lines"), (self, "log"), list)
         self.on_msg(self._receive)
 
     def _receive(self, _: object, content: dict[str, Any], __: object) -> None:

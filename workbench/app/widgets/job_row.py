@@ -1,11 +1,11 @@
-"""Progress, note, remaining time, error and Cancel of jobs: one kind where it was started, and all in a list."""
+"""Progress, note, remaining time, error and Cancel of the jobs of a session, in a list."""
 
 from html import escape
 
 import ipywidgets as w
 
 from workbench.app.controls import Alert
-from workbench.app.worker import Job, JobKind, JobState, Worker
+from workbench.app.worker import Job, JobState, Worker
 from workbench.progress import remaining_text
 
 TRAITS = ["state", "note", "progress", "error"]
@@ -53,39 +53,21 @@ class JobLine(w.VBox):  # type: ignore[misc]
         self._text.value = f"<div class='wb-status' role='status'><b>{escape(job.title)}</b>{words}</div>"
 
 
-class JobRow(JobLine):
-    """Shows the newest job of some kinds."""
-
-    def __init__(self, worker: Worker, *kinds: JobKind, idle: str = "") -> None:
-        super().__init__(idle)
-        self._worker, self._kinds = worker, kinds
-        worker.observe(self._follow, "jobs")
-
-    def clear(self) -> None:
-        """Show nothing of a job that has ended."""
-        if self._job is None or not self._job.active:
-            self.show(None)
-
-    def _follow(self, _: object) -> None:
-        found = [job for job in self._worker.jobs if job.kind in self._kinds]
-        if found:
-            self.show(found[-1])
-
-
 class JobList(w.VBox):  # type: ignore[misc]
-    """Lists the job that runs and those that wait but for short ones; one of the kind `kept` also after its end."""
+    """Lists the job that runs and those that wait but for short ones; after its end, the last of them."""
 
-    def __init__(self, worker: Worker, kept: JobKind) -> None:
-        self._lines = [JobLine()]  # the first is always there
+    def __init__(self, worker: Worker) -> None:
+        self._lines = [JobLine("Ready")]  # the first is always there
         super().__init__(self._lines, layout={"grid_gap": "2px"})
-        self._worker, self._kept = worker, kept
+        self._worker = worker
+        self._last: Job | None = None
         self.add_class("wb-jobs")
         worker.observe(self._follow, "jobs")
 
     def _follow(self, _: object) -> None:
         jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
-        last = self._lines[0]._job
-        shown = jobs or [last if last and last.kind is self._kept else None]
+        self._last = next((job for job in jobs if not job.short), self._last)
+        shown = jobs or [self._last]
         self._lines += [JobLine() for _ in shown[len(self._lines) :]]
         for line, job in zip(self._lines, shown, strict=False):
             line.show(job)

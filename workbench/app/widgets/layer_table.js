@@ -19,8 +19,9 @@ function render({ model, el }) {
   }
 
   function drawHead() {
-    const cells = model.get("columns").map(({ title, kind, hint }) => {
-      return element("th", { scope: "col", className: hint ? `${kind} hint` : kind, title: hint || "" }, {}, title);
+    const cells = model.get("columns").map(({ title, kind, hint, expert }) => {
+      const className = `${kind}${hint ? " hint" : ""}${expert ? " wb-expert" : ""}`;
+      return element("th", { scope: "col", className, title: hint || "" }, {}, title);
     });
     head.replaceChildren(element("tr", {}, {}, ...cells));
   }
@@ -61,8 +62,10 @@ function render({ model, el }) {
       if (drawn.get(row) === text) return;
       drawn.set(row, text);
       row.dataset.name = line.name;
-      columns.forEach(({ kind, key }, k) => {
-        Object.assign(row.cells[k], { className: kind, title: kind === "reason" ? line[key] : "" });
+      columns.forEach(({ kind, key, expert }, k) => {
+        row.cells[k].dataset.key = key;
+        const className = expert ? `${kind} wb-expert` : kind;
+        Object.assign(row.cells[k], { className, title: kind === "reason" ? line[key] : "" });
         row.cells[k].replaceChildren(...content(kind, line[key], line));
       });
     });

@@ -35,7 +35,7 @@ def layer_costs(plan: Plan | None, selected: str = "", measure: str = "macs") ->
     ]
     named = len(parts) <= MAX_NAMED_LAYERS
     ticks = {"tickvals": numbers, "ticktext": names} if named else {}
-    across = {"range": [0.4, len(parts) + 0.6], "showgrid": False, "tickangle": 0, "fixedrange": True, **ticks}
+    across = {"range": [0.4, len(parts) + 0.6], "showgrid": False, "automargin": True, "fixedrange": True, **ticks}
     x = axis("layer" if named else "layer, in the order of the table", **across)
     y = axis(MEASURES[measure], rangemode="tozero", range=[0, 1.08 * top], fixedrange=True)
     return figure(data, 250, barmode="overlay", legend={"y": 1.02, "yanchor": "bottom"}, xaxis=x, yaxis=y)

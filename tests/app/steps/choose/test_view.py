@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from tests.helpers.networks import tiny
 from tests.helpers.widgets import find, html, upload
-from workbench.app.overview import card_texts
+from workbench.app.overview import RANDOM_WORDS, verdict_text
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view, data_options, network_options, weights_options
 from workbench.app.steps.compare.view import tradeoff_view
@@ -56,7 +56,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     find(view, w.Dropdown, "Network").value = "resnet20"
     assert (choose.network.name, choose.network.random_weights) == ("resnet20", True)
     assert "Random weights" in html(view)
-    assert "random weights" in card_texts(digits)[2]
+    assert verdict_text(digits) == RANDOM_WORDS
     assert "No accuracy" in html(view)  # grey 8 x 8 scans
     assert choose.original.scores == {}
     choose.open(data="scans")

@@ -12,7 +12,6 @@ from workbench.app.errors import sentence
 from workbench.app.session import Session
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.widgets.glossary import term
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
 from workbench.catalog.datasets.local import local_names
@@ -34,7 +33,7 @@ Options = list[tuple[str, str]]
 
 
 def choose_view(session: Session) -> w.Widget:
-    """Return the controls, a line on the open network and data, and the progress of opening."""
+    """Return the controls, and a line on the open network and data."""
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
     boxes = {
@@ -43,8 +42,8 @@ def choose_view(session: Session) -> w.Widget:
     }
 
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
-    upload, pictures = uploads = _uploads(choose)
-    about, progress, user = w.HTML(), JobRow(worker, JobKind.OPEN, idle="Ready"), UserChanges()
+    upload, brought = uploads = _uploads(choose)
+    about, pictures, user = w.HTML(), w.HTML(), UserChanges()
 
     def fill() -> None:
         options = {"network": network_options, "weights": weights_options, "data": data_options}
@@ -55,7 +54,7 @@ def choose_view(session: Session) -> w.Widget:
                 box.value = getattr(choose.choice, field)
         if not choose.opening:
             upload.keep_only(choose.choice.file)  # removes a file that could not be opened
-            pictures.keep_only(choose.choice.pictures)
+            brought.keep_only(choose.choice.pictures)
 
     def enable() -> None:
         for box in (*boxes.values(), *uploads):
@@ -64,21 +63,21 @@ def choose_view(session: Session) -> w.Widget:
     def describe() -> None:
         about.value = about_text(session, " ".join(each.problem for each in uploads if each.problem))
 
-    def refused(_: object) -> None:
-        progress.clear()
-        fill()
+    def look() -> None:
+        pictures.value = _thumbnails(choose.data) if choose.data is not None else ""
 
     for field, box in boxes.items():
         user.observe(box, lambda name, value: choose.open(**{name: value}), field)
     for each in uploads:
         # a problem with a file ends when another choice is made
         choose.observe(lambda _, each=each: setattr(each, "problem", ""), ["choice"])
-        each.observe(refused, ["problem"])
+        each.observe(lambda _: fill(), ["problem"])
     find.observe(Debounce(lambda: choose.search(find.value), SEARCH_DELAY_S), ["value"])
     follow(fill, (choose, "choice networks opened matches details"))
     follow(enable, (worker, "jobs"))
+    follow(look, (choose, "data"))
     follow(describe, (choose, "choice opened"), (worker, "jobs"), *((each, "problem") for each in uploads))
-    return column(row(find, *boxes.values(), *uploads, gap=6), about, progress)
+    return column(row(find, *boxes.values(), gap=12), row(*uploads), about, pictures, gap=12)
 
 
 def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
@@ -158,8 +157,6 @@ def about_text(session: Session, problem: str = "") -> str:
             f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
             f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
-        if choose.choice.pictures is not None:
-            html += _thumbnails(data)
     if network is not None and network.random_weights:
         words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
         html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"

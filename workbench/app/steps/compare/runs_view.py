@@ -8,9 +8,7 @@ import numpy as np
 
 from workbench.app.controls import Alert, button, column, follow, limited, row, slot
 from workbench.app.session import Session
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.worker import JobKind
 from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
@@ -19,10 +17,10 @@ HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % i
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
 COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
-    {"key": "created", "title": "made", "kind": "text"},
+    {"key": "created", "title": "made", "kind": "text", "expert": True},
     {"key": "plan", "title": "plan", "kind": "reason"},
     {"key": "macs", "title": "fewer MACs", "kind": "number"},
-    {"key": "weights", "title": "fewer weights", "kind": "number"},
+    {"key": "weights", "title": "fewer weights", "kind": "number", "expert": True},
     *({"key": stage, "title": stage, "kind": "score", "hint": HINT} for stage in STAGES),
 ]
 RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
@@ -70,8 +68,7 @@ def runs_view(session: Session) -> w.Widget:
     delete.layout.min_width = "148px"
     follow(fill, (recover, "stored store_problem"))
     follow(enable, (worker, "jobs"), (table, "selected"))
-    progress = JobRow(worker, JobKind.SWEEP, JobKind.RESUME)
-    return column(sweep_box(session), progress, table, note, problem, row(resume, delete, csv))
+    return column(sweep_box(session), table, note, problem, row(resume, delete, csv))
 
 
 def sweep_box(session: Session) -> w.Widget:

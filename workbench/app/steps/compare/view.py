@@ -11,7 +11,6 @@ from workbench.app.session import Session
 from workbench.app.steps.plan.view import LAYER_CHOICES
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind
 from workbench.catalog.paper.published import SOURCE
 from workbench.inspect.gallery import Filters, Gallery, Image, Picture, Prediction
@@ -30,7 +29,7 @@ PAPER = (
 def tradeoff_view(session: Session) -> w.Widget:
     """Return the plot of accuracy against FLOPs; every measured network of the session is a point."""
     recover, choose = session.recover, session.choose
-    figure = FigureView("Accuracy against FLOPs")
+    figure = FigureView("Accuracy against FLOPs", height=440)
 
     def draw() -> None:
         here = {run.number for run in recover.runs}
@@ -60,7 +59,7 @@ def rank_curve_view(session: Session) -> w.Widget:
 
     follow(enable, (look, "picked"), (choose, "opened"), (worker, "jobs"))
     follow(lambda: figure.show(rank_curve(curve.layer, curve.points)), (curve, "points"))
-    return column(words, row(measure, JobRow(worker, JobKind.RANK_CURVE), gap=10), figure)
+    return column(words, measure, figure)
 
 
 def layerwise_view(session: Session) -> w.Widget:
@@ -101,26 +100,36 @@ def paper_view(session: Session) -> w.Widget:
     w.link((paper, "fully_connected"), (linear, "value"))
     follow(fill, (paper, "table note"))
     follow(enable, (worker, "jobs"))
-    return w.VBox([row(layers, linear, compute, gap=10), JobRow(worker, JobKind.PAPER), shown])
+    return w.VBox([row(layers, linear, compute, gap=10), shown])
 
 
 def gallery_view(session: Session) -> w.Widget:
-    """Return the gallery with its settings above the filters."""
-    gallery, choose, recover, worker = session.gallery, session.choose, session.recover, session.worker
+    """Return sample images with both networks' answers, below their settings."""
+    gallery, choose, recover = session.gallery, session.choose, session.recover
     other = button("Other images", gallery.other_images, "Another sample of the test images")
     changed = w.Checkbox(description="look for changed answers", indent=False)
     changed.tooltip = "Images on which the two networks disagree, first"
-    images, filters = w.HTML(), w.HTML()
+    images = w.HTML()
 
     def fill() -> None:
         nothing = f"No images to show: {choose.misfit}" if choose.misfit else "The images appear here once it is open."
         images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
-        filters.value = filters_html(gallery.filters, gallery.why_no_filters)
         changed.disabled = recover.run is None
 
     w.link((gallery, "changed_first"), (changed, "value"))
-    follow(fill, (gallery, "gallery filters why_no_filters"), (recover, "run"))
-    return column(row(other, changed, JobRow(worker, JobKind.GALLERY), gap=10), images, filters)
+    follow(fill, (gallery, "gallery"), (recover, "run"))
+    return column(row(other, changed, gap=10), images)
+
+
+def filters_view(session: Session) -> w.Widget:
+    """Return the first layer's filters, original and compressed."""
+    gallery, filters = session.gallery, w.HTML()
+
+    def fill() -> None:
+        filters.value = filters_html(gallery.filters, gallery.why_no_filters)
+
+    follow(fill, (gallery, "filters why_no_filters"))
+    return filters
 
 
 def gallery_html(gallery: Gallery | None) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import column, follow
+from workbench.app.controls import beside, column, follow
 from workbench.app.debounce import Debounce
 from workbench.app.network_view import network_view
 from workbench.app.session import Session
@@ -20,7 +20,7 @@ KINDS = {"conv": "convolution", "linear": "fully connected"}
 SHAPE = "Input channels -> output channels, and the size of the window that slides over the image."
 EVBMF = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
 COLUMNS = [
-    {"key": key, "title": title, "kind": kind, "hint": hint}
+    {"key": key, "title": title, "kind": kind, "hint": hint, "expert": key in ("kind", "evbmf", "error")}
     for key, title, kind, hint in (
         ("name", "layer", "text", ""),
         ("kind", "kind", "text", ""),
@@ -40,7 +40,7 @@ def look_view(session: Session) -> w.Widget:
     """Return the drawing above the table and the bars."""
     look, plan = session.look, session.plan
     table = LayerTable(file="layers.csv", columns=COLUMNS)
-    figure = FigureView("Cost of each layer")
+    figure = FigureView("Cost of each layer", height=330)
     measures = [(text, name) for name, text in MEASURES.items()]
     measure = w.ToggleButtons(options=measures, style={"button_width": "132px"})
     measure.tooltips = ["Multiply-adds for one image", "Numbers that the network stores"]
@@ -56,7 +56,7 @@ def look_view(session: Session) -> w.Widget:
     follow(fill, (plan, "plan"))
     follow(draw, (look, "picked"), (measure, "value"))
     plan.observe(Debounce(draw), ["plan"])
-    return column(network_view(session), table, measure, figure)
+    return column(network_view(session), beside((table, 2), (column(measure, figure), 1)))
 
 
 def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:

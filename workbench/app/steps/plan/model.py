@@ -227,4 +227,4 @@ class PlanModel(HasTraits):
         self._tell_edits()
 
     def _tell_edits(self) -> None:
-        self.undoable, self.redoable = (edits[-1][0] if edits else "" for edits in (self._before, self._after))
+        self.redoable, self.undoable = (edits[-1][0] if edits else "" for edits in (self._after, self._before))

@@ -5,16 +5,15 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import UserChanges, button, column, follow, row, slot
+from workbench.app.controls import UserChanges, beside, button, column, expert, follow, row, slot
 from workbench.app.network_view import network_view
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import NUMBERS, PLANNERS
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind
 from workbench.plan.evbmf import CHOICES
-from workbench.plan.plan import DECISIONS, LayerPlan
+from workbench.plan.plan import DECISIONS, LayerPlan, Plan
 from workbench.plan.spectrum import Spectrum
 from workbench.plot.interactive.spectrum import spectrum as spectrum_figure
 from workbench.tables import count, times
@@ -32,13 +31,16 @@ def plan_view(session: Session) -> w.Widget:
     plan, choose, worker = session.plan, session.choose, session.worker
     fields: dict[str, Any] = {
         "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=[(p.name, name) for name, p in PLANNERS.items()]),
-        "layers": slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES),
+        "layers": expert(slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES)),
     }
     for name, number in NUMBERS.items():
         limits = {"min": number.least, "max": number.most, "step": 0.05, "readout_format": ".2f"}
         fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
-    fields["rank_multiple"] = slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES)
-    reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says")
+    fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES))
+    expert(fields["weights_ratio"])
+    undo, redo = button("Undo", session.undo, width="auto"), button("Redo", session.redo, width="auto")
+    saving = w.HTML()
+    reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says", width="auto")
     measure = button("Measure layers", plan.measure_importance)
     clock = button("Time layers", plan.time_layers, TIME_HINT)
     words, user = w.HTML(), UserChanges()
@@ -53,8 +55,13 @@ def plan_view(session: Session) -> w.Widget:
         for box, is_shown in {**shown, measure: planner.uses_importance}.items():
             box.layout.display = "" if is_shown else "none"
         words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
+        saving.value = saving_html(plan.plan)
 
     def enable() -> None:
+        undo.disabled, redo.disabled = not plan.undoable, not plan.redoable
+        undo.description = f"Undo: {plan.undoable}" if plan.undoable else "Undo"
+        redo.description = f"Redo: {plan.redoable}" if plan.redoable else "Redo"
+        undo.tooltip, redo.tooltip = f"{undo.description} (Ctrl+Z)", f"{redo.description} (Ctrl+Shift+Z)"
         known = plan.importance is not None
         clock.disabled = worker.busy(JobKind.LAYER_TIMES) or plan.plan is None
         measure.disabled = worker.busy(JobKind.IMPORTANCE) or plan.plan is None or not choose.calibratable or known
@@ -63,13 +70,20 @@ def plan_view(session: Session) -> w.Widget:
     for name, box in fields.items():
         user.observe(box, lambda name, value: plan.replan(**{name: value}), name)
     follow(fill, (plan, "settings importance times plan notice"))
-    follow(enable, (plan, "importance plan"), (choose, "opened"), (worker, "jobs"))
-    progress = JobRow(worker, JobKind.IMPORTANCE, JobKind.LAYER_TIMES)
-    progress.layout.flex, progress.layout.min_width = "1 1 200px", "430px"
+    follow(enable, (plan, "importance plan undoable redoable"), (choose, "opened"), (worker, "jobs"))
     planner, layers, *numbers = fields.values()
-    return column(
-        network_view(session), row(planner, layers, reset), row(*numbers, clock, measure, progress), words, gap=4
-    )
+    words.layout.flex = "1 1 300px"
+    first = row(planner, layers, *numbers, clock, measure)
+    return column(network_view(session), first, row(words, saving, undo, redo, reset), gap=6)
+
+
+def saving_html(plan: Plan | None) -> str:
+    """Return what the whole network saves by a plan."""
+    if plan is None:
+        return ""
+    parts = ((plan.macs_ratio, "less work"), (plan.weights_ratio, "smaller"))
+    numbers = ", ".join(f"<b>{times(ratio)}</b> {word}" for ratio, word in parts)
+    return f"<div class='wb-saving'>Whole network: {numbers}</div>"
 
 
 def explanation(session: Session) -> str:
@@ -95,7 +109,8 @@ def explanation(session: Session) -> str:
 def layer_view(session: Session) -> w.Widget:
     """Return the figure, and beside it the ranks with their predicted cost and error."""
     plan, look = session.plan, session.look
-    figure, heading, readout, user = FigureView("Singular values"), w.HTML(), w.HTML(), UserChanges()
+    figure, heading, readout = FigureView("Singular values"), w.HTML(), w.HTML()
+    saving, user = w.HTML(), UserChanges()
     sliders = {
         which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
@@ -115,6 +130,7 @@ def layer_view(session: Session) -> w.Widget:
         figure.show(spectrum_figure(spectrum, part))
         heading.value = heading_text(part)
         readout.value = readout_text(part)
+        saving.value = saving_html(plan.plan)
         with user.filling():
             for which, slider in sliders.items():
                 slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
@@ -135,10 +151,8 @@ def layer_view(session: Session) -> w.Widget:
     for which, slider in sliders.items():
         user.observe(slider, moved, which)
     follow(fill, (plan, "plan notice"), (look, "picked"))
-    right = column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
-    right.layout.flex = "0 0 372px"
-    left = w.VBox([figure], layout={"flex": "1 1 0%", "min_width": "480px"})
-    return w.HBox([left, right], layout={"grid_gap": "18px", "flex_flow": "row wrap"})
+    right = column(heading, *sliders.values(), saving, row(evbmf, keep, gap=6), readout, gap=4)
+    return beside((w.VBox([figure]), 5), (right, 3))
 
 
 def heading_text(part: LayerPlan | None) -> str:

@@ -6,11 +6,10 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, limited, row, slot
+from workbench.app.controls import beside, button, column, expert, follow, limited, row, slot
 from workbench.app.session import Session
 from workbench.app.steps.recover.snapshot import LEARN_FROM, MAX_EPOCHS, RATES, SCHEDULES
 from workbench.app.widgets.figure_view import FigureView
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import COMPRESSING, JobKind
 from workbench.network.verdict import Finding
 from workbench.plot.interactive.curves import training_curve
@@ -23,7 +22,7 @@ SAVES_NOTHING = "This plan saves nothing yet: take a budget of work, or other la
 
 
 def recover_view(session: Session) -> w.Widget:
-    """Return buttons and settings above the stages of the run that is worked on, and the curve."""
+    """Return buttons and settings beside the stages of the run that is worked on, and the curve."""
     recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     boxes: dict[str, Any] = {
         "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=LEARN_FROM),
@@ -32,6 +31,8 @@ def recover_view(session: Session) -> w.Widget:
         "schedule": slot(w.Dropdown, "schedule", 346, 60, options=SCHEDULES),
     }
     learn_from, _, rate, schedule = boxes.values()
+    for box in (rate, schedule):
+        expert(box)
 
     def settings() -> dict[str, Any]:
         return {name: box.value for name, box in boxes.items()}
@@ -44,7 +45,9 @@ def recover_view(session: Session) -> w.Widget:
     }
     buttons = [button(text, *act, width="112px", primary=text != "From scratch") for text, act in acts.items()]
     compress, calibrate, tune, scratch = buttons
-    advice, tries, stages, curve = w.HTML(), w.HTML(), FigureView("Stages"), FigureView("Fine-tuning")
+    expert(scratch)
+    advice, tries, stages = w.HTML(), w.HTML(), FigureView("Stages", height=380)
+    curve = FigureView("Fine-tuning", height=290)
 
     def enable() -> None:
         busy = recover.busy
@@ -85,8 +88,8 @@ def recover_view(session: Session) -> w.Widget:
     follow(draw_stages, (choose, "opened"), (recover, "run"))
     follow(draw_curve, (recover, "curve training"))
     follow(show_training, (recover, "training"))  # which an earlier session may have begun
-    progress = JobRow(worker, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.TRAIN, JobKind.FROM_SCRATCH, idle="Ready")
-    return column(row(*buttons), row(*boxes.values()), advice, progress, tries, stages, curve, gap=4)
+    left = column(row(*buttons), row(*boxes.values()), advice, tries, curve, gap=10)
+    return beside((left, 1), (stages, 1))
 
 
 def recovery_status(session: Session) -> Status:
@@ -104,7 +107,7 @@ def recovery_status(session: Session) -> Status:
         after = "Accuracy falls at first; Calibrate and Fine-tune bring it back."
         return False, False, f"Press Compress, or let Compress for me do it all. {after}"
     if not recover.as_planned:
-        return False, False, "The plan has changed: press Compress again to see what it gives."
+        return False, False, f"You changed the plan after {run.label}: press Compress again to see what it gives now."
     verdict, last, original = run.verdict(), run.last, run.stage(StageName.ORIGINAL)
     finding = verdict.finding if verdict else None
     words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"

@@ -4,24 +4,23 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.controls import button, column, follow, limited, row, slot
-from workbench.app.overview import figure_html
+from workbench.app.controls import beside, button, column, expert, follow, limited, row, slot
 from workbench.app.session import Session
-from workbench.app.steps.speed.model import FIRST, Findings
+from workbench.app.steps.speed.model import Findings
 from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy, power
 from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
+MISSING = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
 OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")  # runtimes in the order of the page
 
 
 def speed_view(session: Session) -> w.Widget:
-    """Return settings and a button above headline figures, a table, the roofline and the layers' times."""
+    """Return settings and a button above what was found, beside its figures."""
     speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
     options = [(RUNTIMES[name], name) for name in OFFERED]
     runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
@@ -34,21 +33,21 @@ def speed_view(session: Session) -> w.Widget:
     int8.tooltip = "Also time files that compute with 8-bit integers, in ONNX Runtime and ExecuTorch"
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
-    note, found = w.HTML(), w.HTML()
+    found, table = w.HTML(), w.HTML()
     labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
-    figures = [FigureView(label) for label in labels]
+    figures = [FigureView(label, height=360) for label in labels]
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
         measure.disabled = measuring or recover.run is None
         for box in boxes.values():
             box.disabled = measuring
-        note.value = f"<div class='wb-status'>{'' if recover.run else escape(FIRST)}</div>"
 
     def draw() -> None:
         f, picked = speed.findings, look.picked
         profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
         found.value = findings_html(f)
+        table.value = f"<div class='wb-scroll'>{f.speed._repr_html_()}</div>" if f else MISSING
         drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent), power(spent))
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)
@@ -59,16 +58,20 @@ def speed_view(session: Session) -> w.Widget:
     follow(draw, (speed, "findings"), (look, "picked"))
     follow(enable, (recover, "run"), (worker, "jobs"))
     pick_layers(look, *figures[:2])
-    for figure in figures:
-        figure.layout.flex, figure.layout.min_width = "1 1 0%", "520px"
-    settings = column(threads, batch, row(last, int8), gap=2)
-    side = w.VBox([measure, JobRow(worker, JobKind.SPEED), note], layout={"flex": "1 1 300px"})
-    pairs = (w.HBox(pair, layout={"flex_flow": "row wrap", "grid_gap": "12px"}) for pair in (figures[:2], figures[2:]))
-    return column(row(runtimes, settings, side, gap=10), found, *pairs, gap=8)
+    settings = expert(row(runtimes, column(threads, batch, gap=2), column(last, int8, gap=2)))
+    shown = [figures[0], figures[2], figures[1], figures[3], table]  # the last three are for experts
+    tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Power", "Runtimes"])
+    tabs.add_class("wb-2-simple")
+    return column(row(measure, settings, gap=10), beside((found, 1), (tabs, 1)), gap=8)
+
+
+def figure_html(label: str, value: str, note: str, *, loss: bool = False) -> str:
+    """Return the HTML of one number with a label above and a note below it, in the colour of a loss if `loss`."""
+    return f'<div><small>{label}</small><b>{value}</b><span class="{"wb-loss" if loss else ""}">{note}</span></div>'
 
 
 def findings_html(findings: Findings | None) -> str:
-    """Return headline figures, the sentences and the table of runtimes as HTML."""
+    """Return headline figures and the sentences as HTML."""
     if findings is None:
         return (
             f"<p class='wb-soft'>Fewer {term('MACs')} are not as much less time: small 1x1 factors load many numbers "
@@ -91,6 +94,6 @@ def findings_html(findings: Findings | None) -> str:
     return (
         f"{disturbed}<div class='wb-figures wb-wraps'>{''.join(cards)}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
-        f"<div class='wb-scroll'>{speed._repr_html_()}</div><p class='wb-soft'><b>{term('energy')}:</b> "
-        f"{escape(findings.energy.saving)}. {escape(findings.energy.source)}</p>"
+        f"<p class='wb-soft wb-expert'><b>{term('energy')}:</b> {escape(findings.energy.saving)}. "
+        f"{escape(findings.energy.source)}</p>"
     )

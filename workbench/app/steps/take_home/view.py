@@ -7,16 +7,15 @@ import ipywidgets as w
 
 from workbench.app.controls import button, column, follow, row
 from workbench.app.session import Session
-from workbench.app.steps.take_home.model import FILE_KINDS, FIRST
+from workbench.app.steps.take_home.model import FILE_KINDS
 from workbench.app.widgets.download import Download
-from workbench.app.widgets.job_row import JobRow
 from workbench.app.worker import JobKind
 
 
 def take_home_view(session: Session) -> w.Widget:
     """Return a row for each kind of file: what it is, a button that makes it, one that saves it."""
     take_home, recover, worker = session.take_home, session.recover, session.worker
-    note, lines = w.HTML(), {}
+    lines = {}
     for kind, about in FILE_KINDS.items():
         words = f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>"
         text = w.HTML(words, layout={"width": "330px", "flex": "0 0 auto"})
@@ -32,7 +31,6 @@ def take_home_view(session: Session) -> w.Widget:
             result.value = f"<div class='wb-soft'>{escape(made.words if made else FILE_KINDS[kind].missing())}</div>"
 
     def enable() -> None:
-        note.value = f"<div class='wb-status'>{'' if recover.run else FIRST}</div>"
         for kind, line in lines.items():
             missing, make = FILE_KINDS[kind].missing(), line.children[1]
             make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
@@ -40,4 +38,4 @@ def take_home_view(session: Session) -> w.Widget:
 
     follow(fill, (take_home, "made"))
     follow(enable, (recover, "run"), (worker, "jobs"))
-    return column(*lines.values(), note, JobRow(worker, JobKind.EXPORT))
+    return column(*lines.values())
