@@ -8,7 +8,7 @@ from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.inspect.drawing.fills import AREAS
 from workbench.inspect.drawing.svg import Picture
 
-ASPECT = 4.5
+ASPECT = 6.0
 """Width / height of the drawing's place on the page."""
 
 
@@ -19,7 +19,7 @@ def network_view(session: Session) -> w.Widget:
     areas = [(text, name) for name, text in AREAS.items()]
     area = w.ToggleButtons(options=areas, style={"button_width": "112px"})
     area.tooltips = ["Area of a block: multiply-adds for one image", "Area of a block: numbers that the network stores"]
-    color = w.ToggleButtons(options=[("error", False), ("importance", True)], style={"button_width": "92px"})
+    color = w.ToggleButtons(options=[("error", False), ("importance", True)], style={"button_width": "86px"})
     color.tooltips = ["Colour: predicted error of the kernel", "Colour: expected squared change of the answers"]
 
     def picture() -> Picture | None:
@@ -43,4 +43,6 @@ def network_view(session: Session) -> w.Widget:
     w.link((look, "picked"), (graph, "selected"))
     follow(fill, (plan, "plan importance"), (color, "value"))
     area.observe(lambda _: draw(), ["value"])
-    return column(row(area, color, gap=10), graph, gap=4)
+    drawing = column(row(area, color, gap=10), graph, gap=4)
+    drawing.add_class("wb-drawing")
+    return drawing

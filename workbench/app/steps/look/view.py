@@ -40,7 +40,7 @@ def look_view(session: Session) -> w.Widget:
     """Return the drawing above the table and the bars."""
     look, plan = session.look, session.plan
     table = LayerTable(file="layers.csv", columns=COLUMNS)
-    figure = FigureView("Cost of each layer", height=330)
+    figure = FigureView("Cost of each layer", height=290)
     measures = [(text, name) for name, text in MEASURES.items()]
     measure = w.ToggleButtons(options=measures, style={"button_width": "132px"})
     measure.tooltips = ["Multiply-adds for one image", "Numbers that the network stores"]

@@ -109,8 +109,8 @@ def explanation(session: Session) -> str:
 def layer_view(session: Session) -> w.Widget:
     """Return the figure, and beside it the ranks with their predicted cost and error."""
     plan, look = session.plan, session.look
-    figure, heading, readout = FigureView("Singular values"), w.HTML(), w.HTML()
-    saving, user = w.HTML(), UserChanges()
+    figure, heading, readout = FigureView("Singular values", height=250), w.HTML(), w.HTML()
+    user = UserChanges()
     sliders = {
         which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
         for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
@@ -130,7 +130,6 @@ def layer_view(session: Session) -> w.Widget:
         figure.show(spectrum_figure(spectrum, part))
         heading.value = heading_text(part)
         readout.value = readout_text(part)
-        saving.value = saving_html(plan.plan)
         with user.filling():
             for which, slider in sliders.items():
                 slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
@@ -151,7 +150,7 @@ def layer_view(session: Session) -> w.Widget:
     for which, slider in sliders.items():
         user.observe(slider, moved, which)
     follow(fill, (plan, "plan notice"), (look, "picked"))
-    right = column(heading, *sliders.values(), saving, row(evbmf, keep, gap=6), readout, gap=4)
+    right = column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
     return beside((w.VBox([figure]), 5), (right, 3))
 
 
@@ -161,7 +160,7 @@ def heading_text(part: LayerPlan | None) -> str:
         return "<h2>Pick a layer in the table</h2>"
     kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
     shape = part.layer.describe().replace("->", "&rarr;")
-    return f"<h2>{escape(part.name)}</h2><div class='wb-soft'>{kind}, {shape}</div>"
+    return f"<h2>{escape(part.name)} <small class='wb-soft'>{kind}, {shape}</small></h2>"
 
 
 def readout_text(part: LayerPlan | None) -> str:
