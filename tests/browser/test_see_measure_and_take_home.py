@@ -51,6 +51,7 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     page.get_by_label("runtimes").select_option(label=["PyTorch", "ONNX Runtime"])
     ui.press(page, "Measure")
     ui.wait_for_text(page, "of what counting promises", seconds=180)
+    ui.open_step(page, "Speed", "Runtimes")
     for text in ("faster", "estimate", "ONNX Runtime, batch 1, 1 thread", "multiply-adds"):
         ui.wait_for_text(page, text, seconds=5)
 

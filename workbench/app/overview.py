@@ -183,7 +183,9 @@ def verdict_text(session: Session) -> str:
     found = session.speed.findings
     if found is not None:
         best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))
-        text += f" In {RUNTIMES[best['runtime']].removesuffix(' with XNNPACK')} {best['speedup']:.2g} times as fast."
+        gain = best["dense_ms"] / best["compressed_ms"]
+        words = f"{gain:.2g} times as fast" if gain >= 1 else f"{1 / gain:.2g} times slower"
+        text += f" In {RUNTIMES[best['runtime']].removesuffix(' with XNNPACK')} {words}."
     return text
 
 

@@ -13,7 +13,7 @@ class Guide(PageWidget):
 
     _esm = script("guide.js")
     steps: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    shown = traitlets.Int(1).tag(sync=True)  # number of the step that is shown
+    shown = traitlets.Int(1, min=1, max=7).tag(sync=True)  # number of the step that is shown
     log: traitlets.List[str] = traitlets.List().tag(sync=True)  # the newest line last
 
     def __init__(self, session: Session) -> None:

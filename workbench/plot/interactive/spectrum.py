@@ -60,7 +60,7 @@ def spectrum(spectrum: Spectrum | None, part: LayerPlan | None) -> Figure:
         up = {"rangemode": "tozero", "anchor": f"x{number}", "visible": found is not None}
         axes[f"xaxis{number}"] = axis("direction, strongest first", **across)
         axes[f"yaxis{number}"] = axis("" if i else "singular value", **up)
-    layout = {"bargap": 0.12, "barmode": "overlay", "margin": {"t": 50, "b": 76}, "annotations": titles, **axes}
+    layout = {"bargap": 0.12, "barmode": "overlay", "margin": {"t": 50, "b": 80}, "annotations": titles, **axes}
     legend = {"itemclick": False, "itemdoubleclick": False, "yref": "container", "y": 0, "yanchor": "bottom"}
     same = part.name if part else ""  # the zoom stays as long as it is the same layer
     return figure([*data, *LEGEND], 330, legend=legend, uirevision=same, shapes=shapes, **layout)

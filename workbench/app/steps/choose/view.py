@@ -181,5 +181,5 @@ def _thumbnails(data: Data) -> str:
     found: list[str] = []
     for split in (data.test, data.validation, data.train):
         some = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
-        found += [f"<img alt='' src='{data_url(image, 40)}'>" for image in as_pictures(some)] if len(some) else []
+        found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(some)] if len(some) else []
     return f"<div class='wb-strip'>{''.join(found)}</div>"

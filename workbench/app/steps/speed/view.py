@@ -35,7 +35,7 @@ def speed_view(session: Session) -> w.Widget:
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     found, table = w.HTML(), w.HTML()
     labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
-    figures = [FigureView(label, height=360) for label in labels]
+    figures = [FigureView(label, height=340) for label in labels]
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
