@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 import workbench as wb
+from tests.helpers.pictures import picture
 from workbench.network.inputs import data_of, inputs_of, random_view, split_of
 
 
@@ -63,9 +64,8 @@ def test_what_is_no_images(network, images, error, message):
 def photos(tmp_path):
     """Folders of two classes, with twelve images each."""
     for label, name in enumerate(("ant", "bee")):
-        (tmp_path / name).mkdir()
         for i in range(12):
-            Image.new("RGB", (20, 16), (100 * label, 2 * i, 0)).save(tmp_path / name / f"{i}.png")
+            picture(tmp_path / name / f"{i}.png", (100 * label, 2 * i, 0))
     return tmp_path
 
 

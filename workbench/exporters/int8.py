@@ -3,7 +3,9 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,9 +13,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from workbench.exporters.tracing import ExportError, first_line, quiet_libraries
+from workbench.exporters.tracing import ExportError, quiet_libraries
 from workbench.network.inputs import Images, inputs_of, split_of
-from workbench.network.network import Network
+from workbench.network.network import Network, first_line
 from workbench.network.outputs import size_of
 
 MAX_CALIBRATION_IMAGES = 100
@@ -135,7 +137,7 @@ def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
             quantize_static(
                 ready,
                 made,
-                _Reader([value.name for value in inputs], int8.inputs),
+                SimpleNamespace(get_next=partial(next, _feeds([value.name for value in inputs], int8.inputs), None)),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(OPERATORS),
                 per_channel=True,
@@ -153,20 +155,11 @@ def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
     return found
 
 
-class _Reader:
-    """ONNX Runtime's protocol of a reader of calibration data: a dictionary of arrays at each call, at the end None."""
-
-    def __init__(self, names: Sequence[str], inputs: Sequence[Any]) -> None:
-        self._feeds = self._arrays(names, inputs)
-
-    def get_next(self) -> dict[str, Any] | None:
-        return next(self._feeds, None)
-
-    @staticmethod
-    def _arrays(names: Sequence[str], inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        for one in inputs:
-            tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
-            yield {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=False)}
+def _feeds(names: Sequence[str], inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the arrays of each run by the names of the graph's inputs."""
+    for one in inputs:
+        tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
+        yield {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=False)}
 
 
 def _title(model: Any, layer: str) -> str:

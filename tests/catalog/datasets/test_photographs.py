@@ -9,21 +9,18 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.io import savemat
 
 import workbench as wb
+from tests.helpers.pictures import png
 from workbench.catalog.datasets import torchvision as torch_datasets
-from workbench.catalog.datasets.imagenet import class_names
 from workbench.catalog.datasets.table import TORCH_DATASETS
-from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.images.wordnet import IMAGENETTE
 
 
 def picture(shade):
-    content = io.BytesIO()
-    Image.new("RGB", (40, 30), (shade, 0, 0)).save(content, "PNG")  # lossless, whatever its name
-    return content.getvalue()
+    return png((shade, 0, 0))  # lossless, whatever its name
 
 
 def mat(**arrays):

@@ -7,10 +7,9 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor, nn
 
-from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
 from workbench.catalog.networks import classics, hub
-from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -126,7 +125,7 @@ def entry_of(name: str) -> Entry:
 
 def wrapped(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
-    classes = entry.classes or imagenet.class_names()
+    classes = entry.classes or class_names()
     if _outputs(model) not in (None, len(classes)):
         classes = ()
     made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.onnx.model import OnnxModel
-from workbench.catalog.onnx.node import OnnxError, OpenShapeError
+from workbench.catalog.onnx.node import OnnxError, OpenShapeError, session, single
 from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
@@ -169,23 +169,14 @@ def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> 
 
 def run_in_onnxruntime(proto: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return a file's outputs from ONNX Runtime; nothing where that is not installed or does not run the file."""
+    types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
     try:
-        import onnxruntime
-    except ImportError:
-        return []
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+        running = session(proto)
         given = {
             value.name: x.numpy().astype(types.get(value.type, x.numpy().dtype))
-            for value, x in zip(session.get_inputs(), inputs, strict=True)
+            for value, x in zip(running.get_inputs(), inputs, strict=True)
         }
-        return [
-            torch.from_numpy(np.asarray(v, dtype=np.float32) if v.dtype == np.float16 else v)
-            for v in session.run(None, given)
-        ]
+        return [torch.from_numpy(single(v)) for v in running.run(None, given)]
     except Exception:
         return []
 
