@@ -112,10 +112,7 @@ def test_rows_that_are_wrong(table, rows, message):
     assert "\n" not in str(caught.value)
 
 
-def test_tables_that_are_no_text(table):
-    (table / "labels.csv").write_bytes(b"\xff\xfe\x00file,class_index")
-    with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8"):
-        wb.load_data("images", root=table, size=8)
+def test_an_empty_table(table):
     (table / "labels.csv").write_bytes(b"")
     with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
         wb.load_data("images", root=table, size=8)

@@ -41,17 +41,14 @@ def load_onnx(
     """
     path = Path(path)
     model = OnnxModel(read_proto(path)).eval()
-    shapes = _input_shapes(model, input_shape, path.name)
-    if len(shapes) == 1 and _types(model)[0] == torch.float32:
-        network = Network(
-            model, shapes[0], name or path.stem, preprocessing, tuple(classes), source=f"{path.name}, ONNX"
-        )
+    shapes, types = _input_shapes(model, input_shape, path.name), _types(model)
+    about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX"}
+    if types == [torch.float32]:
+        network = Network(model, shapes[0], preprocessing=preprocessing, classes=tuple(classes), **about)
     else:
-        example = tuple(
-            torch.zeros(model.batch or 1, *shape, dtype=dtype)
-            for shape, dtype in zip(shapes, _types(model), strict=True)
-        )
-        network = Network(model, name=name or path.stem, example=example, source=f"{path.name}, ONNX")
+        sizes = zip(shapes, types, strict=True)
+        example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in sizes)
+        network = Network(model, example=example, **about)
     opened = network.model
     assert isinstance(opened, OnnxModel)
     _compare(opened, shapes, path.name)

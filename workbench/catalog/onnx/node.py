@@ -120,12 +120,8 @@ class Node:
             return None
         groups, transposed = a.get("group", 1), self.operator == "ConvTranspose"
         kernel = weight.shape[2:]
-        options: dict[str, Any] = {
-            "stride": tuple(a.get("strides") or [1] * n),
-            "groups": groups,
-            "bias": bias is not None,
-        }
-        options["dilation"] = tuple(a.get("dilations") or [1] * n)
+        strides, dilations = (tuple(a.get(key) or [1] * n) for key in ("strides", "dilations"))
+        options: dict[str, Any] = {"stride": strides, "dilation": dilations, "groups": groups, "bias": bias is not None}
         if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") or uneven(a.get("pads") or [0, 0]):
             if transposed:
                 return None
@@ -136,9 +132,7 @@ class Node:
             if a.get("output_shape"):
                 return None
             options["output_padding"] = tuple(a.get("output_padding") or [0] * n)
-        channels = (
-            (weight.shape[0], weight.shape[1] * groups) if transposed else (weight.shape[1] * groups, weight.shape[0])
-        )
+        channels = (weight.shape[0], weight.shape[1] * groups)[:: 1 if transposed else -1]
         return _filled(CONVOLUTIONS[self.operator][n - 1](*channels, kernel, **options), weight=weight, bias=bias)
 
     def _matrix(self, weight: np.ndarray, bias: np.ndarray | None = None) -> nn.Module | None:

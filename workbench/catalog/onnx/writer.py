@@ -68,9 +68,8 @@ class _NodeWriter:
             last = i == len(parts) - 1
             output = self.node.output[0] if last else self._name(f"{self.node.output[0]}.{name}")
             title = self.node.name if len(parts) == 1 else f"{self.node.name or self.node.output[0]}.{name}"
-            for operator, inputs, attributes in self._nodes_of(
-                name, part, value, core=len(parts) == 1 or name == "core"
-            ):
+            core = len(parts) == 1 or name == "core"
+            for operator, inputs, attributes in self._nodes_of(name, part, value, core=core):
                 made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
             value = output
         return made
@@ -83,11 +82,8 @@ class _NodeWriter:
         if isinstance(part, CONVOLUTIONS + TRANSPOSED):
             attributes = {"kernel_shape": list(part.kernel_size), "strides": list(part.stride), "group": part.groups}
             attributes["dilations"] = list(part.dilation)
-            given = (
-                {a.name: a for a in self.node.attribute}
-                if core and self.node.op_type in ("Conv", "ConvTranspose")
-                else {}
-            )
+            copied = core and self.node.op_type in ("Conv", "ConvTranspose")
+            given = {a.name: a for a in self.node.attribute} if copied else {}
             for key in ("pads", "auto_pad", "output_padding"):
                 if key in given:
                     attributes[key] = helper.get_attribute_value(given[key])
