@@ -26,7 +26,7 @@ def block(request, monkeypatch):
 @pytest.mark.parametrize("mode", MODES)
 def test_gram_and_projection_by_blocks(kernel, mode, block, generator):
     matrix = unfold(kernel.double(), mode)
-    assert torch.allclose(gram(kernel, mode), matrix @ matrix.mT, atol=1e-12)
+    assert torch.allclose(gram(kernel, mode).tril(), (matrix @ matrix.mT).tril(), atol=1e-12)
     factor = torch.randn(kernel.shape[mode], 4, dtype=torch.float64, generator=generator)
     assert torch.allclose(unfold(project(kernel, factor, mode), mode), factor.mT @ matrix, atol=1e-12)
 

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 import workbench as wb
+from tests.helpers.pictures import picture
 from workbench.network.inputs import data_of, inputs_of, random_view, split_of
 
 
@@ -46,11 +47,8 @@ def test_any_batches_of_images():
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ([], ValueError, "there are no images"),
         ([torch.zeros(2, 3, 8, 8)], ValueError, r"inputs of shape \(1, 8, 8\), these images have \(3, 8, 8\)"),
         (["a"], ValueError, "there is no picture a"),
-        ([None], TypeError, "batches of NoneType"),
-        (7, TypeError, "not a int"),
         (wb.Split.unlabelled(torch.zeros(0, 1, 8, 8)), ValueError, "the images split has no images"),
     ],
 )
@@ -63,9 +61,8 @@ def test_what_is_no_images(network, images, error, message):
 def photos(tmp_path):
     """Folders of two classes, with twelve images each."""
     for label, name in enumerate(("ant", "bee")):
-        (tmp_path / name).mkdir()
         for i in range(12):
-            Image.new("RGB", (20, 16), (100 * label, 2 * i, 0)).save(tmp_path / name / f"{i}.png")
+            picture(tmp_path / name / f"{i}.png", (100 * label, 2 * i, 0))
     return tmp_path
 
 

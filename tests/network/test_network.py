@@ -1,13 +1,9 @@
-import copy
-
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
 
 import workbench as wb
 from tests.helpers.networks import few, same
-from workbench.network.network import copy_model
 
 
 def test_it_knows_what_it_is(network):
@@ -78,18 +74,3 @@ def test_no_fake_tensor_stays_in_a_model_that_keeps_one(data):
     for one in (model, network.model, small.model):
         assert float(one(x).detach().sum()) == pytest.approx(float(model(x).detach().sum()), rel=1e-3)
     assert type(model.kept) is torch.Tensor
-
-
-@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
-@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, lambda conv: prune.l1_unstructured(conv, "weight", amount=0.5)])
-def test_models_whose_weights_a_hook_computes_are_copied_after_a_backward_pass(wrap):
-    model, x = nn.Sequential(wrap(nn.Conv2d(3, 6, 3)), nn.Flatten()), torch.rand(2, 3, 5, 5)
-    model(x).sum().backward()
-    with pytest.raises(RuntimeError):
-        copy.deepcopy(model)
-    copied = copy_model(model)
-    assert torch.equal(copied(x), model(x))
-    with torch.no_grad():
-        next(copied.parameters()).mul_(2)
-    assert not torch.equal(copied(x), model(x))
-    assert wb.Network(model, (3, 5, 5)).weights == 6 * 27 + 6

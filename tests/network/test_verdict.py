@@ -157,7 +157,7 @@ def said(draws, judged):
 @pytest.mark.parametrize(("true", "drop"), [(0.03, 1.0), (0.03, 2.9), (0.0101, 1.0)])
 def test_a_loss_of_three_points_is_hardly_ever_overlooked(n, gained, true, drop):
     """For each rate at which the networks differ; also of a loss just above what is tolerated."""
-    draws = np.random.default_rng(0).multinomial(n, [true + gained, gained, 1 - true - 2 * gained], size=4000)[:, :2]
+    draws = np.random.default_rng(0).multinomial(n, [true + gained, gained, 1 - true - 2 * gained], size=1000)[:, :2]
     assert said(draws, lambda lost, gained: judge(*_pair(lost, gained, n), n, max_drop=drop)) <= 0.05
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.exporters.int8 import Int8, quantised_program
-from workbench.exporters.tracing import EXPORTING, ExportError, first_line, is_installed, quiet_libraries, trace
+from workbench.exporters.tracing import EXPORTING, ExportError, is_installed, quiet_libraries, trace
+from workbench.network.network import first_line
 
 METADATA = "metadata"
 """Name of the program's method that returns its metadata, a JSON text."""

@@ -4,7 +4,9 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,9 +14,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from workbench.exporters.tracing import ExportError, first_line, quiet_libraries
+from workbench.exporters.tracing import ExportError, quiet_libraries
 from workbench.network.inputs import Images, inputs_of, split_of
-from workbench.network.network import Network
+from workbench.network.network import Network, first_line
 from workbench.network.outputs import powers_of, size_of, snr_db
 
 MAX_CALIBRATION_IMAGES = 100
@@ -142,7 +144,7 @@ def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
                 quantize_static(
                     ready,
                     made,
-                    _Reader(names, int8.inputs),
+                    SimpleNamespace(get_next=partial(next, _feeds(names, int8.inputs), None)),
                     quant_format=QuantFormat.QDQ,
                     op_types_to_quantize=list(OPERATORS),
                     per_channel=True,
@@ -152,7 +154,7 @@ def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
                     reduce_range=True,  # 7 bits: sums of two products overflow in processors without VNNI
                     extra_options={"MatMulConstBOnly": True, "CalibMovingAverage": mean},
                 )
-                snr = _snr_db(ready, made, _Reader(names, int8.inputs[:MAX_COMPARED_IMAGES]))
+                snr = _snr_db(ready, made, _feeds(names, int8.inputs[:MAX_COMPARED_IMAGES]))
                 if snr > best:
                     best, found = snr, onnx.load(made)
     except Exception as error:
@@ -162,32 +164,23 @@ def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:
     return found
 
 
-def _snr_db(wanted: str, made: str, reader: "_Reader") -> float:
+def _snr_db(wanted: str, made: str, runs: Iterator[dict[str, Any]]) -> float:
     """Return the signal-to-noise ratio of all outputs of one file against those of another."""
     from onnxruntime import InferenceSession
 
     files = [InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (wanted, made)]
     powers = torch.zeros(2, dtype=torch.float64)
-    while (feeds := reader.get_next()) is not None:
+    for feeds in runs:
         outputs = (map(torch.from_numpy, file.run(None, feeds)) for file in files)
         powers += sum(powers_of(*pair) for pair in zip(*outputs, strict=True))
     return snr_db(powers)
 
 
-class _Reader:
-    """ONNX Runtime's protocol of a reader of calibration data: a dictionary of arrays at each call, at the end None."""
-
-    def __init__(self, names: Sequence[str], inputs: Sequence[Any]) -> None:
-        self._feeds = self._arrays(names, inputs)
-
-    def get_next(self) -> dict[str, Any] | None:
-        return next(self._feeds, None)
-
-    @staticmethod
-    def _arrays(names: Sequence[str], inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        for one in inputs:
-            tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
-            yield {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=False)}
+def _feeds(names: Sequence[str], inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the arrays of each run by the names of the graph's inputs."""
+    for one in inputs:
+        tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
+        yield {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=False)}
 
 
 def _title(model: Any, layer: str) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from workbench.exporters.int8 import Int8, quantised_onnx
-from workbench.exporters.tracing import ExportError, first_line, is_installed, quiet_libraries, trace
+from workbench.exporters.tracing import ExportError, is_installed, quiet_libraries, trace
+from workbench.network.network import first_line
 
 TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
 """Type of an input in ONNX Runtime -> NumPy dtype that the input is cast to."""

@@ -183,13 +183,8 @@ def _pictures(pictures: Gallery | None) -> str:
 def _picture(picture: Picture) -> str:
     content = BytesIO()
     Image.fromarray(picture.image).save(content, format="PNG")
-    lines = [picture.name]
-    for which, answer in (("original", picture.before), ("compressed", picture.after)):
-        if answer is not None:
-            mark = "✓" if answer.label == picture.label else "✗"
-            lines.append(f"{mark} {which}: {answer.name}, {answer.probability:.0%}")
     data = base64.b64encode(content.getvalue()).decode()
-    caption = "<br>".join(map(escape, lines))
+    caption = "<br>".join(map(escape, picture.lines))
     image = f'<img alt="{escape(picture.name)}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 

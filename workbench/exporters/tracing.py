@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_map_only
 
-from workbench.network.network import copy_model
+from workbench.network.network import copy_model, first_line
 from workbench.network.outputs import call, takes_keywords
 
 EXPORTING = threading.RLock()
@@ -32,14 +32,6 @@ class ExportError(ValueError):
 def is_installed(*packages: str) -> bool:
     """Return whether all these packages are installed, without importing them."""
     return all(find_spec(name) is not None for name in packages)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or of the exception that caused it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else type(error).__name__
 
 
 @contextmanager

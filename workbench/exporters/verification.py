@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from workbench.exporters.tracing import ExportError, copy_for_export, first_line
+from workbench.exporters.tracing import ExportError, copy_for_export
 from workbench.network.data import Split, fitting_batch
 from workbench.network.inputs import Images, inputs_of
-from workbench.network.network import Network
+from workbench.network.network import Network, first_line
 from workbench.network.outputs import MAX_SNR_DB, call, powers_of, snr_db, tensors_of
 from workbench.progress import Progress, reporter
 
@@ -99,8 +99,8 @@ class Reference:
         return Verification(error, same / n, n, self.name, tolerance, snr, int8)
 
 
-def reference(network: Network, images: Images | None, *, max_images: int = MAX_IMAGES) -> Reference:
-    """Run a copy of the network on the CPU, for what a correct file will give on the first `max_images` images.
+def reference(network: Network, images: Images | None) -> Reference:
+    """Run a copy of the network on the CPU, for what a correct file will give on the first 500 images.
 
     Without images the inputs are random ones from a fixed seed, or the network's example. ExportError if the network
     does not run, or gives no tensors of finite numbers.
@@ -114,7 +114,7 @@ def reference(network: Network, images: Images | None, *, max_images: int = MAX_
         for batch in batches:
             ready = tree_map_only(Tensor, lambda x: x.detach().cpu(), batch)
             if isinstance(ready, Tensor):
-                ready = ready[: max_images - len(inputs)].to(dtype)
+                ready = ready[: MAX_IMAGES - len(inputs)].to(dtype)
             try:
                 found = [t.clone() for t in tensors_of(call(model, ready))]
             except Exception as error:
@@ -123,7 +123,7 @@ def reference(network: Network, images: Images | None, *, max_images: int = MAX_
             single = isinstance(ready, Tensor) and all(t.ndim and len(t) == len(ready) for t in found)
             inputs += ready.split(1) if single else [ready]
             outputs += [[t[i : i + 1] for t in found] for i in range(len(ready))] if single else [found]
-            if len(inputs) >= max_images:
+            if len(inputs) >= MAX_IMAGES:
                 break
     if not all(outputs):
         raise ExportError(f"{network.name} gives no tensors of numbers, so it cannot be compared")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.network.activations import LayerOutputs
+from workbench.network.activations import layer_outputs
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of
 from workbench.network.network import Network, copy_model, expect_network
@@ -132,7 +132,7 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     outputs: dict[str, Tensor] = {}
     inner: dict[str, Tensor] = {}
     names = [part.name for part in getattr(network, "plan", ())]
-    with torch.inference_mode(), LayerOutputs(first.model, second.model, names) as layers:
+    with torch.inference_mode(), layer_outputs((first.model, second.model), names) as layers:
         for i, batch in enumerate(batches):
             report(i / len(batches), "comparing answers")
             wanted, made = first.run(batch), second.run(batch)
@@ -143,8 +143,11 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
                 overlap += [_overlap(wanted, made)] if wanted.ndim > 2 else []
             for j, (p, q) in enumerate(zip(tensors_of(wanted), tensors_of(made), strict=True)):
                 _add(outputs, str(j), p, q)
-            for name, p, q in layers.pairs():
-                _add(inner, name, p, q)
+            for name, sides in layers.items():
+                for p, q in zip(*sides, strict=True):
+                    _add(inner, name, p, q)
+                for side in sides:
+                    side.clear()
     report(1.0, "")
     if not outputs:
         raise ValueError(f"{network.name} gives no tensors of numbers that can be compared")

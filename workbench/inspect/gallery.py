@@ -46,6 +46,14 @@ class Picture:
     after: Prediction | None = None  # of the compressed one
 
     @property
+    def lines(self) -> list[str]:
+        """Its true class, and what each network answers, right (✓) or wrong (✗)."""
+        answers = {"original": self.before} | ({"compressed": self.after} if self.after else {})
+        marks = {True: "✓ ", False: "✗ ", None: ""}
+        shown = (f"{marks[a.right]}{who}: {a.name}, {100 * a.probability:.0f} %" for who, a in answers.items())
+        return [self.name, *shown]
+
+    @property
     def changed(self) -> bool:
         """Whether the compressed network's answer differs from the original's."""
         return self.after is not None and self.after.label != self.before.label

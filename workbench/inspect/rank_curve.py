@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.network.data import Split, fitting_batch
+from workbench.network.data import Split
 from workbench.network.inputs import Images, split_of
 from workbench.network.network import Network, expect_network
 from workbench.network.outputs import hits
-from workbench.network.scores import Score, check_labels
+from workbench.network.scores import Score, outputs_of
 from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra
 from workbench.progress import Cancelled, Progress, reporter
@@ -88,10 +88,4 @@ def rank_curve(
 
 
 def _outputs(network: Network, split: Split) -> Tensor:
-    """Return the network's outputs (n, classes)."""
-    outputs = []
-    with torch.inference_mode():
-        for images, labels in split.batches(fitting_batch(network.input_shape)):
-            outputs.append(network.run(network.inputs(images)).cpu())
-            check_labels(outputs[-1], labels, split.name)
-    return torch.cat(outputs)
+    return torch.cat([outputs.cpu() for outputs, _ in outputs_of(network, split)])

@@ -86,16 +86,16 @@ def analyze_mode(kernel: Tensor, mode: int, *, vectors: bool = True) -> Mode:
 
 def leading_basis(kernel: Tensor, mode: int) -> Tensor:
     """Return the left singular vectors of an unfolding in float64, strongest first, (channels, channels)."""
-    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]
+    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]  # which reads the lower triangle
     return vectors.flip(1)
 
 
 def gram(kernel: Tensor, mode: int) -> Tensor:
-    """Return the unfolding times its transpose, (channels, channels), in float64, summed over blocks."""
+    """Return the lower triangle of the unfolding times its transpose, in float64, summed over blocks."""
     result = _zeros(kernel, kernel.shape[mode])
     for matrix in _matrices(kernel, mode):
         _add_product(result, matrix)
-    return _mirrored(result)
+    return result
 
 
 def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
@@ -132,14 +132,6 @@ def _add_product(result: Tensor, matrix: Tensor) -> None:
     for begin in range(0, len(result), GRAM_ROWS):
         end = begin + GRAM_ROWS
         result[begin:end, :end].addmm_(matrix[begin:end], matrix[:end].mT)
-
-
-def _mirrored(lower: Tensor) -> Tensor:
-    """Copy the lower triangle over the upper one, in place."""
-    for begin in range(0, len(lower), GRAM_ROWS):
-        end = begin + GRAM_ROWS
-        lower[:begin, begin:end] = lower[begin:end, :begin].mT
-    return lower
 
 
 def _live(squares: Tensor) -> int:

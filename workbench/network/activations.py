@@ -11,7 +11,7 @@ Tracing happens on a copy: it would leave its proxies in any tensor that a model
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -243,34 +243,19 @@ def _trace(model: nn.Module, batch: Any) -> tuple[list[fx.Node], nn.Module]:
         return [], traced
 
 
-class LayerOutputs:
-    """Outputs of the same layers of two models, kept by hooks."""
+@contextmanager
+def layer_outputs(models: Sequence[nn.Module], names: Sequence[str]) -> Iterator[dict[str, list[list[Tensor]]]]:
+    """Keep the outputs of layers while models run: name -> for each model, the outputs of its calls."""
+    kept: dict[str, list[list[Tensor]]] = {name: [[] for _ in models] for name in names}
 
-    def __init__(self, original: nn.Module, made: nn.Module, names: Sequence[str]) -> None:
-        self.kept: dict[str, list[list[Tensor]]] = {name: [[], []] for name in names}
-        self.hooks = ExitStack()
-        self.models = original, made
+    def keep(outputs: list[Tensor], module: nn.Module, given: object, output: Tensor) -> None:
+        outputs.append(output.clone())  # a ReLU may work in place
 
-    def __enter__(self) -> "LayerOutputs":
-        for name, sides in self.kept.items():
-            for kept, model in zip(sides, self.models, strict=True):
-                keep = partial(self._keep, kept)
-                self.hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.hooks.close()
-
-    @staticmethod
-    def _keep(kept: list[Tensor], module: nn.Module, given: object, output: Tensor) -> None:
-        kept.append(output.clone())  # a ReLU may work in place
-
-    def pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield (name, wanted, made) of every call since the last time."""
-        for name, (wanted, made) in self.kept.items():
-            yield from ((name, p, q) for p, q in zip(wanted, made, strict=True))
-            wanted.clear()
-            made.clear()
+    with ExitStack() as hooks:
+        for name, sides in kept.items():
+            for outputs, model in zip(sides, models, strict=True):
+                hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(keep, outputs)))
+        yield kept
 
 
 @dataclass

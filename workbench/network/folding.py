@@ -57,8 +57,7 @@ def fold_weights(model: nn.Module) -> tuple[str, ...]:
             folded.append(name)
         plain = _plain_convolution(module)
         if plain is not None and name:
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, plain)
+            model.set_submodule(name, plain)
             folded.append(name)
     return tuple(folded)
 

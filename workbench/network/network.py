@@ -171,8 +171,10 @@ def _shape_of(input_shape: Any, example: Any) -> tuple[int, ...]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its type's name."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of the message of an exception, or of the one that caused it; else its type's name."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".")
 
 
 def copy_model(model: nn.Module) -> nn.Module:

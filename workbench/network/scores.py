@@ -1,7 +1,7 @@
 """Scores of a network: accuracy by labels, agreement with the original, or a metric of the user's."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,16 +144,22 @@ def accuracy(network: Network, images: Split | Images, *, progress: Progress | b
     if not len(split) or not split.labelled:
         what = "images without a label: answers cannot be compared" if len(split) else "no images to score"
         raise ValueError(f"the {split.name} split has {what}")
-    report = reporter(progress)
-    done, found = 0, []
-    with torch.inference_mode():
-        for batch, labels in split.batches(fitting_batch(network.input_shape)):
-            report(done / len(split), f"scoring {done} of {len(split)} images")
-            done += len(labels)
-            outputs = network.run(network.inputs(batch))
-            check_labels(outputs, labels, split.name)
-            found.append(hits(outputs, labels))
+    found = [hits(outputs, labels) for outputs, labels in outputs_of(network, split, progress=progress)]
     return Score.of(torch.cat(found), "accuracy")
+
+
+@torch.inference_mode()
+def outputs_of(
+    network: Network, split: Split, *, progress: Progress | bool | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the outputs (n, classes) and labels of each batch; ValueError if they are no classes or a label is none."""
+    report, done = reporter(progress), 0
+    for images, labels in split.batches(fitting_batch(network.input_shape)):
+        report(done / len(split), f"scoring {done} of {len(split)} images")
+        done += len(labels)
+        outputs = network.run(network.inputs(images))
+        check_labels(outputs, labels, split.name)
+        yield outputs, labels
 
 
 def score(

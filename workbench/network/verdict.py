@@ -139,11 +139,9 @@ class Verdict:
         lost, low = lost.replace("-0.0", "0.0"), low.replace("-0.0", "0.0")
         what = "points lost" if self.kind == "accuracy" else "% of the answers changed"
         where = f"on {self.n} {self.split} images" if self.split else f"on {self.n} images"
-        if self.finding is Finding.NO_LOSS:
-            return f"no loss seen (between {low} and {high} {what} {where})"
         if self.finding is Finding.LOSS:
             return f"{lost} {what} (between {low} and {high} {where})"
-        return f"too few images to tell (between {low} and {high} {what} {where})"
+        return f"{self.finding} (between {low} and {high} {what} {where})"
 
 
 def judge(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import workbench as wb
-from workbench.catalog.datasets.imagenet import class_names
+from workbench.catalog.networks.torchvision import class_names
 from workbench.network.images.wordnet import wordnet_ids
 
 WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids

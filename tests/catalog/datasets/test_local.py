@@ -1,8 +1,8 @@
 import shutil
 
 import pytest
-from PIL import Image
 
+from tests.helpers.pictures import picture
 from workbench.catalog.datasets.local import datasets_folder, load_folder, load_local, local_names
 
 
@@ -10,11 +10,6 @@ from workbench.catalog.datasets.local import datasets_folder, load_folder, load_
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path))
     return tmp_path
-
-
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (30, 30)).save(path)
 
 
 def test_only_folders_of_images_are_offered(folder):

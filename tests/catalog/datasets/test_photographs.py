@@ -9,21 +9,18 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.io import savemat
 
 import workbench as wb
+from tests.helpers.pictures import png
 from workbench.catalog.datasets import torchvision as torch_datasets
-from workbench.catalog.datasets.imagenet import class_names
 from workbench.catalog.datasets.table import TORCH_DATASETS
-from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.images.wordnet import IMAGENETTE
 
 
 def picture(shade):
-    content = io.BytesIO()
-    Image.new("RGB", (40, 30), (shade, 0, 0)).save(content, "PNG")  # lossless, whatever its name
-    return content.getvalue()
+    return png((shade, 0, 0))  # lossless, whatever its name
 
 
 def mat(**arrays):
@@ -140,7 +137,7 @@ def archives(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_splits_of_photographs(archives, name):
+def test_splits_of_photographs_and_their_labels(archives, name):
     root, said = archives(name), []
     data = wb.load_data(name, root=root, size=8, download=True, progress=lambda *s: said.append(s))
     splits = (data.train, data.validation, data.test)
@@ -158,12 +155,7 @@ def test_splits_of_photographs(archives, name):
     inner = root / TORCH_DATASETS[name].folder
     assert len(wb.load_data(name, root=inner, size=8).test) == MADE[name][1][2]
     assert not [entry for entry in inner.iterdir() if entry.name.startswith(".")]
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_images_and_labels_belong_together(archives, name):
-    data = wb.load_data(name, root=archives(name), size=8, download=True)
-    for split in (data.train, data.validation, data.test):
+    for split in splits:  # images and labels belong together
         shades = next(split.batches(100))[0][:, 0, 0, 0]
         if name == "imagenette":
             assert split.labels.tolist() == [list(IMAGENETTE.values())[shade // 10] for shade in shades.tolist()]

@@ -47,8 +47,7 @@ def test_another_number_of_classes(tmp_path, name, plain):
     assert not network.random_weights
 
 
-@pytest.mark.parametrize("key", ["model", "state_dict", "ema"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize(("key", "prefix"), [("model", ""), ("state_dict", "module."), ("ema", "_orig_mod.")])
 def test_the_checkpoint_of_a_training_script(tmp_path, key, prefix):
     model = wb.load_network("squeezenet1_1", weights=None).model
     state = {prefix + name: value + 1 for name, value in model.state_dict().items()}

@@ -1,19 +1,12 @@
 """ZIP files of photographs, and folders of splits."""
 
 import zipfile
-from io import BytesIO
 
 import pytest
-from PIL import Image
 
 import workbench as wb
+from tests.helpers.pictures import png
 from workbench.network.images import archives
-
-
-def picture(color=(9, 9, 9)):
-    content = BytesIO()
-    Image.new("RGB", (12, 10), color).save(content, "PNG")
-    return content.getvalue()
 
 
 def packed(folder, files):
@@ -25,7 +18,7 @@ def packed(folder, files):
 
 
 def test_photographs_without_labels(tmp_path):
-    files = {f"pics/{i}.png": picture((i, 0, 0)) for i in range(5)}
+    files = {f"pics/{i}.png": png((i, 0, 0)) for i in range(5)}
     files |= {"__MACOSX/pics/._0.png": b"x", "pics/.DS_Store": b"x", "pics/notes.txt": b"x", "pics/bad.png": b"x"}
     data = wb.load_data("images", root=packed(tmp_path, files), size=8)
     assert (len(data.train), len(data.validation), len(data.test)) == (5, 0, 0)
@@ -37,22 +30,10 @@ def test_photographs_without_labels(tmp_path):
 
 @pytest.mark.parametrize("inside", ["", "all/"])
 def test_folders_are_classes(tmp_path, inside):
-    files = {f"{inside}{name}/{i}.png": picture() for name in ("ant", "bee") for i in range(3)}
+    files = {f"{inside}{name}/{i}.png": png() for name in ("ant", "bee") for i in range(3)}
     data = wb.load_data("images", root=packed(tmp_path, files), size=8)
     assert data.classes == ("ant", "bee")
     assert data.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_folders_of_splits(tmp_path):
-    for split, count in (("train", 3), ("val", 2), ("test", 1)):
-        for name in ("ant", "bee"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for i in range(count):
-                (tmp_path / split / name / f"{i}.png").write_bytes(picture())
-    data = wb.load_data("images", root=tmp_path, size=8)
-    assert (len(data.train), len(data.validation), len(data.test)) == (6, 4, 2)
-    assert data.classes == ("ant", "bee")
-    assert data.validation.labels.tolist() == [0, 0, 1, 1]
 
 
 def zip_of(path, *entries):
@@ -64,7 +45,7 @@ def zip_of(path, *entries):
 
 def test_no_entry_leads_out(tmp_path):
     names = ["../out.png", "/abs.png", "a/../../out.png", "in.png"]
-    data = wb.load_data("images", root=packed(tmp_path, dict.fromkeys(names, picture())), size=8)
+    data = wb.load_data("images", root=packed(tmp_path, dict.fromkeys(names, png())), size=8)
     assert len(data.train) == 1
     assert data.skipped == tuple(f"{name} leads out of the folder" for name in names[:3])
     assert not (tmp_path.parent / "out.png").exists()
@@ -72,7 +53,7 @@ def test_no_entry_leads_out(tmp_path):
 
 def test_a_packed_folder_with_a_table(tmp_path):
     files = {
-        "pics/a.png": picture(),
+        "pics/a.png": png(),
         "pics/labels.csv": b"file;class_index\r\na.png;4\r\n",
         "__MACOSX/pics/._a.png": b"",
     }
@@ -82,18 +63,18 @@ def test_a_packed_folder_with_a_table(tmp_path):
 def test_links_are_left_out(tmp_path):
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16
-    data = wb.load_data("images", root=zip_of(tmp_path / "a.zip", (link, "/etc/passwd"), ("in.png", picture())), size=8)
+    data = wb.load_data("images", root=zip_of(tmp_path / "a.zip", (link, "/etc/passwd"), ("in.png", png())), size=8)
     assert data.skipped == ("link.png is a link",)
     assert len(data.train) == 1
 
 
 def cut(path):
-    whole = zip_of(path, ("a.png", picture()), ("b.png", picture())).read_bytes()
+    whole = zip_of(path, ("a.png", png()), ("b.png", png())).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
 
 def damaged(path):
-    content = bytearray(zip_of(path, ("a.png", picture())).read_bytes())
+    content = bytearray(zip_of(path, ("a.png", png())).read_bytes())
     content[45] ^= 0xFF
     path.write_bytes(content)
 
@@ -105,7 +86,7 @@ def lying(path):
 
 
 def encrypted(path):
-    content = bytearray(zip_of(path, ("a.png", picture())).read_bytes())
+    content = bytearray(zip_of(path, ("a.png", png())).read_bytes())
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
 
@@ -122,9 +103,9 @@ def encrypted(path):
         ("text.zip", lambda p: p.write_text("text"), "^text.zip is no sound ZIP file: "),
         ("empty.zip", lambda p: p.write_bytes(b""), "^empty.zip is no sound ZIP file: "),
         ("a.tar.gz", lambda p: p.write_bytes(b"\x1f\x8b"), "^a.tar.gz is no folder, ZIP file or picture: unpack it"),
-        ("clash.zip", lambda p: zip_of(p, ("a.png", picture()), ("a.png/b.png", b"")), "^clash.zip is no sound ZIP"),
+        ("clash.zip", lambda p: zip_of(p, ("a.png", png()), ("a.png/b.png", b"")), "^clash.zip is no sound ZIP"),
         ("nothing.zip", lambda p: zip_of(p, ("a.txt", b"")), "there are no images in .*nothing.zip$"),
-        ("zip.png", lambda p: zip_of(p, ("a.png", picture())), "^zip.png is no sound image: it is none of JPEG"),
+        ("zip.png", lambda p: zip_of(p, ("a.png", png())), "^zip.png is no sound image: it is none of JPEG"),
     ],
 )
 def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, message):
@@ -138,5 +119,5 @@ def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, me
 
 
 def test_a_zip_file_of_another_name(tmp_path):
-    path = zip_of(tmp_path / "photos.cbz", ("a.png", picture()))
+    path = zip_of(tmp_path / "photos.cbz", ("a.png", png()))
     assert len(wb.load_data("images", root=path, size=8).train) == 1

@@ -1,15 +1,9 @@
 """Labels by tables as spreadsheets write them, and by folders as people have them."""
 
 import pytest
-from PIL import Image
 
 import workbench as wb
-
-
-def picture(path, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (9, 8), (shade, 0, 0)).save(path)
-
+from tests.helpers.pictures import picture
 
 ROWS = "file,class_index\r\ncafé.png,3\r\nb.png,1\r\n"
 
@@ -18,7 +12,7 @@ ROWS = "file,class_index\r\ncafé.png,3\r\nb.png,1\r\n"
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 def test_tables_as_spreadsheets_write_them(tmp_path, delimiter, encoding):
     for i, name in enumerate(("café.png", "b.png")):
-        picture(tmp_path / name, 10 * i)
+        picture(tmp_path / name, (10 * i, 0, 0))
     content = ROWS.replace(",", delimiter).encode(encoding)
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
     (tmp_path / "labels.csv").write_bytes(mark + content)

@@ -2,18 +2,12 @@ import csv
 
 import pytest
 import torch
-from PIL import Image
 
 import workbench as wb
+from tests.helpers.pictures import picture
 from workbench.network.images import folders
 from workbench.network.images.labels import stays_inside
 from workbench.network.images.load import load_images
-
-
-def picture(path, width=40, height=30, color=(200, 100, 50)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, height), color).save(path)
-    return path
 
 
 @pytest.fixture
@@ -118,10 +112,7 @@ def test_rows_that_are_wrong(table, rows, message):
     assert "\n" not in str(caught.value)
 
 
-def test_tables_that_are_no_text(table):
-    (table / "labels.csv").write_bytes(b"\xff\xfe\x00file,class_index")
-    with pytest.raises(ValueError, match=r"labels.csv is no table in UTF-8"):
-        wb.load_data("images", root=table, size=8)
+def test_an_empty_table(table):
     (table / "labels.csv").write_bytes(b"")
     with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
         wb.load_data("images", root=table, size=8)
@@ -189,7 +180,7 @@ def test_numbered_folders_are_counted_by_number(tmp_path):
 def many(tmp_path):
     for label, count in enumerate((20, 10, 1, 1, 1, 1)):
         for i in range(count):
-            picture(tmp_path / f"class{label}" / f"{i:02}.png", 8, 8, (label * 40, i, 0))
+            picture(tmp_path / f"class{label}" / f"{i:02}.png", (label * 40, i, 0), (8, 8))
     return tmp_path
 
 

@@ -5,11 +5,10 @@ import torch
 from torch import nn
 
 from workbench.network.data import Data, Split
+from workbench.network.images.load import shares
 
 CLASSES = tuple("0123456789")
-SPLIT_IMAGES = {"train": 1000, "validation": 297, "test": 500}
-"""Number of images in each split."""
-SEED = 20160226  # of the split
+TRAIN_IMAGES, VALIDATION_IMAGES = 1000, 297
 POOL = (0, 2)
 """Entry for a 2x2 max-pooling in the list of (output channels, kernel size) of the convolutions."""
 
@@ -24,24 +23,9 @@ def digits() -> Data:
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     targets = torch.from_numpy(labels.astype(np.int64))
-    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in _split(labels).items())
+    drawn = shares(targets, TRAIN_IMAGES / len(targets), VALIDATION_IMAGES / len(targets), offset=0.5)
+    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in drawn.items())
     return Data(train, validation, test, name="digits", classes=CLASSES)
-
-
-def _split(labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return the indices of each split, stratified by class.
-
-    The images of a class, shuffled by the seed, are spread evenly over the order in which the splits are cut.
-    """
-    shuffled = np.random.default_rng(SEED).permutation(len(labels))
-    ranked = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        ranked[members] = (np.arange(len(members)) + 0.5) / len(members)
-    order = np.argsort(ranked, kind="stable")
-    ends = np.cumsum(list(SPLIT_IMAGES.values()))
-    pieces = np.split(order, ends[:-1])
-    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(SPLIT_IMAGES, pieces, strict=True)}
 
 
 def digits_vgg() -> nn.Module:

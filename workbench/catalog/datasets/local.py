@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.table import TORCH_DATASETS
@@ -55,17 +56,8 @@ def load_folder(
     folder: Path, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
 ) -> Data:
     """Load a folder or ZIP file of the user's images, and split it as :func:`load_local` does."""
-    labels = OWN_TABLE if (folder / OWN_TABLE).is_file() else None
-    return load_data(
-        "images",
-        root=folder,
-        labels=labels,
-        size=size,
-        classes=classes,
-        train=TRAIN_SHARE,
-        validation=VALIDATION_SHARE,
-        progress=progress,
-    )
+    how: dict[str, Any] = {"size": size, "classes": classes, "progress": progress}
+    return load_data("images", root=folder, train=TRAIN_SHARE, validation=VALIDATION_SHARE, **how)
 
 
 def _holds_images(entry: Path) -> bool:

@@ -16,20 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.catalog.datasets.imagenet import class_names
 from workbench.catalog.datasets.table import TORCH_DATASETS, TorchDataset
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
-from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
 from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
-from workbench.network.images.load import shares
+from workbench.network.images.load import SEED, shares
 from workbench.network.images.wordnet import IMAGENETTE
 from workbench.progress import Progress, part, reporter
 
 log = logging.getLogger(__name__)
-
-SEED = 20160226
 
 VALIDATION_IMAGES = 5000
 VALIDATION_SHARE = 0.1

@@ -7,14 +7,12 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor, nn
 
-from workbench.catalog.datasets import imagenet
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
 from workbench.catalog.networks import classics, hub
-from workbench.catalog.networks.torchvision import torchvision
+from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -52,7 +50,6 @@ class Entry:
     classes: tuple[str, ...] = ()
     bundled: bool = False
     repository: str = ""  # of the weights on the Hugging Face hub
-    caffe: bool = False  # ONNX files of it take blue, green, red from 0 to 255, less their means
 
 
 def _torchvision(name: str) -> Entry:
@@ -73,9 +70,9 @@ def _torchvision(name: str) -> Entry:
 CIFAR = Centred(32, shorter=32)
 OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
-    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
-    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
-    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224), caffe=True),
+    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227)),
+    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224)),
+    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224)),
     **{
         f"resnet{6 * depth + 2}": Entry(partial(classics.resnet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)
@@ -126,7 +123,7 @@ def entry_of(name: str) -> Entry:
 
 def wrapped(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
     """Wrap a model that was built here, without the copy that Network makes of a given one."""
-    classes = entry.classes or imagenet.class_names()
+    classes = entry.classes or class_names()
     if _outputs(model) not in (None, len(classes)):
         classes = ()
     made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)

@@ -21,7 +21,7 @@ def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
         name, found = key.rpartition(".")[0], weights[key]
         module = model.get_submodule(name)
         if own[key].shape[1:] == found.shape[1:] and isinstance(module, nn.Linear | nn.Conv2d):
-            _replace(model, name, _with_outputs(module, len(found), f"{name}.bias" in weights))
+            model.set_submodule(name, _with_outputs(module, len(found), f"{name}.bias" in weights))
             changed = True
     for name, child in list(model.named_children()):
         theirs = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
@@ -53,8 +53,3 @@ def _with_outputs(module: nn.Linear | nn.Conv2d, outputs: int, bias: bool) -> nn
     else:
         made.out_channels = outputs
     return made
-
-
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)

@@ -11,6 +11,7 @@ from torch import nn
 
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.torchvision import torchvision
+from workbench.network.network import first_line
 
 NOT_INSTALLED = "networks of timm and of the Hugging Face hub need the extra [hub]: pip install -e '.[hub]'"
 HUB = "hf-hub:"
@@ -78,8 +79,8 @@ def fetch(repository: str, file: str) -> Path:
         except FileNotFoundError:
             return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's, requests' and the operating system's
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{file} of {repository} is not in the cache and cannot be downloaded now: {why}") from None
+        why = f"is not in the cache and cannot be downloaded now: {first_line(error)}"
+        raise WeightsError(f"{file} of {repository} {why}") from None
 
 
 def pretrained(name: str, repository: str) -> tuple[dict[str, Any], str]:

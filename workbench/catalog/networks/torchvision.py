@@ -3,6 +3,7 @@
 Its import fails then, because two operators are missing. Nothing here uses them: declaring their names is enough.
 """
 
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 
@@ -23,3 +24,9 @@ def torchvision(submodule: str = "") -> ModuleType:
         if not hasattr(torch.ops.torchvision, operator):
             torch.library.define(f"torchvision::{operator}", SCHEMA)
     return import_module(name)
+
+
+@lru_cache(maxsize=1)
+def class_names() -> tuple[str, ...]:
+    """Return the names of ImageNet's 1000 classes in the order of the networks' outputs."""
+    return tuple(torchvision("models._meta")._IMAGENET_CATEGORIES)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.onnx.model import OnnxModel
-from workbench.catalog.onnx.node import OnnxError, OpenShapeError
+from workbench.catalog.onnx.node import OnnxError, OpenShapeError, session, single
 from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
@@ -41,17 +41,14 @@ def load_onnx(
     """
     path = Path(path)
     model = OnnxModel(read_proto(path)).eval()
-    shapes = _input_shapes(model, input_shape, path.name)
-    if len(shapes) == 1 and _types(model)[0] == torch.float32:
-        network = Network(
-            model, shapes[0], name or path.stem, preprocessing, tuple(classes), source=f"{path.name}, ONNX"
-        )
+    shapes, types = _input_shapes(model, input_shape, path.name), _types(model)
+    about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX"}
+    if types == [torch.float32]:
+        network = Network(model, shapes[0], preprocessing=preprocessing, classes=tuple(classes), **about)
     else:
-        example = tuple(
-            torch.zeros(model.batch or 1, *shape, dtype=dtype)
-            for shape, dtype in zip(shapes, _types(model), strict=True)
-        )
-        network = Network(model, name=name or path.stem, example=example, source=f"{path.name}, ONNX")
+        sizes = zip(shapes, types, strict=True)
+        example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in sizes)
+        network = Network(model, example=example, **about)
     opened = network.model
     assert isinstance(opened, OnnxModel)
     _compare(opened, shapes, path.name)
@@ -169,23 +166,14 @@ def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> 
 
 def run_in_onnxruntime(proto: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return a file's outputs from ONNX Runtime; nothing where that is not installed or does not run the file."""
+    types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
     try:
-        import onnxruntime
-    except ImportError:
-        return []
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+        running = session(proto)
         given = {
             value.name: x.numpy().astype(types.get(value.type, x.numpy().dtype))
-            for value, x in zip(session.get_inputs(), inputs, strict=True)
+            for value, x in zip(running.get_inputs(), inputs, strict=True)
         }
-        return [
-            torch.from_numpy(np.asarray(v, dtype=np.float32) if v.dtype == np.float16 else v)
-            for v in session.run(None, given)
-        ]
+        return [torch.from_numpy(single(v)) for v in running.run(None, given)]
     except Exception:
         return []
 

@@ -40,6 +40,8 @@ def uneven(pads: Sequence[int]) -> list[int]:
 def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
     kernel = a["kernel_shape"]
     n = len(kernel)
+    if not average and a["outputs"] > 1:
+        raise NotImplementedError("max-pooling that gives indices")
     pads, strides = window_pads(a, x.shape[2:], kernel), a.get("strides") or [1] * n
     ceil, dilations = bool(a.get("ceil_mode")), a.get("dilations") or [1] * n
     extra, inside = uneven(pads), not average or bool(a.get("count_include_pad"))
@@ -57,13 +59,6 @@ def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
     )
 
 
-@operator("MaxPool")
-def _max_pool(a: Attributes, x: Tensor) -> Tensor:
-    if a["outputs"] > 1:
-        raise NotImplementedError("max-pooling that gives indices")
-    return _pool(a, x, average=False)
-
-
 @operator("Conv")
 def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = None) -> Tensor:
     """Convolve with computed weights; those that the file holds are a module's."""
@@ -74,7 +69,7 @@ def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = N
     if extra:
         x, pads = functional.pad(x, extra), [0] * 2 * n
     function = (functional.conv1d, functional.conv2d, functional.conv3d)[n - 1]
-    offset = None if bias is None else tensor(bias, x)
+    offset = _optional(bias, x)
     return function(x, kernel, offset, a.get("strides") or 1, pads[:n], a.get("dilations") or 1, a.get("group", 1))
 
 
@@ -88,34 +83,11 @@ def _gemm(a: Attributes, x: Value, y: Value, c: Value | None = None) -> Tensor:
     return product if c is None else product + a.get("beta", 1.0) * tensor(c, like)
 
 
-@operator("BatchNormalization")
-def _batch_norm(a: Attributes, x: Tensor, scale: Value, bias: Value, mean: Value, var: Value) -> Tensor:
-    statistics = tensor(mean, x), tensor(var, x)
-    return functional.batch_norm(x, *statistics, tensor(scale, x), tensor(bias, x), eps=a.get("epsilon", 1e-5))
-
-
-@operator("InstanceNormalization")
-def _instance_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
-    return functional.instance_norm(x, weight=tensor(scale, x), bias=tensor(bias, x), eps=a.get("epsilon", 1e-5))
-
-
-@operator("LayerNormalization")
-def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
-    shape = x.shape[a.get("axis", -1) % x.ndim :]
-    offset = None if bias is None else tensor(bias, x)
-    return functional.layer_norm(x, shape, tensor(scale, x), offset, a.get("epsilon", 1e-5))
-
-
 @operator("GroupNormalization")
 def _group_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
     if a["opset"] < 21:
         raise NotImplementedError("group normalisation with one scale for each group")
     return functional.group_norm(x, a["num_groups"], tensor(scale, x), tensor(bias, x), a.get("epsilon", 1e-5))
-
-
-@operator("LRN")
-def _response_norm(a: Attributes, x: Tensor) -> Tensor:
-    return functional.local_response_norm(x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
 
 
 @operator("Resize", "Upsample")
@@ -148,24 +120,6 @@ def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
     raise NotImplementedError(f"resizing in the mode {mode}, {where}")
 
 
-@operator("DepthToSpace")
-def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
-    n, c, h, w = x.shape
-    b = a["blocksize"]
-    if a.get("mode", "DCR") == "CRD":
-        return functional.pixel_shuffle(x, b)
-    return x.reshape(n, b, b, c // b**2, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c // b**2, h * b, w * b)
-
-
-@operator("SpaceToDepth")
-def _space_to_depth(a: Attributes, x: Tensor) -> Tensor:
-    n, c, h, w = x.shape
-    b = a["blocksize"]
-    if a.get("mode", "DCR") == "CRD":
-        return functional.pixel_unshuffle(x, b)
-    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
-
-
 @operator("Pad")
 def _pad(
     a: Attributes, x: Tensor, pads: Value | None = None, value: Value | None = None, axes: Value | None = None
@@ -183,13 +137,6 @@ def _pad(
     return functional.pad(x, flat, mode=mode)
 
 
-@operator("GridSample")
-def _grid_sample(a: Attributes, x: Tensor, grid: Tensor) -> Tensor:
-    given: str = a.get("mode", "linear")
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(given, given)
-    return functional.grid_sample(x, grid, mode, a.get("padding_mode", "zeros"), bool(a.get("align_corners")))
-
-
 @operator("Dropout")
 def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Value | None = None) -> Tensor:
     if training is not None and bool(training.item()):
@@ -197,4 +144,48 @@ def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Val
     return x
 
 
-OPERATORS["AveragePool"] = lambda a, x: _pool(a, x, average=True)
+def _optional(value: Value | None, like: Tensor) -> Tensor | None:
+    return None if value is None else tensor(value, like)
+
+
+def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
+    shape = x.shape[a.get("axis", -1) % x.ndim :]
+    return functional.layer_norm(x, shape, tensor(scale, x), _optional(bias, x), a.get("epsilon", 1e-5))
+
+
+def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
+    b = a["blocksize"]
+    if a.get("mode", "DCR") != "CRD":
+        x = x.unflatten(1, (b * b, -1)).transpose(1, 2).flatten(1, 2)
+    return functional.pixel_shuffle(x, b)
+
+
+def _space_to_depth(a: Attributes, x: Tensor) -> Tensor:
+    b = a["blocksize"]
+    found = functional.pixel_unshuffle(x, b)
+    return found if a.get("mode", "DCR") == "CRD" else found.unflatten(1, (-1, b * b)).transpose(1, 2).flatten(1, 2)
+
+
+def _grid_sample(a: Attributes, x: Tensor, grid: Tensor) -> Tensor:
+    given: str = a.get("mode", "linear")
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(given, given)
+    return functional.grid_sample(x, grid, mode, a.get("padding_mode", "zeros"), bool(a.get("align_corners")))
+
+
+OPERATORS |= {
+    "AveragePool": lambda a, x: _pool(a, x, average=True),
+    "BatchNormalization": lambda a, x, scale, bias, mean, var: functional.batch_norm(
+        x, tensor(mean, x), tensor(var, x), tensor(scale, x), tensor(bias, x), eps=a.get("epsilon", 1e-5)
+    ),
+    "DepthToSpace": _depth_to_space,
+    "GridSample": _grid_sample,
+    "InstanceNormalization": lambda a, x, scale, bias: functional.instance_norm(
+        x, weight=tensor(scale, x), bias=tensor(bias, x), eps=a.get("epsilon", 1e-5)
+    ),
+    "LRN": lambda a, x: functional.local_response_norm(
+        x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
+    ),
+    "LayerNormalization": _layer_norm,
+    "MaxPool": lambda a, x: _pool(a, x, average=False),
+    "SpaceToDepth": _space_to_depth,
+}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from workbench.catalog.onnx.node import Node, OnnxError, constant_of, single
 from workbench.catalog.onnx.operators import CONSTANT_INPUTS
@@ -73,12 +74,9 @@ class OnnxModel(nn.Module):
             piece = [x[start : start + self.batch] for x in inputs]
             short = self.batch - len(piece[0])
             full = [torch.cat([x, x[-1:].expand(short, *x.shape[1:])]) if short else x for x in piece]
-            out = self._run(full)
             cut = len(piece[0])
-            outputs.append({k: v[:cut] for k, v in out.items()} if isinstance(out, dict) else out[:cut])
-        if isinstance(outputs[0], dict):
-            return {key: torch.cat([out[key] for out in outputs]) for key in outputs[0]}
-        return torch.cat(outputs)
+            outputs.append(tree_map(lambda v, cut=cut: v[:cut], self._run(full)))
+        return tree_map(lambda *parts: torch.cat(parts), *outputs)
 
     def to_proto(self, metadata: Mapping[str, str] | None = None) -> Any:
         """Return the file with the layers as they are now; see :func:`~workbench.catalog.onnx.writer.changed_proto`."""
@@ -124,9 +122,8 @@ class OnnxModel(nn.Module):
             if step.operator == "Constant":
                 constants[step.outputs[0]] = constant_of(step.attributes)
             elif all(name in constants for name in step.inputs if name) and step.operator not in RANDOM and step.inputs:
-                found = [
-                    np.asarray(v) for v in step.compute([constants[name] if name else None for name in step.inputs])
-                ]
+                given = [constants[name] if name else None for name in step.inputs]
+                found = [np.asarray(v) for v in step.compute(given)]
                 if sum(v.nbytes for v in found) <= MAX_FOLDED_BYTES or step.operator in (
                     "Identity",
                     "Transpose",

@@ -93,7 +93,7 @@ class Node:
         given = {name: v.detach().cpu().numpy() for name, v in named.items() if isinstance(v, Tensor)}
         device = next(v.device for v in values if isinstance(v, Tensor))
         if self._session is None:
-            self._session = _session(self, given, {n: v for n, v in named.items() if n not in given})
+            self._session = _node_session(self, given, {n: v for n, v in named.items() if n not in given})
         try:
             found = self._session.run(None, given)
         except Exception as error:
@@ -120,12 +120,8 @@ class Node:
             return None
         groups, transposed = a.get("group", 1), self.operator == "ConvTranspose"
         kernel = weight.shape[2:]
-        options: dict[str, Any] = {
-            "stride": tuple(a.get("strides") or [1] * n),
-            "groups": groups,
-            "bias": bias is not None,
-        }
-        options["dilation"] = tuple(a.get("dilations") or [1] * n)
+        strides, dilations = (tuple(a.get(key) or [1] * n) for key in ("strides", "dilations"))
+        options: dict[str, Any] = {"stride": strides, "dilation": dilations, "groups": groups, "bias": bias is not None}
         if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") or uneven(a.get("pads") or [0, 0]):
             if transposed:
                 return None
@@ -136,9 +132,7 @@ class Node:
             if a.get("output_shape"):
                 return None
             options["output_padding"] = tuple(a.get("output_padding") or [0] * n)
-        channels = (
-            (weight.shape[0], weight.shape[1] * groups) if transposed else (weight.shape[1] * groups, weight.shape[0])
-        )
+        channels = (weight.shape[0], weight.shape[1] * groups)[:: 1 if transposed else -1]
         return _filled(CONVOLUTIONS[self.operator][n - 1](*channels, kernel, **options), weight=weight, bias=bias)
 
     def _matrix(self, weight: np.ndarray, bias: np.ndarray | None = None) -> nn.Module | None:
@@ -195,9 +189,8 @@ def _filled(module: nn.Module, **tensors: np.ndarray | None) -> nn.Module:
     return module
 
 
-def _session(node: Node, given: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> Any:
+def _node_session(node: Node, given: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> Any:
     """Return a session of ONNX Runtime for one node, for inputs of these types, with these constants."""
-    import onnxruntime
     from onnx import helper, numpy_helper
 
     inputs = [
@@ -209,11 +202,18 @@ def _session(node: Node, given: Mapping[str, np.ndarray], constants: Mapping[str
     graph = helper.make_graph([node.proto], "node", inputs, outputs, fixed)
     opsets = [helper.make_opsetid(node.domain, node.opset)] + [helper.make_opsetid("", 17)] * bool(node.domain)
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session(proto)
     except Exception as error:
         raise OnnxError(
             f"its node {node.title} runs neither in PyTorch nor in ONNX Runtime: {first_line(error)}"
         ) from error
+
+
+def session(proto: Any) -> Any:
+    """Return a session of ONNX Runtime, which prints nothing, on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -68,21 +68,19 @@ def _divide(x: Tensor, y: Tensor) -> Tensor:
     return torch.div(x, y, rounding_mode="trunc" if whole else None)
 
 
-@operator("Mean")
-def _mean(a: Attributes, *inputs: Value) -> Tensor:
-    total: Tensor = _elementwise(torch.add)(a, *inputs)
-    return total / len(inputs)
+def _clip(a: Attributes, x: Tensor, low: Value | None = None, high: Value | None = None) -> Tensor:
+    least, most = (a.get(key) if v is None else v.item() for key, v in (("min", low), ("max", high)))
+    return x.clamp(least, most) if least is not None or most is not None else x
 
 
-def _axes(a: Attributes, axes: Value | None) -> list[int] | None:
-    found = integers(a.get("axes") if axes is None else axes)
-    return found or None
+def _axes(a: Attributes, axes: Value | None) -> list[int]:
+    return integers(a.get("axes") if axes is None else axes)
 
 
 def _reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Operator:
     def run(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
         over = _axes(a, axes)
-        if over is None and a.get("noop_with_empty_axes"):
+        if not over and a.get("noop_with_empty_axes"):
             return x
         return function(x, over or list(range(x.ndim)), bool(a.get("keepdims", 1)))
 
@@ -114,42 +112,12 @@ def _softmax(function: Callable[..., Tensor]) -> Operator:
     return run
 
 
-@operator("Clip")
-def _clip(a: Attributes, x: Tensor, low: Value | None = None, high: Value | None = None) -> Tensor:
-    least = a.get("min") if low is None else low.item()
-    most = a.get("max") if high is None else high.item()
-    return x.clamp(least, most) if least is not None or most is not None else x
-
-
-@operator("Reshape")
-def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
-    wanted = integers(shape)
-    return x.reshape([x.shape[i] if d == 0 and not a.get("allowzero") else d for i, d in enumerate(wanted)])
-
-
-@operator("Flatten")
-def _flatten(a: Attributes, x: Tensor) -> Tensor:
-    axis = a.get("axis", 1)
-    return x.reshape(prod(x.shape[:axis]), -1) if axis else x.reshape(1, -1)
-
-
-@operator("Squeeze")
-def _squeeze(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
-    found = _axes(a, axes)
-    return x.squeeze() if found is None else x.squeeze(tuple(found))
-
-
 @operator("Unsqueeze")
 def _unsqueeze(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
-    found = _axes(a, axes) or []
+    found = _axes(a, axes)
     for axis in sorted(axis % (x.ndim + len(found)) for axis in found):
         x = x.unsqueeze(axis)
     return x
-
-
-@operator("Transpose")
-def _transpose(a: Attributes, x: Tensor) -> Tensor:
-    return x.permute(a.get("perm") or tuple(range(x.ndim))[::-1])
 
 
 @operator("Concat")
@@ -161,16 +129,6 @@ def _concat(a: Attributes, *inputs: Value) -> Tensor:
     return torch.cat(parts, a["axis"])
 
 
-@operator("Split")
-def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> Any:
-    axis = a.get("axis", 0)
-    wanted = integers(a.get("split") if sizes is None else sizes)
-    if not wanted:
-        each = -(-x.shape[axis] // a["outputs"])
-        return x.split(each, axis)
-    return x.split(wanted, axis)
-
-
 @operator("Slice")
 def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     names = ("starts", "ends", "axes", "steps")
@@ -179,26 +137,12 @@ def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     axes = integers(given.get("axes")) or list(range(len(starts)))
     steps = integers(given.get("steps")) or [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        places = range(x.shape[axis])[start:end:step] if step > 0 else range(x.shape[axis])[_bounds(start, end, step)]
+        part = slice(start, None if step < 0 and end < -(2**31) else end, step)
         if step > 0:
-            x = (
-                x.narrow(axis, places.start, max(0, places.stop - places.start))
-                if step == 1
-                else _every(x, axis, places)
-            )
+            x = x[(*[slice(None)] * (axis % x.ndim), part)]
         else:
-            x = x.index_select(axis, torch.tensor(list(places), dtype=torch.long, device=x.device))
+            x = x.index_select(axis, torch.tensor(range(x.shape[axis])[part], dtype=torch.long, device=x.device))
     return x
-
-
-def _bounds(start: int, end: int, step: int) -> slice:
-    return slice(start, None if end < -(2**31) else end, step)
-
-
-def _every(x: Tensor, axis: int, places: range) -> Tensor:
-    index = [slice(None)] * x.ndim
-    index[axis] = slice(places.start, places.stop, places.step)
-    return x[tuple(index)]
 
 
 @operator("Gather")
@@ -214,17 +158,6 @@ def _gather(a: Attributes, x: Value, indices: Value) -> Tensor:
     return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
-@operator("Expand")
-def _expand(a: Attributes, x: Tensor, shape: Value) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(integers(shape))))
-
-
-@operator("TopK")
-def _top_k(a: Attributes, x: Tensor, k: Value) -> tuple[Tensor, Tensor]:
-    values, indices = torch.topk(x, integers(k)[0], a.get("axis", -1), bool(a.get("largest", 1)))
-    return values, indices
-
-
 @operator("Cast")
 def _cast(a: Attributes, x: Tensor) -> Tensor:
     if a["to"] not in CASTS:
@@ -232,36 +165,26 @@ def _cast(a: Attributes, x: Tensor) -> Tensor:
     return x.to(CASTS[a["to"]])
 
 
-@operator("Where")
-def _where(a: Attributes, condition: Value, x: Value, y: Value) -> Tensor:
-    like = next(v for v in (condition, x, y) if isinstance(v, Tensor))
-    return torch.where(tensor(condition, like), tensor(x, like), tensor(y, like))
+@operator("Split")
+def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor, ...]:
+    axis = a.get("axis", 0)
+    wanted = integers(a.get("split") if sizes is None else sizes)
+    parts: tuple[Tensor, ...] = x.split(wanted or -(-x.shape[axis] // a["outputs"]), axis)
+    return parts
 
 
-@operator("Selu")
-def _selu(a: Attributes, x: Tensor) -> Tensor:
-    found: Tensor = a.get("gamma", 1.0507010221481323) * functional.elu(x, a.get("alpha", 1.6732631921768188))
-    return found
+def _where(a: Attributes, *inputs: Value) -> Tensor:
+    like = next(v for v in inputs if isinstance(v, Tensor))
+    condition, x, y = (tensor(v, like) for v in inputs)
+    return torch.where(condition, x, y)
 
 
-@operator("PRelu")
-def _prelu(a: Attributes, x: Tensor, slope: Value) -> Tensor:
-    return torch.where(x < 0, x * tensor(slope, x), x)
+def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
+    wanted = integers(shape)
+    return x.reshape([x.shape[i] if d == 0 and not a.get("allowzero") else d for i, d in enumerate(wanted)])
 
 
-@operator("HardSigmoid")
-def _hard_sigmoid(a: Attributes, x: Tensor) -> Tensor:
-    line: Tensor = a.get("alpha", 0.2) * x + a.get("beta", 0.5)
-    return line.clamp(0, 1)
-
-
-@operator("Gelu")
-def _gelu(a: Attributes, x: Tensor) -> Tensor:
-    return functional.gelu(x, approximate=a.get("approximate", "none"))
-
-
-@operator("GatherElements")
-def _elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
+def _gather_elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
     axis, index = a.get("axis", 0), tensor(indices, x).long()
     return x.gather(axis, torch.where(index < 0, index + x.shape[axis], index))
 
@@ -282,19 +205,33 @@ OPERATORS |= {f"Reduce{name}": _reduction(getattr(torch, name.lower())) for name
 OPERATORS |= {
     "ArgMax": _extreme(torch.argmax),
     "ArgMin": _extreme(torch.argmin),
+    "Clip": _clip,
     "Einsum": lambda a, *inputs: torch.einsum(a["equation"], *(tensor(x) for x in inputs)),
     "Elu": lambda a, x: functional.elu(x, a.get("alpha", 1.0)),
+    "Expand": lambda a, x, shape: x.expand(torch.broadcast_shapes(x.shape, tuple(integers(shape)))),
+    "Flatten": lambda a, x: x.reshape(prod(x.shape[: a.get("axis", 1)]), -1) if a.get("axis", 1) else x.reshape(1, -1),
+    "GatherElements": _gather_elements,
+    "Gelu": lambda a, x: functional.gelu(x, approximate=a.get("approximate", "none")),
     "GlobalAveragePool": lambda a, x: x.mean(tuple(range(2, x.ndim)), True),
     "GlobalMaxPool": lambda a, x: x.amax(tuple(range(2, x.ndim)), True),
+    "HardSigmoid": lambda a, x: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
     "Identity": lambda a, x: x,
     "LeakyRelu": lambda a, x: functional.leaky_relu(x, a.get("alpha", 0.01)),
     "LogSoftmax": _softmax(functional.log_softmax),
     "LpNormalization": lambda a, x: functional.normalize(x, a.get("p", 2), a.get("axis", -1)),
+    "Mean": lambda a, *inputs: _elementwise(torch.add)(a, *inputs) / len(inputs),
     "Not": _unary(torch.logical_not),
+    "PRelu": lambda a, x, slope: torch.where(x < 0, x * tensor(slope, x), x),
     "ReduceL1": _reduction(lambda x, axes, keep: x.abs().sum(axes, keep)),
     "ReduceL2": _reduction(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
     "ReduceProd": _reduction(_product),
     "ReduceSumSquare": _reduction(lambda x, axes, keep: x.square().sum(axes, keep)),
+    "Reshape": _reshape,
+    "Selu": lambda a, x: a.get("gamma", 1.0507010221481323) * functional.elu(x, a.get("alpha", 1.6732631921768188)),
     "Softmax": _softmax(functional.softmax),
+    "Squeeze": lambda a, x, axes=None: x.squeeze(tuple(_axes(a, axes)) or tuple(range(x.ndim))),
     "Tile": lambda a, x, repeats: x.repeat(integers(repeats)),
+    "TopK": lambda a, x, k: torch.topk(x, integers(k)[0], a.get("axis", -1), bool(a.get("largest", 1)))[:2],
+    "Transpose": lambda a, x: x.permute(a.get("perm") or tuple(range(x.ndim))[::-1]),
+    "Where": _where,
 }

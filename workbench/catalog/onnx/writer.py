@@ -1,6 +1,6 @@
 """Write a model back into the ONNX file that it was opened from: only the nodes of changed layers are replaced."""
 
-from collections import OrderedDict
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,10 +21,7 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
     model : an OnnxModel; its layers may have been replaced by factors, and its weights may have changed.
     metadata : added to the file's ``metadata_props``, where it has no such key.
     """
-    from onnx import ModelProto
-
-    proto = ModelProto()
-    proto.CopyFrom(model.proto)
+    proto = copy.deepcopy(model.proto)
     graph, opened = proto.graph, type(model)(model.proto)
     used_before = {name for node in graph.node for name in node.input}
     replaced: dict[int, list[Any]] = {}
@@ -35,7 +32,7 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
             replaced[index] = writer.write(module)
     nodes = [new for i, node in enumerate(graph.node) for new in replaced.get(i, [node])]
     kept = _without_unused(nodes, used_before, {value.name for value in graph.output})
-    copies = [_copy_of(node) for node in kept]
+    copies = copy.deepcopy(kept)
     del graph.node[:]
     graph.node.extend(copies)
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
@@ -64,16 +61,15 @@ class _NodeWriter:
         """Return the nodes of a layer, or of the factors in its place."""
         from onnx import helper
 
-        parts = list(_leaves(module))
+        parts = list(module.named_children()) if isinstance(module, nn.Sequential) else [("new", module)]
         made: list[Any] = []
         value = self.node.input[0]
         for i, (name, part) in enumerate(parts):
             last = i == len(parts) - 1
             output = self.node.output[0] if last else self._name(f"{self.node.output[0]}.{name}")
             title = self.node.name if len(parts) == 1 else f"{self.node.name or self.node.output[0]}.{name}"
-            for operator, inputs, attributes in self._nodes_of(
-                name, part, value, core=len(parts) == 1 or name == "core"
-            ):
+            core = len(parts) == 1 or name == "core"
+            for operator, inputs, attributes in self._nodes_of(name, part, value, core=core):
                 made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
             value = output
         return made
@@ -81,16 +77,13 @@ class _NodeWriter:
     def _nodes_of(
         self, name: str, part: nn.Module, x: str, core: bool
     ) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+        from onnx import helper
+
         if isinstance(part, CONVOLUTIONS + TRANSPOSED):
             attributes = {"kernel_shape": list(part.kernel_size), "strides": list(part.stride), "group": part.groups}
             attributes["dilations"] = list(part.dilation)
-            given = (
-                {a.name: a for a in self.node.attribute}
-                if core and self.node.op_type in ("Conv", "ConvTranspose")
-                else {}
-            )
-            from onnx import helper
-
+            copied = core and self.node.op_type in ("Conv", "ConvTranspose")
+            given = {a.name: a for a in self.node.attribute} if copied else {}
             for key in ("pads", "auto_pad", "output_padding"):
                 if key in given:
                     attributes[key] = helper.get_attribute_value(given[key])
@@ -136,15 +129,8 @@ class _NodeWriter:
         return name
 
 
-def _leaves(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    if isinstance(module, nn.Sequential):
-        yield from module.named_children()
-    else:
-        yield "new", module
-
-
 def _equal(a: nn.Module, b: nn.Module) -> bool:
-    mine, theirs = OrderedDict(a.state_dict()), OrderedDict(b.state_dict())
+    mine, theirs = a.state_dict(), b.state_dict()
     same = mine.keys() == theirs.keys() and type(a) is type(b)
     return same and all(torch.equal(v.cpu(), theirs[key]) for key, v in mine.items())
 
@@ -157,9 +143,3 @@ def _without_unused(nodes: list[Any], used_before: set[str], outputs: set[str]) 
             kept.append(node)
             needed |= set(node.input)
     return kept[::-1]
-
-
-def _copy_of(node: Any) -> Any:
-    made = type(node)()
-    made.CopyFrom(node)
-    return made

@@ -81,15 +81,21 @@ def _of_split_folders(
     return Data(**made, name=name, classes=tuple(classes), skipped=(*left_out, *skipped))
 
 
-def shares(labels: Tensor, train: float, validation: float, seed: int = SEED) -> dict[str, Tensor]:
-    """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion."""
+def shares(
+    labels: Tensor, train: float, validation: float, seed: int = SEED, *, offset: float | None = None
+) -> dict[str, Tensor]:
+    """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion.
+
+    The images of a class are spread evenly over the order in which the splits are cut, from an offset of 0 to 1 on.
+    None for a random offset, so that classes of a single image do not all fall into the same split.
+    """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():
         members = order[labels.numpy()[order] == label]
-        # A random offset, so that classes of a single image do not all fall into the same split.
-        position[members] = (np.arange(len(members)) + generator.random()) / len(members)
+        begin = generator.random() if offset is None else offset
+        position[members] = (np.arange(len(members)) + begin) / len(members)
     dealt = np.argsort(position, kind="stable")
     ends = np.cumsum([round(share * len(labels)) for share in (train, validation)])
     pieces = zip(("train", "validation", "test"), np.split(dealt, ends), strict=True)

@@ -22,12 +22,7 @@ def gallery(found: Gallery, title: str = "") -> Figure:
         if picture is None:
             continue
         axes.imshow(picture.image, interpolation="nearest")
-        lines = [picture.name]
-        for which, answer in (("original", picture.before), ("compressed", picture.after)):
-            if answer is not None:
-                mark = "" if answer.right is None else "✓ " if answer.right else "✗ "
-                lines.append(f"{mark}{which}: {answer.name}, {100 * answer.probability:.0f} %")
-        axes.set_title("\n".join(lines), fontsize=8, loc="left")
+        axes.set_title("\n".join(picture.lines), fontsize=8, loc="left")
     return figure
 
 
