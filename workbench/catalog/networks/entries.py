@@ -13,6 +13,7 @@ from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -50,6 +51,7 @@ class Entry:
     classes: tuple[str, ...] = ()
     bundled: bool = False
     repository: str = ""  # of the weights on the Hugging Face hub
+    caffe: bool = False  # ONNX files of it take blue, green, red from 0 to 255, less their means
 
 
 def _torchvision(name: str) -> Entry:
@@ -70,9 +72,9 @@ def _torchvision(name: str) -> Entry:
 CIFAR = Centred(32, shorter=32)
 OWN = {
     "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
-    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227)),
-    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224)),
-    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224)),
+    "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
+    "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
+    "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224), caffe=True),
     **{
         f"resnet{6 * depth + 2}": Entry(partial(classics.resnet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
         for depth in (3, 5, 7, 9)

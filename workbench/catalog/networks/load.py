@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from workbench.catalog.networks import hub
 from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
-from workbench.catalog.networks.entries import OWN, Entry, entry_of, wrapped
+from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
 from workbench.catalog.networks.heads import fit_head
 from workbench.catalog.networks.search import fitting_network
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
+from workbench.catalog.onnx.weights import onnx_weights
 from workbench.network.network import Network
 from workbench.progress import Progress
 
@@ -50,7 +52,9 @@ def load_network(
         (extra ``[hub]``), or the path of an ONNX file (extra ``[onnx]``).
     weights : "default" (the bundled ones, the hub's, or random ones where there are none), None (random, from seed 0),
         "pretrained" (torchvision's or the hub's, downloaded once), or the path of a safetensors file or a tensor-only
-        state_dict, which may have another number of classes and a classifier of one linear layer.
+        state_dict, which may have another number of classes and a classifier of one linear layer; or of an ONNX file
+        of the same layers. ONNX files of the networks of Caffe take pixels as Caffe did (0 to 255 less the mean; blue
+        first): the network gets that preprocessing.
     input_shape : of an ONNX file that leaves it open.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
@@ -76,8 +80,15 @@ def load_network(
         source, sha256 = _bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
-        state = _renamed(name, read_weights(path))
-        fit_head(model, state)
+        if path.suffix.lower() == ".onnx":
+            state = onnx_weights(model, path, entry.input_shape)
+            if entry.caffe and isinstance(entry.preprocessing, Centred):
+                entry = replace(entry, preprocessing=replace(entry.preprocessing, mean=CAFFE_MEAN, std=CAFFE_STD))
+                first = next(key for key, value in state.items() if value.ndim == 4)
+                state[first] = state[first].flip(1)  # blue, green, red to red, green, blue
+        else:
+            state = _renamed(name, read_weights(path))
+            fit_head(model, state)
         try:
             load_weights(model, state, path.name)
         except WeightsError as error:

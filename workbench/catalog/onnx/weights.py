@@ -1,0 +1,75 @@
+"""Read the weights of an ONNX file as the state dict of a PyTorch model."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from workbench.catalog.networks.checkpoints import WeightsError
+from workbench.catalog.onnx.load import read_proto
+from workbench.catalog.onnx.model import OnnxModel
+from workbench.catalog.onnx.node import OnnxError
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
+"""Types of layers that are matched with those of the file."""
+MAX_DIFFERENCE = 1e-3
+"""Largest accepted difference between the model's outputs and the file's, as a share of the file's largest output."""
+
+
+def onnx_weights(model: nn.Module, path: Path, input_shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Return the weights of an ONNX file as a state dict of `model`, which is set to evaluation mode.
+
+    The file's layers are matched with the model's in the order of their definition; each must have the same shapes.
+    Then the model with these weights is compared with the file on a random input of `input_shape` (the file may end in
+    a softmax that the model lacks).
+
+    Raises
+    ------
+    WeightsError : naming every layer that does not fit, or if the outputs differ.
+    """
+    try:
+        graph = OnnxModel(read_proto(path)).eval()
+    except OnnxError as error:
+        raise WeightsError(str(error)) from None
+    theirs = [(name, graph.get_submodule(name).state_dict()) for name in graph.nodes]
+    ours = [(name, module.state_dict()) for name, module in model.named_modules() if isinstance(module, LAYERS)]
+    state: dict[str, Tensor] = {}
+    if len(theirs) != len(ours):
+        raise WeightsError(f"{path.name} has {len(theirs)} layers with weights, this network {len(ours)}")
+    problems = []
+    for (name, found), (own, wanted) in zip(theirs, ours, strict=True):
+        shapes, needed = ({k: tuple(v.shape) for k, v in s.items() if v.ndim} for s in (found, wanted))
+        if shapes != needed:
+            problems.append(f"{name} with {_said(shapes)} is no {own} with {_said(needed)}")
+        state |= {f"{own}.{key}": value for key, value in found.items()}
+    if problems:
+        raise WeightsError(f"{path.name} does not fit this network: {'; '.join(problems)}")
+    state = {**model.state_dict(), **state}
+    x = torch.rand(graph.batch or 1, *input_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        made = functional_call(model.eval(), state, (x,))
+        try:
+            wanted = graph(x)
+        except Exception:
+            raise WeightsError(
+                f"{path.name} does not run on inputs of {input_shape}, which this network takes"
+            ) from None
+    if not _same(made, wanted):
+        raise WeightsError(f"{path.name} fits this network layer by layer, but computes something else")
+    return state
+
+
+def _said(shapes: dict[str, tuple[int, ...]]) -> str:
+    return " and ".join(f"{key} {shape}" for key, shape in shapes.items())
+
+
+def _same(logits: Tensor, found: object) -> bool:
+    """Return whether logits (n, classes) equal a file's output or log-probabilities, up to a constant per image."""
+    if not isinstance(found, Tensor) or found.numel() != logits.numel():
+        return False
+    found = found.reshape(logits.shape).double()
+    if bool((found >= 0).all()) and bool(((found.sum(dim=1) - 1).abs() < 1e-3).all()):
+        found = found.clamp(min=1e-30).log()
+    centred, wanted = (values - values.mean(dim=1, keepdim=True) for values in (logits.double(), found))
+    return bool((centred - wanted).abs().max() <= MAX_DIFFERENCE * wanted.abs().max())
