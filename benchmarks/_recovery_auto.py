@@ -42,8 +42,8 @@ def run(shared: Path, minutes: float = 0.0) -> dict[str, Any]:
     loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
     order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(SEED))
     images = wb.Split.unlabelled(loaded.images[order[:RECOVERY_IMAGES]], "recovery")
-    scored = part(loaded, order[RECOVERY_IMAGES:], "scored")
-    wb.score(network, part(scored, torch.arange(8), "warm-up"))
+    scored = part(loaded, order[RECOVERY_IMAGES:])
+    wb.score(network, part(scored, torch.arange(8)))
     estimate = Estimate()
     found = wb.compress(network, images, max_drop=MAX_DROP_POINTS, minutes=MINUTES, progress=estimate)
     seconds = time.perf_counter() - estimate.began
