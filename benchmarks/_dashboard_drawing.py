@@ -1,14 +1,13 @@
 """Measure the latency from a rank slider to the repainted drawing, with a network of 150 layers open."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import torch
-from nbformat.v4 import new_code_cell, new_notebook
 from torch import Tensor, nn
 
 import workbench as wb
@@ -57,7 +56,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input and what the convolutions add to it."""
-        return x + self.two(torch.relu(self.one(torch.relu(x)))) / BLOCKS
+        made: Tensor = self.two(torch.relu(self.one(torch.relu(x))))
+        return x + made / BLOCKS
 
 
 def deep_network() -> wb.Network:
@@ -71,9 +71,11 @@ def deep_network() -> wb.Network:
 @contextmanager
 def deep_dashboard(folder: Path, variables: Mapping[str, str]) -> Iterator[Served]:
     """Serve the dashboard with that network."""
-    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    cell = {"cell_type": "code", "id": "0", "metadata": {}, "outputs": [], "execution_count": None, "source": CELL}
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    content = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     notebook, port = folder / "deep.ipynb", free_port()
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=spec), notebook)
+    notebook.write_text(json.dumps(content), encoding="utf-8")
     command, environment = voila_command(port, browser=False, notebook=notebook)
     with served(
         [sys.executable, *command[1:]],

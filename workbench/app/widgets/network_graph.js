@@ -138,6 +138,7 @@ function render({ model, el }) {
   function zoomTo(scale, x, y) {
     if (!svg) return;
     fitted = !scale;
+    view.classList.toggle("zoomed", !fitted);
     const outer = view.getBoundingClientRect();
     const place = [(x ?? outer.left + outer.width / 2) - outer.left, (y ?? outer.top + outer.height / 2) - outer.top];
     const before = zoom();

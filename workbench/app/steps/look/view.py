@@ -39,6 +39,7 @@ COLUMNS = [
 def look_view(session: Session) -> w.Widget:
     """Return the drawing above the table and the bars."""
     look, plan = session.look, session.plan
+    drawing = network_view(session)  # first, so that it follows a rank first
     table = LayerTable(file="layers.csv", columns=COLUMNS)
     figure = FigureView("Cost of each layer", height=290)
     measures = [(text, name) for name, text in MEASURES.items()]
@@ -56,7 +57,7 @@ def look_view(session: Session) -> w.Widget:
     follow(fill, (plan, "plan"))
     follow(draw, (look, "picked"), (measure, "value"))
     plan.observe(Debounce(draw), ["plan"])
-    return column(network_view(session), beside((table, 2), (column(measure, figure), 1)))
+    return column(drawing, beside((table, 2), (column(measure, figure), 1)))
 
 
 def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:
