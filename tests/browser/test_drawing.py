@@ -10,7 +10,8 @@ HEIGHTS = """() => Object.fromEntries([...document.querySelectorAll('.wb-graph')
 
 def test_pick_move_zoom_and_save(page, voila):
     ui.opened(page, voila)
-    graph = page.locator(".wb-graph").first
+    ui.open_step(page, "Plan")
+    graph = page.locator(".wb-graph:visible")
     graph.locator('[data-layer="features.7"]').click()
     ui.wait_for_selected(page, "features.7")
     assert graph.locator(".selected").get_attribute("data-layer") == "features.7"
