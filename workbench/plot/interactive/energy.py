@@ -33,7 +33,7 @@ def energy(energy: Energy | None) -> Figure:
     data.append({**whole, "marker": {"color": INK, "size": 1}, "showlegend": False, "cliponaxis": False})
     x = axis("", showgrid=False, type="category", ticks="")
     y = axis(f"{unit} for one image ({label})", rangemode="tozero")
-    return figure(data, 300, barmode="stack", margin={"l": 64, "t": 30}, legend={"y": -0.24}, xaxis=x, yaxis=y)
+    return figure(data, 300, barmode="stack", margin={"l": 64, "t": 30}, legend={"y": -0.3}, xaxis=x, yaxis=y)
 
 
 def power(energy: Energy | None) -> Figure:

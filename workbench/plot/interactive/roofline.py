@@ -54,7 +54,7 @@ def roofline(profile: Profile | None, roof: Roofline | None = None, selected: st
     minor = {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}
     log = {"type": "log", "dtick": 1, "minor": minor, "tickformat": "~g"}
     x, y = axis("multiply-adds for each byte moved", **log), axis("billion multiply-adds a second", **log)
-    legend = {"y": -0.2, "itemsizing": "constant"}
+    legend = {"y": -0.3, "itemsizing": "constant"}
     return figure(data, 520, margin={"l": 64, "t": 14}, legend=legend, xaxis=x, yaxis=y)
 
 

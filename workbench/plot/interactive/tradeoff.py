@@ -75,7 +75,7 @@ def tradeoff(
             data.append(_markers(name.value, found, dense, marker=marker, **bars))
     data.append(line(front, name="Pareto front", line=stair, hoverinfo="skip"))
     x, y = axis("FLOPs (million multiply-adds per image)", rangemode="tozero"), axis(_title(scored, random_weights))
-    return figure(data, 560, margin={"l": 82, "t": 14}, legend={"y": -0.12}, xaxis=x, yaxis=y)
+    return figure(data, 560, margin={"l": 82, "t": 14}, legend={"y": -0.19}, xaxis=x, yaxis=y)
 
 
 def stages(
