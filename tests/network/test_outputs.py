@@ -14,6 +14,7 @@ from workbench.network.outputs import (
     divergence,
     hits,
     powers_of,
+    probability_lost,
     same_answers,
     size_of,
     snr_db,
@@ -86,6 +87,19 @@ def test_answers_of_images_and_of_places(generator):
     wanted, made = torch.randn(2, 3, 7, 2, 4, generator=generator)
     same = (wanted.argmax(1) == made.argmax(1)).double().mean((1, 2))
     assert torch.allclose(same_answers(wanted, made)[:, 0], same)
+
+
+def test_the_probability_lost_is_the_accuracy_lost_if_labels_are_drawn_by_the_probabilities(generator):
+    wanted, made = torch.randn(2, 50, 6, generator=generator)
+    p = wanted.double().softmax(1)
+    labels = torch.multinomial(p, 20_000, replacement=True, generator=generator)  # (50, draws)
+    right = [(labels == outputs.argmax(1, keepdim=True)).double() for outputs in (wanted, made)]
+    drawn = (right[0] - right[1]).mean(1)
+    assert probability_lost(wanted, made).numpy() == pytest.approx(drawn.numpy(), abs=0.03)
+    assert float(probability_lost(wanted, made).mean()) == pytest.approx(float(drawn.mean()), abs=0.004)
+    assert torch.equal(probability_lost(p, made), probability_lost(wanted, made))  # of probabilities as they are
+    assert not probability_lost(wanted, 2 * wanted).any()
+    assert probability_lost(wanted.reshape(5, 6, 10), made.reshape(5, 6, 10)).shape == (5,)
 
 
 def test_the_signal_to_noise_ratio_is_of_powers():

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
+from workbench.network.outputs import probability_lost
 from workbench.network.verdict import judge_agreement, mcnemar, paired_interval, unpaired_interval
 from workbench.plan.compressed import CompressedNetwork
 
@@ -60,6 +61,7 @@ def test_agreement_counts_the_answers_of_the_original(plan, generator):
     among = (made.topk(5).indices == wanted.argmax(1)[:, None]).any(1)
     assert score == wb.Score(float(same.double().mean()), float(among.double().mean()), 40, "agreement")
     assert score.hits.tolist() == same.tolist()
+    assert score.losses.tolist() == probability_lost(wanted, made).tolist()
     places = torch.randn(2, 3, 4, 5, 6, generator=generator)  # 3 images, 4 classes
     score = wb.score(compressed(plan, *places), torch.zeros(3, 1, 1, 1))
     assert score.top1 == pytest.approx(float((places[0].argmax(1) == places[1].argmax(1)).double().mean()))

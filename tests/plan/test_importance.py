@@ -106,6 +106,7 @@ def test_a_forecast_is_near_what_calibration_leaves(network, spectra, data):
         assert forecast.low <= forecast.agreement <= forecast.high
         made = wb.calibrate(wb.decompose(network, plan), images)
         found.append((forecast.agreement, wb.compare(made, data.validation.images).agreement))
+        assert 0 <= forecast.accuracy_lost <= 1 - forecast.agreement
     assert np.mean([abs(a - b) for a, b in found]) < 0.03
     assert [a for a, _ in found] == sorted([a for a, _ in found], reverse=True)
     curve = wb.forecast_curve(network, images, ratios=(6.0, 1e6), spectra=spectra, measured=measured)

@@ -10,7 +10,7 @@ import workbench as wb
 from workbench.network.verdict import judge_agreement, judge_pairs
 from workbench.plan.compressed import CompressedNetwork
 from workbench.runs.run import Run, Runs, Stage, StageName, pareto
-from workbench.runs.scoring import choosing_scores, judgement, points_lost, scored_stage
+from workbench.runs.scoring import accuracy_lost, choosing_scores, judgement, points_lost, scored_stage
 
 
 class Pixel(nn.Module):
@@ -53,7 +53,7 @@ def run_of(networks, data, **more):
         (split(800), split(0), {"validation": ("agreement", 400)}),
         (split(5000, labels=False), split(0), {"validation": ("agreement", 1000)}),
         (split(0), split(800, labels=False), {"validation": ("agreement", 400)}),
-        (split(100, labels=False), split(0), {"validation": ("agreement", 100)}),
+        (split(100, labels=False), split(0), {"validation": ("agreement", 50)}),
         (split(0), split(0), {}),
     ],
 )
@@ -76,6 +76,13 @@ def test_the_verdict_is_that_of_the_narrower_interval(networks):
     assert run.verdict().width < labelled.width
     assert run.verdict("test").n == 500
     assert points_lost(run) == pytest.approx(100 * (1 - agreement))
+    losses = run.last.scores["unlabelled"].losses
+    assert accuracy_lost(run) == pytest.approx(
+        (100 * losses.mean(), 100 * (losses.mean() + 1.96 * losses.std() / 1000**0.5)), rel=1e-4
+    )
+    assert accuracy_lost(run)[0] <= points_lost(run)
+    seen = run_of(networks, wb.Data(split(2000), split(200), split(500)))
+    assert accuracy_lost(seen) == (pytest.approx(100 * seen.verdict().lost), pytest.approx(100 * seen.verdict().high))
     assert judgement(run) == str(run.verdict())
     assert judgement(run).endswith("on 1000 unlabelled images)")
 

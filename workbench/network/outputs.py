@@ -59,6 +59,23 @@ def same_answers(wanted: Tensor, made: Tensor) -> Tensor:
     return found if wanted.ndim == 2 else found.double().reshape(len(wanted), -1, 2).mean(1)
 
 
+def probabilities(outputs: Tensor) -> Tensor:
+    """Return class probabilities of (n, classes), in float64: the softmax, unless the outputs are probabilities."""
+    values = outputs.double()
+    are_shares = bool((values >= 0).all()) and bool((values.sum(1) <= 1 + 1e-3).all())
+    return values if are_shares else values.softmax(1)
+
+
+def probability_lost(wanted: Tensor, made: Tensor) -> Tensor:
+    """Return by how much less probable the wanted outputs hold each new answer than their own, (n,).
+
+    The mean is the accuracy that is expected to be lost, if the probabilities of the wanted classes are right.
+    """
+    p = probabilities(in_rows(wanted))
+    new = p.gather(1, in_rows(made).argmax(1, keepdim=True).to(p.device))[:, 0]
+    return (p.amax(1) - new).reshape(len(wanted), -1).mean(1).cpu()
+
+
 def powers_of(wanted: Tensor, made: Tensor) -> Tensor:
     """Return the powers of the wanted values and of the difference, (2,)."""
     p, q = wanted.double(), made.double().to(wanted.device)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from workbench.network.data import UNLABELLED, Data, Split, fitting_batch
 from workbench.network.inputs import Images, inputs_of, split_of
 from workbench.network.network import Network, expect_network
-from workbench.network.outputs import are_classes, hits, same_answers
+from workbench.network.outputs import are_classes, hits, probability_lost, same_answers
 from workbench.network.verdict import (
     MAX_DROP_POINTS,
     Verdict,
@@ -41,6 +41,8 @@ class Score(Table):
     kind : "accuracy" (right by their labels), "agreement" (the first answer is the original network's), or the name of
         a metric.
     hits : (n,) whether the first answer to each image is right; None if that is not known.
+    losses : of agreement, (n,) the accuracy that each changed answer is expected to lose, by the original's own
+        probabilities of the two classes; None if that is not known.
     """
 
     top1: float
@@ -48,6 +50,7 @@ class Score(Table):
     n: int
     kind: str = "accuracy"
     hits: NDArray[np.bool_] | None = field(default=None, compare=False)
+    losses: NDArray[np.float64] | None = field(default=None, compare=False)
 
     headers = ("score", "value", "95 % interval", "images")
 
@@ -205,7 +208,7 @@ def agreement(network: Network, images: Images, *, progress: Progress | bool | N
         why = f"these images have no labels, and {network.name} was not compressed"
         raise ValueError(f"{why}: there is nothing to compare with")
     report = reporter(progress)
-    found, dense = [], False
+    found, losses, dense = [], [], False
     with torch.inference_mode():
         for i, batch in enumerate(batches):
             report(i / len(batches), "comparing answers")
@@ -213,8 +216,9 @@ def agreement(network: Network, images: Images, *, progress: Progress | bool | N
             if not are_classes(wanted):
                 raise ValueError(f"{network.name} gives no classes to agree on: give a metric, or compare the outputs")
             found.append(same_answers(wanted, made))
+            losses.append(probability_lost(wanted, made))
             dense = wanted.ndim > 2
-    made_score = Score.of(torch.cat(found), "agreement")
+    made_score = replace(Score.of(torch.cat(found), "agreement"), losses=torch.cat(losses).numpy())
     return made_score.without_hits() if dense else made_score
 
 

@@ -77,22 +77,23 @@ def forecast_curve(
     return ForecastCurve(network.name, tuple(plans), tuple(found))
 
 
-def largest_ratio(spectra: Spectra, measured: Importance, share: float) -> float | None:
-    """Return the largest original / compressed MACs at which a share of the answers is expected to stay.
+def largest_ratio(spectra: Spectra, measured: Importance, most: float) -> float | None:
+    """Return the largest original / compressed MACs at which at most so much accuracy, a share, is expected to be lost.
 
-    It is 1.05 if fewer stay at any ratio; None if there is no plan for that, or the outputs are no classes.
+    It is 1.05 if more is lost at any ratio; None if there is no plan for that, or the outputs are no classes.
     """
 
-    def kept(ratio: float) -> float:
+    def lost(ratio: float) -> float:
         try:
-            return measured.forecast(budget_plan(spectra, ratio, importance=measured).ranks).agreement or 0.0
+            found = measured.forecast(budget_plan(spectra, ratio, importance=measured).ranks)
         except PlanError:
-            return 0.0
+            return 1.0
+        return found.accuracy_lost or 0.0
 
     low, high = MIN_RATIO, MAX_RATIO
-    if measured.leading is None or not kept(low):
+    if measured.leading is None or lost(low) == 1:
         return None
     while high > low * RATIO_STEP:
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if kept(middle) >= share else (low, middle)
+        low, high = (middle, high) if lost(middle) <= most else (low, middle)
     return low

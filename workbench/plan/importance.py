@@ -40,7 +40,7 @@ from workbench.network.inputs import Images, InputBatches, inputs_of
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.moments import pick_places
 from workbench.network.network import Network, copy_model, expect_network
-from workbench.network.outputs import are_classes, random_functional, size_of
+from workbench.network.outputs import are_classes, probabilities, random_functional, size_of
 from workbench.network.verdict import wilson
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, part, reporter
@@ -100,12 +100,15 @@ class Importance:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(DRAWS, *leading.shape, generator=generator, dtype=torch.float64)
 
-        def agreement(factor: float) -> float:
-            made = leading + (factor * variances / 2).sqrt()[:, None] * noise
-            return float((made.argmax(2) == 0).double().mean())
+        def answers(factor: float) -> Tensor:
+            return (leading + (factor * variances / 2).sqrt()[:, None] * noise).argmax(2)
 
-        expected, low, high = map(agreement, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
-        return Forecast(lost, self.images, expected, wilson(low, self.images)[0], wilson(high, self.images)[1])
+        made, *ends = map(answers, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
+        expected, low, high = (float((each == 0).double().mean()) for each in (made, *ends))
+        p = probabilities(leading).expand(DRAWS, -1, -1)
+        accuracy_lost = float((p[:, :, 0] - p.gather(2, made[:, :, None])[:, :, 0]).mean())
+        interval = wilson(low, self.images)[0], wilson(high, self.images)[1]
+        return Forecast(lost, self.images, expected, *interval, accuracy_lost)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class Forecast:
     images : how many images were looked at.
     agreement : expected share of images whose answer stays; None if the outputs are no classes.
     low, high : interval of it, for images like these and changes wrong by a factor of `VARIANCE_FACTOR`.
+    accuracy_lost : expected loss of top-1 accuracy as a share, if the original's probabilities are right: a changed
+        answer loses as much as it is less probable than the first one.
     """
 
     lost: float
@@ -125,6 +130,7 @@ class Forecast:
     agreement: float | None = None
     low: float | None = None
     high: float | None = None
+    accuracy_lost: float | None = None
 
     def __str__(self) -> str:
         if self.agreement is None:

@@ -27,7 +27,7 @@ class Candidates:
     Parameters
     ----------
     importance : of the layers; None to measure errors in the weights.
-    max_drop : points of the answers that may change; None if nothing can be forecast of the loss.
+    max_drop : points of accuracy that may be lost; None if nothing can be forecast of the loss.
     """
 
     spectra: Spectra
@@ -55,9 +55,9 @@ class Candidates:
             return None
         correction = 1.0
         if tried is not None:
-            kept = self.importance.forecast(tried.ranks).agreement or 0.0
-            correction = min(max(100 * (1 - kept) / max(lost, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
-        return largest_ratio(self.spectra, self.importance, 1 - correction * self.max_drop / 100)
+            expected = 100 * (self.importance.forecast(tried.ranks).accuracy_lost or 0.0)
+            correction = min(max(expected / max(lost, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
+        return largest_ratio(self.spectra, self.importance, correction * self.max_drop / 100)
 
     def budget(self, macs_ratio: float, plan: Plan) -> PlanAndSettings:
         """Return a plan for a budget of MACs and its settings; layers set by hand in `plan` stay so if that can be met.

@@ -19,7 +19,7 @@ from workbench.recover.checkpoint import Epoch
 from workbench.runs.attempt import Attempts, stored
 from workbench.runs.candidates import Candidates
 from workbench.runs.run import Run
-from workbench.runs.scoring import judgement, points_lost
+from workbench.runs.scoring import accuracy_lost, judgement
 from workbench.runs.search import BEGIN_SHARE, Clock, OutOfTimeError, Try, best_of, lines, next_ratio
 from workbench.runs.store import RunStore
 from workbench.tables import times
@@ -49,8 +49,8 @@ def compress(
 ) -> Run:
     """Compress a network and recover its accuracy; if too much is lost, try again with smaller ratios of MACs.
 
-    The first plan is for the largest ratio of MACs at which no more than `max_drop` points of the answers are expected
-    to change, see :meth:`~workbench.plan.plan.Plan.forecast`; later ones go by that forecast too, corrected by what the
+    The first plan is for the largest ratio of MACs at which no more than `max_drop` points of accuracy are expected to
+    be lost, see :meth:`~workbench.plan.plan.Plan.forecast`; later ones go by that forecast too, corrected by what the
     try before lost. Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand
     and more than half of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop`
     points; if there are too few images to show this for any plan, if it loses at most `max_drop` on them. The search
@@ -59,15 +59,17 @@ def compress(
     were learned from can judge it (fewer than 60 and none for validation): it changes few of their answers at any
     ratio. The run's note says what was found, and its `tries` what was tried and taken back.
 
-    The loss is measured by accuracy on validation images with labels, or by the share of changed answers on images
-    without labels, whichever has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. It is never
-    measured on the test images: if there are no others, the first try is the result.
+    The loss is of accuracy on validation images with labels, or what is expected of images without labels, whichever
+    has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. Without labels an answer that changed loses
+    as much as the original itself holds it less probable than its own: many answers change between classes that are
+    nearly as probable, and few of these are mistakes. It is never measured on the test images: if there are no others,
+    the first try is the result.
 
     Parameters
     ----------
     data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
-    max_drop : points of top-1 that may be lost, in hundredths of the images: 3.0 where 3 % of the answers may change;
-        of a metric, hundredths of its unit.
+    max_drop : points of top-1 accuracy that may be lost, in hundredths of the images; of a metric, hundredths of its
+        unit.
     minutes : to spend in all; None for no limit. The first try is always finished; another is begun if it takes no
         longer than what is left. Fine-tuning takes at most half of what is left, with as few epochs as that needs.
     metric : a function (network, split) -> number to measure the loss by instead; more is better. It has no interval,
@@ -123,8 +125,8 @@ def compress(
             kept = run
         following = None
         while following is None and not last and longest < clock.left:
-            lost = points_lost(run, max_drop)
-            expected = None if lost is None or out_of_reach else candidates.expected_ratio(tried, lost)
+            lost = accuracy_lost(run, max_drop)
+            expected = None if lost is None or out_of_reach else candidates.expected_ratio(tried, lost[0])
             ratio = next_ratio([*tries, *out_of_reach], larger=larger and lost is not None, expected=expected)
             if ratio is None:
                 break
@@ -147,9 +149,10 @@ def compress(
 
 def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
     """Return whether little enough is lost; where too few images could show it of any plan, their loss decides."""
-    verdict, lost = run.verdict(max_drop=max_drop), points_lost(run, max_drop)
-    shown = verdict is not None and verdict.tolerable
+    verdict, lost = run.verdict(max_drop=max_drop), accuracy_lost(run, max_drop)
     unknowable = verdict is None or verdict.n < images_needed(max_drop)
-    good = shown or (unknowable and (lost is None or lost <= max_drop))
+    good = lost is None or lost[0 if unknowable else 1] <= max_drop
     loss = judgement(run, max_drop) if verdict is None else str(verdict)
+    if verdict is not None and verdict.kind == "agreement" and lost is not None:
+        loss += f", {lost[0]:.1f} points of accuracy by the original's probabilities"
     return Try(run.plan.macs_ratio, good, loss, taken_back)

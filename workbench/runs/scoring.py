@@ -6,7 +6,7 @@ from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.network.outputs import are_classes
 from workbench.network.scores import Metric, Score, accuracy, agreement, score
-from workbench.network.verdict import MAX_DROP_POINTS, images_needed
+from workbench.network.verdict import MAX_DROP_POINTS, Z_95, images_needed
 from workbench.progress import Progress, part, reporter
 from workbench.runs.run import Run, Stage, StageName
 
@@ -74,6 +74,23 @@ def points_lost(run: Run, max_drop: float = MAX_DROP_POINTS) -> float | None:
     verdict = run.verdict(max_drop=max_drop)
     lost = run.lost() if verdict is None else verdict.lost
     return None if lost is None else 100 * lost
+
+
+def accuracy_lost(run: Run, max_drop: float = MAX_DROP_POINTS) -> tuple[float, float] | None:
+    """Return the points of accuracy that the last stage is expected to have lost, and the upper end of their interval.
+
+    Where labels judge a run these are what was lost; without, they follow from the original's own probabilities, see
+    :class:`~workbench.network.scores.Score`. None if nothing judges the run.
+    """
+    verdict, lost = run.verdict(max_drop=max_drop), points_lost(run, max_drop)
+    if lost is None or verdict is None:
+        return None if lost is None else (lost, lost)
+    score = run.score(verdict.split)
+    losses = None if score is None else score.losses
+    if losses is None:
+        return lost, 100 * verdict.high
+    error = Z_95 * float(losses.std()) / len(losses) ** 0.5
+    return 100 * float(losses.mean()), 100 * (float(losses.mean()) + error)
 
 
 def judgement(run: Run, max_drop: float = MAX_DROP_POINTS) -> str:
