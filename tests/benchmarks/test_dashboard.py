@@ -25,7 +25,7 @@ def test_a_small_run(tmp_path):
     path = tmp_path / "dashboard.json"
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
     subprocess.run(
-        [*command, "--layers", "1", "--users", "2", "--repeats", "1", "--loads", "2"], check=True, timeout=600
+        [*command, "--layers", "1", "--users", "2", "--repeats", "1", "--loads", "2"], check=True, timeout=1500
     )
     found = json.loads(path.read_text())
     assert found["problems"] == []
