@@ -26,7 +26,7 @@ def test_the_report_opens_by_itself(page, network, spectra, data, tmp_path, sche
     assert [url for url in asked if not url.startswith("data:")] == [file]
     assert page.problems == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert (page.locator("svg").count(), page.locator("img").count()) == (3, 6)
+    assert (page.locator("svg").count(), page.locator("img").count()) == (4, 6)
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     ink = page.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
