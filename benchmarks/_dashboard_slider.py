@@ -41,6 +41,8 @@ async def latencies(page: Any, layers: int) -> dict[str, list[float]]:
     """Milliseconds of each move of a rank, by key and by drag, in layers spread evenly over the network."""
     await step_button(page, "Look").click()
     rows = page.locator(".wb-table").first.locator("tbody tr")
+    await page.get_by_label("Expert").check()  # which shows the column of EVBMF's ranks
+    await rows.first.wait_for()  # the text of what is hidden has no tabs between its columns
     texts = await rows.all_inner_texts()
     tucker2 = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]
     found: dict[str, list[float]] = {"key": [], "drag": []}
