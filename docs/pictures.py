@@ -12,7 +12,7 @@ import workbench as wb
 from benchmarks._browser import FIGURE, FLAGS, chromium, dashboard
 
 HERE = Path(__file__).resolve().parent / "images"
-SIZE = {"width": 1280, "height": 800}
+SIZE = {"width": 1440, "height": 900}
 SHOWN = 1800
 """Milliseconds for each picture of the walk."""
 
@@ -40,7 +40,7 @@ def main() -> None:
             save(walk[-1], "dashboard.png")
             page.keyboard.press("Control+z")
             press(page, "Compress for me")
-            page.wait_for_selector("text=Next: Speed", timeout=400_000)
+            page.wait_for_selector("text=Next: Speed", timeout=600_000)
             page.wait_for_timeout(1000)
             walk.append(shot(page))
             save(walk[-1], "recovered.png")
@@ -57,7 +57,7 @@ def main() -> None:
             dark.wait_for_timeout(3000)
             save(shot(dark), "dark.png")
             browser.close()
-    frames = [picture.resize((960, 600), Image.Resampling.LANCZOS).quantize(96) for picture in walk]
+    frames = [picture.resize((1080, 675), Image.Resampling.LANCZOS).quantize(96) for picture in walk]
     frames[0].save(HERE / "walk.gif", save_all=True, append_images=frames[1:], duration=SHOWN, loop=0, optimize=True)
 
 
