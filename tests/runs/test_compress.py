@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 import workbench as wb
-from tests.helpers.networks import same
+from tests.helpers.networks import few, same
 from workbench.runs import attempt
 from workbench.runs.candidates import Candidates
 from workbench.runs.run import StageName
@@ -246,6 +246,17 @@ def test_fine_tuning_that_does_not_help_is_taken_back_and_said(network, spectra,
     assert len(run.tries) == len(plans_tried(stages)) == 3
     assert all("10 epochs of fine-tuning did not help and were taken back" in line for line in run.tries)
     assert run.rows[-1][0] == "try 3"
+
+
+def test_each_try_is_a_training_of_its_own(network, spectra, data, tmp_path, monkeypatch):
+    """The checkpoint of one try does not stop the next."""
+    monkeypatch.setattr(attempt, "FINE_TUNING", {**attempt.FINE_TUNING, "epochs": 1})
+    file, stages = tmp_path / "training.checkpoint", []
+    how = {"plan": wb.budget_plan(spectra, 40), "max_drop": 1e-3, "checkpoint": file, "on_stage": stages.append}
+    wb.compress(network, few(data), **how)
+    tuned = [run.plan.macs_ratio for run in stages if run.last.name is StageName.FINE_TUNED]
+    assert len(set(tuned)) > 1
+    assert not file.exists()
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):

@@ -83,6 +83,8 @@ class Attempts:
         how = {**FINE_TUNING, "epochs": epochs, "metric": self.metric, "progress": until(progress, seconds)}
         how |= {"checkpoint": self.checkpoint, "on_epoch": self.on_epoch}
         tuned = finetune(made, self.data, teacher=self.network, **how)
+        if self.checkpoint is not None:  # the next try is another training
+            Path(self.checkpoint).unlink(missing_ok=True)
         done = f"{len(tuned.history)} epochs of fine-tuning"
         about += f"; {done} with labels and the original's answers"
         stage = self.scored(tuned, StageName.FINE_TUNED, about)
