@@ -76,7 +76,8 @@ def recover_view(session: Session) -> w.Widget:
     def list_tries() -> None:
         found = recover.run.tries if recover.run is not None else ()
         items = "".join(f"<li>{escape(line)}</li>" for line in found)
-        tries.value = f"<ul class='wb-soft' aria-label='What was tried'>{items}</ul>" if found else ""
+        start = "<ul class='wb-soft wb-tries' tabindex='0' aria-label='What was tried'>"
+        tries.value = f"{start}{items}</ul>" if found else ""
         tries.layout.display = "" if found else "none"
 
     def show_training() -> None:
