@@ -81,7 +81,7 @@ async def test_undo_while_another_network_opens_stays_on_that_network(session):
     session.choose.open(network="digits_vgg", data="digits")
     while session.choose.opening:
         session.plan.choose_ranks(session.plan.plan.layers[1].name, rank_out=3)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)  # lets the worker have the interpreter
     session.undo()
     assert session.plan.plan.network == session.choose.network.name == "digits_vgg"
     await idle(session)
