@@ -322,3 +322,16 @@ def test_the_list_shows_what_runs_and_takes_back_what_waits():
     assert "Looking" in html(jobs)
     worker.jobs = ()
     assert "done after 3 s" in html(jobs)  # the last one that was not short
+
+
+def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
+    view = tradeoff_view(digits)
+    ask = find(view, w.Button, "Forecast")
+    assert "forecast" not in figure(view, "Accuracy against FLOPs").traces
+    ask.click()
+    assert digits.plan.curve.forecasts[0].agreement > digits.plan.curve.forecasts[-1].lost
+    drawn = {t.get("name"): t for t in json.loads(figure(view, "Accuracy against FLOPs").traces)}
+    assert len(drawn["forecast, after calibration"]["x"]) == 1 + len(digits.plan.curve.plans)
+    assert ask.layout.display == "none"
+    digits.choose.open(weights="random")
+    assert (digits.plan.curve, ask.layout.display) == (None, "none")
