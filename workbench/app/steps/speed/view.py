@@ -16,14 +16,13 @@ from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
 MISSING = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
-OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")  # runtimes in the order of the page
 
 
 def speed_view(session: Session) -> w.Widget:
     """Return settings and a button above what was found, beside its figures."""
     speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
-    options = [(RUNTIMES[name], name) for name in OFFERED]
-    runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
+    options = [(title, name) for name, title in RUNTIMES.items()]
+    runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(RUNTIMES))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
     threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
     batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
