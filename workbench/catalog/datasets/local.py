@@ -3,7 +3,6 @@
 import os
 import zipfile
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,7 @@ from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
-from workbench.network.images.decoding import SUFFIXES
-from workbench.network.images.folders import split_folders
-from workbench.network.images.labels import OWN_TABLE
-from workbench.network.images.wordnet import VALIDATION_TABLE
+from workbench.network.images.labels import OWN_TABLE, holds_pictures, is_hidden
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 from workbench.progress import Progress
 
@@ -63,16 +59,10 @@ def load_folder(
 def _holds_images(entry: Path) -> bool:
     """Return whether an entry is a ZIP file, or a folder with a table of labels or with folders of images."""
     try:
-        if entry.suffix.lower() == ".zip":
-            return zipfile.is_zipfile(entry)
-        if not entry.is_dir() or entry.name.startswith("."):
-            return False
-        if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):
-            return True
-        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100)) or bool(split_folders(entry))
+        if not entry.is_dir() or is_hidden(entry.name):
+            return entry.suffix.lower() == ".zip" and zipfile.is_zipfile(entry)
+        return (entry / OWN_TABLE).is_file() or any(
+            inner.is_dir() and holds_pictures(inner) for inner in entry.iterdir()
+        )
     except OSError:  # a folder without permission to read
         return False
-
-
-def _is_class(folder: Path) -> bool:
-    return folder.is_dir() and any(file.suffix.lower() in SUFFIXES for file in islice(folder.iterdir(), 100))

@@ -23,7 +23,6 @@ from workbench.files import write_atomically
 from workbench.network.data import Data, Split
 from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
 from workbench.network.images.load import SEED, shares
-from workbench.network.images.wordnet import IMAGENETTE
 from workbench.progress import Progress, part, reporter
 
 log = logging.getLogger(__name__)
@@ -184,7 +183,7 @@ def _pictures(dataset: Any, size: int) -> Pictures:
         samples = zip(files, dataset._labels, strict=True)
     paths, labels = zip(*samples, strict=True)
     if hasattr(dataset, "wnids"):
-        labels = tuple(IMAGENETTE[dataset.wnids[label]] for label in labels)
+        labels = tuple(class_names().index(dataset.classes[label][0]) for label in labels)
     return Pictures(ImageFiles([Path(path) for path in paths], size), torch.tensor(labels))
 
 

@@ -18,7 +18,6 @@ from workbench.catalog.networks.checkpoints import WeightsError, load_weights, r
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
 from workbench.catalog.networks.heads import fit_head
-from workbench.catalog.networks.search import fitting_network
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.weights import onnx_weights
@@ -89,11 +88,7 @@ def load_network(
         else:
             state = _renamed(name, read_weights(path))
             fit_head(model, state)
-        try:
-            load_weights(model, state, path.name)
-        except WeightsError as error:
-            other = fitting_network(state)
-            raise WeightsError(f"{error}; it fits {other}" if other not in (None, name) else str(error)) from None
+        load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
     else:

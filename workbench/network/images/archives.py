@@ -9,8 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from workbench.network.images.decoding import SUFFIXES
-from workbench.network.images.labels import TABLES, is_hidden, stays_inside
-from workbench.network.images.wordnet import LabelsError
+from workbench.network.images.labels import OWN_TABLE, LabelsError, is_hidden, stays_inside
 
 MAX_UNPACKED_BYTES = 2 * 2**30
 """Bytes of all files of an archive, unpacked, that are accepted: a small file may claim any number."""
@@ -20,7 +19,7 @@ MAX_ENTRIES = 500_000
 
 
 def unpack(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Unpack the images and tables of a ZIP file, and return the folder and a sentence on each file left out.
+    """Unpack the images and the table of a ZIP file, and return the folder and a sentence on each file left out.
 
     The folder is removed when the process ends; the same file is unpacked once.
 
@@ -50,7 +49,7 @@ def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...
 
 
 def _extract(archive: zipfile.ZipFile, name: str, folder: Path) -> list[str]:
-    """Write the images and tables of an archive into a folder; no entry is written elsewhere, or as a link."""
+    """Write the images and the table of an archive into a folder; no entry is written elsewhere, or as a link."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise LabelsError(f"{name} would unpack to more than {MAX_UNPACKED_BYTES / 2**30:.0f} GiB")
@@ -65,7 +64,7 @@ def _extract(archive: zipfile.ZipFile, name: str, folder: Path) -> list[str]:
             skipped.append(f"{entry.filename} leads out of the folder")
         elif stat.S_ISLNK(entry.external_attr >> 16):
             skipped.append(f"{entry.filename} is a link")
-        elif path.suffix.lower() in SUFFIXES or path.name in TABLES:
+        elif path.suffix.lower() in SUFFIXES or path.name == OWN_TABLE:
             target = folder.joinpath(*path.parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(entry) as source, target.open("wb") as file:

@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.network.images.archives import unpack
 from workbench.network.images.decoding import SUFFIXES, decode, quiet
 from workbench.network.images.labels import (
-    TABLES,
+    OWN_TABLE,
     UNLABELLED,
     Labelled,
     has_own_table,
@@ -101,7 +101,7 @@ def _wraps(entry: Path) -> bool:
     known = {other for names in SPLITS.values() for other in names}
     if not entry.is_dir() or entry.name.lower() in known:
         return False
-    return any(child.is_dir() or child.name in TABLES for child in entry.iterdir())
+    return any(child.is_dir() or child.name == OWN_TABLE for child in entry.iterdir())
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
