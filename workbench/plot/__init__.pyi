@@ -1,5 +1,4 @@
 from .static.factors import factors as factors
-from .static.inspected import filters as filters
 from .static.inspected import gallery as gallery
 from .static.inspected import rank_curve as rank_curve
 from .static.kernel import growing_rank as growing_rank

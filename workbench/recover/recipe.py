@@ -1,4 +1,4 @@
-"""Settings of fine-tuning: the paper's recipe, or a modern one."""
+"""Settings of fine-tuning."""
 
 import math
 from dataclasses import asdict, dataclass, fields
@@ -87,16 +87,6 @@ class Recipe:
         if "epochs" not in settings:
             raise TypeError("say for how long: epochs=...")
         return cls(**settings)
-
-    @classmethod
-    def modern(cls, epochs: int, **changes: Any) -> "Recipe":
-        """Return a recipe of Nesterov's momentum from 0.01 down a cosine, after a warm-up of a twentieth.
-
-        Gradients longer than 1 are shortened: the first ones of a decomposed network are.
-        """
-        settings = {"epochs": epochs, "learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs}
-        settings |= {"optimizer": "nesterov", "clip_norm": 1.0, "batch_size": 128}
-        return cls.of(**{**settings, **changes})
 
     def rate(self, step: float, steps_an_epoch: int) -> float:
         """Return the learning rate of one step, counted from 0; between two steps in a limited time."""

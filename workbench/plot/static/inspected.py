@@ -1,11 +1,11 @@
-"""Images with what the networks answer, the filters of the first convolution, and scores against a rank."""
+"""Images with what the networks answer, and scores against a rank."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
 
 from matplotlib.figure import Figure
 
-from workbench.inspect.gallery import Filters, Gallery
+from workbench.inspect.gallery import Gallery
 from workbench.inspect.rank_curve import CurvePoint
 from workbench.plot.colors import BLUE, ORANGE
 from workbench.plot.static.base import NotebookFigure, new_axes
@@ -23,22 +23,6 @@ def gallery(found: Gallery, title: str = "") -> Figure:
             continue
         axes.imshow(picture.image, interpolation="nearest")
         axes.set_title("\n".join(picture.lines), fontsize=8, loc="left")
-    return figure
-
-
-def filters(found: Filters, title: str = "") -> Figure:
-    """Draw the first convolution's filters above those of its factors, on one scale; grey is zero."""
-    columns = min(16, len(found.original))
-    rows = -(-len(found.original) // columns)
-    figure = NotebookFigure(figsize=(7.2, 1.0 * rows + 0.8), layout="constrained")
-    figure.suptitle(title or f"{found.layer}: {len(found.original)} filters, {100 * found.error:.1f} % off")
-    shown = {"original": found.original, "compressed": found.reconstructed}
-    for half, (name, images) in zip(figure.subfigures(2, 1, squeeze=False).flat, shown.items(), strict=True):
-        half.suptitle(name, fontsize=9, x=0.01, ha="left")
-        for axes, image in zip_longest(half.subplots(rows, columns, squeeze=False).flat, images):
-            axes.axis("off")
-            if image is not None:
-                axes.imshow(image, interpolation="nearest")
     return figure
 
 
