@@ -1,6 +1,6 @@
 import copy
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -281,4 +281,4 @@ def test_a_cosine_after_a_warm_up():
 
 def test_a_recipe_goes_through_json():
     recipe = Recipe.of(epochs=40, learning_rate=0.1, warmup=2, schedule="cosine", flip=True)
-    assert Recipe.of(**recipe.to_dict()) == recipe
+    assert Recipe.of(**asdict(recipe)) == recipe

@@ -126,12 +126,8 @@ def _splits(data: Data) -> tuple[Split, Split]:
     count = max(1, round(HELD_OUT_SHARE * len(train)))
     if count == len(train):
         raise ValueError(f"{data.name} has {count} training image and no validation images: there is none to choose by")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    kept, held = (
-        Split(train.images[which], train.labels[which], name)
-        for which, name in ((order[count:].sort().values, train.name), (order[:count].sort().values, "validation"))
-    )
-    return kept, held
+    held, kept = train.parted(count)
+    return kept, replace(held, name="validation")
 
 
 def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recipe, piece: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Settings of fine-tuning."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 SCHEDULES = ("step", "cosine")
@@ -97,7 +97,3 @@ class Recipe:
             return self.learning_rate * float(0.1 ** (step // steps_an_epoch // self.drop_every))
         share = (step - warm) / (self.epochs * steps_an_epoch - warm)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)
