@@ -14,10 +14,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from workbench.catalog.networks import hub
-from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
+from workbench.catalog.networks.checkpoints import WeightsError, fit_head, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
-from workbench.catalog.networks.heads import fit_head
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.weights import onnx_weights
