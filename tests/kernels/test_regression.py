@@ -84,11 +84,11 @@ def test_a_planted_tucker2_comes_back_whatever_the_inputs(x, generator):
 def test_sweeps_never_raise_the_error_and_beat_the_weights_own_factors(x, kernel):
     problem = normal(x, x @ kernel.flatten(1).mT)
 
-    def loss(sweeps):
+    def loss_after(sweeps):
         found = product(*tucker2_regression(problem, SHAPE, rank_in=3, rank_out=4, max_sweeps=sweeps))
         return loss(problem, found.flatten(1))
 
-    losses = [loss(n) for n in (1, 2, 4, 8)]
+    losses = [loss_after(n) for n in (1, 2, 4, 8)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.99 * losses[0]
     assert losses[-1] < loss(problem, tucker2(kernel, rank_in=3, rank_out=4).reconstruct().flatten(1))
