@@ -15,6 +15,7 @@ import workbench as wb
 from tests.helpers.pictures import png
 from workbench.catalog.datasets import torchvision as torch_datasets
 from workbench.catalog.datasets.table import TORCH_DATASETS
+from workbench.catalog.networks.download import DownloadError
 from workbench.catalog.networks.torchvision import class_names, torchvision
 
 IMAGENETTE = {
@@ -222,7 +223,7 @@ def test_a_damaged_archive_is_downloaded_anew_or_said(archives, monkeypatch):
     (root / "imagenette2-320.tgz").write_bytes(b"cut")
 
     def offline(url, *_, **__):
-        raise torch_datasets.DownloadError(f"no network for {url}")
+        raise DownloadError(f"no network for {url}")
 
     monkeypatch.setattr(torch_datasets, "fetch", offline)
     with pytest.raises(ValueError, match=r"imagenette cannot be downloaded now .*on a machine with a network get"):
