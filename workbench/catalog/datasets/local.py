@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ from workbench.catalog.datasets.load import data_names, load_data
 from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
-from workbench.network.images.labels import OWN_TABLE, holds_pictures, is_hidden
+from workbench.network.images.decoding import SUFFIXES
+from workbench.network.images.folders import split_folders
+from workbench.network.images.labels import OWN_TABLE, is_hidden
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 from workbench.progress import Progress
+
+MAX_FILES_SEEN = 1000
+"""Files in the folders of a folder of which one must be a picture, so that it is offered."""
 
 
 def datasets_folder() -> Path:
@@ -61,8 +67,7 @@ def _holds_images(entry: Path) -> bool:
     try:
         if not entry.is_dir() or is_hidden(entry.name):
             return entry.suffix.lower() == ".zip" and zipfile.is_zipfile(entry)
-        return (entry / OWN_TABLE).is_file() or any(
-            inner.is_dir() and holds_pictures(inner) for inner in entry.iterdir()
-        )
+        classes = any(file.suffix.lower() in SUFFIXES for file in islice(entry.glob("*/*"), MAX_FILES_SEEN))
+        return classes or (entry / OWN_TABLE).is_file() or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False
