@@ -13,7 +13,7 @@ c.LocalAuthenticator.allowed_groups = {"workbench"}  # users log in with the pas
 # Each user's server is the dashboard, under the user's own account.
 c.Spawner.cmd = [sys.executable, "-m", "workbench.app.server.hub"]
 c.Spawner.http_timeout = 120  # seconds until a server answers
-# What users share and only read (data sets, torchvision's weights), the hub's name in browsers, and a cluster for sweeps.
+# What users share and only read (data sets, torchvision's weights), the hub's name in browsers, a cluster for sweeps.
 shared = ["WORKBENCH_DATASETS", "TORCH_HOME", "WORKBENCH_HOSTS", "WORKBENCH_DASK_SCHEDULER"]
 c.Spawner.env_keep = ["PATH", "LANG", "PYTHONPATH", *shared]
 

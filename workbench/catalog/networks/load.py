@@ -28,6 +28,8 @@ from workbench.progress import Progress
 OR_NONE = ", or take weights=None"
 """End of a message about absent weights, for notebooks only."""
 
+BUNDLED = Path(__file__).resolve().parents[1] / "bundled"
+"""Folder of the bundled checkpoints."""
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the sha256, in the names of torchvision's checkpoints."""
 
@@ -132,14 +134,14 @@ def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
-    weights = data_folder() / f"{name}.safetensors"
+    weights = BUNDLED / f"{name}.safetensors"
     card = json.loads(_read(weights.with_suffix(".json")))
     content = _read(weights)
     found = hashlib.sha256(content).hexdigest()
     if found != card["sha256"]:
         raise DamagedFileError(
             f"{weights.name} is damaged: its sha256 begins with {found[:12]}, its card says {card['sha256'][:12]}. "
-            f"Restore it (git checkout -- data) or make it again with {card['script']}"
+            "Install the package anew, or restore the file with git"
         )
     try:
         load_weights(model, load(content), weights.name)
@@ -149,8 +151,11 @@ def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
 
 
 def data_folder() -> Path:
-    """Return the folder of the bundled checkpoints: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
-    return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
+    """Return the folder of runs and data sets: ``$WORKBENCH_DATA``, or ``data`` of a checkout, or ``~/workbench``."""
+    if "WORKBENCH_DATA" in os.environ:
+        return Path(os.environ["WORKBENCH_DATA"])
+    checkout = Path(__file__).resolve().parents[3]
+    return checkout / "data" if (checkout / "pyproject.toml").is_file() else Path.home() / "workbench"
 
 
 def _read(path: Path) -> bytes:
@@ -158,5 +163,5 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path.name} is not in {path.parent}: restore it with git, or set WORKBENCH_DATA to the folder that has it"
+            f"{path.name} is not in {path.parent}: install the package anew, or restore the file with git"
         ) from None
