@@ -5,7 +5,7 @@ set -u
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 extras=$1
-packages=110  # that the extra onnx brings, about
+packages=125  # about, for the dashboard
 log=${TMPDIR:-/tmp}/workbench-install.$$.log
 trap 'rm -f "$log" "$log.status"' EXIT
 
@@ -23,37 +23,45 @@ if ! [ -x "$venv/bin/python" ] && ! "$python" -m venv "$venv" >"$log" 2>&1; then
     exit 1
 fi
 
-# Run pip, and print what it looks for and unpacks: on one line of a terminal, else every tenth package. Modules are
-# compiled when they are used first, which saves 400 MB of those that never are.
-terminal=$(test -t 1 && echo 1 || echo 0)
+# Run pip, and print what it looks for, downloads and unpacks: on one line of a terminal, else every tenth package. Modules
+# are compiled when they are used first, which saves 400 MB of those that never are.
 pip_install() {
     {
         "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check --progress-bar off \
             --no-compile --constraint constraints.txt "$@" 2>&1
         echo $? >"$log.status"
-    } | tee -a "$log" | awk -v all="$packages" -v terminal="$terminal" '
-        function say(text) {
-            if (terminal) printf "\r\033[K  %s", text; else print "  " text
-            fflush()
-        }
-        /^(Collecting|Requirement already satisfied:) / {
-            name = $1 == "Collecting" ? $2 : $4
-            sub(/[^A-Za-z0-9._-].*/, "", name)
-            if (!(name in seen)) {
-                seen[name] = ++count
-                if (terminal || count % 10 == 0)
-                    say("package " count " of about " (count > all ? count : all) ": " name)
-            }
-        }
-        / Downloading .*MB\)/ && $NF == "MB)" && substr($(NF - 1), 2) + 0 > 20 { say("downloading " name ", " substr($(NF - 1), 2) " MB") }
-        /^Installing collected packages:/ { say("unpacking " NF - 3 " packages") }
-        END { if (terminal) printf "\r\033[K" }'
+    } | follow
     return "$(cat "$log.status")"
+}
+
+follow() {
+    count=0
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >>"$log"
+        case $line in
+            "Collecting "*)
+                count=$((count + 1)) name=${line#Collecting }
+                if [ -t 1 ] || [ $((count % 10)) = 0 ]; then
+                    say "package $count of about $((count > packages ? count : packages)): ${name%%[!A-Za-z0-9._-]*}"
+                fi
+                ;;
+            "  Downloading "*" MB)")
+                size=${line##*\(} name=${line#  Downloading }
+                if [ "${size%%.*}" -ge 20 ]; then say "downloading ${name%%-*}, ${size%)}"; fi
+                ;;
+            "Installing collected packages: "*) say "unpacking $(echo "${line#*: }" | wc -w) packages" ;;
+        esac
+    done
+    if [ -t 1 ]; then printf '\r\033[K'; fi
+}
+
+say() {
+    if [ -t 1 ]; then printf '\r\033[K  %s' "$1"; else echo "  $1"; fi
 }
 
 case ,$extras, in
     *,dev,*) echo "Installing the packages into $venv: about 2.2 GB, one to five minutes the first time." ;;
-    *) echo "Installing the packages into $venv: about 1.5 GB, one to five minutes the first time." ;;
+    *) echo "Installing the packages into $venv: about 1.6 GB, one to five minutes the first time." ;;
 esac
 : >"$log"
 case ,$extras, in *,dev,* | *,mobile,*) mobile=declared ;; *) mobile=needed extras=$extras,mobile-needs ;; esac
@@ -71,6 +79,15 @@ fi
 if [ $mobile = needed ] && ! pip_install --no-deps executorch torchao; then
     echo "  ExecuTorch has no package for this machine: files for phones (.pte) cannot be made here."
 fi
-echo "  preparing the first start"
-"$venv/bin/python" -c 'import workbench.app.dashboard, workbench.app.server.voila' >"$log" 2>&1
+say "compiling what the dashboard imports"
+PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" - >"$log" 2>&1 <<'END'
+from contextlib import suppress
+from importlib import import_module
+
+used = "workbench.app.dashboard workbench.app.server.voila onnxruntime onnxscript torch.export torch._dynamo torch.onnx"
+for name in f"{used} executorch.exir executorch.runtime executorch.backends.xnnpack.partition.xnnpack_partitioner".split():
+    with suppress(Exception):  # what is wrong is said when it is used
+        import_module(name)
+END
+if [ -t 1 ]; then printf '\r\033[K'; fi
 echo "Ready."

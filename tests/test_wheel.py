@@ -17,14 +17,14 @@ from workbench.app.server import serve
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder():
     """With a short path: names of the kernels' sockets have 107 characters at most."""
     with tempfile.TemporaryDirectory(prefix="wb-") as name:
         yield Path(name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installed(folder):
     """The folder into which a wheel of this checkout was installed, without its dependencies."""
     source, site = folder / "source", folder / "site"
