@@ -9,6 +9,9 @@
   and wrong final states count as failures. `memory_mb_per_user` is the memory that each kernel has to itself (USS).
 - `drawing_ms_150_layers`: 95th percentile of the milliseconds from a key press on a rank slider to the frame that shows
   the new drawing, with a network of 150 layers open.
+- `time_to_verdict_s`: seconds from *Compress for me* until the score of a recovered network is on the page, for the
+  bundled network, and for GoogLeNet with 200 images without labels; `time_to_end_s`: until the search for more ends.
+- `strings_over_90_characters`: texts longer than that which the steps show, hints left out, before and after.
 - `step_heights`: pixels that each step fills at 1440 x 900, for the bundled network and GoogLeNet.
 - `loads`: many page loads, six at a time, without standby kernels: how many were drawn, how many stayed empty, how many
   the page had to try again.
@@ -38,11 +41,12 @@ from benchmarks._browser import (
 from benchmarks._dashboard_drawing import deep_dashboard, drawing
 from benchmarks._dashboard_slider import SCRIPT, latencies, open_googlenet, summary
 from benchmarks._dashboard_users import users
+from benchmarks._dashboard_verdict import verdicts
 from benchmarks._report import parser, report
 
 WAIT_MS = 300_000
 LOADS_AT_ONCE = 6
-PARTS = ("pages", "slider", "heights", "drawing", "loads", "users")
+PARTS = ("pages", "slider", "heights", "verdicts", "drawing", "loads", "users")
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 0)))"
 
 
@@ -171,6 +175,9 @@ async def measure(folder: Path, weights: Path, options: argparse.Namespace) -> d
             if "heights" in options.parts:
                 results["step_heights"] = await step_heights(browser, server, weights)
                 say(f"heights: {results['step_heights']}")
+            if "verdicts" in options.parts:
+                results |= await verdicts(browser, server.address, options.shared, WAIT_MS)
+                say(f"verdicts: {results['time_to_verdict_s']}")
             if "loads" in options.parts:
                 results["loads"] = await loads(browser, server, options.loads)
         if "drawing" in options.parts:

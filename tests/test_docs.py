@@ -122,7 +122,7 @@ def test_the_page_for_users_explains_the_terms_of_the_dashboard():
 
 def test_what_the_page_for_users_calls_by_name_is_on_the_dashboard():
     sources = [read(p) for p in (ROOT / "workbench" / "app").rglob("*") if p.suffix in (".py", ".js")]
-    made = (".pte", ".onnx", ".zip", ".html", "int8 .pte", "int8 .onnx")
+    made = (".pte", ".onnx", ".zip", ".html", ".ipynb", "int8 .pte", "int8 .onnx")
     code = " ".join(sources) + " ".join(f"Make {kind}" for kind in made)
     text = re.sub(r"\*\*.*?\*\*", "", read(FOLDER / "users.md"), flags=re.S)
     labels = {" ".join(label.split()) for label in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)}

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import ipywidgets as w
+import nbformat
 import pytest
 
 import workbench as wb
@@ -254,13 +255,16 @@ def test_the_layerwise_and_the_papers_table(digits):
 
 def test_files_are_made_and_offered_and_go_with_their_network(session):
     view, take_home = take_home_view(session), session.take_home
-    makes, savers = [find(view, w.Button, f"Make {suffix}") for suffix in (".zip", ".html")], find(view, Download)
+    makes = [find(view, w.Button, f"Make {suffix}") for suffix in (".zip", ".html", ".ipynb")]
+    savers = find(view, Download)
     assert makes[0].disabled
     session.recover.decompose()
     for make in makes:
         make.click()
-    assert [saver.size > 0 for saver in savers] == [False] * 4 + [True] * 2
+    assert [saver.size > 0 for saver in savers] == [False] * 4 + [True] * 3
     assert take_home.file("weights").words in html(view)
+    assert nbformat.read(take_home.file("notebook").path, as_version=4).cells[-1].cell_type == "code"
+    assert "load(original)" in html(view)
     assert take_home.file("report").path.name == savers[5].name == "small-run1-decomposed.html"
     session.recover.calibrate()
     assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)

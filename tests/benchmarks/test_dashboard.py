@@ -33,6 +33,8 @@ def test_a_small_run(tmp_path):
     assert found["slider_moves"] == _dashboard_slider.KEYS_PER_LAYER + _dashboard_slider.DRAGS_PER_LAYER
     assert 0 < found["slider_p50_ms"] <= found["slider_p95_ms"]
     assert 0 < found["drawing_p50_ms_150_layers"] <= found["drawing_ms_150_layers"]
+    assert 0 < found["time_to_verdict_s"]["digits"] <= found["time_to_end_s"]["digits"]
+    assert found["strings_over_90_characters"] == len(found["long_strings"]) < 100
     assert set(found["page_to_figure_s"]) == {"cold", "preheated"}
     assert found["bytes_first_page"] > 1e6
     assert 50 < found["memory_mb_per_user"] < 2000

@@ -92,27 +92,25 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         return box
 
     choose_words = (
-        "A network, its weights, and the images that it is to tell apart. Much of a network is redundant: here you see "
-        f"how much, and remove it ({term('EVBMF')}, {term('Tucker-2')}, {term('fine-tune', 'fine-tuning')}; "
-        "Kim et al., ICLR 2016)."
+        "A network, its weights, and images that it tells apart. Much of it is redundant."
+        f"<span class='wb-expert'> By {term('EVBMF')} and {term('Tucker-2')}, after Kim et al., ICLR 2016.</span>"
     )
     look_words = (
         f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each layer."
     )
     plan_words = f"Choose how the {term('rank', 'ranks')} are found; then move those of the picked layer, and watch."
     recover_words = (
-        f"Make the planned network, then bring its accuracy back: {term('calibrate')} it in seconds, then "
-        f"{term('fine-tune')} it for some {term('epoch', 'epochs')}."
+        f"Make the planned network; then {term('calibrate')} it, or {term('fine-tune')} it for some "
+        f"{term('epoch', 'epochs')}."
         f"<span class='wb-expert'> The paper's {term('learning rate')} is 0.001, divided by 10 every 5 epochs. "
         f"{term('from scratch', 'From scratch')} shows what decomposing was worth.</span>"
     )
     compare_words = (
-        "Each network is a point with its 95 % interval; up and to the left is better; green is the "
-        f"{term('Pareto front')}. Choose by {term('validation', 'validation images')}; the "
-        f"{term('test', 'test score')} is for reporting."
+        f"Up and to the left is better; green is the {term('Pareto front')}. Choose by {term('validation')} images."
+        f"<span class='wb-expert'> The {term('test', 'test score')} is for reporting.</span>"
     )
     speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
-    home_words = "The compressed network as a file. All but the report are run after writing, and compared with it."
+    home_words = "The compressed network as a file, which is run and compared with the one here."
     tabs = {
         "Trade-off": tradeoff_view(s),
         "Runs": runs_view(s),

@@ -16,6 +16,7 @@ from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
+from workbench.exporters.notebook import notebook
 from workbench.inspect.gallery import gallery
 from workbench.progress import part
 from workbench.runs.run import Run
@@ -34,6 +35,7 @@ class FileKind:
     about: str
     missing: Callable[[], str] = str
     int8: bool = False  # whether it is quantised
+    code: str = ""  # what to do with the file, in three lines; "{file}" is its name
 
     @property
     def label(self) -> str:
@@ -41,16 +43,34 @@ class FileKind:
         return f"int8 {self.suffix}" if self.int8 else self.suffix
 
 
-INT8 = "Computes with 8-bit integers: a quarter of the size and often faster, but some answers may change."
-
+INT8 = "8-bit integers: a quarter of the size, often faster; some answers may change."
+IN_EXECUTORCH = """from executorch.runtime import Runtime
+method = Runtime.get().load_program("{file}").load_method("forward")
+answers = method.execute([image])  # a tensor of float32"""
+IN_ONNX = """import onnxruntime
+session = onnxruntime.InferenceSession("{file}")
+answers = session.run(None, {{session.get_inputs()[0].name: image}})  # an array of float32"""
+IN_PYTORCH = """from load import load  # in the unpacked folder
+model = load(original)  # an nn.Module of the original architecture
+answers = model(image)"""
+WHOLE = "What was done and what came out, for any browser or to print."
+AGAIN = "The run again, step by step, with the notebook API."
+PTE, ONNX = (executorch.missing, onnx.missing)
 
 FILE_KINDS = {
-    "executorch": FileKind("For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS.", executorch.missing),
-    "onnx": FileKind("For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", onnx.missing),
-    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8, executorch.missing, int8=True),
-    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, onnx.missing, int8=True),
-    "weights": FileKind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture in ten lines."),
-    "report": FileKind("To read: report", ".html", "What was done and what came out, for any browser or to print."),
+    "executorch": FileKind(
+        "For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS.", PTE, code=IN_EXECUTORCH
+    ),
+    "onnx": FileKind(
+        "For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", ONNX, code=IN_ONNX
+    ),
+    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True, code=IN_EXECUTORCH),
+    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, ONNX, int8=True, code=IN_ONNX),
+    "weights": FileKind(
+        "For PyTorch: plan and weights", ".zip", "Loads into the original architecture.", code=IN_PYTORCH
+    ),
+    "report": FileKind("To read: report", ".html", WHOLE),
+    "notebook": FileKind("To repeat: notebook", ".ipynb", AGAIN),
 }
 
 
@@ -85,6 +105,12 @@ class TakeHomeModel(HasTraits):
         """Return the file of a kind, if it is ready."""
         return next((made for made in self.made if made.kind == kind), None)
 
+    @property
+    def first(self) -> str:
+        """The kind of file that the open network came in."""
+        file = self._choose.choice.file
+        return "onnx" if file is not None and file.suffix == ".onnx" else "weights"
+
     def make(self, kind: str) -> Job:
         """Write a file of a kind and check it."""
         run, opened, made, folder = self._recover.run, self._choose.opened, self.made, self._folder
@@ -98,6 +124,9 @@ class TakeHomeModel(HasTraits):
             images = split if len(split) and not opened.misfit else None
             if FILE_KINDS[kind].int8 and opened.misfit:
                 raise ValueError(opened.misfit)
+            if kind == "notebook":
+                notebook(run, path)
+                return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
             if kind != "report":
                 ranges = opened.data.unlabelled if FILE_KINDS[kind].int8 else None
                 found = export(run.network, path, images, int8=ranges, progress=job.report)

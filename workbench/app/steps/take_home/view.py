@@ -29,6 +29,13 @@ def take_home_view(session: Session) -> w.Widget:
             _, _, saver, result = line.children
             saver.offer(made.path if made else None)
             result.value = f"<div class='wb-soft'>{escape(made.words if made else FILE_KINDS[kind].missing())}</div>"
+            if made and (code := FILE_KINDS[kind].code):
+                text = escape(code.format(file=made.path.name))
+                result.value += f"<details class='wb-code'><summary>In three lines</summary><pre>{text}</pre></details>"
+
+    def sort() -> None:
+        for kind, line in lines.items():
+            line.layout.order = "0" if kind == take_home.first else "1"
 
     def enable() -> None:
         for kind, line in lines.items():
@@ -37,5 +44,6 @@ def take_home_view(session: Session) -> w.Widget:
             make.tooltip = missing or FILE_KINDS[kind].about
 
     follow(fill, (take_home, "made"))
+    follow(sort, (session.choose, "opened"))
     follow(enable, (recover, "run"), (worker, "jobs"))
     return column(*lines.values())

@@ -1,0 +1,87 @@
+"""Time from *Compress for me* to a verdict, and count the long texts of the page."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks._browser import FIGURE, STEPS, step_button
+from benchmarks._dashboard_slider import open_googlenet
+
+UNLABELLED_IMAGES = 200
+MAX_CHARACTERS = 90
+"""Length of a text that is easily read on the page; longer ones are counted."""
+END_MS = 900_000
+VERDICT = """() => {
+  const tile = [...document.querySelectorAll('.wb-tile')].pop()?.innerText || '';
+  return /calibrated|distilled|fine-tuned/.test(tile);
+}"""
+ENDED = "() => /Compressing \\S+ for you: done/.test(document.body.innerText)"
+TEXTS = """limit => {
+  const skipped = 'script, style, .wb-hidden, svg, td, option';
+  const walker = document.createTreeWalker(document.querySelector('.wb'), NodeFilter.SHOW_ELEMENT);
+  const long = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const own = [...node.childNodes].some(child => child.nodeType === Node.TEXT_NODE && child.textContent.trim());
+    const inside = node.parentElement.closest('[data-long]');
+    if (!own || inside || node.matches(skipped) || node.closest(skipped) || !node.checkVisibility()) continue;
+    const text = node.innerText.trim();
+    if (text.length > limit) { node.dataset.long = '1'; long.push(text); }
+  }
+  document.querySelectorAll('[data-long]').forEach(node => delete node.dataset.long);
+  return long;
+}"""
+
+
+async def opened(browser: Any, address: str, wait_ms: int) -> Any:
+    """Return a page with the bundled network open."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    page = await context.new_page()
+    await page.goto(address, timeout=wait_ms)
+    await page.wait_for_selector(FIGURE, state="attached", timeout=wait_ms)
+    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=wait_ms)
+    return page
+
+
+async def compressed(page: Any) -> tuple[float, float]:
+    """Seconds from the press to the score of a recovered network, and to the end."""
+    began = time.perf_counter()
+    await page.get_by_role("button", name="Compress for me", exact=True).click()
+    await page.wait_for_function(VERDICT, timeout=END_MS)
+    first = time.perf_counter() - began
+    await page.wait_for_function(ENDED, timeout=END_MS)
+    return first, time.perf_counter() - began
+
+
+async def long_texts(page: Any) -> list[str]:
+    """Texts of more than 90 characters that the steps show, hints left out."""
+    found: list[str] = []
+    for name in STEPS:
+        await step_button(page, name).click()
+        await page.wait_for_timeout(1000)
+        found += await page.evaluate(TEXTS, MAX_CHARACTERS)
+    return list(dict.fromkeys(found))
+
+
+async def verdicts(browser: Any, address: str, shared: Path, wait_ms: int) -> dict[str, Any]:
+    """Seconds to a verdict and to the end, by network, and the long texts; GoogLeNet where its weights are at hand."""
+    page = await opened(browser, address, wait_ms)
+    texts = await long_texts(page)
+    times = {"digits": await compressed(page)}
+    texts += [text for text in await long_texts(page) if text not in texts]
+    pictures = sorted((shared / "imagenet_sample").glob("*.jp*g"))[:UNLABELLED_IMAGES]
+    if pictures and (weights := shared / "googlenet_bvlc.safetensors").exists():
+        await step_button(page, STEPS[0]).click()
+        await open_googlenet(page, weights)
+        await page.locator("input[type=file]").nth(1).set_input_files(pictures)
+        await page.wait_for_function(
+            "t => document.body.innerText.includes(t)", arg=f"{len(pictures)} files", timeout=END_MS
+        )
+        await page.wait_for_function("() => /on \\d+ validation images/.test(document.body.innerText)", timeout=END_MS)
+        times["googlenet"] = await compressed(page)
+    await page.context.close()
+    return {
+        "time_to_verdict_s": {name: first for name, (first, _) in times.items()},
+        "time_to_end_s": {name: end for name, (_, end) in times.items()},
+        "strings_over_90_characters": len(texts),
+        "long_strings": texts,
+    }
