@@ -55,10 +55,6 @@ def test_weights_are_folded_in_the_copy(wrap, after_backward):
     torch.testing.assert_close(model(x).detach(), wanted, rtol=0, atol=0)
 
 
-def test_ordinary_layers_stay_as_they_are():
-    assert wb.Network(nn.Sequential(nn.Conv2d(3, 4, 3)), input_shape=(3, 8, 8)).folded == ()
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own import
 def test_wrappers_are_taken_off():
     model = nn.Sequential(nn.Conv2d(3, 4, 3))

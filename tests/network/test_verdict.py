@@ -18,9 +18,6 @@ from workbench.network.verdict import (
     wilson,
 )
 
-SIZES = (20, 50, 200, 500, 2000)
-"""Numbers of images."""
-
 
 def pairs(lost, gained, n):
     """Results of two networks on n images."""
@@ -152,19 +149,13 @@ def said(draws, judged):
     return counts[silent].sum() / counts.sum()
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("gained", [0.0, 0.005, 0.02, 0.1, 0.3])
+@pytest.mark.parametrize("n", [20, 200, 2000])
+@pytest.mark.parametrize("gained", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize(("true", "drop"), [(0.03, 1.0), (0.03, 2.9), (0.0101, 1.0)])
 def test_a_loss_of_three_points_is_hardly_ever_overlooked(n, gained, true, drop):
     """For each rate at which the networks differ; also of a loss just above what is tolerated."""
     draws = np.random.default_rng(0).multinomial(n, [true + gained, gained, 1 - true - 2 * gained], size=1000)[:, :2]
     assert said(draws, lambda lost, gained: judge(*_pair(lost, gained, n), n, max_drop=drop)) <= 0.05
-
-
-@pytest.mark.parametrize("n", SIZES)
-def test_three_changed_answers_of_a_hundred_are_hardly_ever_overlooked(n):
-    draws = np.random.default_rng(0).binomial(n, 0.03, size=(4000, 1))
-    assert said(draws, lambda changed: judge_agreement(1 - changed / n, n)) <= 0.05
 
 
 def test_that_nothing_is_lost_is_seen_with_enough_images():

@@ -18,14 +18,6 @@ def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
     assert by_time.same_decisions(budget_plan(spectra, total / (other + (total - other) / 3)))
 
 
-def test_beyond_the_grid_times_do_not_fall(spectra):
-    known = machine(spectra).layers["features.3"]
-    grid = LayerTimes(known.dense, (8, 16), (8, 16), known.two_sided[:2, :2], known.one_sided[:2])
-    assert grid.at(2, 3) == grid.at(8, 8)
-    assert grid.at(None, 400) == grid.at(None, 16)
-    assert grid.at([8, 9], [8, 9]).shape == (2,)
-
-
 @pytest.mark.parametrize("gain", [0.0, 0.6])
 def test_with_overhead_no_layer_is_reduced_that_is_not_faster(spectra, gain):
     times = machine(spectra, overhead=1e-4)
@@ -45,17 +37,6 @@ def test_a_budget_of_time_is_met_and_a_larger_one_never_predicts_a_larger_error(
         assert times.speedup(plan) >= ratio - 1e-9
         errors.append(plan.error)
     assert errors == sorted(errors)
-
-
-def test_macs_weights_and_time_together(spectra):
-    times = machine(spectra, overhead=1e-5)
-    pinned = {"features.3": (20, 30), "features.7": "keep"}
-    plan = budget_plan(spectra, 1.7, weights_ratio=1.8, time_ratio=1.4, times=times, pinned=pinned)
-    assert plan.macs_ratio >= 1.7
-    assert plan.weights_ratio >= 1.8
-    assert times.speedup(plan) >= 1.4
-    assert plan.policy.startswith("budget MACs x1.7, weights x1.8, time x1.4 on a model of a machine")
-    assert (plan["features.3"].rank_in, plan["features.7"].decision) == (20, "keep")
 
 
 def test_tables_survive_json_and_broken_ones_do_not(spectra):

@@ -29,11 +29,6 @@ def roof():
     return Roofline(peak=40e9, bandwidth=20e9, threads=1, machine="it")
 
 
-@pytest.fixture
-def many_layers():
-    """A network of 40 layers, layer i of which takes i + 1 milliseconds."""
-    layers = [part(f"layer{i}", "dense", "dense", 10**6, 10**6, (i + 1) / 1000) for i in range(40)]
-    return Profile(NetworkProfile("it", tuple(layers), 0.5))
 
 
 @pytest.fixture

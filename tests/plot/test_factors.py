@@ -1,8 +1,6 @@
 """One convolution and the three in its place, interactive and printed."""
 
 import pytest
-import torch
-from torch import nn
 
 import workbench as wb
 from workbench.inspect.factors import Factors
@@ -27,24 +25,6 @@ def test_both_pictures_show_the_same(spectra):
     texts = {text.get_text() for axes in printed.axes for text in axes.texts} - {""}
     assert texts == {note["text"].replace("<b>", "").replace("</b>", "") for note in notes} - {""}
     assert printed.get_suptitle() == f"features.3: 32 -> 64, 3x3. {shown.verdict}"
-
-
-@pytest.mark.parametrize(
-    ("module", "size"),
-    [
-        (nn.Conv1d(4, 6, 5), (4, 20)),
-        (nn.Conv3d(6, 4, 3), (6, 5, 5, 5)),
-        (nn.ConvTranspose2d(5, 7, 4, stride=2), (5, 6, 6)),
-        (nn.Conv2d(1, 1, 3), (1, 8, 8)),
-        (nn.Conv2d(3, 300, 7), (3, 20, 20)),
-    ],
-)
-def test_all_kinds_of_convolutions(module, size, valid):
-    torch.manual_seed(0)
-    layer = wb.analyze(wb.Network(module, input_shape=size), cached=False).layers[0]
-    for ranks in ((1, 1), layer.max_ranks):
-        valid(factors(Factors.of(layer, *ranks)))
-        wb.plot.factors(layer, *ranks)
 
 
 def test_what_is_no_convolution(spectra):
