@@ -1,16 +1,10 @@
 """ImageNet's classes, and the labels of its validation images in each of the forms they come in."""
 
-import subprocess
-import sys
-
 import pytest
 from PIL import Image
 
 import workbench as wb
 from workbench.catalog.networks.torchvision import class_names
-from workbench.network.images.wordnet import wordnet_ids
-
-WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids
 
 
 def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
@@ -24,22 +18,6 @@ def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
     data = wb.load_data("images", root=tmp_path, classes=network.classes)
     assert sorted(data.test.labels.tolist()) == sorted(int(index) for _, index, _ in rows)
     assert wb.score(network, data.test).top5 > 0.7
-
-
-def test_the_bundled_network_needs_no_torchvision():
-    code = "import workbench as wb, sys; wb.load_network('digits_vgg'); print('torchvision' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
-
-
-def test_ids_from_a_mapping(tmp_path):
-    assert wordnet_ids(tmp_path, 3) == {}
-    (tmp_path / "synset_words.txt").write_text("".join(f"{w} some, words\n" for w in WNIDS))
-    assert wordnet_ids(tmp_path, 3) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
-    assert wordnet_ids(tmp_path, 1000) == {}  # of another length
-    (tmp_path / "synset_words.txt").write_text("no ids\nat all\nin here\n")
-    assert wordnet_ids(tmp_path, 3) == {}
-    assert wordnet_ids(tmp_path, 3, [*WNIDS, "other"])["n00000030"] == 2  # folders of all classes
-    assert wordnet_ids(tmp_path, 3, WNIDS[:2]) == {}  # of a part one cannot tell which
 
 
 FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
@@ -57,16 +35,3 @@ def test_validation_labels(tmp_path):
     (tmp_path / "val.txt").write_text("a.JPEG one\n")
     with pytest.raises(ValueError, match=r"val\.txt is no table of validation labels"):
         wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
-
-
-def test_names_in_the_order_of_the_outputs():
-    names = class_names()
-    assert len(names) == len(set(names)) == 1000
-    # these indices are in every tutorial
-    assert {i: names[i] for i in (0, 1, 207, 281, 999)} == {
-        0: "tench",
-        1: "goldfish",
-        207: "golden retriever",
-        281: "tabby",
-        999: "toilet tissue",
-    }
