@@ -22,7 +22,7 @@ def inputs():
         ("eager", False),
         ("eager", True),
         ("onnxruntime", False),
-        ("executorch", False),
+        pytest.param("executorch", False, marks=pytest.mark.slow),
         pytest.param("compile", False, marks=pytest.mark.slow),
         pytest.param("cuda", False, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
     ],

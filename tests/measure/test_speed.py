@@ -6,7 +6,6 @@ import torch
 
 import workbench as wb
 from tests.helpers.runners import FakeRunner
-from workbench.exporters import executorch
 from workbench.measure import exclusive, runtimes
 from workbench.measure import latency as module
 from workbench.measure.runtimes import FILE_RUNTIMES, AbsentRuntimeError
@@ -58,14 +57,8 @@ def test_only_a_compressed_network_has_a_speed_beside_another(network):
         wb.speed(network)
 
 
-@pytest.mark.parametrize(
-    "runtime",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "executorch" else [])
-        for name in FILE_RUNTIMES
-        if name != "executorch" or not executorch.missing()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", [name for name in FILE_RUNTIMES if not runtimes.missing(name)])
 def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
     images = data.train.images[:60]
     found = wb.speed(smaller, ("eager", runtime), int8=images, seconds=0.01)

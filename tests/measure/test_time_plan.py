@@ -63,6 +63,7 @@ def test_a_plan_that_is_slower_after_all_gives_way(network, spectra, clock, time
     assert SLOWER in {part.reason for part in plan}
 
 
+@pytest.mark.slow
 def test_measured_for_real(network, spectra, own_cache):
     plan = time_plan(network, spectra, 1.1, seconds=0.2, progress=Told())
     assert all(p.decision == "keep" for p in plan) or "measured x" in plan.policy

@@ -7,6 +7,7 @@ import workbench as wb
 from workbench.catalog.networks.torchvision import class_names
 
 
+@pytest.mark.slow
 def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
     """Folders called by our class names, images and network by others: only the right order makes them agree."""
     rows = [row.split(",") for row in (shared / "imagenet_sample" / "labels.csv").read_text().splitlines()[1::25]]

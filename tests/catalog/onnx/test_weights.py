@@ -146,6 +146,7 @@ def test_googlenet_with_its_real_weights(shared, tmp_path, generator):
     assert row.plan.macs_ratio > 1.5
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_named(alexnet, tmp_path):
     with torch.no_grad():
         alexnet.conv3.conv = nn.Conv2d(256, 380, 3, padding=1)
@@ -158,6 +159,7 @@ def test_what_does_not_fit_is_named(alexnet, tmp_path):
         wb.load_network("googlenet_bvlc", weights=path)
 
 
+@pytest.mark.slow
 def test_a_file_that_computes_something_else_is_refused(alexnet, tmp_path):
     with torch.no_grad():
         alexnet.conv1.conv.weight *= 100  # so that the normalisation matters
