@@ -20,6 +20,7 @@ def test_each_benchmark_says_how_it_is_called(name, monkeypatch, capsys):
     assert "--json" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_journey(tmp_path, monkeypatch):
     path = tmp_path / "out" / "journey.json"
     monkeypatch.setattr(sys, "argv", ["journey", "--json", str(path)])
