@@ -102,8 +102,6 @@ def test_mcnemars_p_value(lost, gained, p):
         (0, 0, 380, "too few images to tell (between -1.0 and 1.0 points lost on 380 images)"),
         (3, 2, 50, "too few images to tell (between -8.6 and 13.0 points lost on 50 images)"),
         (12, 2, 50, "20.0 points lost (between 6.1 and 34.5 on 50 images)"),
-        (50, 48, 10_000, "no loss seen (between -0.2 and 0.2 points lost on 10000 images)"),
-        (60, 10, 10_000, "0.5 points lost (between 0.3 and 0.7 on 10000 images)"),
         (2, 60, 500, "no loss seen (between -14.8 and -8.9 points lost on 500 images)"),
     ],
 )
@@ -120,8 +118,6 @@ def test_the_verdict_of_pairs(lost, gained, n, words):
     ("same", "n", "words"),
     [
         (381, 381, "no loss seen (between 0.0 and 1.0 % of the answers changed on 381 images)"),
-        (20, 20, "too few images to tell (between 0.0 and 16.1 % of the answers changed on 20 images)"),
-        (999, 1000, "no loss seen (between 0.0 and 0.6 % of the answers changed on 1000 images)"),
         (985, 1000, "too few images to tell (between 0.9 and 2.5 % of the answers changed on 1000 images)"),
         (900, 1000, "10.0 % of the answers changed (between 8.3 and 12.0 on 1000 images)"),
     ],

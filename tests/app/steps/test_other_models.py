@@ -20,14 +20,6 @@ async def test_an_opening_replaces_the_one_that_runs_and_a_failed_one_leaves_wha
     assert "no_such_network" in session.choose.job.error
 
 
-def test_other_data_keep_the_network_and_its_plan(session):
-    session.plan.choose_ranks("3", rank_out=5)
-    choose, network, plan = session.choose, session.choose.network, session.plan.plan
-    choose.open(data="digits")
-    assert (choose.network, session.plan.plan, choose.data.name) == (network, plan, "digits")
-    assert choose.misfit  # it has three classes
-
-
 def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_speed):
     speed, recover = session.speed, session.recover
     recover.decompose()

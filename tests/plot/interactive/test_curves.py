@@ -25,14 +25,6 @@ def test_scores_in_percent_and_losses(epochs, before, valid):
     assert figure["layout"]["yaxis2"]["title"]["text"] == "training loss"
 
 
-def test_a_score_of_another_kind_is_left_out(valid):
-    away = wb.Score(-0.25, -0.25, 40, "negative divergence")
-    epochs = [replace(epoch, validation=away) for epoch in EPOCHS]
-    figure = valid(training_curve(epochs, before=SCORE))
-    assert (figure["data"][0]["x"], figure["data"][0]["y"]) == ([1, 2], [-0.25, -0.25])
-    assert figure["layout"]["yaxis"]["title"]["text"] == "validation negative divergence<br>of 40 images"
-
-
 def test_rank_curve(valid):
     agreement = wb.Score(0.6, 1.0, 100, "agreement")
     points = [CurvePoint(0.1, 2, 3, 5.0, agreement, SCORE), CurvePoint(0.5, None, 9, 2.0, agreement, SCORE)]
