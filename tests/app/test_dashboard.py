@@ -93,7 +93,7 @@ def test_the_loud_button_is_the_next_step(session):
 def test_random_weights_lead_to_weights_and_not_to_a_plan():
     session = Session(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
     page = build_dashboard(session=session)
-    headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<h2>.*<p class=", box.value)]
+    headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<div class='wb-heading'>", box.value)]
     assert ["random weights" in box.value for box in headings] == [True] * 8
     find(page, Guide)[0].shown = 3
     assert loud(page).description == "Upload weights"

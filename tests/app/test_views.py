@@ -17,6 +17,7 @@ from workbench.app.steps.compare.view import (
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
+from workbench.app.steps.plan.layer import layer_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
 from workbench.app.steps.take_home.view import take_home_view
@@ -52,6 +53,35 @@ def test_the_table_and_the_figure_pick_a_layer(digits):
     before = bars.traces
     find(view, w.ToggleButtons)[-1].value = "weights"
     assert bars.traces != before
+
+
+def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
+    view, plan = layer_view(digits), digits.plan
+    rank_in, rank_out = (find(view, w.IntSlider, f"{side}put rank") for side in ("in", "out"))
+    before, text = plan.plan["features.3"], html(view)
+    assert (rank_in.value, rank_in.max) == (14, 32)
+    rank_in.value = 6
+    after = plan.plan["features.3"]
+    assert (after.rank_in, after.rank_out) == (6, before.rank_out)
+    assert html(view) != text
+    assert "6 of 32 directions kept" in figure(view, "Singular values").around
+    choice = next(box for box in find(view, w.ToggleButtons) if "Its factors" in box.options)
+    choice.value = "Its factors"
+    texts = json.loads(figure(view, "Its factors").around)["annotations"]
+    assert {"<b>R3 = 6</b>", f"<b>R4 = {before.rank_out}</b>"} <= {text["text"] for text in texts}
+    digits.preview.active = True
+    choice.value = "On the picture"
+    assert html(view).count("<img") == 16
+    find(view, w.Button, "EVBMF ranks").click()
+    digits.look.pick("features.17")
+    assert rank_out.max == 128
+    digits.look.pick("classifier.2")
+    assert (rank_in.disabled, plan.plan.by_hand) == (True, ())  # looking changes nothing
+    digits.look.pick("features.3")
+    find(view, w.Button, "Keep layer as it is").click()
+    rank_out.value = 5
+    after = plan.plan["features.3"]
+    assert (after.decision, after.rank_in, after.rank_out) == ("tucker2", 14, 5)
 
 
 def test_settings_go_both_ways_and_are_undone(session):
@@ -190,3 +220,16 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     made.error, made.state, worker.jobs = "<script>alert(1)</script>", JobState.FAILED, ()
     assert "&lt;script&gt;" in html(jobs)
     assert (made.cancelled, stop.layout.visibility) == (True, "hidden")
+
+
+def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
+    view = tradeoff_view(digits)
+    ask = find(view, w.Button, "Forecast")
+    assert "forecast" not in figure(view, "Accuracy against FLOPs").traces
+    ask.click()
+    assert digits.plan.curve.forecasts[0].agreement > digits.plan.curve.forecasts[-1].lost
+    drawn = {t.get("name"): t for t in json.loads(figure(view, "Accuracy against FLOPs").traces)}
+    assert len(drawn["forecast, after calibration"]["x"]) == 1 + len(digits.plan.curve.plans)
+    assert ask.layout.display == "none"
+    digits.choose.open(weights="random")
+    assert (digits.plan.curve, ask.layout.display) == (None, "none")

@@ -4,10 +4,8 @@ import ipywidgets as w
 import pytest
 
 import workbench as wb
-from tests.helpers.widgets import find, html
-from workbench.app.steps.look.view import look_view
+from tests.helpers.widgets import html
 from workbench.app.widgets.figure_view import FigureView
-from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.app.widgets.page_start import PageStart
 from workbench.plot.interactive.spectrum import spectrum
 
@@ -48,18 +46,3 @@ def test_sliders_and_a_rank_that_does_not_fit(spectra):
     assert [slider.value for slider in explorer.sliders] == [14, 16]
     explorer.sliders[1].value = 64
     assert explorer.shown.rank_out == 64
-
-
-def test_in_the_drawing_a_rank_sends_only_the_fillings_and_a_block_picks_its_layer(digits, monkeypatch):
-    (graph,), sent = find(look_view(digits), NetworkGraph), []
-    assert [name for name in graph.fills if f'data-layer="{name}"' not in graph.svg] == []
-    before = dict(graph.fills)
-    with monkeypatch.context() as patch:
-        patch.setattr(NetworkGraph, "_send", lambda _, message, **__: sent.append(message))
-        digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
-    assert [sorted(message["state"]) for message in sent if message["method"] == "update"] == [["fills"]]
-    part = digits.plan.plan["features.3"]
-    assert [name for name in before if before[name] != graph.fills[name]] == ["features.3"]
-    assert abs(graph.fills["features.3"][0] - part.cost.macs / part.layer.cost.macs) < 1e-4
-    graph.selected = "features.10"
-    assert digits.look.picked == "features.10"
