@@ -42,13 +42,6 @@ def test_agreement_rises_with_the_rank(network, spectra, data):
     assert curve[2].agreement.kind == "agreement"
 
 
-def test_a_matrix_has_one_rank_and_labels_are_not_needed(network, spectra, data):
-    images = wb.Split.unlabelled(data.validation.images)
-    (point,) = wb.rank_curve(network, images, "classifier.2", spectra, shares=(0.5,), sample=20)
-    assert (point.rank_in, point.rank_out, point.accuracy) == (None, 5, None)
-    assert point.agreement.n == 20
-
-
 def test_what_cannot_be_asked(network, spectra, data, mixed):
     with pytest.raises(KeyError, match="'nothing' is no layer of digits_vgg"):
         wb.rank_curve(network, data.validation, "nothing", spectra)

@@ -59,28 +59,6 @@ def test_a_network_that_does_not_run():
         find_layers(network)
 
 
-class TwoHeads(nn.Module):
-    """256 channels of 6x6, then two heads; 4096 = 256 * 4 * 4 is no map, but the width of a hidden layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 256, 1)
-        self.one = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.Linear(4096, 7))
-        self.two = nn.Linear(256 * 36, 5)
-
-    def forward(self, x):
-        x = torch.relu(self.conv(x)).flatten(1)
-        return torch.cat([self.one(x), self.two(x)], dim=1)
-
-
-def test_only_what_follows_a_flatten_is_seen_as_a_convolution():
-    """AlexNet's fc7 and fc8 have 4096 inputs, which by their number alone could be 256 maps of 4x4."""
-    layers = by_name(wb.Network(TwoHeads(), (3, 6, 6)))
-    shapes = {name: (layer.shape.kernel_size, layer.method) for name, layer in layers.items() if name != "conv"}
-    assert shapes["one.0"] == shapes["two"] == ((6, 6), "tucker2")
-    assert shapes["one.2"] == shapes["one.3"] == ((), "tucker1")
-
-
 class Reads(nn.Module):
     """Uses the weight of a convolution itself, as fused networks do, and asks another for its number of channels."""
 

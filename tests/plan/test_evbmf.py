@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.kernels.evbmf import evbmf_matrix
 from workbench.plan.evbmf import scaled_rank
 
 
@@ -90,10 +89,3 @@ def test_strength_scales_the_threshold(spectra):
     hard = wb.evbmf_plan(spectra, strength=1e6)
     assert {part.decision for part in hard} == {"keep"}
     assert hard["features.3"].reason.endswith("(rank 0) at strength 1e+06")
-
-
-def test_a_matrix_of_exactly_low_rank_has_it_at_any_strength(generator):
-    left, right = (torch.randn(*size, dtype=torch.float64, generator=generator) for size in ((30, 7), (7, 90)))
-    found = evbmf_matrix((left @ right).numpy())
-    assert found.exact
-    assert [scaled_rank(found, strength, 30) for strength in (0, 0.5, 1, 3)] == [30, 7, 7, 7]

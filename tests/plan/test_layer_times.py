@@ -1,10 +1,7 @@
-import json
-
 import pytest
 
-from tests.helpers.machines import machine, table
+from tests.helpers.machines import machine
 from workbench.plan.budget import budget_plan
-from workbench.plan.layer_times import LayerTimes
 
 
 def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
@@ -37,14 +34,3 @@ def test_a_budget_of_time_is_met_and_a_larger_one_never_predicts_a_larger_error(
         assert times.speedup(plan) >= ratio - 1e-9
         errors.append(plan.error)
     assert errors == sorted(errors)
-
-
-def test_tables_survive_json_and_broken_ones_do_not(spectra):
-    for layer in spectra.layers:
-        known = table(layer)
-        again = LayerTimes.from_dict(json.loads(json.dumps(known.to_dict())))
-        assert again.to_dict() == known.to_dict()
-    values = table(spectra.layers[1]).to_dict()
-    for broken in ({"two_sided": values["two_sided"][:-1]}, {"one_sided": [-1.0, *values["one_sided"][1:]]}):
-        with pytest.raises(ValueError, match="no table"):
-            LayerTimes.from_dict(values | broken)

@@ -29,8 +29,6 @@ def roof():
     return Roofline(peak=40e9, bandwidth=20e9, threads=1, machine="it")
 
 
-
-
 @pytest.fixture
 def valid():
     """Return a figure after plotly.py has validated it, with values as the page gets them."""

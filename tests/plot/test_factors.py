@@ -18,15 +18,6 @@ def test_values(spectra, ranks, valid):
     assert figure["layout"]["xaxis2"]["range"][1] > max(100, 100 * sum(shown.shares("weights")))
 
 
-def test_both_pictures_show_the_same(spectra):
-    shown = Factors.of(spectra["features.3"], 9, 30)
-    notes = factors(shown)["layout"]["annotations"]
-    printed = wb.plot.factors(spectra["features.3"], 9, 30)
-    texts = {text.get_text() for axes in printed.axes for text in axes.texts} - {""}
-    assert texts == {note["text"].replace("<b>", "").replace("</b>", "") for note in notes} - {""}
-    assert printed.get_suptitle() == f"features.3: 32 -> 64, 3x3. {shown.verdict}"
-
-
 def test_what_is_no_convolution(spectra):
     with pytest.raises(ValueError, match=r"layer classifier.2 is a matrix"):
         wb.plot.factors(spectra["classifier.2"])

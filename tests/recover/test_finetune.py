@@ -36,20 +36,6 @@ def test_accuracy_comes_back_in_a_new_network(network, small, data):
     assert not any(m.training for m in tuned.model.modules())
 
 
-def wrongness(network, split):
-    """A metric that training makes worse."""
-    return 1 - wb.score(network, split).top1
-
-
-def test_the_best_epoch_is_that_of_the_metric(small, data):
-    data = few(data)
-    tuned = wb.finetune(small, data, epochs=1, metric=wrongness)
-    (epoch,) = tuned.history
-    assert (epoch.validation.kind, epoch.validation.n) == ("wrongness", len(data.validation))
-    assert epoch.validation.top1 < wrongness(small, data.validation)
-    assert same(tuned.model.state_dict(), small.model.state_dict())  # the start is the best
-
-
 def test_it_is_reproducible_and_never_touches_the_test_split(small, data):
     class Forbidden:
         def __getattr__(self, name):

@@ -55,15 +55,6 @@ def test_int8_files_are_quantised_on_images_without_labels(session, monkeypatch)
     assert [(split.name, len(split)) for split in images[1:]] == [("train", len(session.choose.data.unlabelled))] * 2
 
 
-def test_int8_is_timed_where_files_run(session):
-    session.recover.decompose()
-    session.speed.int8, session.speed.runtimes = True, ("eager",)
-    assert "Int8 files run in onnxruntime and executorch" in session.speed.measure().error
-    session.choose.open(data="digits")  # it has three classes
-    session.recover.decompose()
-    assert session.speed.measure().error.rstrip(".") == session.choose.misfit.rstrip(".")
-
-
 @on_a_loop
 async def test_files_need_a_compressed_network_that_stays(session):
     session.recover.decompose()

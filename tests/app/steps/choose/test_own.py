@@ -60,17 +60,6 @@ def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(ses
     assert made.error == ""
 
 
-def test_one_photograph_is_tried_on_both_networks(session, view):
-    session.choose.open(network="resnet20")
-    assert upload(find(view, Upload)[1], {"cat.png": picture(1)})
-    assert (session.choose.data.name, session.choose.misfit) == ("cat.png", "")
-    session.plan.replan(planner="budget", macs_ratio=1.5)
-    session.recover.decompose()
-    (seen,) = session.gallery.gallery.pictures
-    assert seen.before is not None
-    assert seen.after is not None
-
-
 @pytest.mark.parametrize(
     ("place", "files", "said"),
     [
