@@ -233,3 +233,22 @@ def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
     assert ask.layout.display == "none"
     digits.choose.open(weights="random")
     assert (digits.plan.curve, ask.layout.display) == (None, "none")
+
+
+@pytest.mark.parametrize(
+    ("planner", "shown"),
+    [
+        ("evbmf", {"EVBMF strength"}),
+        ("budget", {"fewer MACs, times", "fewer weights, times", "Ranks", "Measure layers"}),
+        ("time", {"times as fast", "Ranks", "Time layers", "Measure layers"}),
+    ],
+)
+def test_each_planner_has_its_settings(session, planner, shown):
+    view = plan_view(session)
+    find(view, w.Dropdown, "Ranks by").value = planner
+    assert session.plan.settings.planner == planner
+    boxes = [
+        b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if not b.description.startswith(("Undo", "Redo"))
+    ]
+    visible = {b.description for b in boxes if b.description and b.layout.display != "none"}
+    assert visible - {"‹", "›", "Other answer"} == shown | {"Ranks by", "Layers", "Reset plan"}

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.exporters import executorch, tracing
-from workbench.exporters.executorch import executorch_bytes, load_executorch, set_threads
+from tests.exporters.conftest import NO_WHEELS
+from workbench.exporters import tracing
+from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.tracing import ExportError
 
-pytestmark = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+pytestmark = NO_WHEELS
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +45,6 @@ def test_an_operator_that_the_runtime_lacks_is_named(monkeypatch, model, inputs,
         executorch_bytes(model, inputs)
     with pytest.raises(ExportError, match=r"^the model cannot be lowered to ExecuTorch: [^\n]*eig[^\n]*$"):
         executorch_bytes(eigenvalues, torch.rand(3, 3))
-
-
-def test_the_number_of_threads_and_programs_that_were_loaded_before(inputs, content):
-    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count as threads
-
-    program = load_executorch(content)
-    first, before = program(inputs), threads()
-    try:
-        for number in (1, 2, 3, 1):
-            set_threads(number)
-            assert threads() == number
-            assert torch.allclose(program(inputs), first, atol=1e-6, rtol=0)
-    finally:
-        set_threads(before)
 
 
 def test_inputs_of_another_shape_or_kind(inputs, content):
