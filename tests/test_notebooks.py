@@ -12,10 +12,19 @@ from nbformat.v4 import new_code_cell
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
 LONG = ("1_", "4_", "5_", "6_", "explore")
 """Of these the default tests leave the execution to CI: the fourth and the sixth take most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+QUICKER = {
+    r"\b(epochs|seconds)=\d+": r"\1=1",
+    r"\bMINUTES = 0.1": "MINUTES = 0.02",
+    r"wb\.speed\(small\)": 'wb.speed(small, ("eager",), seconds=0.1)',
+    r'"vgg16_cifar"': '"resnet20"',
+    r"time_ratio=1\.5": "time_ratio=1.01",
+}
+"""What of a notebook's settings is replaced here, as a pattern and what takes its place."""
 
 
 def read(path):
@@ -27,6 +36,9 @@ def text(notebook):
 
 
 def run(notebook, folder):
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        for pattern, other in QUICKER.items():
+            cell.source = re.sub(pattern, other, cell.source)
     NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(folder)}}).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
@@ -77,22 +89,3 @@ def test_it_is_stripped_has_a_title_and_links_that_lead_somewhere(path):
     assert notebook.cells[0].source.startswith("# ")
     for target in re.findall(r"\]\(([^)#]+)\)", text(notebook)):
         assert target.startswith("https://") or (FOLDER / target).exists()
-
-
-@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda p: p.name)
-def test_a_walkthrough_has_its_parts(path):
-    cells = read(path).cells
-    for opening in ("**What you will do.**", "**What you will learn.**", "**What you need.**", "minutes"):
-        assert opening in cells[0].source
-    assert cells[-1].source.startswith("## What to read next\n")
-    exercises = [cell.source for cell in cells if re.match(r"\*\*\d\.\*\* ", cell.source)]
-    assert len(exercises) >= 2 or path.name[0] == "6"
-    for exercise in exercises:
-        assert exercise.count("<details><summary>Answer</summary>") == exercise.count("```python\n") == 1
-        assert exercise.endswith("\n\n</details>")
-
-
-def test_the_dashboard_notebook_is_a_title_and_one_call():
-    cells = read(FOLDER / "dashboard.ipynb").cells
-    assert [cell.cell_type for cell in cells] == ["markdown", "code"]
-    assert cells[1].source.splitlines()[-1] == "wb.build_dashboard()"

@@ -64,10 +64,6 @@ def test_no_network_at_install(checkout):
     assert (checkout / ".venv" / "install.log").exists()
 
 
-def test_venv_does_nothing_when_nothing_changed(installed):
-    assert make(installed, "venv") == (0, "", [])
-
-
 @pytest.mark.parametrize(
     ("target", "extras"), [("dashboard", "onnx,mobile"), ("lint", "dev"), ("docs", "onnx,mobile,docs")]
 )
