@@ -12,8 +12,6 @@ from nbformat.v4 import new_code_cell
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LONG = ("1_", "4_", "5_", "6_", "explore")
-"""Of these the default tests leave the execution to CI: the fourth and the sixth take most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -49,7 +47,7 @@ def run(notebook, folder):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbclient's own event loop
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.slow if path.name.startswith(LONG) else ()) for path in NOTEBOOKS],
+    [pytest.param(path, marks=() if path.name.startswith("2_") else pytest.mark.slow) for path in NOTEBOOKS],
     ids=lambda p: p.name,
 )
 def test_it_runs(path, tmp_path):
