@@ -9,13 +9,6 @@ from benchmarks import _dashboard_slider
 from benchmarks._browser import HOW, chromium
 
 
-def test_percentiles_are_over_all_moves():
-    found = _dashboard_slider.summary({"key": [10.0] * 19, "drag": [110.0]})
-    assert (found["slider_p50_ms"], found["slider_moves"]) == (10.0, 20)
-    assert found["slider_p95_ms"] == pytest.approx(15.0)
-    assert found["slider"]["drag"] == {"moves": 1, "p50": 110.0, "p95": 110.0}
-
-
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_small_run(tmp_path):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from tests.exporters.conftest import NO_WHEELS
 from workbench.exporters import tracing
@@ -28,15 +27,6 @@ def test_the_program_computes_what_the_model_does(model, inputs, content, tmp_pa
     before = found.clone()
     program(torch.zeros_like(inputs))
     assert torch.equal(found, before)  # not overwritten by the next call
-
-
-def test_a_normalisation_that_is_used_twice_and_one_that_is_the_model():
-    norm, x = nn.LocalResponseNorm(3, alpha=0.5), torch.rand(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
-    for model in (nn.Sequential(norm, nn.Sequential(nn.Conv2d(4, 4, 1), norm)), norm):
-        program = load_executorch(executorch_bytes(model, x))
-        with torch.no_grad():
-            assert torch.allclose(program(x), model(x), atol=1e-6, rtol=0)
-        assert program.metadata == ""
 
 
 def test_an_operator_that_the_runtime_lacks_is_named(monkeypatch, model, inputs, eigenvalues):

@@ -47,20 +47,6 @@ def test_nan_and_zeros_and_maps():
         maps.compare(lambda x: x)
 
 
-def test_at_most_500_images():
-    images = torch.rand(700, 3, generator=torch.Generator().manual_seed(0))
-    doubled = network(lambda x: x, preprocessing=lambda images: 2 * images)
-    for given, name in (
-        (wb.Split.unlabelled(images, "test"), "test"),
-        (images, "images"),
-        (images.split(300), "images"),
-    ):
-        wanted = reference(doubled, given)
-        assert torch.equal(torch.cat([out for (out,) in wanted.outputs]), 2 * images[:500])
-        assert wanted.example.shape == (1, 3)
-        assert wanted.name == name
-
-
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

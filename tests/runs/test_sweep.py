@@ -116,13 +116,6 @@ def test_a_worker_that_dies_is_said(network, plans, few):
     assert len(found) == 3
 
 
-def test_cancel_here_stops_in_the_middle(network, plans, few):
-    done = []
-    with pytest.raises(wb.Cancelled):
-        done.extend(sweep(network, plans, few, progress=Told(cancel_at="plan 2")))
-    assert [run.plan for run in done] == plans[:1]
-
-
 def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):
     store = RunStore(tmp_path / "runs.db", wait=0.1)
     store.path.unlink()
