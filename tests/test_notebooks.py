@@ -19,7 +19,7 @@ QUICKER = {
     r"\b(epochs|seconds)=\d+": r"\1=1",
     r"\bMINUTES = 0.1": "MINUTES = 0.02",
     r"wb\.speed\(small\)": 'wb.speed(small, ("eager",), seconds=0.1)',
-    r'"vgg16_cifar"': '"resnet20"',
+    r'"vgg16_cifar"': '"digits_vgg"',
     r"time_ratio=1\.5": "time_ratio=1.01",
 }
 """What of a notebook's settings is replaced here, as a pattern and what takes its place."""
