@@ -78,3 +78,11 @@ def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):
     said = capsys.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_several_processes_need_accelerate(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(SystemExit):
+        launch.main([*DIGITS, "--epochs", "1", "--out", str(tmp_path)])
+    assert "needs Accelerate: pip install -e '.[scale]'" in capsys.readouterr().err

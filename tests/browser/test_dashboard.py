@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
 from benchmarks._browser import FIGURE
@@ -105,6 +106,14 @@ def use_the_drawing(page):
     ui.wait_for_selected(page, "features.3")
     assert graph.get_by_role("option", selected=True).get_attribute("data-layer") == "features.3"
     assert "14 x 16" in graph.locator('[data-layer="features.3"]').get_attribute("aria-label")
+    layer = page.locator(".wb-layer:visible")
+    layer.get_by_role("button", name="Its factors").click()
+    expect(layer.locator('.wb-figure[aria-label="Its factors"]')).to_contain_text("R3 = 14")
+    layer.get_by_role("button", name="On the picture").click()
+    expect(layer.locator("img")).to_have_count(16)
+    page.locator(".wb-drawing:visible").get_by_role("button", name="noise").click()
+    expect(graph).to_contain_text("signal to noise")
+    layer.get_by_role("button", name="Singular values").click()
     width = drawing.bounding_box()["width"]
     drawing.focus()
     page.keyboard.press("+")

@@ -14,12 +14,12 @@ def test_the_report_opens_by_itself(page, network, spectra, data, tmp_path):
     stage = Stage(StageName.DECOMPOSED, {"test": Score(0.99, 1.0, 500)})
     pictures = wb.gallery(network, data.test, 6, compressed=small)
     run = Run.of(small, "digits", [stage], measured=measured)
-    wb.report(run, tmp_path / "report.html", spectra=spectra, pictures=pictures)
+    wb.report(run, tmp_path / "report.html", pictures=pictures)
     asked, file = [], f"file://{tmp_path}/report.html"
     page.on("request", lambda request: asked.append(request.url))
     page.goto(file)
     assert [url for url in asked if not url.startswith("data:")] == [file]
-    assert (page.locator("svg").count(), page.locator("img").count()) == (4, 6)
+    assert (page.locator("svg").count(), page.locator("img").count()) == (2, 6)
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     for scheme, width in (("light", 1100), ("dark", 1100), ("light", 390)):
         page.emulate_media(color_scheme=scheme)

@@ -1,10 +1,10 @@
-"""ImageNet's classes, and the labels of its validation images in each of the forms they come in."""
+"""ImageNet's classes, by the names of folders and in the order of the outputs."""
 
 import pytest
-from PIL import Image
 
 import workbench as wb
 from workbench.catalog.networks.torchvision import class_names
+from workbench.network.images.labels import class_index
 
 
 @pytest.mark.slow
@@ -21,18 +21,8 @@ def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
     assert wb.score(network, data.test).top5 > 0.7
 
 
-FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
-
-
-def test_validation_labels(tmp_path):
-    (tmp_path / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
-    for i, file in enumerate(FILES):
-        Image.new("RGB", (10, 10), (i * 10, 0, 0)).save(tmp_path / file)
-    Image.new("RGB", (10, 10)).save(tmp_path / "another.png")
-    data = wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
-    assert data.test.labels.tolist() == [2, 0, 1]
-    assert data.test.images[:, 0, 0, 0].tolist() == [0, 10, 20]
-    assert data.skipped == ("another.png has no label in val.txt",)
-    (tmp_path / "val.txt").write_text("a.JPEG one\n")
-    with pytest.raises(ValueError, match=r"val\.txt is no table of validation labels"):
-        wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
+def test_wordnet_ids_of_all_classes_are_in_the_classes_order():
+    ids = ("n00000030", "n00000010", "n00000020")
+    assert class_index(ids, ("a", "b", "c")) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
+    with pytest.raises(ValueError, match="the folder n00000030, n00000010 is none of the 3 classes"):
+        class_index(ids[:2], ("a", "b", "c"))  # of a part one cannot tell which

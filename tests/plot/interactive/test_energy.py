@@ -8,9 +8,9 @@ from workbench.plot.interactive.energy import energy
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
 
-def joules(estimated, scale=1.0, trace=()):
+def joules(estimated, scale=1.0):
     parts = {"multiply-adds": 1e-3 * scale, "memory": 1.5e-3 * scale}
-    return NetworkEnergy("net", 2.5e-3 * scale, estimated, 2e-3 * scale, 3e-3 * scale, parts, trace=trace)
+    return NetworkEnergy("net", 2.5e-3 * scale, estimated, 2e-3 * scale, 3e-3 * scale, parts)
 
 
 def strings(value):
