@@ -192,4 +192,3 @@ def test_nothing_below_the_app_loads_a_widget_and_no_printed_plot_loads_plotly()
     assert len(below) > 60
     assert loaded("\n".join(f"import {name}" for name in below), [*WIDGETS, "plotly"]) == []
     assert loaded("import workbench", ["torch", *WIDGETS, "plotly", "matplotlib"]) == []
-    assert loaded("import workbench.app.dashboard", ["ipywidgets", "torch"]) == ["ipywidgets", "torch"]

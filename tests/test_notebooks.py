@@ -14,10 +14,17 @@ from workbench.app.server import serve
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-WALKTHROUGHS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
-LONG = ("1_", "4_", "5_", "6_", "explore")
-"""Of these the default tests leave the execution to CI: the fourth and the sixth take most of a minute each."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+QUICKER = {
+    r"\b(epochs|seconds)=\d+": r"\1=1",
+    r"\bMINUTES = 0.1": "MINUTES = 0.02",
+    r"wb\.speed\(small\)": 'wb.speed(small, ("eager",), seconds=0.1)',
+    r'"vgg16_cifar"': '"digits_vgg"',
+    r"time_ratio=1\.5": "time_ratio=1.01",
+}
+"""What of a notebook's settings is replaced here, as a pattern and what takes its place."""
 
 
 def read(path):
@@ -29,6 +36,9 @@ def text(notebook):
 
 
 def run(notebook, folder):
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        for pattern, other in QUICKER.items():
+            cell.source = re.sub(pattern, other, cell.source)
     NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(folder)}}).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
@@ -39,7 +49,7 @@ def run(notebook, folder):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # nbclient's own event loop
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.slow if path.name.startswith(LONG) else ()) for path in NOTEBOOKS],
+    [pytest.param(path, marks=() if path.name.startswith("2_") else pytest.mark.slow) for path in NOTEBOOKS],
     ids=lambda p: p.name,
 )
 def test_it_runs(path, tmp_path):
@@ -81,21 +91,5 @@ def test_it_is_stripped_has_a_title_and_links_that_lead_somewhere(path):
         assert target.startswith("https://") or (FOLDER / target).exists()
 
 
-@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda p: p.name)
-def test_a_walkthrough_has_its_parts(path):
-    cells = read(path).cells
-    for opening in ("**What you will do.**", "**What you will learn.**", "**What you need.**", "minutes"):
-        assert opening in cells[0].source
-    assert cells[-1].source.startswith("## What to read next\n")
-    exercises = [cell.source for cell in cells if re.match(r"\*\*\d\.\*\* ", cell.source)]
-    assert len(exercises) >= 2 or path.name[0] in "06"
-    for exercise in exercises:
-        assert exercise.count("<details><summary>Answer</summary>") == exercise.count("```python\n") == 1
-        assert exercise.endswith("\n\n</details>")
-
-
-def test_the_dashboard_notebook_is_a_title_and_one_call():
-    cells = read(FOLDER / "dashboard.ipynb").cells
-    assert [cell.cell_type for cell in cells] == ["markdown", "code"]
-    assert cells[1].source.splitlines()[-1] == "wb.build_dashboard()"
-    assert read(serve.NOTEBOOK) == read(FOLDER / "dashboard.ipynb")  # the one that is served, also without a checkout
+def test_the_served_dashboard_is_the_notebooks():
+    assert read(serve.NOTEBOOK) == read(FOLDER / "dashboard.ipynb")  # it is served without a checkout, too

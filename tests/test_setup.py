@@ -56,16 +56,13 @@ def test_no_python_and_one_that_is_too_old(checkout):
         assert said in refused(checkout, "venv", f"PYTHON={python}")
 
 
+@pytest.mark.slow
 def test_no_network_at_install(checkout):
     """The real pip, asked to install from an address where nothing listens."""
     offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_NO_CACHE_DIR": "1", "PIP_CONFIG_FILE": os.devnull}
     assert "package index" in refused(checkout, "venv", f"PYTHON={sys.executable}", PIP_RETRIES="0", **offline)
     assert not (checkout / ".venv" / ".installed").exists()
     assert (checkout / ".venv" / "install.log").exists()
-
-
-def test_venv_does_nothing_when_nothing_changed(installed):
-    assert make(installed, "venv") == (0, "", [])
 
 
 @pytest.mark.parametrize(

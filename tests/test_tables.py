@@ -1,4 +1,4 @@
-from workbench.tables import count, html_table, quantity, text_table, times
+from workbench.tables import count, html_table, quantity, times
 
 
 def test_numbers_have_three_digits_and_a_unit():
@@ -7,11 +7,6 @@ def test_numbers_have_three_digits_and_a_unit():
     seconds = {0: "0.00 s", 0.0009996: "1.00 ms", 4.56e-5: "45.6 µs", 1.625e-10: "162 ps", 2.64e10: "26.4 Gs"}
     assert {number: quantity(number, "s") for number in seconds} == seconds
     assert [times(r) for r in (1, 5.248, 17.61, 175.54)] == ["x1.00", "x5.25", "x17.6", "x176"]
-
-
-def test_columns_are_aligned():
-    lines = text_table(["name", "n"], [["a", "1"], ["long", "1000"]]).splitlines()
-    assert lines == ["name     n", "----  ----", "a        1", "long  1000"]
 
 
 def test_html_is_escaped():

@@ -89,13 +89,6 @@ def test_training_that_was_cut_off_goes_on(stage):
     assert len(session.recover.curve) == 2
 
 
-def test_declined_it_is_gone_and_its_runs_stay():
-    file = left(lambda session: session.recover.decompose())
-    session = begun()
-    session.autosave.decline()
-    assert (session.autosave.offer, file.exists(), len(session.recover.stored)) == (None, False, 1)
-
-
 @pytest.mark.parametrize(
     "change", [{"version": 99}, {"plan": 3}, {"choice": {"network": 7}}, {"settings": []}, {"browser": OTHER}, None]
 )

@@ -18,8 +18,6 @@ from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
 
-pytestmark = pytest.mark.xdist_group("bad inputs")  # one page for all
-
 
 @pytest.fixture(autouse=True)
 def _no_runs_of_others():

@@ -212,7 +212,7 @@ class Long(SessionMachine):
 
 @pytest.mark.parametrize(
     ("machine", "examples", "steps"),
-    [(SessionMachine, 12, 30), pytest.param(Long, 30, 40, marks=pytest.mark.slow)],
+    [(SessionMachine, 8, 30), pytest.param(Long, 20, 40, marks=pytest.mark.slow)],
 )
 def test_a_session_driven_at_random_corrupts_nothing(machine, examples, steps):
     limits = {"max_examples": examples, "stateful_step_count": steps, "deadline": None, "database": None}

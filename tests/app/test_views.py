@@ -13,22 +13,14 @@ from tests.app.conftest import small_session
 from tests.helpers.sessions import tiny_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import tile_texts, verdict_text
-from workbench.app.session import Session
-from workbench.app.steps.choose.view import choose_view
 from workbench.app.steps.compare.runs_view import run_row
 from workbench.app.steps.compare.view import (
-    filters_view,
-    gallery_view,
-    layerwise_view,
-    paper_view,
-    rank_curve_view,
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.layer import layer_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
-from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.download import Download
@@ -93,25 +85,6 @@ def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
     assert (after.decision, after.rank_in, after.rank_out) == ("tucker2", 14, 5)
 
 
-@pytest.mark.parametrize(
-    ("planner", "shown"),
-    [
-        ("evbmf", {"EVBMF strength"}),
-        ("budget", {"fewer MACs, times", "fewer weights, times", "Ranks", "Measure layers"}),
-        ("time", {"times as fast", "Ranks", "Time layers", "Measure layers"}),
-    ],
-)
-def test_each_planner_has_its_settings(session, planner, shown):
-    view = plan_view(session)
-    find(view, w.Dropdown, "Ranks by").value = planner
-    assert session.plan.settings.planner == planner
-    boxes = [
-        b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if not b.description.startswith(("Undo", "Redo"))
-    ]
-    visible = {b.description for b in boxes if b.description and b.layout.display != "none"}
-    assert visible - {"‹", "›", "Other answer"} == shown | {"Ranks by", "Layers", "Reset plan"}
-
-
 def test_settings_go_both_ways_and_are_undone(session):
     view, plan = plan_view(session), session.plan
     find(view, w.Dropdown, "Ranks by").value = "budget"
@@ -145,15 +118,6 @@ def test_tiles_show_original_planned_and_measured(digits):
     assert verdict_text(digits).endswith(f"{100 * lost:.1f} points less accurate on 297 images.")
     digits.plan.keep_layer("features.3")  # now the plan is what the tiles show
     assert "decomposed" not in "".join(tile_texts(digits).values())
-
-
-def test_the_tile_forecasts_the_answers_once_the_layers_are_measured(digits):
-    digits.plan.replan(planner="budget")
-    assert "expected" not in tile_texts(digits)["score"]
-    digits.plan.measure_importance()
-    found = digits.plan.plan.forecast(digits.choose.network, None, importance=digits.plan.importance)
-    assert f"{100 * found.agreement:.1f} %" in tile_texts(digits)["score"]
-    assert f"{100 * found.low:.0f} to {100 * found.high:.0f} %" in tile_texts(digits)["score"]
 
 
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
@@ -221,38 +185,6 @@ def test_recovery_step_by_step_is_one_run(session):
     assert "You changed the plan after run 1" in html(view)
 
 
-def test_images_and_filters(digits):
-    gallery, filters = gallery_view(digits), filters_view(digits)
-    first = html(gallery)
-    find(gallery, w.Button, "Other images").click()
-    assert html(gallery) != first
-    digits.recover.decompose()
-    assert (first.count("<img"), html(gallery).count("<img"), filters.value.count("<img")) == (12, 12, 2)
-    assert "filters of features.0" in filters.value
-
-
-def test_the_rank_curve_is_of_the_picked_layer_and_goes_with_the_network(session):
-    curve, view = session.rank_curve, rank_curve_view(session)
-    session.look.pick("3")
-    find(view, w.Button, "Try ranks of 3").click()
-    drawn = json.loads(figure(view, "Accuracy against rank").traces)
-    assert drawn[0]["x"] == [point.rank_out for point in curve.points]
-    assert (curve.layer, len(curve.points), curve.points[0].agreement.n) == ("3", 7, 15)  # the validation images
-    session.choose.open(data="digits")
-    assert (curve.layer, curve.points) == ("", ())
-
-
-def test_the_layerwise_and_the_papers_table(digits):
-    layers, paper = layerwise_view(digits), paper_view(digits)
-    digits.plan.choose_ranks("features.3", rank_in=7, rank_out=9)
-    assert "7, 9" in layers.value
-    find(paper, w.Dropdown, "Compressed layers").value = "default"
-    assert find(paper, w.Checkbox, "with fully connected layers").value
-    find(paper, w.Button, "Compute the table").click()
-    for text in ("61.0 M", "724 M", "(p)", "published", "digits_vgg *", "on 500 images"):
-        assert text in html(paper)
-
-
 def test_files_are_made_and_offered_and_go_with_their_network(session):
     view, take_home = take_home_view(session), session.take_home
     makes = [find(view, w.Button, f"Make {suffix}") for suffix in (".zip", ".html", ".ipynb")]
@@ -268,23 +200,6 @@ def test_files_are_made_and_offered_and_go_with_their_network(session):
     assert take_home.file("report").path.name == savers[5].name == "small-run1-decomposed.html"
     session.recover.calibrate()
     assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)
-
-
-def test_speed_is_measured_with_the_settings_of_the_page(session):
-    view = speed_view(session)
-    assert find(view, w.Button, "Measure").disabled
-    find(view, w.SelectMultiple, "runtimes").value = ("eager",)
-    find(view, w.IntText, "images at once").value = 2
-    assert (session.speed.runtimes, session.speed.batch) == (("eager",), 2)
-
-
-def test_before_anything_is_open():
-    s = Session()
-    assert "The network is being opened" in html(recover_view(s))
-    assert {"wb-none" in text for text in tile_texts(s).values()} == {True}
-    assert (find(look_view(s), LayerTable)[0].rows, "Pick a layer" in html(layer_view(s))) == ([], True)
-    assert "No network is open" in layerwise_view(s).value
-    assert find(choose_view(s), w.Dropdown, "Network").value == "digits_vgg"
 
 
 def job(worker, kind=JobKind.SPEED, title="Timing", **more):
@@ -311,23 +226,6 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     assert (made.cancelled, stop.layout.visibility) == (True, "hidden")
 
 
-def test_the_list_shows_what_runs_and_takes_back_what_waits():
-    worker = Worker()
-    jobs = JobList(worker)
-    first, second = job(worker, JobKind.AUTOMATIC, "Compressing"), job(worker, JobKind.EXPORT, "Making .zip")
-    job(worker, JobKind.GALLERY, "Looking", short=True)
-    first.state = JobState.RUNNING
-    assert [b.description for b in find(jobs, w.Button)] == ["Cancel", "Take back"]
-    assert "Looking" not in html(jobs)
-    find(jobs, w.Button, "Take back").click()
-    assert second.cancelled
-    first.state, first.note, worker.jobs = JobState.DONE, "done after 3 s", ()
-    job(worker, JobKind.GALLERY, "Looking", short=True)
-    assert "Looking" in html(jobs)
-    worker.jobs = ()
-    assert "done after 3 s" in html(jobs)  # the last one that was not short
-
-
 def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
     view = tradeoff_view(digits)
     ask = find(view, w.Button, "Forecast")
@@ -339,3 +237,22 @@ def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
     assert ask.layout.display == "none"
     digits.choose.open(weights="random")
     assert (digits.plan.curve, ask.layout.display) == (None, "none")
+
+
+@pytest.mark.parametrize(
+    ("planner", "shown"),
+    [
+        ("evbmf", {"EVBMF strength"}),
+        ("budget", {"fewer MACs, times", "fewer weights, times", "Ranks", "Measure layers"}),
+        ("time", {"times as fast", "Ranks", "Time layers", "Measure layers"}),
+    ],
+)
+def test_each_planner_has_its_settings(session, planner, shown):
+    view = plan_view(session)
+    find(view, w.Dropdown, "Ranks by").value = planner
+    assert session.plan.settings.planner == planner
+    boxes = [
+        b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if not b.description.startswith(("Undo", "Redo"))
+    ]
+    visible = {b.description for b in boxes if b.description and b.layout.display != "none"}
+    assert visible - {"‹", "›", "Other answer"} == shown | {"Ranks by", "Layers", "Reset plan"}

@@ -109,21 +109,3 @@ def test_how_a_job_fails(caplog, error, said, logged, late):
     job = Worker().submit(JobKind.EXPORT, "Exporting", *([str, fail] if late else [fail]))
     assert (job.state, job.error) == (JobState.FAILED if said else JobState.CANCELLED, said)
     assert [record.levelname for record in caplog.records if record.exc_info] == logged
-
-
-@on_a_loop
-async def test_many_reports_become_few_traits_and_the_last_is_shown(worker):
-    seen, go = [], threading.Event()
-
-    def work(job):
-        for i in range(2000):
-            job.report(i / 2000, f"step {i}")
-        go.wait()
-
-    job = worker.submit(JobKind.TRAIN, "train", work)
-    job.observe(lambda change: seen.append(change["new"]), "note")
-    while "step 1999" not in seen:
-        await asyncio.sleep(0.01)
-    go.set()
-    await ended(job)
-    assert len(seen) < 60

@@ -9,13 +9,6 @@ from benchmarks import _dashboard_slider
 from benchmarks._browser import HOW, chromium
 
 
-def test_percentiles_are_over_all_moves():
-    found = _dashboard_slider.summary({"key": [10.0] * 19, "drag": [110.0]})
-    assert (found["slider_p50_ms"], found["slider_moves"]) == (10.0, 20)
-    assert found["slider_p95_ms"] == pytest.approx(15.0)
-    assert found["slider"]["drag"] == {"moves": 1, "p50": 110.0, "p95": 110.0}
-
-
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_small_run(tmp_path):
@@ -25,11 +18,11 @@ def test_a_small_run(tmp_path):
     path = tmp_path / "dashboard.json"
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
     subprocess.run(
-        [*command, "--layers", "1", "--users", "2", "--repeats", "1", "--loads", "2"], check=True, timeout=1500
+        [*command, "--layers", "1", "--users", "1", "--repeats", "1", "--loads", "1"], check=True, timeout=1500
     )
     found = json.loads(path.read_text())
     assert found["problems"] == []
-    assert (found["failures"], found["users"], found["real_weights"]) == (0, 2, False)
+    assert (found["failures"], found["users"], found["real_weights"]) == (0, 1, False)
     assert found["slider_moves"] == _dashboard_slider.KEYS_PER_LAYER + _dashboard_slider.DRAGS_PER_LAYER
     assert 0 < found["slider_p50_ms"] <= found["slider_p95_ms"]
     assert 0 < found["drawing_p50_ms_150_layers"] <= found["drawing_ms_150_layers"]
@@ -38,4 +31,4 @@ def test_a_small_run(tmp_path):
     assert set(found["page_to_figure_s"]) == {"cold", "preheated"}
     assert found["bytes_first_page"] > 1e6
     assert 50 < found["memory_mb_per_user"] < 2000
-    assert (found["loads"]["drawn"], found["loads"]["failed"], len(found["loads"]["seconds"])) == (2, 0, 2)
+    assert (found["loads"]["drawn"], found["loads"]["failed"], len(found["loads"]["seconds"])) == (1, 0, 1)

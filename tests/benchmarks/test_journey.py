@@ -1,9 +1,26 @@
+import importlib
 import json
 import sys
+from pathlib import Path
 
-from benchmarks import journey
+import pytest
+import torch
+
+from benchmarks import journey, kernels
+from workbench.kernels.tucker import relative_error
+
+NAMES = sorted(path.stem for path in Path(journey.__file__).parent.glob("[!_]*.py"))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_benchmark_says_how_it_is_called(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(f"benchmarks.{name}").main()
+    assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_journey(tmp_path, monkeypatch):
     path = tmp_path / "out" / "journey.json"
     monkeypatch.setattr(sys, "argv", ["journey", "--json", str(path)])
@@ -15,3 +32,10 @@ def test_the_journey(tmp_path, monkeypatch):
     assert result["finetuned"]["macs"] == result["decomposed"]["macs"]
     assert result["finetuned"]["accuracy"] >= result["original"]["accuracy"] - 1.0
     assert result["decomposed"]["accuracy"] < result["finetuned"]["accuracy"]
+
+
+def test_the_kernels_find_what_was_planted():
+    kernel = kernels.kernel(64, 128, torch.Generator().manual_seed(0))
+    ranks, factors = kernels.ours(kernel)
+    assert ranks == [32, 16]
+    assert relative_error(kernel, factors) < 0.11  # a tenth of noise

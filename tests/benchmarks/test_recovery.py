@@ -1,34 +1,8 @@
-import json
-import sys
-
 import pytest
 import torch
 
 import workbench as wb
-from benchmarks import _recovery_googlenet, _recovery_images, recovery
-from workbench.network.verdict import paired_interval
-
-
-def test_a_case_is_run_and_written(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setitem(
-        recovery.CASES, "googlenet", lambda shared, minutes: asked.append((shared, minutes)) or {"original": 1}
-    )
-    path = tmp_path / "recovery.json"
-    command = ["recovery", "--case", "googlenet", "--shared", str(tmp_path), "--minutes", "2", "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", [*command, "--json", str(path)])
-    recovery.main()
-    assert asked == [(tmp_path, 2.0)]
-    assert json.loads(path.read_text()) == {"original": 1, "threads": 1}
-
-
-def test_parts_of_a_case(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setitem(recovery.CASES, "images", lambda shared, minutes, **parts: asked.append(parts) or {})
-    command = ["recovery", "--case", "images", "--counts", "16", "50", "--networks", "resnet20", "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", command)
-    recovery.main()
-    assert asked == [{"counts": [16, 50], "networks": ["resnet20"]}]
+from benchmarks import _recovery_digits, _recovery_googlenet
 
 
 def indices_of(images):
@@ -83,18 +57,9 @@ def test_no_image_is_both_used_and_scored(seen, tmp_path):
         assert plan["distilled - calibrated"][0] == 0.0
 
 
-def test_the_gain_counts_every_image_once():
-    before = [torch.tensor([1, 0, 1, 1], dtype=torch.bool), torch.tensor([0, 0, 0, 0], dtype=torch.bool)]
-    after = [torch.tensor([1, 1, 0, 1], dtype=torch.bool), torch.tensor([1, 1, 1, 0], dtype=torch.bool)]
-    found = _recovery_googlenet.gain(before, after, [torch.arange(4), torch.arange(2, 6)])
-    # images 0 to 3 gain one and lose one, 4 and 5 of the second choice gain one
-    low, high = paired_interval(2, 1, 6)
-    assert found == pytest.approx([100 / 6, 100 * low, 100 * high], abs=0.01)
-
-
-def test_the_number_of_images(seen, tmp_path):
-    results = _recovery_images.run(tmp_path, 1.0, networks=["googlenet"], counts=[16, 500])
-    assert [(p["images"], p["scored"]) for p in results["googlenet"]["points"]] == [(16, 300), (400, 100)]
-    calls = seen[1:]  # without the original's score on all images
-    assert [step for step, _ in calls] == ["used", "scored"] * 4
-    assert not any(used & scored for (_, used), (_, scored) in zip(calls[::2], calls[1::2], strict=True))
+@pytest.mark.slow
+def test_digits_with_eight_times_fewer_macs_are_within_a_point():
+    result = _recovery_digits.run()
+    assert result["macs_ratio"] >= 8
+    assert result["decomposed"] < result["calibrated"]
+    assert result["finetuned"] >= result["original"] - 1.0

@@ -12,13 +12,11 @@ from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard,
 from workbench.app.server.serve import ADDRESS, ROOT, free_port
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests of this folder need a browser; they run in their order, because they share a server and its runs."""
+    """Tests of this folder need a browser."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group(f"browser {item.path.stem}"))
 
 
 @pytest.fixture(scope="package")  # playwright keeps an event loop running in this thread

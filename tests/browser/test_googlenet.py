@@ -17,8 +17,8 @@ WATCH = """() => {
 
 
 @pytest.mark.slow
-def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
-    ui.opened(page, voila)
+def test_googlenet_with_random_and_with_real_weights(page, voila_with_images, shared):
+    ui.opened(page, voila_with_images)
     page.evaluate(WATCH)
     ui.choose(page, "Network", "googlenet_bvlc (the paper's)")
     page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
@@ -27,14 +27,6 @@ def test_googlenet_opens_with_a_bar_while_one_waits(page, voila):
     assert max(without for _, without in waits) < 1000  # milliseconds
     ui.wait_for_text(page, "Random weights")
     ui.wait_for_text(page, "No accuracy")
-    assert page.problems == []
-
-
-@pytest.mark.slow
-def test_googlenet_with_real_weights_and_images(page, voila_with_images, shared):
-    ui.opened(page, voila_with_images)
-    ui.choose(page, "Network", "googlenet_bvlc (the paper's)")
-    page.wait_for_function("() => document.querySelectorAll('.wb-table tbody tr').length === 58", timeout=120_000)
     page.locator("input[type=file]").first.set_input_files(shared / "googlenet_bvlc.safetensors")
     ui.wait_for_text(page, "googlenet_bvlc.safetensors, sha256")
     ui.choose(page, "Data", "sample (your images)")

@@ -9,10 +9,12 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import workbench as wb
 from tests.helpers import pages as ui
+from workbench.catalog.networks.load import data_folder
 from workbench.catalog.networks.torchvision import torchvision
 
 DROP = """([name, content]) => {
@@ -49,12 +51,45 @@ def bring(page, path):
 
 
 @pytest.mark.slow
-def test_an_onnx_file_and_photographs_lead_to_a_smaller_onnx_file_with_its_agreement(page, voila, tmp_path):
+def test_weights_an_onnx_file_a_checkpoint_and_photographs(page, voila, tmp_path):
+    ui.opened(page, voila)
+    bring_weights(page, tmp_path)
+    bring_an_onnx_file(page, tmp_path)
+    bring_a_checkpoint(page, tmp_path)
+    assert page.problems == []
+
+
+def bring_weights(page, folder):
+    """Files that are no weights of the network are refused; those that are give another score."""
+    before, file = ui.tile(page, "score"), page.locator("input[type=file]").first
+    weights = data_folder() / "digits_vgg.safetensors"
+    for name, content, said in (
+        ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),
+        ("picture.png", b"no picture", "picture.png is none of the kinds"),
+    ):
+        (folder / name).write_bytes(content)
+        file.set_input_files(folder / name)
+        ui.wait_for_alert(page, said)
+        assert ui.tile(page, "score") == before
+    noise = torch.Generator().manual_seed(0)
+    worse = {
+        f"module.{k}": v + 0.5 * v.std() * torch.randn(v.shape, generator=noise) if v.ndim > 1 else v
+        for k, v in load_file(weights).items()
+    }
+    torch.save({"state_dict": worse}, folder / "digits.pth")
+    file.set_input_files(folder / "digits.pth")
+    ui.wait_for_text(page, "digits.pth, sha256")
+    ui.until(page, lambda: ui.tile(page, "score") != before, lambda: before)
+    box = page.get_by_label("Weights", exact=True).element_handle()
+    page.wait_for_function("box => box.value === 'digits.pth'", arg=box)
+
+
+def bring_an_onnx_file(page, tmp_path):
+    """With photographs it leads to a smaller ONNX file, and its agreement is said."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.Conv2d(32, 48, 3, stride=2), nn.ReLU()]
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 5))
     given = wb.export(wb.Network(model, (3, 48, 48)), tmp_path / "mine.onnx").path
-    ui.opened(page, voila)
     page.evaluate(DROP, [given.name, base64.b64encode(given.read_bytes()).decode()])
     ui.wait_for_text(page, "mine.onnx, ONNX")
     bring(page, photographs(tmp_path / "holiday.zip", ["."], 40))
@@ -77,15 +112,14 @@ def test_an_onnx_file_and_photographs_lead_to_a_smaller_onnx_file_with_its_agree
     assert [value.name for value in after.graph.input] == [value.name for value in before.graph.input]
     sizes = [sum(np.prod(tensor.dims) for tensor in proto.graph.initializer) for proto in (before, after)]
     assert sizes[1] < sizes[0]
-    assert page.problems == []
 
 
-@pytest.mark.slow
-def test_a_checkpoint_with_five_classes_and_folders_of_them(page, voila, tmp_path):
+def bring_a_checkpoint(page, tmp_path):
+    """Of five classes, and photographs in folders of them."""
     torch.manual_seed(0)
     model = torchvision("models").resnet18(num_classes=5)
     torch.save({"model": model.state_dict(), "epoch": 3}, tmp_path / "mine.pth")
-    ui.opened(page, voila)
+    ui.open_step(page, "Choose")
     page.get_by_role("textbox", name="Find", exact=True).fill("resnet18")
     page.wait_for_function("() => document.body.innerHTML.includes('resnet18, 3x224x224, 11.7 M weights')")
     page.get_by_role("combobox", name="Network", exact=True).select_option(
@@ -105,4 +139,3 @@ def test_a_checkpoint_with_five_classes_and_folders_of_them(page, voila, tmp_pat
     ui.wait_for_points(page, "decomposed")
     ui.wait_for_text(page, "too few images to tell")
     assert "Little is lost" not in page.inner_text("body")
-    assert page.problems == []

@@ -4,11 +4,8 @@ import zipfile
 
 import onnx
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from tests.helpers import pages as ui
-from workbench.catalog.networks.load import BUNDLED
 
 
 @pytest.mark.slow
@@ -67,38 +64,4 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     assert zipfile.ZipFile(files[".zip"]).testzip() is None
     assert b"digits_vgg" in files[".html"].read_bytes()
     onnx.checker.check_model(onnx.load(files[".onnx"]))
-    assert page.problems == []
-
-
-@pytest.mark.slow
-def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
-    ui.opened(page, voila)
-    before, file, weights = (
-        ui.tile(page, "score"),
-        page.locator("input[type=file]").first,
-        BUNDLED / "digits_vgg.safetensors",
-    )
-    for name, content, said in (
-        ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),
-        ("picture.png", b"no picture", "picture.png is none of the kinds"),
-    ):
-        (tmp_path / name).write_bytes(content)
-        file.set_input_files(tmp_path / name)
-        ui.wait_for_alert(page, said)
-        assert ui.tile(page, "score") == before
-
-    noise = torch.Generator().manual_seed(0)
-    worse = {
-        f"module.{k}": v + 0.5 * v.std() * torch.randn(v.shape, generator=noise) if v.ndim > 1 else v
-        for k, v in load_file(weights).items()
-    }
-    torch.save({"state_dict": worse}, tmp_path / "mine.pth")
-    file.set_input_files(tmp_path / "mine.pth")
-    ui.wait_for_text(page, "mine.pth, sha256")
-    ui.wait_for_points(page, "original")
-    assert ui.tile(page, "score") != before
-    box = page.get_by_label("Weights", exact=True).element_handle()
-    page.wait_for_function("box => box.value === 'mine.pth'", arg=box)
-    ui.press(page, "Compress")
-    ui.wait_for_points(page, "decomposed")
     assert page.problems == []

@@ -8,14 +8,12 @@ import yaml
 from jupyter_client.manager import KernelManager
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
-from traitlets import HasTraits, import_item
+from traitlets import HasTraits
 from traitlets.config import PyFileConfigLoader
 from voila.app import Voila
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
-from voila.voila_kernel_manager import voila_kernel_manager_factory
 
-from workbench.app.server import jupyter_classes as ours
 from workbench.app.server import serve
 
 CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager, KernelManager)
@@ -39,15 +37,6 @@ def test_it_is_an_option_and_takes_the_value(name, option, value):
     trait = kind.class_traits()[option]
     holder = type("Holder", (HasTraits,), {option: trait})()
     setattr(holder, option, value)  # raises TraitError if it cannot be
-
-
-def test_the_classes_are_ours():
-    configured = VoilaConfiguration(**SETTINGS["VoilaConfiguration"])
-    assert configured.multi_kernel_manager_class is ours.IdleKernelCuller
-    assert issubclass(voila_kernel_manager_factory(ours.IdleKernelCuller, True, 2), MappingKernelManager)
-    assert import_item(SETTINGS["Voila"]["identity_provider_class"]) is ours.TokenIdentityProvider
-    assert import_item(SETTINGS["Voila"]["kernel_websocket_connection_class"]) is ours.NoDelayConnection
-    assert import_item(SETTINGS["MappingKernelManager"]["kernel_manager_class"]) is ours.KernelWithoutTracebacks
 
 
 @pytest.mark.parametrize("settings", [serve.read_settings([serve.ONE_USER]), SETTINGS], ids=["one user", "class"])

@@ -5,6 +5,11 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.exporters import executorch
+
+NO_WHEELS = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+RUNNABLE = [".onnx", pytest.param(".pte", marks=[NO_WHEELS, pytest.mark.slow])]
+"""Suffixes of the files that run by themselves; by default `test_executorch` alone runs ExecuTorch's."""
 
 
 @pytest.fixture(scope="session")

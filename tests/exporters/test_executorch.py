@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from torch import nn
 
-from workbench.exporters import executorch, tracing
-from workbench.exporters.executorch import executorch_bytes, load_executorch, set_threads
+from tests.exporters.conftest import NO_WHEELS
+from workbench.exporters import tracing
+from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.tracing import ExportError
 
-pytestmark = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
+pytestmark = NO_WHEELS
 
 
 @pytest.fixture(scope="module")
@@ -29,35 +29,12 @@ def test_the_program_computes_what_the_model_does(model, inputs, content, tmp_pa
     assert torch.equal(found, before)  # not overwritten by the next call
 
 
-def test_a_normalisation_that_is_used_twice_and_one_that_is_the_model():
-    norm, x = nn.LocalResponseNorm(3, alpha=0.5), torch.rand(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
-    for model in (nn.Sequential(norm, nn.Sequential(nn.Conv2d(4, 4, 1), norm)), norm):
-        program = load_executorch(executorch_bytes(model, x))
-        with torch.no_grad():
-            assert torch.allclose(program(x), model(x), atol=1e-6, rtol=0)
-        assert program.metadata == ""
-
-
 def test_an_operator_that_the_runtime_lacks_is_named(monkeypatch, model, inputs, eigenvalues):
     monkeypatch.setattr(tracing, "_flatten_normalisations", lambda given: None)
     with pytest.raises(ExportError, match=r"the runtime has no kernel for aten::avg_pool3d\.out$"):
         executorch_bytes(model, inputs)
     with pytest.raises(ExportError, match=r"^the model cannot be lowered to ExecuTorch: [^\n]*eig[^\n]*$"):
         executorch_bytes(eigenvalues, torch.rand(3, 3))
-
-
-def test_the_number_of_threads_and_programs_that_were_loaded_before(inputs, content):
-    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count as threads
-
-    program = load_executorch(content)
-    first, before = program(inputs), threads()
-    try:
-        for number in (1, 2, 3, 1):
-            set_threads(number)
-            assert threads() == number
-            assert torch.allclose(program(inputs), first, atol=1e-6, rtol=0)
-    finally:
-        set_threads(before)
 
 
 def test_inputs_of_another_shape_or_kind(inputs, content):

@@ -9,18 +9,15 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.exporters import executorch
+from tests.exporters.conftest import RUNNABLE
 from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.export import export
 from workbench.exporters.int8 import MAX_CALIBRATION_IMAGES, calibration
 from workbench.exporters.onnx import load_onnx, onnx_bytes
 from workbench.exporters.tracing import ExportError
 
-MOBILE = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
-BOTH = pytest.mark.parametrize("suffix", [".onnx", pytest.param(".pte", marks=MOBILE)])
 
-
-@pytest.fixture(scope="module", params=[".onnx", pytest.param(".pte", marks=MOBILE)])
+@pytest.fixture(scope="module", params=RUNNABLE)
 def exported(request, network, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / f"digits{request.param}"
     return export(network, path, data.test, int8=data.train.images[:128])
@@ -94,7 +91,7 @@ def test_weights_are_the_nearest_steps_of_their_channel(photos):
         assert np.abs(stored).reshape(len(weight), -1).max(1) == pytest.approx(64, abs=1)  # 7 bits, all used
 
 
-@BOTH
+@pytest.mark.parametrize("suffix", RUNNABLE)
 def test_layers_that_are_named_stay_in_float(photos, suffix, tmp_path):
     small, images = photos
     made = export(small, tmp_path / f"net{suffix}", int8=images)
@@ -107,19 +104,7 @@ def test_layers_that_are_named_stay_in_float(photos, suffix, tmp_path):
         assert {name[0] for name, (weight, _) in stored.items() if weight.dtype == np.int8} == {"0"}
 
 
-def test_a_network_from_an_onnx_file_is_quantised_too(photos, tmp_path):
-    small, images = photos
-    export(small.original, tmp_path / "whole.onnx", dynamic_batch=True)
-    opened = wb.load_network(tmp_path / "whole.onnx")
-    spatial = [layer.name for layer in wb.analyze(opened).layers][1]
-    plan = wb.evbmf_plan(wb.analyze(opened)).with_ranks(spatial, rank_in=4, rank_out=6)
-    made = export(wb.decompose(opened, plan), tmp_path / "int8.onnx", int8=images, keep_float=spatial)
-    assert made.verification.snr_db > 20
-    stored = [weight.dtype for weight, _ in weights_of(made.path.read_bytes()).values()]
-    assert stored == [np.int8, np.float32, np.float32, np.float32, np.int8]
-
-
-@BOTH
+@pytest.mark.parametrize("suffix", RUNNABLE)
 def test_normalisations_batch_norms_and_sums(suffix):
     class Block(nn.Module):
         def __init__(self):
@@ -176,9 +161,3 @@ def test_what_cannot_be_quantised(photos, tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ExportError, match="for 16 images in a run need at least as many"):
         calibration(small, images, batch=16)
-
-
-def test_images_of_one_reading_calibrate_and_are_compared(photos, tmp_path):
-    small, images = photos
-    found = export(small, tmp_path / "net.onnx", int8=iter(images.split(5)))
-    assert (found.verification.n, found.verification.inputs) == (12, "images")

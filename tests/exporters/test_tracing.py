@@ -1,6 +1,5 @@
 """Graphs against the model that they were traced from; what an export silences, and what it does not."""
 
-import copy
 import logging
 import sys
 import threading
@@ -17,37 +16,16 @@ from workbench.exporters.tracing import ExportError, quiet_libraries, trace
 POOL = torch.ops.aten.adaptive_avg_pool2d.default
 
 
-@pytest.mark.parametrize("dynamic_batch", [False, True])
 @pytest.mark.parametrize(("size", "left"), [((4, 6), 0), ((4, 3), 1), ((8, 12), 1), (1, 1)])
-def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left, dynamic_batch):
+def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(size), nn.ReLU(), nn.Flatten())
-    check(model, torch.randn(2, 3, 4, 6), left, dynamic_batch=dynamic_batch)
-
-
-def check(model, x, pools, **options):
-    program = trace(model, x, **options)
-    assert len(program.graph.find_nodes(op="call_function", target=POOL)) == pools
-    with torch.no_grad():
-        assert torch.equal(program.module()(x), model(x))
-
-
-def test_the_given_model_is_not_changed(model, inputs):
-    class Grid(nn.Module):
-        cached = None
-
-        def forward(self, x):
-            self.cached = torch.arange(x.shape[-1], dtype=x.dtype) if self.cached is None else self.cached
-            return x + self.cached
-
-    given = nn.Sequential(Grid(), *copy.deepcopy(model)).train()
-    before = {key: value.clone() for key, value in given.state_dict().items()}
-    trace(given, inputs)
-    assert given[0].cached is None
-    assert type(given[4]) is nn.LocalResponseNorm
-    assert all(module.training for module in given[1:])
-    assert all(parameter.requires_grad for parameter in given.parameters())
-    assert all(torch.equal(value, before[key]) for key, value in given.state_dict().items())
+    x = torch.randn(2, 3, 4, 6)
+    for dynamic_batch in (False, True):
+        program = trace(model, x, dynamic_batch=dynamic_batch)
+        assert len(program.graph.find_nodes(op="call_function", target=POOL)) == left
+        with torch.no_grad():
+            assert torch.equal(program.module()(x), model(x))
 
 
 def test_what_depends_on_values_is_refused_in_one_sentence(undecided):
@@ -55,8 +33,7 @@ def test_what_depends_on_values_is_refused_in_one_sentence(undecided):
         trace(undecided, torch.rand(1, 3))
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pte"])
-def test_what_other_threads_log_during_an_export_arrives(model, suffix, tmp_path, caplog):
+def test_what_other_threads_log_during_an_export_arrives(model, tmp_path, caplog):
     written, ended, streams = [], threading.Event(), set()
 
     def log():
@@ -68,7 +45,7 @@ def test_what_other_threads_log_during_an_export_arrives(model, suffix, tmp_path
     thread = threading.Thread(target=log)
     thread.start()
     try:
-        export(wb.Network(model, (3, 9, 11)), tmp_path / f"net{suffix}")
+        export(wb.Network(model, (3, 9, 11)), tmp_path / "net.onnx")
     finally:
         ended.set()
         thread.join()
@@ -91,11 +68,3 @@ def test_only_the_libraries_are_silenced_and_only_for_a_while(caplog):
     assert [record.name for record in caplog.records] == ["somewhere.else"]
     assert levels() == before
     assert list(warnings.filters) == filters
-
-
-@pytest.mark.parametrize(
-    "layers", [(nn.ReLU(), nn.AdaptiveAvgPool2d(4)), (*[nn.AdaptiveAvgPool2d(4)] * 2, nn.Flatten())]
-)
-def test_pools_in_a_row_and_one_that_nothing_follows(layers):
-    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    check(nn.Sequential(*layers), x, int(isinstance(layers[-1], nn.AdaptiveAvgPool2d)))

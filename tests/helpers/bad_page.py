@@ -61,7 +61,7 @@ class Page:
 
     def upload(self, name, content: bytes = b"", size=None) -> None:
         """A file in pieces, as long as the kernel wants more of it."""
-        for message, *buffers in upload_messages(name, content, size):
+        for message, *buffers in upload_messages([(name, content)], size):
             self.say(self.uploader, message, *buffers)
             if not self.replies[-1]["ok"]:
                 return

@@ -16,17 +16,18 @@ def html(widget):
     return " ".join(item.value for item in find(widget, w.HTML))
 
 
-def upload_messages(name, content, size=None):
-    """What the page says of a file: each message, and its buffer if it has one."""
-    yield ({"kind": "begin", "files": [[name, len(content) if size is None else size]]},)
-    yield from (({"kind": "piece", "at": at}, content[at : at + 2**20]) for at in range(0, len(content), 2**20))
+def upload_messages(files, size=None, piece=2**20):
+    """What the page says of files, as (name, content): each message, and its buffer if it has one."""
+    content = b"".join(data for _, data in files)
+    yield ({"kind": "begin", "files": [[name, len(data) if size is None else size] for name, data in files]},)
+    yield from (({"kind": "piece", "at": at}, content[at : at + piece]) for at in range(0, len(content), piece))
     yield ({"kind": "end"},)
 
 
-def upload(widget, name, content):
-    """Send a file to an upload widget as the page does; its last answer."""
+def upload(widget, files, piece=2**20):
+    """Send files, name -> content, to an upload widget as the page does; whether it took them."""
     answers = []
     widget.send = answers.append
-    for message, *buffers in upload_messages(name, content):
+    for message, *buffers in upload_messages(files.items(), piece=piece):
         widget._receive(None, message, [memoryview(buffer) for buffer in buffers])
-    return answers[-1]
+    return answers[-1]["ok"]

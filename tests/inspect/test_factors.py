@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 import workbench as wb
-from workbench.inspect.factors import Factors, evbmf_ranks
-from workbench.kernels.complexity import break_even, factorised_cost
+from workbench.inspect.factors import Factors
+from workbench.kernels.complexity import break_even
 
 
 def layer_of(module, *size):
@@ -43,23 +43,6 @@ def test_a_layer_without_weights(strided):
         assert Factors.of(strided, 8, rank_out).pays == (rank_out <= limit)
 
 
-def test_points_on_a_line_cost_that_much_less(strided):
-    for ratio in (1, 2, 4):
-        for rank_in, rank_out in Factors.of(strided).line(ratio):
-            cost = factorised_cost(strided.shape, rank_in=int(rank_in), rank_out=int(rank_out))
-            assert cost.weights <= strided.cost.weights / ratio
-            assert cost.macs <= strided.cost.macs / ratio
-
-
-def test_blocks_are_as_long_as_there_are_channels_and_as_tall_as_the_map(strided):
-    s, t, s_again, r3, r4, t_again = Factors.of(strided, 2, 6).blocks
-    assert [block.name for block in (s, t, r3, r4)] == ["S = 8", "T = 12", "R3 = 2", "R4 = 6"]
-    assert (s.width, s.height) == (s_again.width, s_again.height)
-    assert r3.width / s.width == pytest.approx(2 / 8)
-    assert r4.width / t.width == pytest.approx(6 / 12)
-    assert s.height == r3.height == 2 * r4.height == 2 * t_again.height
-
-
 def test_what_does_not_fit(spectra, strided):
     for ranks, sentence in (((0, 3), "rank_in=0 does not fit, it can be 1 to 8"), ((3, 13), "rank_out=13")):
         with pytest.raises(ValueError, match=sentence):
@@ -70,10 +53,3 @@ def test_what_does_not_fit(spectra, strided):
         Factors.of(layer_of(nn.Conv2d(8, 8, 3, groups=2), 8, 6, 6))
     with pytest.raises(TypeError, match="one layer, like"):
         Factors.of(spectra)
-
-
-def test_evbmfs_ranks(spectra):
-    assert evbmf_ranks(spectra["features.3"]) == (14, 16)
-    assert evbmf_ranks(spectra["features.0"]) is None  # one-sided
-    noise = wb.analyze(wb.Network(nn.Conv2d(32, 64, 3), input_shape=(32, 8, 8)), cached=False)[""]
-    assert evbmf_ranks(noise) is None

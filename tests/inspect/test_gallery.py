@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import at_full_rank, decomposed
 from workbench.inspect import gallery as module
-from workbench.inspect.gallery import as_pictures, kernels_of
+from workbench.inspect.gallery import kernels_of
 from workbench.kernels.tucker import relative_error
 
 
@@ -61,14 +60,6 @@ def test_answers_of_each_image(colours):
     assert (shown.split, shown.looked_at, shown.changed) == ("validation", 40, 10)
 
 
-def test_the_seed_chooses_the_images(colours):
-    right, blind, split = colours
-    picks = [indices(wb.gallery(right, split, 7, 3, compressed=other)) for other in (blind, None)]
-    assert picks[0] == picks[1] != indices(wb.gallery(right, split, 7, 4))
-    assert len(set(picks[0])) == 7
-    assert wb.gallery(right, split, 7).pictures[0].after is None
-
-
 def test_changed_ones_first(colours, monkeypatch):
     right, blind, split = colours
     shown = wb.gallery(right, split, compressed=blind, prefer_changed=True)
@@ -80,13 +71,6 @@ def test_changed_ones_first(colours, monkeypatch):
     two = wb.gallery(right, split, 2, compressed=blind, prefer_changed=True)
     assert indices(two) == changed[:2]
     assert two.looked_at < 40  # it stops when it has found them
-
-
-def test_names_of_classes(colours):
-    right, _, split = colours
-    assert wb.gallery(right.with_model(right.model, classes=()), split, 1).pictures[0].before.name in ("0", "1")
-    (unlabelled,) = wb.gallery(right, wb.Split.unlabelled(split.images), 1).pictures
-    assert (unlabelled.name, unlabelled.before.right) == ("", None)
 
 
 def test_what_cannot_be_shown(colours):
@@ -104,46 +88,6 @@ def test_what_cannot_be_shown(colours):
         wb.gallery(right, split, progress=cancel)
 
 
-@pytest.mark.parametrize(
-    ("images", "expected"),
-    [
-        (torch.tensor([0, 128, 255], dtype=torch.uint8), [0, 128, 255]),
-        (torch.tensor([0.0, 0.5, 1.0]), [0, 128, 255]),
-        (torch.tensor([-2.0, 0.0, 2.0]), [0, 128, 255]),  # stretched
-        (torch.tensor([False, True, True]), [0, 255, 255]),
-        (torch.tensor([0.0, float("nan"), 1.0]), [0, 0, 255]),
-        (torch.tensor([7.0, 7.0, 7.0]), [0, 0, 0]),
-    ],
-)
-def test_ranges_of_pixels(images, expected):
-    shown = as_pictures(images.reshape(3, 1, 1, 1))
-    assert shown.shape == (3, 1, 1, 3)
-    assert shown[:, 0, 0].tolist() == [[v] * 3 for v in expected]
-
-
-def test_other_than_one_or_three_channels_become_their_mean(generator):
-    four = torch.rand(2, 4, 4, 5, generator=generator)
-    grey = as_pictures(four)
-    assert np.array_equal(grey[..., 0], grey[..., 2])
-    assert np.array_equal(grey[..., 0], (255 * four.double().mean(1)).round().numpy())
-
-
-def test_at_full_rank_factors_multiply_to_the_kernel(mixed):
-    small = wb.decompose(mixed, at_full_rank(mixed))
-    for part in small.plan:
-        assert torch.allclose(*kernels_of(small, part.layer), atol=1e-10)
-
-
-def test_errors_are_at_most_those_predicted(network, plan):
-    """Truncated HOSVD is what is predicted; HOOI is never worse, and Tucker-1 is exact."""
-    small = wb.decompose(network, plan)
-    for part in (part for part in plan if part.decision != "keep"):
-        error = relative_error(*kernels_of(small, part.layer))
-        assert 0.5 * part.error < error <= part.error + 1e-6
-        if part.decision == "tucker1":
-            assert error == pytest.approx(part.error, rel=1e-5)
-
-
 def test_filters_before_and_after(network, plan):
     small = wb.decompose(network, plan)
     found = wb.first_filters(small)
@@ -156,29 +100,3 @@ def test_filters_before_and_after(network, plan):
     # one scale for both, so that grey values say what the weights are
     assert np.abs(found.original[:, :, :, 0] / 127.5 - 1 - kernel[:, 0].numpy() / found.scale).max() < 1 / 254
     assert found.scale >= float(kernel.abs().max())
-
-
-def test_at_full_rank_no_filter_changes(network, plan):
-    found = wb.first_filters(wb.decompose(network, plan.with_ranks("features.0", rank_out=25)))
-    assert found.error < 1e-6
-    assert np.array_equal(found.original, found.reconstructed)
-    kept = wb.first_filters(wb.decompose(network, plan.keep("features.0")))
-    assert (kept.error, kept.errors.any()) == (0, False)
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.ConvTranspose2d(16, 12, 3, groups=2), nn.Flatten(), nn.Linear(12 * 36, 3)).double()
-    assert wb.first_filters(decomposed(wb.Network(model, (16, 4, 4)), {"0": (8, 6)})).error < 1e-10
-
-
-def test_without_a_two_dimensional_convolution():
-    flat = wb.Network(nn.Sequential(nn.Linear(8, 8)), (8,), "flat")
-    with pytest.raises(ValueError, match="flat has no two-dimensional convolution in front"):
-        wb.first_filters(decomposed(flat, {"0": (None, 2)}))
-
-
-def test_a_dead_filter_has_no_error():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2))
-    with torch.no_grad():
-        model[0].weight[0] = 0
-    found = wb.first_filters(decomposed(wb.Network(model, (1, 4, 4)), {"0": (None, 2)}))
-    assert found.errors == pytest.approx([0, 0], abs=1e-6)
-    assert (found.original[0] == 128).all()

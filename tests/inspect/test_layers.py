@@ -30,19 +30,6 @@ def test_each_factor_costs_what_its_module_costs(which, request):
     assert factorised >= 11
 
 
-def test_it_shows_the_three_factors(plan):
-    lines = str(wb.layerwise(plan)).splitlines()
-    assert lines[0].startswith("digits_vgg layer by layer: EVBMF, all but 1x1 convolutions")
-    row = next(line for line in lines if line.startswith("features.3 "))
-    part = plan["features.3"]
-    core = 9 * part.rank_in * part.rank_out
-    assert f"{part.rank_in}, {part.rank_out}" in row
-    assert f"{32 * part.rank_in} + {core / 1000:.2f} k + " in row
-    assert lines[-1].split()[0] == "total"
-    assert f"x{plan.macs_ratio:.2f}" in lines[-1]
-    assert wb.layerwise(plan)._repr_html_().count("<tr>") == len(lines) - 2
-
-
 def test_agreement_rises_with_the_rank(network, spectra, data):
     curve = wb.rank_curve(network, data.validation, "features.10", spectra, shares=(0.02, 0.2, 1.0))
     assert [(p.rank_in, p.rank_out) for p in curve] == [(1, 3), (13, 26), (64, 128)]
@@ -53,26 +40,6 @@ def test_agreement_rises_with_the_rank(network, spectra, data):
     images, labels = data.validation.images[spread], data.validation.labels[spread]
     assert curve[2].accuracy == wb.score(network, wb.Split(images, labels))
     assert curve[2].agreement.kind == "agreement"
-
-
-def test_a_matrix_has_one_rank_and_labels_are_not_needed(network, spectra, data):
-    images = wb.Split.unlabelled(data.validation.images)
-    (point,) = wb.rank_curve(network, images, "classifier.2", spectra, shares=(0.5,), sample=20)
-    assert (point.rank_in, point.rank_out, point.accuracy) == (None, 5, None)
-    assert point.agreement.n == 20
-
-
-def test_cancelled_it_returns_the_points_so_far(network, spectra, data):
-    shares = []
-
-    def report(share, note):
-        shares.append(share)
-        if len(shares) > 2:
-            raise wb.Cancelled
-
-    curve = wb.rank_curve(network, data.validation, "features.3", spectra, sample=10, progress=report)
-    assert len(curve) == 2
-    assert shares == pytest.approx([0, 1 / 7, 2 / 7])
 
 
 def test_what_cannot_be_asked(network, spectra, data, mixed):

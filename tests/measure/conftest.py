@@ -13,9 +13,3 @@ def smaller(network, spectra) -> wb.CompressedNetwork:
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def no_cache(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "below"))

@@ -1,17 +1,14 @@
 import json
 import re
-import sys
-from types import SimpleNamespace
 
 import pytest
-import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.progress import Told, cancel
+from tests.helpers.progress import Told
 from tests.helpers.zeus import install
 from workbench.measure import energy as module
-from workbench.measure.energy import Energy, Meter, estimate, find_meter
+from workbench.measure.energy import Energy, estimate, find_meter
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
@@ -27,26 +24,6 @@ def some_counters(monkeypatch):
     return install(monkeypatch, cpus=("package-0",))
 
 
-def test_why_there_are_no_counters(monkeypatch, tmp_path, no_counters):
-    def fail(*_, **__):
-        raise OSError("libamd_smi.so: cannot open\nand more")
-
-    assert find_meter({torch.device("cpu")}).endswith(" for cpu, where the network runs")
-    monkeypatch.setattr(module, "RAPL", str(tmp_path))
-    assert "may only be read by root" in find_meter()
-    install(monkeypatch, __init__=fail)
-    assert find_meter().endswith(": libamd_smi.so: cannot open")
-    monkeypatch.setitem(sys.modules, "zeus.monitor", None)
-    assert "not installed: pip install" in find_meter()
-
-
-def test_which_counters_there_are(monkeypatch):
-    install(monkeypatch, gpus=2, cpus=("package-0", "psys"))
-    assert str(find_meter()) == "counters of GPU 0, GPU 1, CPU 0 (RAPL), read by Zeus"
-    assert find_meter({torch.device("cpu")}).names == ["CPU 0 (RAPL)"]  # an idle GPU does not count
-    assert find_meter({torch.device("cuda", 1)}).names == ["GPU 1", "CPU 0 (RAPL)"]
-
-
 def test_what_a_window_adds_up(monkeypatch):
     install(monkeypatch, gpus=1, cpus=("package-0", "psys"))
     now = iter([0.0, 1.0, 2.0, 3.0, 3.0])
@@ -54,21 +31,6 @@ def test_what_a_window_adds_up(monkeypatch):
     found = find_meter().window(lambda: None, seconds=2.5)
     assert (found.seconds, found.runs) == (2.0, 2)
     assert found.joules == {"GPU 0": 200.0, "CPU 0": 40.0, "memory of CPU 0": 6.0}  # psys has the packages in it
-
-
-@pytest.mark.parametrize(
-    ("soc", "joules"),
-    [
-        ({"cpu_total_mj": 4000, "gpu_mj": 500, "dram_mj": 250, "ane_mj": None, "efficiency_cores_mj": [9]}, 4.75),
-        ({"cpu_energy_mj": 4000.0, "gpu_energy_mj": 500.0, "total_energy_mj": 9000.0}, 9.0),
-        ({"cpu_energy_mj": 4000.0, "gpu_energy_mj": 500.0, "total_energy_mj": None}, 4.5),
-    ],
-)
-def test_chips(monkeypatch, soc, joules):
-    install(monkeypatch, gpus=1, soc=SimpleNamespace(**soc))
-    meter = find_meter()
-    assert meter.names == ["the SimpleNamespace chip"]
-    assert meter.window(lambda: None, 0).total == pytest.approx(joules)  # the GPU is in the chip
 
 
 def shown(energy):
@@ -106,15 +68,6 @@ def test_with_counters_it_is_measured(smaller, some_counters):
     assert [share for share, _ in told] == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def test_counters_that_stand_still(network, some_counters, monkeypatch):
-    monkeypatch.setattr(Meter, "_joules", lambda *_: {"CPU 0": 0.0})
-    found = wb.energy(network, seconds=0.01, rounds=1)
-    assert found.estimated
-    assert "stood still" in found.why_estimated
-    with pytest.raises(wb.Cancelled):
-        wb.energy(network, progress=cancel)
-
-
 def test_the_estimate_is_arithmetic():
     """One linear layer: 12 multiply-adds, and 12 + 3 + 4 + 3 numbers of 4 bytes."""
     network = wb.Network(nn.Linear(4, 3), (4,), name="linear")
@@ -124,14 +77,6 @@ def test_the_estimate_is_arithmetic():
     assert (found.least, found.most) == pytest.approx((12 * 4.6e-12 + 88 * 162.5e-12, 12 * 4.6e-12 + 88 * 325e-12))
     many = estimate(network, batch=10)
     assert many.parts == pytest.approx({"multiply-adds": 12 * 4.6e-12, "memory": (15 * 4 / 10 + 7 * 4) * 243.75e-12})
-
-
-def test_less_and_more(network, smaller):
-    before, after = estimate(network), estimate(smaller)
-    ratio = before.joules / after.joules
-    assert Energy(before, after, "").saving.startswith(f"x{ratio:.2f} less energy an image (estimate): ")
-    assert Energy(after, before, "").saving.startswith(f"x{ratio:.2f} more energy an image (estimate): ")
-    assert Energy(before, None, "").saving == ""
 
 
 def test_numbers_that_make_no_sense(network):

@@ -45,12 +45,6 @@ def test_the_own_process_does_not_count_and_may_nest(own_cache):
         assert len(list(own_cache.glob("computing/*.lock"))) == 1
 
 
-def test_a_folder_that_cannot_be_written_does_no_harm(no_cache):
-    with watching() as watch:
-        pass
-    assert watch.disturbed == ""
-
-
 @pytest.mark.parametrize("seen", [[True, False, False], [False, True, False], [False, False, True], [False] * 3])
 def test_others_are_looked_for_at_the_beginning_during_and_at_the_end(own_cache, monkeypatch, seen):
     looks = iter(seen)

@@ -3,9 +3,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-import workbench as wb
 from tests.helpers.progress import Told
 from tests.helpers.runners import FakeRunner
 from workbench.measure.latency import MAX_ROUNDS, MIN_ROUNDS, Latency, latency, timed
@@ -50,25 +48,6 @@ def test_a_compressed_network_is_timed_against_its_original(smaller):
     assert found.how == "PyTorch, batch 2, 2 threads, channels last"
     assert torch.get_num_threads() == before
     assert told[0][1] == "preparing original for PyTorch"
-
-
-def test_nothing_of_a_network_is_changed():
-    class Caching(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.grid = nn.Conv2d(1, 2, 3), None
-
-        def forward(self, x):
-            self.grid = x.new_zeros(1)
-            return self.conv(x).flatten(1)
-
-    network = wb.Network(Caching(), (1, 5, 5))
-    latency({"it": network}, channels_last=True, seconds=0.01)
-    wb.profile(network, channels_last=True, repeats=1)
-    wb.energy(network)
-    assert network.model.grid is None
-    assert network.model.conv.weight.is_contiguous()
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.model.modules())
 
 
 def test_what_can_be_timed(network):

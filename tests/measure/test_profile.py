@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
@@ -7,7 +5,6 @@ from torch import nn
 import workbench as wb
 from tests.helpers.progress import Told
 from tests.helpers.runners import macs
-from workbench.measure.profile import OTHER, NetworkProfile, Profile
 
 
 def traffic(network, batch):
@@ -61,43 +58,6 @@ def test_sums(smaller):
     assert all(part.seconds > 0 for part in found.parts)
     assert found.other > 0
     assert told[-1][0] == 1.0
-
-
-def test_time_goes_where_it_is_spent():
-    """A layer with a thousand times the work of the other takes most of the time."""
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 256, 5, padding=2), nn.Conv2d(256, 2, 1))
-    parts = wb.profile(wb.Network(model, (3, 48, 48)), repeats=5).original.parts
-    assert parts[1].seconds > 0.5 * sum(part.seconds for part in parts)
-
-
-def test_a_transposed_convolution_and_an_example():
-    class Two(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.up, self.mix = nn.ConvTranspose2d(2, 3, 2, stride=2), nn.Linear(4, 4)
-
-        def forward(self, image, vector):
-            return self.up(image).flatten(1)[:, :4] + self.mix(vector)
-
-    network = wb.Network(Two(), (2, 5, 5), example=(torch.ones(1, 2, 5, 5), torch.ones(1, 4)))
-    found = wb.profile(network, batch=3, repeats=1).original
-    assert [part.kernel for part in found.parts] == ["2x2T", "linear"]
-    assert found.total.macs == 3 * (2 * 3 * 4 * 25 + 16)
-
-
-def test_tables(smaller):
-    with pytest.raises(ValueError, match="repeats is a whole number"):
-        wb.profile(smaller, repeats=1.5)
-    found = wb.profile(smaller, repeats=1, batch=2, channels_last=True)
-    assert found.how == "PyTorch, batch 2, 1 thread, channels last, median of 1"
-    assert found.how in str(found)
-    assert [row[0] for row in found.rows] == [*(part.name for part in smaller.plan), OTHER, "total"]
-    assert {len(row) for row in found.rows} == {len(found.headers)} == {8}
-    assert len(found.compressed.rows) == len(found.compressed.parts) + 2
-    assert "factor_out" in found.compressed._repr_html_()
-    one = replace(found, compressed=None)
-    assert {len(row) for row in one.rows} == {len(one.headers)} == {4}
-    assert "total" in str(Profile(NetworkProfile("it", (), 0.0)))
 
 
 def test_a_disturbed_pass_does_not_count(monkeypatch):

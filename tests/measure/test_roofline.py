@@ -48,23 +48,9 @@ def test_a_damaged_file_is_measured_anew(measured, own_cache, content):
         assert len(measured) == 4
 
 
-def test_a_folder_that_cannot_be_written_to(measured, no_cache, caplog):
-    assert wb.roofline().peak == 40e9
-    assert "not kept" in caplog.text
-
-
 def test_what_is_attainable():
     roof = Roofline(peak=40e9, bandwidth=20e9, threads=1, machine="it")
     assert roof.ridge == 2
     assert [roof.attainable(x) for x in (0.0, 0.5, 2.0, 100.0)] == [0.0, 10e9, 40e9, 40e9]
     assert roof.line([0.25, 100]) == [(0.125, 2.5), (2, 40), (200, 40)]
     assert all(words in str(roof) for words in ("it", "40.0 G MAC/s", "20.0 GB/s", "below 2 MACs a byte"))
-
-
-def test_the_last_cache_is_found_or_guessed(monkeypatch, tmp_path):
-    for i, text in enumerate(("512K\n", "64K\n")):
-        (tmp_path / str(i)).write_text(text)
-    monkeypatch.setattr(module.Path, "glob", lambda *_: iter(tmp_path.iterdir()))
-    assert module.last_cache() == 2**19
-    monkeypatch.setattr(module.Path, "glob", lambda *_: iter(()))
-    assert module.last_cache() == 2**25

@@ -1,11 +1,8 @@
-import contextlib
-
 import pytest
 import torch
 from torch import nn
 
-import workbench as wb
-from workbench.measure.runtimes import AbsentRuntimeError, image_batch, missing, prepare, torch_threads
+from workbench.measure.runtimes import AbsentRuntimeError, missing, prepare
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,7 @@ def inputs():
         ("eager", False),
         ("eager", True),
         ("onnxruntime", False),
-        ("executorch", False),
+        pytest.param("executorch", False, marks=pytest.mark.slow),
     ],
 )
 def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channels_last):
@@ -46,25 +43,3 @@ def test_what_is_absent_says_how_to_get_it(model, inputs, monkeypatch):
         prepare(model, inputs, "executorch")
     with pytest.raises(ValueError, match="there is no runtime 'tpu': choose one of eager, "):
         missing("tpu")
-
-
-def test_inputs_are_the_same_every_time(network):
-    first, again = image_batch(network, 3), image_batch(network, 3)
-    assert first.shape == (3, *network.input_shape)
-    assert torch.equal(first, again)
-    example = wb.Network(network.model, example=torch.ones(1, *network.input_shape))
-    assert torch.equal(image_batch(example, 2), torch.ones(2, *network.input_shape))
-    several = wb.Network(network.model, network.input_shape, example=(torch.zeros(1), torch.zeros(1)))
-    with pytest.raises(ValueError, match="takes other inputs"):
-        image_batch(several)
-
-
-def test_threads_are_put_back():
-    before = torch.get_num_threads()
-    with contextlib.suppress(ZeroDivisionError), torch_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-        _ = 1 / 0
-    assert torch.get_num_threads() == before
-    for threads in (0, -1, 1.5, True, "1"):
-        with pytest.raises(ValueError, match="threads is a whole number of at least 1"), torch_threads(threads):
-            pass

@@ -6,12 +6,9 @@ import torch
 
 import workbench as wb
 from tests.helpers.runners import FakeRunner
-from workbench.exporters import executorch
 from workbench.measure import exclusive, runtimes
 from workbench.measure import latency as module
-from workbench.measure.latency import Latency
 from workbench.measure.runtimes import FILE_RUNTIMES, AbsentRuntimeError
-from workbench.measure.speed import Speed
 
 
 @pytest.fixture
@@ -60,14 +57,8 @@ def test_only_a_compressed_network_has_a_speed_beside_another(network):
         wb.speed(network)
 
 
-@pytest.mark.parametrize(
-    "runtime",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "executorch" else [])
-        for name in FILE_RUNTIMES
-        if name != "executorch" or not executorch.missing()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", [name for name in FILE_RUNTIMES if not runtimes.missing(name)])
 def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
     images = data.train.images[:60]
     found = wb.speed(smaller, ("eager", runtime), int8=images, seconds=0.01)
@@ -87,18 +78,6 @@ def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
     assert files["agreement"]["int8"] >= wanted - 0.1
     assert [row[1] for row in found.rows] == ["original", "compressed", "original", "compressed", "compressed, int8"]
     assert found.rows[-1][6:] == [f"{sizes['int8'] / 1e6:.2f}", f"{files['agreement']['int8']:.1%}"]
-
-
-def test_where_int8_is_slower_the_table_says_so():
-    def run(*seconds):
-        samples = {name: np.array([s]) for name, s in zip(("original", "compressed", "int8"), seconds, strict=False)}
-        return Latency("how", samples)
-
-    runs = {"eager": run(4, 2), "onnxruntime": run(4, 2, 3), "executorch": run(4, 2, 1)}
-    found = Speed(2.0, runs, {}, 10)
-    assert "int8 is slower than float on this processor in ONNX Runtime" in found.caption
-    assert "ExecuTorch" not in found.caption
-    assert [row[3] for row in found.rows] == ["", "x2.00", "", "x2.00", "x1.33", "", "x2.00", "x4.00"]
 
 
 def test_int8_needs_images_and_a_runtime_of_files(smaller, data):

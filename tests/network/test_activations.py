@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-import workbench as wb
 from workbench.network import activations
 from workbench.network.activations import PairedActivations, _trace
 
@@ -76,34 +75,6 @@ def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batche
                 torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
                 torch.testing.assert_close(list(made), hooked(original, name, batches)[1])
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
-
-
-def test_a_layer_called_twice_shows_both_calls(mixed):
-    batch = torch.randn(2, *mixed.input_shape, dtype=torch.float64)
-    with torch.no_grad():
-        paired = PairedActivations(copy.deepcopy(mixed.model), mixed.model, [batch])
-        assert len(list(paired.pairs("twice"))) == 2
-
-
-def test_what_is_behind_a_layer(network):
-    torch.manual_seed(0)
-    paired = PairedActivations(network.model, network.model, [torch.rand(2, *network.input_shape)])
-    assert paired.norm_after("features.0") == "features.1"
-    assert paired.norm_after("classifier.0") is None
-    assert paired.rectified("classifier.0")
-    assert not paired.rectified("features.0")  # a batch norm comes first
-    branches = Branches().eval()
-    paired = PairedActivations(branches, branches, [torch.rand(2, 3, 12, 12)])
-    assert paired.rectified("left")
-    assert not paired.rectified("tail")
-
-
-def test_only_what_is_needed_is_held(network):
-    batch = torch.rand(8, *network.input_shape)
-    with torch.no_grad():
-        paired = PairedActivations(network.model, wb.load_network("digits_vgg").model, [batch])
-        list(paired.pairs("classifier.2"))
-    assert paired.held[0].bytes <= 2 * 8 * 256 * 4 + 8 * 10 * 4
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):

@@ -54,6 +54,7 @@ def test_weights_are_folded_in_the_copy(wrap, after_backward):
     torch.testing.assert_close(model(x).detach(), wanted, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own import
 def test_wrappers_are_taken_off():
     model = nn.Sequential(nn.Conv2d(3, 4, 3))

@@ -14,10 +14,6 @@ def large():
     return wb.Network(torch.nn.Flatten(), (3, 6, 6))
 
 
-def test_images_of_the_inputs_size_are_never_cut(network, data, generator):
-    assert torch.equal(random_view(network, data.test.images, generator), data.test.images)
-
-
 def test_random_views_are_pieces_of_the_image(large):
     ramp = torch.arange(10.0)[None, None, :, None].expand(5, 3, 10, 8) / 10
     first, again, other = (random_view(large, ramp, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
@@ -92,26 +88,6 @@ def test_verbs_take_paths(photos):
     tuned = wb.finetune(small, photos, epochs=1, learning_rate=1e-3)
     assert len(tuned.history) == 1
     assert wb.compare(small, photos / "bee").n == 12
-
-
-def test_images_alone_are_to_train_on():
-    network = wb.Network(torch.nn.Flatten(), (3, 8, 8))
-    images = torch.rand(6, 3, 8, 8)
-    data = data_of(network, (images, torch.arange(6)))
-    assert [len(s) for s in (data.train, data.validation, data.test)] == [6, 0, 0]
-    data = data_of(network, {"train": images, "valid": images[:2], "test": images[:1]})
-    assert [(s.name, len(s)) for s in (data.train, data.validation, data.test)] == [
-        ("train", 6),
-        ("validation", 2),
-        ("test", 1),
-    ]
-    assert data_of(network, data) is data
-
-
-def test_single_images(large):
-    image = torch.rand(3, 6, 6)
-    for given in (image, [image], image.numpy(), iter([image])):
-        assert torch.equal(torch.cat([*inputs_of(large, given)]), image[None])
 
 
 def test_pictures_have_the_networks_channels(tmp_path):

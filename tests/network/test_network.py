@@ -6,17 +6,6 @@ import workbench as wb
 from tests.helpers.networks import few, same
 
 
-def test_it_knows_what_it_is(network):
-    assert network.input_shape == (1, 8, 8)
-    assert network.weights == 560_266
-    assert len(network.classes) == 10
-    assert (network.original, network.history) == (None, ())
-    assert "1 x 8 x 8" in network._repr_html_()
-    network = wb.Network(nn.Flatten(), (1, 2, 2), preprocessing=lambda images: images * 2)
-    assert torch.equal(network.inputs(torch.ones(1, 1, 2, 2)), torch.full((1, 1, 2, 2), 2.0))
-    assert wb.Network(nn.Flatten(), example=torch.zeros(1, 2, 3)).input_shape == (2, 3)
-
-
 @pytest.mark.parametrize("shape", [(), (3, 0, 4), (3, 2.5, 4)])
 def test_what_is_no_network(shape):
     with pytest.raises(ValueError, match="input_shape is the shape of one input"):

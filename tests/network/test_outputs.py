@@ -7,18 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-import workbench as wb
 from workbench.network.outputs import (
-    MAX_SNR_DB,
     call,
     divergence,
-    hits,
-    powers_of,
     probability_lost,
-    same_answers,
-    size_of,
-    snr_db,
-    tensors_of,
 )
 
 Named = namedtuple("Named", "boxes scores")
@@ -42,13 +34,6 @@ def test_inputs_are_positional_keyword_or_one():
     assert call(Takes(), {"x": x, "y": y}).tolist() == [-2, -2]
 
 
-def test_tensors_of_any_nesting_in_their_order():
-    a, b, c, d = (torch.full((2, 3), float(i)) for i in range(4))
-    nested = {"z": [a, (b, {"k": c})], "a": Named(d, torch.ones(2, dtype=torch.long)), "n": None}
-    assert [int(t[0, 0]) for t in tensors_of(nested)] == [0, 1, 2, 3]
-    assert size_of({"image": torch.zeros(5, 3), "scale": 1.0}) == 5
-
-
 def test_divergence_of_classes_is_kullback_and_leiblers():
     p, q = torch.tensor([[0.0, math.log(3)]]), torch.tensor([[0.0, 0.0]])
     wanted = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
@@ -63,32 +48,6 @@ def test_divergence_of_other_tensors_is_half_the_relative_error():
     assert float(divergence([x], [1.1 * x])) == pytest.approx(0.01 / 2, rel=1e-4)
 
 
-def small(**options):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return wb.Network(nn.Sequential(*model, nn.Linear(16, 4)), input_shape=(3, 8, 8), **options)
-
-
-def test_what_matters_is_picked():
-    network = small(output=lambda logits: logits[:, :2])
-    assert network.run(torch.rand(1, 3, 8, 8)).shape == (1, 2)
-
-
-def test_answers_of_images_and_of_places(generator):
-    wanted, made = torch.randn(2, 6, 10, generator=generator)
-    labels = wanted.argmax(1)
-    found = hits(made, labels)
-    assert found[:, 0].tolist() == [
-        int(row.argmax()) == label for row, label in zip(made, labels.tolist(), strict=True)
-    ]
-    ranks = (made > made.gather(1, labels[:, None])).sum(1)
-    assert found[:, 1].tolist() == [rank < 5 for rank in ranks.tolist()]
-    assert torch.equal(same_answers(wanted, made), found)
-    wanted, made = torch.randn(2, 3, 7, 2, 4, generator=generator)
-    same = (wanted.argmax(1) == made.argmax(1)).double().mean((1, 2))
-    assert torch.allclose(same_answers(wanted, made)[:, 0], same)
-
-
 def test_the_probability_lost_is_the_accuracy_lost_if_labels_are_drawn_by_the_probabilities(generator):
     wanted, made = torch.randn(2, 50, 6, generator=generator)
     p = wanted.double().softmax(1)
@@ -100,8 +59,3 @@ def test_the_probability_lost_is_the_accuracy_lost_if_labels_are_drawn_by_the_pr
     assert torch.equal(probability_lost(p, made), probability_lost(wanted, made))  # of probabilities as they are
     assert not probability_lost(wanted, 2 * wanted).any()
     assert probability_lost(wanted.reshape(5, 6, 10), made.reshape(5, 6, 10)).shape == (5,)
-
-
-def test_the_signal_to_noise_ratio_is_of_powers():
-    assert snr_db(powers_of(torch.tensor([3.0, 4.0]), torch.tensor([3.3, 4.4]))) == pytest.approx(20, abs=1e-5)
-    assert snr_db(powers_of(torch.ones(2), torch.ones(2))) == MAX_SNR_DB

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
@@ -39,14 +38,6 @@ def test_accuracy_counts_first_and_first_five():
     assert wb.score(fixed(torch.eye(3)[[1, 1]]), images(2, [0, 1])).top5 == 1
     data = wb.Data(images(1), images(1), images(4, [0, 1, 3, 9]))
     assert wb.score(fixed(outputs), data) == score  # a Data stands for its test split
-
-
-def test_the_interval_is_wilsons():
-    score = wb.Score(497 / 500, 0.75, 500)
-    low, high = binomtest(497, 500).proportion_ci(0.95, method="wilson")
-    assert score.interval == pytest.approx((low, high), abs=1e-12)
-    low, high = binomtest(375, 500).proportion_ci(0.95, method="wilson")
-    assert score.top5_interval == pytest.approx((low, high), abs=1e-12)
 
 
 def compressed(plan, wanted, made):
@@ -88,14 +79,6 @@ def test_scores_of_the_same_images_are_judged_image_by_image(plan, generator):
         changed.verdict(original)
 
 
-def test_the_results_of_the_images_are_not_part_of_a_score(data, network):
-    score = wb.score(network, data.test)
-    assert score == score.without_hits()
-    assert score.hits.mean() == score.top1
-    assert "hits" not in repr(score)
-    assert "array" not in repr(score)
-
-
 def mean_output(network, split):
     """A metric."""
     return float(network.run(network.inputs(split.images)).double().mean())
@@ -110,35 +93,6 @@ def test_a_metric_of_the_users_has_its_name_and_no_interval():
     assert all(math.isnan(end) for end in (*score.interval, *score.top5_interval))
     assert score.verdict(score) is None
     assert wb.score(fixed(outputs), images(2), metric=lambda network, split: 0.5).kind == "lambda"
-
-
-def test_images_to_judge_by_are_held_out(data):
-    none, bare = (wb.Split.unlabelled(data.train.images[:n]) for n in (0, 1000))
-    assert len(data.held_out) == 0  # there are labels
-    for train, validation in ((bare, none), (bare, data.validation), (none, bare), (data.train, none)):
-        mine = wb.Data(train, validation, data.test)
-        held, learned = mine.held_out, mine.unlabelled
-        pool = train if len(train) else validation
-        assert (len(held), len(learned)) == (500, 500)
-        both = torch.cat([split.images[torch.arange(len(split))] for split in (held, learned)]).flatten(1)
-        assert torch.equal(both.sort(0).values, pool.images.flatten(1).sort(0).values)
-        assert torch.equal(held.images[:3], mine.held_out.images[:3])
-    few = wb.Split.unlabelled(bare.images[:59])
-    assert len(wb.Data(few, none, none).held_out) == 0
-    assert wb.Data(few, none, none).unlabelled is few
-    assert len(wb.Data(wb.Split.unlabelled(bare.images[:500]), data.validation, none).held_out) == 0  # 250 < 297
-
-
-def test_splits(data):
-    seen = torch.cat([labels for _, labels in data.train.batches(64)])
-    assert torch.equal(seen, data.train.labels)
-    drawn, again = (data.train.sample(50) for _ in range(2))
-    assert len(drawn) == 50
-    assert torch.equal(drawn.images, again.images)
-    assert data.train.sample(5000) is data.train
-    split, empty = wb.Split.unlabelled(data.test.images[:5]), wb.Split.unlabelled(torch.zeros(0, 1, 8, 8))
-    assert (len(split), split.labelled, data.test.labelled) == (5, False, True)
-    assert wb.Data(empty, data.validation, data.test).unlabelled is data.validation
 
 
 def accuracy(network, split):

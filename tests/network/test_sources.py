@@ -36,7 +36,6 @@ def every(split):
         X.numpy().astype(np.float64),
         [X[:4], X[4:]],
         iter([X[:2], X[2:]]),
-        DataLoader(X, batch_size=4),
         Items(lambda i: X[i]),
         [{"pixel_values": X, "size": 3}],
         X.numpy().astype(">f4"),
@@ -59,18 +58,10 @@ def test_images_without_labels(images):
         Items(lambda i: {"image": X[i], "label": int(Y[i])}),
         [(X[:4], Y[:4]), (X[4:], Y[4:])],
         (X, Y.tolist()),
-        [(x, int(y)) for x, y in zip(X, Y, strict=True)],
         [{"image": x, "label": int(y)} for x, y in zip(X, Y, strict=True)],
-        [[{"image": x, "label": int(y)} for x, y in zip(X, Y, strict=True)]],
         {"image": X, "label": Y},
-        DataLoader([(x, int(y)) for x, y in zip(X, Y, strict=True)], batch_size=4),
         DataLoader(Items(lambda i: {"image": X[i], "label": int(Y[i])}), batch_size=4, collate_fn=list),
         Subset(TensorDataset(X, Y), range(6)),
-        DataLoader(
-            Items(lambda i: (X[i], int(Y[i]))),
-            batch_size=4,
-            collate_fn=lambda b: (torch.stack([x for x, _ in b]), torch.tensor([y for _, y in b])),
-        ),
     ],
 )
 def test_images_with_labels(images):
@@ -78,13 +69,6 @@ def test_images_with_labels(images):
     assert split.labelled
     assert torch.equal(every(split), X)
     assert torch.equal(split.labels, Y)
-
-
-def test_pictures_of_pillow():
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
-    split = wb.Split.of(Items(lambda i: (Image.fromarray(pixels), i % 3)))
-    assert split.images.shape == (6, 3, 5, 4)
-    assert torch.equal(every(split)[0], torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -96,17 +80,16 @@ def test_pictures_of_pillow():
         ([X[:2], torch.zeros(2, 3, 5, 5)], ValueError, "different shapes"),
         ([["x"]], TypeError, "batches of str"),
         ([{"a": 1}], TypeError, "dictionaries of a"),
+        (
+            {"train": TensorDataset(X, Y), "test": TensorDataset(X, Y)},
+            TypeError,
+            r"not a dictionary: say which, like data\['train'\]",
+        ),
     ],
 )
 def test_what_holds_no_images(images, kind, message):
     with pytest.raises(kind, match=message):
         wb.Split.of(images)
-
-
-def test_data_take_them_too():
-    data = wb.Data(train=DataLoader(TensorDataset(X, Y)), validation=(X, Y), test=TensorDataset(X, Y))
-    assert [len(split) for split in (data.train, data.validation, data.test)] == [6, 6, 6]
-    assert data.train.name == "train"
 
 
 def test_a_loader_of_a_part_gives_that_part():
@@ -128,16 +111,6 @@ def test_data_sets_that_can_only_be_iterated():
         split = wb.Split.of(given)
         assert torch.equal(every(split), X)
         assert torch.equal(split.labels, Y)
-
-
-def test_labels_of_a_data_set_with_a_table_and_a_transform():
-    items = Items(lambda i: (X[i], int(Y[i]) + 1))
-    items.targets, items.target_transform = Y.tolist(), lambda label: label + 1
-    assert torch.equal(wb.Split.of(items).labels, Y + 1)
-    del items.target_transform
-    items.item = lambda i: (X[i], None)
-    assert torch.equal(wb.Split.of(items).labels, Y)
-    assert wb.Split.of(Subset(items, [5, 1])).labels.tolist() == [2, 1]
 
 
 def test_arrays_of_every_kind():
@@ -187,10 +160,8 @@ def shades(sizes, mode="RGB"):
         lambda rows: {"image": rows["image"], "label": rows["label"]},  # rows[:]
         lambda rows: (rows["image"], rows["label"]),
         lambda rows: iter(rows),  # streamed
-        lambda rows: [[rows[0], rows[1]], [rows[2], rows[3]]],
         lambda rows: DataLoader(rows, batch_size=3, collate_fn=lambda batch: batch),
         lambda rows: DataLoader(rows, batch_size=3),
-        lambda rows: [(picture, label) for picture, label in zip(rows["image"], rows["label"], strict=True)],
     ],
 )
 @pytest.mark.parametrize(("sizes", "shape"), [([(6, 5)] * 4, (5, 6)), ([(6, 5), (30, 20), (4, 9), (8, 8)], (8, 8))])
@@ -199,20 +170,6 @@ def test_rows_and_columns_of_hugging_face(given, sizes, shape):
     assert split.images.shape == (4, 3, *shape)
     assert every(split)[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
     assert split.labels.tolist() == [0, 1, 0, 1]
-
-
-def test_columns_of_pictures():
-    split = wb.Split.of(Rows(shades([(6, 5)] * 4))["image"])
-    assert not split.labelled
-    assert every(split)[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
-
-
-def test_grey_pictures_stay_grey_unless_others_are_in_colour():
-    grey, colour = shades([(6, 5)] * 2, "L"), shades([(6, 5)] * 2)
-    assert wb.Split.of(grey).images.shape == (2, 1, 5, 6)
-    assert wb.Split.of([*grey, *colour]).images.shape == (4, 3, 5, 6)
-    deep = Image.fromarray(np.full((5, 6), 65535, np.uint16))
-    assert every(wb.Split.of(deep)).unique().tolist() == [255]
 
 
 def test_paths(tmp_path):
@@ -228,8 +185,3 @@ def test_paths(tmp_path):
     (tmp_path / "1.png").rename(tmp_path / "test" / "1.png")
     with pytest.raises(ValueError, match=r'has the folders train and test: say which, like ".*/train"'):
         wb.Split.of(tmp_path)
-
-
-def test_a_dictionary_of_splits_is_no_images():
-    with pytest.raises(TypeError, match=r"not a dictionary: say which, like data\['train'\]"):
-        wb.Split.of({"train": Rows(shades([(6, 5)])), "test": Rows(shades([(6, 5)]))})

@@ -8,22 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from tests.helpers.networks import measured_cost
-from workbench.network.layers import Layer, kernel_of
+from workbench.network.layers import Layer
 from workbench.network.tracing import find_layers
 
 
 def by_name(network):
     return {layer.name: layer for layer in find_layers(network).layers}
-
-
-def test_every_case_of_the_method(network):
-    layers = by_name(network)
-    assert len(layers) == 8
-    assert layers["features.0"].method == "tucker1"  # one input channel
-    assert layers["features.3"].method == "tucker2"
-    assert layers["classifier.0"].shape.kernel_size == (2, 2)  # follows a flatten
-    assert layers["classifier.0"].method == "tucker2"
-    assert layers["classifier.2"].method == "tucker1"
 
 
 def test_costs_are_those_of_the_model(network, mixed):
@@ -63,47 +53,10 @@ def test_shared_weights_are_refused():
     assert {name: layer.method for name, layer in layers.items()} == dict.fromkeys("01", "keep")
 
 
-def test_a_linear_layer_on_positions_is_no_convolution():
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(2), nn.Linear(64, 10))
-    layer = by_name(wb.Network(model, (3, 8, 8)))["2"]
-    assert layer.shape.kernel_size == ()
-    assert layer.cost.macs == 4 * 64 * 10
-
-
-def test_kernel_of_a_flattened_layer(network):
-    layer = by_name(network)["classifier.0"]
-    module = network.model.get_submodule("classifier.0")
-    x = torch.randn(2, 128, 2, 2)
-    as_conv = nn.functional.conv2d(x, kernel_of(module, layer), module.bias).flatten(1)
-    assert torch.allclose(as_conv, module(x.flatten(1)), atol=1e-5)
-
-
 def test_a_network_that_does_not_run():
     network = wb.Network(nn.Conv2d(3, 4, 3), (1, 8, 8), name="broken")
     with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
         find_layers(network)
-
-
-class TwoHeads(nn.Module):
-    """256 channels of 6x6, then two heads; 4096 = 256 * 4 * 4 is no map, but the width of a hidden layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 256, 1)
-        self.one = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.Linear(4096, 7))
-        self.two = nn.Linear(256 * 36, 5)
-
-    def forward(self, x):
-        x = torch.relu(self.conv(x)).flatten(1)
-        return torch.cat([self.one(x), self.two(x)], dim=1)
-
-
-def test_only_what_follows_a_flatten_is_seen_as_a_convolution():
-    """AlexNet's fc7 and fc8 have 4096 inputs, which by their number alone could be 256 maps of 4x4."""
-    layers = by_name(wb.Network(TwoHeads(), (3, 6, 6)))
-    shapes = {name: (layer.shape.kernel_size, layer.method) for name, layer in layers.items() if name != "conv"}
-    assert shapes["one.0"] == shapes["two"] == ((6, 6), "tucker2")
-    assert shapes["one.2"] == shapes["one.3"] == ((), "tucker1")
 
 
 class Reads(nn.Module):

@@ -17,9 +17,6 @@ from workbench.network.verdict import (
     wilson,
 )
 
-SIZES = (20, 50, 200, 500, 2000)
-"""Numbers of images."""
-
 
 def pairs(lost, gained, n):
     """Results of two networks on n images."""
@@ -96,8 +93,6 @@ def test_the_interval_of_a_share_is_wilsons(right, n):
         (0, 0, 380, "too few images to tell (between -1.0 and 1.0 points lost on 380 images)"),
         (3, 2, 50, "too few images to tell (between -8.6 and 13.0 points lost on 50 images)"),
         (12, 2, 50, "20.0 points lost (between 6.1 and 34.5 on 50 images)"),
-        (50, 48, 10_000, "no loss seen (between -0.2 and 0.2 points lost on 10000 images)"),
-        (60, 10, 10_000, "0.5 points lost (between 0.3 and 0.7 on 10000 images)"),
         (2, 60, 500, "no loss seen (between -14.8 and -8.9 points lost on 500 images)"),
     ],
 )
@@ -113,8 +108,6 @@ def test_the_verdict_of_pairs(lost, gained, n, words):
     ("same", "n", "words"),
     [
         (381, 381, "no loss seen (between 0.0 and 1.0 % of the answers changed on 381 images)"),
-        (20, 20, "too few images to tell (between 0.0 and 16.1 % of the answers changed on 20 images)"),
-        (999, 1000, "no loss seen (between 0.0 and 0.6 % of the answers changed on 1000 images)"),
         (985, 1000, "too few images to tell (between 0.9 and 2.5 % of the answers changed on 1000 images)"),
         (900, 1000, "10.0 % of the answers changed (between 8.3 and 12.0 on 1000 images)"),
     ],
@@ -142,19 +135,13 @@ def said(draws, judged):
     return counts[silent].sum() / counts.sum()
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("gained", [0.0, 0.005, 0.02, 0.1, 0.3])
+@pytest.mark.parametrize("n", [20, 200, 2000])
+@pytest.mark.parametrize("gained", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize(("true", "drop"), [(0.03, 1.0), (0.03, 2.9), (0.0101, 1.0)])
 def test_a_loss_of_three_points_is_hardly_ever_overlooked(n, gained, true, drop):
     """For each rate at which the networks differ; also of a loss just above what is tolerated."""
     draws = np.random.default_rng(0).multinomial(n, [true + gained, gained, 1 - true - 2 * gained], size=1000)[:, :2]
     assert said(draws, lambda lost, gained: judge(*_pair(lost, gained, n), n, max_drop=drop)) <= 0.05
-
-
-@pytest.mark.parametrize("n", SIZES)
-def test_three_changed_answers_of_a_hundred_are_hardly_ever_overlooked(n):
-    draws = np.random.default_rng(0).binomial(n, 0.03, size=(4000, 1))
-    assert said(draws, lambda changed: judge_agreement(1 - changed / n, n)) <= 0.05
 
 
 def test_that_nothing_is_lost_is_seen_with_enough_images():

@@ -1,5 +1,4 @@
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,14 +74,6 @@ def test_pinned_layers_are_as_they_were_pinned(spectra):
     assert plan.macs_ratio >= 2.5
 
 
-def test_ranks_are_multiples_and_not_too_small(spectra):
-    plan = budget_plan(spectra, 3.0, rank_multiple=4, min_rank=10, layers="spatial")
-    ranks = [r for part in plan for r in (part.rank_in, part.rank_out) if r is not None]
-    assert len(ranks) > 4
-    assert plan["classifier.0"].reason == "kept: not among the chosen layers"
-    assert all(r % 4 == 0 and r >= 12 for r in ranks)
-
-
 def test_an_impossible_budget_names_the_best(spectra):
     with pytest.raises(PlanError, match=r"MACs x1000 is out of reach: the most with these settings is x\d") as raised:
         budget_plan(spectra, 1000)
@@ -109,9 +100,3 @@ def test_an_impossible_budget_names_the_best(spectra):
 def test_settings_that_make_no_sense(spectra, settings, message):
     with pytest.raises(ValueError, match=message):
         budget_plan(spectra, **{"times": machine(spectra)} | settings)
-
-
-def test_importance_is_of_the_same_network(spectra, measured):
-    assert "errors in outputs over 64 images" in budget_plan(spectra, 2.2, importance=measured).policy
-    with pytest.raises(PlanError, match="this importance is of other"):
-        budget_plan(spectra, importance=replace(measured, network="other"))

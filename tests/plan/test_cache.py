@@ -4,7 +4,6 @@ import torch
 
 import workbench as wb
 from workbench.kernels.evbmf import Evbmf
-from workbench.plan import cache
 
 
 @pytest.fixture
@@ -86,16 +85,3 @@ def test_nothing_is_unpickled(network, own_cache, tmp_path):
     np.savez(next(own_cache.iterdir()), about=np.array([Bomb()], dtype=object), allow_pickle=True)
     wb.analyze(network)
     assert not (tmp_path / "exploded").exists()
-
-
-def test_a_folder_that_cannot_be_written_to(network, tmp_path, monkeypatch, caplog):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "below"))
-    assert len(wb.analyze(network)) == 8
-    assert "not cached" in caplog.text
-
-
-def test_where_it_is(monkeypatch, tmp_path):
-    monkeypatch.delenv("WORKBENCH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.folder() == tmp_path / "workbench"

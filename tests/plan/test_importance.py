@@ -97,10 +97,10 @@ def test_losses_fall_from_all_to_nothing(network, spectra, data):
 
 
 def test_a_forecast_is_near_what_calibration_leaves(network, spectra, data):
-    images = data.train.images[:256]
+    images = data.train.images[:128]
     measured = importance(network, spectra, images)
     found = []
-    for ratio in (1.5, 6.0, 14.0):
+    for ratio in (1.5, 6.0):
         plan = wb.budget_plan(spectra, ratio, importance=measured)
         forecast = plan.forecast(network, images, importance=measured)
         assert forecast.low <= forecast.agreement <= forecast.high
@@ -112,16 +112,6 @@ def test_a_forecast_is_near_what_calibration_leaves(network, spectra, data):
     curve = wb.forecast_curve(network, images, ratios=(6.0, 1e6), spectra=spectra, measured=measured)
     assert [f.agreement for f in curve.forecasts] == [found[1][0]]
     assert len(curve.rows[0]) == len(curve.headers)
-
-
-def test_a_forecast_is_of_the_same_network(network, spectra, data, mixed):
-    plan = wb.evbmf_plan(spectra)
-    measured = importance(network, spectra, data.train.images[:16])
-    with pytest.raises(wb.PlanError, match="this plan is for digits_vgg"):
-        plan.forecast(mixed, data.train.images[:16], importance=measured)
-    unread = wb.Plan.from_json(plan.to_json())  # without spectra
-    images = data.train.images[:16]
-    assert unread.forecast(network, images) == plan.forecast(network, images, importance=measured)
 
 
 def test_any_structure(generator):

@@ -1,10 +1,7 @@
-import json
-
 import pytest
 
-from tests.helpers.machines import machine, table
+from tests.helpers.machines import machine
 from workbench.plan.budget import budget_plan
-from workbench.plan.layer_times import LayerTimes
 
 
 def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
@@ -16,14 +13,6 @@ def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
     total, other = spectra.total.macs, spectra.other.macs
     by_time = budget_plan(spectra, time_ratio=3.0, times=machine(spectra))
     assert by_time.same_decisions(budget_plan(spectra, total / (other + (total - other) / 3)))
-
-
-def test_beyond_the_grid_times_do_not_fall(spectra):
-    known = machine(spectra).layers["features.3"]
-    grid = LayerTimes(known.dense, (8, 16), (8, 16), known.two_sided[:2, :2], known.one_sided[:2])
-    assert grid.at(2, 3) == grid.at(8, 8)
-    assert grid.at(None, 400) == grid.at(None, 16)
-    assert grid.at([8, 9], [8, 9]).shape == (2,)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.6])
@@ -45,25 +34,3 @@ def test_a_budget_of_time_is_met_and_a_larger_one_never_predicts_a_larger_error(
         assert times.speedup(plan) >= ratio - 1e-9
         errors.append(plan.error)
     assert errors == sorted(errors)
-
-
-def test_macs_weights_and_time_together(spectra):
-    times = machine(spectra, overhead=1e-5)
-    pinned = {"features.3": (20, 30), "features.7": "keep"}
-    plan = budget_plan(spectra, 1.7, weights_ratio=1.8, time_ratio=1.4, times=times, pinned=pinned)
-    assert plan.macs_ratio >= 1.7
-    assert plan.weights_ratio >= 1.8
-    assert times.speedup(plan) >= 1.4
-    assert plan.policy.startswith("budget MACs x1.7, weights x1.8, time x1.4 on a model of a machine")
-    assert (plan["features.3"].rank_in, plan["features.7"].decision) == (20, "keep")
-
-
-def test_tables_survive_json_and_broken_ones_do_not(spectra):
-    for layer in spectra.layers:
-        known = table(layer)
-        again = LayerTimes.from_dict(json.loads(json.dumps(known.to_dict())))
-        assert again.to_dict() == known.to_dict()
-    values = table(spectra.layers[1]).to_dict()
-    for broken in ({"two_sided": values["two_sided"][:-1]}, {"one_sided": [-1.0, *values["one_sided"][1:]]}):
-        with pytest.raises(ValueError, match="no table"):
-            LayerTimes.from_dict(values | broken)

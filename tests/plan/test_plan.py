@@ -95,16 +95,3 @@ def test_damaged_plans_are_named(plan, damage, message):
 def test_what_is_no_plan(text):
     with pytest.raises(PlanError, match="this is not a plan"):
         wb.Plan.from_json(text)
-
-
-def test_a_layer_that_cannot_be_factorised(mixed):
-    layer = wb.evbmf_plan(wb.analyze(mixed))["depthwise"].layer
-    with pytest.raises(PlanError, match="layer depthwise cannot be factorised: a depthwise convolution"):
-        LayerPlan(layer, "tucker1", rank_out=2)
-
-
-def test_it_shows_itself(plan):
-    assert plan.policy in str(plan)
-    assert plan._repr_html_().count("<tr>") == len(plan) + 2
-    with pytest.raises(KeyError, match=r"'features.4' is no layer of digits_vgg"):
-        plan["features.4"]

@@ -11,7 +11,6 @@ from workbench.kernels.evbmf import evbmf_matrix
 from workbench.kernels.tucker import relative_error, tucker1, tucker2
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 from workbench.network.layers import kernel_of
-from workbench.plan.spectrum import spectrum
 
 
 def test_singular_values_and_ranks_are_those_of_a_full_svd(network, spectra):
@@ -41,20 +40,6 @@ def test_predicted_errors_bound_the_real_ones_and_are_exact_for_tucker1(network,
         )
 
 
-def test_of_a_layer_reduced_on_one_side_no_eigenvectors_are_computed(network, monkeypatch):
-    def eigh(matrix):
-        raise AssertionError("eigenvectors")
-
-    layers = {layer.name: layer for layer in wb.analyze(network).layers}
-    monkeypatch.setattr(torch.linalg, "eigh", eigh)
-    layer = layers["classifier.2"]
-    kernel = kernel_of(network.model.get_submodule(layer.name), layer)
-    exact = np.linalg.svd(kernel.double().numpy(), compute_uv=False)
-    assert spectrum(layer, kernel).singular_out == pytest.approx(exact, abs=1e-7 * exact[0])
-    with pytest.raises(AssertionError, match="eigenvectors"):
-        spectrum(layers["features.7"], kernel_of(network.model.get_submodule("features.7"), layers["features.7"]))
-
-
 def test_a_network_of_zeros():
     conv = nn.Conv2d(6, 6, 3)
     nn.init.zeros_(conv.weight)
@@ -69,15 +54,6 @@ def test_a_broken_layer_is_named():
         model[1].weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="layer 1 of mine has weights that are NaN or infinite"):
         wb.analyze(wb.Network(model, (8, 9, 9), name="mine"))
-
-
-def test_progress_and_names(network, spectra):
-    said = []
-    wb.analyze(network, progress=lambda share, name: said.append((share, name)), cached=False)
-    assert [name for _, name in said] == [layer.name for layer in spectra.layers] + [""]
-    assert (said[0][0], said[-1][0], len(spectra)) == (0, 1, 8)
-    with pytest.raises(KeyError, match="is no layer of digits_vgg"):
-        spectra["nothing"]
 
 
 MEMORY = """

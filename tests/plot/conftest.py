@@ -30,13 +30,6 @@ def roof():
 
 
 @pytest.fixture
-def many_layers():
-    """A network of 40 layers, layer i of which takes i + 1 milliseconds."""
-    layers = [part(f"layer{i}", "dense", "dense", 10**6, 10**6, (i + 1) / 1000) for i in range(40)]
-    return Profile(NetworkProfile("it", tuple(layers), 0.5))
-
-
-@pytest.fixture
 def valid():
     """Return a figure after plotly.py has validated it, with values as the page gets them."""
 

@@ -1,6 +1,5 @@
 import copy
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,8 +8,6 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.networks import at_full_rank, decomposed, same, unlabelled
-from workbench.kernels.regression import Normal
-from workbench.network import activations
 from workbench.recover import refit
 from workbench.recover.calibrate import balance, calibrate
 
@@ -35,21 +32,6 @@ def test_it_recovers_with_sixteen_images_and_more_with_more(network, smaller, da
     before = wb.compare(smaller, held).divergence
     assert found[0] < 0.7 * before
     assert found[1] < 0.2 * before
-
-
-def test_neither_network_is_changed(little, data):
-    before = [copy.deepcopy(n.model.state_dict()) for n in (little.original, little)]
-    made = calibrate(little, data.train.images[:20])
-    assert (made.plan, made.weights) == (little.plan, little.weights)
-    for net, state in zip((little.original, little), before, strict=True):
-        assert same(net.model.state_dict(), state)
-        assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.model.modules())
-
-
-def test_batches_and_splits_say_the_same(little, data):
-    images = data.train.images[:40]
-    one, *others = (calibrate(little, given).model for given in (unlabelled(data.train, 40), images, iter([images])))
-    assert all(same(one.state_dict(), other.state_dict()) for other in others)
 
 
 def every_method(mixed):
@@ -98,14 +80,6 @@ def test_layers_too_large_are_fitted_behind_their_outer_factors(mixed, generator
     assert errors(made, x)["answers"] < errors(smaller, x)["answers"]
 
 
-def test_transposed_convolutions(generator):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(inplace=True), nn.ConvTranspose2d(16, 12, 3, stride=2))
-    smaller = decomposed(wb.Network(model, (3, 8, 8)), {"2": (6, 5)})
-    x = torch.randn(32, 3, 8, 8, generator=generator)
-    assert errors(calibrate(smaller, x), x)["2"] < errors(smaller, x)["2"]
-
-
 def test_at_full_rank_nothing_is_lost(mixed, generator):
     x, y = (torch.randn(16, *mixed.input_shape, dtype=torch.float64, generator=generator) for _ in range(2))
     made = calibrate(wb.decompose(mixed, at_full_rank(mixed)), x)
@@ -123,35 +97,6 @@ def test_the_relu_is_taken_into_account(generator):
     found = [errors(calibrate(smaller, x, rounds=n), x)["answers"] for n in (0, 1, 2, 4)]
     assert found == sorted(found, reverse=True)
     assert found[-1] < 0.95 * found[0]
-
-
-class Valued(nn.Module):
-    """A forward that looks at values cannot be traced."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x):
-        return self.inner(x if bool(x.sum() > -1e30) else -x)
-
-
-def test_a_model_that_cannot_be_traced_is_run_whole(mixed, generator):
-    network = wb.Network(Valued(mixed.model).eval(), mixed.input_shape, name="valued")
-    smaller = every_method(mixed)
-    layers = tuple(replace(p, layer=replace(p.layer, name=f"inner.{p.name}")) for p in smaller.plan)
-    x = torch.randn(24, *mixed.input_shape, dtype=torch.float64, generator=generator)
-    made = calibrate(wb.decompose(network, replace(smaller.plan, layers=layers)), x, rounds=0).model.inner.state_dict()
-    for name, tensor in calibrate(smaller, x, rounds=0).model.state_dict().items():
-        assert torch.allclose(made[name], tensor, rtol=1e-5, atol=1e-7)
-
-
-def test_activations_beyond_the_memory_are_computed_again(little, data, monkeypatch):
-    images = data.train.images[:40].split(10)
-    enough = calibrate(little, images).model.state_dict()
-    monkeypatch.setattr(activations, "MAX_HELD_BYTES", 0)
-    none = calibrate(little, images).model.state_dict()
-    assert all(torch.allclose(v, none[k], rtol=1e-5, atol=1e-6) for k, v in enough.items())
 
 
 def test_batch_norms_follow_and_dead_channels_stay(data):
@@ -182,26 +127,6 @@ def test_norms_behind_layers_that_cannot_be_fitted_move_with_their_inputs(data):
     assert torch.allclose(made[3].running_var / model[3].running_var, spread[1] / spread[0], rtol=1e-3)
 
 
-def test_kept_layers_are_fitted_to_their_changed_inputs(little, data):
-    kept = wb.decompose(little.original, little.plan.keep("2"))
-    made, original = (n.model[2].weight.detach() for n in (calibrate(kept, unlabelled(data.train, 100)), kept.original))
-    assert 0 < float((made - original).norm() / original.norm()) < 1
-
-
-def test_progress_reaches_one_and_cancel_gives_no_half_fitted_network(little, data):
-    shares = []
-    calibrate(little, data.train.images[:20], progress=lambda share, name: shares.append(share))
-    assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0.0, 1.0)
-
-    def stop(share, name):
-        if name == "2":
-            raise wb.Cancelled
-
-    with pytest.raises(wb.Cancelled):
-        calibrate(little, data.train.images[:50], progress=stop)
-
-
 def test_what_cannot_be_calibrated_or_balanced(network, smaller, data):
     for verb in (balance, lambda original: calibrate(original, data.train)):
         with pytest.raises(TypeError, match="digits_vgg is an original"):
@@ -223,18 +148,6 @@ def test_padding_and_dilation_that_were_set_after_construction(side, generator):
     with torch.no_grad():
         errors = [float((n.model(x) - model(x)).norm() / model(x).norm()) for n in (before, made)]
     assert errors[1] < 0.75 * errors[0]
-
-
-def test_a_problem_is_summed_in_two_halves_of_the_images(network, plan, data):
-    part = plan["features.3"]
-    dense = network.model.get_submodule("features.3")
-    problem = refit.Refit.of(part, dense, wb.decompose(network, plan).model.get_submodule("features.3"), True)
-    given = torch.rand(5, 32, 8, 8)
-    with torch.no_grad():
-        problem.add(given, dense(given))
-    positions = dense(given)[0, 0].numel()
-    assert [float(c) for c in problem.moments[0].count] == [3 * positions, 2 * positions]
-    assert isinstance(problem.moments[0].normal(), Normal)
 
 
 def test_its_factors_are_ready_for_training(smaller, data):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 import workbench as wb
 from tests.helpers.networks import TINY_SETTINGS as SETTINGS
 from tests.helpers.networks import few, same, tiny
-from workbench.recover import checkpoint, training
-from workbench.recover.checkpoint import CheckpointError, save_checkpoint
+from workbench.recover import checkpoint
+from workbench.recover.checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ def stop_after(steps):
     return report
 
 
-@pytest.mark.parametrize("stop", [0, 1, 6, 7, 12, 20])
+@pytest.mark.parametrize("stop", [0, 6, 7, 20])
 def test_stopped_anywhere_it_goes_on_as_if_it_had_not(hundred, tmp_path, stop):
     whole = wb.finetune(tiny(), hundred, **SETTINGS)
     first = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", progress=stop_after(stop), **SETTINGS)
@@ -41,39 +41,6 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not(hundred, tmp_path, stop):
     again = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **SETTINGS)
     assert [replace(e, seconds=0) for e in again.history] == [replace(e, seconds=0) for e in whole.history]
     assert same(again.model.state_dict(), whole.model.state_dict())
-
-
-def test_every_state_that_is_ever_written_leads_to_the_same_end(hundred, tmp_path, monkeypatch):
-    written = []
-
-    def write(path, *state):
-        save_checkpoint(path, *state)
-        written.append(path.read_bytes())
-
-    monkeypatch.setattr(training, "save_checkpoint", write)
-    settings = {**SETTINGS, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
-    whole = wb.finetune(tiny(), hundred, **settings)
-    assert len(written) == 3 * 7 + 3
-    for content in written[5:9] + written[-3:]:
-        (tmp_path / "c").write_bytes(content)
-        again = wb.finetune(tiny(), hundred, **settings)
-        assert [e.loss for e in again.history] == [e.loss for e in whole.history]
-        assert same(again.model.state_dict(), whole.model.state_dict())
-
-
-def test_what_is_done_is_not_done_again_and_only_epochs_are_written(hundred, tmp_path):
-    seen = set()
-
-    def look(*_):
-        if (tmp_path / "c").exists():
-            seen.add((tmp_path / "c").read_bytes())
-
-    settings = {"checkpoint": tmp_path / "c", "checkpoint_seconds": 1e9, **SETTINGS}
-    first = wb.finetune(tiny(), hundred, progress=look, **settings)
-    assert len(seen) == 3
-    second = wb.finetune(tiny(), hundred, progress=stop_after(0), **settings)
-    assert second.history == first.history
-    assert same(first.model.state_dict(), second.model.state_dict())
 
 
 def test_another_training_is_refused(hundred, tmp_path, monkeypatch):

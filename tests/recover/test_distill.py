@@ -23,32 +23,6 @@ def test_it_learns_the_originals_answers_without_labels(network, smaller, data):
     assert made.history[-1].loss < made.history[0].loss
 
 
-def test_neither_network_is_changed_and_frozen_weights_say_so(network, smaller, data):
-    model = copy.deepcopy(smaller.model)
-    model.classifier[2].requires_grad_(False)
-    smaller = smaller.with_model(model)
-    before = [copy.deepcopy(n.model.state_dict()) for n in (network, smaller)]
-    made = wb.distill(smaller, data.train.images[:32], epochs=1)
-    for net, state in zip((network, smaller), before, strict=True):
-        assert same(net.model.state_dict(), state)
-    assert not any(p.requires_grad for p in made.model.classifier[2].parameters())
-    assert all(p.requires_grad for p in made.model.features.parameters())
-    assert not any(m.training or m._forward_hooks for net in (network, made) for m in net.model.modules())
-
-
-def test_epochs_are_reproducible(smaller, data):
-    split = unlabelled(data.train, 48)
-    one, two, other = (wb.distill(smaller, split, epochs=1, seed=seed).model.state_dict() for seed in (3, 3, 4))
-    assert same(one, two)
-    assert not same(one, other)
-
-
-def test_batches_of_any_size(smaller, data):
-    images = data.train.images
-    made = wb.distill(smaller, [images[:10], images[10:40]], epochs=4)
-    assert wb.compare(made, images[:40]).snr_db > wb.compare(smaller, images[:40]).snr_db
-
-
 @pytest.mark.parametrize("head", [[], [nn.Flatten(1), nn.Linear(18, 5)], [nn.Flatten(1), nn.Unflatten(1, (2, 9))]])
 def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
     torch.manual_seed(0)
@@ -93,23 +67,6 @@ def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(sm
     assert [-e.validation.top1 for e in other.history] != found
 
 
-def centre(images):
-    margin = (images.shape[-1] - 8) // 2
-    return images[..., margin : margin + 8, margin : margin + 8]
-
-
-def test_images_that_are_held_out_are_seen_in_the_same_random_views(generator):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 8, 3), nn.Flatten(), nn.Linear(128, 5))
-    network = wb.Network(model, (3, 8, 8), preprocessing=centre)
-    small = decomposed(network, {"2": (4, 3)})
-    images = torch.rand(20, 3, 12, 12, generator=generator)
-    first, second = (-e.validation.top1 for e in wb.distill(small, images, epochs=2, learning_rate=1e-12).history)
-    assert first == pytest.approx(second, rel=1e-4)
-    usual = wb.compare(small, images[held_out(20)]).divergence
-    assert abs(first - usual) > 0.01 * usual
-
-
 def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, data):
     notes = []
 
@@ -139,37 +96,6 @@ def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
     steps = []
     wb.distill(smaller, data.train.images[:32], minutes=1, learning_rate=1e-5, progress=step)
     assert len(steps) == 8  # of 7 s each: a ninth would end after the minute
-
-
-def test_cancel_gives_the_average_so_far(smaller, data):
-    notes = []
-
-    def stop(share, note):
-        notes.append(note)
-        if len(notes) == 3:
-            raise wb.Cancelled
-
-    images = data.train.images[:64]
-    made = wb.distill(smaller, images, epochs=100, progress=stop)
-    assert len(notes) == 3
-    assert wb.compare(made, images).snr_db > wb.compare(smaller, images).snr_db
-
-
-def test_relus_in_place_and_branches(generator):
-    class Branches(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.stem, self.relu = nn.Conv2d(3, 12, 3), nn.ReLU(inplace=True)
-            self.left, self.right, self.last = nn.Conv2d(12, 8, 3), nn.Conv2d(12, 8, 3), nn.Linear(16, 4)
-
-        def forward(self, x):
-            x = self.relu(self.stem(x))
-            return self.last(torch.relu_(torch.cat([self.left(x), self.right(x)], 1)).mean((2, 3)))
-
-    torch.manual_seed(0)
-    smaller = decomposed(wb.Network(Branches(), (3, 9, 9), name="branches"), {"left": (5, 4)})
-    x = torch.randn(64, 3, 9, 9, generator=generator)
-    assert wb.compare(wb.distill(smaller, x, epochs=20), x).divergence < 0.5 * wb.compare(smaller, x).divergence
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,6 @@ def test_gaussian_of_the_variance_that_keeps_the_signal(network, plan, generator
     assert 0.1 < float(out.detach().std()) < 10
 
 
-def test_transposed_convolutions():
-    model = nn.Sequential(nn.ConvTranspose2d(32, 64, 4, stride=2, bias=False))
-    fresh = wb.from_scratch(wb.Network(model, input_shape=(32, 4, 4)))
-    assert float(fresh.model[0].weight.detach().std()) == pytest.approx(sqrt(2 / (32 * 4 * 4 / 4)), rel=0.05)
-
-
 def test_what_it_does_not_know_is_named():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU())
     with pytest.raises(ValueError, match="1 is a PReLU, which has no Gaussian initialisation"):

@@ -9,7 +9,7 @@ from torch import nn
 import workbench as wb
 from workbench.network.verdict import judge_agreement, judge_pairs
 from workbench.plan.compressed import CompressedNetwork
-from workbench.runs.run import Run, Runs, Stage, StageName, pareto
+from workbench.runs.run import Run, Runs, StageName
 from workbench.runs.scoring import accuracy_lost, choosing_scores, judgement, points_lost, scored_stage
 
 
@@ -116,19 +116,3 @@ def test_results_of_images_outlive_the_store_but_are_not_in_it(networks, tmp_pat
     assert read.stages[0].score.hits is None
     assert read.verdict().lost == pytest.approx(run.verdict().lost)
     assert read.verdict().width > run.verdict().width
-
-
-def test_scores_of_two_kinds_do_not_beat_each_other(networks):
-    runs = [run_of(networks, wb.Data(split(800), split(400, labels=known), split(300))) for known in (True, False)]
-    assert {run.score().kind for run in pareto(runs)} == {"accuracy", "agreement"}
-    assert len(pareto([*runs, *runs])) == 2
-
-
-def test_what_has_no_score_is_not_judged(plan):
-    original = wb.Network(nn.Identity(), (1, 4, 4, 4), name="boxes")
-    made = CompressedNetwork.of(original, replace(plan, layers=()), nn.Identity())
-    given = wb.Split.unlabelled(torch.zeros(5, 1, 4, 4, 4))
-    run = run_of((original, made), wb.Data(given, given, given))
-    assert run.last == Stage(StageName.DECOMPOSED)
-    assert (run.verdict(), points_lost(run)) == (None, None)
-    assert judgement(run).startswith("not judged: there are no images to judge it by, or the outputs are no classes")

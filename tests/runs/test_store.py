@@ -2,12 +2,9 @@ import csv
 import io
 import os
 import random
-import resource
-import signal
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -96,16 +93,6 @@ def test_delete_takes_the_weights_too(store, compressed):
     assert store.add(run_of(compressed)).number == 3  # a number is never used again
 
 
-def test_runs_by_network_and_data(store, compressed):
-    for data in ("digits", "cifar", "digits"):
-        store.add(run_of(compressed, data, stages=()), weights=False)
-    assert [run.number for run in store.runs(data="digits")] == [1, 3]
-    assert [run.number for run in store.runs(network="small", data="cifar")] == [2]
-    assert store.runs(network="other") == ()
-    assert len(store) == 3
-    assert "cifar" in str(store.runs())
-
-
 def test_what_cannot_be_stored_or_loaded(store, compressed, original):
     with pytest.raises(StoreError, match="the settings of a run are JSON values, these are not"):
         store.add(run_of(compressed, settings={"device": torch.device("cpu")}))
@@ -150,14 +137,6 @@ def test_the_front_by_its_definition(compressed):
     assert pareto([cheap, good, other, made(compressed.plan, 0, 0.9, "test")]) == (cheap, other)
 
 
-def test_points_lost_are_those_of_the_same_split(compressed):
-    before = Stage(StageName.ORIGINAL, {"validation": wb.Score(0.95, 1.0, 100), "test": wb.Score(0.8, 1.0, 50)})
-    run = run_of(compressed, stages=(before, DECOMPOSED))
-    assert run.lost() == pytest.approx(0.05)
-    assert run.lost("test") is None
-    assert run_of(compressed).lost() is None
-
-
 def test_csv_has_a_line_for_each_run(store, compressed):
     store.add(run_of(compressed, settings={"epochs": 1}, note="=1+1,b"))
     kept = wb.decompose(small(), compressed.plan.keep("2"))
@@ -184,19 +163,6 @@ def test_damaged_stores_are_refused_and_left_as_they_are(store, compressed, tmp_
     assert len(RunStore(store.path)) == 3
 
 
-def test_stores_of_others_are_refused_and_left_as_they_are(store):
-    for setting, message in (
-        ("user_version", "another version of the workbench"),
-        ("application_id", "another program"),
-    ):
-        with closing(sqlite3.connect(store.path)) as connection:
-            connection.execute(f"PRAGMA {setting} = 7")
-        before = content(store)
-        with pytest.raises(StoreError, match=message):
-            RunStore(store.path)
-        assert content(store) == before
-
-
 def test_a_locked_store_waits_and_then_says_so(store, compressed):
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -212,13 +178,6 @@ def test_a_locked_store_waits_and_then_says_so(store, compressed):
         other.execute("ROLLBACK")
         assert waiting.result().number == 1
     other.close()
-
-
-def test_places_that_cannot_be_written_to(tmp_path):
-    (tmp_path / "file").write_text("")
-    for place in ("/proc/runs.db", "file/runs.db", "."):
-        with pytest.raises(StoreError, match="cannot be opened"):
-            RunStore(tmp_path / place)
 
 
 @pytest.mark.parametrize(
@@ -243,20 +202,6 @@ def test_a_read_only_store_and_a_full_disk(store, compressed, monkeypatch, mode,
     monkeypatch.undo()
     assert len(store) == 1
     assert before.keys() == content(store).keys()
-
-
-def test_no_room_for_the_weights(store, compressed):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-        with pytest.raises(StoreError, match=r"weights cannot be written to .*, so nothing was stored: File too large"):
-            store.add(run_of(compressed))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
-    assert len(store) == 0
-    assert list(store.folder.iterdir()) == []
 
 
 def writers(path, compressed, processes, runs):

@@ -1,9 +1,8 @@
 import os
 import pickle
 import signal
-import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -64,15 +63,6 @@ def test_steps_before_fine_tuning(network, plans, few):
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: lambda compressed, data: 1 / 0})
     assert run.error == "ZeroDivisionError: division by zero"
 
-    class Broken:
-        def submit(self, *_):
-            future = Future()
-            future.set_exception(MemoryError("too much"))
-            return future
-
-    (run,) = sweep(network, plans[:1], few, executor=Broken())
-    assert run.error == "its worker failed: MemoryError: too much"
-
 
 @pytest.mark.slow
 def test_a_process_pool(network, plans, few, tmp_path):
@@ -124,35 +114,6 @@ def test_a_worker_that_dies_is_said(network, plans, few):
     assert errors[id(plans[0])] == ""
     assert errors[id(plans[1])].startswith("its worker process died (killed, or out of memory) before it was done")
     assert len(found) == 3
-
-
-def test_cancel_takes_back_what_has_not_begun(network, plans, few):
-    begun, go = [], threading.Event()
-
-    def step(content, plan):
-        begun.append(plan)
-        go.wait(10)
-
-    class Later(ThreadPoolExecutor):
-        def submit(self, work, content, plan):
-            return super().submit(step, content, plan)
-
-    def stop(share, note):
-        if begun:
-            raise wb.Cancelled
-
-    with Later(1) as executor:
-        with pytest.raises(wb.Cancelled):
-            list(sweep(network, plans, few, executor=executor, progress=stop))
-        go.set()
-    assert len(begun) == 1
-
-
-def test_cancel_here_stops_in_the_middle(network, plans, few):
-    done = []
-    with pytest.raises(wb.Cancelled):
-        done.extend(sweep(network, plans, few, progress=Told(cancel_at="plan 2")))
-    assert [run.plan for run in done] == plans[:1]
 
 
 def test_a_store_that_fails_loses_no_network(network, plans, few, tmp_path):

@@ -1,13 +1,11 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
-from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
-from workbench.app.server.jupyter_classes import IdleKernelCuller, KernelWithoutTracebacks, NoDelayConnection
+from workbench.app.server.jupyter_classes import IdleKernelCuller
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -54,15 +52,3 @@ def test_a_kernel_without_a_page_ends_early(connections, state, silent_s, ends):
     kernel.execution_state, kernel.last_activity = state, ago(silent_s)
     look(connections)
     assert ended == ["one"] * ends
-
-
-def test_jupyter_still_lacks_the_text_for_tracebacks():
-    assert not hasattr(KernelWithoutTracebacks.__mro__[1], "traceback_replacement_message")  # else remove the class
-
-
-def test_nodelay_is_set_before_anything_is_sent(monkeypatch):
-    calls = Mock()
-    monkeypatch.setattr(NoDelayConnection, "websocket_handler", calls)
-    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", calls.connect)
-    NoDelayConnection.connect(object.__new__(NoDelayConnection))
-    assert [name for name, *_ in calls.mock_calls] == ["set_nodelay", "connect"]

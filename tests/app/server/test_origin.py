@@ -86,8 +86,3 @@ def test_a_websocket_needs_cookie_host_and_origin(server, entered):
         return found
 
     assert asyncio.run(statuses()) == [403] * 5
-
-
-def test_the_query_of_a_page_is_told_to_no_websocket(server, entered):
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": server.address}
-    assert server.ask(f"/voila/query/{kernel_of(entered[1])}", **upgrade).status in (302, 404)

@@ -6,20 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-import pytest
-from plotly.offline import get_plotlyjs
-
 from workbench.app.server.logs import ServerLogHandler, log_to_server
-from workbench.app.server.voila import DashboardServer, is_not_ping_warning, plotly_folder
-
-
-def test_the_library_is_plotlys_own():
-    assert (plotly_folder() / "plotly.min.js").read_text(encoding="utf-8") == get_plotlyjs()
-
-
-@pytest.mark.parametrize(("text", "kept"), [("The websocket_ping_timeout (%s) is ...", False), ("Fault %s", True)])
-def test_only_the_warning_about_pings_is_dropped(text, kept):
-    assert is_not_ping_warning(logging.LogRecord("tornado", logging.WARNING, "file", 1, text, (90000,), None)) == kept
+from workbench.app.server.voila import DashboardServer
 
 
 def test_the_browser_gets_the_token_in_a_file_of_its_own(monkeypatch):
@@ -36,31 +24,21 @@ def test_the_browser_gets_the_token_in_a_file_of_its_own(monkeypatch):
     path.unlink()
 
 
-@pytest.fixture
-def log():
-    """The package's logger, after two calls."""
-    log_to_server()
-    log_to_server()
-    log = logging.getLogger("workbench")
+def test_faults_and_warnings_reach_the_servers_log_once_and_not_the_page(monkeypatch, tmp_path):
+    log, page = (
+        logging.getLogger("workbench"),
+        [],
+    )  # a kernel's stderr writes to the page; its descriptor is the server's
+    for _ in range(2):
+        log_to_server()
     (handler,) = (handler for handler in log.handlers if isinstance(handler, ServerLogHandler))
-    yield log
-    log.removeHandler(handler)
-
-
-def test_faults_and_warnings_reach_the_servers_log_once_and_not_the_page(log, monkeypatch, tmp_path):
-    page = []  # a kernel's stderr writes to the page; its file descriptor is the server's
     with (tmp_path / "log").open("w") as file:
         monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=page.append, fileno=file.fileno))
         monkeypatch.setattr(log, "propagate", False)  # pytest-xdist cannot send a report with half a character
         log.info("quiet")
         log.warning("a \ud800 half")
         logging.getLogger("workbench.app").error("Testing failed", exc_info=ZeroDivisionError("the fault"))
+    log.removeHandler(handler)
     text = (tmp_path / "log").read_text()
     assert re.fullmatch(r"\[Workbench\] 2.* WARNING \| a \? half\n.* ERROR \| Testing failed\n.*: the fault\n", text)
     assert page == []
-
-
-def test_without_a_file_messages_go_to_the_last_resort(log, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "fileno", Mock(side_effect=OSError("fileno")), raising=False)
-    logging.getLogger("workbench.app").warning("said")
-    assert "said" in capsys.readouterr().err

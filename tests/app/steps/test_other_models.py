@@ -20,14 +20,6 @@ async def test_an_opening_replaces_the_one_that_runs_and_a_failed_one_leaves_wha
     assert "no_such_network" in session.choose.job.error
 
 
-def test_other_data_keep_the_network_and_its_plan(session):
-    session.plan.choose_ranks("3", rank_out=5)
-    choose, network, plan = session.choose, session.choose.network, session.plan.plan
-    choose.open(data="digits")
-    assert (choose.network, session.plan.plan, choose.data.name) == (network, plan, "digits")
-    assert choose.misfit  # it has three classes
-
-
 def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_speed):
     speed, recover = session.speed, session.recover
     recover.decompose()
@@ -61,15 +53,6 @@ def test_int8_files_are_quantised_on_images_without_labels(session, monkeypatch)
     assert names == tuple(f"small-run1-decomposed{end}" for end in (".onnx", "-int8.onnx", "-int8.pte"))
     assert images[0] is None
     assert [(split.name, len(split)) for split in images[1:]] == [("train", len(session.choose.data.unlabelled))] * 2
-
-
-def test_int8_is_timed_where_files_run(session):
-    session.recover.decompose()
-    session.speed.int8, session.speed.runtimes = True, ("eager",)
-    assert "Int8 files run in onnxruntime and executorch" in session.speed.measure().error
-    session.choose.open(data="digits")  # it has three classes
-    session.recover.decompose()
-    assert session.speed.measure().error.rstrip(".") == session.choose.misfit.rstrip(".")
 
 
 @on_a_loop

@@ -5,7 +5,6 @@ import ipywidgets as w
 import workbench as wb
 from tests.helpers.widgets import find
 from workbench.app.network_view import network_view
-from workbench.app.session import Session
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.widgets.layer_table import LayerTable
@@ -68,18 +67,3 @@ def test_colours_of_the_noise_on_a_picture(digits):
     noise = {part.name: part.snr_db for part in digits.preview.found.comparison.layers}
     expected = {name: SNR.shade(noise[name]) for name in noise}
     assert {name: COLORS.index(graph.fills[name][1]) for name in noise} == expected
-
-
-def test_without_a_network_nothing_is_drawn(digits):
-    graph = graph_of(network_view(digits))
-    graph.draw(None)
-    assert graph.svg == ""
-    assert graph_of(network_view(Session())).svg == ""
-
-
-def test_the_file_has_a_title_and_is_sent_when_it_is_asked_for(digits, monkeypatch):
-    graph, sent = graph_of(network_view(digits)), []
-    monkeypatch.setattr(graph, "send", sent.append)
-    for content in ({"kind": "something"}, {"kind": "save"}):
-        graph._handle_custom_msg(content, [])
-    assert sent == [{"name": "digits_vgg.svg", "svg": graph.picture.svg(background="#ffffff")}]

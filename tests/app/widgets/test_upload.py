@@ -15,12 +15,10 @@ class Sent(Upload):
     """An upload whose received files are noted."""
 
     def __init__(self):
-        self.files, self.refuse = [], ""
+        self.files = []
         super().__init__("Upload", "hint", (".pth", ".safetensors"), self.received)
 
     def received(self, path, name):
-        if self.refuse:
-            raise ValueError(self.refuse)
         self.files.append((path, name, path.read_bytes()))
 
     def kept(self):
@@ -34,7 +32,7 @@ def widget():
 
 def test_a_file_has_a_name_of_ours_and_goes_with_the_next_or_once_nobody_uses_it(widget):
     for content in (b"one", b"two" * 2**19):
-        assert upload(widget, "../../etc/passwd.pth", content) == {"ok": True}
+        assert upload(widget, {"../../etc/passwd.pth": content})
     assert [file[2] for file in widget.files] == [b"one", b"two" * 2**19]
     path, name, _ = widget.files[-1]
     assert (path.name, name, widget.kept(), widget.problem) == ("upload2.pth", "../../etc/passwd.pth", [path], "")
@@ -45,20 +43,6 @@ def test_a_file_has_a_name_of_ours_and_goes_with_the_next_or_once_nobody_uses_it
     assert widget.kept() == []
 
 
-def test_who_receives_it_may_refuse(widget):
-    widget.refuse = "other work is going on"
-    assert upload(widget, "a.pth", b"x") == {"ok": False}
-    assert widget.problem == "The upload was stopped: other work is going on"
-
-
-def test_what_is_stopped_leaves_nothing(widget):
-    answers = []
-    widget.send = answers.append
-    for kind in ("begin", "stop", "end"):
-        widget._receive(None, {"kind": kind, "files": [["a.pth", 4]]}, [])
-    assert (answers, widget.files, widget.kept()) == ([{"ok": True}, {"ok": False}], [], [])
-
-
 @pytest.fixture
 def pictures():
     return Upload("Bring pictures", "hint", (".png", ".zip"), lambda path, name: None, several=True)
@@ -66,14 +50,9 @@ def pictures():
 
 def bring(widget, files):
     """Send files, one behind the other; what comes of them."""
-    received, answers = [], []
-    widget._received, widget.send = lambda path, name: received.append((path, name)), answers.append
-    content = b"".join(files.values())
-    widget._receive(None, {"kind": "begin", "files": [[name, len(data)] for name, data in files.items()]}, [])
-    for at in range(0, len(content), 4):
-        widget._receive(None, {"kind": "piece", "at": at}, [content[at : at + 4]])
-    widget._receive(None, {"kind": "end"}, [])
-    assert all(answer["ok"] for answer in answers) or received == []
+    received = []
+    widget._received = lambda path, name: received.append((path, name))
+    assert upload(widget, files, piece=4) or received == []
     return received
 
 
@@ -118,8 +97,3 @@ def test_what_cannot_be_taken_together_is_said(pictures, files, said):
     pictures._receive(None, {"kind": "begin", "files": files}, [])
     assert said in pictures.problem
     assert not list(Path(pictures._folder.name).iterdir())
-
-
-def test_one_file_alone_is_taken_by_an_upload_of_one(widget):
-    widget._receive(None, {"kind": "begin", "files": [["a.pth", 1], ["b.pth", 1]]}, [])
-    assert "1 to 1 files" in widget.problem

@@ -2,11 +2,10 @@
 
 import ipywidgets as w
 import pytest
-from plotly.offline import get_plotlyjs
 
 import workbench as wb
 from tests.helpers.widgets import html
-from workbench.app.widgets.figure_view import FigureView, library
+from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.page_start import PageStart
 from workbench.plot.interactive.spectrum import spectrum
 
@@ -19,17 +18,6 @@ def test_a_rank_sends_only_the_layout(monkeypatch, spectra, plan):
         view.show(spectrum(spectra[part.name], part))
         updates.append([sorted(message["state"]) for message in sent if message["method"] == "update"])
     assert updates[1:] == [[["around"]], [["around", "traces"]]]
-
-
-def test_the_library_comes_once_and_only_if_asked_for():
-    library.cache_clear()
-    view = FigureView("Fine-tuning")
-    view._handle_custom_msg({"kind": "anything"}, [])
-    assert library.cache_info().currsize == 0
-    for _ in range(2):
-        view._handle_custom_msg({"kind": "library"}, [])
-    assert library.cache_info().currsize == 1
-    assert library()._esm.startswith(get_plotlyjs())
 
 
 def test_a_page_that_is_built_gets_everything_as_it_is_now(monkeypatch):

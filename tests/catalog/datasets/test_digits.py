@@ -32,13 +32,6 @@ def test_no_scan_is_in_two_splits(data):
     assert not rows[1] & rows[2]
 
 
-def test_every_class_in_proportion(data):
-    whole = torch.cat([s.labels for s in (data.train, data.validation, data.test)]).bincount() / 1797
-    for split in (data.train, data.validation, data.test):
-        share = split.labels.bincount(minlength=10) / len(split)
-        assert (share - whole).abs().max() < 0.01
-
-
 def test_an_unknown_name():
     with pytest.raises(KeyError, match="no data set is called 'imagenet'; there are: digits, images, cifar10"):
         wb.load_data("imagenet")

@@ -1,5 +1,3 @@
-import shutil
-
 import pytest
 
 from tests.helpers.pictures import picture
@@ -57,14 +55,3 @@ def test_two_in_five_images_are_to_recover_with_and_half_of_those_without_labels
     data = load_folder(folder / "pets")
     assert [len(s) for s in (data.train, data.validation, data.test)] == sizes
     assert data.validation.labelled == (len(folders) > 1)
-
-
-def test_zip_files_and_folders_of_splits(folder):
-    for name in ("train/cat/a.png", "train/dog/a.png", "val/cat/a.png"):
-        picture(folder / "split" / name)
-    shutil.make_archive(str(folder / "packed"), "zip", folder / "split")
-    (folder / "text.zip").write_text("no archive")
-    assert {name for name, where in local_names().items() if where == "your images"} == {"split", "packed.zip"}
-    for name in ("split", "packed.zip"):
-        data = load_local(name)
-        assert [len(s) for s in (data.train, data.validation, data.test)] == [2, 1, 0]

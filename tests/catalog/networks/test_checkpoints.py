@@ -38,16 +38,11 @@ def same(state):
     ],
 )
 def test_state_dicts_as_people_save_them(tmp_path, wrap):
-    path = tmp_path / "weights.pth"
-    torch.save(wrap(STATE), path)
-    assert same(read_weights(path))
-
-
-def test_safetensors(tmp_path):
-    save_file(STATE, tmp_path / "a.safetensors")
-    assert same(read_weights(tmp_path / "a.safetensors"))
-    save_file({f"module.{k}": v for k, v in STATE.items()}, tmp_path / "b.SAFETENSORS")
-    assert same(read_weights(tmp_path / "b.SAFETENSORS"))
+    for name, save in (("a.pth", torch.save), ("a.SAFETENSORS", save_file)):
+        state = wrap(STATE)
+        if save is torch.save or all(type(value) is torch.Tensor for value in state.values()):
+            save(state, tmp_path / name)
+            assert same(read_weights(tmp_path / name))
 
 
 class Bomb:
@@ -58,22 +53,13 @@ class Bomb:
         return open, (self.path, "w")
 
 
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_hostile_pickle_does_not_run(tmp_path, how):
+def test_a_hostile_pickle_does_not_run(tmp_path):
     mark, path = tmp_path / "exploded", tmp_path / "evil.pth"
-    if how == "torch":
-        torch.save({"0.weight": Bomb(str(mark))}, path)
-    else:
-        path.write_bytes(pickle.dumps({"0.weight": Bomb(str(mark))}))
-    with pytest.raises(WeightsError, match=r"evil.pth (holds more than tensors|is damaged)"):
-        read_weights(path)
-    assert not mark.exists()
-
-
-def test_a_whole_model_is_refused(tmp_path):
-    torch.save(nn.Linear(3, 2), tmp_path / "model.pth")
-    with pytest.raises(WeightsError, match=r"would run code when loaded; save model.state_dict\(\) instead"):
-        read_weights(tmp_path / "model.pth")
+    for save in (torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))):
+        save({"0.weight": Bomb(str(mark))}, path)
+        with pytest.raises(WeightsError, match=r"evil.pth (holds more than tensors|is damaged)"):
+            read_weights(path)
+        assert not mark.exists()
 
 
 def truncated(path):

@@ -26,11 +26,6 @@ def test_a_network_of_timm_has_its_inputs_and_preprocessing():
     assert NAME in hub.timm_names()
 
 
-def test_names_that_are_like_an_unknown_one_are_said():
-    with pytest.raises(KeyError, match=r"timm has no network called 'mobilenetv9'; there are: mobile"):
-        wb.load_network("timm/mobilenetv9")
-
-
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A folder that stands for the hub's cache; everything else is out of reach."""

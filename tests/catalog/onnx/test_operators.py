@@ -12,6 +12,7 @@ from workbench.catalog.onnx.model import OnnxModel
 from workbench.catalog.onnx.operators import OPERATORS
 
 onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.slow
 TYPES = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"}
 OTHERWISE = {
     "test_reduce_max_empty_set",  # of no elements

@@ -4,13 +4,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-import torch
 from torch import nn
 
 import workbench as wb
 from workbench.inspect.drawing.fills import COLORS, ERROR, IMPORTANCE, SNR, UNCHANGED, fills
-from workbench.inspect.drawing.svg import Picture
-from workbench.network.tracing import Node
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,15 +41,6 @@ def test_areas_are_costs(plan, area):
         assert planned == pytest.approx(unit * getattr(part.cost, area), rel=0.01, abs=0.01)
 
 
-def test_a_layer_that_costs_more_stays_in_its_outline_and_is_marked(spectra):
-    plan = wb.evbmf_plan(spectra).with_ranks("features.3", rank_in=32, rank_out=64)
-    assert plan["features.3"].cost.macs > plan["features.3"].layer.cost.macs
-    svg = wb.plot.network(plan)._repr_svg_()
-    outline, planned, _, _ = blocks(svg)["features.3"]
-    assert planned == outline
-    assert svg.count("stroke-dasharray") == 1
-
-
 def test_colours_are_errors_importance_or_noise(network, plan, data):
     images = data.validation.sample(48)
     importance, small = wb.importance(network, plan.spectra, images), wb.decompose(network, plan)
@@ -66,13 +54,6 @@ def test_colours_are_errors_importance_or_noise(network, plan, data):
         assert {name: shades[name] for name in values} == {name: scale.shade(v) for name, v in values.items()}
     assert fills(plan)["features.7"].shade == UNCHANGED
     assert blocks(wb.plot.network(plan)._repr_svg_())["features.7"][2] == COLORS[UNCHANGED]
-
-
-@pytest.mark.parametrize("scale", [ERROR, IMPORTANCE, SNR])
-def test_names_of_shades_are_their_limits(scale):
-    for shade, name in enumerate(scale.names):
-        ends = [float(number) / scale.factor for number in re.findall(r"[\d.]+", name)]
-        assert scale.shade(sum(ends) / 2 if len(ends) == 2 else ends[0] * (0.5 if "≤" in name else 2)) == shade
 
 
 def test_subjects(network, spectra, plan):
@@ -89,13 +70,6 @@ def test_subjects(network, spectra, plan):
         wb.plot.network(nn.Sequential())
     with pytest.raises(ValueError, match="area='time'"):
         wb.plot.network(plan, area="time")
-
-
-def test_a_plan_without_the_graph_is_drawn_as_a_chain(plan):
-    graph = (Node("input"), Node("layer", "another", (0,)), Node("output", inputs=(1,)))
-    nodes = Picture("digits", plan.layers, graph, plan.other).nodes
-    assert [node.name for node in nodes] == ["", *(part.name for part in plan), ""]
-    assert [node.inputs for node in nodes] == [(), *((i,) for i in range(len(nodes) - 1))]
 
 
 def test_names_are_escaped_and_files_are_on_white(tmp_path):
@@ -116,16 +90,3 @@ def test_names_are_escaped_and_files_are_on_white(tmp_path):
     assert root.find(f"{SVG}desc").text
     assert [rect.get("fill") for rect in root.findall(f"{SVG}rect")] == ["#ffffff"]
     assert "#ffffff" not in drawing._repr_html_()
-
-
-def test_names_below_do_not_overlap():
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(70)]
-    svg = wb.plot.network(wb.Network(nn.Sequential(*layers), (3, 6, 6)))._repr_svg_()
-    (names,) = (g for g in parsed(svg).iter(f"{SVG}g") if g.get("class") == "names")
-    ends = {}
-    for text in names:
-        x, y = float(text.get("x")), float(text.get("y"))
-        assert x >= ends.get(y, 0)
-        ends[y] = x + 5 * len(text.text)
-    assert len(ends) > 1

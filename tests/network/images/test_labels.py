@@ -21,13 +21,6 @@ def test_tables_as_spreadsheets_write_them(tmp_path, delimiter, encoding):
     assert data.test.images[:, 0, 0, 0].tolist() == [0, 10]
 
 
-@pytest.mark.parametrize("header", ["File,Class_Index", " file , class_index ", '"file","class_index"'])
-def test_columns_are_named_in_any_case(tmp_path, header):
-    picture(tmp_path / "a.png")
-    (tmp_path / "labels.csv").write_text(f"{header}\na.png, 2\n")
-    assert wb.load_data("images", root=tmp_path, size=8).test.labels.tolist() == [2]
-
-
 def test_a_table_in_another_encoding_says_so(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_bytes("file,class_index\ncafé.png,1\n".encode("latin-1"))
@@ -61,10 +54,3 @@ def test_what_operating_systems_add_is_no_class(tmp_path):
         "loose.png is in no folder of a class",
         "notes/todo.txt is no image",
     )
-
-
-def test_a_folder_in_a_folder(tmp_path):
-    for name in ("ant", "bee"):
-        picture(tmp_path / "photos" / name / "a.png")
-    (tmp_path / ".DS_Store").write_bytes(b"x")
-    assert wb.load_data("images", root=tmp_path, size=8).classes == ("ant", "bee")

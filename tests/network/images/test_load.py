@@ -18,16 +18,6 @@ def table(tmp_path):
     return tmp_path
 
 
-def test_one_folder_a_class(tmp_path):
-    for name in ("dog", "ant", "cat"):
-        picture(tmp_path / name / "1.jpg")
-    picture(tmp_path / "ant" / "2.png")
-    (tmp_path / "ant" / "notes.txt").write_text("not an image")
-    data = wb.load_data("images", root=tmp_path, size=8)
-    assert data.classes == ("ant", "cat", "dog")
-    assert data.test.labels.tolist() == [0, 0, 1, 2]
-
-
 def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     (table / "1.png").write_bytes((table / "1.png").read_bytes()[:60])
     (table / "2.png").write_text("no image")
@@ -37,16 +27,6 @@ def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     assert str(data).endswith("test 2 images of shape (3, 16, 16); 2 left out")
     assert len(wb.load_data("images", root=table, labels="labels.csv", size=16).test) == 2
     assert "2 images were left out: 1.png" in caplog.text
-
-
-def test_large_sets_are_decoded_batch_by_batch(table, monkeypatch):
-    eager = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    monkeypatch.setattr(folders, "MAX_MEMORY_BYTES", 100)
-    lazy = wb.load_data("images", root=table, labels="labels.csv", size=16).test
-    assert not isinstance(lazy.images, torch.Tensor)
-    for (a, la), (b, lb) in zip(eager.batches(3), lazy.batches(3), strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(la, lb)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +92,6 @@ def test_rows_that_are_wrong(table, rows, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_table(table):
-    (table / "labels.csv").write_bytes(b"")
-    with pytest.raises(ValueError, match="needs the columns file and class_index, not nothing"):
-        wb.load_data("images", root=table, size=8)
-
-
 def test_files_that_are_not_there_and_rows_twice(table):
     (table / "labels.csv").write_text("file,class_index\n0.png,1\nnone.png,2\n0.png,1\n")
     data = wb.load_data("images", root=table, labels="labels.csv", size=8)
@@ -164,14 +138,6 @@ def test_folders_that_are_no_class(tmp_path, folders, message):
         picture(tmp_path / name / "a.png")
     with pytest.raises(ValueError, match=message):
         wb.load_data("images", root=tmp_path, size=8, classes=CLASSES)
-
-
-def test_numbered_folders_are_counted_by_number(tmp_path):
-    for i in range(12):
-        picture(tmp_path / str(i) / "a.png", color=(10 * i, 0, 0))
-    data = wb.load_data("images", root=tmp_path, size=8)
-    assert data.classes == tuple(map(str, range(12)))
-    assert data.test.images[:, 0, 0, 0].tolist() == [10 * i for i in range(12)]
 
 
 @pytest.fixture
@@ -236,28 +202,6 @@ def test_folders_of_splits(tmp_path, names):
     for split in (data.train, data.validation):
         assert torch.equal(split.labels, (split.images[:, 0, 0, 0] > 50).long())
     assert data.skipped == ("extra is in none of the splits",)
-
-
-def test_test_images_without_labels(tmp_path):
-    for name in ("train/ant/a.png", "train/bee/a.png", "test/1.png", "test/2.png"):
-        picture(tmp_path / name)
-    (tmp_path / "test" / "readme.md").write_text("no image")
-    data = wb.load_data("images", root=tmp_path, size=8)
-    assert data.train.labels.tolist() == [0, 1]
-    assert data.test.labels.tolist() == [-1, -1]
-    assert data.skipped == ("test/readme.md is no image",)
-
-
-def test_a_class_that_was_not_trained(tmp_path):
-    for name in ("train/ant/a.png", "train/bee/a.png", "val/ant/a.png", "val/wasp/a.png"):
-        picture(tmp_path / name)
-    with pytest.raises(ValueError, match="the folder wasp is none of the 2 classes"):
-        wb.load_data("images", root=tmp_path, size=8)
-
-
-def test_one_picture(tmp_path):
-    data = wb.load_data("images", root=picture(tmp_path / "a.png"), size=8)
-    assert (len(data.train), len(data.validation), len(data.test)) == (1, 0, 0)
 
 
 def test_too_few_images_are_said(tmp_path, caplog):

@@ -7,7 +7,7 @@ import pytest
 
 import workbench as wb
 from workbench.inspect.rank_curve import CurvePoint
-from workbench.plot.interactive.curves import MAX_ERROR_BARS, rank_curve, training_curve
+from workbench.plot.interactive.curves import rank_curve, training_curve
 
 SCORE = wb.Score(0.9, 0.99, 100)
 EPOCHS = [wb.Epoch(1, 0.5, SCORE, 1e-3, 1.0), wb.Epoch(2, 0.4, SCORE, 1e-3, 1.0)]
@@ -23,23 +23,6 @@ def test_scores_in_percent_and_losses(epochs, before, valid):
     assert accuracy["error_y"]["array"][1] == pytest.approx(100 * SCORE.interval[1] - 90)
     assert figure["layout"]["yaxis"]["title"]["text"] == "validation accuracy (%)<br>of 100 images"
     assert figure["layout"]["yaxis2"]["title"]["text"] == "training loss"
-
-
-def test_a_score_of_another_kind_is_left_out(valid):
-    away = wb.Score(-0.25, -0.25, 40, "negative divergence")
-    epochs = [replace(epoch, validation=away) for epoch in EPOCHS]
-    figure = valid(training_curve(epochs, before=SCORE))
-    assert (figure["data"][0]["x"], figure["data"][0]["y"]) == ([1, 2], [-0.25, -0.25])
-    assert figure["layout"]["yaxis"]["title"]["text"] == "validation negative divergence<br>of 40 images"
-
-
-def test_many_epochs_have_no_error_bars(valid):
-    many = [replace(EPOCHS[0], epoch=i + 1) for i in range(MAX_ERROR_BARS + 1)]
-    colors = [valid(training_curve(epochs))["data"][0]["error_y"]["color"] for epochs in (many[1:], many)]
-    assert colors[0] != colors[1] == "rgba(0,0,0,0)"
-    nothing = valid(training_curve([]))
-    assert nothing["data"] == []
-    assert not nothing["layout"]["yaxis"]["visible"]
 
 
 def test_rank_curve(valid):

@@ -1,13 +1,10 @@
 """Rooflines, and bars of each layer's time and cost."""
 
-from dataclasses import replace
-
 import pytest
 
 from workbench.measure.profile import OTHER
-from workbench.plot.colors import KIND_MARKS
 from workbench.plot.interactive.layers import layer_costs
-from workbench.plot.interactive.roofline import MAX_LAYERS, MAX_MARKER_PIXELS, layer_times, roofline
+from workbench.plot.interactive.roofline import MAX_MARKER_PIXELS, layer_times, roofline
 
 
 def test_every_part_is_where_its_numbers_are(profile, roof, valid):
@@ -37,13 +34,6 @@ def test_every_part_is_where_its_numbers_are(profile, roof, valid):
     ]
 
 
-def test_without_a_roof_or_times(profile, valid):
-    assert len(valid(roofline(replace(profile, compressed=None)))["data"]) == 2
-    untimed = tuple(replace(part, seconds=0.0) for part in profile.original.parts)
-    for nothing in (None, replace(profile, original=replace(profile.original, parts=untimed), compressed=None)):
-        assert valid(roofline(nothing))["data"] == []
-
-
 def test_times_of_a_layer_and_its_factors(profile, valid):
     figure = valid(layer_times(profile, "fc"))
     original, whole, first, core, last = figure["data"]
@@ -55,22 +45,6 @@ def test_times_of_a_layer_and_its_factors(profile, valid):
     assert original["x"][0] < 0 < core["x"][0] == last["x"][0]
     assert core["customdata"] == ["<b>a</b><br>core: 10.0 ms"]
     assert valid(layer_times(None))["data"] == []
-
-
-def test_many_layers_are_summed_up(many_layers, valid):
-    figure = valid(layer_times(many_layers))
-    names = figure["layout"]["xaxis"]["ticktext"]
-    assert len(names) == MAX_LAYERS + 2
-    assert (names[0], names[-2:]) == ("layer16", ["16 other layers", OTHER])
-    assert sum(figure["data"][0]["y"]) == pytest.approx(1000 * many_layers.original.seconds)
-
-
-def test_kinds_of_both_networks_differ_in_symbol_and_colour(profile, valid):
-    kinds = tuple(replace(profile.original.parts[0], kind=kind) for kind in KIND_MARKS)
-    both = replace(profile.original, parts=kinds)
-    data = valid(roofline(replace(profile, original=both, compressed=both)))["data"]
-    looks = [{trace["marker"][what] for trace in data} for what in ("symbol", "color")]
-    assert list(map(len, looks)) == [2 * len(KIND_MARKS), len(KIND_MARKS)]
 
 
 @pytest.mark.parametrize("measure", ["macs", "weights"])

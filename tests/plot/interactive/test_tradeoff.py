@@ -62,19 +62,6 @@ def test_a_forecast_begins_at_the_original(spectra, valid, kind, lost):
     assert drawn["y"] == pytest.approx([90, *(90 - 100 * points for points in lost)])
 
 
-@pytest.mark.parametrize(
-    ("original", "options", "title"),
-    [
-        (scored("original", 0.5, splits=("test",)), {}, "test accuracy (%)<br>of 50 images"),
-        (scored("original", 0.5, kind="agreement"), {}, "validation same answers (%)<br>of 50 images"),
-        (ORIGINAL, {"random_weights": True}, "validation accuracy (%)<br>of 50 images, random weights"),
-    ],
-)
-def test_the_axis_says_what_was_scored(original, options, title, valid):
-    figure = valid(tradeoff([], original, dense=Cost(1, 2), **options))
-    assert figure["layout"]["yaxis"]["title"]["text"] == title
-
-
 def test_nothing_is_scored(run, valid):
     for figure in (tradeoff([], None), tradeoff([run(1)], Stage(StageName.ORIGINAL)), stages(None, None)):
         assert valid(figure)["data"] == []

@@ -45,13 +45,6 @@ def test_another_session_finds_them_and_goes_on(session):
     assert other.recover.run.number == made.number + 1
 
 
-def test_runs_of_other_weights_are_other_runs(digits):
-    digits.recover.decompose()
-    assert len(digits.recover.stored) == 1
-    digits.choose.open(weights="random")
-    assert digits.recover.stored == ()
-
-
 def test_deleting_and_downloading(session):
     view = runs_view(session)
     (table,) = find(view, LayerTable)
@@ -74,13 +67,3 @@ def test_deleting_and_downloading(session):
     delete.click()
     assert (delete.description, table.selected) == ("Delete", "")
     assert [run.number for run in session.recover.stored] == [2]
-
-
-def test_a_sweep_puts_its_points_on_the_plot_as_they_come(session):
-    view, seen = runs_view(session), []
-    session.recover.observe(lambda change: seen.append(change["new"][-1].settings["macs_ratio"]), ["runs"])
-    find(view, w.FloatRangeSlider)[0].value = (1.3, 1.6)
-    find(view, w.IntText, "budgets").value = 2
-    find(view, w.Button, "Sweep").click()
-    assert seen == [1.3, 1.6]
-    assert session.recover.run is None  # nothing is worked on until a run is picked

@@ -49,14 +49,6 @@ def test_undo_and_redo_pick_the_layer(session):
     assert plan.plan["3"] == first["3"]
 
 
-@pytest.mark.parametrize("change", [{"rank_out": 99}, {"rank_in": 0, "rank_out": 2}, {}])
-def test_ranks_that_do_not_fit_are_said(session, change):
-    plan, before = session.plan, session.plan.plan
-    plan.choose_ranks("3", **change)
-    assert plan.notice
-    assert (plan.plan, plan.undoable) == (before, "")
-
-
 def test_a_budget_of_time_is_verified_on_the_whole_network(session, monkeypatch):
     plan, seen = session.plan, []
     tables = {name: LayerTimes(1.0, (1, 8), (1, 8), np.full((2, 2), 0.3), np.full(2, 0.4)) for name in ("0", "3", "8")}
@@ -80,16 +72,16 @@ def test_a_budget_of_time_is_verified_on_the_whole_network(session, monkeypatch)
     assert seen == [1.2, 1.25]
 
 
+def test_each_planner_s_settings_come_back():
+    for planner in PLANNERS:
+        settings = PlanSettings().changed(planner=planner, layers="spatial", macs_ratio=3.0)
+        assert PlanSettings.of(settings.used()).used() == settings.used()
+
+
 @pytest.mark.parametrize("values", [{"planner": "magic"}, {"layers": "some"}, {"macs_ratio": 1e9}, {"strength": "x"}])
 def test_stored_settings_that_make_no_sense(values):
     with pytest.raises((ValueError, TypeError)):
         PlanSettings.of({"planner": "budget", **values})
-
-
-@pytest.mark.parametrize("planner", PLANNERS)
-def test_stored_settings_come_back(planner):
-    settings = PlanSettings().changed(planner=planner, layers="spatial", macs_ratio=3.0)
-    assert PlanSettings.of(settings.used()).used() == settings.used()
 
 
 def test_quick_edits_of_one_thing_are_one(session):

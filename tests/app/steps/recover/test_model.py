@@ -9,8 +9,6 @@ import torch
 import workbench as wb
 from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import batch_normed, idle, state_of, tiny_data
-from tests.helpers.widgets import html
-from workbench.app.steps.recover.view import recover_view
 
 
 @on_a_loop
@@ -28,18 +26,6 @@ async def test_a_run_s_settings_are_its_plan_s(session):
     await idle(session)
     assert session.plan.settings["macs_ratio"] == 1.5
     assert session.plan.plan.same_decisions(planned)
-
-
-def test_a_plan_that_saves_weights_alone_is_not_thrown_away(session):
-    """Fault 4."""
-    plan = session.plan
-    for part in plan.plan:
-        plan.keep_layer(part.name)
-    plan.choose_ranks("8", rank_out=2)
-    edited = plan.plan
-    assert edited.weights_ratio > 1.02
-    session.recover.compress_for_me(minutes=0.05)
-    assert session.recover.runs[0].plan.same_decisions(edited)
 
 
 def test_nothing_is_chosen_by_test_images():
@@ -149,12 +135,3 @@ def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():
     assert session.recover.compress_for_me(minutes=0.05).error == ""
     assert session.recover.run.last.score is None
     assert session.recover.finetune().error
-
-
-def test_what_was_tried_and_taken_back_is_listed_on_the_page(session):
-    session.recover.decompose()
-    view = recover_view(session)
-    assert "try 1" not in html(view)
-    lines = ("try 1: MACs x3.00 fewer, <b>, taken back", "try 2: MACs x2.00 fewer, kept")
-    session.recover.run = replace(session.recover.run, tries=lines)
-    assert "<li>try 1: MACs x3.00 fewer, &lt;b&gt;, taken back</li><li>try 2: MACs x2.00 fewer, kept</li>" in html(view)
