@@ -39,7 +39,7 @@ def test_it_opens_by_itself_and_the_bar_at_the_top_does_what_it_says():
 def test_every_step_says_that_weights_are_random():
     session = Session(wb.load_network("resnet20", weights=None), wb.load_data("digits"))
     page = build_dashboard(session=session)
-    headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<h2>.*<p class=", box.value)]
+    headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<div class='wb-heading'>", box.value)]
     assert len(headings) == 8
     assert all("random weights" in box.value for box in headings)
     session.choose.open(network="digits_vgg")

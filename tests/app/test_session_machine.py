@@ -73,6 +73,7 @@ class SessionMachine(RuleBasedStateMachine):
         async def begin():
             session = Session(give("batch_normed"), self.data)
             session.speed.runtimes = ("eager",)
+            session.preview.active = True
             session.open()
             await idle(session)
             return session
@@ -95,6 +96,8 @@ class SessionMachine(RuleBasedStateMachine):
     finetune = press_rule("recover.finetune", learn_from=learn_from, epochs=epochs)
     from_scratch = press_rule("recover.from_scratch", epochs=st.just(1))
     sweep = press_rule("recover.sweep", ratios=st.just([1.3, 1.7]), recovery=st.just("calibrate"))
+    step = press_rule("preview.step", change=st.sampled_from([-1, 1]))
+    next_changed = press_rule("preview.next_changed")
     rank_curve = press_rule("rank_curve.measure")
     paper = press_rule("paper.compute")
     importance = press_rule("plan.measure_importance")

@@ -24,7 +24,8 @@ from workbench.app.steps.compare.view import (
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.view import layer_view, plan_view
+from workbench.app.steps.plan.layer import layer_view
+from workbench.app.steps.plan.view import plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
@@ -72,6 +73,13 @@ def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
     assert (after.rank_in, after.rank_out) == (6, before.rank_out)
     assert html(view) != text
     assert "6 of 32 directions kept" in figure(view, "Singular values").around
+    choice = next(box for box in find(view, w.ToggleButtons) if "Its factors" in box.options)
+    choice.value = "Its factors"
+    texts = json.loads(figure(view, "Its factors").around)["annotations"]
+    assert {"<b>R3 = 6</b>", f"<b>R4 = {before.rank_out}</b>"} <= {text["text"] for text in texts}
+    digits.preview.active = True
+    choice.value = "On the picture"
+    assert html(view).count("<img") == 16
     find(view, w.Button, "EVBMF ranks").click()
     digits.look.pick("features.17")
     assert rank_out.max == 128
@@ -100,7 +108,7 @@ def test_each_planner_has_its_settings(session, planner, shown):
         b for b in find(view, (w.FloatSlider, w.Dropdown, w.Button)) if not b.description.startswith(("Undo", "Redo"))
     ]
     visible = {b.description for b in boxes if b.description and b.layout.display != "none"}
-    assert visible == shown | {"Ranks by", "Layers", "Reset plan"}
+    assert visible - {"‹", "›", "Other answer"} == shown | {"Ranks by", "Layers", "Reset plan"}
 
 
 def test_settings_go_both_ways_and_are_undone(session):
@@ -314,3 +322,16 @@ def test_the_list_shows_what_runs_and_takes_back_what_waits():
     assert "Looking" in html(jobs)
     worker.jobs = ()
     assert "done after 3 s" in html(jobs)  # the last one that was not short
+
+
+def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
+    view = tradeoff_view(digits)
+    ask = find(view, w.Button, "Forecast")
+    assert "forecast" not in figure(view, "Accuracy against FLOPs").traces
+    ask.click()
+    assert digits.plan.curve.forecasts[0].agreement > digits.plan.curve.forecasts[-1].lost
+    drawn = {t.get("name"): t for t in json.loads(figure(view, "Accuracy against FLOPs").traces)}
+    assert len(drawn["forecast, after calibration"]["x"]) == 1 + len(digits.plan.curve.plans)
+    assert ask.layout.display == "none"
+    digits.choose.open(weights="random")
+    assert (digits.plan.curve, ask.layout.display) == (None, "none")

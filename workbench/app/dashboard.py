@@ -21,7 +21,8 @@ from workbench.app.steps.compare.view import (
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.view import layer_view, plan_view
+from workbench.app.steps.plan.layer import layer_view
+from workbench.app.steps.plan.view import plan_view
 from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
@@ -33,6 +34,7 @@ from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
 
+PREVIEWED_STEPS = (2, 3)  # numbers of the steps that show one picture
 STYLE = Path(__file__).parent / "widgets" / "style.css"
 
 
@@ -56,6 +58,7 @@ def build_dashboard(
     start = PageStart()
     refused = Alert()
     guide = Guide(s)
+    follow(lambda: setattr(s.preview, "active", guide.shown in PREVIEWED_STEPS), (guide, "shown"))
     main = column(top_bar(s, guide, refused), *_panels(s, guide), gap=12)
     body = w.HBox([guide, main])
     for widget, name in ((main, "wb-main"), (body, "wb-body")):
@@ -80,7 +83,7 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
             missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
             mark = RANDOM if s.choose.network is not None and s.choose.network.random_weights else ""
             text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"
-            heading.value = f"<h2>{title}{mark}</h2>{text}"
+            heading.value = f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}</div>"
 
         follow(fill, (s.choose, "network"), (guide, "steps"))
         box = column(heading, *children, gap=12)
@@ -94,13 +97,9 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         "Kim et al., ICLR 2016)."
     )
     look_words = (
-        f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each layer. "
-        "Pick one, in the table or in the figure, to plan it."
+        f"Where the work is, which {term('rank', 'ranks')} the weights ask for, and what the plan does to each layer."
     )
-    plan_words = (
-        f"Choose how the {term('rank', 'ranks')} are found; then look at the picked layer: each bar is a direction of "
-        f"its channels ({term('singular values')}). Move a rank and watch what it costs."
-    )
+    plan_words = f"Choose how the {term('rank', 'ranks')} are found; then move those of the picked layer, and watch."
     recover_words = (
         f"Make the planned network, then bring its accuracy back: {term('calibrate')} it in seconds, then "
         f"{term('fine-tune')} it for some {term('epoch', 'epochs')}."
@@ -128,7 +127,7 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
     return [
         panel(1, "Choose", choose_words, choose_view(s)),
         panel(2, "Look: the layers", look_words, look_view(s)),
-        panel(3, "Plan: the whole network, then the picked layer", plan_words, plan_view(s), layer_view(s)),
+        panel(3, "Plan", plan_words, plan_view(s), layer_view(s)),
         panel(4, "Compress and recover", recover_words, recover_view(s)),
         panel(5, "Compare", compare_words, compared),
         panel(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),

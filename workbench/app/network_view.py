@@ -4,36 +4,54 @@ import ipywidgets as w
 
 from workbench.app.controls import column, follow, row
 from workbench.app.session import Session
+from workbench.app.steps.compare.preview_view import preview_view
 from workbench.app.widgets.network_graph import NetworkGraph
-from workbench.inspect.drawing.fills import AREAS
+from workbench.inspect.drawing.fills import AREAS, Measured
 from workbench.inspect.drawing.svg import Picture
 
-ASPECT = 6.0
+ASPECT = 6.5
 """Width / height of the drawing's place on the page."""
 
 
+COLORS = {
+    "error": "Predicted error of the kernel",
+    "importance": "Expected squared change of the answers",
+    "noise": "Signal to noise of each layer, on the picture",
+}
+"""What the colours can mean -> a hint."""
+
+
 def network_view(session: Session) -> w.Widget:
-    """Return the drawing below the choice of what areas and colours mean."""
-    plan, look = session.plan, session.look
+    """Return the drawing below the choice of what areas and colours mean, and the picture beside it."""
+    plan, look, preview = session.plan, session.look, session.preview
     graph = NetworkGraph()
     areas = [(text, name) for name, text in AREAS.items()]
-    area = w.ToggleButtons(options=areas, style={"button_width": "112px"})
+    area = w.ToggleButtons(options=areas, style={"button_width": "110px"})
     area.tooltips = ["Area of a block: multiply-adds for one image", "Area of a block: numbers that the network stores"]
-    color = w.ToggleButtons(options=[("error", False), ("importance", True)], style={"button_width": "86px"})
-    color.tooltips = ["Colour: predicted error of the kernel", "Colour: expected squared change of the answers"]
+    color = w.ToggleButtons(options=["error"], style={"button_width": "84px"})
+
+    def measured() -> dict[str, Measured]:
+        found: dict[str, Measured] = {"error": None}
+        found |= {"importance": plan.importance} if plan.importance is not None else {}
+        return found | ({"noise": preview.found.comparison} if preview.found is not None else {})
 
     def picture() -> Picture | None:
         if plan.plan is None:
             return None
         graph = plan.spectra.graph if plan.spectra is not None else ()
-        measured = plan.importance if color.value else None
-        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, measured, area.value, ASPECT)
+        colored = measured().get(color.value)
+        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, colored, area.value, ASPECT)
 
     def draw() -> None:
         graph.draw(picture())
 
     def fill() -> None:
-        color.layout.display = "" if plan.importance is not None else "none"
+        if list(color.options) != (names := list(measured())):
+            with color.hold_trait_notifications():
+                chosen, color.options = color.value, names
+                color.value = chosen if chosen in names else names[0]
+                color.tooltips = [COLORS[name] for name in names]
+        color.layout.display = "" if len(names) > 1 else "none"
         made = picture()
         if made is not None and graph.picture is not None and made.has_blocks_of(graph.picture):
             graph.fill(made)
@@ -41,8 +59,9 @@ def network_view(session: Session) -> w.Widget:
             graph.draw(made)
 
     w.link((look, "picked"), (graph, "selected"))
-    follow(fill, (plan, "plan importance"), (color, "value"))
+    follow(fill, (plan, "plan importance"), (preview, "found"), (color, "value"))
     area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")
-    return drawing
+    drawing.layout.flex, drawing.layout.min_width = "1 1 0%", "min(100%, 460px)"
+    return w.HBox([drawing, preview_view(session)], layout={"grid_gap": "12px", "flex_flow": "row wrap"})

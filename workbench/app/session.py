@@ -16,6 +16,7 @@ from workbench.app.history import History
 from workbench.app.saved_sessions import SavedSession, SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.compare.model import GalleryModel, PaperModel, RankCurveModel
+from workbench.app.steps.compare.preview import PreviewModel
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
@@ -46,6 +47,7 @@ class Session:
         self.plan = PlanModel(worker, self.choose)
         self.recover = RecoverModel(worker, self.choose, self.plan)
         self.gallery = GalleryModel(worker, self.choose, self.recover)
+        self.preview = PreviewModel(worker, self.choose, self.look, self.plan, self.recover)
         self.rank_curve = RankCurveModel(worker, self.choose, self.look)
         self.paper = PaperModel(worker, self.choose)
         self.speed = SpeedModel(worker, self.choose, self.recover)

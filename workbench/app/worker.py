@@ -43,6 +43,7 @@ class JobKind(StrEnum):
     SWEEP = "sweep"
     RESUME = "resume"
     GALLERY = "gallery"
+    PREVIEW = "preview"
     RANK_CURVE = "rank curve"
     PAPER = "paper"
     SPEED = "speed"

@@ -20,7 +20,13 @@ GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
 """Attributes that the core takes over from the layer; the 1x1 factors around it take the groups alone."""
 
 
-def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None = None) -> CompressedNetwork:
+Made = dict[tuple[str, int | None, int | None], nn.Module]
+"""Factors of layers, by (name, rank_in, rank_out)."""
+
+
+def decompose(
+    network: Network, plan: Plan, *, known: Made | None = None, progress: Progress | bool | None = None
+) -> CompressedNetwork:
     """Replace every planned layer of a network by its factors, in a copy.
 
     A Tucker-2 convolution becomes ``factor_in`` (1x1), ``core`` (with the stride, padding and dilation) and
@@ -30,6 +36,8 @@ def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None 
     Parameters
     ----------
     network : the one the plan was made for, or one of the same architecture.
+    known : factors of the same network, which are taken as they are; those of this plan are added. For plans that
+        differ in few layers.
     progress : called before each layer; raising `Cancelled` ends the decomposition.
 
     Raises
@@ -41,11 +49,15 @@ def decompose(network: Network, plan: Plan, *, progress: Progress | bool | None 
     check_fit(network, plan)
     report = reporter(progress)
     model = copy_model(network.model)
+    made = {} if known is None else known
     work = [part for part in plan if part.decision != "keep"]
     amounts = [analysis_macs(part.layer) for part in work]
     for i, part in enumerate(work):
         report(sum(amounts[:i]) / sum(amounts), part.name)
-        model = replace_module(model, part.name, factorise(model.get_submodule(part.name), part))
+        key = part.name, part.rank_in, part.rank_out
+        if key not in made:
+            made[key] = factorise(model.get_submodule(part.name), part)
+        model = replace_module(model, part.name, made[key])
     report(1.0, "")
     source = f"{network.source}; decomposed ({plan.policy})"
     return CompressedNetwork.of(network, plan, model, source=source)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -88,8 +88,8 @@ def sweep(
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
     metric : a function (network, split) -> number to score and to choose epochs by instead; more is better. For other
         processes it has to be importable there.
-    executor : any `concurrent.futures.Executor`, a Dask `Client`, or the address of a Dask scheduler
-        ("tcp://host:8786", extra ``[scale]``); None for one after the other, here.
+    executor : any `concurrent.futures.Executor`, like ``client.get_executor()`` of a Dask client, or the address of a
+        Dask scheduler ("tcp://host:8786", extra ``[scale]``); None for one after the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
     progress : called all along; raising `Cancelled` takes back the plans that have not begun, and ends the sweep.
@@ -111,7 +111,7 @@ def sweep(
     recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
     task = _Task(network, data, recipe, teacher, dict(steps or {}), metric, os.getpid(), threads)
     report = reporter(progress)
-    used = recipe.to_dict() if recipe else {}
+    used = asdict(recipe) if recipe else {}
     about: dict[str, Any] = {"network_name": network.name, "data_name": data.name}
     about |= {"versions": versions(), "settings": used, "seed": used.get("seed", 0)}
 
@@ -145,9 +145,9 @@ def _run_of(task: _Task, plan: Plan, original: Stage, found: Found, about: Mappi
 
 @contextmanager
 def _connected(executor: Any) -> Iterator[Executor | None]:
-    """Yield the executor of a Dask client, or of the scheduler at an address; what else is given, as it is."""
+    """Yield the executor of the Dask cluster whose scheduler is at an address; what else is given, as it is."""
     if not isinstance(executor, str):
-        yield executor.get_executor() if hasattr(executor, "get_executor") else executor
+        yield executor
         return
     try:
         from distributed import Client

@@ -10,6 +10,7 @@ from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.network_graph import NetworkGraph
+from workbench.inspect.drawing.fills import COLORS, SNR
 
 
 def graph_of(view):
@@ -52,11 +53,21 @@ def test_areas_and_colours(digits):
     assert color.layout.display == "none"
     digits.plan.measure_importance()
     assert color.layout.display == ""
-    color.value = True
+    color.value = "importance"
     importance = wb.plot.network(digits.plan.plan, digits.plan.importance).picture
     assert {name: values[2] for name, values in graph.fills.items()} == {
         n: f.words for n, f in importance.fills.items()
     }
+
+
+def test_colours_of_the_noise_on_a_picture(digits):
+    view = network_view(digits)
+    graph, (_, color) = graph_of(view), find(view, w.ToggleButtons)
+    digits.preview.active = True
+    color.value = "noise"
+    noise = {part.name: part.snr_db for part in digits.preview.found.comparison.layers}
+    expected = {name: SNR.shade(noise[name]) for name in noise}
+    assert {name: COLORS.index(graph.fills[name][1]) for name in noise} == expected
 
 
 def test_without_a_network_nothing_is_drawn(digits):

@@ -72,7 +72,7 @@ def test_colours_are_errors_importance_or_noise(network, plan, data):
 def test_names_of_shades_are_their_limits(scale):
     for shade, name in enumerate(scale.names):
         ends = [float(number) / scale.factor for number in re.findall(r"[\d.]+", name)]
-        assert scale.shade(sum(ends) / 2 if len(ends) == 2 else ends[0] * (0.5 if "up" in name else 2)) == shade
+        assert scale.shade(sum(ends) / 2 if len(ends) == 2 else ends[0] * (0.5 if "≤" in name else 2)) == shade
 
 
 def test_subjects(network, spectra, plan):

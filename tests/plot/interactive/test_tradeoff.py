@@ -4,6 +4,8 @@ import pytest
 
 import workbench as wb
 from workbench.kernels.complexity import Cost
+from workbench.plan.forecast import ForecastCurve
+from workbench.plan.importance import Forecast
 from workbench.plot.interactive.tradeoff import stages, tradeoff
 from workbench.runs.run import Stage, StageName
 
@@ -47,6 +49,17 @@ def test_every_stage_is_a_point(run, valid):
     hover = traces["fine-tuned"]["customdata"][0]
     assert hover.startswith("<b>run 1, fine-tuned</b><br>validation 98.00 % (95 %: 89.5 to 99.6) of 50 images<br>test")
     assert f"1 M multiply-adds (x{first.plan.macs_ratio:.2f} fewer)" in hover
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("accuracy", (0.01, 0.2)), ("agreement", (0.03, 0.3))])
+def test_a_forecast_begins_at_the_original(spectra, valid, kind, lost):
+    plans = tuple(wb.budget_plan(spectra, ratio) for ratio in (1.5, 3.0))
+    found = tuple(Forecast(0.1, 48, 1 - same, 0.5, 1.0, less) for same, less in ((0.03, 0.01), (0.3, 0.2)))
+    curve = ForecastCurve(spectra.network, plans, found)
+    original = scored("original", 0.9, kind=kind)
+    drawn = named(valid(tradeoff([], original, dense=spectra.total, forecast=curve)))["forecast, after calibration"]
+    assert drawn["x"] == [cost / 1e6 for cost in (spectra.total.macs, *(plan.macs for plan in plans))]
+    assert drawn["y"] == pytest.approx([90, *(90 - 100 * points for points in lost)])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[3]
+LESSON = ROOT / "notebooks" / "0_five_times_smaller.ipynb"
 ADDRESS = "127.0.0.1"
 ONE_USER = Path(__file__).resolve().parent / "jupyter"  # Voila's settings for one user, and the page's template
 NOTEBOOK = ONE_USER / "dashboard.ipynb"
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--lesson", action="store_true", help="open lesson 0 in place of the dashboard")
     about = "serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings"
     parser.add_argument("--class", dest="settings", nargs="?", const=CLASS, type=Path, metavar="FOLDER", help=about)
     options = parser.parse_args(arguments)
@@ -39,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         check_address(options.address, may_be_public=for_class and bool(token))
         check_port(options.port, options.address)
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
+        if options.lesson and not LESSON.is_file():
+            raise ValueError(f"{LESSON.name} is in a checkout of the workbench only, not in the installed package.")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,7 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         environment["JUPYTER_TOKEN"] = token
     browser = not options.no_browser and not for_class
     command, environment = voila_command(
-        int(options.port), browser=browser, address=options.address, folders=folders, environment=environment
+        int(options.port),
+        browser=browser,
+        address=options.address,
+        folders=folders,
+        environment=environment,
+        notebook=LESSON if options.lesson else NOTEBOOK,
     )
     os.execve(command[0], command, environment)
 

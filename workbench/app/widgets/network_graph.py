@@ -56,4 +56,4 @@ def _values(fill: Fill) -> list[Any]:
 def _legend(picture: Picture) -> str:
     text, title, colors = picture.key
     keys = "".join(f'<span><i style="background:{color}"></i>{escape(name)}</span>' for color, name in colors)
-    return f"<span>{escape(text)}</span><b>{escape(title)}</b>{keys}"
+    return f'<span title="{escape(picture.marks.strip())}">{escape(text)}</span><b>{escape(title)}</b>{keys}'

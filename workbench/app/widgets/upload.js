@@ -71,23 +71,26 @@ function render({ model, el }) {
     if (files.length && !sending) send(files).catch((error) => { console.error(error); show(false); });
   });
 
-  // A drop or paste anywhere on the dashboard goes to the upload that takes such files.
-  const ours = (event) => el.isConnected && event.target.closest?.(".wb") === el.closest(".wb");
+  // A drop or paste anywhere on the dashboard goes to the upload that takes such files; a drop on an area to its own.
+  const area = model.get("area");
+  const place = area || ".wb";
+  const ours = (event) => el.isConnected && event.target.closest?.(place) === el.closest(place);
   const over = (event) => ours(event) && event.dataTransfer.types.includes("Files") && event.preventDefault();
   async function drop(event) {
     if (!ours(event)) return;
     event.preventDefault();
+    if (area) event.stopPropagation();
     const plain = [...event.dataTransfer.files].map((file) => [file.name, file]);
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
     const folders = entries.some((entry) => entry?.isDirectory);
     take(folders ? (await Promise.all(entries.map((entry) => filesOf(entry)))).flat() : plain);
   }
-  const paste = (event) => el.isConnected && take([...event.clipboardData.files].map((file) => [file.name, file]));
+  const paste = (event) => el.isConnected && !area && take([...event.clipboardData.files].map((file) => [file.name, file]));
   const listeners = [["dragover", over], ["drop", drop], ["paste", paste]];
-  for (const [name, listener] of listeners) document.addEventListener(name, listener);
+  for (const [name, listener] of listeners) document.addEventListener(name, listener, Boolean(area));
 
   model.on("change:disabled", () => sending || show(false));
   show(false);
-  return () => listeners.forEach(([name, listener]) => document.removeEventListener(name, listener));
+  return () => listeners.forEach(([name, listener]) => document.removeEventListener(name, listener, Boolean(area)));
 }
 export default { render };

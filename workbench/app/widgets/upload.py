@@ -29,6 +29,7 @@ class Upload(PageWidget):
     hint = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     several = traitlets.Bool(False).tag(sync=True)
+    area = traitlets.Unicode().tag(sync=True)  # CSS selector of the part of the page where files are dropped; "": all
     disabled = traitlets.Bool(False).tag(sync=True)
     problem = traitlets.Unicode()  # why the last file was not taken
 
@@ -40,8 +41,9 @@ class Upload(PageWidget):
         received: Callable[[Path, str], None],
         *,
         several: bool = False,
+        area: str = "",
     ) -> None:
-        super().__init__(label=label, hint=hint, accept=",".join(suffixes), several=several)
+        super().__init__(label=label, hint=hint, accept=",".join(suffixes), several=several, area=area)
         self._suffixes, self._received = suffixes, received
         self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
         self._file: BinaryIO | None = None

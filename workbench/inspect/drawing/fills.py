@@ -40,14 +40,14 @@ class Scale:
     def names(self) -> list[str]:
         """What each shade means."""
         ends = [f"{self.factor * limit:g}" for limit in self.limits]
-        middle = [" to ".join(sorted(pair, key=float)) for pair in pairwise(ends)]
-        outer = ("over", "up to") if self.falling else ("up to", "over")
-        return [f"{text} {self.unit}" for text in (f"{outer[0]} {ends[0]}", *middle, f"{outer[1]} {ends[-1]}")]
+        middle = ["–".join(sorted(pair, key=float)) for pair in pairwise(ends)]
+        outer = (">", "≤") if self.falling else ("≤", ">")
+        return [f"{outer[0]} {ends[0]} {self.unit}", *middle, f"{outer[1]} {ends[-1]} {self.unit}"]
 
 
-ERROR = Scale("error of the kernel", (0.2, 0.35, 0.5, 0.7), "%")
-IMPORTANCE = Scale("expected squared change of the answers", (0.0001, 0.001, 0.01, 0.1), "%")
-SNR = Scale("signal to noise after compression", (30.0, 25.0, 20.0, 10.0), "dB", falling=True)
+ERROR = Scale("kernel error", (0.2, 0.35, 0.5, 0.7), "%")
+IMPORTANCE = Scale("expected change of the answers", (0.0001, 0.001, 0.01, 0.1), "%")
+SNR = Scale("signal to noise", (25.0, 15.0, 10.0, 5.0), "dB", falling=True)
 Measured = Importance | Comparison | None
 
 

@@ -96,18 +96,22 @@ class Picture:
 
     @property
     def key(self) -> tuple[str, str, list[tuple[str, str]]]:
-        """What areas, fillings and marks mean; what the colours mean; and each colour with its meaning."""
+        """What areas and fillings mean; what the colours mean; and each colour with its meaning."""
         planned = any(part.decision != "keep" for part in self.parts)
-        kinds = {node.kind for node in self.nodes}
-        text = f"Area of a block: {AREAS[self.area]}."
-        text += " Outline: original. Filling: what is left of it." if planned else ""
-        text += " Circles: sums and products." if kinds & {"add", "mul"} else ""
-        text += " Bars: concatenations." if "cat" in kinds else ""
+        text = f"Area: {AREAS[self.area]}."
+        text += " Outline: original, filling: planned." if planned else ""
         scale = scale_of(self.parts, self.measured)
         if scale is None:
             return text, "", []
-        kept = [(COLORS[UNCHANGED], "kept as it is")] if scale is ERROR else []
+        kept = [(COLORS[UNCHANGED], "kept")] if scale is ERROR else []
         return text, f"Colour: {scale.title}", [*zip(COLORS, scale.names, strict=False), *kept]
+
+    @property
+    def marks(self) -> str:
+        """What is drawn besides layers."""
+        kinds = {node.kind for node in self.nodes}
+        text = " Circles: sums and products." if kinds & {"add", "mul"} else ""
+        return text + (" Bars: concatenations." if "cat" in kinds else "")
 
     @property
     def words(self) -> str:
@@ -219,7 +223,7 @@ class Picture:
 
     def _legend(self, top: float) -> str:
         text, title, colors = self.key
-        drawn = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}</text>']
+        drawn = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}{self.marks}</text>']
         drawn += [f'<text x="{MARGIN}" y="{top + 22}" opacity="0.85">{title}</text>'] if title else []
         x = MARGIN
         for color, name in colors:

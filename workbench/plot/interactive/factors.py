@@ -4,7 +4,7 @@ from typing import Any
 
 from workbench.inspect.factors import FACTOR_NAMES, HEIGHT, MEASURES, RATIOS, WIDTH, Factors, evbmf_ranks
 from workbench.plot import colors
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, line, scatter
+from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, hover, line, scatter
 
 BREAK_EVEN_LINE = {"color": colors.VERMILLION, "width": 2.5}
 UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
@@ -32,6 +32,23 @@ def factors(factors: Factors) -> Figure:
         yaxis3=axis("R4: output rank", range=[0, 1.06 * max_out], **plane | {"anchor": "x3", "domain": [0, 0.465]}),
         shapes=[{"type": "line", **dense}],
         annotations=_texts(factors),
+    )
+
+
+def blocks(factors: Factors) -> Figure:
+    """Draw the blocks alone: one convolution above, the three in its place below."""
+    hidden = {"visible": False, "fixedrange": True}
+    x, y = zip(*((arrow.middle, arrow.end[1]) for arrow in factors.arrows), strict=True)
+    words = hover(f"{arrow.above}: {arrow.below}" for arrow in factors.arrows)
+    marks = scatter(x, y, "markers", name="convolutions", marker={"opacity": 0, "size": 24}, **words)
+    return figure(
+        [*_blocks(factors), marks],
+        250,
+        showlegend=False,
+        margin={"l": 4, "r": 4, "t": 4, "b": 4},
+        xaxis={**hidden, "range": [0, WIDTH]},
+        yaxis={**hidden, "range": [0, HEIGHT]},
+        annotations=_block_texts(factors),
     )
 
 
@@ -73,7 +90,7 @@ def _plane(factors: Factors) -> list[Trace]:
     return traces
 
 
-def _texts(factors: Factors) -> list[dict[str, Any]]:
+def _block_texts(factors: Factors) -> list[dict[str, Any]]:
     texts = [_text(f"<b>{block.name}</b>", *block.label, yanchor="bottom") for block in factors.blocks]
     for arrow, color in zip(factors.arrows, colors.ARROW_COLORS, strict=True):
         start: Trace = {"axref": "x", "ayref": "y", "ax": arrow.start[0], "ay": arrow.start[1]}
@@ -82,6 +99,11 @@ def _texts(factors: Factors) -> list[dict[str, Any]]:
             _text(f"<b>{arrow.above}</b>", arrow.middle, arrow.end[1], yanchor="bottom", yshift=4),
             _text(arrow.below, arrow.middle, arrow.end[1], yanchor="top", yshift=-4),
         ]
+    return texts
+
+
+def _texts(factors: Factors) -> list[dict[str, Any]]:
+    texts = _block_texts(factors)
     for i, measure in enumerate(MEASURES):
         texts.append(_text(factors.compared(measure), 0, i + 0.27, "2", xanchor="left", yanchor="top"))
     above: Trace = {"yref": "y2 domain", "yanchor": "bottom", "font": {"color": colors.VERMILLION}}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from workbench.kernels.complexity import Cost
 from workbench.network.scores import Score
+from workbench.plan.forecast import ForecastCurve
 from workbench.plan.plan import ratio
 from workbench.plot.colors import BLUE, EDGE, GREEN, GREY, ORANGE, PURPLE, SLATE, VERMILLION
 from workbench.plot.interactive.base import Figure, Trace, axis, bar, empty, figure, hover, line, percent
@@ -46,11 +47,13 @@ def tradeoff(
     *,
     dense: Cost | None = None,
     random_weights: bool = False,
+    forecast: ForecastCurve | None = None,
 ) -> Figure:
     """Draw every scored stage by MACs and accuracy; a dotted path joins the stages of a run.
 
     The last stage of each of the `earlier` runs is marked in grey and included in the Pareto front. `dense` is the
-    original's cost. With `random_weights`, the title of the axis says that the weights are random.
+    original's cost. With `random_weights`, the title of the axis says that the weights are random. A forecast is a
+    dashed curve from the original on.
     """
     if dense is None or (original is None and not runs):
         return empty("The network is being opened and scored.", 560)
@@ -74,6 +77,7 @@ def tradeoff(
             bars = percent([p.score for p in found], color=color, width=4)
             data.append(_markers(name.value, found, dense, marker=marker, **bars))
     data.append(line(front, name="Pareto front", line=stair, hoverinfo="skip"))
+    data += _forecast(forecast, original.score, dense) if forecast and original and original.score else []
     x, y = axis("FLOPs (million multiply-adds per image)", rangemode="tozero"), axis(_title(scored, random_weights))
     return figure(data, 560, margin={"l": 82, "t": 14}, legend={"y": -0.19}, xaxis=x, yaxis=y)
 
@@ -111,6 +115,21 @@ def _points(run: Run) -> list[_Point]:
         if stage.score is not None and stage.name != StageName.ORIGINAL
     ]
     return sorted(points, key=lambda point: point.stage.name != StageName.FROM_SCRATCH)
+
+
+def _forecast(curve: ForecastCurve, score: Score, dense: Cost) -> list[Trace]:
+    """Return the line of what budgets are expected to leave of the original's score."""
+    if not score.is_share or any(found.agreement is None for found in curve.forecasts):
+        return []
+    points, texts = [(dense.macs / 1e6, score.shown)], ["original"]
+    for plan, found in zip(curve.plans, curve.forecasts, strict=True):
+        lost = 1 - (found.agreement or 0.0) if score.kind == "agreement" else found.accuracy_lost or 0.0
+        points.append((plan.macs / 1e6, score.shown - 100 * lost))
+        texts.append(f"<b>expected after calibration</b><br>x{plan.macs_ratio:.2f} fewer multiply-adds<br>{found}")
+    look = {"color": VERMILLION, "width": 2, "dash": "dash"}
+    return [
+        line(points, name="forecast, after calibration", line=look, **hover("<br>".join(wrap(t, 60)) for t in texts))
+    ]
 
 
 def _markers(name: str, points: Sequence[_Point], dense: Cost, **look: Any) -> Trace:

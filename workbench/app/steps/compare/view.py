@@ -28,18 +28,28 @@ PAPER = (
 
 def tradeoff_view(session: Session) -> w.Widget:
     """Return the plot of accuracy against FLOPs; every measured network of the session is a point."""
-    recover, choose = session.recover, session.choose
+    recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     figure = FigureView("Accuracy against FLOPs", height=440)
+    hint = "Before anything is compressed: look at some images layer by layer, and draw what each saving should cost"
+    ask = button("Forecast", plan.measure_importance, hint, width="120px")
+
+    def enable() -> None:
+        random = choose.network is not None and choose.network.random_weights
+        ask.layout.display = "none" if plan.curve is not None or random else ""
+        ask.disabled = not choose.calibratable or worker.busy(JobKind.IMPORTANCE)
 
     def draw() -> None:
         here = {run.number for run in recover.runs}
         earlier = [run for run in recover.stored if run.number not in here]
         dense = choose.spectra.total if choose.spectra else None
         random = choose.network is not None and choose.network.random_weights
-        figure.show(tradeoff(recover.runs, choose.original, earlier, dense=dense, random_weights=random))
+        figure.show(
+            tradeoff(recover.runs, choose.original, earlier, dense=dense, random_weights=random, forecast=plan.curve)
+        )
 
-    follow(draw, (recover, "runs stored"), (choose, "opened"))
-    return figure
+    follow(draw, (recover, "runs stored"), (choose, "opened"), (plan, "curve"))
+    follow(enable, (choose, "opened"), (plan, "curve"), (worker, "jobs"))
+    return column(ask, figure, gap=2)
 
 
 def rank_curve_view(session: Session) -> w.Widget:

@@ -16,6 +16,7 @@ from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
 from workbench.measure.time_plan import time_plan
 from workbench.network.network import Network
+from workbench.plan.forecast import ForecastCurve, forecast_curve
 from workbench.plan.importance import Importance, importance
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
@@ -37,6 +38,7 @@ class PlanModel(HasTraits):
     settings = Instance(PlanSettings, ())
     plan = Instance(Plan, allow_none=True)
     importance = Instance(Importance, allow_none=True)
+    curve = Instance(ForecastCurve, allow_none=True)  # what budgets cost in answers, once the importance is known
     times = Instance(NetworkTimes, allow_none=True)
     notice = Unicode()  # a sentence on the last edit that could not be made, or ""
     undoable = Unicode()  # what `undo` would do, in words, or ""
@@ -65,7 +67,7 @@ class PlanModel(HasTraits):
                 settings = settings.changed(planner="evbmf")
                 plan, notice = settings.plan(self.spectra), f"{sentence(error)} This is EVBMF's plan."
         with self.hold_trait_notifications():
-            self.importance = self.times = None
+            self.importance = self.curve = self.times = None
             self._put(settings, plan, settings, notice)
         self._tell_edits()
 
@@ -139,6 +141,22 @@ class PlanModel(HasTraits):
             return importance(network, spectra, images, progress=part(job.report, 0.0, 1.0, "measuring"))
 
         return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
+
+    @observe("importance")
+    def _forecast(self, _: object) -> None:
+        """Forecast budgets by a new importance."""
+        network, spectra, measured = self._choose.network, self.spectra, self.importance
+        if network is None or spectra is None or measured is None:
+            return
+
+        def compute(job: Job) -> ForecastCurve:
+            return forecast_curve(network, (), spectra=spectra, measured=measured)
+
+        def done(found: ForecastCurve) -> None:
+            if self.importance is measured:
+                self.curve = found
+
+        self._worker.submit(JobKind.IMPORTANCE, "Forecasting", compute, done, short=True)
 
     def time_layers(self) -> Job:
         """Time the layers on this machine, for budgets of time."""

@@ -5,25 +5,20 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import UserChanges, beside, button, column, expert, follow, row, slot
+from workbench.app.controls import UserChanges, button, column, expert, follow, row, slot
 from workbench.app.network_view import network_view
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import NUMBERS, PLANNERS
-from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.worker import JobKind
 from workbench.plan.evbmf import CHOICES
-from workbench.plan.plan import DECISIONS, LayerPlan, Plan
-from workbench.plan.spectrum import Spectrum
-from workbench.plot.interactive.spectrum import spectrum as spectrum_figure
-from workbench.tables import count, times
+from workbench.plan.plan import Plan
+from workbench.tables import times
 
 LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = "Compress one layer at a time and see how the answers change: budgets then spare the layers that matter"
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
-MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
-NAMES = {**DECISIONS, "keep": "kept as it is"}
 
 
 def plan_view(session: Session) -> w.Widget:
@@ -104,82 +99,3 @@ def explanation(session: Session) -> str:
     if plan.importance is not None:
         return f"{text} What is lost is measured in the network's answers on {plan.importance.images} images."
     return f"{text} What is lost is judged by the weights; <b>Measure layers</b> goes by the network's answers instead."
-
-
-def layer_view(session: Session) -> w.Widget:
-    """Return the figure, and beside it the ranks with their predicted cost and error."""
-    plan, look = session.plan, session.look
-    figure, heading, readout = FigureView("Singular values", height=250), w.HTML(), w.HTML()
-    user = UserChanges()
-    sliders = {
-        which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
-        for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
-    }
-    for slider in sliders.values():
-        slider.layout.width = "100%"
-    evbmf = button("EVBMF ranks", lambda: plan.reset_layer(look.picked), "Set this layer back to what EVBMF says")
-    keep = button("Keep layer as it is", lambda: plan.keep_layer(look.picked), "Do not factorise this layer")
-
-    def picked() -> tuple[LayerPlan | None, Spectrum | None]:
-        part = next((part for part in plan.plan or () if part.name == look.picked), None)
-        spectra = plan.spectra
-        return part, spectra[part.name] if part and spectra and part.name in spectra else None
-
-    def fill() -> None:
-        part, spectrum = picked()
-        figure.show(spectrum_figure(spectrum, part))
-        heading.value = heading_text(part)
-        readout.value = readout_text(part)
-        with user.filling():
-            for which, slider in sliders.items():
-                slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
-                if part is not None and spectrum is not None:
-                    channels = part.layer.max_ranks[which == "rank_out"]
-                    slider.max, slider.value = max(2, channels), getattr(part, which) or channels
-        evbmf.disabled = keep.disabled = spectrum is None
-
-    def moved(which: str, rank: int) -> None:
-        part, spectrum = picked()
-        if part is None or spectrum is None:
-            return
-        ranks = {which: rank}
-        if part.decision == "keep" and spectrum.in_ is not None:  # both are needed to begin with: EVBMF gives the other
-            ranks = {"rank_in": max(1, spectrum.in_.rank), "rank_out": max(1, spectrum.out.rank)} | ranks
-        plan.choose_ranks(part.name, **ranks)
-
-    for which, slider in sliders.items():
-        user.observe(slider, moved, which)
-    follow(fill, (plan, "plan notice"), (look, "picked"))
-    right = column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
-    return beside((w.VBox([figure]), 5), (right, 3))
-
-
-def heading_text(part: LayerPlan | None) -> str:
-    """Return name and shape of the layer."""
-    if part is None:
-        return "<h2>Pick a layer in the table</h2>"
-    kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
-    shape = part.layer.describe().replace("->", "&rarr;")
-    return f"<h2>{escape(part.name)} <small class='wb-soft'>{kind}, {shape}</small></h2>"
-
-
-def readout_text(part: LayerPlan | None) -> str:
-    """Return predicted cost and error of the layer, and the reason of its decision."""
-    if part is None:
-        return ""
-    old, new = part.layer.cost, part.cost
-    error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
-
-    def change(before: int, after: int) -> str:
-        note = f"{times(before / after)} fewer" if after < before else f"{times(after / before)} more"
-        return f"{count(before)} &rarr; {count(after)} ({'the same' if after == before else note})"
-
-    decision = NAMES[part.decision]
-    return (
-        "<div class='wb-read'>"
-        f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}</b>"
-        f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
-        f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
-        f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
-        f"<div class='wb-reason'>{escape(part.reason)}</div>"
-    )

@@ -1,0 +1,87 @@
+"""One picture and the answers of both networks, beside the drawing of the network."""
+
+from html import escape
+
+import ipywidgets as w
+
+from workbench.app.controls import button, column, data_url, follow
+from workbench.app.session import Session
+from workbench.app.widgets.upload import Upload
+from workbench.inspect.gallery import Prediction
+from workbench.inspect.preview import Preview
+from workbench.network.images.decoding import SUFFIXES
+
+SIDE = 104  # pixels of the picture
+EMPTY = "The picture appears here once the network is open."
+
+
+def preview_view(session: Session) -> w.Widget:
+    """Return the picture with the answers, and buttons to choose another one."""
+    model, choose = session.preview, session.choose
+    answers = w.HTML()
+    previous = button("‹", lambda: model.step(-1), "The picture before", width="30px")
+    following = button("›", lambda: model.step(1), "The next picture", width="30px")
+    changed = button(
+        "Other answer", model.next_changed, "A picture that the planned network answers otherwise", width="112px"
+    )
+    own = Upload(
+        "Own picture", "A picture of yours; it can be dropped here, too.", SUFFIXES, model.bring, area=".wb-preview"
+    )
+
+    def fill() -> None:
+        why = EMPTY if choose.network is None else choose.misfit or model.words or EMPTY
+        if choose.network is not None and choose.network.random_weights:
+            why = "Random weights give no answers: upload weights, or choose a trained network."
+        answers.value = preview_html(model.found, model.stage, model.words) or f"<p class='wb-soft'>{escape(why)}</p>"
+        for box in (previous, following, changed, own):
+            box.disabled = model.found is None and not model.words
+
+    follow(fill, (model, "found stage words"), (choose, "opened"))
+    own.layout.flex = "1 1 0%"
+    for box in (previous, following, changed):
+        box.layout.flex = "none"
+    buttons = w.HBox([previous, following, changed, own], layout={"grid_gap": "4px", "align_items": "center"})
+    box = column(answers, buttons, gap=4)
+    box.add_class("wb-preview")
+    return box
+
+
+def preview_html(preview: Preview | None, stage: str, words: str = "") -> str:
+    """Return HTML of a picture with the answers of both networks as bars; `words` are below them."""
+    if preview is None:
+        return ""
+    name = escape(preview.name)
+    rows = _answers("original", preview.original) + _answers(stage, preview.compressed)
+    changed = " wb-changed" if preview.changed else ""
+    note = f"<small class='wb-soft'>{escape(words)}</small>" if words else ""
+    return (
+        f"<div class='wb-one{changed}'><img alt='{name or 'picture'}' width='{SIDE}' height='{SIDE}' "
+        f"src='{data_url(preview.image, SIDE)}'><div>{rows}{note}</div></div>"
+    )
+
+
+def _answers(who: str, answers: tuple[Prediction, ...]) -> str:
+    marks = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>", None: ""}
+    lines = ""
+    for i, answer in enumerate(answers):
+        name, percent = escape(answer.name), f"{100 * answer.probability:.0f}"
+        lines += (
+            f"<span title='{name}'>{marks[answer.right] if i == 0 else ''}<em>{name}</em><small>{percent} %</small>"
+        )
+        lines += f"<i class='wb-sure' style='width:{percent}%'></i></span>"
+    return f"<p><b>{escape(who)}</b>{lines}</p>"
+
+
+def maps_html(preview: Preview | None, stage: str) -> str:
+    """Return HTML of a layer's feature maps, the original's above those of the compressed network."""
+    if preview is None or not preview.layer:
+        return "<p class='wb-soft'>The maps appear here once there is a picture.</p>"
+    if preview.maps is None:
+        return f"<p class='wb-soft'>{escape(preview.layer)} gives single numbers, not maps.</p>"
+    rows = ""
+    for who, maps in zip(("original", stage), preview.maps, strict=True):
+        pictures = "".join(f"<img alt='' src='{data_url(image, None)}'>" for image in maps)
+        rows += f"<div class='wb-maps'><small>{escape(who)}</small>{pictures}</div>"
+    noise = next(part.snr_db for part in preview.comparison.layers if part.name == preview.layer)
+    about = f"What {escape(preview.layer)} sees in the picture: its {len(preview.maps[0])} strongest channels."
+    return f"<p class='wb-soft'>{about} Grey is zero. Signal to noise: {noise:.0f} dB.</p>{rows}"
