@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_port(options.port, options.address)
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
         if options.lesson and not LESSON.is_file():
-            raise ValueError(f"{LESSON.name} is in a checkout of the workbench only, not in the installed package.")
+            raise ValueError(f"{LESSON.name} is in a checkout only, not in the installed package.")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
