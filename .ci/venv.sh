@@ -79,15 +79,7 @@ fi
 if [ $mobile = needed ] && ! pip_install --no-deps executorch torchao; then
     echo "  ExecuTorch has no package for this machine: files for phones (.pte) cannot be made here."
 fi
-say "compiling what the dashboard imports"
-PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" - >"$log" 2>&1 <<'END'
-from contextlib import suppress
-from importlib import import_module
-
-used = "workbench.app.dashboard workbench.app.server.voila onnxruntime onnxscript torch.export torch._dynamo torch.onnx"
-for name in f"{used} executorch.exir executorch.runtime executorch.backends.xnnpack.partition.xnnpack_partitioner".split():
-    with suppress(Exception):  # what is wrong is said when it is used
-        import_module(name)
-END
+say "compiling what the first page imports"
+PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" -c 'import workbench.app.dashboard, workbench.app.server.voila' >"$log" 2>&1
 if [ -t 1 ]; then printf '\r\033[K'; fi
 echo "Ready."

@@ -1,6 +1,7 @@
 """`make` installs what a target needs, and says in one sentence what is wrong. Nothing is installed here."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -86,3 +87,21 @@ def test_a_port_that_cannot_be_had(installed, port):
         other.listen()
         port = str(other.getsockname()[1]) if port == "taken" else port
         assert port in refused(installed, "dashboard", f"PORT={port}", "BROWSER=none")
+
+
+def test_it_says_what_it_installs_and_how_far(checkout):
+    """With a pip that only prints."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    lines = [f"Collecting package{number}>=1 (from workbench)" for number in range(12)]
+    lines += ["  Downloading torch-2.13.0-cp311.whl (190.2 MB)", "  Downloading six-1.17-py3.whl (1.2 MB)"]
+    lines += ["Installing collected packages: six, torch"]
+    python.write_text("\n".join(["#!/bin/sh", "cat <<END", *lines, "END\n"]))
+    python.chmod(0o755)
+    status, said, problems = make(checkout, "venv", f"PYTHON={sys.executable}")
+    assert (status, problems) == (0, [])
+    first, *steps = said.splitlines()[:4]
+    assert " GB" in first
+    assert [step.strip() for step in steps][1:] == ["downloading torch, 190.2 MB", "unpacking 2 packages"]
+    assert re.fullmatch(r"  package 10 of about \d{3}: package9", steps[0])
+    assert said.endswith("Ready.\n")

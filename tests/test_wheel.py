@@ -62,9 +62,16 @@ def test_the_command_serves_the_page(installed, folder, monkeypatch):
         assert kernel.environ()["PYTHONPATH"] == str(installed)
 
 
-def test_settings_that_only_a_checkout_has(installed, folder):
-    command = [str(installed / "bin" / "workbench"), "--class"]
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--class", "voila.json cannot be read: No such file or directory."),
+        ("--lesson", "is in a checkout of the work"),
+    ],
+)
+def test_what_only_a_checkout_has(installed, folder, option, said):
+    command = [str(installed / "bin" / "workbench"), option, "--port", str(serve.free_port())]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert done.stderr.endswith("voila.json cannot be read: No such file or directory.\n")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr

@@ -5,7 +5,6 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
-from jupyter_client.manager import KernelManager
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import HasTraits
@@ -16,7 +15,7 @@ from voila.execute import VoilaExecutor
 
 from workbench.app.server import serve
 
-CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager, KernelManager)
+CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager)
 HUB = serve.ROOT / "deploy" / "hub"
 KNOWN = {kind.__name__: kind for kind in CLASSES}
 

@@ -145,9 +145,9 @@ def _run_of(task: _Task, plan: Plan, original: Stage, found: Found, about: Mappi
 
 @contextmanager
 def _connected(executor: Any) -> Iterator[Executor | None]:
-    """Yield the executor of a Dask client, or of the scheduler at an address; what else is given, as it is."""
+    """Yield the executor of the Dask cluster whose scheduler is at an address; what else is given, as it is."""
     if not isinstance(executor, str):
-        yield executor.get_executor() if hasattr(executor, "get_executor") else executor
+        yield executor
         return
     try:
         from distributed import Client

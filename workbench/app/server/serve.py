@@ -40,9 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         token = read_token(environment) if read_settings(folders).get("Voila", {}).get("auto_token") else ""
         check_address(options.address, may_be_public=for_class and bool(token))
         check_port(options.port, options.address)
-        if options.lesson and not LESSON.exists():
-            raise ValueError(f"Lesson 0 comes with the sources of the workbench: there is no {LESSON}.")
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
+        if options.lesson and not LESSON.is_file():
+            raise ValueError(f"{LESSON.name} is in a checkout only, not in the installed package.")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
