@@ -176,15 +176,18 @@ def test_one_convolution_becomes_three_in_a_walkthrough(page, lab):
     figure = page.locator('.wb-figure[aria-label="One convolution and the three in its place"]')
     figure.locator(".main-svg").first.wait_for(timeout=90_000)
     figure.scroll_into_view_if_needed()
-    expect(figure).to_contain_text("R3 = 14")
+    expect(figure).to_contain_text("rank_in = 14")
     expect(figure).to_contain_text("18.5 k → 3.55 k (x5.21 fewer)")
     page.get_by_role("slider").first.focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-    expect(figure).to_contain_text("R3 = 18")
+    expect(figure).to_contain_text("rank_in = 18")
     ui.press(page, "Full ranks")
     expect(figure).to_contain_text("18.5 k → 23.6 k (x1.28 more)")
-    assert "It does not pay. With R3 = 32, R4 may be at most 49." in page.get_by_role("status").all_inner_texts()[-1]
+    assert (
+        "It does not pay. With rank_in = 32, rank_out may be at most 49."
+        in page.get_by_role("status").all_inner_texts()[-1]
+    )
     ui.press(page, "EVBMF ranks")
-    expect(figure).to_contain_text("R4 = 16")
+    expect(figure).to_contain_text("rank_out = 16")
     assert page.problems == []
