@@ -14,7 +14,7 @@ WORKERS ?= 2
 INSTALL := PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/venv.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev dashboard class lab test lint docs notebooks bench clean
+.PHONY: help venv dev dashboard lesson class lab test lint docs notebooks bench clean
 
 help: ## list the targets
 	@echo "make dashboard and make test are all that is needed; each installs what it lacks into $(VENV)."
@@ -40,6 +40,9 @@ dev: $(DEV) ## install the tools for tests and linting too
 
 dashboard: $(STAMP) ## open the dashboard (PORT=9000, BROWSER=none)
 	@$(BIN)/python -m workbench.app.server.serve --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
+
+lesson: $(STAMP) ## open lesson 0: ten minutes, no code
+	@$(BIN)/python -m workbench.app.server.serve --lesson --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
 
 class: $(STAMP) ## serve the dashboard to many (ADDRESS=0.0.0.0, SETTINGS=folder with a voila.json)
 	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") \

@@ -19,7 +19,7 @@ import torch
 import workbench as wb
 from benchmarks._report import parser, report
 from benchmarks.speed import load
-from workbench.measure.runtimes import missing, synchronize
+from workbench.measure.runtimes import synchronize
 from workbench.network.network import copy_model
 from workbench.network.outputs import powers_of, snr_db
 from workbench.network.scores import answers
@@ -114,7 +114,8 @@ def compared(
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__).parse_args()
-    if absent := missing("cuda"):
+    if not torch.cuda.is_available():
+        absent = "There is no CUDA GPU here, or PyTorch was installed without CUDA."
         print(absent)
         if options.json is not None:
             options.json.write_text(json.dumps({"absent": absent}) + "\n")

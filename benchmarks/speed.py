@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.measure.latency import latency
-from workbench.measure.layer_times import LayerTimer, exceeds_cache, input_shapes, measure_times
+from workbench.measure.layer_times import NETWORK_SECONDS, input_shapes, measure_times, program_seconds
 from workbench.measure.runtimes import RUNTIMES, image_batch, missing
 from workbench.measure.speed import speed
 from workbench.measure.time_plan import MIN_GAINS, noise_network, time_plan
@@ -147,16 +147,16 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
 def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
     """Measure where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind.
 
-    Each layer and factor is timed by itself, as between two others: see `LayerTimer`. `rest` is what
+    Each layer and factor is timed by itself. `rest` is what
     the whole network takes beyond their sum: pooling, activations, copies.
     """
     inputs = image_batch(network)
-    timer = LayerTimer(runtime, 1, True, inputs, evict=exceeds_cache(network.model))
+    how: dict[str, Any] = {"runtime": runtime, "channels_last": True}
     connected = tuple(part.name for part in plan if isinstance(network.model.get_submodule(part.name), nn.Linear))
     found: dict[str, Any] = {}
     for which, ready in (("original", network), ("compressed", noise_network(network, plan))):
         leaves = {n: m for n, m in ready.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-        shapes, calls = input_shapes(ready, list(leaves), inputs)
+        shapes, calls = input_shapes(ready.model, list(leaves), inputs)
         seconds: dict[str, float] = defaultdict(float)
         macs: dict[str, float] = defaultdict(float)
         for i, (name, module) in enumerate(leaves.items()):
@@ -164,9 +164,9 @@ def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
             kind = "first" if not i else "connected" if name.startswith(connected) else "spatial" if spatial else "1x1"
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 module(torch.zeros(shapes[name]))
-            seconds[kind] += calls[name] * timer.layer_seconds(module, shapes[name])
+            seconds[kind] += calls[name] * program_seconds(module, torch.randn(shapes[name]), **how)
             macs[kind] += calls[name] * counter.get_total_flops() / 2
-        whole = timer.network_seconds(ready.model, tuple(inputs.shape))
+        whole = program_seconds(ready.model, inputs, seconds=NETWORK_SECONDS, **how)
         found[which] = {
             kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
             for kind, taken in seconds.items()
@@ -222,9 +222,7 @@ def main() -> None:
     default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
     arguments.add_argument("--network", choices=sorted(RANGES), default="vgg16")
-    arguments.add_argument(
-        "--runtimes", nargs="*", choices=list(RUNTIMES), default=[n for n in RUNTIMES if n != "cuda"]
-    )
+    arguments.add_argument("--runtimes", nargs="*", choices=list(RUNTIMES), default=list(RUNTIMES))
     arguments.add_argument("--times", choices=list(RUNTIMES), default="eager", help="runtime that is planned for")
     arguments.add_argument(
         "--choose", choices=list(RUNTIMES), default="executorch", help="runtime in which a plan is chosen"

@@ -1,5 +1,4 @@
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,30 +34,14 @@ def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
     assert json.loads((alone / "epochs.json").read_text())[0]["loss"] == expected.history[0].loss
 
 
-NOTEBOOK = """
-import sys
-from accelerate import notebook_launcher
-from workbench.launch import train
-options = {"epochs": 1, "threads": 1, "batch_size": 33, "learning_rate": 0.01}
-call = ("digits_vgg", sys.argv[1], "digits", sys.argv[2], options)
-notebook_launcher(train, call, num_processes=2, use_port=sys.argv[3])
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["command line", "notebook"])
-def test_two_processes_give_the_same_as_one(alone, tmp_path, place):
+def test_two_processes_give_the_same_as_one(alone, tmp_path):
     pytest.importorskip("accelerate")
     plan = str(alone / "plan.json")
-    if place == "notebook":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            command = ["-c", NOTEBOOK, plan, str(tmp_path), str(free.getsockname()[1])]
-    else:
-        command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-        command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-        command += ["-m", "workbench.launch", *DIGITS, "--plan", plan, "--out", str(tmp_path)]
-        command += ["--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
+    command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "workbench.launch", *DIGITS, "--plan", plan, "--out", str(tmp_path)]
+    command += ["--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
     command = [sys.executable, *command]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert not result.returncode, result.stderr
@@ -96,8 +79,9 @@ def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):
     assert len(said.splitlines()) == 1
 
 
-def test_several_processes_need_accelerate(monkeypatch, tmp_path):
+def test_several_processes_need_accelerate(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ImportError, match=r"needs Accelerate: pip install -e '\.\[scale\]'"):
-        launch.train("digits_vgg", None, "digits", tmp_path, {"epochs": 1})
+    with pytest.raises(SystemExit):
+        launch.main([*DIGITS, "--epochs", "1", "--out", str(tmp_path)])
+    assert "needs Accelerate: pip install -e '.[scale]'" in capsys.readouterr().err

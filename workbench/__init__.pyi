@@ -51,8 +51,8 @@ from .recover.decompose import decompose as decompose
 from .recover.decompose import rebuild as rebuild
 from .recover.distill import distill as distill
 from .recover.finetune import finetune as finetune
+from .recover.finetune import from_scratch as from_scratch
 from .recover.recipe import Recipe as Recipe
-from .recover.scratch import from_scratch as from_scratch
 from .runs.compress import compress as compress
 from .runs.database import StoreError as StoreError
 from .runs.run import Run as Run

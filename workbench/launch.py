@@ -1,19 +1,15 @@
 """Fine-tune from the command line, in one process or several that share every batch.
 
-    python -m workbench.launch digits_vgg --plan plan.json --data digits --epochs 5 --out folder
-    accelerate launch --num_processes 2 -m workbench.launch digits_vgg ...
-
-In a notebook, `train` goes to Accelerate's launcher:
-``notebook_launcher(train, (name, plan, data, out, options), num_processes=2)``.
+python -m workbench.launch digits_vgg --plan plan.json --data digits --epochs 5 --out folder
+accelerate launch --num_processes 2 -m workbench.launch digits_vgg ...
 """
 
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,47 +31,35 @@ OPTIONS = {
     "threads": "of PyTorch in each process",
     "distil": "learn from the original network too",
 }
-"""Options of `train` beside the settings of the recipe."""
+"""Further options, and what they are."""
 
 
-def train(
-    network: str, plan: str | Path | Plan | None, data: str, out: str | Path, options: Mapping[str, Any] | None = None
-) -> None:
+def train(given: argparse.Namespace, recipe: Recipe) -> None:
     """Fine-tune a network of the catalog by a plan, and write the result to a folder.
 
-    Called by several processes (``accelerate launch``, ``torchrun``, ``notebook_launcher``), each takes its share of
-    every batch, on its own GPU where there are some; the first one writes.
-
-    Parameters
-    ----------
-    network, data : names in the catalog.
-    plan : what to decompose it by, or the JSON file of it; None for the network as it is.
-    out : folder for ``weights.safetensors``, ``plan.json`` (if there is a plan) and ``epochs.json``.
-    options : those of `OPTIONS`, and all settings of :class:`~workbench.recover.recipe.Recipe`.
+    Each of several processes (``accelerate launch``, ``torchrun``) takes its share of every batch, on its own GPU where
+    there are some; the first one writes ``weights.safetensors``, ``epochs.json`` and, of a plan, ``plan.json``.
     """
-    settings = dict(options or {})
-    more = {key: settings.pop(key, None) for key in OPTIONS}
-    recipe = Recipe.of(**settings)
-    if more["threads"]:
-        torch.set_num_threads(more["threads"])
+    if given.threads:
+        torch.set_num_threads(given.threads)
     index, device = _place()
-    original = load_network(network, weights=more["weights"] or "default")
+    original = load_network(given.network, weights=given.weights or "default")
     smaller: Network = original
+    plan = None if given.plan is None else Plan.from_json(Path(given.plan).read_text(encoding="utf-8"))
     if plan is not None:
-        plan = plan if isinstance(plan, Plan) else Plan.from_json(Path(plan).read_text(encoding="utf-8"))
-        start = more["start"]
+        start = given.start
         smaller = rebuild(original, plan, read_weights(start)) if start else decompose(original, plan)
     moved, teacher = (n.with_model(copy_model(n.model).to(device)) for n in (smaller, original))
     tuned = finetune(
         moved,
-        load_data(data, root=more["root"]),
+        load_data(given.data, root=given.root),
         recipe=recipe,
-        teacher=teacher if more["distil"] else None,
-        checkpoint=more["checkpoint"],
+        teacher=teacher if given.distil else None,
+        checkpoint=given.checkpoint,
         on_epoch=lambda epoch: None if index else print(epoch, flush=True),  # noqa: T201 - it is a command
     )
     if not index:
-        folder = Path(out)
+        folder = Path(given.out)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "weights.safetensors", weights_file(tuned))
         if plan is not None:
@@ -114,9 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe, like batch_size=64"
     )
-    found = vars(parser.parse_args(arguments))
-    settings = {}
-    for entry in found.pop("set"):
+    given = parser.parse_args(arguments)
+    settings = {"epochs": given.epochs}
+    for entry in given.set:
         name, equals, value = entry.partition("=")
         if not equals:
             parser.error(f"--set takes NAME=VALUE, not {entry!r}")
@@ -124,9 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings[name] = json.loads(value)
         except json.JSONDecodeError:
             settings[name] = value
-    network, plan, data, out = (found.pop(key) for key in ("network", "plan", "data", "out"))
     try:
-        train(network, plan, data, out, {**found, **settings})
+        train(given, Recipe.of(**settings))
     except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
         parser.exit(1, f"{error.args[0] if isinstance(error, KeyError) else error}\n")
 

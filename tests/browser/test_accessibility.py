@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SCHEMES = ("light", "dark")
 TABS = ("Trade-off", "Runs", "Images", "Filters", "One layer's ranks", "Layer by layer", "The paper's table")
-SPEED = ("Layers", "Energy", "Roofline", "Power", "Runtimes")
+SPEED = ("Layers", "Energy", "Roofline", "Runtimes")
 FIGURES = {
     "Singular values": ("Plan", None),
     "Stages": ("Compress", None),

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from playwright.sync_api import expect
+
 from tests.helpers import pages as ui
 
 HEIGHTS = """() => Object.fromEntries([...document.querySelectorAll('.wb-graph')[0].querySelectorAll('.layer')].map(
@@ -22,13 +24,25 @@ def test_pick_move_zoom_and_save(page, voila):
     ui.wait_for_selected(page, "features.3")
     assert graph.get_by_role("option", selected=True).get_attribute("data-layer") == "features.3"
 
-    before = page.evaluate(HEIGHTS)
+    answers, layer = page.locator(".wb-one:visible"), page.locator(".wb-layer:visible")
+    expect(answers).to_contain_text("planned")
+    layer.get_by_role("button", name="Its factors").click()
+    expect(layer.locator('.wb-figure[aria-label="Its factors"]')).to_contain_text("R3 = 14")
+    layer.get_by_role("button", name="On the picture").click()
+    expect(layer.locator("img")).to_have_count(16)
+
+    before, said = page.evaluate(HEIGHTS), answers.inner_text()
     ui.move_rank(page, 14, 4, "10 x 16")
     ui.until(page, lambda: page.evaluate(HEIGHTS) != before, lambda: page.evaluate(HEIGHTS), seconds=10)
     after = page.evaluate(HEIGHTS)
     assert [name for name in before if after[name] != before[name]] == ["features.3"]
     assert after["features.3"] < before["features.3"]
     assert "10 x 16" in graph.locator('[data-layer="features.3"]').get_attribute("aria-label")
+
+    ui.until(page, lambda: answers.inner_text() != said, lambda: said, seconds=30)
+    graph_colors = page.locator(".wb-drawing:visible")
+    graph_colors.get_by_role("button", name="noise").click()
+    expect(graph).to_contain_text("signal to noise")
 
     width = drawing.bounding_box()["width"]
     drawing.focus()

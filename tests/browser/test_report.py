@@ -17,7 +17,7 @@ def test_the_report_opens_by_itself(page, network, spectra, data, tmp_path, sche
     stage = Stage(StageName.DECOMPOSED, {"test": Score(0.99, 1.0, 500)})
     pictures = wb.gallery(network, data.test, 6, compressed=small)
     run = Run.of(small, "digits", [stage], measured=measured)
-    wb.report(run, tmp_path / "report.html", spectra=spectra, pictures=pictures)
+    wb.report(run, tmp_path / "report.html", pictures=pictures)
     asked, file = [], f"file://{tmp_path}/report.html"
     page.on("request", lambda request: asked.append(request.url))
     page.emulate_media(color_scheme=scheme)
@@ -26,7 +26,7 @@ def test_the_report_opens_by_itself(page, network, spectra, data, tmp_path, sche
     assert [url for url in asked if not url.startswith("data:")] == [file]
     assert page.problems == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert (page.locator("svg").count(), page.locator("img").count()) == (4, 6)
+    assert (page.locator("svg").count(), page.locator("img").count()) == (2, 6)
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     ink = page.evaluate("getComputedStyle(document.querySelector('figure svg')).color")
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

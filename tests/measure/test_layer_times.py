@@ -10,94 +10,26 @@ from tests.helpers.progress import Told
 from tests.helpers.runners import FakeRunner, macs
 from workbench.measure import exclusive
 from workbench.measure import layer_times as module
-from workbench.measure.layer_times import TRANSLATING_RUNTIMES, LayerTimer, exceeds_cache, measure_times, rank_grid
-from workbench.measure.runtimes import missing
-
-CPU = torch.zeros(0)
+from workbench.measure.layer_times import measure_times, program_seconds, rank_grid
 
 
 @pytest.fixture
 def counted(monkeypatch, own_cache):
-    """A machine that takes a nanosecond for each MAC, and in a runtime that translates for each number in and out."""
+    """A machine that takes a nanosecond for each MAC."""
     calls = []
 
     def prepare(module, inputs, runtime, **settings):
         calls.append(module)
-        moved = inputs.numel() + module(inputs).numel() if runtime in TRANSLATING_RUNTIMES else 0
-        return FakeRunner(1e-9 * (macs(module, inputs) + moved))
+        return FakeRunner(1e-9 * macs(module, inputs))
 
     monkeypatch.setattr(module, "prepare", prepare)
     return calls
 
 
-@pytest.mark.parametrize("runtime", ["eager", "compile", *TRANSLATING_RUNTIMES])
-def test_the_ends_of_a_program_are_not_counted_as_the_layers(counted, runtime):
-    layer, shape, before = nn.Conv2d(8, 8, 3, padding=1), (2, 8, 16, 16), torch.get_rng_state()
-    timer = LayerTimer(runtime, 1, False, CPU)
-    work = 1e-9 * macs(layer, torch.zeros(shape))
-    assert timer.layer_seconds(layer, shape) == pytest.approx(work)
-    ends = 1e-9 * 2 * 2 * 8 * 16 * 16 if runtime in TRANSLATING_RUNTIMES else 0
-    assert timer.network_seconds(layer, shape) == pytest.approx(work + ends)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("runtime", TRANSLATING_RUNTIMES)
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.Conv2d(8, 6, 3, stride=2, padding=1, groups=2),
-        nn.Conv2d(8, 8, (3, 5), padding=(1, 2), padding_mode="reflect", bias=False),
-        nn.ConvTranspose2d(8, 4, 3, stride=2),
-        nn.Sequential(nn.Conv2d(8, 4, 1, bias=False), nn.Conv2d(4, 8, 3)),
-    ],
-    ids=["strided groups", "reflecting", "transposed", "two"],
-)
-def test_runtimes_that_translate_take_every_kind_of_layer_with_neighbours(runtime, layer):
-    if missing(runtime):
-        pytest.skip(missing(runtime))
-    timer = LayerTimer(runtime, 1, True, CPU)
-    assert timer.network_seconds(layer, (2, 8, 12, 12)) > 0
-    assert timer.layer_seconds(layer, (2, 8, 12, 12)) >= 0
-
-
-def test_no_time_is_negative_and_disturbed_runs_do_not_count(monkeypatch):
-    def prepare(module, inputs, runtime, **settings):
-        return FakeRunner(1.0 if isinstance(module[1], nn.Identity) else 0.5)
-
-    monkeypatch.setattr(module, "prepare", prepare)
-    assert LayerTimer("executorch", 1, False, CPU).layer_seconds(nn.Conv2d(2, 2, 1), (1, 2, 4, 4)) == 0
+def test_disturbed_runs_do_not_count(monkeypatch):
     values = iter([5.0, *[0.02, 0.01, 0.01, 0.01, 9.0] * 30])
     monkeypatch.setattr(module, "prepare", lambda *_, **__: FakeRunner(values))
-    assert LayerTimer("eager", 1, False, CPU).layer_seconds(nn.Linear(2, 2), (1, 2)) <= 0.02
-
-
-def test_a_network_exceeds_the_cache_if_its_weights_do_not_fit(monkeypatch):
-    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8, bias=False))
-    for free, exceeds in ((0, False), (-1, True)):
-        monkeypatch.setattr(module, "last_cache", lambda free=free: 4 * (64 + 8 + 64) + free)
-        assert exceeds_cache(model) == exceeds
-
-
-@pytest.mark.parametrize(("runtime", "exceeds"), [("onnxruntime", False), ("onnxruntime", True), ("eager", True)])
-def test_weights_are_evicted_before_each_run_of_a_layer(monkeypatch, runtime, exceeds):
-    monkeypatch.setattr(module, "last_cache", lambda: 1000)
-    timer = LayerTimer(runtime, 1, False, CPU, evict=exceeds)
-    passed = []
-
-    def run():
-        passed.append(timer._evicting.sum().item())
-        return 0.01
-
-    monkeypatch.setattr(module, "prepare", lambda *_, **__: FakeRunner(run))
-    assert timer.layer_seconds(nn.Linear(8, 4), (1, 8)) == 0.01
-    assert len(passed) >= 10
-    evicted = exceeds and runtime == "onnxruntime"
-    assert passed == [2000 * (i + 1) * evicted for i in range(len(passed))]
-    already = passed[-1]
-    passed.clear()
-    timer.network_seconds(nn.Linear(8, 4), (1, 8))
-    assert set(passed) == {already}  # a whole network evicts its own weights
+    assert program_seconds(nn.Linear(2, 2), torch.zeros(1, 2)) <= 0.02
 
 
 def test_grids_grow_to_all_channels():

@@ -12,7 +12,6 @@ from workbench.network.verdict import (
     judge,
     judge_agreement,
     judge_pairs,
-    mcnemar,
     paired_interval,
     unpaired_interval,
     wilson,
@@ -90,14 +89,6 @@ def test_the_interval_of_a_share_is_wilsons(right, n):
     assert wilson(right / n, n) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
-@pytest.mark.parametrize(("lost", "gained", "p"), [(1, 7, 0.0703125), (6, 16, 0.052479), (0, 5, 1 / 16), (0, 0, 1)])
-def test_mcnemars_p_value(lost, gained, p):
-    """Published with the examples above; and (1 / 2) ** 4 for five of one kind."""
-    assert mcnemar(lost, gained) == pytest.approx(p, abs=1e-6)
-    tail = sum(math.comb(lost + gained, k) for k in range(min(lost, gained) + 1)) / 2 ** (lost + gained)
-    assert mcnemar(lost, gained) == pytest.approx(min(1, 2 * tail))
-
-
 @pytest.mark.parametrize(
     ("lost", "gained", "n", "words"),
     [
@@ -114,7 +105,6 @@ def test_the_verdict_of_pairs(lost, gained, n, words):
     found = judge_pairs(*pairs(lost, gained, n))
     low, high = paired_interval(lost, gained, n)
     assert (found.lost, found.low, found.high, found.n) == ((lost - gained) / n, low, high, n)
-    assert found.p_value == mcnemar(lost, gained)
     assert str(found) == words
     assert found.tolerable == (high <= 0.01)
 

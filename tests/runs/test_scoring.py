@@ -111,7 +111,6 @@ def test_results_of_images_outlive_the_store_but_are_not_in_it(networks, tmp_pat
     run = run_of(networks, wb.Data(split(800), split(400), split(300)))
     kept = store.add(run, weights=False)
     assert kept.verdict() == run.verdict()
-    assert kept.verdict().p_value < 1e-4
     (read,) = store.runs()
     assert read.stages == run.stages
     assert read.stages[0].score.hits is None

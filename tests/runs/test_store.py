@@ -259,15 +259,6 @@ def test_no_room_for_the_weights(store, compressed):
     assert list(store.folder.iterdir()) == []
 
 
-def test_tidy_deletes_only_old_weights_without_a_run(store, compressed):
-    kept = store.add(run_of(compressed))
-    for name, hours in (("old.safetensors", 2), ("new.safetensors", 0)):
-        (store.folder / name).write_bytes(b"")
-        os.utime(store.folder / name, times=(time.time() - 3600 * hours,) * 2)
-    assert store.tidy() == 1
-    assert {p.name for p in store.folder.iterdir()} == {kept.weights_file, "new.safetensors"}
-
-
 def writers(path, compressed, processes, runs):
     """Processes that make one store, add runs, and say each one's number when it is stored; and what they say."""
     reading, writing = os.pipe()

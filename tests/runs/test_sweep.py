@@ -193,7 +193,7 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))
         steps = {StageName.CALIBRATED: Slow()}
-        for run in sweep(network, plans + plans, few, steps=steps, executor=client, store=store):
+        for run in sweep(network, plans + plans, few, steps=steps, executor=client.get_executor(), store=store):
             if not runs:
                 os.kill(victim, signal.SIGKILL)
             runs.append(run)

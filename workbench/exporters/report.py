@@ -11,7 +11,6 @@ from typing import Any
 
 from PIL import Image
 
-from workbench.exporters import report_figures as figures
 from workbench.exporters.export import Exported
 from workbench.exporters.metadata import PAPER, metadata
 from workbench.files import write_atomically
@@ -19,9 +18,15 @@ from workbench.inspect.drawing.svg import Picture as NetworkPicture
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
 from workbench.network.tracing import find_layers
+from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
 from workbench.tables import count, html_table, quantity, times
+
+BLUE, GREY = "#0072b2", "#9aa5b1"
+MAX_SPECTRA = 9
+WIDTH, PANEL_WIDTH, PANEL_HEIGHT = 760, 245, 110
+"""Units of the picture of the singular values, which scales to the page."""
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -30,7 +35,6 @@ def report(
     run: Run,
     path: str | Path,
     *,
-    spectra: Spectra | None = None,
     pictures: Gallery | None = None,
     exports: Sequence[Exported] = (),
 ) -> Path:
@@ -41,22 +45,20 @@ def report(
     run : with its network, for what is known of the original, or without. ``run.measured`` may have "latency" (a list
         of {"runtime", "how", "dense_ms", "compressed_ms"}), "machine" and "energy" ({"dense_mj", "compressed_mj",
         "measured", "source"}); energy that was not measured is called an estimate.
-    spectra : of the original; None for those of the plan, if it has them.
     pictures : images with both networks' answers.
     exports : files that were written.
     """
-    spectra = spectra if spectra is not None else run.plan.spectra
     parts = [
         _head(run),
         _cards(run),
-        _drawing(run, spectra),
+        _drawing(run),
         _done(run),
         _scores(run),
         _pictures(pictures),
         _speed(run),
         _energy(run),
     ]
-    parts += [_layers(run), _redundancy(run, spectra), _files(exports), _made(run)]
+    parts += [_layers(run), _redundancy(run), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(filter(None, parts))
     page = (
@@ -123,9 +125,9 @@ def _cards(run: Run) -> str:
     return f'<ul class="cards">{items}</ul>'
 
 
-def _drawing(run: Run, spectra: Spectra | None) -> str:
+def _drawing(run: Run) -> str:
     """Return the network as a picture; the tables say the same in words."""
-    graph = spectra.graph if spectra is not None else ()
+    graph = run.plan.spectra.graph if run.plan.spectra is not None else ()
     if not graph and run.network is not None:
         graph = find_layers(run.network.original).graph
     picture = NetworkPicture(run.network_name, run.plan.layers, graph, run.plan.other)
@@ -166,7 +168,7 @@ def _scores(run: Run) -> str:
         "many other images of the kind: differences within it may be chance. Runs are chosen by validation images; "
         "test images are for the final score."
     )
-    return _section("Scores", _paragraph(text), figures.scores(run.stages), _table(headers, rows, (0, 1, 2, 8)))
+    return _section("Scores", _paragraph(text), _table(headers, rows, (0, 1, 2, 8)))
 
 
 def _pictures(pictures: Gallery | None) -> str:
@@ -222,20 +224,46 @@ def _energy(run: Run) -> str:
 
 
 def _layers(run: Run) -> str:
-    number = figures.MAX_LAYERS
-    text = f"The {number} layers that cost most are drawn; all are in the tables." if len(run.plan) > number else ""
-    tables = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
-    return _section("Layer by layer", _paragraph(text), figures.layer_costs(run.plan), *tables)
+    return _section("Layer by layer", *(_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan)))
 
 
-def _redundancy(run: Run, spectra: Spectra | None) -> str:
+def _redundancy(run: Run) -> str:
+    spectra = run.plan.spectra
     if spectra is None or not any(part.name in spectra for part in run.plan):
         return ""
     text = (
         "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
         "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
     )
-    return _section("What was redundant", _paragraph(text), figures.spectra(spectra, run.plan))
+    return _section("What was redundant", _paragraph(text), _spectra(spectra, run.plan))
+
+
+def _spectra(found: Spectra, plan: Plan) -> str:
+    """Draw the singular values of the layers that cost most, those that the plan keeps in blue."""
+    parts = sorted((part for part in plan if part.name in found), key=lambda part: -part.layer.cost.macs)[:MAX_SPECTRA]
+    panels = []
+    for i, part in enumerate(part for part in plan if part in parts):
+        values = [float(value) for value in found[part.name].singular_out]
+        scaled = [value / max(values[0], 1e-30) for value in values]
+        words = f"{part.rank_out} of {len(values)}" if part.rank_out is not None else "kept whole"
+        panels.append(
+            f'<g transform="translate({i % 3 * (PANEL_WIDTH + 10)} {i // 3 * PANEL_HEIGHT})">'
+            f'<text x="0" y="14">{escape(f"{part.name}: {words}")}</text>'
+            f"{_area(scaled, len(values), GREY)}{_area(scaled[: part.rank_out], len(values), BLUE)}</g>"
+        )
+    title = "Singular values of the layers that cost most: kept ones in blue"
+    return (
+        f'<figure><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" '
+        f'viewBox="0 0 {WIDTH} {-(-len(parts) // 3) * PANEL_HEIGHT}" font-size="12" fill="currentColor">'
+        f"{''.join(panels)}</svg><figcaption>{title}</figcaption></figure>"
+    )
+
+
+def _area(values: Sequence[float], number: int, color: str) -> str:
+    """Return the area under steps of equal width, `number` of which fill the panel."""
+    bottom, step = PANEL_HEIGHT - 12, PANEL_WIDTH / number
+    path = "".join(f"V{bottom - value * (bottom - 22):.1f}H{(i + 1) * step:.1f}" for i, value in enumerate(values))
+    return f'<path d="M0 {bottom}{path}V{bottom}Z" fill="{color}"/>'
 
 
 def _files(exports: Sequence[Exported]) -> str:

@@ -70,10 +70,6 @@ class Normal:
         """Return the problem of other outputs for the same inputs."""
         return Normal(self.inputs, cross, power, self._shared)
 
-    def loss(self, weight: Tensor) -> float:
-        """Return E||y - W x||^2 of W (t, n)."""
-        return self.power + float(((weight @ self.inputs - 2 * self.cross) * weight).sum())
-
     def ridged(self, prior: Tensor, rho: float) -> "Normal":
         """Return the problem with a ridge towards a prior (t, n)."""
         return Normal(_with_diagonal(self.inputs, rho), self.cross, self.power).towards(prior, rho)
@@ -132,14 +128,6 @@ def reduced_rank(problem: Normal, rank: int) -> tuple[Tensor, Tensor]:
     whitened = torch.linalg.solve_triangular(lower, problem.cross.mT, upper=False)
     factor_out = torch.linalg.eigh(whitened.mT @ whitened)[1].flip(1)[:, :rank]
     return torch.linalg.solve_triangular(lower.mT, whitened @ factor_out, upper=True).mT, factor_out
-
-
-def explained(problem: Normal) -> Tensor:
-    """Return how much of the power the best weights of rank 0, 1, 2, ... explain, (min(t, n) + 1,)."""
-    whitened = torch.linalg.solve_triangular(problem.lower, problem.cross.mT, upper=False)
-    gram = whitened.mT @ whitened if whitened.shape[0] > whitened.shape[1] else whitened @ whitened.mT
-    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
-    return torch.cat([values.new_zeros(1), values.cumsum(0)])
 
 
 def tucker2_regression(

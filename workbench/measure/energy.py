@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from statistics import median
 from textwrap import fill
@@ -41,9 +41,8 @@ SOURCE = (
 
 
 class Window(NamedTuple):
-    """Joules by counter while something ran so many times, from a time of `time.perf_counter` on."""
+    """Joules by counter while something ran so many times."""
 
-    start: float
     seconds: float
     runs: int
     joules: dict[str, float]
@@ -79,7 +78,7 @@ class Meter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a counter that stood still: energy() says so
             found = self.monitor.end_window("window")
-        return Window(start, found.time, runs, self._joules(found))
+        return Window(found.time, runs, self._joules(found))
 
     def _joules(self, found: Any) -> dict[str, float]:
         if found.soc_energy is not None:
@@ -117,8 +116,7 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
 class NetworkEnergy:
     """Joules of one network for one image, by part: counters, or multiply-adds and memory.
 
-    `least` and `most` are of the windows of a measurement, or with what an access to memory takes. `trace` has
-    (start, end, mean watts) of each window, in seconds since the measurement began; () of an estimate.
+    `least` and `most` are of the windows of a measurement, or with what an access to memory takes.
     """
 
     network: str
@@ -128,7 +126,6 @@ class NetworkEnergy:
     most: float
     parts: Mapping[str, float]
     seconds: float | None = None
-    trace: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -239,8 +236,7 @@ def energy(
             watch.report(1.0, "")
         disturbed, why = watch.disturbed, f"the {meter} stood still"
         if all(window.total > 0 for each in windows for window in each):
-            begin = windows[0][0].start
-            found = [_measured(each.name, seen, batch, begin) for each, seen in zip(networks, windows, strict=True)]
+            found = [_measured(each.name, seen, batch) for each, seen in zip(networks, windows, strict=True)]
             source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
             why = ""
     return Energy(found[0], found[1] if len(found) > 1 else None, source, why, disturbed)
@@ -259,13 +255,12 @@ def _runnable(network: Network, batch: int) -> Callable[[], None]:
     return run
 
 
-def _measured(name: str, windows: Sequence[Window], batch: int, begin: float) -> NetworkEnergy:
-    """Return medians of the windows, for one image; the measurement began at `begin`."""
+def _measured(name: str, windows: Sequence[Window], batch: int) -> NetworkEnergy:
+    """Return medians of the windows, for one image."""
     joules = [w.total / (batch * w.runs) for w in windows]
     parts = {part: median(w.joules[part] / (batch * w.runs) for w in windows) for part in windows[0].joules}
     seconds = median(w.seconds / (batch * w.runs) for w in windows)
-    trace = [(w.start - begin, w.start - begin + w.seconds, w.total / w.seconds) for w in windows]
-    return NetworkEnergy(name, median(joules), False, min(joules), max(joules), parts, seconds, trace)
+    return NetworkEnergy(name, median(joules), False, min(joules), max(joules), parts, seconds)
 
 
 def estimate(network: Network, *, batch: int = 1) -> NetworkEnergy:

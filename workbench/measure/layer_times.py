@@ -6,6 +6,7 @@ It is kept in the cache folder under a hash of all it depends on; layers of one 
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from workbench.measure.exclusive import watching
 from workbench.measure.latency import timed
-from workbench.measure.roofline import last_cache, load_measured, processor, save_measured
+from workbench.measure.roofline import load_measured, processor, save_measured
 from workbench.measure.runtimes import configuration, image_batch, prepare, torch_threads
+from workbench.network.activations import layer_calls
 from workbench.network.layers import Layer
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.plan.cache import folder
@@ -28,13 +30,11 @@ from workbench.plan.spectra import Spectra
 from workbench.progress import Progress
 from workbench.recover.decompose import factors_for
 
-VERSION = 3
+VERSION = 4
 RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # grid of ranks, as shares of the channels
 RANK_MULTIPLE = 8
 """Ranks of the grid are multiples of this where there are channels enough: odd ranks would make the table rough."""
-TRANSLATING_RUNTIMES = ("onnxruntime", "executorch")  # runtimes that lay out maps in their own way
 LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0  # seconds of runs that are enough for a layer and for a network
-MAX_EVICTION_BYTES = 128 << 20
 
 
 def measure_times(
@@ -61,8 +61,8 @@ def measure_times(
     """
     expect_network(network)
     inputs = image_batch(network, batch)
-    shapes, calls = input_shapes(network, [layer.name for layer in spectra.layers], inputs)
     model = copy_model(network.model)
+    shapes, calls = input_shapes(model, [layer.name for layer in spectra.layers], inputs)
     layers = [layer for layer in spectra.layers if layer.name in shapes]
     geometries = {n.name: _geometry(n, model.get_submodule(n.name), shapes[n.name]) for n in layers}
     how = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
@@ -76,19 +76,20 @@ def measure_times(
     found: dict[str, LayerTimes] = {}
     seen: dict[str, LayerTimes] = {}
     with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
-        timer = LayerTimer(runtime, threads, channels_last, inputs, evict=exceeds_cache(model))
+        clock: dict[str, Any] = {"runtime": runtime, "threads": threads, "channels_last": channels_last}
         for i, layer in enumerate(layers):
             watch.report(i / len(layers), layer.name)
             geometry, n = geometries[layer.name], calls[layer.name]
             if layer.name in spectra:
                 if geometry not in seen:
-                    seconds = partial(timer.layer_seconds, shape=shapes[layer.name])
+                    given = torch.randn(shapes[layer.name], generator=torch.Generator().manual_seed(0)).to(inputs)
+                    seconds = partial(program_seconds, inputs=given, **clock)
                     seen[geometry] = _measured(layer, model.get_submodule(layer.name), seconds)
                 one = seen[geometry]
                 two_sided, one_sided = n * one.two_sided, n * one.one_sided
                 found[layer.name] = replace(one, dense=n * one.dense, two_sided=two_sided, one_sided=one_sided)
         # The whole network last: all runs of the first program of a process are some per cent slower.
-        whole = timer.network_seconds(model, tuple(inputs.shape))
+        whole = program_seconds(model, inputs, seconds=NETWORK_SECONDS, **clock)
         watch.report(1.0, "")
     rest = max(0.0, whole - sum(layer.dense for layer in found.values()))
     where, spent = configuration(runtime, batch, threads, channels_last), time.perf_counter() - started
@@ -116,22 +117,19 @@ def fill_with_noise(module: nn.Module) -> nn.Module:
 
 
 def input_shapes(
-    network: Network, names: Sequence[str], inputs: Tensor
-) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    model: nn.Module, names: Sequence[str], inputs: Tensor
+) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
     """Return what shape each of these modules is given in one run, and how often it is called."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    calls: dict[str, int] = dict.fromkeys(names, 0)
-    model = copy_model(network.model)
+    calls = list(layer_calls(model, names, inputs))
+    return {one.name: tuple(one.given.shape) for one in reversed(calls)}, Counter(one.name for one in calls)
 
-    def see(name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        shapes.setdefault(name, tuple(given[0].shape))
-        calls[name] += 1
 
-    for name in names:
-        model.get_submodule(name).register_forward_pre_hook(partial(see, name))
-    with torch.inference_mode():
-        model(inputs)
-    return shapes, calls
+def program_seconds(
+    module: nn.Module, inputs: Tensor, runtime: str = "eager", *, seconds: float = LAYER_SECONDS, **settings: Any
+) -> float:
+    """Return the seconds of a layer or network: the lower quartile of some runs, as disturbances only ever add time."""
+    runner = prepare(module, inputs, runtime, **settings)
+    return float(np.quantile(timed({"program": runner.clock}, seconds)["program"], 0.25))
 
 
 def _measured(layer: Layer, module: nn.Module, seconds: Callable[[nn.Module], float]) -> LayerTimes:
@@ -158,68 +156,3 @@ def _geometry(layer: Layer, module: nn.Module, shape: tuple[int, ...]) -> str:
 def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:
     layers = {name: LayerTimes.from_dict(table) for name, table in values["layers"].items()}
     return NetworkTimes(network, str(values["where"]), layers, float(values["rest"]), float(values["seconds"]))
-
-
-class LayerTimer:
-    """Times layers in one runtime as they run inside a network, on inputs with the device and number format of `like`.
-
-    A runtime that translates a network lays out maps in its own way at both ends: a layer is timed between two small
-    neighbours, and their time without it is subtracted. With `evict` an array goes through the cache before each run,
-    as the other layers' weights do in a large network; not in PyTorch, where it would evict the layer's maps too.
-    """
-
-    def __init__(self, runtime: str, threads: int, channels_last: bool, like: Tensor, *, evict: bool = False) -> None:
-        self._translates = runtime in TRANSLATING_RUNTIMES
-        self._runtime, self._threads, self._channels_last = runtime, threads, channels_last
-        self._like = like.new_empty(0)
-        self._neighbours: dict[tuple[int, ...], float] = {}
-        size = min(2 * last_cache(), MAX_EVICTION_BYTES) if evict and self._translates else 0
-        self._evicting = torch.zeros(size, dtype=torch.uint8)
-
-    def layer_seconds(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Return the time of a layer with inputs of this shape; 0 if its neighbours take as long without it."""
-        if not self._translates or len(shape) != 4:
-            return self._seconds(module, shape)
-        with torch.inference_mode():
-            output = tuple(module(self._like.new_zeros(shape)).shape)
-        if len(output) != 4:
-            return self._seconds(module, shape)
-        both = self._between_neighbours(module, shape)
-        return max(0.0, both - 0.5 * self._neighbours_seconds(shape) - 0.5 * self._neighbours_seconds(output))
-
-    def network_seconds(self, model: nn.Module, shape: tuple[int, ...]) -> float:
-        """Return the time of a network with inputs of this shape; it evicts its own weights, nothing else does."""
-        return self._seconds(model, shape, NETWORK_SECONDS, evict=False)
-
-    def _seconds(
-        self, module: nn.Module, shape: tuple[int, ...], seconds: float = LAYER_SECONDS, *, evict: bool = True
-    ) -> float:
-        """Return the lower quartile of some runs: disturbances only ever add time."""
-        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self._like)
-        how = {"threads": self._threads, "channels_last": self._channels_last}
-        runner = prepare(module, inputs, self._runtime, **how)  # type: ignore[arg-type]
-
-        def clock() -> float:
-            if evict:
-                self._evicting += 1
-            return runner.clock()
-
-        return float(np.quantile(timed({"layer": clock}, seconds)["layer"], 0.25))
-
-    def _between_neighbours(self, module: nn.Module, shape: tuple[int, ...]) -> float:
-        """Return the time of a layer that makes maps of this shape from one channel, the module, and their means."""
-        before = nn.utils.skip_init(nn.Conv2d, 1, shape[1], 1, bias=False)  # draws no random numbers
-        nn.init.ones_(before.weight)
-        program = nn.Sequential(before.to(self._like), module, nn.AdaptiveAvgPool2d(1))
-        return self._seconds(program, (shape[0], 1, *shape[2:]))
-
-    def _neighbours_seconds(self, shape: tuple[int, ...]) -> float:
-        """Return the time of the two neighbours, one of which makes maps of this shape and the other reads them."""
-        if shape not in self._neighbours:
-            self._neighbours[shape] = self._between_neighbours(nn.Identity(), shape)
-        return self._neighbours[shape]
-
-
-def exceeds_cache(model: nn.Module) -> bool:
-    """Return whether a run of a network evicts its own weights: all of them together do not fit into the cache."""
-    return sum(p.numel() * p.element_size() for p in model.parameters()) > last_cache()

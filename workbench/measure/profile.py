@@ -186,8 +186,7 @@ def profile(
         watch.report(1.0, "")
     original, *compressed = [each.result() for each in timed]
     device = network.device.type
-    how = rt.configuration("cuda" if device == "cuda" else "eager", batch, threads, channels_last)
-    how += f", median of {repeats}"
+    how = f"{rt.configuration('eager', batch, threads, channels_last)}, median of {repeats}"
     return Profile(original, compressed[0] if compressed else None, how, threads, device, watch.disturbed)
 
 

@@ -1,7 +1,6 @@
-"""Programs that run a network: PyTorch in several ways, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
+"""Programs that run a network: PyTorch, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,12 @@ from torch.utils import _pytree as pytree
 
 from workbench.exporters import executorch, onnx
 from workbench.exporters.int8 import Int8
-from workbench.network.network import Network, copy_model, expect_network, first_line
+from workbench.network.network import Network, copy_model, expect_network
 
 RUNTIMES = {
     "eager": "PyTorch",
-    "compile": "PyTorch, compiled",
     "onnxruntime": "ONNX Runtime",
     "executorch": "ExecuTorch with XNNPACK",
-    "cuda": "PyTorch on the GPU",
 }
 """Name -> what it is called in text."""
 
@@ -58,8 +55,6 @@ def missing(runtime: str) -> str:
     """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can."""
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
-    if runtime == "cuda" and not torch.cuda.is_available():
-        return "There is no CUDA GPU here, or PyTorch was installed without CUDA."
     module = {"onnxruntime": onnx, "executorch": executorch}.get(runtime)
     return module.missing() if module else ""
 
@@ -136,30 +131,16 @@ def prepare(
         content = executorch.executorch_bytes(ready, inputs, int8=int8)
         program = executorch.load_executorch(content)
         return Runner(partial(program, inputs), program, len(content))
-    device = torch.device("cuda") if runtime == "cuda" else inputs.device
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
-    ready.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
-    given = inputs.to(device).contiguous(memory_format=layout)
-    compute = _compiled(ready, given) if runtime == "compile" else torch.inference_mode()(ready)
+    ready.to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
 
-    def call(batch: Tensor) -> Any:
-        outputs = compute(batch)
-        synchronize(device)
+    @torch.inference_mode()
+    def compute(batch: Tensor) -> Any:
+        outputs = ready(batch)
+        synchronize(batch.device)
         return outputs
 
-    return Runner(partial(call, given), lambda batch: call(batch.to(device).contiguous(memory_format=layout)))
-
-
-def _compiled(model: nn.Module, inputs: Tensor) -> Callable[[Tensor], Any]:
-    """Compile with frozen weights, which the compiler may lay out anew."""
-    from torch._inductor.exc import InductorError  # takes seconds
-
-    torch.compiler.reset()  # code compiled for another model is of no use, and its number is limited
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        compiled = torch.no_grad()(torch.compile(model, options={"freezing": True}))
-        try:
-            compiled(inputs)
-        except InductorError as error:
-            raise AbsentRuntimeError(f"torch.compile cannot compile this network here: {first_line(error)}") from error
-    return compiled
+    given = inputs.contiguous(memory_format=layout)
+    return Runner(
+        partial(compute, given), lambda batch: compute(batch.to(inputs.device).contiguous(memory_format=layout))
+    )

@@ -40,7 +40,6 @@ class _Held:
     done: dict[str, int] = field(default_factory=lambda: {"compressed": 0, "original": 0})
     values: dict[str, dict[fx.Node, Any]] = field(default_factory=lambda: {"compressed": {}, "original": {}})
     given: tuple[int, Any] = (-1, None)  # position of the layer that was asked for last, and its input
-    answers: Any = None
 
     @property
     def bytes(self) -> int:
@@ -128,33 +127,6 @@ class PairedActivations:
             self.held[i] = held if fits else None
             total += held.bytes if fits else 0
             yield given, wanted
-
-    def changed(self, name: str, module: nn.Module) -> Pairs:
-        """Yield (original's answers, its answers with one layer exchanged) of every batch, after :meth:`pairs`."""
-        node, place = self._only_call(name), self.place(name)
-        if node is None or any(held is None or held.given[0] != place for held in self.held):
-            yield from self._exchanged(name, module)
-            return
-        for held in self.held:
-            assert held is not None
-            if held.answers is None:
-                held.answers = self._finish(held.values["original"], place + 1)
-            values = held.values["original"] | {node: module(held.given[1])}
-            yield held.answers, self._finish(values, place + 1)
-
-    def _finish(self, values: dict[fx.Node, Any], place: int) -> Any:
-        values = {n: v.clone() if isinstance(v, Tensor) else v for n, v in values.items()}  # some ReLUs work in place
-        for node in self.nodes[place:-1]:
-            values[node] = _call(self.models["original"], self.constants, node, values)
-        return _call(self.models["original"], self.constants, self.nodes[-1], values)
-
-    def _exchanged(self, name: str, module: nn.Module) -> Pairs:
-        model = self.models["original"]
-        for batch in self.batches:
-            answers = call(model, batch)
-            with model.get_submodule(name).register_forward_hook(lambda _, args, out: module(args[0])):
-                others = call(model, batch)
-            yield answers, others
 
     def _advance(self, held: _Held, side: str, until: int, batch: Any) -> None:
         values = held.values[side]

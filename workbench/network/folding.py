@@ -45,26 +45,23 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def fold_weights(model: nn.Module) -> tuple[str, ...]:
-    """Make plain parameters of weights that are computed in each run, in place, and return the modules' names.
+def fold_weights(model: nn.Module) -> None:
+    """Make plain parameters of weights that are computed in each run, in place.
 
     Parametrizations (``weight_norm``, ``spectral_norm``), their old forms that are hooks, pruning masks, and
     convolutions that standardise their weight are replaced by the weight in evaluation mode.
     """
-    folded = []
     for name, module in list(model.named_modules()):
-        if _fold_parametrizations(module) | _fold_hooks(module):
-            folded.append(name)
+        _fold_parametrizations(module)
+        _fold_hooks(module)
         plain = _plain_convolution(module)
         if plain is not None and name:
             model.set_submodule(name, plain)
-            folded.append(name)
-    return tuple(folded)
 
 
-def _fold_parametrizations(module: nn.Module) -> bool:
+def _fold_parametrizations(module: nn.Module) -> None:
     if not parametrize.is_parametrized(module):
-        return False
+        return
     # PyTorch's own removal deletes a property of the class, which a copy has in common with the model of the user.
     names = [name for name, _ in module.get_submodule("parametrizations").named_children()]
     values = {name: getattr(module, name).detach().clone() for name in names}
@@ -73,11 +70,9 @@ def _fold_parametrizations(module: nn.Module) -> bool:
     module.__class__ = plain
     for name, value in values.items():
         module.register_parameter(name, nn.Parameter(value))
-    return True
 
 
-def _fold_hooks(module: nn.Module) -> bool:
-    found = False
+def _fold_hooks(module: nn.Module) -> None:
     for hook in list(module._forward_pre_hooks.values()):
         kind: Any = hook
         if isinstance(hook, WeightNorm):
@@ -86,10 +81,6 @@ def _fold_hooks(module: nn.Module) -> bool:
             remove_spectral_norm(module, kind.name)
         elif isinstance(hook, prune.BasePruningMethod):
             prune.remove(module, kind._tensor_name)
-        else:
-            continue
-        found = True
-    return found
 
 
 class _Convolutions(TorchFunctionMode):

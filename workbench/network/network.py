@@ -40,7 +40,6 @@ class Network(Table):
     random_weights : whether the weights were never trained, so that ranks and scores mean nothing.
     sha256 : checksum of the file that the weights are from, or "".
     history : epochs of the training that made it.
-    folded : names of the layers whose computed weights became plain ones.
     fitted : whether its layers were fitted to the running statistics of its batch norms (calibrated or distilled).
 
     Raises
@@ -62,7 +61,6 @@ class Network(Table):
     history: tuple[Any, ...] = ()
     fitted: bool = False
     output: Callable[[Any], Any] | None = None
-    folded: tuple[str, ...] = ()
 
     headers = ("Network", "")
     left = (0, 1)
@@ -73,7 +71,7 @@ class Network(Table):
         object.__setattr__(self, "input_shape", _shape_of(self.input_shape, self.example))
         object.__setattr__(self, "classes", tuple(self.classes))
         model = copy_model(unwrap(self.model)).eval()
-        object.__setattr__(self, "folded", fold_weights(model))
+        fold_weights(model)
         object.__setattr__(self, "model", model)
 
     @property

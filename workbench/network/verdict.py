@@ -10,7 +10,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest
 
 Z_95 = 1.959963984540054
 """Quantile of the standard normal distribution at 0.975, for intervals of 95 %."""
@@ -75,11 +74,6 @@ def unpaired_interval(before: float, n_before: int, after: float, n_after: int) 
     )
 
 
-def mcnemar(lost: int, gained: int) -> float:
-    """Return the exact p-value of McNemar's test that as many images are lost as gained by chance; 1 without any."""
-    return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
-
-
 def images_needed(max_drop: float = MAX_DROP_POINTS) -> int:
     """Return how many images can show that at most `max_drop` points are lost: 381 for one point.
 
@@ -110,7 +104,6 @@ class Verdict:
     n : number of images.
     kind : "accuracy" (the loss of right answers) or "agreement" (the share of answers that changed).
     max_drop : loss in points that is tolerated.
-    p_value : of McNemar's exact test; NaN without the results of each image.
     split : name of the images, like "validation", or "".
     """
 
@@ -121,7 +114,6 @@ class Verdict:
     n: int
     kind: str = "accuracy"
     max_drop: float = MAX_DROP_POINTS
-    p_value: float = math.nan
     split: str = ""
 
     @property
@@ -151,7 +143,6 @@ def judge(
     *,
     kind: str = "accuracy",
     max_drop: float = MAX_DROP_POINTS,
-    p_value: float = math.nan,
 ) -> Verdict:
     """Return the verdict on a loss and its interval.
 
@@ -175,7 +166,7 @@ def judge(
         finding = Finding.LOSS
     elif 100 * high <= max_drop:
         finding = Finding.NO_LOSS
-    return Verdict(finding, lost, low, high, n, kind, max_drop, p_value)
+    return Verdict(finding, lost, low, high, n, kind, max_drop)
 
 
 def judge_pairs(before: ArrayLike, after: ArrayLike, *, max_drop: float = MAX_DROP_POINTS) -> Verdict:
@@ -195,7 +186,7 @@ def judge_pairs(before: ArrayLike, after: ArrayLike, *, max_drop: float = MAX_DR
         raise ValueError(f"results of {len(first)} and of {len(second)} images: score both networks on the same ones")
     lost, gained, n = int((first & ~second).sum()), int((second & ~first).sum()), len(first)
     interval = paired_interval(lost, gained, n)
-    return judge((lost - gained) / n, interval, n, max_drop=max_drop, p_value=mcnemar(lost, gained))
+    return judge((lost - gained) / n, interval, n, max_drop=max_drop)
 
 
 def judge_agreement(agreement: float, n: int, *, max_drop: float = MAX_DROP_POINTS) -> Verdict:

@@ -152,7 +152,7 @@ class Directions:
 
 
 def importance(
-    network: Network, spectra: Spectra, images: Images, *, seed: int = 0, progress: Progress | bool | None = None
+    network: Network, spectra: Spectra, images: Images, *, progress: Progress | bool | None = None
 ) -> Importance:
     """Measure what each layer's ranks cost in the network's outputs, for :func:`~workbench.plan.budget.budget_plan`.
 
@@ -160,7 +160,6 @@ def importance(
     ----------
     spectra : of the same network.
     images : as the data hold them; labels are not looked at. 32 to 64 are enough.
-    seed : of the random functions of the outputs.
     progress : called before each batch; raising `Cancelled` ends the measurement.
 
     Raises
@@ -169,7 +168,7 @@ def importance(
     """
     expect_network(network)
     report, batches = reporter(progress), inputs_of(network, images, batch_size=BATCH_SIZE)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     # a batch is measured along the directions of the other half, which it did not choose
     found = directions(network, spectra, batches, progress=part(report, 0.0, 0.4))[::-1]
     model = copy_model(network.model)

@@ -1,12 +1,11 @@
 from .static.factors import factors as factors
-from .static.inspected import filters as filters
 from .static.inspected import gallery as gallery
 from .static.inspected import rank_curve as rank_curve
+from .static.inspected import roofline as roofline
 from .static.kernel import growing_rank as growing_rank
 from .static.kernel import kernel as kernel
 from .static.kernel import unfoldings as unfoldings
 from .static.network import network as network
-from .static.roofline import roofline as roofline
 from .static.spectrum import explained as explained
 from .static.spectrum import free_energy as free_energy
 from .static.spectrum import spectrum as spectrum

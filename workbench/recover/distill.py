@@ -9,16 +9,15 @@ References: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network
 ICLR 2015.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.network.activations import PairedActivations
+from workbench.network.activations import PairedActivations, layer_outputs
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
@@ -141,15 +140,13 @@ class _Match:
         with torch.no_grad():
             one = batch[:1] if isinstance(batch, Tensor) else batch
             activations = PairedActivations(self.teacher, self.teacher, [one])
-        self.outputs: dict[tuple[str, nn.Module], list[Tensor]] = defaultdict(list)
+        self.rectified = {part.name: activations.rectified(part.name) for part in student.plan}
         self.hooks = ExitStack()
-        for part in student.plan:
-            for model in (self.teacher, student.model):
-                keep = partial(self._keep, (part.name, model), activations.rectified(part.name))
-                self.hooks.enter_context(model.get_submodule(part.name).register_forward_hook(keep))
+        self.outputs = self.hooks.enter_context(layer_outputs((self.teacher, student.model), list(self.rectified)))
 
-    def _keep(self, key: tuple[str, nn.Module], rectified: bool, layer: nn.Module, given: object, out: Tensor) -> None:
-        self.outputs[key].append(out.relu() if rectified else out.clone())  # a ReLU may work in place
+    def _forget(self) -> None:
+        for side in chain(*self.outputs.values()):
+            side.clear()
 
     def _inputs(self, piece: Tensor, generator: torch.Generator) -> Any:
         if isinstance(self.images, tuple):
@@ -159,19 +156,19 @@ class _Match:
     def loss(self, piece: Tensor) -> Tensor:
         """Return the divergence and the layers' mean relative squared error, times the number of the indices."""
         network, inputs = self.student, self._inputs(piece, torch.default_generator)
-        self.outputs.clear()
+        self._forget()
         with torch.no_grad():
             wanted = call(self.teacher, inputs)
         made = call(network.model, inputs)
-        if _logits(wanted):
+        if isinstance(wanted, Tensor) and wanted.ndim == 2:  # logits
             lost = distillation_losses(made, wanted, TEMPERATURE).mean()
         else:
             lost = divergence(wanted, made) / max(1, size_of(inputs))
-        errors: list[Tensor] = [
-            (made - given).square().sum() / given.square().sum().clamp(min=1e-12)
-            for part in network.plan
-            for made, given in zip(*(self.outputs[part.name, m] for m in (network.model, self.teacher)), strict=True)
-        ]
+        errors: list[Tensor] = []
+        for name, sides in self.outputs.items():
+            for pair in zip(*sides, strict=True):
+                given, answer = (out.relu() for out in pair) if self.rectified[name] else pair
+                errors.append((answer - given).square().sum() / given.square().sum().clamp(min=1e-12))
         return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
 
     def score(self, pieces: Iterable[Tensor], seed: int) -> Score:
@@ -182,9 +179,5 @@ class _Match:
                 inputs = self._inputs(piece, generator)
                 nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
                 n += size_of(inputs)
-                self.outputs.clear()
+                self._forget()
         return Score(-nats / max(1, n), -nats / max(1, n), n, "negative divergence")
-
-
-def _logits(outputs: Any) -> bool:
-    return isinstance(outputs, Tensor) and outputs.ndim == 2

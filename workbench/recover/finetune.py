@@ -1,14 +1,18 @@
-"""Fine-tune a network: gradient descent over all of it, by labels, by the original's answers, or both."""
+"""Fine-tune a network: gradient descent over all of it, by labels, by the original's answers, or both.
+
+A network may also be trained from Gaussian weights, the baseline of the paper's comparison.
+"""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import prod, sqrt
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, pad
 
 from workbench.network.data import UNLABELLED, Data, Split
@@ -24,6 +28,8 @@ N = TypeVar("N", bound=Network)
 
 FITTED_CLIP_NORM = 1.0
 """Largest length of a gradient where batch norms keep their statistics and the recipe says none."""
+LINEAR_TO_NEXT = ("factor_in", "core")
+"""Parts of a factorised layer that another part follows with nothing between them."""
 HELD_OUT_SHARE = 0.1
 """Share of the training images that is held out to choose by, where the data have no validation images."""
 
@@ -126,12 +132,8 @@ def _splits(data: Data) -> tuple[Split, Split]:
     count = max(1, round(HELD_OUT_SHARE * len(train)))
     if count == len(train):
         raise ValueError(f"{data.name} has {count} training image and no validation images: there is none to choose by")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    kept, held = (
-        Split(train.images[which], train.labels[which], name)
-        for which, name in ((order[count:].sort().values, train.name), (order[:count].sort().values, "validation"))
-    )
-    return kept, held
+    held, kept = train.parted(count)
+    return kept, replace(held, name="validation")
 
 
 def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recipe, piece: Tensor) -> Tensor:
@@ -193,3 +195,42 @@ def augmented(images: Tensor, *, flip: bool, shift: int) -> Tensor:
     which = torch.arange(n)[:, None, None, None]
     channel = torch.arange(channels)[None, :, None, None]
     return images[which, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def from_scratch(network: N, *, seed: int = 0) -> N:
+    """Return the same architecture with Gaussian weights, to be trained by `finetune`.
+
+    Every convolution and linear layer gets zero-mean Gaussian weights and no bias. Their variance is 2 / (inputs of one
+    output), which keeps the size of the signal through a ReLU, and half of that for the parts of a factorised layer
+    that no ReLU follows. Normalisations begin as the identity. What the network has learned goes nowhere into it.
+
+    Raises
+    ------
+    ValueError : naming a module with weights that it does not know how to begin with.
+
+    References: Kim et al., ICLR 2016, sec. 4 (the comparison); He et al., ICCV 2015, sec. 2.2 (the variance).
+    """
+    expect_network(network)
+    model = copy_model(network.model)
+    generator = torch.Generator().manual_seed(seed)
+    for name, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        weight = own.get("weight")
+        if isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and isinstance(weight, Tensor):
+            linear = name.rpartition(".")[2] in LINEAR_TO_NEXT
+            inputs: float = prod(weight.shape[1:])  # that one output sums
+            if isinstance(module, nn.modules.conv._ConvTransposeNd):
+                # weight (in, out / groups, ...): an output sees each kernel position once in every `stride`
+                inputs = max(1.0, len(weight) / module.groups * prod(weight.shape[2:]) / prod(module.stride))
+            std = sqrt((1 if linear else 2) / inputs)
+            with torch.no_grad():
+                weight.copy_(std * torch.randn(weight.shape, generator=generator))
+                if isinstance(module.bias, Tensor):
+                    module.bias.zero_()
+        elif own:
+            what = f"{name or 'the model'} is a {type(module).__name__}"
+            raise ValueError(f"{what}, which has no Gaussian initialisation here")
+    changes = {"sha256": "", "random_weights": True, "history": (), "fitted": False}
+    return network.with_model(model, source=f"Gaussian initialisation (seed {seed})", **changes)

@@ -1,7 +1,7 @@
-"""Settings of fine-tuning: the paper's recipe, or a modern one."""
+"""Settings of fine-tuning."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 SCHEDULES = ("step", "cosine")
@@ -88,16 +88,6 @@ class Recipe:
             raise TypeError("say for how long: epochs=...")
         return cls(**settings)
 
-    @classmethod
-    def modern(cls, epochs: int, **changes: Any) -> "Recipe":
-        """Return a recipe of Nesterov's momentum from 0.01 down a cosine, after a warm-up of a twentieth.
-
-        Gradients longer than 1 are shortened: the first ones of a decomposed network are.
-        """
-        settings = {"epochs": epochs, "learning_rate": 1e-2, "schedule": "cosine", "warmup": 0.05 * epochs}
-        settings |= {"optimizer": "nesterov", "clip_norm": 1.0, "batch_size": 128}
-        return cls.of(**{**settings, **changes})
-
     def rate(self, step: float, steps_an_epoch: int) -> float:
         """Return the learning rate of one step, counted from 0; between two steps in a limited time."""
         warm = self.warmup * steps_an_epoch
@@ -107,7 +97,3 @@ class Recipe:
             return self.learning_rate * float(0.1 ** (step // steps_an_epoch // self.drop_every))
         share = (step - warm) / (self.epochs * steps_an_epoch - warm)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)

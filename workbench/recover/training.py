@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Training:
 
     def keep_in(self, file: Path, pause: float, about: dict[str, Any]) -> None:
         """Go on from the file if it exists, of a training `about` the same, and write it every `pause` seconds."""
-        self.file, self.pause, self.about = file, pause, {**about, **self.recipe.to_dict()}
+        self.file, self.pause, self.about = file, pause, {**about, **asdict(self.recipe)}
         if file.exists():
             self.done, self.best = load_checkpoint(file, self.about, self.model, self.optimizer)
         self.processes.wait()  # all processes read before one writes

@@ -7,10 +7,8 @@ is no row without its weights. Nothing is unpickled.
 import hashlib
 import json
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +29,6 @@ from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 __all__ = ["RunStore", "StoreError"]
 
 JSON_COLUMNS = ("measured", "settings", "versions")
-ORPHAN_AGE_S = 3600.0  # seconds after which weights that no run names are not being written any more
 OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
 
 
@@ -172,21 +169,9 @@ class RunStore:
         if found.weights_file:
             (self.folder / found.weights_file).unlink(missing_ok=True)
 
-    def pareto(self, *, network: str | None = None, data: str | None = None) -> Runs:
+    def pareto(self) -> Runs:
         """Return the runs that no other of the same network and data beats in MACs and validation score."""
-        return pareto(self.runs(network=network, data=data))
-
-    def tidy(self) -> int:
-        """Delete weights that no run names, left by a process that was killed in `add`; return their number."""
-        lost = 0
-        with self._database.writing() as database:  # nobody can add a row meanwhile
-            known = {name for (name,) in database.execute("SELECT weights_file FROM run")}
-            for path in self.folder.glob("*"):
-                with suppress(FileNotFoundError):  # another process has deleted it
-                    if path.name not in known and time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
-                        path.unlink()
-                        lost += 1
-        return lost
+        return pareto(self.runs())
 
     def _select(self, where: str, values: tuple[Any, ...]) -> Runs:
         scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run {where}) ORDER BY run, position"  # noqa: S608

@@ -5,7 +5,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -83,7 +83,8 @@ def sweep(
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
     metric : a function (network, split) -> number to score and to choose epochs by instead; more is better. For other
         processes it has to be importable there.
-    executor : any `concurrent.futures.Executor`, or a Dask `Client`; None for one after the other, here.
+    executor : any `concurrent.futures.Executor`, like ``client.get_executor()`` of a Dask client; None for one after
+        the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
     progress : called all along; raising `Cancelled` takes back the plans that have not begun, and ends the sweep.
@@ -103,11 +104,9 @@ def sweep(
         raise ValueError("say for how long to fine-tune: epochs=...")
     recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
     task = _Task(network, data, recipe, teacher, dict(steps or {}), metric, os.getpid(), threads)
-    if hasattr(executor, "get_executor"):
-        executor = executor.get_executor()
     report = reporter(progress)
     found = _here(task, todo, report) if executor is None else _there(task, todo, executor, report)
-    used = recipe.to_dict() if recipe else {}
+    used = asdict(recipe) if recipe else {}
     about: dict[str, Any] = {"network_name": network.name, "data_name": data.name}
     about |= {"versions": versions(), "settings": used, "seed": used.get("seed", 0)}
 

@@ -1,16 +1,13 @@
-"""ImageNet's classes, and the labels of its validation images in each of the forms they come in."""
+"""ImageNet's classes, by the names of folders and in the order of the outputs."""
 
 import subprocess
 import sys
 
 import pytest
-from PIL import Image
 
 import workbench as wb
 from workbench.catalog.networks.torchvision import class_names
-from workbench.network.images.wordnet import wordnet_ids
-
-WNIDS = ("n00000030", "n00000010", "n00000020")  # classes 2, 0, 1 in the order of the ids
+from workbench.network.images.labels import class_index
 
 
 def test_a_real_network_sees_what_the_folders_say(shared, tmp_path):
@@ -31,32 +28,11 @@ def test_the_bundled_network_needs_no_torchvision():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
-def test_ids_from_a_mapping(tmp_path):
-    assert wordnet_ids(tmp_path, 3) == {}
-    (tmp_path / "synset_words.txt").write_text("".join(f"{w} some, words\n" for w in WNIDS))
-    assert wordnet_ids(tmp_path, 3) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
-    assert wordnet_ids(tmp_path, 1000) == {}  # of another length
-    (tmp_path / "synset_words.txt").write_text("no ids\nat all\nin here\n")
-    assert wordnet_ids(tmp_path, 3) == {}
-    assert wordnet_ids(tmp_path, 3, [*WNIDS, "other"])["n00000030"] == 2  # folders of all classes
-    assert wordnet_ids(tmp_path, 3, WNIDS[:2]) == {}  # of a part one cannot tell which
-
-
-FILES = [f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)]
-
-
-def test_validation_labels(tmp_path):
-    (tmp_path / "val.txt").write_text("".join(f"{f} {label}\n" for f, label in zip(FILES, (2, 0, 1), strict=True)))
-    for i, file in enumerate(FILES):
-        Image.new("RGB", (10, 10), (i * 10, 0, 0)).save(tmp_path / file)
-    Image.new("RGB", (10, 10)).save(tmp_path / "another.png")
-    data = wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
-    assert data.test.labels.tolist() == [2, 0, 1]
-    assert data.test.images[:, 0, 0, 0].tolist() == [0, 10, 20]
-    assert data.skipped == ("another.png has no label in val.txt",)
-    (tmp_path / "val.txt").write_text("a.JPEG one\n")
-    with pytest.raises(ValueError, match=r"val\.txt is no table of validation labels"):
-        wb.load_data("images", root=tmp_path, size=8, classes=("a", "b", "c"))
+def test_wordnet_ids_of_all_classes_are_in_the_classes_order():
+    ids = ("n00000030", "n00000010", "n00000020")
+    assert class_index(ids, ("a", "b", "c")) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
+    with pytest.raises(ValueError, match="the folder n00000030, n00000010 is none of the 3 classes"):
+        class_index(ids[:2], ("a", "b", "c"))  # of a part one cannot tell which
 
 
 def test_names_in_the_order_of_the_outputs():

@@ -37,15 +37,15 @@ def labels(data):
 
 
 def test_each_is_read_in_its_own_way(folder):
-    for name in ("pets/dog/a.png", "pets/cat/a.png", "flat/ILSVRC2012_val_00000001.JPEG", "no/a.png"):
+    for name in ("pets/dog/a.png", "pets/cat/a.png", "flat/a.png", "no/a.png"):
         picture(folder / name)
-    (folder / "flat" / "val.txt").write_text("ILSVRC2012_val_00000001.JPEG 2\n")
+    (folder / "flat" / "labels.csv").write_text("file,class_index\na.png,2\n")
     classes = ("ant", "dog", "cat")
     assert labels(load_local("pets")) == [0, 1]
     assert labels(load_local("pets", classes=classes)) == [1, 2]
     said = []
     assert load_local("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
-    assert said == [(1.0, "ILSVRC2012_val_00000001.JPEG")]
+    assert said == [(1.0, "a.png")]
     with pytest.raises(KeyError, match="there are no data called 'no'"):
         load_local("no")
 

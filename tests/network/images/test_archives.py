@@ -6,7 +6,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.pictures import png
-from workbench.network.images import archives
+from workbench.network.images import folders
 
 
 def packed(folder, files):
@@ -109,8 +109,8 @@ def encrypted(path):
     ],
 )
 def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, message):
-    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 150_000)
-    monkeypatch.setattr(archives, "MAX_ENTRIES", 8)
+    monkeypatch.setattr(folders, "MAX_UNPACKED_BYTES", 150_000)
+    monkeypatch.setattr(folders, "MAX_ENTRIES", 8)
     make(tmp_path / name)
     with pytest.raises(ValueError, match=message) as caught:
         wb.load_data("images", root=tmp_path / name, size=8)

@@ -3,14 +3,14 @@ import re
 import pytest
 
 from workbench.measure.energy import Energy, NetworkEnergy
-from workbench.plot.interactive.energy import energy, power
+from workbench.plot.interactive.energy import energy
 
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
 
-def joules(estimated, scale=1.0, trace=()):
+def joules(estimated, scale=1.0):
     parts = {"multiply-adds": 1e-3 * scale, "memory": 1.5e-3 * scale}
-    return NetworkEnergy("net", 2.5e-3 * scale, estimated, 2e-3 * scale, 3e-3 * scale, parts, trace=trace)
+    return NetworkEnergy("net", 2.5e-3 * scale, estimated, 2e-3 * scale, 3e-3 * scale, parts)
 
 
 def strings(value):
@@ -41,11 +41,3 @@ def test_bars_add_up_to_the_joules_in_the_unit_of_the_axis(scale, unit, height, 
     assert whole["error_y"]["array"] == whole["error_y"]["arrayminus"] == pytest.approx([height / 5, height / 10])
     assert figure["layout"]["yaxis"]["title"]["text"] == f"{unit} for one image (estimate)"
     assert valid(energy(None))["data"] == []
-
-
-def test_power_has_gaps_where_the_other_network_ran(valid):
-    trace = [(0.0, 0.25, 20.0), (1.0, 1.25, 23.0)]
-    (line,) = valid(power(Energy(joules(False, trace=trace), joules(False), "counters")))["data"]
-    assert (line["x"], line["y"]) == ([0, 0.25, None, 1, 1.25, None], [20, 20, None, 23, 23, None])
-    for nothing in (None, Energy(joules(True), None, "a table")):
-        assert "estimate" in valid(power(nothing))["layout"]["annotations"][0]["text"]

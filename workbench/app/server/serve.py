@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOK = ROOT / "notebooks" / "dashboard.ipynb"
+LESSON = NOTEBOOK.with_name("0_five_times_smaller.ipynb")
 ADDRESS = "127.0.0.1"
 ONE_USER = Path(__file__).resolve().parent / "jupyter"  # Voila's settings for one user, and the page's template
 CLASS = ROOT / "deploy" / "class"  # settings for a class, which replace those for one user
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--lesson", action="store_true", help="open lesson 0 in place of the dashboard")
     about = "serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings"
     parser.add_argument("--class", dest="settings", nargs="?", const=CLASS, type=Path, metavar="FOLDER", help=about)
     options = parser.parse_args(arguments)
@@ -49,7 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
         environment["JUPYTER_TOKEN"] = token
     browser = not options.no_browser and not for_class
     command, environment = voila_command(
-        int(options.port), browser=browser, address=options.address, folders=folders, environment=environment
+        int(options.port),
+        browser=browser,
+        address=options.address,
+        folders=folders,
+        environment=environment,
+        notebook=LESSON if options.lesson else NOTEBOOK,
     )
     os.execve(command[0], command, environment)
 

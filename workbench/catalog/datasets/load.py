@@ -43,11 +43,10 @@ def load_data(
         labels; else each folder in it is a class. Folders "train", "val" (or "valid", "validation") and "test" are the
         splits. Images without labels become the `train` split; with a share for validation, half of them each.
     labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
-        folder) and ``class_index``, divided by commas, semicolons or tabs, or Caffe's ``val.txt`` of ImageNet's flat
-        validation folder.
+        folder) and ``class_index``, divided by commas, semicolons or tabs.
     size : for photographs, pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
-    classes : the network's class names. Folders may then be some of the classes only, called by name, number or
-        WordNet id. Without, folders are counted in alphabetical order, or by number if all are numbers.
+    classes : the network's class names. Folders may then be some of the classes only, called by name or number.
+        Without, folders are counted in alphabetical order, or by number if all are numbers.
     train, validation : shares of every class, 0 to 1, that become these splits.
     download : whether to download a data set of torchvision's into `root` if it is not there; without, the error says
         its size in bytes and its licence, as does the first progress note.

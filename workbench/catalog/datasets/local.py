@@ -13,10 +13,12 @@ from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
 from workbench.network.images.folders import split_folders
-from workbench.network.images.labels import OWN_TABLE
-from workbench.network.images.wordnet import VALIDATION_TABLE
+from workbench.network.images.labels import OWN_TABLE, is_hidden
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 from workbench.progress import Progress
+
+MAX_FILES_SEEN = 1000
+"""Files in the folders of a folder of which one must be a picture, so that it is offered."""
 
 
 def datasets_folder() -> Path:
@@ -63,16 +65,9 @@ def load_folder(
 def _holds_images(entry: Path) -> bool:
     """Return whether an entry is a ZIP file, or a folder with a table of labels or with folders of images."""
     try:
-        if entry.suffix.lower() == ".zip":
-            return zipfile.is_zipfile(entry)
-        if not entry.is_dir() or entry.name.startswith("."):
-            return False
-        if any((entry / table).is_file() for table in (OWN_TABLE, VALIDATION_TABLE)):
-            return True
-        return any(_is_class(inner) for inner in islice(entry.iterdir(), 100)) or bool(split_folders(entry))
+        if not entry.is_dir() or is_hidden(entry.name):
+            return entry.suffix.lower() == ".zip" and zipfile.is_zipfile(entry)
+        classes = any(file.suffix.lower() in SUFFIXES for file in islice(entry.glob("*/*"), MAX_FILES_SEEN))
+        return classes or (entry / OWN_TABLE).is_file() or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False
-
-
-def _is_class(folder: Path) -> bool:
-    return folder.is_dir() and any(file.suffix.lower() in SUFFIXES for file in islice(folder.iterdir(), 100))

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.datasets.table import TORCH_DATASETS, TorchDataset
-from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
+from workbench.catalog.networks.download import checksum_of, fetch
 from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
 from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
 from workbench.network.images.load import SEED, shares
-from workbench.network.images.wordnet import IMAGENETTE
 from workbench.progress import Progress, part, reporter
 
 log = logging.getLogger(__name__)
@@ -40,9 +39,9 @@ FETCH_SHARE = 0.9
 
 
 class File(NamedTuple):
-    """An archive of a data set: its addresses, its path in torchvision's folder, and its md5."""
+    """An archive of a data set: its address, its path in torchvision's folder, and its md5."""
 
-    urls: tuple[str, ...]
+    url: str
     path: Path
     md5: str
 
@@ -77,7 +76,7 @@ def load_torch_dataset(
             ) from None
         files = _files(known, kind, root)
         where = files[0].path.parent
-        urls = ", ".join(file.urls[0] for file in files)
+        urls = ", ".join(file.url for file in files)
         advice = f"on a machine with a network get {urls} and put it into {where}"
         log.info("%s: %s", name, known.notice)
         report = reporter(progress)
@@ -115,11 +114,11 @@ def _parts(found: Sequence[Pictures], *, arrays: bool) -> list[Split]:
 def _files(known: TorchDataset, kind: Any, root: Path) -> list[File]:
     """Return the files to download: archives of pictures, one archive (CIFAR), or four gzipped files (MNIST)."""
     if known.archives is not None:
-        return [File((url,), root / known.folder / url.rpartition("/")[2], md5) for url, md5 in known.archives(kind)]
+        return [File(url, root / known.folder / url.rpartition("/")[2], md5) for url, md5 in known.archives(kind)]
     if hasattr(kind, "resources"):
         raw = root / kind.__name__ / "raw"
-        return [File(tuple(f"{m}{name}" for m in kind.mirrors), raw / name, md5) for name, md5 in kind.resources]
-    return [File((kind.url,), root / kind.filename, kind.tgz_md5)]
+        return [File(f"{kind.mirrors[0]}{name}", raw / name, md5) for name, md5 in kind.resources]
+    return [File(kind.url, root / kind.filename, kind.tgz_md5)]
 
 
 def _fetch(files: Sequence[File], known: TorchDataset, report: Progress) -> None:
@@ -130,7 +129,8 @@ def _fetch(files: Sequence[File], known: TorchDataset, report: Progress) -> None
     end = 1.0 if known.archives is None else FETCH_SHARE
     for i, file in enumerate(files):
         if checksum_of(file.path, "md5") != file.md5:
-            _fetch_from_mirrors(file, part(report, end * i / len(files), end * (i + 1) / len(files)))
+            share = part(report, end * i / len(files), end * (i + 1) / len(files))
+            fetch(file.url, file.path, checksum=file.md5, algorithm="md5", progress=share)
         if known.archives is None and file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
             write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
     archives = [] if known.archives is None else [f.path for f in files if f.path.suffix in (".tgz", ".gz", ".zip")]
@@ -160,16 +160,6 @@ def _unpack(path: Path, report: Progress) -> None:
     report(1.0, f"unpacked {path.name}")
 
 
-def _fetch_from_mirrors(file: File, report: Progress) -> None:
-    for url in file.urls:
-        try:
-            fetch(url, file.path, checksum=file.md5, algorithm="md5", progress=report)
-            return
-        except DownloadError as error:
-            failed = error
-    raise failed
-
-
 def _open(known: TorchDataset, kind: Any, root: Path, *, download: bool = False) -> list[Any]:
     return [kind(str(root), **options, download=download) for options in known.splits]
 
@@ -184,7 +174,7 @@ def _pictures(dataset: Any, size: int) -> Pictures:
         samples = zip(files, dataset._labels, strict=True)
     paths, labels = zip(*samples, strict=True)
     if hasattr(dataset, "wnids"):
-        labels = tuple(IMAGENETTE[dataset.wnids[label]] for label in labels)
+        labels = tuple(class_names().index(dataset.classes[label][0]) for label in labels)
     return Pictures(ImageFiles([Path(path) for path in paths], size), torch.tensor(labels))
 
 

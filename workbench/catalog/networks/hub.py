@@ -26,13 +26,12 @@ def timm_names() -> list[str]:
         return []
 
 
-def build(name: str, classes: int | None = None) -> tuple[nn.Module, dict[str, Any], str]:
+def build(name: str) -> tuple[nn.Module, dict[str, Any], str]:
     """Return a network without trained weights, timm's settings of its inputs, and the hub's name of its weights.
 
     Parameters
     ----------
     name : "timm/NAME", where NAME may have a tag of weights (resnet18.a1_in1k), or "hf-hub:ORG/NAME".
-    classes : of the classifier; None for those of the weights.
 
     Raises
     ------
@@ -40,12 +39,12 @@ def build(name: str, classes: int | None = None) -> tuple[nn.Module, dict[str, A
     WeightsError : if timm is not installed, or the hub's description of the network cannot be had.
     """
     timm = _timm()
-    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    options: dict[str, Any] = {}
     if name.startswith(HUB):
         repository = name.removeprefix(HUB)
         about = json.loads(fetch(repository, "config.json").read_text(encoding="utf-8"))
         settings = {**about.get("pretrained_cfg", about), "hf_hub_id": repository}
-        architecture, options = about["architecture"], {**about.get("model_args", {}), **options}
+        architecture, options = about["architecture"], dict(about.get("model_args", {}))
         options.setdefault("num_classes", about.get("num_classes", settings.get("num_classes", 1000)))
     else:
         architecture = name.removeprefix(TIMM)

@@ -1,6 +1,5 @@
 """Networks by name: the bundled one, the paper's, CIFAR's, torchvision's, timm's and the hub's, and ONNX files."""
 
-import hashlib
 import json
 import os
 import re
@@ -9,16 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from workbench.catalog.networks import hub
-from workbench.catalog.networks.checkpoints import WeightsError, load_weights, read_weights
+from workbench.catalog.networks.checkpoints import WeightsError, fit_head, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
-from workbench.catalog.networks.heads import fit_head
-from workbench.catalog.networks.search import fitting_network
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.weights import onnx_weights
@@ -30,10 +25,6 @@ OR_NONE = ", or take weights=None"
 
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the sha256, in the names of torchvision's checkpoints."""
-
-
-class DamagedFileError(ValueError):
-    """A bundled file whose checksum is not the one in its card."""
 
 
 def load_network(
@@ -62,7 +53,6 @@ def load_network(
     ------
     KeyError : if the catalog has no such network, with names that are like it.
     WeightsError, OnnxError : ValueErrors that name the file and what is wrong with it.
-    FileNotFoundError, DamagedFileError : if a bundled file is missing, or its checksum is not that of its card.
     """
     if Path(name).suffix.lower() == ".onnx":
         return load_onnx(name, input_shape=input_shape)
@@ -89,11 +79,7 @@ def load_network(
         else:
             state = _renamed(name, read_weights(path))
             fit_head(model, state)
-        try:
-            load_weights(model, state, path.name)
-        except WeightsError as error:
-            other = fitting_network(state)
-            raise WeightsError(f"{error}; it fits {other}" if other not in (None, name) else str(error)) from None
+        load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
     else:
@@ -132,31 +118,20 @@ def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
-    weights = data_folder() / f"{name}.safetensors"
-    card = json.loads(_read(weights.with_suffix(".json")))
-    content = _read(weights)
-    found = hashlib.sha256(content).hexdigest()
+    path = data_folder() / f"{name}.safetensors"
+    found, advice = (
+        checksum_of(path),
+        f"restore {path.parent} with git, or set WORKBENCH_DATA to the folder that has it",
+    )
+    if not found:
+        raise WeightsError(f"there is no file {path}: {advice}")
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if found != card["sha256"]:
-        raise DamagedFileError(
-            f"{weights.name} is damaged: its sha256 begins with {found[:12]}, its card says {card['sha256'][:12]}. "
-            f"Restore it (git checkout -- data) or make it again with {card['script']}"
-        )
-    try:
-        load_weights(model, load(content), weights.name)
-    except (SafetensorError, WeightsError) as error:
-        raise DamagedFileError(f"{weights.name} does not hold the weights of {name}: {error}") from None
-    return f"{weights.name}, {card['trained_on']}", found
+        raise WeightsError(f"{path.name} is damaged, its sha256 is not that of its card: {advice}")
+    load_weights(model, read_weights(path), path.name)
+    return f"{path.name}, {card['trained_on']}", found
 
 
 def data_folder() -> Path:
     """Return the folder of the bundled checkpoints: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
     return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path.name} is not in {path.parent}: restore it with git, or set WORKBENCH_DATA to the folder that has it"
-        ) from None

@@ -1,20 +1,14 @@
-"""Find networks by a part of their name or by a checkpoint, and say what each takes and costs."""
+"""Find networks by a part of their name, and say what each takes and costs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from torch import Tensor
-
-from workbench.catalog.networks.entries import OWN, network_names, outline
-from workbench.catalog.networks.heads import fit_head
+from workbench.catalog.networks.entries import OWN, outline
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 from workbench.tables import count
-
-MAX_BUILT = 8
-"""Networks that are built without weights to find one for a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +54,3 @@ def details(name: str) -> Details:
     traced = find_layers(network)
     cost = total([layer.cost for layer in traced.layers]) + traced.other
     return Details(network.input_shape, cost.weights, cost.macs)
-
-
-def fitting_network(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the network of the catalog that a checkpoint is of, whatever its number of classes; None if there is none.
-
-    The :data:`MAX_BUILT` networks with the nearest number of weights are tried.
-    """
-    count = sum(v.numel() for key, v in weights.items() if "running_" not in key)
-    near = sorted(network_names(), key=lambda name: abs((details(name).weights or 0) - count))
-    for name in near[:MAX_BUILT]:
-        try:
-            model = outline(name).model
-        except NotImplementedError:  # some of torchvision's look at their weights when they are made
-            continue
-        fit_head(model, weights)
-        shapes = {key: v.shape for key, v in model.state_dict().items() if not key.endswith("num_batches_tracked")}
-        if shapes == {key: v.shape for key, v in weights.items() if not key.endswith("num_batches_tracked")}:
-            return name
-    return None

@@ -1,6 +1,6 @@
 """Open ONNX files as networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ def load_onnx(
     path: str | Path,
     *,
     input_shape: Sequence[int] | None = None,
-    preprocessing: Callable[[Tensor], Tensor] | None = None,
-    classes: Sequence[str] = (),
     name: str = "",
 ) -> Network:
     """Open an ONNX file, whose convolutions and constant matrices become layers; all other nodes compute as before.
@@ -32,7 +30,6 @@ def load_onnx(
     Parameters
     ----------
     input_shape : of one input, without the batch; needed where the file leaves it open.
-    preprocessing : from images, as the data hold them, to inputs; None if they are equal.
 
     Raises
     ------
@@ -44,7 +41,7 @@ def load_onnx(
     shapes, types = _input_shapes(model, input_shape, path.name), _types(model)
     about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX"}
     if types == [torch.float32]:
-        network = Network(model, shapes[0], preprocessing=preprocessing, classes=tuple(classes), **about)
+        network = Network(model, shapes[0], **about)
     else:
         sizes = zip(shapes, types, strict=True)
         example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in sizes)

@@ -29,12 +29,15 @@ def window_pads(a: Attributes, size: Sequence[int], kernel: Sequence[int]) -> li
     return small + large if how == "SAME_UPPER" else large + small
 
 
+def reversed_pads(pads: Sequence[int]) -> list[int]:
+    """Return padding in ONNX's order as `torch.nn.functional.pad` takes it."""
+    n = len(pads) // 2
+    return [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])]
+
+
 def uneven(pads: Sequence[int]) -> list[int]:
     """Return what is to be padded beforehand, as `torch.nn.functional.pad` takes it; [] if both ends are equal."""
-    n = len(pads) // 2
-    if pads[:n] == pads[n:]:
-        return []
-    return [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])]
+    return [] if pads[: len(pads) // 2] == pads[len(pads) // 2 :] else reversed_pads(pads)
 
 
 def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:

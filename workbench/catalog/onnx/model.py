@@ -52,7 +52,8 @@ class OnnxModel(nn.Module):
         self.nodes: dict[str, int] = {}
         self.steps: list[Node] = []
         self._fold(constants)
-        self.constants = {name: constants[name] for name in self._used() if name in constants}
+        used = {name for step in self.steps for name in step.inputs} | set(self.output_names)
+        self.constants = {name: constants[name] for name in used if name in constants}
         self._buffers_of: dict[str, str] = {}
         self._keep_tensors()
 
@@ -146,9 +147,6 @@ class OnnxModel(nn.Module):
         for step in reversed(self.steps):
             step.last = tuple(dict.fromkeys(n for n in (*step.inputs, *step.outputs) if n and n not in needed))
             needed |= {name for name in step.inputs if name}
-
-    def _used(self) -> set[str]:
-        return {name for step in self.steps for name in step.inputs} | set(self.output_names)
 
     def _keep_tensors(self) -> None:
         """Register constants that tensors are computed with as buffers, so that they move with the module."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench.catalog.onnx.maps import uneven, window_pads
+from workbench.catalog.onnx.maps import reversed_pads, uneven, window_pads
 from workbench.catalog.onnx.operators import OPERATORS
 from workbench.network.network import first_line
 
@@ -158,12 +158,6 @@ class _AnyBatchNorm(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - PyTorch's name
         pass
-
-
-def reversed_pads(pads: Sequence[int]) -> list[int]:
-    """Return padding in ONNX's order as `torch.nn.functional.pad` takes it."""
-    n = len(pads) // 2
-    return [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])]
 
 
 def single(value: np.ndarray) -> np.ndarray:

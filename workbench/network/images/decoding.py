@@ -1,7 +1,6 @@
 """Decode an image file of any origin into upright, square RGB pixels."""
 
 import warnings
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-HEIC_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"),
-    *HEIC_SUFFIXES,
+    *(".heic", ".heif"),  # which are named as not sound
 )
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 """Formats that are read, whatever the file's name: one of Pillow's other decoders starts another program."""
@@ -24,7 +22,7 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
     """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
     Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages or frames the first is
-    read. HEIC is read where the package pillow-heif is installed. ValueError calls the file `name`, if it is no sound
+    read. ValueError calls the file `name`, if it is no sound
     image or too large.
     """
     try:
@@ -57,11 +55,7 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `wi
 def _rgb(path: Path) -> Image.Image:
     if not path.stat().st_size:
         raise ValueError("it is empty")
-    formats: tuple[str, ...] = FORMATS
-    if path.suffix.lower() in HEIC_SUFFIXES:
-        _register_heic()
-        formats = (*FORMATS, "HEIF")
-    with Image.open(path, formats=formats) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         if opened.width * opened.height > MAX_IMAGE_PIXELS:
             raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
         opened.load()
@@ -85,16 +79,6 @@ def rgb(picture: Image.Image) -> Image.Image:
 def is_grey(picture: Image.Image) -> bool:
     """Return whether a picture has one channel and no palette."""
     return picture.mode in ("1", "L") or picture.mode.startswith(("I", "F"))
-
-
-def _register_heic() -> None:
-    """Teach Pillow to read HEIC, the format of iPhones' photographs; ValueError says what to do if it cannot."""
-    try:
-        register = import_module("pillow_heif").register_heif_opener
-    except ImportError:
-        raise ValueError("HEIC needs the package pillow-heif, or convert it to JPEG") from None
-    if "HEIF" not in Image.OPEN:
-        register()
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Read the class of each image in a folder: from a table, from its folder, or from ImageNet's validation labels."""
+"""Read the class of each image in a folder: from a table, or from its folder."""
 
 import codecs
 import csv
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -10,27 +11,24 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from workbench.network.images.decoding import SUFFIXES
-from workbench.network.images.wordnet import (
-    MAPPINGS,
-    VALIDATION_TABLE,
-    WNID,
-    LabelsError,
-    validation_labels,
-    wordnet_ids,
-)
 
 UNLABELLED = -1
 """Label of an image whose class is not known."""
 
 OWN_TABLE = "labels.csv"
-TABLES = (OWN_TABLE, VALIDATION_TABLE, *MAPPINGS)
-"""Files that are read beside the images."""
+"""Table that is read beside the images."""
+WNID = re.compile(r"n\d{8}")
+"""WordNet id, as the folders of ImageNet's classes are called."""
 
 DELIMITERS = ",;\t"
 COLUMNS = ("file", "class_index")
 
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Files and folders that macOS and Windows add, beside those that begin with a dot."""
+
+
+class LabelsError(ValueError):
+    """Labels that cannot be used; the sentence names the table or the folder."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,13 @@ def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) 
     """Return the label of every image of a folder; LabelsError names the wrong table and line, or the folder."""
     if table is None and has_own_table(folder):
         table = OWN_TABLE
-    elif table is None and not any(holds_pictures(entry) for entry in _folders(folder)):
-        table = next((name for name in (OWN_TABLE, VALIDATION_TABLE) if (folder / name).is_file()), None)
-    if table is None:
+    if table is None and (any(map(holds_pictures, _folders(folder))) or not (folder / OWN_TABLE).is_file()):
         found = _without_labels(folder, classes) or _from_folders(folder, classes)
         return Labelled(found.labels, found.classes, _left_out(folder, found.labels))
-    path = folder / table
+    path = folder / (table or OWN_TABLE)
     if not path.is_file():
         raise LabelsError(f"there is no table of labels {path}")
-    if path.name == VALIDATION_TABLE:
-        known, files = validation_labels(path), [file.name for file in sorted(folder.iterdir()) if _is_picture(file)]
-        missing = tuple(f"{name} has no label in {path.name}" for name in files if name not in known)
-        found = Labelled({name: known[name] for name in files if name in known}, (), missing)
-    else:
-        found = _from_table(path)
+    found = _from_table(path)
     largest = max(found.labels.values(), default=0)
     if classes and largest >= len(classes):
         raise LabelsError(f"{path.name} has class {largest}, but the classes are 0 to {len(classes) - 1}")
@@ -155,7 +146,7 @@ def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
         index = {entry.name: i for i, entry in enumerate(folders)}
         names = tuple(index)
     else:
-        index, names = class_index([entry.name for entry in folders], classes, folder), tuple(classes)
+        index, names = class_index([entry.name for entry in folders], classes), tuple(classes)
     files = [(file, index[entry.name]) for entry in folders for file in pictures_in(entry)]
     return Labelled({file.relative_to(folder).as_posix(): label for file, label in files}, names)
 
@@ -165,21 +156,21 @@ def _left_out(folder: Path, used: Mapping[str, int]) -> tuple[str, ...]:
     found = []
     for file in sorted(_visible_files(folder)):
         name = file.relative_to(folder).as_posix()
-        if name not in used and name not in TABLES:
+        if name not in used and name != OWN_TABLE:
             found.append(f"{name} is in no folder of a class" if _is_picture(file) else f"{name} is no image")
     return tuple(found)
 
 
-def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) -> dict[str, int]:
+def class_index(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
     """Return the class index of each folder, by its name.
 
-    A folder is called like its class (case and ``_`` for a space do not matter), like its number, or by its WordNet
-    id, if `folder` holds the mapping or the folders of all classes.
+    A folder is called like its class (case and ``_`` for a space do not matter) or like its number; WordNet ids of all
+    classes are in the classes' order.
     """
     loose: dict[str, set[int]] = {}
     for i, name in enumerate(classes):
         loose.setdefault(_normalised(name), set()).add(i)
-    ids = wordnet_ids(folder, len(classes), folders)
+    ids = sorted(name for name in folders if WNID.fullmatch(name))
     found: dict[str, int] = {}
     for name in folders:
         alike = loose.get(_normalised(name), set())
@@ -189,15 +180,13 @@ def class_index(folders: Sequence[str], classes: Sequence[str], folder: Path) ->
             found[name] = next(iter(alike))
         elif name.isdecimal() and int(name) < len(classes):
             found[name] = int(name)
-        elif name in ids:
-            found[name] = ids[name]
+        elif name in ids and len(ids) == len(classes):
+            found[name] = ids.index(name)
     unknown = [name for name in folders if name not in found]
     if unknown:
-        hint = f"; put {MAPPINGS[0]} or {MAPPINGS[1]} beside them" if WNID.fullmatch(unknown[0]) else ""
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise LabelsError(
-            f"the folder {', '.join(unknown[:3])}{more} is none of the {len(classes)} classes, "
-            f"by name, number or WordNet id{hint}"
+            f"the folder {', '.join(unknown[:3])}{more} is none of the {len(classes)} classes, by name or number"
         )
     for i, owners in groupby(sorted(found, key=lambda name: found[name]), key=lambda name: found[name]):
         if len(twice := [*owners]) > 1:

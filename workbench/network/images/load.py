@@ -18,7 +18,7 @@ from workbench.network.images.folders import (
     read_pictures,
     split_folders,
 )
-from workbench.network.images.labels import TABLES, is_hidden
+from workbench.network.images.labels import OWN_TABLE, is_hidden
 from workbench.progress import Progress, part, reporter
 
 SEED = 20160226
@@ -50,7 +50,7 @@ def load_images(
     splits = split_folders(folder) if labels is None else {}
     if splits:
         others = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
-        left_out += tuple(f"{other} is in none of the splits" for other in others if other not in TABLES)
+        left_out += tuple(f"{other} is in none of the splits" for other in others if other != OWN_TABLE)
         return _of_split_folders(splits, name, size, classes, left_out, report)
     found = read_pictures(folder, labels, size, classes, report, where=root)
     if not (found.labels != UNLABELLED).any():  # no test by labels: the other half is to judge by

@@ -1,14 +1,22 @@
-"""Images with what the networks answer, the filters of the first convolution, and scores against a rank."""
+"""Images with what the networks answer, scores against a rank, and the parts of a network under the roofline."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from workbench.inspect.gallery import Filters, Gallery
+from workbench.inspect.gallery import Gallery
 from workbench.inspect.rank_curve import CurvePoint
-from workbench.plot.colors import BLUE, ORANGE
+from workbench.measure.profile import KINDS, Profile
+from workbench.measure.roofline import Roofline
+from workbench.plot.colors import BLUE, INK, KIND_MARKS, ORANGE
 from workbench.plot.static.base import NotebookFigure, new_axes
+from workbench.tables import count, quantity
+
+MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"}
+"""Plotly's name of a symbol -> matplotlib's."""
 
 
 def gallery(found: Gallery, title: str = "") -> Figure:
@@ -23,22 +31,6 @@ def gallery(found: Gallery, title: str = "") -> Figure:
             continue
         axes.imshow(picture.image, interpolation="nearest")
         axes.set_title("\n".join(picture.lines), fontsize=8, loc="left")
-    return figure
-
-
-def filters(found: Filters, title: str = "") -> Figure:
-    """Draw the first convolution's filters above those of its factors, on one scale; grey is zero."""
-    columns = min(16, len(found.original))
-    rows = -(-len(found.original) // columns)
-    figure = NotebookFigure(figsize=(7.2, 1.0 * rows + 0.8), layout="constrained")
-    figure.suptitle(title or f"{found.layer}: {len(found.original)} filters, {100 * found.error:.1f} % off")
-    shown = {"original": found.original, "compressed": found.reconstructed}
-    for half, (name, images) in zip(figure.subfigures(2, 1, squeeze=False).flat, shown.items(), strict=True):
-        half.suptitle(name, fontsize=9, x=0.01, ha="left")
-        for axes, image in zip_longest(half.subplots(rows, columns, squeeze=False).flat, images):
-            axes.axis("off")
-            if image is not None:
-                axes.imshow(image, interpolation="nearest")
     return figure
 
 
@@ -57,4 +49,36 @@ def rank_curve(points: Sequence[CurvePoint], title: str = "") -> Figure:
     axes.plot(ranks, agreement, "s:", color=ORANGE, label="same answer as the original")
     axes.set_ylim(0, 105)
     axes.legend(frameon=False)
+    return figure
+
+
+def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") -> Figure:
+    """Draw each part of the original (hollow) and the compressed network (filled), as large as the time it takes.
+
+    Parameters
+    ----------
+    roof : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
+    """
+    figure, axes = new_axes("multiply-adds for each byte moved", "billion multiply-adds a second", title, 4.6)
+    axes.set(xscale="log", yscale="log")
+    parts = [part for _, _, found in profile.timed() for part in found]
+    slowest = max((part.seconds for part in parts), default=1.0)
+    for which, kind, found in profile.timed():
+        symbol, color = KIND_MARKS[kind]
+        filled = {"color": color, "alpha": 0.85}
+        look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
+        areas = [20 + 380 * part.seconds / slowest for part in found]
+        x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
+        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
+    if roof is not None:
+        line = roof.line([part.intensity for part in parts])
+        axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")
+        text = f"{quantity(roof.bandwidth, 'B/s')}, {count(roof.peak)} MAC/s"
+        axes.annotate(text, line[1], (0, 6), textcoords="offset points", fontsize=8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    legend = axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40])
     return figure

@@ -21,8 +21,7 @@ from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.distill import distill
-from workbench.recover.finetune import finetune
-from workbench.recover.scratch import from_scratch
+from workbench.recover.finetune import finetune, from_scratch
 from workbench.runs.compress import compress
 from workbench.runs.run import Run, StageName
 

@@ -11,19 +11,18 @@ from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
-from workbench.plot.interactive.energy import energy, power
+from workbench.plot.interactive.energy import energy
 from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.tables import times
 
 MISSING = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
-OFFERED = ("eager", "onnxruntime", "executorch", "compile", "cuda")  # runtimes in the order of the page
 
 
 def speed_view(session: Session) -> w.Widget:
     """Return settings and a button above what was found, beside its figures."""
     speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
-    options = [(RUNTIMES[name], name) for name in OFFERED]
-    runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(OFFERED))
+    options = [(title, name) for name, title in RUNTIMES.items()]
+    runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(RUNTIMES))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
     threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
     batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
@@ -34,7 +33,7 @@ def speed_view(session: Session) -> w.Widget:
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
     found, table = w.HTML(), w.HTML()
-    labels = ("Time of each layer", "Roofline of this machine", "Energy for one image", "Power over time")
+    labels = ("Time of each layer", "Roofline of this machine", "Energy for one image")
     figures = [FigureView(label, height=340) for label in labels]
 
     def enable() -> None:
@@ -48,7 +47,7 @@ def speed_view(session: Session) -> w.Widget:
         profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
         found.value = findings_html(f)
         table.value = f"<div class='wb-scroll'>{f.speed._repr_html_()}</div>" if f else MISSING
-        drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent), power(spent))
+        drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent))
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)
 
@@ -59,8 +58,8 @@ def speed_view(session: Session) -> w.Widget:
     follow(enable, (recover, "run"), (worker, "jobs"))
     pick_layers(look, *figures[:2])
     settings = expert(row(runtimes, column(threads, batch, gap=2), column(last, int8, gap=2)))
-    shown = [figures[0], figures[2], figures[1], figures[3], table]  # the last three are for experts
-    tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Power", "Runtimes"])
+    shown = [figures[0], figures[2], figures[1], table]  # the last two are for experts
+    tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Runtimes"])
     tabs.add_class("wb-2-simple")
     return column(row(measure, settings, gap=10), beside((found, 1), (tabs, 1)), gap=8)
 

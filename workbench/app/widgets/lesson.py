@@ -1,0 +1,123 @@
+"""Lesson 0: the bundled network is made smaller by buttons and a slider."""
+
+import os
+from functools import lru_cache
+from typing import Any
+
+import ipywidgets as w
+import torch
+
+from workbench.app.controls import UserChanges, button, column, follow, row, slot
+from workbench.app.network_view import network_view
+from workbench.app.overview import tile
+from workbench.app.session import Session
+from workbench.app.steps.plan.view import saving_html
+from workbench.app.widgets.base import HERE
+from workbench.app.widgets.job_row import JobList
+from workbench.app.widgets.page_start import PageStart
+from workbench.catalog.datasets.load import data_names, load_data
+from workbench.catalog.networks.entries import bundled_names
+from workbench.catalog.networks.load import load_network
+from workbench.inspect.gallery import gallery
+from workbench.plan.budget import budget_plan
+from workbench.plan.spectra import analyze
+from workbench.plot.static.inspected import gallery as print_gallery
+from workbench.recover.decompose import decompose
+from workbench.runs.run import StageName
+
+STAGES = {
+    StageName.ORIGINAL: "The network as it is",
+    StageName.DECOMPOSED: "Made smaller",
+    StageName.CALIBRATED: "Fitted again",
+}
+"""Stage of the network -> the title of its tile."""
+MAX_RATIO = 30.0
+"""Largest number of times less work that the slider asks for."""
+
+
+class Lesson:
+    """Parts of lesson 0, which share one network: show each in a cell of its own."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.session = Session()
+        self.session.preview.active = True
+        self.session.open()
+
+    def numbers(self) -> "Part":
+        """Return two buttons, and the right answers before, after the first and after the second."""
+        session = self.session
+        recover, plan, tiles = session.recover, session.plan, w.HTML()
+        smaller = button("Make it smaller", recover.decompose, "Replace each layer by smaller ones", primary=True)
+        fit = button("Fit it again", recover.calibrate, "Let each layer give what it gave before, on some images")
+        for each in (smaller, fit):
+            each.layout.width = "150px"
+
+        def fill() -> None:
+            smaller.disabled = recover.busy or plan.plan is None
+            fit.disabled = recover.busy or recover.run is None
+            tiles.value = (
+                f"<div class='wb-tiles wb-three'>{''.join(stage_tile(session, name) for name in STAGES)}</div>"
+            )
+
+        follow(fill, (session.choose, "opened"), (plan, "plan"), (recover, "run"), (session.worker, "jobs"))
+        return Part(row(smaller, fit), tiles, JobList(session.worker), macs_ratio=5)
+
+    def slider(self) -> "Part":
+        """Return a slider for the work, above the drawing of the network and a picture."""
+        plan, saving, user = self.session.plan, w.HTML(), UserChanges()
+        ratio = slot(w.FloatSlider, "times less work", 520, 110, min=1.1, max=MAX_RATIO, step=0.1, readout_format=".1f")
+
+        def fill() -> None:
+            with user.filling():
+                ratio.value = plan.plan.macs_ratio if plan.plan is not None else ratio.min
+            ratio.disabled = plan.plan is None
+            saving.value = saving_html(plan.plan)
+
+        def moved(_: str, value: float) -> None:
+            if (
+                plan.plan is not None and abs(value - plan.plan.macs_ratio) > ratio.step
+            ):  # the page rounds what it shows
+                plan.replan(planner="budget", macs_ratio=value)
+
+        user.observe(ratio, moved, "ratio")
+        follow(fill, (plan, "plan"))
+        return Part(row(ratio, saving, gap=16), network_view(self.session), macs_ratio=12)
+
+
+def stage_tile(session: Session, name: StageName) -> str:
+    """Return HTML of the right answers at a stage, and of the work that is left."""
+    run, original = session.recover.run, session.choose.original
+    stage = original if name == StageName.ORIGINAL else run.stage(name) if run is not None else None
+    score = stage.scores.get("test") if stage is not None else None
+    if score is None:
+        return tile(STAGES[name], missing="The network is being opened." if original is None else "Press the button.")
+    work = "all of the work" if run is None or stage is original else f"{run.plan.macs_ratio:.1f} times less work"
+    return tile(STAGES[name], (f"{score.shown:.1f} %",), score.top1, "", f"of {score.n} digits right, with {work}")
+
+
+class Part:
+    """A part of the lesson, in the looks of the dashboard; in a copy that nothing runs behind, a still picture."""
+
+    def __init__(self, *children: w.Widget, macs_ratio: float) -> None:
+        start = PageStart()
+        style = w.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", layout={"display": "none"})
+        self.widget = start.page = column(start, style, *children, gap=10)
+        self.widget.add_class("wb")
+        self._macs_ratio = macs_ratio
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown = self.widget._repr_mimebundle_(**kwargs)
+        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
+            return shown, {}
+        picture, metadata = still(self._macs_ratio)._repr_mimebundle_()
+        return {**shown, **picture}, metadata
+
+
+@lru_cache
+def still(macs_ratio: float) -> Any:
+    """Return digits, those first whose answer changes, with so many times less work and nothing fitted again."""
+    network, digits = load_network(bundled_names()[0]), load_data(data_names()[0])
+    small = decompose(network, budget_plan(analyze(network), macs_ratio=macs_ratio))
+    found = gallery(network, digits.test, compressed=small, prefer_changed=True)
+    return print_gallery(found, f"With {macs_ratio:g} times less work, not yet fitted again")
