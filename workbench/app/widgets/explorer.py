@@ -1,6 +1,7 @@
 """Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, ClassVar
@@ -67,9 +68,12 @@ class Explorer:
         self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{words}</div>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown = self.widget._repr_mimebundle_(**kwargs)
+        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
+            return shown, {}
         picture, metadata = self._still(*self.values)._repr_mimebundle_()
         figures = {FIGURES: self._figures()} if self.draws_all else {}
-        return {**self.widget._repr_mimebundle_(**kwargs), **picture, **figures}, metadata
+        return {**shown, **picture, **figures}, metadata
 
     def _figures(self) -> dict[str, Any]:
         """Return the sliders, and the figure at each combination of some of their values, the last varying fastest."""
