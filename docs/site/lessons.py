@@ -17,8 +17,6 @@ from typing import Any
 
 import nbformat
 from latex2mathml.converter import convert
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from plotly.offline import get_plotlyjs
@@ -39,15 +37,17 @@ def lessons() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9]_*.ipynb"))
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_config(config: Any) -> Any:
     """Put the lessons into the navigation, after the page for teachers."""
     at = [next(iter(entry.values())) for entry in config.nav].index("teachers.md") + 1
     config.nav.insert(at, {"Lessons": [f"lessons/{path.stem}.md" for path in lessons()]})
     return config
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add a page for each lesson, and the scripts of its figures."""
+    from mkdocs.structure.files import File
+
     contents: dict[str, Any] = {f"lessons/{path.stem}.md": page(executed(path)) for path in lessons()}
     contents |= {"lessons/live.js": LIVE.read_text(encoding="utf-8"), "lessons/plotly.min.js": get_plotlyjs()}
     for name, content in contents.items():
@@ -139,7 +139,6 @@ def main() -> None:
     """Write the lessons and the template to start from as HTML pages that need nothing from elsewhere."""
     PAGES.mkdir(parents=True, exist_ok=True)
     exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
-    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     for path in [*lessons(), NOTEBOOKS / "explore.ipynb"]:
         html = exporter.from_notebook_node(executed(path), {"metadata": {"name": path.stem}})[0]
         (PAGES / f"{path.stem}.html").write_text(html, encoding="utf-8")

@@ -18,6 +18,13 @@ def test_in_voila():
     assert lesson_url("9_missing", {"VOILA_BASE_URL": "/"}) == ""
 
 
+def test_a_long_lesson_needs_its_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(lessons, "PAGES", tmp_path)
+    found = [lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})]
+    (tmp_path / f"{LESSONS[4]}.html").touch()
+    assert [*found, lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})] == ["", f"voila/lessons/{LESSONS[4]}.html"]
+
+
 @pytest.mark.parametrize(
     ("root", "url"),
     [(NOTEBOOKS.parent, "/u/lab/tree/notebooks/2_ranks_with_evbmf.ipynb"), (NOTEBOOKS / "elsewhere", "")],

@@ -18,6 +18,8 @@ LESSONS = {
     6: "6_why_macs_are_not_milliseconds",
 }
 """Step of the dashboard -> the lesson that says why."""
+LONG = ("4_", "6_")
+"""Lessons that run for minutes: the dashboard links to their pages only, which ``make notebooks`` makes."""
 
 
 def why(step: int) -> str:
@@ -33,7 +35,8 @@ def lesson_url(name: str, environment: Mapping[str, str] = os.environ) -> str:
     if not path.is_file():
         return ""
     if environment.get("VOILA_BASE_URL"):
-        return f"voila/lessons/{name}.html"
+        has_page = not name.startswith(LONG) or (PAGES / f"{name}.html").is_file()
+        return f"voila/lessons/{name}.html" if has_page else ""
     try:  # what JupyterLab's server says of itself
         server = Path(jupyter_runtime_dir(), f"jpserver-{environment.get('JPY_PARENT_PID', '')}.json")
         about = json.loads(server.read_text(encoding="utf-8"))

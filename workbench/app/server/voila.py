@@ -73,12 +73,13 @@ class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
     @authenticated
     async def get(self, path: str = "") -> None:
         """Answer a request for a lesson, or for a script of its figures."""
-        page = PAGES / path  # the route takes no slash
+        name = Path(path)  # one name, as the route has it; lessons link to each other as notebooks
+        page = PAGES / name.with_suffix({".ipynb": ".html"}.get(name.suffix, name.suffix))
         if page.is_file():
             self.set_header("Content-Type", "text/javascript" if page.suffix == ".js" else "text/html; charset=utf-8")
             self.finish(page.read_bytes())
-        elif (NOTEBOOKS / path).with_suffix(".ipynb").is_file():
-            self.notebook_path = Path(path).with_suffix(".ipynb").name
+        elif (NOTEBOOKS / name).with_suffix(".ipynb").is_file():
+            self.notebook_path = name.with_suffix(".ipynb").name
             await super().get()
         else:
             raise HTTPError(404)
@@ -91,7 +92,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         """Add plotly.js and the lessons to Voila's handlers; drop the one that reveals a page's query and token."""
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         handlers = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
-        lessons = url_path_join(self.server_url, r"/voila/lessons/(\w[\w.]*\.(?:html|js))")
+        lessons = url_path_join(self.server_url, r"/(?:voila/lessons/)?(\w[\w.]*\.(?:html|js|ipynb))")
         own = [(url, StaticFileHandler, {"path": str(plotly_folder())}), (lessons, LessonHandler, handlers[-1][2])]
         return [*own, *handlers]
 
