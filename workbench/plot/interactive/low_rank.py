@@ -11,12 +11,12 @@ from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, li
 
 SIGNED = [[0, VERMILLION], [0.5, "#FFFFFF"], [1, BLUE]]
 """Negative weights orange-red, zero white, positive ones blue."""
-LEFT, RIGHT = 0.2, [0.22, 1]
+LEFT, RIGHT = 0.255, [0.27, 1]
 """Share of the width before the strips of filters: of their names and the digit."""
 HIDDEN: dict[str, Any] = {"visible": False, "fixedrange": True}
 LIGHT: dict[str, Any] = {"paper_bgcolor": "white", "plot_bgcolor": "white"}  # also on a dark page
-SIDES = {"original": 0.155, "noisy": 0.5, "denoised": 0.845}
-"""Column of the pictures -> centre of it, as a share of their width."""
+SIDES = ("original", "noisy", "denoised")
+"""Columns of the pictures."""
 
 
 def low_rank_filters(shown: LowRankFilters) -> Figure:
@@ -69,10 +69,9 @@ def noisy_digits(shown: NoisyDigits, top: float | None = None) -> Figure:
         scatter([0], level[:1], "markers", name="its minimum", xaxis="x2", marker=marker, hovertemplate=minimum),
         _picture(shown.pictures, "3", colorscale=[[0, "#FFFFFF"], [1, INK]], zmin=0, zmax=1),
     ]
-    titles = [
-        {"text": name, "showarrow": False, "xref": "x3 domain", "yref": "paper", "x": x, "y": 1, "yanchor": "bottom"}
-        for name, x in SIDES.items()
-    ]
+    width = (shown.pictures.shape[1] + 1) / len(SIDES)  # of a picture and the gap beside it
+    above = {"showarrow": False, "xref": "x3", "yref": "paper", "y": 1, "yanchor": "bottom", "font": {"size": 10}}
+    titles = [{"text": name, "x": i * width + width / 2 - 1, **above} for i, name in enumerate(SIDES)]
     return figure(
         data,
         400,
@@ -82,7 +81,7 @@ def noisy_digits(shown: NoisyDigits, top: float | None = None) -> Figure:
         annotations=titles,
         xaxis=axis("direction, strongest first", domain=[0, 0.4], showgrid=False, range=[0.5, n + 0.5]),
         yaxis=axis("singular value; threshold", range=[0, end]),
-        xaxis2=axis("free energy above its minimum", domain=[0.42, 0.66], range=[-0.06, 0.6], showgrid=False),
+        xaxis2=axis("free energy (minimum 0)", domain=[0.42, 0.66], range=[-0.06, 0.6], showgrid=False),
         **LIGHT,
         **_axes(shown.pictures, "3", [0.7, 1], [0, 1], shown.pictures.shape[1]),
     )
