@@ -67,9 +67,8 @@ lint: $(DEV) ## run ruff and mypy
 docs: $(DOCS) ## build the documentation site in build/site
 	$(BIN)/mkdocs build --strict
 
-notebooks: $(LAB) ## execute the notebooks into offline HTML pages in build/notebooks
-	$(BIN)/jupyter nbconvert --to html --execute --template walkthrough --TemplateExporter.extra_template_basedirs=docs \
-		--output-dir build/notebooks $(filter-out notebooks/dashboard.ipynb,$(wildcard notebooks/*.ipynb))
+notebooks: $(DOCS) ## execute the notebooks into offline HTML pages in build/notebooks
+	$(BIN)/python docs/site/lessons.py
 
 bench: $(DEV) ## run every benchmark, for hours; results in build/benchmarks
 	@mkdir -p build/benchmarks

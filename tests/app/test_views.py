@@ -69,7 +69,7 @@ def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
     choice = next(box for box in find(view, w.ToggleButtons) if "Its factors" in box.options)
     choice.value = "Its factors"
     texts = json.loads(figure(view, "Its factors").around)["annotations"]
-    assert {"<b>R3 = 6</b>", f"<b>R4 = {before.rank_out}</b>"} <= {text["text"] for text in texts}
+    assert {"<b>rank_in = 6</b>", f"<b>rank_out = {before.rank_out}</b>"} <= {text["text"] for text in texts}
     digits.preview.active = True
     choice.value = "On the picture"
     assert html(view).count("<img") == 16

@@ -108,7 +108,7 @@ def use_the_drawing(page):
     assert "14 x 16" in graph.locator('[data-layer="features.3"]').get_attribute("aria-label")
     layer = page.locator(".wb-layer:visible")
     layer.get_by_role("button", name="Its factors").click()
-    expect(layer.locator('.wb-figure[aria-label="Its factors"]')).to_contain_text("R3 = 14")
+    expect(layer.locator('.wb-figure[aria-label="Its factors"]')).to_contain_text("rank_in = 14")
     layer.get_by_role("button", name="On the picture").click()
     expect(layer.locator("img")).to_have_count(16)
     page.locator(".wb-drawing:visible").get_by_role("button", name="noise").click()

@@ -25,7 +25,7 @@ def test_the_numbers_are_the_plans(spectra, plan):
     assert shown.error == part.error
     assert sum(shown.shares("macs")) == pytest.approx(1 / part.macs_ratio)
     assert shown.compared("weights") == "18.5 k → 3.55 k (x5.21 fewer)"
-    assert shown.verdict == "It pays. With R3 = 14, any R4 pays."
+    assert shown.verdict == "It pays. With rank_in = 14, any rank_out pays."
 
 
 def test_a_layer_without_weights(strided):
@@ -35,10 +35,10 @@ def test_a_layer_without_weights(strided):
     full = Factors.of(strided, 8, 12)
     assert not full.pays
     limit = int(break_even(strided.shape, rank_in=8))
-    assert full.verdict == f"It does not pay. With R3 = 8, R4 may be at most {limit}."
+    assert full.verdict == f"It does not pay. With rank_in = 8, rank_out may be at most {limit}."
     assert full.compared("macs").endswith(" more)")
     pointwise = layer_of(nn.Conv2d(8, 8, 1), 8, 4, 4)
-    assert Factors.of(pointwise, 8, 1).verdict == "It does not pay. With R3 = 8, no R4 pays."
+    assert Factors.of(pointwise, 8, 1).verdict == "It does not pay. With rank_in = 8, no rank_out pays."
     for rank_out in range(1, 13):
         assert Factors.of(strided, 8, rank_out).pays == (rank_out <= limit)
 

@@ -7,6 +7,7 @@ import ipywidgets as w
 import torch
 
 from workbench.app.controls import Alert, column, follow
+from workbench.app.server.lessons import why
 from workbench.app.server.logs import log_to_server
 from workbench.app.server.serve import setting
 from workbench.app.session import Session
@@ -83,7 +84,7 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
             missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
             mark = RANDOM if s.choose.network is not None and s.choose.network.random_weights else ""
             text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"
-            heading.value = f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}</div>"
+            heading.value = f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{why(step)}</div>"
 
         follow(fill, (s.choose, "network"), (guide, "steps"))
         box = column(heading, *children, gap=12)

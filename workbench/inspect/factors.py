@@ -140,8 +140,14 @@ class Factors:
     def verdict(self) -> str:
         """Whether it pays, and up to which rank."""
         max_rank, limit = self.layer.max_ranks[1], int(break_even(self.layer.shape, rank_in=self.rank_in))
-        where = "no R4 pays" if limit == 0 else "any R4 pays" if limit == max_rank else f"R4 may be at most {limit}"
-        return f"{'It pays' if self.pays else 'It does not pay'}. With R3 = {self.rank_in}, {where}."
+        where = (
+            "no rank_out pays"
+            if limit == 0
+            else "any rank_out pays"
+            if limit == max_rank
+            else f"rank_out may be at most {limit}"
+        )
+        return f"{'It pays' if self.pays else 'It does not pay'}. With rank_in = {self.rank_in}, {where}."
 
     def line(self, ratio: float) -> Points:
         """Return (rank_in, rank_out) on the line where the three are `ratio` times cheaper than the one."""
@@ -162,8 +168,8 @@ class Factors:
         s, t = shape.in_channels, shape.out_channels
         inside, outside = (sqrt(sum(pair[i] for pair in shape.positions)) for i in (0, 1))
         named = (  # the core is the one with the stride
-            *(("S", s, "map", inside), ("R3", self.rank_in, "rank", inside)),
-            *(("R4", self.rank_out, "rank", outside), ("T", t, "map", outside)),
+            *(("S", s, "map", inside), ("rank_in", self.rank_in, "rank", inside)),
+            *(("rank_out", self.rank_out, "rank", outside), ("T", t, "map", outside)),
         )
 
         def block(i: int, y: float) -> Block:

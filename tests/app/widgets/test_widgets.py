@@ -5,6 +5,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.widgets import html
+from workbench.app.widgets.explorer import FIGURES, Explorer, explore_filters, explore_noise
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.page_start import PageStart
 from workbench.plot.interactive.spectrum import spectrum
@@ -46,3 +47,30 @@ def test_sliders_and_a_rank_that_does_not_fit(spectra):
     assert [slider.value for slider in explorer.sliders] == [14, 16]
     explorer.sliders[1].value = 64
     assert explorer.shown.rank_out == 64
+
+
+def test_a_page_without_a_kernel_gets_the_figure_at_many_values(network, data, monkeypatch):
+    explorer = explore_filters(network.model.get_submodule("features.0"), data.test.images[0], rank=4)
+    assert FIGURES not in explorer._repr_mimebundle_()[0]  # megabytes that a notebook does not need
+    monkeypatch.setattr(Explorer, "draws_all", True)
+    bundle, metadata = explorer._repr_mimebundle_()
+    (slider,), figures = bundle[FIGURES]["sliders"], bundle[FIGURES]["figures"]
+    assert slider["values"] == list(range(1, 26))
+    assert slider["values"][slider["at"]] == 4
+    assert [figure["words"].split(" of ")[0] for figure in figures] == [f"Rank {rank}" for rank in range(1, 26)]
+    assert metadata["image/png"]["alt"].startswith("Rank 4 of 25")
+
+
+def test_a_grid_of_two_sliders_holds_their_values(spectra):
+    explorer = wb.explore_ranks(spectra["features.3"], rank_in=15, rank_out=17)
+    first, second = explorer._figures()["sliders"]
+    assert first["values"][first["at"]] == 15
+    assert second["values"][second["at"]] == 17
+    assert len(first["values"]) == len(second["values"]) == 8
+
+
+def test_the_slider_of_the_noise(data):
+    explorer = explore_noise(data.train.images[:540], noise=0.5)
+    assert explorer.values == [0.511]
+    explorer.sliders[0].value = 1.2
+    assert "Rank 0" in html(explorer.widget)

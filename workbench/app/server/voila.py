@@ -1,4 +1,4 @@
-"""``python -m workbench.app.server.voila``: Voila that checks hosts and origins and serves plotly.js.
+"""``python -m workbench.app.server.voila``: Voila that checks hosts and origins and serves plotly.js and the lessons.
 
 The page loads plotly.js while its kernel starts; from the kernel it would come last, as one message of five megabytes.
 A web site can give its own name the address of this machine (DNS rebinding): for the browser, its pages and the
@@ -23,10 +23,12 @@ from urllib.parse import urlsplit
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
-from tornado.web import RequestHandler, StaticFileHandler
+from tornado.web import HTTPError, RequestHandler, StaticFileHandler, authenticated
 from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
+from voila.tornado.handler import TornadoVoilaHandler
 
+from workbench.app.server.lessons import NOTEBOOKS, PAGES
 from workbench.app.server.serve import page_url
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,14 +67,34 @@ class Refuse(RequestHandler):
         self.finish(f"{what}; if users reach it by another name, put that name into WORKBENCH_HOSTS.")
 
 
+class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
+    """Serves a lesson: the page that ``make notebooks`` made of it, else the notebook, run by a kernel of its own."""
+
+    @authenticated
+    async def get(self, path: str = "") -> None:
+        """Answer a request for a lesson, or for a script of its figures."""
+        name = Path(path)  # one name, as the route has it; lessons link to each other as notebooks
+        page = PAGES / name.with_suffix({".ipynb": ".html"}.get(name.suffix, name.suffix))
+        if page.is_file():
+            self.set_header("Content-Type", "text/javascript" if page.suffix == ".js" else "text/html; charset=utf-8")
+            self.finish(page.read_bytes())
+        elif (NOTEBOOKS / name).with_suffix(".ipynb").is_file():
+            self.notebook_path = name.with_suffix(".ipynb").name
+            await super().get()
+        else:
+            raise HTTPError(404)
+
+
 class DashboardServer(Voila):  # type: ignore[misc]
     """Voila with our host check, plotly.js and token; its settings have the same names."""
 
     def init_handlers(self) -> list[Any]:
-        """Add Voila's handlers and plotly.js, but not the handler that reveals a page's query, and so its token."""
+        """Add plotly.js and the lessons to Voila's handlers; drop the one that reveals a page's query and token."""
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         handlers = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
-        return [(url, StaticFileHandler, {"path": str(plotly_folder())}), *handlers]
+        lessons = url_path_join(self.server_url, r"/(?:voila/lessons/)?(\w[\w.]*\.(?:html|js|ipynb))")
+        own = [(url, StaticFileHandler, {"path": str(plotly_folder())}), (lessons, LessonHandler, handlers[-1][2])]
+        return [*own, *handlers]
 
     def listen(self) -> None:
         """Refuse foreign requests before any handler sees them, static files included, then serve."""

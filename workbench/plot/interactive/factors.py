@@ -28,8 +28,8 @@ def factors(factors: Factors) -> Figure:
         yaxis={**hidden, "range": [0, HEIGHT], "anchor": "x", "domain": [0.535, 1]},
         xaxis2=axis("percent of the dense layer", range=[0, 100 * factors.max_share], anchor="y2", domain=[0, 0.435]),
         yaxis2=axis("", ticks="", showgrid=False, **bars),
-        xaxis3=axis("R3: input rank", range=[0, 1.03 * max_in], **plane),
-        yaxis3=axis("R4: output rank", range=[0, 1.06 * max_out], **plane | {"anchor": "x3", "domain": [0, 0.465]}),
+        xaxis3=axis("rank_in", range=[0, 1.03 * max_in], **plane),
+        yaxis3=axis("rank_out", range=[0, 1.06 * max_out], **plane | {"anchor": "x3", "domain": [0, 0.465]}),
         shapes=[{"type": "line", **dense}],
         annotations=_texts(factors),
     )
@@ -85,7 +85,7 @@ def _plane(factors: Factors) -> list[Trace]:
     marks["these ranks"] = (factors.rank_in, factors.rank_out), here
     for name, (ranks, marker) in marks.items():
         if ranks is not None:
-            look = {"marker": marker, "hovertemplate": f"{name}: R3 = %{{x}}, R4 = %{{y}}<extra></extra>"}
+            look = {"marker": marker, "hovertemplate": f"{name}: rank_in = %{{x}}, rank_out = %{{y}}<extra></extra>"}
             traces.append(scatter([ranks[0]], [ranks[1]], "markers", name=name, **look, **place))
     return traces
 

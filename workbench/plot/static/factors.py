@@ -85,4 +85,4 @@ def _draw_plane(axes: Axes, shown: Factors) -> None:
         axes.plot(*found, "D", color=colors.GREEN, markersize=8, label="EVBMF's ranks", **hollow)
     here: dict[str, Any] = {"color": colors.INK, "markersize": 8, "markeredgecolor": "white"}
     axes.plot(shown.rank_in, shown.rank_out, "o", label="these ranks", **here)
-    axes.set(xlabel="R3: input rank", ylabel="R4: output rank", xlim=(0, 1.03 * max_in), ylim=(0, 1.06 * max_out))
+    axes.set(xlabel="rank_in", ylabel="rank_out", xlim=(0, 1.03 * max_in), ylim=(0, 1.06 * max_out))

@@ -1,0 +1,45 @@
+"""Links to lessons lead to what the server that started the kernel has."""
+
+import json
+import os
+
+import pytest
+
+from workbench.app.server import lessons
+from workbench.app.server.lessons import LESSONS, NOTEBOOKS, lesson_url, why
+
+
+def test_every_lesson_of_a_step_is_there():
+    assert [name for name in LESSONS.values() if not (NOTEBOOKS / f"{name}.ipynb").is_file()] == []
+
+
+def test_in_voila():
+    assert lesson_url("2_ranks_with_evbmf", {"VOILA_BASE_URL": "/class/"}) == "voila/lessons/2_ranks_with_evbmf.html"
+    assert lesson_url("9_missing", {"VOILA_BASE_URL": "/"}) == ""
+
+
+def test_a_long_lesson_needs_its_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(lessons, "PAGES", tmp_path)
+    found = [lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})]
+    (tmp_path / f"{LESSONS[4]}.html").touch()
+    assert [*found, lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})] == ["", f"voila/lessons/{LESSONS[4]}.html"]
+
+
+@pytest.mark.parametrize(
+    ("root", "url"),
+    [(NOTEBOOKS.parent, "/u/lab/tree/notebooks/2_ranks_with_evbmf.ipynb"), (NOTEBOOKS / "elsewhere", "")],
+)
+def test_in_jupyterlab(tmp_path, monkeypatch, root, url):
+    monkeypatch.setattr(lessons, "jupyter_runtime_dir", lambda: str(tmp_path))
+    (tmp_path / "jpserver-12.json").write_text(json.dumps({"base_url": "/u/", "root_dir": str(root)}))
+    assert lesson_url("2_ranks_with_evbmf", {"JPY_PARENT_PID": "12"}) == url
+    assert lesson_url("2_ranks_with_evbmf", {"JPY_PARENT_PID": "13"}) == ""
+
+
+def test_the_link_of_a_step(monkeypatch):
+    monkeypatch.setitem(os.environ, "VOILA_BASE_URL", "/")
+    assert 'href="voila/lessons/1_a_convolution_as_a_tensor.html"' in why(2)
+    assert why(1) == ""
+    monkeypatch.delitem(os.environ, "VOILA_BASE_URL")
+    monkeypatch.setitem(os.environ, "JPY_PARENT_PID", "0")
+    assert why(2) == ""

@@ -1,0 +1,54 @@
+"""What a rank keeps: against numpy, and at the ends."""
+
+import numpy as np
+import pytest
+from torch import nn
+from torch.nn.functional import conv2d
+
+from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
+
+
+@pytest.fixture(scope="module")
+def layer(network):
+    return network.model.get_submodule("features.0")
+
+
+def test_filters_and_maps_at_a_rank(layer, data):
+    picture, kernel = data.test.images[0], layer.weight.detach()
+    left, values, right = np.linalg.svd(kernel.reshape(32, 25).double().numpy(), full_matrices=False)
+    shown = LowRankFilters.of(layer, picture, 3)
+    low = (left[:, :3] * values[:3]) @ right[:3]
+    assert shown.explained == pytest.approx(np.sum(values[:3] ** 2) / np.sum(values**2), rel=1e-5)
+    assert (shown.weights, shown.dense_weights, shown.max_rank) == (3 * 25 + 32 * 3, 800, 25)
+    filters = shown.strips["filters, rank 3"]
+    assert np.allclose(filters[:, 6:11], low[1].reshape(5, 5), atol=6e-4)  # the second one; three digits are kept
+    assert np.isnan(filters[:, 5]).all()
+    maps = conv2d(picture[None], kernel, padding=2)[0]
+    assert np.allclose(shown.strips["maps, original"][:, :8], maps[0], atol=6e-4)
+    full = LowRankFilters.of(layer, picture, 25)
+    assert full.maps_error < 1e-5
+    assert full.explained == pytest.approx(1)
+
+
+def test_several_input_channels(data):
+    with pytest.raises(ValueError, match="the layer has 3"):
+        LowRankFilters.of(nn.Conv2d(3, 4, 3), data.test.images[0], 1)
+
+
+def test_noise_lifts_the_threshold_and_the_minimum_together(data):
+    ranks, thresholds = [], []
+    for noise in (0.1, 0.3, 1.2):
+        shown = NoisyDigits.of(data.train.images[:540], noise)
+        heights, energies = shown.valley()
+        assert heights[energies.argmin()] == pytest.approx(shown.found.threshold, rel=0.01)
+        assert energies.min() >= 0
+        assert shown.errors[0] == pytest.approx(noise, rel=0.01)
+        assert shown.errors[1] < shown.errors[0]
+        ranks.append(shown.found.rank)
+        thresholds.append(shown.found.threshold)
+    assert ranks == sorted(ranks, reverse=True)
+    assert ranks[-1] == 0
+    assert thresholds == sorted(thresholds)
+    assert shown.pictures.shape == (4 * 9 - 1, 3 * 9 - 1)
+    mean = data.train.images[:540].mean(0)[0]
+    assert np.allclose(shown.pictures[:8, 18:], mean, atol=0.25)  # nothing but the mean picture, which has noise too

@@ -1,0 +1,35 @@
+"""Filters at a rank, and pictures with noise: the interactive figures and the printed ones."""
+
+import numpy as np
+import pytest
+
+from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
+from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
+from workbench.plot.static import low_rank as static
+
+
+def test_filters_at_a_rank(network, data, valid):
+    shown = LowRankFilters.of(network.model.get_submodule("features.0"), data.test.images[0], 4)
+    *strips, picture = valid(low_rank_filters(shown))["data"]
+    for trace, strip in zip(strips, shown.strips.values(), strict=True):
+        assert np.array_equal(np.array(trace["z"], dtype=float), strip, equal_nan=True)
+    assert np.array_equal(picture["z"], shown.picture)
+    filters, original = strips[1:3]
+    assert (filters["zmin"], filters["zmax"]) == (original["zmin"], original["zmax"])
+    printed = [axes.images[0].get_array() for axes in static.low_rank_filters(shown).axes]
+    assert [image.shape for image in printed] == [np.shape(t["z"]) for t in (*strips, picture)]
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.2])
+def test_the_minimum_is_as_high_as_the_threshold(data, valid, noise):
+    shown = NoisyDigits.of(data.train.images[:540], noise)
+    figure = valid(noisy_digits(shown, 40.0))
+    signal, rest, clean, threshold, energy, across, minimum, _ = figure["data"]
+    assert np.array_equal([*signal["y"], *rest["y"]], shown.found.singular_values)
+    assert len(signal["y"]) == shown.found.rank
+    assert np.array_equal(clean["y"], shown.clean)
+    assert {*threshold["y"], *across["y"], *minimum["y"]} == {shown.found.threshold}
+    assert "yaxis" not in energy  # the same as the bars'
+    assert figure["layout"]["yaxis"]["range"] == [0, 40.0]
+    printed = static.noisy_digits(shown)
+    assert list(printed.axes[1].lines[1].get_ydata()) == [shown.found.threshold]

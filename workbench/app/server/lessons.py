@@ -1,0 +1,45 @@
+"""Where the lessons are: as pages of ``make notebooks``, as notebooks that Voila runs, and as files in JupyterLab."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+from workbench.app.server.serve import ROOT
+
+NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "build" / "notebooks"
+LESSONS = {
+    2: "1_a_convolution_as_a_tensor",
+    3: "2_ranks_with_evbmf",
+    4: "4_compress_and_recover",
+    6: "6_why_macs_are_not_milliseconds",
+}
+"""Step of the dashboard -> the lesson that says why."""
+LONG = ("4_", "6_")
+"""Lessons that run for minutes: the dashboard links to their pages only, which ``make notebooks`` makes."""
+
+
+def why(step: int) -> str:
+    """Return HTML: a link to the lesson of a step, which opens beside the page; "" if there is none at hand."""
+    url = lesson_url(LESSONS.get(step, ""))
+    text = f"Why? Lesson {LESSONS[step][0]}, 3 minutes" if url else ""
+    return f'<a class="wb-why" href="{url}" target="_blank" rel="noopener">{text}</a>' if url else ""
+
+
+def lesson_url(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of a lesson on the server that started this kernel; "" if that server does not have it."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    if not path.is_file():
+        return ""
+    if environment.get("VOILA_BASE_URL"):
+        has_page = not name.startswith(LONG) or (PAGES / f"{name}.html").is_file()
+        return f"voila/lessons/{name}.html" if has_page else ""
+    try:  # what JupyterLab's server says of itself
+        server = Path(jupyter_runtime_dir(), f"jpserver-{environment.get('JPY_PARENT_PID', '')}.json")
+        about = json.loads(server.read_text(encoding="utf-8"))
+        return f"{about['base_url']}lab/tree/{quote(path.relative_to(about['root_dir']).as_posix())}"
+    except (OSError, ValueError, KeyError):
+        return ""

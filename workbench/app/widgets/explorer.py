@@ -1,0 +1,146 @@
+"""Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, ClassVar
+
+import ipywidgets as w
+import numpy as np
+from plotly.io.json import to_json_plotly
+from torch import Tensor, nn
+
+from workbench.app.controls import column, row, slot
+from workbench.app.widgets.figure_view import FigureView
+from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
+from workbench.plot.interactive.base import Figure
+from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
+from workbench.plot.static import low_rank as static
+from workbench.plot.static.base import NotebookFigure
+
+FIGURES = "application/vnd.workbench.figures+json"
+"""MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
+MAX_FIGURES = 64
+"""Figures of that grid at most."""
+NOISES = [round(float(level), 3) for level in np.geomspace(0.02, 1.2, 25)]
+
+
+class Explorer:
+    """Sliders above a figure and a line of HTML.
+
+    Parameters
+    ----------
+    label : of the figure.
+    sliders : IntSlider or SelectionSlider.
+    draw : values of the sliders -> (interactive figure, HTML).
+    still : values of the sliders -> printed figure, which is shown where nothing else can be.
+    """
+
+    draws_all: ClassVar[bool] = False
+    """Whether a notebook also gets the figure at many values, of which a page without a kernel can be made."""
+
+    def __init__(
+        self,
+        label: str,
+        sliders: Sequence[Any],
+        draw: Callable[..., tuple[Figure, str]],
+        still: Callable[..., NotebookFigure],
+        *buttons: w.Widget,
+    ) -> None:
+        self.sliders, self._draw, self._still = sliders, draw, still
+        self._figure, self._words = FigureView(label), w.HTML()
+        self._figure.layout.width = "100%"
+        self.widget = column(row(*sliders, *buttons, gap=10), self._words, self._figure, gap=4)
+        self.widget.layout.max_width = "980px"
+        for slider in sliders:
+            slider.observe(self._show, "value")
+        self._show()
+
+    @property
+    def values(self) -> list[Any]:
+        """Values of the sliders."""
+        return [slider.value for slider in self.sliders]
+
+    def _show(self, _: object = None) -> None:
+        figure, words = self._draw(*self.values)
+        self._figure.show(figure)
+        self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{words}</div>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown = self.widget._repr_mimebundle_(**kwargs)
+        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
+            return shown, {}
+        picture, metadata = self._still(*self.values)._repr_mimebundle_()
+        figures = {FIGURES: self._figures()} if self.draws_all else {}
+        return {**shown, **picture, **figures}, metadata
+
+    def _figures(self) -> dict[str, Any]:
+        """Return the sliders, and the figure at each combination of some of their values, the last varying fastest."""
+        each = int(MAX_FIGURES ** (1 / len(self.sliders)) + 1e-9)
+        grid = [_some_values(slider, each) for slider in self.sliders]
+        sliders = [
+            {"name": slider.description, "values": values, "at": values.index(slider.value)}
+            for slider, values in zip(self.sliders, grid, strict=True)
+        ]
+        drawn = [self._draw(*values) for values in product(*grid)]
+        figures = [{**figure, "words": words} for figure, words in drawn]
+        found: dict[str, Any] = json.loads(to_json_plotly({"sliders": sliders, "figures": figures}))
+        return found
+
+
+def _some_values(slider: Any, count: int) -> list[Any]:
+    """Return at most that many values of a slider, evenly spread, the present one among them."""
+    values = list(slider.options if hasattr(slider, "options") else range(slider.min, slider.max + 1))
+    at = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    here = values.index(slider.value)
+    at[np.abs(at - here).argmin()] = here
+    return [values[i] for i in at]
+
+
+def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explorer:
+    """Show filters and a picture's feature maps beside those of a lower rank, with a slider for the rank.
+
+    Parameters
+    ----------
+    layer : a convolution of one input channel.
+    picture : (1, height, width)
+    """
+    most = LowRankFilters.of(layer, picture, rank).max_rank
+
+    def draw(rank: int) -> tuple[Figure, str]:
+        shown = LowRankFilters.of(layer, picture, rank)
+        return low_rank_filters(shown), shown.summary
+
+    slider = slot(w.IntSlider, "rank", 420, 50, value=rank, min=1, max=most)
+    return Explorer(
+        "Filters and feature maps at a rank",
+        [slider],
+        draw,
+        lambda rank: static.low_rank_filters(LowRankFilters.of(layer, picture, rank)),
+    )
+
+
+def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
+    """Show what EVBMF finds in pictures with noise, and why, with a slider for the noise.
+
+    Parameters
+    ----------
+    images : (n, 1, height, width), at least as many as each has pixels.
+    noise : standard deviation to begin with; the nearest of `NOISES` is taken.
+    """
+    loudest = NoisyDigits.of(images, NOISES[-1]).found
+    top = 1.08 * max(loudest.threshold, loudest.singular_values[0])  # the axis stays as it is while the slider moves
+
+    def draw(noise: float) -> tuple[Figure, str]:
+        shown = NoisyDigits.of(images, noise)
+        return noisy_digits(shown, top), shown.summary
+
+    nearest = min(NOISES, key=lambda level: abs(level - noise))
+    slider = slot(w.SelectionSlider, "noise", 420, 50, options=NOISES, value=nearest)
+    return Explorer(
+        "Singular values beside the free energy",
+        [slider],
+        draw,
+        lambda noise: static.noisy_digits(NoisyDigits.of(images, noise)),
+    )

@@ -1,0 +1,140 @@
+"""What a rank keeps of something one can look at: filters with a digit's feature maps, and digits under noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from workbench.kernels.evbmf import Evbmf, evbmf
+from workbench.kernels.tucker import relative_error, tucker1
+
+Array = NDArray[np.float64]
+COLUMNS = 12
+"""Filters and feature maps that are shown at most, counted from the first."""
+SHOWN_DIGITS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankFilters:
+    """Filters of a convolution of one input channel, and its feature maps of one picture, at a rank of the filters.
+
+    Attributes
+    ----------
+    rank, max_rank : of the output unfolding.
+    picture : (height, width)
+    strips : name -> (height, width) array: patterns, filters and maps, each beside the next, NaN between them.
+    explained : share of the kernel's squared norm that the rank keeps.
+    maps_error : norm of the difference of all feature maps, divided by the norm of the original's.
+    weights : numbers to store: of the patterns, and of what mixes them; `dense_weights` of the filters.
+    """
+
+    rank: int
+    max_rank: int
+    picture: Array
+    strips: dict[str, Array]
+    explained: float
+    maps_error: float
+    weights: int
+    dense_weights: int
+
+    @classmethod
+    def of(cls, layer: nn.Conv2d, picture: Tensor, rank: int) -> "LowRankFilters":
+        """Compute them for a picture (1, height, width); ValueError if the layer has several input channels."""
+        if layer.in_channels != 1:
+            raise ValueError(f"this shows filters of one input channel; the layer has {layer.in_channels}")
+        kernel = layer.weight.detach()
+        found = tucker1(kernel, rank_out=rank)
+        made = found.reconstruct()
+
+        def maps(kernel: Tensor) -> Tensor:
+            return conv2d(picture[None], kernel, None, layer.stride, layer.padding, layer.dilation)[0]
+
+        low, full = maps(made), maps(kernel)
+        rows = {
+            "patterns": found.core[:, 0],
+            f"filters, rank {rank}": made[:, 0],
+            "filters, original": kernel[:, 0],
+            f"maps, rank {rank}": low,
+            "maps, original": full,
+        }
+        error = float((low - full).norm() / full.norm().clamp(min=1e-300))
+        explained = 1 - relative_error(kernel, made) ** 2
+        weights = found.core.numel() + found.factor_out.numel()
+        strips = {name: strip(np.asarray(images, dtype=np.float64)) for name, images in rows.items()}
+        pixels = np.asarray(picture[0], dtype=np.float64)
+        return cls(rank, min(kernel[:, 0].flatten(1).shape), pixels, strips, explained, error, weights, kernel.numel())
+
+    @property
+    def summary(self) -> str:
+        """What the rank keeps, and what it costs."""
+        return (
+            f"Rank {self.rank} of {self.max_rank}: {100 * self.explained:.0f} % of the kernel explained, "
+            f"feature maps {100 * self.maps_error:.0f} % off, {self.weights} numbers in place of {self.dense_weights}."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyDigits:
+    """Pictures with noise, as a matrix of one column a picture, what EVBMF finds in it, and the pictures it gives back.
+
+    Attributes
+    ----------
+    noise : standard deviation of the noise that was added.
+    found : EVBMF of the matrix (pixels, pictures), from which the mean picture was taken.
+    clean : (pixels,) singular values without the noise.
+    pictures : (height, width) array, one row a picture: without noise, with it, and denoised; NaN between them.
+    errors : root mean square difference from the pictures without noise, of the noisy and the denoised ones.
+    """
+
+    noise: float
+    found: Evbmf
+    clean: Array
+    pictures: Array
+    errors: tuple[float, float]
+
+    @classmethod
+    def of(cls, images: Tensor, noise: float, seed: int = 0) -> "NoisyDigits":
+        """Add noise to images (n, 1, height, width), n at least the number of pixels, and find it again."""
+        clean = np.asarray(images[:, 0].flatten(1).T, dtype=np.float64)
+        mean = clean.mean(axis=1, keepdims=True)
+        noisy = clean + noise * np.random.default_rng(seed).standard_normal(clean.shape)
+        left, values, right = np.linalg.svd(noisy - mean, full_matrices=False)
+        found = evbmf(values, clean.shape)
+        denoised = mean + (left[:, : found.rank] * found.shrunk) @ right[: found.rank]
+        sides = [side.T.reshape(-1, *images.shape[2:]) for side in (clean, noisy, denoised)]
+        tiles = [strip(np.stack([side[i] for side in sides])) for i in range(SHOWN_DIGITS)]
+        errors = tuple(float(np.sqrt(np.mean((side - clean) ** 2))) for side in (noisy, denoised))
+        spectrum = np.linalg.svd(clean - mean, compute_uv=False)
+        return cls(noise, found, spectrum, stacked(tiles), (errors[0], errors[1]))
+
+    def valley(self) -> tuple[Array, Array]:
+        """Return (thresholds, free energies above the minimum): each noise variance as the threshold it implies."""
+        variances, energies = self.found.curve()
+        thresholds = self.found.threshold * np.sqrt(variances / self.found.noise_variance)
+        return thresholds, energies - self.found.free_energy(self.found.noise_variance)
+
+    @property
+    def summary(self) -> str:
+        """What EVBMF finds, and how near the denoised pictures come."""
+        found, (before, after) = self.found, self.errors
+        return (
+            f"Noise {self.noise:.2f} added, {found.noise_variance**0.5:.2f} found. Rank {found.rank}, threshold "
+            f"{found.threshold:.1f}. Error of a pixel: {before:.2f} with noise, {after:.2f} denoised."
+        )
+
+
+def strip(images: Array) -> Array:
+    """Return pictures (n, height, width) beside each other, the first `COLUMNS` of them, with NaN between them."""
+    n, height, width = images.shape
+    shown = np.full((height, COLUMNS if n > COLUMNS else n, width + 1), np.nan)
+    shown[:, :, :width] = images[:COLUMNS].swapaxes(0, 1)
+    return np.asarray(shown.reshape(height, -1)[:, :-1].round(3))
+
+
+def stacked(rows: Sequence[Array]) -> Array:
+    """Return pictures (height, width) of one width below each other, with a row of NaN between them."""
+    gap = np.full((1, rows[0].shape[1]), np.nan)
+    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
