@@ -57,7 +57,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def executed(path: Path) -> Any:
     """Return a notebook with its outputs, from the cache or by running it, and with formulas and figures for a page."""
-    sources = [path, *sorted((ROOT / "workbench").rglob("*.py")), *sorted((ROOT / "data").glob("digits_vgg.*"))]
+    package = ROOT / "workbench"
+    sources = [path, *sorted(package.rglob("*.py")), *sorted((package / "catalog" / "bundled").iterdir())]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     cached = CACHE / f"{path.stem}-{digest}.ipynb"
     notebook: Any

@@ -83,6 +83,14 @@ def test_update_adds_stages_and_newer_weights(store, compressed, original):
     assert same(store.load(run, original).model.state_dict(), state)
 
 
+def test_stages_keep_their_order_when_only_the_rest_of_a_run_changes(store, compressed):
+    names = (StageName.ORIGINAL, StageName.DECOMPOSED, StageName.CALIBRATED, StageName.FINE_TUNED)
+    stages = tuple(Stage(name, dict.fromkeys(("validation", "test"), SCORE)) for name in names)
+    run = store.add(run_of(compressed, stages=stages))
+    store.update(replace(run, tries=("try 1: kept",)), weights=False)
+    assert tuple(stage.name for stage in store[run.number].stages) == names
+
+
 def test_delete_takes_the_weights_too(store, compressed):
     first, second = (store.add(run_of(compressed)) for _ in range(2))
     store.delete(first)

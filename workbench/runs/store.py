@@ -222,7 +222,8 @@ def _put_stages(database: sqlite3.Connection, number: int, stages: Iterable[Stag
         scores = stage.scores or {"": Score(0.0, 0.0, 0, "")}  # a stage that was not scored has a row too
         for split, score in scores.items():
             database.execute(
-                "INSERT OR REPLACE INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, "
-                ":split, :top1, :top5, :n, :kind, :note)",
+                "INSERT INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, :split, :top1, "
+                ":top5, :n, :kind, :note) "
+                "ON CONFLICT DO UPDATE SET top1 = :top1, top5 = :top5, n = :n, kind = :kind, note = :note",
                 {"run": number, "name": stage.name, "split": split, **asdict(score.without_hits()), "note": stage.note},
             )
