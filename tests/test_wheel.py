@@ -66,7 +66,7 @@ def test_the_command_serves_the_page(installed, folder, monkeypatch):
     ("option", "said"),
     [
         ("--class", "voila.json cannot be read: No such file or directory."),
-        ("--lesson", "is in a checkout of the work"),
+        ("--lesson", "is in a checkout only"),
     ],
 )
 def test_what_only_a_checkout_has(installed, folder, option, said):

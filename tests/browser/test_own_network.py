@@ -14,7 +14,7 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers import pages as ui
-from workbench.catalog.networks.load import data_folder
+from workbench.catalog.networks.load import BUNDLED
 from workbench.catalog.networks.torchvision import torchvision
 
 DROP = """([name, content]) => {
@@ -62,7 +62,7 @@ def test_weights_an_onnx_file_a_checkpoint_and_photographs(page, voila, tmp_path
 def bring_weights(page, folder):
     """Files that are no weights of the network are refused; those that are give another score."""
     before, file = ui.tile(page, "score"), page.locator("input[type=file]").first
-    weights = data_folder() / "digits_vgg.safetensors"
+    weights = BUNDLED / "digits_vgg.safetensors"
     for name, content, said in (
         ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),
         ("picture.png", b"no picture", "picture.png is none of the kinds"),

@@ -60,7 +60,8 @@ def test_one_notebook_and_no_file_is_served(server):
     cookies, _ = server.enter()
     for path in ("lesson.ipynb", "other.ipynb", "picture.png", "log", "../log", "%2e%2e/log", "/etc/hostname"):
         assert server.ask(f"/voila/files/{path}", cookies=cookies).status in (403, 404)
-    for path in ("/other.ipynb", "/voila/render/other.ipynb", "/voila/tree", "/api/contents", "/api/kernels", "/files"):
+    assert server.ask("/other.ipynb", cookies=cookies).status == 404  # no lesson
+    for path in ("/voila/render/other.ipynb", "/voila/tree", "/api/contents", "/api/kernels", "/files"):
         answer = server.ask(path, cookies=cookies)
         assert answer.status == 302
         assert server.ask(answer.location, cookies=cookies).status == 403

@@ -17,7 +17,7 @@ from workbench.plot.interactive.factors import blocks
 from workbench.plot.interactive.spectrum import spectrum as singular_values
 from workbench.tables import count, times
 
-FIGURE_HEIGHT = 218  # pixels
+FIGURE_HEIGHT = 214  # pixels
 TWO_FACTORS = "Two layers take the place of this one: only its outputs are reduced."
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
