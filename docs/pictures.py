@@ -1,7 +1,12 @@
-"""``python docs/pictures.py``: the README's pictures, and the short walk, taken of the dashboard as it is served."""
+"""``python docs/pictures.py``: the README's pictures, and the short walk, taken of the dashboard as it is served.
+
+``python docs/pictures.py images.json`` draws what ``benchmarks.recovery --case images`` found instead.
+"""
 
 import io
+import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -68,6 +73,31 @@ def drawing() -> None:
     wb.plot.network(wb.evbmf_plan(wb.analyze(network))).save(HERE / "network.svg")
 
 
+def images_needed(results: Path) -> None:
+    """Draw the points lost by the number of images, calibrated and distilled, with their intervals."""
+    from workbench.plot.static.base import NotebookFigure
+
+    found = json.loads(results.read_text(encoding="utf-8"))
+    figure = NotebookFigure(figsize=(8.4, 3.4), layout="constrained")
+    names = {"googlenet": "GoogLeNet, top-5", "resnet20": "ResNet-20, top-1"}
+    for axes, (name, title) in zip(figure.subplots(1, 2), names.items(), strict=True):
+        points = found[name]["points"]
+        x = [point["images"] for point in points]
+        for stage, color, shift in (("calibrated", "#0072B2", 0.96), ("distilled", "#E69F00", 1.04)):
+            y = [point[stage]["lost"] for point in points]
+            ends = [[v - p[stage]["low"], p[stage]["high"] - v] for v, p in zip(y, points, strict=True)]
+            at = [shift * n for n in x]
+            axes.errorbar(at, y, yerr=list(zip(*ends, strict=True)), fmt="o-", color=color, capsize=3, label=stage)
+        axes.axhline(0, color="#7B8794", linewidth=1)
+        axes.set(xscale="log", xticks=x, xlabel="images without labels", ylabel="points lost")
+        axes.set_xticks(x, [str(n) for n in x])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(f"{title}, MACs x{found[name]['macs_ratio']:.2f} fewer", fontsize=10)
+        axes.legend(frameon=False)
+    figure.savefig(HERE / "images_needed.png", dpi=110)
+
+
 def shot(page: Page) -> Image.Image:
     """What the page shows now."""
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -92,5 +122,8 @@ def save(picture: Image.Image, name: str) -> None:
 
 
 if __name__ == "__main__":
-    drawing()
-    main()
+    if len(sys.argv) > 1:
+        images_needed(Path(sys.argv[1]))
+    else:
+        drawing()
+        main()
