@@ -10,6 +10,7 @@ from torch import nn
 
 import workbench as wb
 from tests.exporters.conftest import RUNNABLE
+from workbench.catalog.networks.classics import LocalResponseNorm
 from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.export import export
 from workbench.exporters.int8 import MAX_CALIBRATION_IMAGES, calibration
@@ -104,13 +105,16 @@ def test_layers_that_are_named_stay_in_float(photos, suffix, tmp_path):
         assert {name[0] for name, (weight, _) in stored.items() if weight.dtype == np.int8} == {"0"}
 
 
+@pytest.mark.parametrize(
+    "scale", [nn.LocalResponseNorm(5, alpha=1.0), LocalResponseNorm(alpha=1.0)], ids=["nn", "ours"]
+)
 @pytest.mark.parametrize("suffix", RUNNABLE)
-def test_normalisations_batch_norms_and_sums(suffix):
+def test_normalisations_batch_norms_and_sums(suffix, scale):
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
             self.first, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
-            self.scale, self.second = nn.LocalResponseNorm(5, alpha=1.0), nn.Conv2d(16, 16, 3, padding=1)
+            self.scale, self.second = scale, nn.Conv2d(16, 16, 3, padding=1)
             self.last = nn.Linear(32, 5)
 
         def forward(self, x):

@@ -12,19 +12,18 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 
-class LocalResponseNorm(nn.Module):
+class LocalResponseNorm(nn.LocalResponseNorm):
     """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^0.75.
 
     It equals ``nn.LocalResponseNorm``, and takes half its time: it computes roots instead of powers.
     """
 
     def __init__(self, alpha: float = 1e-4, k: float = 1.0) -> None:
-        super().__init__()
-        self.size, self.alpha, self.k = 5, alpha, k
+        super().__init__(5, alpha, 0.75, k)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in PyTorch
         """Normalise maps (n, channels, ...)."""
-        channels = x.shape[1]
+        x, channels = input, input.shape[1]
         squares = pad(x * x, (0, 0) * (x.ndim - 2) + (self.size // 2,) * 2)
         total = squares[:, :channels]
         for i in range(1, self.size):
