@@ -91,7 +91,13 @@ def formula(found: re.Match[str]) -> str:
 
 
 def linked(text: str) -> str:
-    """Return text without links to notebooks that are no lessons."""
+    """Return text with its pictures inside, and without links to notebooks that are no lessons."""
+
+    def inside(picture: re.Match[str]) -> str:
+        content = b64encode((NOTEBOOKS / picture[2]).read_bytes()).decode()
+        return f"![{picture[1]}](data:image/png;base64,{content})"
+
+    text = re.sub(r"!\[([^\]]*)\]\(([^):]+\.png)\)", inside, text)
     names = "|".join(path.stem for path in lessons())
     return re.sub(rf"\[([^\]]+)\]\((?!(?:{names})\.ipynb)[^):]+\.ipynb\)", r"\1", text)
 
