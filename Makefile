@@ -1,4 +1,4 @@
-# Three stamp files: what a user needs, what tests and linters need besides, what the documentation needs.
+# A stamp file for each: what the dashboard, the lessons, the tests and linters, and the documentation need.
 PYTHON ?= python3
 PORT ?= 8866
 ADDRESS ?= 127.0.0.1
@@ -7,6 +7,7 @@ BROWSER ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LAB := $(VENV)/.installed-lab
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 MARK :=# arguments for pytest, like MARK="-m 'not browser'"
@@ -21,18 +22,22 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(INSTALL) onnx,mobile
+	@$(INSTALL) onnx
 	@touch $@
+
+$(LAB): pyproject.toml constraints.txt
+	@$(INSTALL) onnx,lab
+	@touch $(STAMP) $@
 
 $(DEV): pyproject.toml constraints.txt
 	@$(INSTALL) dev
-	@touch $(STAMP) $@
+	@touch $(STAMP) $(LAB) $@
 
 $(DOCS): pyproject.toml constraints.txt
-	@$(INSTALL) onnx,mobile,docs
-	@touch $(STAMP) $@
+	@$(INSTALL) onnx,lab,docs
+	@touch $(STAMP) $(LAB) $@
 
-venv: $(STAMP) ## install what a user needs
+venv: $(STAMP) ## install what the dashboard needs
 	@:
 
 dev: $(DEV) ## install the tools for tests and linting too
@@ -48,7 +53,7 @@ class: $(STAMP) ## serve the dashboard to many (ADDRESS=0.0.0.0, SETTINGS=folder
 	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
 		--port "$(PORT)" --address "$(ADDRESS)"
 
-lab: $(STAMP) ## open JupyterLab on the notebooks
+lab: $(LAB) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint ## lint, then run the tests (MARK="tests/kernels", WORKERS=0)

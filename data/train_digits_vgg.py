@@ -17,9 +17,8 @@ from torch.nn.functional import affine_grid, grid_sample
 
 import workbench as wb
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
+from workbench.catalog.networks.load import BUNDLED
 from workbench.files import write_atomically
-
-HERE = Path(__file__).parent
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--weight-decay", type=float, default=1e-2)
-    parser.add_argument("--out", type=Path, default=HERE / "digits_vgg.safetensors")
+    parser.add_argument("--out", type=Path, default=BUNDLED / "digits_vgg.safetensors")
     args = parser.parse_args()
 
     torch.set_num_threads(1)

@@ -9,6 +9,8 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell
 
+from workbench.app.server import serve
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -96,3 +98,4 @@ def test_the_dashboard_notebook_is_a_title_and_one_call():
     cells = read(FOLDER / "dashboard.ipynb").cells
     assert [cell.cell_type for cell in cells] == ["markdown", "code"]
     assert cells[1].source.splitlines()[-1] == "wb.build_dashboard()"
+    assert read(serve.NOTEBOOK) == read(FOLDER / "dashboard.ipynb")  # the one that is served, also without a checkout

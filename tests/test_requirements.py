@@ -49,7 +49,8 @@ def test_the_environment_is_the_same():
 
 
 def test_a_user_installs_no_test_tool():
-    user = {r.name for r in requirements([*PROJECT["dependencies"], *EXTRAS["onnx"], *EXTRAS["mobile"]])}
+    extras = [text for extra in ("onnx", "mobile", "lab") for text in EXTRAS[extra]]
+    user = {r.name for r in requirements(PROJECT["dependencies"] + extras)}
     assert not user & {"pytest", "mypy", "ruff", "hypothesis", "playwright", "pre-commit", "mkdocs-material"}
 
 

@@ -69,7 +69,7 @@ def test_venv_does_nothing_when_nothing_changed(installed):
 
 
 @pytest.mark.parametrize(
-    ("target", "extras"), [("dashboard", "onnx,mobile"), ("lint", "dev"), ("docs", "onnx,mobile,docs")]
+    ("target", "extras"), [("dashboard", "onnx"), ("lab", "onnx,lab"), ("lint", "dev"), ("docs", "onnx,lab,docs")]
 )
 def test_a_target_installs_only_what_it_needs(checkout, target, extras):
     commands = make(checkout, "-n", target)[1].splitlines()

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
-from workbench.app.server.serve import ADDRESS, NOTEBOOK, free_port
+from workbench.app.server.serve import ADDRESS, ROOT, free_port
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,7 +60,7 @@ def voila_with_images(tmp_path_factory, shared):
 def lab(tmp_path_factory):
     """Address of JupyterLab on a copy of the notebooks; no settings of the user's, no news."""
     port, home = free_port(), tmp_path_factory.mktemp("lab")
-    for notebook in NOTEBOOK.parent.glob("*.ipynb"):
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(notebook, home)
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     command += [f"--ServerApp.root_dir={home}", "--IdentityProvider.token=", "--LabApp.news_url=None"]

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.helpers import pages as ui
-from workbench.catalog.networks.load import data_folder
+from workbench.catalog.networks.load import BUNDLED
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_from_uploaded_weights_to_a_point_on_the_plot(page, voila, tmp_path):
     before, file, weights = (
         ui.tile(page, "score"),
         page.locator("input[type=file]").first,
-        data_folder() / "digits_vgg.safetensors",
+        BUNDLED / "digits_vgg.safetensors",
     )
     for name, content, said in (
         ("half.safetensors", weights.read_bytes()[:100_000], "half.safetensors"),

@@ -3,6 +3,7 @@
 import re
 
 from workbench.app.server import serve
+from workbench.catalog.networks.load import BUNDLED
 
 TEXT = (serve.CLASS / "Containerfile").read_text()
 LINES = re.sub(r"^\s*#.*\n", "", TEXT, flags=re.M).replace("\\\n", " ").splitlines()
@@ -43,6 +44,5 @@ def test_folders_it_names_are_in_the_volume_and_read_by_the_package():
 def test_what_it_copies_exists_and_suffices():
     copied = [serve.ROOT / path for name, rest in INSTRUCTIONS if name == "COPY" for path in rest.split()[:-1]]
     assert [path for path in copied if not path.exists()] == []
-    checkpoint = serve.ROOT / "data" / "digits_vgg.safetensors"
-    for needed in (serve.NOTEBOOK, serve.CLASS / "voila.json", serve.ONE_USER, checkpoint):
+    for needed in (serve.NOTEBOOK, serve.CLASS / "voila.json", serve.ONE_USER, BUNDLED):
         assert any(path == needed or path in needed.parents for path in copied), needed

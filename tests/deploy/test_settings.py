@@ -1,12 +1,15 @@
-"""Every option in our voila.json files is an option of the installed classes, and takes the value."""
+"""Every option in our configuration files is an option of the installed classes, and takes the value."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
+import yaml
 from jupyter_client.manager import KernelManager
 from jupyter_server.auth.identity import IdentityProvider
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import HasTraits, import_item
+from traitlets.config import PyFileConfigLoader
 from voila.app import Voila
 from voila.configuration import VoilaConfiguration
 from voila.execute import VoilaExecutor
@@ -16,6 +19,7 @@ from workbench.app.server import jupyter_classes as ours
 from workbench.app.server import serve
 
 CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager, KernelManager)
+HUB = serve.ROOT / "deploy" / "hub"
 KNOWN = {kind.__name__: kind for kind in CLASSES}
 
 
@@ -65,3 +69,66 @@ def test_what_a_class_must_never_lose():
     policy = SETTINGS["Voila"]["tornado_settings"]["headers"]["Content-Security-Policy"]
     assert "http" not in policy
     assert "*" not in policy
+
+
+def test_the_hub_s_settings_are_options_that_take_the_values():
+    pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: pip install -e '.[jupyterhub]'")
+    from jupyterhub.app import JupyterHub
+    from jupyterhub.auth import PAMAuthenticator
+    from jupyterhub.spawner import LocalProcessSpawner
+
+    known = {"JupyterHub": JupyterHub, "Spawner": LocalProcessSpawner, "LocalAuthenticator": PAMAuthenticator}
+    config = PyFileConfigLoader("jupyterhub_config.py", path=str(HUB)).load_config()
+    for name, values in config.items():
+        for option, value in values.items():
+            assert option in known[name].class_trait_names(config=True)
+            holder = type("Holder", (HasTraits,), {option: known[name].class_traits()[option]})()
+            setattr(holder, option, value)
+
+
+VALUES = {
+    "hub": {"config": {}, "activeServerLimit": int, "concurrentSpawnLimit": int},
+    "proxy": {"service": {"type": str}},
+    "ingress": {"enabled": bool, "hosts": list, "tls": list},
+    "singleuser": {
+        "image": {"name": str, "tag": str},
+        "cmd": list,
+        "uid": int,
+        "fsGid": int,
+        "startTimeout": int,
+        "cpu": {"guarantee": float, "limit": int},
+        "memory": {"guarantee": str, "limit": str},
+        "extraEnv": {},
+        "storage": {"capacity": str, "homeMountPath": str, "extraVolumes": list, "extraVolumeMounts": list},
+    },
+    "cull": {"enabled": bool, "timeout": int, "every": int},
+}
+"""Keys of zero-to-jupyterhub's schema that we use, with their types; {} takes any keys.
+
+The schema (jupyterhub/values.schema.yaml of jupyterhub/zero-to-jupyterhub-k8s) refuses other keys; no package has it.
+"""
+
+
+def misfits(values, schema, path=""):
+    """Paths of the values that the schema refuses."""
+    for key, value in values.items():
+        wanted, where = schema.get(key), f"{path}/{key}"
+        if isinstance(wanted, dict) and isinstance(value, dict):
+            yield from misfits(value, wanted, where) if wanted else ()
+        elif not isinstance(wanted, type) or type(value) is not wanted:
+            yield where
+
+
+def test_the_values_for_kubernetes():
+    values = yaml.safe_load((HUB / "values.yaml").read_text())
+    assert list(misfits(values, VALUES)) == []
+    assert list(misfits({"cull": {"often": 1, "every": "1"}}, VALUES)) == ["/cull/often", "/cull/every"]
+    one = values["singleuser"]
+    assert find_spec(one["cmd"][2])
+    container = (serve.CLASS / "Containerfile").read_text()
+    assert f"uid {one['uid']}" in container
+    assert f"VOLUME {one['storage']['homeMountPath']}" in container
+    assert all(entry["readOnly"] for entry in one["storage"]["extraVolumeMounts"])
+    assert one["extraEnv"]["WORKBENCH_HOSTS"] in values["ingress"]["hosts"]
+    assert all(isinstance(value, str) for value in one["extraEnv"].values())
+    assert "--timeout={timeout}".format(**values["cull"]) in (HUB / "jupyterhub_config.py").read_text()

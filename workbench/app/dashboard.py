@@ -59,7 +59,7 @@ def build_dashboard(
     start = PageStart()
     refused = Alert()
     guide = Guide(s)
-    follow(lambda: setattr(s.preview, "active", guide.shown in PREVIEWED_STEPS), (guide, "shown"))
+    follow(lambda: s.preview.watch(guide.shown in PREVIEWED_STEPS), (guide, "shown"))
     main = column(top_bar(s, guide, refused), *_panels(s, guide), gap=12)
     body = w.HBox([guide, main])
     for widget, name in ((main, "wb-main"), (body, "wb-body")):

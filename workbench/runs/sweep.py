@@ -3,8 +3,9 @@
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,10 +29,14 @@ from workbench.runs.store import RunStore
 
 Found = tuple[bytes, tuple[Stage, ...], float]
 """What a worker returns: weights as a safetensors file, stages, and seconds."""
+Results = Generator[tuple[int, Found | str], None, None]
+"""The number of a plan, and what its worker returned or why it failed, as they come."""
 Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 """A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
 POLL_S = 0.2  # seconds between two checks of an executor
+CONNECT_TIMEOUT_S = 10
+"""Seconds in which a Dask scheduler has to answer."""
 
 
 try:
@@ -83,8 +88,8 @@ def sweep(
         stage, like ``{"calibrated": fit}``. For other processes it has to be importable there.
     metric : a function (network, split) -> number to score and to choose epochs by instead; more is better. For other
         processes it has to be importable there.
-    executor : any `concurrent.futures.Executor`, like ``client.get_executor()`` of a Dask client; None for one after
-        the other, here.
+    executor : any `concurrent.futures.Executor`, a Dask `Client`, or the address of a Dask scheduler
+        ("tcp://host:8786", extra ``[scale]``); None for one after the other, here.
     threads : of PyTorch in each process of an executor.
     store : where runs are added, with their weights, as soon as they are done.
     progress : called all along; raising `Cancelled` takes back the plans that have not begun, and ends the sweep.
@@ -95,7 +100,8 @@ def sweep(
 
     Raises
     ------
-    ValueError : if the settings make no sense, or the network cannot be sent to other processes.
+    ValueError : if the settings make no sense, the scheduler does not answer, or the network cannot be sent to other
+        processes.
     """
     expect_network(network)
     data = data_of(network, data)
@@ -105,37 +111,63 @@ def sweep(
     recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
     task = _Task(network, data, recipe, teacher, dict(steps or {}), metric, os.getpid(), threads)
     report = reporter(progress)
-    found = _here(task, todo, report) if executor is None else _there(task, todo, executor, report)
     used = asdict(recipe) if recipe else {}
     about: dict[str, Any] = {"network_name": network.name, "data_name": data.name}
     about |= {"versions": versions(), "settings": used, "seed": used.get("seed", 0)}
 
     def runs() -> Iterator[Run]:
         original: Stage | None = None
-        for done, (index, result) in enumerate(found, start=1):
-            if isinstance(result, str):
-                run = Run(todo[index], error=result, **about)
-            else:
-                original = original or _scored(StageName.ORIGINAL, network, task)  # once, and while workers work
-                weights, stages, seconds = result
-                made = rebuild(network, todo[index], load(weights))
-                names = ", ".join(s.name for s in stages)
-                made = made.with_model(made.model, source=f"{network.source}; {names} ({todo[index].policy})")
-                run = Run(todo[index], (original, *stages), made, measured={"seconds": seconds}, **about)
-                run = stored(run, store)
-            report(done / len(todo), f"plan {done} of {len(todo)} is done")
-            yield run
+        with _connected(executor) as there:
+            results = _here(task, todo, report) if there is None else _there(task, todo, there, report)
+            with closing(results) as found:
+                for done, (index, result) in enumerate(found, start=1):
+                    if isinstance(result, str):
+                        run = Run(todo[index], error=result, **about)
+                    else:
+                        original = original or _scored(
+                            StageName.ORIGINAL, network, task
+                        )  # once, and while workers work
+                        run = stored(_run_of(task, todo[index], original, result, about), store)
+                    report(done / len(todo), f"plan {done} of {len(todo)} is done")
+                    yield run
 
     return runs()
 
 
-def _here(task: _Task, plans: list[Plan], report: Progress) -> Iterator[tuple[int, Found | str]]:
+def _run_of(task: _Task, plan: Plan, original: Stage, found: Found, about: Mapping[str, Any]) -> Run:
+    """Return the run that a worker's result is, with its network."""
+    weights, stages, seconds = found
+    made = rebuild(task.network, plan, load(weights))
+    names = ", ".join(s.name for s in stages)
+    made = made.with_model(made.model, source=f"{task.network.source}; {names} ({plan.policy})")
+    return Run(plan, (original, *stages), made, measured={"seconds": seconds}, **about)
+
+
+@contextmanager
+def _connected(executor: Any) -> Iterator[Executor | None]:
+    """Yield the executor of a Dask client, or of the scheduler at an address; what else is given, as it is."""
+    if not isinstance(executor, str):
+        yield executor.get_executor() if hasattr(executor, "get_executor") else executor
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("a sweep on a cluster needs Dask: pip install -e '.[scale]'") from None
+    try:
+        client = Client(executor, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the Dask scheduler at {executor} does not answer: {error}") from None
+    with client:
+        yield client.get_executor()
+
+
+def _here(task: _Task, plans: list[Plan], report: Progress) -> Results:
     for index, plan in enumerate(plans):
         share = part(report, index / len(plans), (index + 0.99) / len(plans), f"plan {index + 1} of {len(plans)}")
         yield index, _try(task, plan, share)
 
 
-def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Iterator[tuple[int, Found | str]]:
+def _there(task: _Task, plans: list[Plan], executor: Executor, report: Progress) -> Results:
     try:
         content = cloudpickle.dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:

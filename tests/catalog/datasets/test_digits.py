@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 import workbench as wb
+from workbench.catalog.datasets.digits import FILE
 
 
 def test_the_split_is_fixed_and_covers_everything(data):
@@ -15,6 +17,12 @@ def test_the_split_is_fixed_and_covers_everything(data):
     raw = torch.from_numpy(load_digits().data / 16).float()
     assert torch.equal(everything.sum(0), raw.sum(0))
     assert everything.unique(dim=0).shape == raw.unique(dim=0).shape
+
+
+def test_the_bundled_scans_are_scikit_learn_s():
+    with np.load(FILE) as arrays:
+        assert np.array_equal(arrays["images"], load_digits().images)
+        assert np.array_equal(arrays["labels"], load_digits().target)
 
 
 def test_no_scan_is_in_two_splits(data):

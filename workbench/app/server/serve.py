@@ -1,4 +1,4 @@
-"""``python -m workbench.app.server.serve``: serve the dashboard with Voila, for one user or for a class."""
+"""``workbench``, or ``python -m workbench.app.server.serve``: serve the dashboard to one user or to a class."""
 
 import argparse
 import ipaddress
@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[3]
-NOTEBOOK = ROOT / "notebooks" / "dashboard.ipynb"
-LESSON = NOTEBOOK.with_name("0_five_times_smaller.ipynb")
+LESSON = ROOT / "notebooks" / "0_five_times_smaller.ipynb"  # not in an installed wheel
 ADDRESS = "127.0.0.1"
 ONE_USER = Path(__file__).resolve().parent / "jupyter"  # Voila's settings for one user, and the page's template
+NOTEBOOK = ONE_USER / "dashboard.ipynb"
 CLASS = ROOT / "deploy" / "class"  # settings for a class, which replace those for one user
 CLASS_LIMITS = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_UPLOAD_MIB": "256"}  # unless the environment says otherwise
 MIN_TOKEN_CHARACTERS = 12
@@ -25,7 +25,7 @@ MIN_TOKEN_CHARACTERS = 12
 
 def main(arguments: list[str] | None = None) -> int:
     """Check the arguments and the environment, then replace this process by Voila; return 1 if one is invalid."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.app.server.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="workbench", description="Serve the dashboard, to one user or to a class.")
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         token = read_token(environment) if read_settings(folders).get("Voila", {}).get("auto_token") else ""
         check_address(options.address, may_be_public=for_class and bool(token))
         check_port(options.port, options.address)
+        if options.lesson and not LESSON.exists():
+            raise ValueError(f"Lesson 0 comes with the sources of the workbench: there is no {LESSON}.")
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -109,14 +111,14 @@ def check_address(address: str, *, may_be_public: bool) -> None:
 def check_port(text: str, address: str = ADDRESS) -> None:
     """Raise ValueError if the server cannot listen at this port and address."""
     if not 0 < whole_number(text) < 65536:
-        raise ValueError(f"PORT={text} is not a port: take a number from 1 to 65535, like make dashboard PORT=8866.")
+        raise ValueError(f"{text} is not a port: take a number from 1 to 65535, like 8866.")
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, int(text)))
         except OSError as error:
             problem = f"Port {text} of {address} cannot be used ({error.strerror})"
-            raise ValueError(f"{problem}: try make dashboard PORT={free_port()}.") from None
+            raise ValueError(f"{problem}: take another, like {free_port()}.") from None
 
 
 def whole_number(text: str) -> int:

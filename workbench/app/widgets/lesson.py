@@ -41,7 +41,7 @@ class Lesson:
     def __init__(self) -> None:
         torch.set_num_threads(1)
         self.session = Session()
-        self.session.preview.active = True
+        self.session.preview.watch(True)
         self.session.open()
 
     def numbers(self) -> "Part":

@@ -1,5 +1,7 @@
 """Load scikit-learn's digits (1,797 images of 8x8 pixels); architecture of the network that is bundled for them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from workbench.network.images.load import shares
 
 CLASSES = tuple("0123456789")
 TRAIN_IMAGES, VALIDATION_IMAGES = 1000, 297
+FILE = Path(__file__).resolve().parents[1] / "bundled" / "digits.npz"
 POOL = (0, 2)
 """Entry for a 2x2 max-pooling in the list of (output channels, kernel size) of the convolutions."""
 
@@ -18,11 +21,9 @@ def digits() -> Data:
 
     Images are (1, 8, 8), float32 in 0 to 1.
     """
-    from sklearn.datasets import load_digits  # imported here because the import takes 0.25 s
-
-    images, labels = load_digits(return_X_y=True)
-    pixels = torch.from_numpy((images / 16.0).astype(np.float32)).reshape(-1, 1, 8, 8)
-    targets = torch.from_numpy(labels.astype(np.int64))
+    with np.load(FILE) as arrays:
+        pixels = torch.from_numpy((arrays["images"] / 16.0).astype(np.float32)).unsqueeze(1)
+        targets = torch.from_numpy(arrays["labels"].astype(np.int64))
     drawn = shares(targets, TRAIN_IMAGES / len(targets), VALIDATION_IMAGES / len(targets), offset=0.5)
     train, validation, test = (Split(pixels[i], targets[i], name) for name, i in drawn.items())
     return Data(train, validation, test, name="digits", classes=CLASSES)

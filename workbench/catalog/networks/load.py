@@ -23,6 +23,8 @@ from workbench.progress import Progress
 OR_NONE = ", or take weights=None"
 """End of a message about absent weights, for notebooks only."""
 
+BUNDLED = Path(__file__).resolve().parents[1] / "bundled"
+"""Folder of the bundled checkpoints."""
 CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
 """First digits of the sha256, in the names of torchvision's checkpoints."""
 
@@ -118,11 +120,8 @@ def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
-    path = data_folder() / f"{name}.safetensors"
-    found, advice = (
-        checksum_of(path),
-        f"restore {path.parent} with git, or set WORKBENCH_DATA to the folder that has it",
-    )
+    path = BUNDLED / f"{name}.safetensors"
+    found, advice = checksum_of(path), "install the package anew, or restore the file with git"
     if not found:
         raise WeightsError(f"there is no file {path}: {advice}")
     card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -133,5 +132,8 @@ def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
 
 
 def data_folder() -> Path:
-    """Return the folder of the bundled checkpoints: ``data/`` beside the package, or ``$WORKBENCH_DATA``."""
-    return Path(os.environ.get("WORKBENCH_DATA", Path(__file__).resolve().parents[3] / "data"))
+    """Return the folder of runs and data sets: ``$WORKBENCH_DATA``, or ``data`` of a checkout, or ``~/workbench``."""
+    if "WORKBENCH_DATA" in os.environ:
+        return Path(os.environ["WORKBENCH_DATA"])
+    checkout = Path(__file__).resolve().parents[3]
+    return checkout / "data" if (checkout / "pyproject.toml").is_file() else Path.home() / "workbench"

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 import torch
 
 import workbench as wb
@@ -109,6 +110,36 @@ def test_a_sweep_leaves_out_what_is_out_of_reach_and_says_so(session):
     assert "out of reach" in session.recover.sweep([1.3, 1.6, 95.0], "calibrate").error
     made = [(run.settings["macs_ratio"], run.last.name) for run in session.recover.runs]
     assert made == [(1.3, "calibrated"), (1.6, "calibrated")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_sweep_on_a_cluster_of_two_workers(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+
+    async def run(session, cluster):
+        recover, arrived = session.recover, []
+        recover.observe(lambda change: arrived.append(len(change["new"])), ["runs"])
+        job = recover.sweep([1.3, 1.6, 1.9], "calibrate")
+        await idle(session)
+        assert job.error == ""
+        assert arrived == [1, 2, 3]
+        assert sorted(run.settings["macs_ratio"] for run in recover.runs) == [1.3, 1.6, 1.9]
+        assert {run.last.name for run in recover.runs} == {"calibrated"}
+        assert sum(worker.state.executed_count for worker in cluster.workers.values()) == 3
+        assert len(recover.stored) == 3
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        monkeypatch.setenv("WORKBENCH_DASK_SCHEDULER", cluster.scheduler_address)
+        on_a_loop(lambda session: run(session, cluster))()
+
+
+def test_a_cluster_that_does_not_answer(session, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("workbench.runs.sweep.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setenv("WORKBENCH_DASK_SCHEDULER", "tcp://127.0.0.1:9")
+    assert "Dask scheduler at tcp://127.0.0.1:9 does not answer" in session.recover.sweep([1.3], "none").error
 
 
 def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():

@@ -83,6 +83,10 @@ class PreviewModel(HasTraits):
         recover.observe(later, "run")
         self.observe(later, ["index", "brought", "active"])
 
+    def watch(self, seen: bool) -> None:
+        """Follow the plan from now on, or no longer: whether the user sees the preview."""
+        self.active = seen
+
     def step(self, change: int) -> None:
         """Show the next (1) or the previous (-1) picture."""
         subject = self._subject()

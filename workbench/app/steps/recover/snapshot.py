@@ -1,5 +1,6 @@
 """Copy of the page's state that an action works on (compress, fine-tune, sweep); settings of training."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -96,6 +97,7 @@ class Snapshot:
     def sweep(self, ratios: Sequence[float], recovery: str, report: Progress) -> Iterator[Run]:
         """Yield a stored run for each budget of MACs; raise ValueError after the last one if any budget or run failed.
 
+        With ``$WORKBENCH_DASK_SCHEDULER`` set, they are made on that Dask cluster.
         `recovery` is "none", "calibrate", or "fine-tune" (which calibrates first).
         """
         assert self.plan.spectra is not None
@@ -115,6 +117,7 @@ class Snapshot:
             raise ValueError(f"none of these budgets can be met: {problem}")
         steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
         tuned: dict[str, Any] = {**SWEEP_TRAINING, "teacher": network} if recovery == "fine-tune" else {}
+        tuned["executor"] = os.environ.get("WORKBENCH_DASK_SCHEDULER") or None
         for run in sweep(network, [plan for _, plan in made], data, steps=steps, progress=report, **tuned):
             if run.error:
                 problem = run.error

@@ -1,0 +1,191 @@
+"""JupyterHub on this machine with two users: each has a page of their own, and both read one catalog."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+from ipywidgets._version import __control_protocol_version__
+from PIL import Image
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from benchmarks._browser import served
+from workbench.app.server.serve import ROOT, free_port
+
+pytestmark = pytest.mark.slow
+
+PASSWORD = CULLER_TOKEN = "of-tests-and-of-nothing-else"  # noqa: S105
+USERS = ("alice", "bob")
+CONFIGURATION = """
+load_subconfig({ours!r})
+c = get_config()
+c.JupyterHub.bind_url, c.JupyterHub.hub_port = "http://127.0.0.1:{port}", {hub_port}
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
+c.JupyterHub.authenticator_class, c.JupyterHub.spawner_class = "shared-password", "simple"
+c.SharedPasswordAuthenticator.user_password = {password!r}
+c.Authenticator.allow_all = True
+c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
+c.JupyterHub.last_activity_interval = 1
+c.JupyterHub.services[0] |= {{"api_token": {token!r}}}
+"""
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/written" 2>/dev/null && exec "$@"'
+
+
+class User:
+    """A browser of a user who has logged in."""
+
+    def __init__(self, address, name):
+        self.address, self.name = address.rstrip("/"), name
+        self.session = pytest.importorskip("requests").Session()
+        deadline = time.time() + 60
+        while not self.session.get(f"{self.address}/hub/login").ok:  # the proxy answers before it knows the hub
+            assert time.time() < deadline
+            time.sleep(0.2)
+        form = {"username": name, "password": PASSWORD, "_xsrf": self.session.cookies.get("_xsrf", path="/hub/")}
+        assert self.session.post(f"{self.address}/hub/login", data=form).ok
+
+    def page(self):
+        """The text of the user's dashboard, once its server has started."""
+        deadline = time.time() + 150
+        while time.time() < deadline:
+            answer = self.get(f"/user/{self.name}/")
+            if answer.ok and answer.url == f"{self.address}/user/{self.name}/":
+                return answer.text
+            time.sleep(1)
+        raise AssertionError(f"{answer.status_code} {answer.url}")
+
+    def get(self, path):
+        return self.session.get(self.address + path, timeout=120)
+
+    async def connect(self, owner, kernel):
+        """A websocket to a kernel of the owner's server, or the status with which it is refused."""
+        path = f"/user/{owner}/api/kernels/{kernel}/channels"
+        prepared = self.session.prepare_request(pytest.importorskip("requests").Request("GET", self.address + path))
+        headers = {"Cookie": prepared.headers.get("Cookie", ""), "Origin": self.address}
+        try:
+            return await websocket_connect(HTTPRequest(self.address.replace("http", "ws") + path, headers=headers))
+        except HTTPClientError as error:
+            return error.code
+
+
+async def widgets(socket):
+    """States of the page's widgets, as the browser asks for them."""
+    comm = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control", "data": {}}
+    empty = {"parent_header": {}, "metadata": {"version": __control_protocol_version__}, "channel": "shell"}
+    for kind, data in (("comm_open", {}), ("comm_msg", {"method": "request_states"})):
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "tests", "username": "", "version": "5.3"}
+        content = {"content": {**comm, "data": data}, "header": {**header, "date": ""}}
+        await socket.write_message(json.dumps({**content, **empty, "buffers": []}))
+    while True:
+        received = await asyncio.wait_for(socket.read_message(), 60)
+        if isinstance(received, bytes):  # the number of parts, where each begins, and the parts; the first is JSON
+            begin, end = struct.unpack("!2I", received[4:12])
+            received = received[begin:end]
+        content = json.loads(received)["content"]
+        if content.get("data", {}).get("method") == "update_states":
+            return [widget["state"] for widget in content["data"]["states"].values()]
+
+
+@pytest.fixture
+def folder():
+    """With a short path: names of the kernels' sockets have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="wb-") as name:
+        for kind in ("cats", "dogs"):
+            (Path(name) / "catalog" / "photographs" / kind).mkdir(parents=True)
+            for number in range(4):
+                Image.new("L", (8, 8), 40 * number).save(
+                    Path(name) / "catalog" / "photographs" / kind / f"{number}.png"
+                )
+        yield Path(name)
+
+
+@pytest.fixture
+def hub(folder):
+    pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: pip install -e '.[jupyterhub]'")
+    if not shutil.which("configurable-http-proxy"):
+        pytest.skip("JupyterHub's proxy is not installed: npm install --global configurable-http-proxy")
+    ports = {name: free_port() for name in ("port", "hub_port", "proxy_port")}
+    ours = {"ours": str(ROOT / "deploy" / "hub" / "jupyterhub_config.py"), "home": str(folder / "{username}")}
+    text = CONFIGURATION.format(password=PASSWORD, token=CULLER_TOKEN, **ports, **ours)
+    (folder / "config.py").write_text(text)
+    command = [sys.executable, "-m", "jupyterhub", "--config", str(folder / "config.py")]
+    command += [f"--JupyterHub.{name}={folder / name}" for name in ("cookie_secret_file", "pid_file")]
+    command += [f"--JupyterHub.db_url=sqlite:///{folder / 'hub.sqlite'}"]
+    if os.geteuid():
+        (folder / "catalog").chmod(0o555)
+    elif shutil.which("unshare"):
+        command = ["unshare", "--mount", "sh", "-c", READ_ONLY, str(folder / "catalog"), *command]
+    variables = {"WORKBENCH_DATASETS": str(folder / "catalog"), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    variables |= {"JUPYTER_RUNTIME_DIR": "", "JUPYTER_TOKEN": "", "WORKBENCH_HOSTS": ""}
+    with served(command, f"http://127.0.0.1:{ports['port']}/", "hub/login", folder / "log", variables) as server:
+        yield server, ports["hub_port"]
+
+
+def test_two_users(hub, folder):
+    server, hub_port = hub
+
+    async def run():
+        users = [await asyncio.to_thread(User, server.address, name) for name in USERS]
+        pages = await asyncio.gather(*(asyncio.to_thread(user.page) for user in users))
+        assert not any("error when executing" in page for page in pages)
+        kernels = [re.search(r'"kernelId": "([\w-]+)"', page)[1] for page in pages]
+        sockets = [await user.connect(user.name, kernel) for user, kernel in zip(users, kernels, strict=True)]
+        for socket in sockets:
+            labels = [label for state in await widgets(socket) for label in state.get("_options_labels", ())]
+            assert any("photographs" in label for label in labels)
+        for user, other, kernel in zip(users, USERS[::-1], kernels[::-1], strict=True):
+            for path in ("", f"api/kernels/{kernel}"):
+                answer = await asyncio.to_thread(user.get, f"/user/{other}/{path}")
+                assert answer.status_code == 403, path
+            assert await user.connect(other, kernel) == 403
+        stores = [folder / name / "workbench" / "runs.sqlite" for name in USERS]
+        deadline = time.time() + 90
+        while not all(store.exists() for store in stores):
+            assert time.time() < deadline, (folder / "log").read_text()
+            await asyncio.sleep(0.5)
+        for kernel in server.kernel_processes():
+            assert kernel.rlimit(psutil.RLIMIT_AS)[1] == 8192 * 2**20
+            assert kernel.environ()["OMP_NUM_THREADS"] == "1"
+            assert kernel.environ()["HOME"] in {str(folder / name) for name in USERS}
+        for socket in sockets:
+            socket.close()
+
+    asyncio.run(run())
+    assert "Read-only" not in (folder / "log").read_text()
+    culled(server, hub_port)
+
+
+def culled(server, hub_port):
+    """The culler, as the configuration starts it but for the time, ends servers that nobody uses."""
+    variables = {"JUPYTERHUB_API_TOKEN": CULLER_TOKEN, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub_port}/hub/api"}
+    command = [sys.executable, "-m", "jupyterhub_idle_culler", "--timeout=2", "--cull-every=1"]
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(sys.path)}
+    culler = subprocess.Popen(command, env=environment)
+    try:
+        deadline = time.time() + 60
+        while server.kernels():  # a kernel without a page would end by itself, after two minutes
+            assert time.time() < deadline
+            time.sleep(0.5)
+    finally:
+        culler.terminate()
+        culler.wait(10)
+
+
+def test_without_a_hub_it_says_who_starts_it():
+    pytest.importorskip("jupyterhub")
+    command = [sys.executable, "-m", "workbench.app.server.hub"]
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTERHUB")}
+    found = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert found.stderr.startswith("JUPYTERHUB_SERVICE_URL is not set")
