@@ -48,7 +48,7 @@ def tile_texts(session: Session) -> dict[str, str]:
             (count(dense.macs), count(plan.macs)),
             plan.macs / dense.macs,
             _fewer(dense.macs, plan.macs),
-            f"multiply-adds an image, {stage}",
+            f"multiply-adds, {stage}",
         ),
         "size": tile(
             term("weights", "Size"),

@@ -97,5 +97,5 @@ def explanation(session: Session) -> str:
     if not planner.uses_importance:
         return text
     if plan.importance is not None:
-        return f"{text} What is lost is measured in the network's answers on {plan.importance.images} images."
-    return f"{text} What is lost is judged by the weights; <b>Measure layers</b> goes by the network's answers instead."
+        return f"{text} The loss is measured in the answers on {plan.importance.images} images."
+    return f"{text} The loss is that of the weights; <b>Measure layers</b> goes by the answers."

@@ -47,7 +47,7 @@ def recover_view(session: Session) -> w.Widget:
     compress, calibrate, tune, scratch = buttons
     expert(scratch)
     advice, tries, stages = w.HTML(), w.HTML(), FigureView("Stages", height=380)
-    curve = FigureView("Fine-tuning", height=290)
+    curve = FigureView("Fine-tuning", height=226)
 
     def enable() -> None:
         busy = recover.busy
