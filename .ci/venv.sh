@@ -24,11 +24,12 @@ if ! [ -x "$venv/bin/python" ] && ! "$python" -m venv "$venv" >"$log" 2>&1; then
 fi
 
 # Run pip, and print what it looks for, downloads and unpacks: on one line of a terminal, else every tenth package. Modules
-# are compiled when they are used first, which saves 400 MB of those that never are.
+# are compiled when they are used first, which saves 400 MB of those that never are; those of the tests at once, because a
+# warning of the compiler would be an error there.
 pip_install() {
     {
         "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check --progress-bar off \
-            --no-compile --constraint constraints.txt "$@" 2>&1
+            $compile --constraint constraints.txt "$@" 2>&1
         echo $? >"$log.status"
     } | follow
     return "$(cat "$log.status")"
@@ -59,8 +60,9 @@ say() {
     if [ -t 1 ]; then printf '\r\033[K  %s' "$1"; else echo "  $1"; fi
 }
 
+compile=--no-compile
 case ,$extras, in
-    *,dev,*) echo "Installing the packages into $venv: about 2.2 GB, one to five minutes the first time." ;;
+    *,dev,*) compile=--compile; echo "Installing the packages into $venv: about 2.2 GB, one to five minutes the first time." ;;
     *) echo "Installing the packages into $venv: about 1.6 GB, one to five minutes the first time." ;;
 esac
 : >"$log"
