@@ -36,9 +36,9 @@ def figure(view, label):
     return next(item for item in find(view, FigureView) if item.label == label)
 
 
-def test_the_table_and_the_figure_pick_a_layer(digits):
+def test_the_table_picks_a_layer(digits):
     view = look_view(digits)
-    (table,), bars = find(view, LayerTable), figure(view, "Cost of each layer")
+    (table,) = find(view, LayerTable)
     assert [row["name"] for row in table.rows] == [part.name for part in digits.plan.plan]
     assert set(table.rows[0]) >= {column["key"] for column in table.columns}
     assert sum(row["share"] for row in table.rows) == pytest.approx(1, abs=0.01)
@@ -48,12 +48,6 @@ def test_the_table_and_the_figure_pick_a_layer(digits):
     assert digits.look.picked == "features.10"
     digits.look.pick("classifier.2")
     assert table.selected == "classifier.2"
-    for clicked, picked in (("features.10", "features.10"), ("features.0#2", "features.0"), ("no layer", "features.0")):
-        bars.picked = clicked
-        assert (digits.look.picked, bars.picked) == (picked, "")
-    before = bars.traces
-    find(view, w.ToggleButtons)[-1].value = "weights"
-    assert bars.traces != before
 
 
 def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):

@@ -11,8 +11,6 @@ from workbench.inspect.drawing.svg import Picture
 
 ASPECT = 6.5
 """Width / height of the drawing's place on the page."""
-
-
 COLORS = {
     "error": "Predicted error of the kernel",
     "importance": "Expected squared change of the answers",
@@ -21,7 +19,7 @@ COLORS = {
 """What the colours can mean -> a hint."""
 
 
-def network_view(session: Session) -> w.Widget:
+def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
     """Return the drawing below the choice of what areas and colours mean, and the picture beside it."""
     plan, look, preview = session.plan, session.look, session.preview
     graph = NetworkGraph()
@@ -40,7 +38,7 @@ def network_view(session: Session) -> w.Widget:
             return None
         graph = plan.spectra.graph if plan.spectra is not None else ()
         colored = measured().get(color.value)
-        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, colored, area.value, ASPECT)
+        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, colored, area.value, aspect)
 
     def draw() -> None:
         graph.draw(picture())

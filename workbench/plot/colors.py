@@ -5,7 +5,7 @@ What matters is told by shape or position too.
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#C98500", "#009E73", "#B84A00", "#B8609A"
 SKY = "#56B4E9"
-GREY, EDGE, HATCH, SLATE, INK = "#C3CAD3", "#7B8794", "#8A94A2", "#52606D", "#1F2933"
+GREY, EDGE, SLATE, INK = "#C3CAD3", "#7B8794", "#52606D", "#1F2933"
 DARK_RED = "#A33F00"
 """Vermillion of small text."""
 GRID = "#E4E9F0"

@@ -46,7 +46,8 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
         "yaxis": axis(f"validation {kind}{' (%)' if unit else ''}{count}"),
         "yaxis2": axis("training loss", rangemode="tozero", showgrid=False, **right),
     }
-    return figure([accuracy, loss], 330, margin={"l": 74, "r": 64, "t": 12}, legend={"y": -0.32}, **axes)
+    legend = {"y": 1.02, "yanchor": "bottom"}  # below, it would cover the axis where the figure is low
+    return figure([accuracy, loss], 330, margin={"l": 74, "r": 64, "t": 30}, legend=legend, **axes)
 
 
 def rank_curve(layer: str, points: Sequence[CurvePoint]) -> Figure:

@@ -1,21 +1,20 @@
-"""The step *Look*: the layers as a table and as bars."""
+"""The step *Look*: the layers as a drawing and as a table."""
 
 from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import beside, column, follow
-from workbench.app.debounce import Debounce
+from workbench.app.controls import column, follow
 from workbench.app.network_view import network_view
 from workbench.app.session import Session
-from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import TERMS
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.plan.plan import DECISIONS, Plan
 from workbench.plan.spectra import Spectra
-from workbench.plot.interactive.layers import MEASURES, layer_costs
 from workbench.tables import times
 
+LOOK_ASPECT = 4.4
+"""Width / height of the drawing in this step, where it has more room than elsewhere."""
 KINDS = {"conv": "convolution", "linear": "fully connected"}
 SHAPE = "Input channels -> output channels, and the size of the window that slides over the image."
 EVBMF = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
@@ -37,27 +36,17 @@ COLUMNS = [
 
 
 def look_view(session: Session) -> w.Widget:
-    """Return the drawing above the table and the bars."""
-    look, plan = session.look, session.plan
-    drawing = network_view(session)  # first, so that it follows a rank first
+    """Return the drawing above the table."""
+    plan = session.plan
+    drawing = network_view(session, aspect=LOOK_ASPECT)  # first, so that it follows a rank first
     table = LayerTable(file="layers.csv", columns=COLUMNS)
-    figure = FigureView("Cost of each layer", height=290)
-    measures = [(text, name) for name, text in MEASURES.items()]
-    measure = w.ToggleButtons(options=measures, style={"button_width": "132px"})
-    measure.tooltips = ["Multiply-adds for one image", "Numbers that the network stores"]
 
     def fill() -> None:
         table.rows = rows(plan.plan, plan.spectra)
 
-    def draw() -> None:
-        figure.show(layer_costs(plan.plan, look.picked, measure.value))
-
-    w.link((look, "picked"), (table, "selected"))
-    pick_layers(look, figure)
+    w.link((session.look, "picked"), (table, "selected"))
     follow(fill, (plan, "plan"))
-    follow(draw, (look, "picked"), (measure, "value"))
-    plan.observe(Debounce(draw), ["plan"])
-    return column(drawing, beside((table, 2), (column(measure, figure), 1)))
+    return column(drawing, table)
 
 
 def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from workbench.plot.interactive.factors import blocks
 from workbench.plot.interactive.spectrum import spectrum as singular_values
 from workbench.tables import count, times
 
-FIGURE_HEIGHT = 214  # pixels
+FIGURE_HEIGHT = 200  # pixels
 TWO_FACTORS = "Two layers take the place of this one: only its outputs are reduced."
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
@@ -147,9 +147,9 @@ def readout_text(part: LayerPlan | None) -> str:
     decision = NAMES[part.decision]
     return (
         "<div class='wb-read'>"
-        f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}</b>"
+        f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}"
+        f" <small>{escape(part.reason)}</small></b>"
         f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
         f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
         f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
-        f"<div class='wb-reason'>{escape(part.reason)}</div>"
     )

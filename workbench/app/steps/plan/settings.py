@@ -67,7 +67,7 @@ PLANNERS = {
     ),
     "budget": Planner(
         "a budget of work",
-        "You choose how much work to save; the layers share it so that the least is lost.",
+        "The layers share the saving so that the least is lost.",
         {  # weights_ratio 1 is no limit
             "macs_ratio": Number("fewer MACs, times", 2.0, 1.1, 10.0),
             "weights_ratio": Number("fewer weights, times", 1.0, 1.0, 10.0, label=146),

@@ -141,7 +141,7 @@ class RecoverModel(HasTraits):
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
-            compress(
+            kept = compress(
                 now.opened.network,
                 now.data or without_images(now.opened.data),
                 minutes=minutes,
@@ -155,6 +155,8 @@ class RecoverModel(HasTraits):
                 on_epoch=self._epochs(job),
                 progress=job.report,
             )
+            epochs = kept.network.history if kept.network is not None else ()
+            self._worker.post(partial(self.set_trait, "curve", epochs))  # not those of the last try
 
         name = self._choose.network.name if self._choose.network else ""
         return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)

@@ -1,9 +1,8 @@
-"""Rooflines, and bars of each layer's time and cost."""
+"""Rooflines, and bars of each layer's time."""
 
 import pytest
 
 from workbench.measure.profile import OTHER
-from workbench.plot.interactive.layers import layer_costs
 from workbench.plot.interactive.roofline import MAX_MARKER_PIXELS, layer_times, roofline
 
 
@@ -45,13 +44,3 @@ def test_times_of_a_layer_and_its_factors(profile, valid):
     assert original["x"][0] < 0 < core["x"][0] == last["x"][0]
     assert core["customdata"] == ["<b>a</b><br>core: 10.0 ms"]
     assert valid(layer_times(None))["data"] == []
-
-
-@pytest.mark.parametrize("measure", ["macs", "weights"])
-def test_bars_are_the_costs(plan, measure, valid):
-    original, planned, mark = valid(layer_costs(plan, "features.3", measure))["data"]
-    assert original["y"] == [getattr(part.layer.cost, measure) for part in plan]
-    assert planned["y"] == [getattr(part.cost, measure) for part in plan]
-    assert original["ids"] == planned["ids"] == [part.name for part in plan]
-    assert mark["ids"] == ["features.3"] == [original["ids"][mark["x"][0] - 1]]
-    assert valid(layer_costs(None, "", measure))["data"][0]["y"] == []
