@@ -94,6 +94,8 @@ def test_settings_go_both_ways_and_are_undone(session):
     measure.click()
     assert (plan.importance.images, measure.disabled) == (24, True)
     assert "outputs" in plan.plan.policy
+    session.undo()
+    assert "outputs" not in plan.plan.policy
 
 
 def test_tiles_show_original_planned_and_measured(digits):
@@ -222,13 +224,15 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
 
 def test_a_forecast_is_drawn_once_it_is_asked_for(digits):
     view = tradeoff_view(digits)
-    ask = find(view, w.Button, "Forecast")
+    ask, plan = find(view, w.Button, "Forecast"), digits.plan.plan
     assert "forecast" not in figure(view, "Accuracy against FLOPs").traces
     ask.click()
     assert digits.plan.curve.forecasts[0].agreement > digits.plan.curve.forecasts[-1].lost
     drawn = {t.get("name"): t for t in json.loads(figure(view, "Accuracy against FLOPs").traces)}
     assert len(drawn["forecast, after calibration"]["x"]) == 1 + len(digits.plan.curve.plans)
-    assert ask.layout.display == "none"
+    assert (ask.layout.display, digits.plan.plan, digits.plan.undoable) == ("none", plan, "")
+    digits.choose.data = replace(digits.choose.data, name="others")
+    assert (digits.plan.curve, digits.plan.measured) == (None, None)
     digits.choose.open(weights="random")
     assert (digits.plan.curve, ask.layout.display) == (None, "none")
 

@@ -30,7 +30,7 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
 
     def measured() -> dict[str, Measured]:
         found: dict[str, Measured] = {"error": None}
-        found |= {"importance": plan.importance} if plan.importance is not None else {}
+        found |= {"importance": plan.measured} if plan.measured is not None else {}
         return found | ({"noise": preview.found.comparison} if preview.found is not None else {})
 
     def picture() -> Picture | None:
@@ -57,7 +57,7 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             graph.draw(made)
 
     w.link((look, "picked"), (graph, "selected"))
-    follow(fill, (plan, "plan importance"), (preview, "found"), (color, "value"))
+    follow(fill, (plan, "plan measured"), (preview, "found"), (color, "value"))
     area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")

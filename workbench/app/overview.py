@@ -29,7 +29,7 @@ def overview(session: Session) -> w.HTML:
         box.value = f'<div class="wb-tiles">{"".join(tile_texts(session).values())}</div>'
 
     sources = ((session.choose, "opened"), (session.recover, "run"), (session.speed, "findings"))
-    follow(fill, (session.plan, "plan importance settings"), *sources)
+    follow(fill, (session.plan, "plan measured settings"), *sources)
     return box
 
 
@@ -125,9 +125,9 @@ def _interval(score: Score) -> str:
 def _forecast(session: Session) -> str:
     """Return in words what is expected of the planned network's answers, if the layers were measured."""
     choose, plan = session.choose, session.plan
-    if plan.plan is None or plan.importance is None or choose.network is None:
+    if plan.plan is None or plan.measured is None or choose.network is None:
         return ""
-    found = plan.plan.forecast(choose.network, None, importance=plan.importance)
+    found = plan.plan.forecast(choose.network, None, importance=plan.measured)
     if found.agreement is None or found.low is None or found.high is None:
         return f"; {found.lost:.1%} of the outputs' power lost, expected"
     same = term("forecast", "same answers")

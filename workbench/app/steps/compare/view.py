@@ -31,7 +31,7 @@ def tradeoff_view(session: Session) -> w.Widget:
     recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     figure = FigureView("Accuracy against FLOPs", height=440)
     hint = "Before anything is compressed: look at some images layer by layer, and draw what each saving should cost"
-    ask = button("Forecast", plan.measure_importance, hint, width="120px")
+    ask = button("Forecast", plan.forecast, hint, width="120px")
 
     def enable() -> None:
         random = choose.network is not None and choose.network.random_weights

@@ -37,8 +37,9 @@ class PlanModel(HasTraits):
     spectra = Instance(Spectra, allow_none=True)
     settings = Instance(PlanSettings, ())
     plan = Instance(Plan, allow_none=True)
-    importance = Instance(Importance, allow_none=True)
-    curve = Instance(ForecastCurve, allow_none=True)  # what budgets cost in answers, once the importance is known
+    measured = Instance(Importance, allow_none=True)  # on the open images
+    importance = Instance(Importance, allow_none=True)  # the same, once plans go by it
+    curve = Instance(ForecastCurve, allow_none=True)  # what budgets cost in answers, by what is measured
     times = Instance(NetworkTimes, allow_none=True)
     notice = Unicode()  # a sentence on the last edit that could not be made, or ""
     undoable = Unicode()  # what `undo` would do, in words, or ""
@@ -53,6 +54,11 @@ class PlanModel(HasTraits):
         self._last_edit = ("", 0.0)  # what was edited, and when
         self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
         self._verification: Job | None = None
+        choose.observe(self._forget_images, "data")
+
+    def _forget_images(self, _: object) -> None:
+        """Forget what was measured on images that are no longer open."""
+        self.measured = self.importance = self.curve = None
 
     @observe("spectra")
     def _start(self, _: object) -> None:
@@ -67,7 +73,7 @@ class PlanModel(HasTraits):
                 settings = settings.changed(planner="evbmf")
                 plan, notice = settings.plan(self.spectra), f"{sentence(error)} This is EVBMF's plan."
         with self.hold_trait_notifications():
-            self.importance = self.curve = self.times = None
+            self.measured = self.importance = self.curve = self.times = None
             self._put(settings, plan, settings, notice)
         self._tell_edits()
 
@@ -131,21 +137,30 @@ class PlanModel(HasTraits):
         return changed[0] if len(changed) == 1 else ""
 
     def measure_importance(self) -> Job:
-        """Measure on unlabelled images how much the outputs suffer from each layer's error, for budgets."""
-        data, misfit = self._choose.scored_data, self._choose.misfit
+        """Measure on unlabelled images how much the outputs suffer from each layer's error, and plan budgets by it."""
+        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", self._importance())
+
+    def forecast(self) -> Job:
+        """Draw what budgets are expected to cost in answers; the plan stays what it is."""
+        return self._measure(JobKind.IMPORTANCE, "Forecasting", "measured", self._importance())
+
+    def _importance(self) -> Callable[[Network, Spectra, Job], Importance]:
+        data, misfit, known = self._choose.scored_data, self._choose.misfit, self.measured
 
         def measure(network: Network, spectra: Spectra, job: Job) -> Importance:
+            if known is not None:
+                return known
             if data is None:
                 raise ValueError(misfit)
             images = data.unlabelled.sample(IMPORTANCE_IMAGES)
             return importance(network, spectra, images, progress=part(job.report, 0.0, 1.0, "measuring"))
 
-        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
+        return measure
 
-    @observe("importance")
+    @observe("measured")
     def _forecast(self, _: object) -> None:
-        """Forecast budgets by a new importance."""
-        network, spectra, measured = self._choose.network, self.spectra, self.importance
+        """Forecast budgets by what was measured."""
+        network, spectra, measured = self._choose.network, self.spectra, self.measured
         if network is None or spectra is None or measured is None:
             return
 
@@ -153,7 +168,7 @@ class PlanModel(HasTraits):
             return forecast_curve(network, (), spectra=spectra, measured=measured)
 
         def done(found: ForecastCurve) -> None:
-            if self.importance is measured:
+            if self.measured is measured:
                 self.curve = found
 
         self._worker.submit(JobKind.IMPORTANCE, "Forecasting", compute, done, short=True)
@@ -167,8 +182,8 @@ class PlanModel(HasTraits):
         return self._measure(JobKind.LAYER_TIMES, "Timing layers", "times", measure)
 
     def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Network, Spectra, Job], Any]) -> Job:
-        """Measure something of the layers that plans go by, and plan anew."""
-        network, spectra = self._choose.network, self.spectra
+        """Measure something of the layers, and plan anew if the planner goes by it."""
+        network, spectra, data = self._choose.network, self.spectra, self._choose.data
 
         def compute(job: Job) -> Any:
             if network is None or spectra is None:
@@ -176,10 +191,14 @@ class PlanModel(HasTraits):
             return measure(network, spectra, job)
 
         def done(found: Any) -> None:
-            if self.spectra is spectra:
-                self.set_trait(trait, found)
-                if getattr(PLANNERS[self.settings.planner], f"uses_{trait}"):
-                    self._plan_anew(self.plan)
+            if self.spectra is not spectra or (trait != "times" and self._choose.data is not data):
+                return
+            self.set_trait(trait, found)
+            if trait == "importance":
+                self.measured = found
+            if getattr(PLANNERS[self.settings.planner], f"uses_{trait}", False):
+                self._record("the plan by what was measured")
+                self._plan_anew(self.plan)
 
         return self._worker.submit(kind, title, compute, done)
 
