@@ -306,23 +306,19 @@ async def test_one_search_at_a_time_which_ends_with_its_plan(session):
     assert second.state is JobState.DONE
 
 
-@pytest.mark.usefixtures("slowly")
 @on_a_network
-async def test_factors_of_another_network_are_not_used(session):
-    preview = session.preview
-    change(session)
-    await asyncio.sleep(2 * module.DELAY_S)
-    other = batch_normed()
-    for weights in other.parameters():
-        weights.data.mul_(0.5)
-    network = session.choose.network.with_model(other)
-    opened = replace(session.choose.opened, network=network)
-    session.choose._take(opened)  # while the job of the first one runs
+async def test_factors_of_a_network_that_is_no_longer_open_are_not_kept(session):
+    preview, computing, gate = session.preview, threading.Event(), threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "preview", lambda *args, **kwargs: computing.set() or gate.wait(20))
+        change(session)
+        await asyncio.to_thread(computing.wait, 20)  # it has decomposed, and reports no more
+        preview.watch(False)
+        other = session.choose.network.with_model(batch_normed())
+        session.choose._take(replace(session.choose.opened, network=other))
+        gate.set()
+        await idle(session)
     assert preview._known == {}
-    await idle(session)
-    for key, factors in preview._known.items():
-        expected = dict(wb.decompose(network, session.plan.plan).model.named_modules())[key[0]]
-        assert torch.equal(factors.core.weight, expected.core.weight)
 
 
 @on_a_network
