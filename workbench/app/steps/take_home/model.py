@@ -17,6 +17,7 @@ from workbench.app.worker import Job, JobKind, Worker
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
 from workbench.exporters.notebook import notebook
+from workbench.exporters.report import report
 from workbench.inspect.gallery import gallery
 from workbench.progress import part
 from workbench.runs.run import Run
@@ -137,8 +138,6 @@ class TakeHomeModel(HasTraits):
                 progress = part(job.report, 0.0, 0.6, "looking at images")
                 pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
             job.report(0.6, "drawing")
-            from workbench.exporters.report import report  # takes a second: matplotlib
-
             report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
             return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
 
