@@ -13,6 +13,7 @@ from traitlets import HasTraits, Tuple
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.steps.take_home.loading import load_code
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
@@ -115,6 +116,7 @@ class TakeHomeModel(HasTraits):
     def make(self, kind: str) -> Job:
         """Write a file of a kind and check it."""
         run, opened, made, folder = self._recover.run, self._choose.opened, self.made, self._folder
+        code, missing = load_code(self._choose)
 
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
@@ -126,8 +128,11 @@ class TakeHomeModel(HasTraits):
             if FILE_KINDS[kind].int8 and opened.misfit:
                 raise ValueError(opened.misfit)
             if kind == "notebook":
-                notebook(run, path)
-                return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
+                notebook(run, path, **code)
+                words = (
+                    f"; to run it, write into its first cell where to find {' and '.join(missing)}" if missing else ""
+                )
+                return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words)
             if kind != "report":
                 ranges = opened.data.unlabelled if FILE_KINDS[kind].int8 else None
                 found = export(run.network, path, images, int8=ranges, progress=job.report)
