@@ -21,6 +21,7 @@ from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.layer import layer_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
+from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.download import Download
@@ -48,6 +49,13 @@ def test_the_table_picks_a_layer(digits):
     assert digits.look.picked == "features.10"
     digits.look.pick("classifier.2")
     assert table.selected == "classifier.2"
+
+
+def test_points_of_a_figure_pick_a_layer(digits):
+    points = figure(speed_view(digits), "Time of each layer")
+    for clicked, picked in (("features.10", "features.10"), ("features.0#2", "features.0"), ("no layer", "features.0")):
+        points.picked = clicked
+        assert (digits.look.picked, points.picked) == (picked, "")
 
 
 def test_sliders_move_cost_error_and_spectrum_of_the_picked_layer(digits):
