@@ -28,7 +28,7 @@ from workbench.plan.layer_times import LayerTimes, NetworkTimes
 from workbench.plan.plan import LayerPlan
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress
-from workbench.recover.decompose import factors_for
+from workbench.recover.decompose import empty_factors
 
 VERSION = 4
 RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # grid of ranks, as shares of the channels
@@ -139,7 +139,7 @@ def _measured(layer: Layer, module: nn.Module, seconds: Callable[[nn.Module], fl
 
     def factorised(rank_in: int | None, rank_out: int) -> float:
         plan = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
-        return seconds(fill_with_noise(factors_for(module, plan)))
+        return seconds(fill_with_noise(empty_factors(module, plan)))
 
     two_sided = np.array([[factorised(i, o) for o in outs] for i in ins])
     one_sided = np.array([factorised(None, o) for o in outs])

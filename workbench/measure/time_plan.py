@@ -13,7 +13,7 @@ from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, part, reporter
-from workbench.recover.decompose import factors_for, replace_module
+from workbench.recover.decompose import empty_factors, replace_module
 
 MIN_GAINS = (0.05, 0.15, 0.3)
 """Share of its time that a layer must save to be reduced: tried in turn until the network is not slower."""
@@ -104,5 +104,5 @@ def noise_network(network: Network, plan: Plan) -> CompressedNetwork:
     for layer in plan:
         if layer.decision != "keep":
             module = model.get_submodule(layer.name)
-            model = replace_module(model, layer.name, fill_with_noise(factors_for(module, layer)))
+            model = replace_module(model, layer.name, fill_with_noise(empty_factors(module, layer)))
     return CompressedNetwork.of(network, plan, model, source="noise in the factors, for timing")

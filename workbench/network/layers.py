@@ -79,7 +79,7 @@ def whole_number(value: Any, *, least: int = 0) -> int:
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-KINDS = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
+LAYER_CLASSES = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
 
 
 def weight_shape(layer: Layer) -> tuple[int, ...]:
