@@ -60,9 +60,9 @@ def _why(before: NetworkProfile, after: NetworkProfile, roofline: Roofline | Non
     groups = [*after.sums("kind").values(), Group("other", 0, 0, after.other)]
     extra = {group: (group.seconds - group.macs / rate) * (1 if lost > 0 else -1) for group in groups}
     ranked = sorted((group for group in groups if extra[group] > 0), key=lambda group: -extra[group])
-    least = MIN_NAMED_SHARE * sum(extra[group] for group in ranked)
+    threshold = MIN_NAMED_SHARE * sum(extra[group] for group in ranked)
     causes: list[str] = []
-    for group in ranked[: 2 if len(ranked) > 1 and extra[ranked[1]] >= least else 1]:
+    for group in ranked[: 2 if len(ranked) > 1 and extra[ranked[1]] >= threshold else 1]:
         reason = (
             f"they get {_billions(group.rate)} of those done in a second, {group.intensity:.3g} a byte that they move"
         )

@@ -38,11 +38,11 @@ def time_plan(
     progress: Progress | bool | None = None,
     **budget: Any,
 ) -> Plan:
-    """Return the plan with the smallest predicted error that is so many times faster here, and never slower.
+    """Return the plan with the smallest predicted error that is `time_ratio` times as fast here, and never slower.
 
     Layer times are measured first (or come from the cache). The plan is then built with noise in its factors and timed
     against the original. A network is seldom as fast as its layers' times promise: if this one is not, the next plan
-    has to promise so much more. If it is slower than the original, layers that save too little are kept, at last all.
+    has to promise as much more. If it is slower than the original, layers that save too little are kept, at last all.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def time_plan(
 
     Raises
     ------
-    PlanError : if not even the layers' times promise so much, naming the best that can be reached.
+    PlanError : if not even the layers' times promise `time_ratio`, naming the best that can be reached.
     """
     expect_network(network)
     if rounds < 1:

@@ -202,9 +202,9 @@ class _Flow(TorchFunctionMode):
 
 def _operation(name: str) -> str:
     """Return the kind of a node by the name of a function of PyTorch: that of `__iadd__` or `add_` is "add"."""
-    plain = re.sub("^[ir](?=add|mul)", "", name.strip("_"))
+    stripped = re.sub("^[ir](?=add|mul)", "", name.strip("_"))
     kinds = {"concat": "cat", "concatenate": "cat", "stack": "cat", "multiply": "mul", "sub": "add"}
-    kind = kinds.get(plain, plain)
+    kind = kinds.get(stripped, stripped)
     return kind if kind in ("add", "mul", "cat") else "join"
 
 
@@ -252,7 +252,7 @@ def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] |
 
 
 def _flattened_map(features: int, last_map: Sequence[int] | None) -> tuple[int, ...]:
-    """Return (channels, height, width) of the map that was flattened to that many features, else the features alone."""
+    """Return (channels, height, width) of the map that was flattened to that many features, else only the features."""
     if last_map:
         channels, height, width = last_map
         side = isqrt(features // channels)  # of a pooling that is a function, not a module, and came in between

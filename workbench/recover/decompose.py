@@ -17,7 +17,7 @@ from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress, reporter
 
 GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
-"""Attributes that the core takes over from the layer; the 1x1 factors around it take the groups alone."""
+"""Attributes that the core takes over from the layer; the 1x1 factors around it take only the groups."""
 
 
 Made = dict[tuple[str, int | None, int | None], nn.Module]

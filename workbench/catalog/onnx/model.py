@@ -113,7 +113,7 @@ class OnnxModel(nn.Module):
         return {name: values[name] for name in self.output_names}
 
     def _fold(self, constants: dict[str, np.ndarray]) -> None:
-        """Turn nodes into steps; nodes of constants alone are computed now."""
+        """Turn nodes into steps; nodes of only constants are computed now."""
         known = {*constants, *self.input_names}
         for index, node in enumerate(self.proto.graph.node):
             step = Node(self.opsets, index, node)

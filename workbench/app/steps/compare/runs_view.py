@@ -13,7 +13,7 @@ from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
 
-SCORE_HINT = "Top-1 accuracy or agreement with the original, on validation images; 95 % interval; number of images."
+SCORE_HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval; the number of images."
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
 RUN_COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
