@@ -8,8 +8,8 @@ TERMS = {
     "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
     "accuracy": "Share of images to which the network's first answer is right.",
     "agreement": "Share of images to which the compressed network gives the same first answer as the original.",
-    "forecast": "Share of images whose answer should stay after calibration, computed from the layers' activations "
-    "before anything is compressed. The second line is an interval.",
+    "forecast": "Share of images whose answer should stay the same after calibration, with the range to expect; "
+    "computed before anything is compressed.",
     "validation": "Images used to choose between networks; never trained on.",
     "test": "Images used only to report how good a network is; never to train or to choose.",
     "EVBMF": "Empirical variational Bayesian matrix factorization: a statistical method that tells signal from noise "
