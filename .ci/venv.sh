@@ -83,5 +83,11 @@ if [ $mobile = needed ] && ! pip_install --no-deps executorch torchao; then
 fi
 say "compiling what the first page imports"
 PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" -c 'import workbench.app.dashboard, workbench.app.server.voila' >"$log" 2>&1
+status=$?
 if [ -t 1 ]; then printf '\r\033[K'; fi
+if [ $status != 0 ]; then
+    cp "$log" "$venv/install.log"
+    echo "The packages are installed, but the dashboard does not start: $(tail -n 1 "$log") (details: $venv/install.log)." >&2
+    exit 1
+fi
 echo "Ready."

@@ -105,3 +105,17 @@ def test_it_says_what_it_installs_and_how_far(checkout):
     assert [step.strip() for step in steps][1:] == ["downloading torch, 190.2 MB", "unpacking 2 packages"]
     assert re.fullmatch(r"  package 10 of about \d{3}: package9", steps[0])
     assert said.endswith("Ready.\n")
+
+
+def test_a_dashboard_that_does_not_start(checkout):
+    """With a pip that does nothing."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncase "$2" in *dashboard*) echo "ImportError: no libGL" >&2; exit 1;; esac')
+    python.chmod(0o755)
+    status, said, (problem,) = make(checkout, "venv", f"PYTHON={sys.executable}")
+    assert status
+    assert "ImportError: no libGL" in problem
+    assert "Ready" not in said
+    assert (checkout / ".venv" / "install.log").read_text() == "ImportError: no libGL\n"
+    assert not (checkout / ".venv" / ".installed").exists()

@@ -67,6 +67,17 @@ async def test_a_waiting_job_is_taken_back_and_a_running_one_stops_at_its_next_r
 
 
 @on_a_loop
+async def test_a_preview_waits_for_what_the_user_presses(worker):
+    gate, order = threading.Event(), []
+    first = worker.submit(JobKind.SPEED, "first", lambda job: gate.wait(10))
+    kinds = [JobKind.PREVIEW, JobKind.EXPORT, JobKind.PREVIEW, JobKind.SPEED]
+    jobs = [worker.submit(kind, "next", lambda job: order.append(job.kind)) for kind in kinds]
+    gate.set()
+    await ended(first, *jobs)
+    assert order == [JobKind.EXPORT, JobKind.SPEED, JobKind.PREVIEW, JobKind.PREVIEW]
+
+
+@on_a_loop
 async def test_only_short_jobs_run_between_the_epochs_of_a_long_one(worker):
     order, queued, started = [], threading.Event(), threading.Event()
 

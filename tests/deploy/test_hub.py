@@ -22,6 +22,7 @@ from tornado.websocket import websocket_connect
 
 from benchmarks._browser import served
 from workbench.app.server.serve import ROOT, free_port
+from workbench.app.server.voila import DashboardServer
 
 pytestmark = pytest.mark.slow
 
@@ -56,12 +57,12 @@ class User:
         assert self.session.post(f"{self.address}/hub/login", data=form).ok
 
     def page(self):
-        """The text of the user's dashboard, once its server has started."""
+        """The user's dashboard, once its server has started."""
         deadline = time.time() + 150
         while time.time() < deadline:
             answer = self.get(f"/user/{self.name}/")
             if answer.ok and answer.url == f"{self.address}/user/{self.name}/":
-                return answer.text
+                return answer
             time.sleep(1)
         raise AssertionError(f"{answer.status_code} {answer.url}")
 
@@ -138,8 +139,9 @@ def test_two_users(hub, folder):
     async def run():
         users = [await asyncio.to_thread(User, server.address, name) for name in USERS]
         pages = await asyncio.gather(*(asyncio.to_thread(user.page) for user in users))
-        assert not any("error when executing" in page for page in pages)
-        kernels = [re.search(r'"kernelId": "([\w-]+)"', page)[1] for page in pages]
+        assert not any("error when executing" in page.text for page in pages)
+        assert all("frame-ancestors 'self'" in page.headers["Content-Security-Policy"] for page in pages)
+        kernels = [re.search(r'"kernelId": "([\w-]+)"', page.text)[1] for page in pages]
         sockets = [await user.connect(user.name, kernel) for user, kernel in zip(users, kernels, strict=True)]
         for socket in sockets:
             labels = [label for state in await widgets(socket) for label in state.get("_options_labels", ())]
@@ -180,6 +182,25 @@ def culled(server, hub_port):
     finally:
         culler.terminate()
         culler.wait(10)
+
+
+def test_it_has_the_settings_of_a_class_and_no_standby_kernels(monkeypatch):
+    hub = pytest.importorskip("workbench.app.server.hub", reason="JupyterHub is not installed", exc_type=ImportError)
+    started = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:8866")
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/alice/")
+    monkeypatch.delenv("WORKBENCH_MEMORY_MIB", raising=False)
+    hub.main()
+    ((_, command, _),) = started
+    server = DashboardServer()
+    server.initialize(command[3:])
+    assert "frame-ancestors 'self'" in server.tornado_settings["headers"]["Content-Security-Policy"]
+    kernels = server.config.MappingKernelManager
+    assert kernels.allow_tracebacks is False
+    assert kernels.kernel_manager_class.endswith("KernelWithoutTracebacks")
+    assert (server.voila_configuration.preheat_kernel, server.voila_configuration.file_allowlist) == (False, [])
+    assert server.identity_provider_class.__name__ == "HubIdentityProvider"
 
 
 def test_without_a_hub_it_says_who_starts_it():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
@@ -30,7 +31,24 @@ def test_filters_and_maps_at_a_rank(layer, data):
     assert full.explained == pytest.approx(1)
 
 
-def test_several_input_channels(data):
+@pytest.mark.parametrize("options", [{"padding_mode": "reflect"}, {"padding_mode": "circular"}, {"stride": 2}])
+def test_the_original_s_maps_are_the_layer_s(data, options):
+    layer, picture = nn.Conv2d(1, 3, 3, padding=1, bias=False, **options), data.test.images[0]
+    shown = LowRankFilters.of(layer, picture, 3).strips["maps, original"]
+    assert np.allclose(shown[:, : shown.shape[0]], layer(picture[None])[0, 0].detach(), atol=6e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_and_a_picture_of_zeros(data, dtype):
+    layer = nn.Conv2d(1, 8, 3, dtype=dtype)
+    assert 0 < LowRankFilters.of(layer, data.test.images[0], 2).maps_error < 1
+    assert LowRankFilters.of(layer, torch.zeros(1, 8, 8), 2).maps_error == 0
+
+
+def test_several_input_channels_and_too_few_pictures(data):
+    for n in (3, 64):
+        with pytest.raises(ValueError, match=rf"^pictures of 64 pixels .* these are {n}$"):
+            NoisyDigits.of(data.train.images[:n], 0.1)
     with pytest.raises(ValueError, match="the layer has 3"):
         LowRankFilters.of(nn.Conv2d(3, 4, 3), data.test.images[0], 1)
 

@@ -8,6 +8,7 @@ from torch import nn
 import workbench as wb
 from tests.helpers.networks import decomposed
 from tests.helpers.sessions import batch_normed, state_of, tiny_data
+from workbench.inspect import comparison
 from workbench.inspect.preview import preview
 
 
@@ -54,10 +55,70 @@ def test_layers_without_maps(small, picture):
     assert preview(small, picture).layer == ""
 
 
-def test_what_has_no_answers(small, picture):
+def compressed(model, shape, layer="0") -> wb.CompressedNetwork:
+    return decomposed(wb.Network(model, shape, "net"), {layer: (None, 2)})
+
+
+def one(shape) -> wb.Split:
+    generator = torch.Generator().manual_seed(0)
+    return wb.Split(torch.rand(1, *shape, generator=generator), torch.tensor([1]), "one")
+
+
+def classifier(*layers, features, classes=3) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, classes))
+
+
+def test_a_preview_takes_one_picture(small):
     with pytest.raises(ValueError, match="one picture"):
         preview(small, tiny_data().test)
-    dense = wb.Network(nn.Conv2d(1, 4, 3), (1, 8, 8), "dense")
-    same = wb.decompose(dense, wb.evbmf_plan(wb.analyze(dense, cached=False)))
-    with pytest.raises(ValueError, match="for each class"):
-        preview(same, picture)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"), [(nn.Conv2d(1, 4, 3), ""), (classifier(nn.Conv2d(1, 4, 3), features=144, classes=1), "0")]
+)
+def test_outputs_that_are_no_classes_have_noise_but_no_answers(model, layer):
+    small = compressed(model, (1, 8, 8), layer)
+    shown = preview(small, one((1, 8, 8)))
+    assert (shown.original, shown.compressed, shown.changed) == ((), (), False)
+    assert shown.image.shape == (8, 8, 3)
+    assert shown.comparison.snr_db == wb.compare(small, one((1, 8, 8))).snr_db
+
+
+@pytest.mark.parametrize(
+    ("conv", "shape", "features"), [(nn.Conv1d(2, 8, 3), (2, 8), 48), (nn.Conv3d(1, 8, 3), (1, 4, 4, 4), 64)]
+)
+def test_inputs_that_are_no_pictures_have_answers_and_noise(conv, shape, features):
+    small, inputs = compressed(classifier(conv, features=features), shape), one(shape)
+    shown = preview(small, inputs, layer="0")
+    assert (shown.image, shown.maps) == (None, None)
+    with torch.inference_mode():
+        wanted = small.model(inputs.images)[0].double().softmax(0)
+    assert shown.compressed[0].probability == pytest.approx(float(wanted.max()))
+    assert ("0", shown.snr_db) in [(part.name, part.snr_db) for part in wb.compare(small, inputs).layers]
+
+
+def test_a_network_that_ends_in_softmax_has_the_same_answers():
+    model = classifier(nn.Conv2d(1, 4, 3), features=144)
+    logits, shares = (preview(compressed(m, (1, 8, 8)), one((1, 8, 8))) for m in (model, Ends(model)))
+    for side in ("original", "compressed"):
+        first, second = getattr(logits, side), getattr(shares, side)
+        assert [a.label for a in first] == [a.label for a in second]
+        assert [a.probability for a in first] == pytest.approx([a.probability for a in second], abs=1e-6)
+    assert shares.comparison.divergence == pytest.approx(logits.comparison.divergence, rel=1e-3)
+
+
+class Ends(nn.Sequential):
+    """A model that ends in a softmax; its layers keep their names."""
+
+    def __init__(self, model):
+        super().__init__(*model, nn.Softmax(1))
+
+
+def test_each_network_is_copied_and_run_once(small, picture, monkeypatch):
+    ran, copied = [], []
+    run, copy_model = wb.Network.run, comparison.copy_model
+    monkeypatch.setattr(wb.Network, "run", lambda self, inputs: ran.append(self.name) or run(self, inputs))
+    monkeypatch.setattr(comparison, "copy_model", lambda model: copied.append(model) or copy_model(model))
+    preview(small, picture, layer="3")
+    assert (len(ran), copied) == (2, [small.original.model, small.model])

@@ -10,6 +10,8 @@ from torch import nn
 from workbench.network.outputs import (
     call,
     divergence,
+    log_probabilities,
+    probabilities,
     probability_lost,
 )
 
@@ -59,3 +61,19 @@ def test_the_probability_lost_is_the_accuracy_lost_if_labels_are_drawn_by_the_pr
     assert torch.equal(probability_lost(p, made), probability_lost(wanted, made))  # of probabilities as they are
     assert not probability_lost(wanted, 2 * wanted).any()
     assert probability_lost(wanted.reshape(5, 6, 10), made.reshape(5, 6, 10)).shape == (5,)
+
+
+def test_outputs_that_are_probabilities_are_taken_as_they_are(generator):
+    logits, others = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
+    shares = logits.softmax(1)
+    assert torch.equal(probabilities(shares), shares)
+    assert torch.allclose(log_probabilities(shares), log_probabilities(logits))
+    assert float(divergence(shares, shares)) == 0
+    assert float(divergence(shares, others.softmax(1))) == pytest.approx(float(divergence(logits, others)))
+    zeros = torch.zeros(1, 4)
+    assert torch.allclose(probabilities(zeros), torch.full((1, 4), 0.25, dtype=torch.float64))
+    assert torch.equal(probabilities(shares[:, :2], all_classes=False), shares[:, :2])  # the others are left out
+    sure = torch.tensor([[1.0, 0.0]])
+    assert 0 < float(divergence(sure, sure.flip(1))) < 100  # a probability of zero has a logarithm
+    places = [x[:, :, None].expand(5, 4, 2)[..., None] for x in (logits, others)]
+    assert float(divergence(*(x.softmax(1) for x in places))) == pytest.approx(float(divergence(*places)))

@@ -6,6 +6,7 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.networks import decomposed, same, unlabelled
+from workbench.recover.distill import mixed
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *head)
     network = wb.Network(model, (3, 7, 7))
     small = decomposed(network, {"2": (4, 1)})
-    images = torch.rand(1, 3, 7, 7).expand(8, -1, -1, -1)
+    images = torch.zeros(8, 3, 7, 7)  # alike however they are moved and mixed
     losses = [
         wb.distill(small, images, epochs=1, learning_rate=1e-12, batch_size=size).history[0].loss for size in (1, 2, 8)
     ]
@@ -76,7 +77,7 @@ def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, da
             raise wb.Cancelled
 
     images, seen = data.train.images[:64], []
-    made = wb.distill(smaller, images, epochs=9, learning_rate=1.0, progress=stop, on_epoch=seen.append)
+    made = wb.distill(smaller, images, epochs=9, learning_rate=1.0, batch_size=16, progress=stop, on_epoch=seen.append)
     assert (len(notes), seen, len(made.history)) == (3, [], 1)
     assert same(made.model.state_dict(), smaller.model.state_dict())
 
@@ -144,3 +145,36 @@ def test_models_that_cache_what_they_compute(data):
     with torch.no_grad():
         assert torch.equal(made.model(x), fresh(x))  # by the weights that it ends with
     assert not torch.equal(made.model.scale, small.model.scale)
+
+
+def test_batch_norms_follow_the_weights(data):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)]
+    model, images = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 5)), data.train.images[:41]
+    for _ in range(100):
+        model(images)
+    small = wb.calibrate(decomposed(wb.Network(model, (1, 8, 8)), {"3": (2, 2)}), images)
+    before = copy.deepcopy(small.model.state_dict())
+    made = wb.distill(small, images, epochs=20, batch_size=32)  # the second batch is one image
+    assert made.source.endswith("distilled")
+    assert same(small.model.state_dict(), before)
+    assert not torch.equal(made.model[1].running_var, small.model[1].running_var)
+    assert not made.model.training
+    assert torch.allclose(made.model[:1](images).mean((0, 2, 3)), made.model[1].running_mean, atol=0.1)
+
+
+def test_mixed_images_are_made_of_two(data):
+    images = data.train.images[:16]
+    one, other = images, images.roll(1, 0)
+    low, high = torch.minimum(one, other), torch.maximum(one, other)
+    kinds = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        made = mixed(images)
+        assert (low - 1e-6 <= made).all()
+        assert (made <= high + 1e-6).all()
+        taken = (made == one) | (made == other)
+        kinds.append("same" if torch.equal(made, one) else "part" if taken.all() else "blended")
+    assert {kind: kinds.count(kind) > 3 for kind in ("same", "part", "blended")} == dict.fromkeys(
+        ("same", "part", "blended"), True
+    )

@@ -182,6 +182,14 @@ def test_a_mixture_with_a_teacher_and_images_without_a_label(weight):
     assert torch.allclose(losses(MINE, LABELS, None, recipe), answers)
 
 
+def test_a_network_that_ends_in_softmax_has_the_losses_of_its_logits():
+    recipe = wb.Recipe(epochs=1)
+    shares = MINE.softmax(1), THEIRS.softmax(1)
+    assert torch.allclose(losses(shares[0], LABELS, None, recipe), losses(MINE, LABELS, None, recipe), rtol=1e-5)
+    found, expected = (distillation_losses(*pair, 3.0) for pair in (shares, (MINE, THEIRS)))
+    assert torch.allclose(found, expected.to(found.dtype), rtol=1e-4)
+
+
 def moved(image, flip, up, left):
     """The oracle: one image mirrored, then shifted by slices."""
     image = image.flip(-1) if flip else image

@@ -136,6 +136,24 @@ def test_settings_that_make_no_sense_and_what_cannot_be_sent(network, plans, few
         list(sweep(own, plans, few, executor=pool))
 
 
+@pytest.mark.parametrize("address", ["", "tcp://", "tcp://host", "host:port"])
+def test_what_is_no_address(network, plans, few, address):
+    with pytest.raises(ValueError, match=f"^'{address}' is no address of a Dask scheduler"):
+        list(sweep(network, plans, few, executor=address))
+
+
+class Cluster:
+    """A Dask client, as far as a sweep knows it."""
+
+    def get_executor(self):
+        return ThreadPoolExecutor(1)
+
+
+def test_a_client_has_the_executor(network, plans, few):
+    (run,) = sweep(network, plans[:1], few, executor=Cluster())
+    assert run.last.name == "decomposed"
+
+
 class Slow:
     """A step that gives time to kill its worker."""
 
@@ -154,7 +172,7 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))
         steps = {StageName.CALIBRATED: Slow()}
-        for run in sweep(network, plans + plans, few, steps=steps, executor=client.get_executor(), store=store):
+        for run in sweep(network, plans + plans, few, steps=steps, executor=client, store=store):
             if not runs:
                 os.kill(victim, signal.SIGKILL)
             runs.append(run)

@@ -111,7 +111,7 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         f"<span class='wb-expert'> The {term('test', 'test score')} is for reporting.</span>"
     )
     speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
-    home_words = "The compressed network as a file, which is run and compared with the one here."
+    home_words = "The compressed network as a file. All but report and notebook are run after writing, and compared."
     tabs = {
         "Trade-off": tradeoff_view(s),
         "Runs": runs_view(s),

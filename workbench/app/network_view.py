@@ -1,5 +1,7 @@
 """The network, drawn: how large its layers are, what the plan leaves of them, and what that costs."""
 
+from dataclasses import replace
+
 import ipywidgets as w
 
 from workbench.app.controls import column, follow, row
@@ -31,7 +33,10 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
     def measured() -> dict[str, Measured]:
         found: dict[str, Measured] = {"error": None}
         found |= {"importance": plan.measured} if plan.measured is not None else {}
-        return found | ({"noise": preview.found.comparison} if preview.found is not None else {})
+        if preview.found is not None:
+            noise = preview.found.comparison
+            found["noise"] = noise if preview.current else replace(noise, layers=())  # not that of another plan
+        return found
 
     def picture() -> Picture | None:
         if plan.plan is None:
@@ -57,7 +62,7 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             graph.draw(made)
 
     w.link((look, "picked"), (graph, "selected"))
-    follow(fill, (plan, "plan measured"), (preview, "found"), (color, "value"))
+    follow(fill, (plan, "plan measured"), (preview, "found current"), (color, "value"))
     area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")

@@ -156,7 +156,7 @@ class Worker(HasTraits):
         *,
         short: bool = False,
     ) -> Job:
-        """Queue a computation; a `short` one may run between the epochs of a long one.
+        """Queue a computation; a `short` one may run between the epochs of a long one, a preview is the last in turn.
 
         The function reads and writes no traits. `done` takes its value in the loop's thread, before the job is done.
         """
@@ -204,7 +204,8 @@ class Worker(HasTraits):
                     self._thread = None
                     atexit.unregister(self._exit)
                     return
-                entry = self._queue.popleft()
+                entry = next((entry for entry in self._queue if entry[0].kind is not JobKind.PREVIEW), self._queue[0])
+                self._queue.remove(entry)
             self.run(*entry)
 
     def run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:

@@ -1,6 +1,7 @@
 """Write a run as a notebook that makes the compressed network again, step by step."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,20 @@ from workbench.runs.attempt import FINE_TUNING
 from workbench.runs.run import Run, StageName
 
 
-def notebook(run: Run, path: str | Path) -> Path:
+def notebook(run: Run, path: str | Path, *, network: str = "", data: str = "") -> Path:
     """Write a notebook that loads the original and the data, applies the run's plan, recovers and scores.
 
-    Network and data are loaded by their names in the run; those of the user's own need their files as arguments.
     Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
+
+    Parameters
+    ----------
+    network, data : Python expressions that load them, like ``wb.load_network("resnet18", weights="my.pt")``; "" to load
+        them by their names in the run.
     """
     cells = [_cell(0, "markdown", _title(run))]
-    for text, code in _steps(run):
+    network = network or f"wb.load_network({run.network_name!r})"
+    data = data or f"wb.load_data({run.data_name!r})"
+    for text, code in _steps(run, [f"network = {network}", f"data = {data}"]):
         cells.append(_cell(len(cells), "markdown", text))
         cells.append(_cell(len(cells), "code", code, execution_count=None, outputs=[]))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -39,10 +46,9 @@ def _title(run: Run) -> str:
     return f"# {_inline(run.network_name)}, compressed\n\n{_inline(run.plan.describe())}: {costs}.\n\nMethod: {PAPER}."
 
 
-def _steps(run: Run) -> list[tuple[str, str]]:
-    """Return (markdown, code) of each step."""
-    load = ["import workbench as wb", ""]
-    load += [f"network = wb.load_network({run.network_name!r})", f"data = wb.load_data({run.data_name!r})"]
+def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (markdown, code) of each step; `load` are the lines that load network and data."""
+    load = ["import workbench as wb", "", *load]
     if run.network is not None and (sha256 := run.network.original.sha256):
         load.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
     plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string

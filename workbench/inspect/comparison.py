@@ -1,8 +1,9 @@
 """Compare a compressed network with its original: answers, probabilities, and the outputs of every layer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,6 +122,21 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     ------
     ValueError : if there are no images, or the network was not compressed.
     """
+    return comparison_of(passes(network, images, progress=progress))
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """Outputs of both networks for one batch, and those of each layer of the plan: pairs, one for each of its calls."""
+
+    size: int
+    wanted: Any
+    made: Any
+    layers: dict[str, list[tuple[Tensor, Tensor]]]
+
+
+def passes(network: Network, images: Split | Images, *, progress: Progress | bool | None = None) -> Iterator[Pass]:
+    """Run a compressed network and its original on each batch, as :func:`compare` does."""
     expect_network(network)
     original = network.original
     if original is None:
@@ -128,29 +144,38 @@ def compare(network: Network, images: Split | Images, *, progress: Progress | bo
     report = reporter(progress)
     batches = inputs_of(network, images)
     first, second = (each.with_model(copy_model(each.model)) for each in (original, network))  # they get hooks
-    n, nats, same, overlap = 0, 0.0, [], []
-    outputs: dict[str, Tensor] = {}
-    inner: dict[str, Tensor] = {}
     names = [part.name for part in getattr(network, "plan", ())]
-    with torch.inference_mode(), layer_outputs((first.model, second.model), names) as layers:
+    with layer_outputs((first.model, second.model), names) as kept:
         for i, batch in enumerate(batches):
             report(i / len(batches), "comparing answers")
-            wanted, made = first.run(batch), second.run(batch)
-            n += size_of(batch)
-            nats += float(divergence(wanted, made))
-            if are_classes(wanted):
-                same.append(same_answers(wanted, made))
-                overlap += [_overlap(wanted, made)] if wanted.ndim > 2 else []
-            for j, (p, q) in enumerate(zip(tensors_of(wanted), tensors_of(made), strict=True)):
-                _add(outputs, str(j), p, q)
-            for name, sides in layers.items():
-                for p, q in zip(*sides, strict=True):
-                    _add(inner, name, p, q)
+            with torch.inference_mode():
+                wanted, made = first.run(batch), second.run(batch)
+            yield Pass(size_of(batch), wanted, made, {n: [*zip(*sides, strict=True)] for n, sides in kept.items()})
+            for sides in kept.values():
                 for side in sides:
                     side.clear()
     report(1.0, "")
+
+
+@torch.inference_mode()
+def comparison_of(found: Iterable[Pass]) -> Comparison:
+    """Return the comparison that passes add up to; ValueError if the outputs hold no tensors of numbers."""
+    n, nats, same, overlap = 0, 0.0, [], []
+    outputs: dict[str, Tensor] = {}
+    inner: dict[str, Tensor] = {}
+    for each in found:
+        n += each.size
+        nats += float(divergence(each.wanted, each.made))
+        if are_classes(each.wanted):
+            same.append(same_answers(each.wanted, each.made))
+            overlap += [_overlap(each.wanted, each.made)] if each.wanted.ndim > 2 else []
+        for j, pair in enumerate(zip(tensors_of(each.wanted), tensors_of(each.made), strict=True)):
+            _add(outputs, str(j), *pair)
+        for name, pairs in each.layers.items():
+            for pair in pairs:
+                _add(inner, name, *pair)
     if not outputs:
-        raise ValueError(f"{network.name} gives no tensors of numbers that can be compared")
+        raise ValueError("the network gives no tensors of numbers that can be compared")
     top1, top5 = torch.cat(same).double().mean(0).tolist() if same else (math.nan, math.nan)
     relative = [powers / powers[0].clamp(min=1e-300) for powers in outputs.values()]
     divergence_nats, snr = max(0.0, nats / n), snr_db(torch.stack(relative).sum(0))

@@ -15,6 +15,7 @@ from workbench.network.data import UNLABELLED, Split, fitting_batch
 from workbench.network.inputs import Images, split_of
 from workbench.network.layers import Layer, kernel_of
 from workbench.network.network import Network, expect_network
+from workbench.network.outputs import probabilities
 from workbench.network.scores import check_labels
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
@@ -146,7 +147,7 @@ def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes:
         for network in networks:
             outputs = network.run(network.inputs(images))
             check_labels(outputs, labels, split.name)
-            answers.append(outputs.double().softmax(dim=1).cpu())
+            answers.append(probabilities(outputs).cpu())
     widths = [outputs.shape[1] for outputs in answers]
     if len(set(widths)) > 1:
         raise ValueError(f"the networks have {widths[0]} and {widths[1]} outputs: they cannot be compared")

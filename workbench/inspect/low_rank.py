@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from workbench.kernels.evbmf import Evbmf, evbmf
 from workbench.kernels.tucker import relative_error, tucker1
@@ -45,14 +44,10 @@ class LowRankFilters:
         """Compute them for a picture (1, height, width); ValueError if the layer has several input channels."""
         if layer.in_channels != 1:
             raise ValueError(f"this shows filters of one input channel; the layer has {layer.in_channels}")
-        kernel = layer.weight.detach()
+        kernel, picture = layer.weight.detach().cpu().double(), picture.cpu().double()
         found = tucker1(kernel, rank_out=rank)
         made = found.reconstruct()
-
-        def maps(kernel: Tensor) -> Tensor:
-            return conv2d(picture[None], kernel, None, layer.stride, layer.padding, layer.dilation)[0]
-
-        low, full = maps(made), maps(kernel)
+        low, full = (layer._conv_forward(picture[None], weights, None)[0] for weights in (made, kernel))
         rows = {
             "patterns": found.core[:, 0],
             f"filters, rank {rank}": made[:, 0],
@@ -64,7 +59,7 @@ class LowRankFilters:
         explained = 1 - relative_error(kernel, made) ** 2
         weights = found.core.numel() + found.factor_out.numel()
         strips = {name: strip(np.asarray(images, dtype=np.float64)) for name, images in rows.items()}
-        pixels = np.asarray(picture[0], dtype=np.float64)
+        pixels = np.asarray(picture[0])
         return cls(rank, min(kernel[:, 0].flatten(1).shape), pixels, strips, explained, error, weights, kernel.numel())
 
     @property
@@ -97,8 +92,11 @@ class NoisyDigits:
 
     @classmethod
     def of(cls, images: Tensor, noise: float, seed: int = 0) -> "NoisyDigits":
-        """Add noise to images (n, 1, height, width), n at least the number of pixels, and find it again."""
+        """Add noise to images (n, 1, height, width) and find it again; ValueError unless n is above height x width."""
         clean = np.asarray(images[:, 0].flatten(1).T, dtype=np.float64)
+        pixels, n = clean.shape
+        if n <= pixels:
+            raise ValueError(f"pictures of {pixels} pixels take more than {pixels} of them, these are {n}")
         mean = clean.mean(axis=1, keepdims=True)
         noisy = clean + noise * np.random.default_rng(seed).standard_normal(clean.shape)
         left, values, right = np.linalg.svd(noisy - mean, full_matrices=False)

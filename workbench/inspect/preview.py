@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from workbench.inspect.comparison import Comparison, compare
+from workbench.inspect.comparison import Comparison, comparison_of, passes
 from workbench.inspect.gallery import Image, Prediction, as_pictures
-from workbench.network.activations import layer_outputs
 from workbench.network.data import UNLABELLED, Split
-from workbench.network.network import Network, copy_model
+from workbench.network.outputs import are_classes, probabilities
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 
 ANSWERS = 2
@@ -25,16 +25,17 @@ class Preview:
 
     Attributes
     ----------
-    image : (height, width, 3) uint8.
+    image : (height, width, 3) uint8; None for inputs that are no pictures.
     name : the true class, or "".
-    original, compressed : the most probable classes of each network, best first.
+    original, compressed : the most probable classes of each network, best first; none if the outputs are not one row of
+        numbers for each class.
     comparison : of both networks on this picture.
     layer : name of the layer whose maps these are.
     maps : (channels, height, width, 3) of the original and of the compressed network; middle grey is zero, each channel
         has the scale of its largest value in both. None for a layer without maps.
     """
 
-    image: Image
+    image: Image | None
     name: str
     original: tuple[Prediction, ...]
     compressed: tuple[Prediction, ...]
@@ -45,7 +46,12 @@ class Preview:
     @property
     def changed(self) -> bool:
         """Whether the first answer has changed."""
-        return self.original[0].label != self.compressed[0].label
+        return [answer.label for answer in self.original[:1]] != [answer.label for answer in self.compressed[:1]]
+
+    @property
+    def snr_db(self) -> float | None:
+        """Signal to noise of the layer whose maps these are; None if it was not called."""
+        return next((part.snr_db for part in self.comparison.layers if part.name == self.layer), None)
 
 
 def preview(small: CompressedNetwork, picture: Split, *, layer: str = "", classes: Sequence[str] = ()) -> Preview:
@@ -59,26 +65,25 @@ def preview(small: CompressedNetwork, picture: Split, *, layer: str = "", classe
 
     Raises
     ------
-    ValueError : if there is not one image, or the outputs are not one row of numbers for each class.
+    ValueError : if there is not one image, or the outputs hold no tensors of numbers.
     """
     expect_compressed(small)
     if len(picture) != 1:
         raise ValueError(f"a preview takes one picture, not {len(picture)}")
-    names = classes or small.classes
-    networks = [network.with_model(copy_model(network.model)) for network in (small.original, small)]  # they get hooks
+    names, label = classes or small.classes, int(picture.labels[0])
     images = picture.images[torch.tensor([0])]
-    with torch.inference_mode(), layer_outputs([n.model for n in networks], [layer] if layer else []) as kept:
-        original, compressed = (_answers(network, images, int(picture.labels[0]), names) for network in networks)
-    maps = _maps(*(side[0] for side in kept[layer])) if layer and all(kept[layer]) else None
-    name = _class_name(names, int(picture.labels[0]))
-    return Preview(as_pictures(images)[0], name, original, compressed, compare(small, images), layer, maps)
+    (found,) = passes(small, images)
+    original, compressed = (_answers(outputs, label, names) for outputs in (found.wanted, found.made))
+    image = as_pictures(images)[0] if images.ndim == 4 else None
+    pairs = found.layers.get(layer)
+    maps = _maps(*pairs[0]) if pairs else None
+    return Preview(image, _class_name(names, label), original, compressed, comparison_of([found]), layer, maps)
 
 
-def _answers(network: Network, images: Tensor, true_label: int, names: Sequence[str]) -> tuple[Prediction, ...]:
-    outputs = network.run(network.inputs(images))
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < 2:
-        raise ValueError(f"{network.name} does not give one number for each class: there are no answers to show")
-    shares = outputs[0].double().softmax(0).cpu()
+def _answers(outputs: Any, true_label: int, names: Sequence[str]) -> tuple[Prediction, ...]:
+    if not are_classes(outputs) or outputs.ndim != 2:
+        return ()
+    shares = probabilities(outputs)[0].cpu()
     found = shares.topk(min(ANSWERS, len(shares)))
     return tuple(
         Prediction(k, _class_name(names, k), p, None if true_label == UNLABELLED else k == true_label)

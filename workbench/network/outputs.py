@@ -10,6 +10,10 @@ from torch.utils._pytree import tree_leaves
 
 MAX_SNR_DB = 200.0
 """Signal-to-noise ratio in dB that stands for equal outputs."""
+SUM_TOLERANCE = 1e-3
+"""By how much the probabilities of all classes may miss one, by rounding."""
+MIN_PROBABILITY = 1e-38
+"""What a probability of zero counts as in a logarithm."""
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
@@ -59,11 +63,24 @@ def same_answers(wanted: Tensor, made: Tensor) -> Tensor:
     return found if wanted.ndim == 2 else found.double().reshape(len(wanted), -1, 2).mean(1)
 
 
-def probabilities(outputs: Tensor) -> Tensor:
-    """Return class probabilities of (n, classes), in float64: the softmax, unless the outputs are probabilities."""
+def probabilities(outputs: Tensor, *, all_classes: bool = True) -> Tensor:
+    """Return class probabilities of (n, classes), in float64: the softmax, unless the outputs are probabilities.
+
+    Those of the leading classes alone, without `all_classes`, may sum to less than one.
+    """
     values = outputs.double()
-    are_shares = bool((values >= 0).all()) and bool((values.sum(1) <= 1 + 1e-3).all())
-    return values if are_shares else values.softmax(1)
+    return values if _are_probabilities(values, all_classes) else values.softmax(1)
+
+
+def log_probabilities(outputs: Tensor) -> Tensor:
+    """Return the logarithms of the class probabilities of (n, classes, ...), likewise, in the type of the outputs."""
+    return outputs.clamp(min=MIN_PROBABILITY).log() if _are_probabilities(outputs) else outputs.log_softmax(1)
+
+
+def _are_probabilities(outputs: Tensor, all_classes: bool = True) -> bool:
+    excess = outputs.sum(1) - 1
+    sums_fit = (excess.abs() if all_classes else excess) <= SUM_TOLERANCE
+    return bool((outputs >= 0).all()) and bool(sums_fit.all())
 
 
 def probability_lost(wanted: Tensor, made: Tensor) -> Tensor:
@@ -96,7 +113,7 @@ def divergence(wanted: Any, made: Any) -> Tensor:
     outputs half the squared error relative to the wanted outputs' power, averaged over the tensors.
     """
     if are_classes(wanted):
-        log_p, log_q = (outputs.double().log_softmax(1) for outputs in (wanted, made))
+        log_p, log_q = (log_probabilities(outputs.double()) for outputs in (wanted, made))
         places = wanted[0, 0].numel()
         return torch.sum(log_p.exp() * (log_p - log_q)) / float(places)
     total: Tensor = torch.zeros((), dtype=torch.float64)

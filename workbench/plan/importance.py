@@ -105,7 +105,7 @@ class Importance:
 
         made, *ends = map(answers, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
         expected, low, high = (float((each == 0).double().mean()) for each in (made, *ends))
-        p = probabilities(leading).expand(NOISE_DRAWS, -1, -1)
+        p = probabilities(leading, all_classes=False).expand(NOISE_DRAWS, -1, -1)
         accuracy_lost = float((p[:, :, 0] - p.gather(2, made[:, :, None])[:, :, 0]).mean())
         interval = wilson(low, self.images)[0], wilson(high, self.images)[1]
         return Forecast(lost, self.images, expected, *interval, accuracy_lost)

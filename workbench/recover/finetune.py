@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, pad
+from torch.nn.functional import kl_div, nll_loss, pad
 
 from workbench.network.data import UNLABELLED, Data, Split
 from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.outputs import log_probabilities
 from workbench.network.scores import Metric, answers, check_labels, score
 from workbench.progress import Progress, reporter
 from workbench.recover.checkpoint import Epoch
@@ -158,7 +159,7 @@ def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recip
 
 def losses(outputs: Tensor, labels: Tensor, teacher: Tensor | None, recipe: Recipe) -> Tensor:
     """Return each image's loss (n,): with a teacher's logits a mixture, or only the divergence if it has no label."""
-    answers = cross_entropy(outputs.float(), labels, ignore_index=UNLABELLED, reduction="none")
+    answers = nll_loss(log_probabilities(outputs.float()), labels, ignore_index=UNLABELLED, reduction="none")
     if teacher is None:
         return answers
     weight = torch.where(labels == UNLABELLED, 0.0, recipe.label_weight)
@@ -166,7 +167,7 @@ def losses(outputs: Tensor, labels: Tensor, teacher: Tensor | None, recipe: Reci
 
 
 def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    r"""Return the divergence (n,) between logits (n, classes) softened by a temperature T, in nats times T squared.
+    r"""Return the divergence (n,) between answers (n, classes) softened by a temperature T, in nats times T squared.
 
     .. math:: T^2 \, KL(softmax(z_{teacher} / T) \,\|\, softmax(z / T))
 
@@ -174,7 +175,7 @@ def distillation_losses(outputs: Tensor, teacher: Tensor, temperature: float) ->
 
     References: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, sec. 2.
     """
-    mine, theirs = (log_softmax(z.float() / temperature, dim=1) for z in (outputs, teacher))
+    mine, theirs = ((log_probabilities(z.float()) / temperature).log_softmax(1) for z in (outputs, teacher))
     return temperature**2 * kl_div(mine, theirs, reduction="none", log_target=True).sum(dim=1)
 
 

@@ -38,7 +38,7 @@ class Training:
         size: int,  # images of an epoch
         loss: Callable[[Tensor], Tensor],  # summed over the images with these indices
         score: Callable[[], Score],  # of the model as it is, to choose the best epoch by
-        averaged: bool = False,  # train in evaluation mode, and score and keep the moving average of the weights
+        averaged: bool = False,  # train without dropout, and score and keep the moving average of the weights
         minutes: float | None = None,  # instead of the recipe's epochs
     ) -> None:
         self.recipe, self.report, self.size, self.loss, self.score = recipe, report, size, loss, score
@@ -50,7 +50,10 @@ class Training:
         self.optimizer = torch.optim.SGD(self.parameters, weight_decay=recipe.weight_decay, **momentum)
         self.done = TrainingState()
         self.best: dict[str, Tensor] = {}
-        self.average = [p.detach().clone() for p in self.parameters] if averaged else []
+        self.norms = [module for module in self.model.modules() if isinstance(module, BATCH_NORMS)]
+        statistics = [b for norm in self.norms for b in norm.buffers() if b.is_floating_point()]
+        self.averaged = [*self.parameters, *statistics] if averaged else []
+        self.average = [tensor.detach().clone() for tensor in self.averaged]
         self.file: Path | None = None
         self.about: dict[str, Any] = {}
         self.pause, self.saved = 0.0, time.monotonic()
@@ -92,10 +95,6 @@ class Training:
 
     def epoch(self) -> None:
         """Train to the end of the epoch, score it, and keep its weights if none before was better."""
-        self.model.train(not self.average)
-        for module in self.model.modules():
-            if isinstance(module, BATCH_NORMS) and self.recipe.batch_norm == "frozen":
-                module.eval()
         number = len(self.done.epochs)
         order = torch.Generator().manual_seed(self.recipe.seed)
         for _ in range(number):  # the order of an epoch is that epoch's draw
@@ -104,8 +103,7 @@ class Training:
         with self.processes.one_batch_norm(self.model):
             for piece in pieces[self.done.step - number * self.steps :]:  # none, if it was stopped before the score
                 started = time.perf_counter()
-                if self.average:
-                    self._evaluate()
+                self._train(len(piece))
                 self.step(piece)
                 self.done.seconds += time.perf_counter() - started
                 if self.file and time.monotonic() - self.saved >= self.pause:
@@ -125,6 +123,16 @@ class Training:
         self.done.epochs.append(Epoch(number, self.done.loss_sum / images, score, rate, self.done.seconds))
         self.done.loss_sum = self.done.seconds = 0.0
 
+    def _train(self, count: int) -> None:
+        """Put the model into the mode to train on so many images in: one alone has no statistics."""
+        if self.average:
+            self._evaluate()
+        else:
+            self.model.train()
+        trained = self.recipe.batch_norm != "frozen" and (count > 1 or not self.average)
+        for norm in self.norms:
+            norm.train(trained)
+
     def _evaluate(self) -> None:
         """Put the model into evaluation mode, and empty what some models, like LeViT, cache in that mode."""
         self.model.train()
@@ -132,11 +140,11 @@ class Training:
 
     @contextmanager
     def _averages(self) -> Iterator[None]:
-        """Exchange the parameters for their averages, if there are any, inside the context."""
+        """Exchange parameters and statistics for their averages, if there are any, inside the context."""
 
         def exchange() -> None:
-            for i, parameter in enumerate(self.parameters[: len(self.average)]):
-                self.average[i], parameter.data = parameter.data, self.average[i]
+            for i, tensor in enumerate(self.averaged):
+                self.average[i], tensor.data = tensor.data, self.average[i]
 
         exchange()
         yield
@@ -179,8 +187,8 @@ class Training:
         self.done.loss_sum += value
         self.done.step += 1
         decay = min(AVERAGE_DECAY, self.done.step / (self.done.step + 9))
-        for average, parameter in zip(self.average, self.parameters, strict=False):
-            average.lerp_(parameter.detach(), 1 - decay)
+        for average, tensor in zip(self.average, self.averaged, strict=True):
+            average.lerp_(tensor.detach(), 1 - decay)
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the model's present weights."""

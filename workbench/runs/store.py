@@ -224,6 +224,7 @@ def _put_stages(database: sqlite3.Connection, number: int, stages: Iterable[Stag
             database.execute(
                 "INSERT INTO stage VALUES (:run, (SELECT count(*) FROM stage WHERE run = :run), :name, :split, :top1, "
                 ":top5, :n, :kind, :note) "
-                "ON CONFLICT DO UPDATE SET top1 = :top1, top5 = :top5, n = :n, kind = :kind, note = :note",
+                "ON CONFLICT (run, name, split) DO UPDATE "
+                "SET top1 = :top1, top5 = :top5, n = :n, kind = :kind, note = :note",
                 {"run": number, "name": stage.name, "split": split, **asdict(score.without_hits()), "note": stage.note},
             )

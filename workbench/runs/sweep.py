@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -35,6 +36,8 @@ Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 """A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
 POLL_S = 0.2  # seconds between two checks of an executor
+ADDRESS = re.compile(r"(\w+://)?[^/]+:\d+")
+"""Address of a Dask scheduler."""
 CONNECT_TIMEOUT_S = 10
 """Seconds in which a Dask scheduler has to answer."""
 
@@ -145,10 +148,12 @@ def _run_of(task: _Task, plan: Plan, original: Stage, found: Found, about: Mappi
 
 @contextmanager
 def _connected(executor: Any) -> Iterator[Executor | None]:
-    """Yield the executor of the Dask cluster whose scheduler is at an address; what else is given, as it is."""
+    """Yield the executor of a Dask `Client`, or of the cluster whose scheduler is at an address; another as it is."""
     if not isinstance(executor, str):
-        yield executor
+        yield executor.get_executor() if hasattr(executor, "get_executor") else executor
         return
+    if not ADDRESS.fullmatch(executor):  # Dask's own errors do not say so
+        raise ValueError(f"{executor!r} is no address of a Dask scheduler: take one like tcp://host:8786")
     try:
         from distributed import Client
     except ImportError:

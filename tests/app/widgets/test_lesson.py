@@ -30,6 +30,8 @@ def test_the_shock_and_what_comes_after():
     before = session.preview.found
     ratio.value = round(ratio.value + 0.04, 2)  # what the page rounds is no move
     assert session.plan.plan is plan
+    ratio.value = round(plan.macs_ratio + ratio.step, 1)
+    assert plan.macs_ratio + ratio.step / 2 < session.plan.plan.macs_ratio < plan.macs_ratio + 3 * ratio.step
     ratio.value = 12.0
     assert 12.0 <= session.plan.plan.macs_ratio < 13
     assert session.preview.found is not before

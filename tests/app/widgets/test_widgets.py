@@ -2,6 +2,7 @@
 
 import ipywidgets as w
 import pytest
+from torch import nn
 
 import workbench as wb
 from tests.helpers.widgets import html
@@ -59,6 +60,11 @@ def test_a_page_without_a_kernel_gets_the_figure_at_many_values(network, data, m
     assert slider["values"][slider["at"]] == 4
     assert [figure["words"].split(" of ")[0] for figure in figures] == [f"Rank {rank}" for rank in range(1, 26)]
     assert metadata["image/png"]["alt"].startswith("Rank 4 of 25")
+
+
+def test_few_filters_begin_at_their_largest_rank(data):
+    (slider,) = explore_filters(nn.Conv2d(1, 3, 3), data.test.images[0]).sliders
+    assert (slider.value, slider.max) == (3, 3)
 
 
 def test_a_grid_of_two_sliders_holds_their_values(spectra):

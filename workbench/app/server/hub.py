@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from jupyter_server.utils import url_path_join
 from jupyterhub.singleuser.extension import JupyterHubIdentityProvider
 
-from workbench.app.server.serve import limit_memory, voila_command
+from workbench.app.server.serve import CLASS, ONE_USER, limit_memory, read_settings, voila_command
 
 
 class HubIdentityProvider(JupyterHubIdentityProvider):  # type: ignore[misc]
@@ -30,6 +30,7 @@ def main() -> int:
     try:
         service, prefix = urlsplit(environment["JUPYTERHUB_SERVICE_URL"]), environment["JUPYTERHUB_SERVICE_PREFIX"]
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
+        read_settings([CLASS])  # Voila passes over a file that is absent, and with it the headers
     except KeyError as error:
         print(f"{error.args[0]} is not set: this is started by JupyterHub, see docs/operators.md.", file=sys.stderr)
         return 1
@@ -37,10 +38,15 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     command, environment = voila_command(
-        service.port or 80, browser=False, address=service.hostname or "", environment=environment
+        service.port or 80,
+        browser=False,
+        address=service.hostname or "",
+        folders=[ONE_USER, CLASS],
+        environment=environment,
     )
     provider = "workbench.app.server.hub.HubIdentityProvider"  # this module is __main__ here
     command += [f"--Voila.base_url={prefix}", f"--Voila.identity_provider_class={provider}"]
+    command.append("--VoilaConfiguration.preheat_kernel=False")  # the server has one user
     os.execve(command[0], command, environment)
 
 

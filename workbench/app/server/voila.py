@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
@@ -70,6 +71,11 @@ class Refuse(RequestHandler):
 class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
     """Serves a lesson: the page that ``make notebooks`` made of it, else the notebook, run by a kernel of its own."""
 
+    @property
+    def contents_manager(self) -> LargeFileManager:
+        """Reader of the lessons; the server's own reads the folder of the notebook that it serves."""
+        return LargeFileManager(root_dir=str(NOTEBOOKS))
+
     @authenticated
     async def get(self, path: str = "") -> None:
         """Answer a request for a lesson, or for a script of its figures."""
@@ -78,7 +84,7 @@ class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
         if page.is_file():
             self.set_header("Content-Type", "text/javascript" if page.suffix == ".js" else "text/html; charset=utf-8")
             self.finish(page.read_bytes())
-        elif (NOTEBOOKS / name).with_suffix(".ipynb").is_file():
+        elif name.match("[0-9]_*") and (NOTEBOOKS / name).with_suffix(".ipynb").is_file():
             self.notebook_path = name.with_suffix(".ipynb").name
             await super().get()
         else:

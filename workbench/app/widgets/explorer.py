@@ -106,13 +106,13 @@ def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explore
     layer : a convolution of one input channel.
     picture : (1, height, width)
     """
-    max_rank = LowRankFilters.of(layer, picture, rank).max_rank
+    max_rank = LowRankFilters.of(layer, picture, 1).max_rank
 
     def draw(rank: int) -> tuple[Figure, str]:
         shown = LowRankFilters.of(layer, picture, rank)
         return low_rank_filters(shown), shown.summary
 
-    slider = slot(w.IntSlider, "rank", 420, 50, value=rank, min=1, max=max_rank)
+    slider = slot(w.IntSlider, "rank", 420, 50, value=min(rank, max_rank), min=1, max=max_rank)
     return Explorer(
         "Filters and feature maps at a rank",
         [slider],
@@ -126,7 +126,7 @@ def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
 
     Parameters
     ----------
-    images : (n, 1, height, width), at least as many as each has pixels.
+    images : (n, 1, height, width), more than each has pixels.
     noise : standard deviation to begin with; the nearest of `NOISES` is taken.
     """
     loudest = NoisyDigits.of(images, NOISES[-1]).found

@@ -67,17 +67,18 @@ class Lesson:
         """Return a slider for the work, above the drawing of the network and a picture."""
         plan, saving, user = self.session.plan, w.HTML(), UserChanges()
         ratio = slot(w.FloatSlider, "times less work", 520, 110, min=1.1, max=MAX_RATIO, step=0.1, readout_format=".1f")
+        filled = ratio.value
 
         def fill() -> None:
+            nonlocal filled
             with user.filling():
                 ratio.value = plan.plan.macs_ratio if plan.plan is not None else ratio.min
+            filled = ratio.value
             ratio.disabled = plan.plan is None
             saving.value = saving_html(plan.plan)
 
         def moved(_: str, value: float) -> None:
-            if (
-                plan.plan is not None and abs(value - plan.plan.macs_ratio) > ratio.step
-            ):  # the page rounds what it shows
+            if plan.plan is not None and abs(value - filled) > ratio.step / 2:  # the page rounds what it shows
                 plan.replan(planner="budget", macs_ratio=value)
 
         user.observe(ratio, moved, "ratio")

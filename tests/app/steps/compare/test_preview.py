@@ -1,16 +1,29 @@
 """One picture in both networks, on a running event loop: it follows the plan, the picked layer and the picture."""
 
 import asyncio
+import threading
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import ipywidgets as w
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import workbench as wb
+from tests.app.conftest import on_a_loop
+from tests.helpers.networks import decomposed
 from tests.helpers.sessions import batch_normed, idle, tiny_data
+from tests.helpers.widgets import find
 from workbench.app.session import Session
 from workbench.app.steps.compare import preview as module
+from workbench.app.steps.compare.preview_view import maps_html, preview_html, preview_view
+from workbench.app.worker import JobKind, JobState
+from workbench.inspect.preview import Preview, preview
+from workbench.network.outputs import MAX_SNR_DB
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +38,9 @@ async def begun(model=None) -> Session:
     return session
 
 
-async def seen(session: Session) -> module.Preview:
-    await asyncio.sleep(0.05)
+async def seen(session: Session) -> Preview | None:
+    await idle(session)
+    await asyncio.sleep(5 * module.DELAY_S)
     await idle(session)
     return session.preview.found
 
@@ -128,13 +142,225 @@ def test_a_picture_of_the_users(tmp_path: Path):
     asyncio.run(journey())
 
 
+async def watched() -> Session:
+    session = await begun()
+    session.preview.active = True
+    await seen(session)
+    return session
+
+
+on_a_network = partial(on_a_loop, begin=watched)
+
+
+def busy(session: Session) -> threading.Event:
+    """Let another job run until the event is set."""
+    gate = threading.Event()
+    session.worker.submit(JobKind.SPEED, "Timing", lambda job: gate.wait(20))
+    return gate
+
+
+def change(session: Session, rank: int = 1) -> None:
+    session.plan.choose_ranks("3", rank_in=rank, rank_out=rank)
+
+
 def test_random_weights_give_no_preview():
     async def journey():
         session = Session()
         session.preview.active = True
         session.open()
+        await idle(session)
+        assert await seen(session) is not None
         session.choose.open(weights="random")
         await idle(session)
         assert await seen(session) is None
+
+    asyncio.run(journey())
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """Decompositions that take longer than the time after which a change is followed."""
+    decompose = module.decompose
+
+    def slow(*args, **kwargs):
+        time.sleep(10 * module.DELAY_S)
+        return decompose(*args, **kwargs)
+
+    monkeypatch.setattr(module, "decompose", slow)
+
+
+@pytest.mark.usefixtures("slowly")
+def test_a_network_that_is_opened_while_it_is_seen_has_a_preview():
+    async def journey():
+        session = Session(wb.Network(batch_normed(), (1, 8, 8), "tiny"), tiny_data())
+        session.preview.watch(True)
+        session.open()
+        await idle(session)
+        assert await seen(session) is not None
+        assert session.preview.current
+
+    asyncio.run(journey())
+
+
+@pytest.mark.usefixtures("slowly")
+@on_a_network
+async def test_a_step_that_is_left_and_shown_again_keeps_what_is_being_computed(session):
+    before = session.preview.found
+    change(session)
+    await asyncio.sleep(2 * module.DELAY_S)
+    job = session.preview._job
+    assert job.active
+    session.preview.watch(False)
+    session.preview.watch(True)
+    assert (await seen(session)) is not before
+    assert session.preview._job is job
+    assert session.preview.current
+
+
+@on_a_network
+async def test_a_preview_is_not_current_until_it_is_that_of_the_plan(session):
+    preview, before = session.preview, session.preview.found
+    assert preview.current
+    gate = busy(session)
+    change(session)
+    assert (preview.current, preview.found) == (False, before)
+    assert "aria-busy" in preview_html(before, preview.stage, current=preview.current)
+    gate.set()
+    assert (await seen(session)) is not before
+    assert preview.current
+
+
+@on_a_network
+async def test_a_preview_that_was_cancelled_is_tried_again(session):
+    preview, before = session.preview, session.preview.found
+    gate = busy(session)
+    change(session)
+    await asyncio.sleep(2 * module.DELAY_S)
+    preview._job.cancel()
+    gate.set()
+    assert (await seen(session), preview.current) == (before, False)
+    preview.watch(False)
+    preview.watch(True)
+    assert (await seen(session)) is not before
+    assert preview.current
+
+
+@on_a_network
+async def test_a_picture_that_cannot_be_read_says_why_and_the_next_one_is_shown(session):
+    preview, main, threads = session.preview, threading.get_ident(), []
+    test = session.choose.data.test
+
+    class Images:
+        shape, dtype = test.images.shape, test.images.dtype
+
+        def __len__(self):
+            return len(test)
+
+        def __getitem__(self, place):
+            threads.append(threading.get_ident())
+            if place.tolist() == [1]:
+                raise FileNotFoundError(2, "No such file or directory", "/pictures/1.png")
+            return test.images[place]
+
+    session.choose.data.__dict__["test"] = wb.Split(Images(), test.labels, "test")
+    preview.words = "what the search has found"
+    preview.step(1)
+    assert (await seen(session), preview.current) == (None, True)
+    assert preview.problem == "1.png: No such file or directory."
+    preview.step(1)
+    assert await seen(session) is not None
+    assert (preview.problem, preview.words) == ("", "what the search has found")
+    assert main not in threads
+
+
+@on_a_network
+async def test_pictures_of_the_planned_network_are_not_those_of_the_recovered_one(session):
+    preview = session.preview
+    for layer in ("0", "3"):
+        session.plan.choose_ranks(layer, rank_out=1, **({"rank_in": 1} if layer == "3" else {}))
+    preview.next_changed()
+    await seen(session)
+    assert preview.flipped
+    session.recover.decompose()
+    await idle(session)
+    preview.next_changed()
+    await seen(session)
+    assert preview.flipped
+    session.recover.calibrate()
+    await seen(session)
+    assert (preview.flipped, preview.words, preview.stage) == ((), "", "calibrated")
+
+
+@on_a_network
+async def test_one_search_at_a_time_which_ends_with_its_plan(session):
+    preview, gate = session.preview, busy(session)
+    first = preview.next_changed()
+    assert preview.next_changed() is first
+    assert sum(job.kind is JobKind.PREVIEW for job in session.worker.jobs) == 1
+    change(session)
+    assert first.state is JobState.CANCELLED
+    second = preview.next_changed()
+    assert second is not first
+    gate.set()
+    await seen(session)
+    assert second.state is JobState.DONE
+
+
+@on_a_network
+async def test_factors_of_a_network_that_is_no_longer_open_are_not_kept(session):
+    preview, computing, gate = session.preview, threading.Event(), threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "preview", lambda *args, **kwargs: computing.set() or gate.wait(20))
+        change(session)
+        await asyncio.to_thread(computing.wait, 20)  # it has decomposed, and reports no more
+        preview.watch(False)
+        other = session.choose.network.with_model(batch_normed())
+        session.choose._take(replace(session.choose.opened, network=other))
+        gate.set()
+        await idle(session)
+    assert preview._known == {}
+
+
+@on_a_network
+async def test_a_large_network_is_shown_once_it_is_decomposed(session):
+    preview = session.preview
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MAX_DECOMPOSED_MACS", 1e3)
+        patch.setattr(module, "decompose", None)
+        change(session)
+        assert (await seen(session), preview.problem) == (None, module.TOO_LARGE)
+        session.recover.decompose()
+        await idle(session)
+        assert (await seen(session)).original
+        assert (preview.stage, preview.problem) == ("decomposed", "")
+
+
+def test_what_a_layer_without_maps_gives():
+    torch.manual_seed(0)
+    tokens = nn.Sequential(nn.Conv2d(1, 16, 4, 4), nn.Flatten(2), nn.Linear(4, 3), nn.Flatten(), nn.Linear(48, 3))
+    network = wb.Network(tokens, (1, 8, 8), "tokens")
+    picture = wb.Split(tiny_data().test.images[:1], torch.tensor([0]), "one")
+    small = decomposed(network, {"0": (None, 1)})
+    shown = preview(small, picture, layer="2")
+    assert shown.maps is None
+    assert f"{shown.snr_db:.0f} dB" in maps_html(shown, "planned")
+    shown = preview(wb.decompose(network, small.plan.keep("0")), picture, layer="0")
+    assert shown.snr_db == MAX_SNR_DB
+    assert "dB" not in maps_html(shown, "planned")
+
+
+@pytest.mark.parametrize(("classes", "disabled"), [(3, False), (1, True)])
+def test_other_answers_are_looked_for_where_there_are_answers(classes, disabled):
+    async def journey():
+        model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, classes))
+        data = tiny_data()
+        unlabelled = wb.Data(*(wb.Split.unlabelled(s.images, s.name) for s in (data.train, data.validation, data.test)))
+        session = Session(wb.Network(model, (1, 8, 8), "tiny"), unlabelled)
+        view = preview_view(session)
+        session.open()
+        session.preview.active = True
+        await idle(session)
+        assert await seen(session) is not None
+        assert find(view, w.Button, "Other answer").disabled == disabled
 
     asyncio.run(journey())

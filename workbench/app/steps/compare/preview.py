@@ -20,41 +20,62 @@ from workbench.network.inputs import split_of
 from workbench.network.network import Network
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
+from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress
 from workbench.recover.decompose import Made, decompose
 
 DELAY_S = 0.15  # after the last change, until the picture is looked at anew
 FLIPPED_IMAGES = 8  # pictures whose answer changed, at most
+MAX_DECOMPOSED_MACS = 1e11  # multiply-adds to decompose the network for a preview: about 3 s on one core
+TOO_LARGE = "Decomposing this network takes a while: the picture appears once you decompose it."
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What a preview is of: networks, plan and images, as they were when it was asked for."""
+    """What a preview is of: networks, images and a picture, as they were when it was asked for."""
 
     network: Network
     data: Data
     plan: Plan
     made: CompressedNetwork | None  # by this plan, and recovered
-    known: Made
+    stage: str
+    brought: Split | None
+    index: int
+    layer: str
+
+    @property
+    def networks(self) -> tuple[int, ...]:
+        """What tells the two networks and their images from others, as long as this exists."""
+        return id(self.network), id(self.data), id(self.plan), id(self.made)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells this from others, likewise."""
+        return *self.networks, id(self.brought), self.index, self.layer
 
     @property
     def split(self) -> Split:
         """The images to choose from: those that score, if there are any."""
         return next(s for s in (self.data.test, self.data.validation, self.data.train) if len(s))
 
-    def picture(self, index: int) -> Split:
-        """Return one of the images."""
-        place = torch.tensor([index])
-        return Split(self.split.images[place], self.split.labels[place], self.split.name)
+    @property
+    def too_large(self) -> bool:
+        """Whether a compressed network would have to be made for it, which takes long."""
+        work = (analysis_macs(part.layer) for part in self.plan if part.decision != "keep")
+        return self.made is None and sum(work) > MAX_DECOMPOSED_MACS
 
-    def compressed(self, report: Progress) -> CompressedNetwork:
-        """Return the compressed network, or else make it by the plan; `known` is what may be used."""
-        return self.made or decompose(self.network, self.plan, known=self.known, progress=report)
+    def picture(self) -> Split:
+        """Return the picture, from its file if need be."""
+        place = torch.tensor([self.index])
+        return self.brought or Split(self.split.images[place], self.split.labels[place], self.split.name)
 
-    def factors(self) -> Made:
-        """Return those of `known` that are of this plan."""
+    def compressed(self, known: Made, report: Progress) -> CompressedNetwork:
+        """Return the compressed network, or else make it by the plan; factors of this plan alone stay in `known`."""
+        small = self.made or decompose(self.network, self.plan, known=known, progress=report)
         wanted = {(part.name, part.rank_in, part.rank_out) for part in self.plan}
-        return {key: module for key, module in self.known.items() if key in wanted}
+        for key in known.keys() - wanted:
+            del known[key]
+        return small
 
 
 class PreviewModel(HasTraits):
@@ -64,24 +85,27 @@ class PreviewModel(HasTraits):
     index = Int(0)  # of the picture, in the images that score
     brought = Instance(Split, allow_none=True)  # a picture of the user's, in place of that
     found = Instance(Preview, allow_none=True)
-    flipped = Tuple()  # pictures whose answer is another one by this plan, as far as they were searched
+    problem = Unicode()  # why there is none
     stage = Unicode()  # what the compressed network is: "planned", or the stage of a run
-    words = Unicode()  # what the last search has found, or why there is no preview
+    current = Bool(False)  # whether these three are of the present networks, picture and layer
+    flipped = Tuple()  # pictures whose answer is another one, as far as they were searched
+    words = Unicode()  # what that search has found
 
     def __init__(
         self, worker: Worker, choose: ChooseModel, look: LookModel, plan: PlanModel, recover: RecoverModel
     ) -> None:
         super().__init__()
         self._worker, self._choose, self._look, self._plan, self._recover = worker, choose, look, plan, recover
-        self._job: Job | None = None
-        self._shown: tuple[object, ...] = ()
+        self._wanted: Subject | None = None
+        self._job: Job | None = None  # that looks at it
+        self._search: Job | None = None
         self._known: Made = {}  # factors of the open network's layers by the last plan
-        later = Debounce(self._refresh, DELAY_S)
+        self._later = Debounce(self._refresh, DELAY_S)
         choose.observe(self._reset, "opened")
-        plan.observe(later, "plan")
-        look.observe(later, "picked")
-        recover.observe(later, "run")
-        self.observe(later, ["index", "brought", "active"])
+        plan.observe(self._changed, "plan")
+        look.observe(self._changed, "picked")
+        recover.observe(self._changed, "run")
+        self.observe(self._changed, ["index", "brought", "active"])
 
     def watch(self, seen: bool) -> None:
         """Follow the plan from now on, or no longer: whether the user sees the preview."""
@@ -89,10 +113,9 @@ class PreviewModel(HasTraits):
 
     def step(self, change: int) -> None:
         """Show the next (1) or the previous (-1) picture."""
-        subject = self._subject()
-        if subject is not None:
+        if self._wanted is not None:
             with self.hold_trait_notifications():
-                self.brought, self.index = None, (self.index + change) % len(subject.split)
+                self.brought, self.index = None, (self.index + change) % len(self._wanted.split)
 
     def bring(self, file: Path, name: str) -> None:
         """Show a picture of the user's; ValueError says why it cannot be read."""
@@ -102,20 +125,20 @@ class PreviewModel(HasTraits):
         self.brought = split_of(network, file, name)
 
     def next_changed(self) -> Job | None:
-        """Show the next picture whose answer is another one by this plan."""
-        subject, here = self._subject(), self.index
-        if subject is None:
+        """Show the next picture whose answer is another one in the compressed network."""
+        subject, known = self._wanted, dict(self._known)
+        if subject is None or self.flipped:
+            self._show_next()
             return None
-        if self.flipped:
-            self._show_next(here)
-            return None
+        if self._search is not None and self._search.active:
+            return self._search
 
         def search(job: Job) -> tuple[int, tuple[Picture, ...]]:
             found = gallery(
                 subject.network,
                 subject.split,
                 FLIPPED_IMAGES,
-                compressed=subject.compressed(job.report),
+                compressed=subject.compressed(known, job.report),
                 prefer_changed=True,
                 classes=subject.data.classes,
                 progress=job.report,
@@ -123,66 +146,79 @@ class PreviewModel(HasTraits):
             return found.looked_at, tuple(picture for picture in found.pictures if picture.changed)
 
         def show(found: tuple[int, tuple[Picture, ...]]) -> None:
-            looked_at, pictures = found
-            self._known = subject.factors()
-            if self._plan.plan is subject.plan and self._choose.network is subject.network:
-                self.flipped = pictures
-                self.words = "" if pictures else f"All answers stay, on the {looked_at} images looked at."
-                self._show_next(here)
+            self._keep(subject, known)
+            if self._wanted is not None and self._wanted.networks == subject.networks:
+                looked_at, self.flipped = found
+                self.words = "" if self.flipped else f"All answers stay, on the {looked_at} images looked at."
+                self._show_next()
 
-        return self._worker.submit(JobKind.PREVIEW, "Looking for changed answers", search, show, short=True)
+        title = "Looking for changed answers"
+        self._search = self._worker.submit(JobKind.PREVIEW, title, search, show, short=True)
+        return self._search
 
-    def _show_next(self, here: int) -> None:
+    def _show_next(self) -> None:
         places = [picture.index for picture in self.flipped]
         if places:
+            at = places.index(self.index) + 1 if self.index in places else 0
             with self.hold_trait_notifications():
-                self.brought, self.index = None, places[(places.index(here) + 1) % len(places) if here in places else 0]
+                self.brought, self.index = None, places[at % len(places)]
 
     def _reset(self, _: object = None) -> None:
         """Forget what was of another network or other images."""
-        self._known, self._shown = {}, ()
+        self._known, self._wanted = {}, None
         with self.hold_trait_notifications():
-            self.index, self.brought, self.found, self.flipped, self.words = 0, None, None, (), ""
-        self._refresh()
+            self.index, self.brought, self.found, self.problem, self.current = 0, None, None, "", False
+        self._changed()
 
     def _subject(self) -> Subject | None:
         """Return what there is to look at, None if there is nothing."""
-        network, data, plan = self._choose.network, self._choose.scored_data, self._plan.plan
+        network, data, plan, run = self._choose.network, self._choose.scored_data, self._plan.plan, self._recover.run
         if network is None or data is None or plan is None or network.random_weights:
             return None
         if self._plan.spectra is not self._choose.spectra:  # the plan is still that of another network
             return None
-        made = self._recover.compressed if self._recover.as_planned else None
-        return Subject(network, data, plan, made, dict(self._known))
+        made = run.network if run is not None and self._recover.as_planned else None
+        stage = str(run.last.name) if made is not None and run is not None and run.last is not None else "planned"
+        return Subject(network, data, plan, made, stage, self.brought, self.index, self._look.picked)
+
+    def _changed(self, _: object = None) -> None:
+        """Give up what is being computed, if something else is wanted now; look at that after the last change."""
+        before, now = self._wanted, self._subject()
+        if before is None or now is None or before.key != now.key:
+            self._wanted, self.current = now, False
+            if self._job is not None:
+                self._job.cancel()
+                self._job = None
+            if before is None or now is None or before.networks != now.networks:
+                self.flipped, self.words = (), ""
+                if self._search is not None:
+                    self._search.cancel()
+        self._later()
 
     def _refresh(self) -> None:
-        subject = self._subject() if self.active else None
-        if subject is None:
+        subject, known = self._wanted, dict(self._known)
+        if subject is None or not self.active or self.current or (self._job is not None and self._job.active):
             return
-        wanted = (subject.plan, subject.network, subject.made, self.brought, self.index, self._look.picked)
-        before, self._shown = self._shown, wanted
-        if before and before[4:] == wanted[4:] and all(a is b for a, b in zip(before[:4], wanted[:4], strict=True)):
-            return
-        if before and before[0] is not subject.plan:
-            self.flipped, self.words = (), ""
-        if self._job is not None:
-            self._job.cancel()
-        picture = self.brought or subject.picture(self.index)
-        layer, run = self._look.picked, self._recover.run
-        stage = str(run.last.name) if subject.made and run and run.last else "planned"
 
         def look(job: Job) -> tuple[Preview | None, str]:
-            small = subject.compressed(job.report)
             try:
-                return preview(small, picture, layer=layer, classes=subject.data.classes), ""
-            except ValueError as error:  # such outputs are no answers
+                small = subject.compressed(known, job.report)
+                return preview(small, subject.picture(), layer=subject.layer, classes=subject.data.classes), ""
+            except (ValueError, OSError) as error:  # of the picture, or of outputs that hold no numbers
                 return None, sentence(error)
 
         def show(found: tuple[Preview | None, str]) -> None:
-            self._known = subject.factors()
-            if self._shown is wanted:
+            self._keep(subject, known)
+            if self._wanted is subject:
                 with self.hold_trait_notifications():
-                    self.found, words = found
-                    self.stage, self.words = stage, words or self.words
+                    self.found, self.problem = found
+                    self.stage, self.current = subject.stage, True
 
-        self._job = self._worker.submit(JobKind.PREVIEW, "Looking at a picture", look, show, short=True)
+        if subject.too_large:
+            show((None, TOO_LARGE))
+        else:
+            self._job = self._worker.submit(JobKind.PREVIEW, "Looking at a picture", look, show, short=True)
+
+    def _keep(self, subject: Subject, known: Made) -> None:
+        if self._choose.network is subject.network:
+            self._known = known

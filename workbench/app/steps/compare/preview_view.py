@@ -10,6 +10,7 @@ from workbench.app.widgets.upload import Upload
 from workbench.inspect.gallery import Prediction
 from workbench.inspect.preview import Preview
 from workbench.network.images.decoding import SUFFIXES
+from workbench.network.outputs import MAX_SNR_DB
 
 SIDE = 104  # pixels of the picture
 EMPTY = "The picture appears here once the network is open."
@@ -29,14 +30,18 @@ def preview_view(session: Session) -> w.Widget:
     )
 
     def fill() -> None:
-        why = EMPTY if choose.network is None else choose.misfit or model.words or EMPTY
+        why = EMPTY if choose.network is None else choose.misfit or model.problem or EMPTY
         if choose.network is not None and choose.network.random_weights:
             why = "Random weights give no answers: upload weights, or choose a trained network."
-        answers.value = preview_html(model.found, model.stage, model.words) or f"<p class='wb-soft'>{escape(why)}</p>"
-        for box in (previous, following, changed, own):
-            box.disabled = model.found is None and not model.words
+        found = model.found
+        answers.value = (
+            preview_html(found, model.stage, model.words, model.current) or f"<p class='wb-soft'>{escape(why)}</p>"
+        )
+        for box in (previous, following, own):
+            box.disabled = found is None and not model.problem
+        changed.disabled = found is None or found.image is None or not found.original
 
-    follow(fill, (model, "found stage words"), (choose, "opened"))
+    follow(fill, (model, "found problem stage words current"), (choose, "opened"))
     own.layout.flex = "1 1 0%"
     for box in (previous, following, changed):
         box.layout.flex = "none"
@@ -46,18 +51,29 @@ def preview_view(session: Session) -> w.Widget:
     return box
 
 
-def preview_html(preview: Preview | None, stage: str, words: str = "") -> str:
-    """Return HTML of a picture with the answers of both networks as bars; `words` are below them."""
+def preview_html(preview: Preview | None, stage: str, words: str = "", current: bool = True) -> str:
+    """Return HTML of a picture with the answers of both networks as bars, grey unless `current`; `words` are below."""
     if preview is None:
         return ""
     name = escape(preview.name)
     rows = _answers("original", preview.original) + _answers(stage, preview.compressed)
+    if not preview.original:
+        rows = f"<p>These outputs name no class. Signal to noise: {_decibels(preview.comparison.snr_db)}.</p>"
+    image = ""
+    if preview.image is not None:
+        source = data_url(preview.image, SIDE)
+        image = f"<img alt='{name or 'picture'}' width='{SIDE}' height='{SIDE}' src='{source}'>"
     changed = " wb-changed" if preview.changed else ""
     note = f"<small class='wb-soft'>{escape(words)}</small>" if words else ""
-    return (
-        f"<div class='wb-one{changed}'><img alt='{name or 'picture'}' width='{SIDE}' height='{SIDE}' "
-        f"src='{data_url(preview.image, SIDE)}'><div>{rows}{note}</div></div>"
-    )
+    return f"<div class='wb-one{changed}'{_busy(current)}>{image}<div>{rows}{note}</div></div>"
+
+
+def _busy(current: bool) -> str:
+    return "" if current else " aria-busy='true'"
+
+
+def _decibels(snr_db: float) -> str:
+    return "unchanged" if snr_db >= MAX_SNR_DB else f"{snr_db:.0f} dB"
 
 
 def _answers(who: str, answers: tuple[Prediction, ...]) -> str:
@@ -72,16 +88,16 @@ def _answers(who: str, answers: tuple[Prediction, ...]) -> str:
     return f"<p><b>{escape(who)}</b>{lines}</p>"
 
 
-def maps_html(preview: Preview | None, stage: str) -> str:
-    """Return HTML of a layer's feature maps, the original's above those of the compressed network."""
+def maps_html(preview: Preview | None, stage: str, current: bool = True) -> str:
+    """Return HTML of a layer's feature maps, the original's above those of the compressed network, likewise."""
     if preview is None or not preview.layer:
         return "<p class='wb-soft'>The maps appear here once there is a picture.</p>"
-    if preview.maps is None:
-        return f"<p class='wb-soft'>{escape(preview.layer)} gives single numbers, not maps.</p>"
-    rows = ""
-    for who, maps in zip(("original", stage), preview.maps, strict=True):
-        pictures = "".join(f"<img alt='' src='{data_url(image, None)}'>" for image in maps)
-        rows += f"<div class='wb-maps'><small>{escape(who)}</small>{pictures}</div>"
-    noise = next(part.snr_db for part in preview.comparison.layers if part.name == preview.layer)
-    about = f"What {escape(preview.layer)} sees in the picture: its {len(preview.maps[0])} strongest channels."
-    return f"<p class='wb-soft'>{about} Grey is zero. Signal to noise: {noise:.0f} dB.</p>{rows}"
+    about, rows = f"{escape(preview.layer)} gives no maps.", ""
+    if preview.maps is not None:
+        channels = len(preview.maps[0])
+        about = f"What {escape(preview.layer)} sees in the picture: its {channels} strongest channels. Grey is zero."
+        for who, maps in zip(("original", stage), preview.maps, strict=True):
+            pictures = "".join(f"<img alt='' src='{data_url(image, None)}'>" for image in maps)
+            rows += f"<div class='wb-maps'><small>{escape(who)}</small>{pictures}</div>"
+    noise = "" if preview.snr_db is None else f" Signal to noise: {_decibels(preview.snr_db)}."
+    return f"<div{_busy(current)}><p class='wb-soft'>{about}{noise}</p>{rows}</div>"

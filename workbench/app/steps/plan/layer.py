@@ -56,7 +56,7 @@ def layer_figure(session: Session) -> w.Widget:
         if view.value == "Singular values":
             figure = singular_values(spectrum, part)
         elif view.value == "On the picture":
-            words = maps_html(preview.found, preview.stage)
+            words = maps_html(preview.found, preview.stage, preview.current)
         else:
             words, factors = factors_of(part, spectrum)
             figure = blocks(factors) if factors is not None else None
@@ -67,7 +67,7 @@ def layer_figure(session: Session) -> w.Widget:
         if figure is not None:
             figures[view.value].show(figure)
 
-    follow(fill, (session.plan, "plan notice"), (session.look, "picked"), (preview, "found"), (view, "value"))
+    follow(fill, (session.plan, "plan notice"), (session.look, "picked"), (preview, "found current"), (view, "value"))
     box = column(view, *figures.values(), text, gap=4)
     box.add_class("wb-layer")
     return box

@@ -13,6 +13,7 @@ from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy
 from workbench.plot.interactive.roofline import layer_times, roofline
+from workbench.plot.interactive.speeds import speeds
 from workbench.tables import times
 
 MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
@@ -35,6 +36,7 @@ def speed_view(session: Session) -> w.Widget:
     found, table = w.HTML(), w.HTML()
     labels = ("Time of each layer", "Roofline of this machine", "Energy for one image")
     figures = [FigureView(label, height=340) for label in labels]
+    answers = FigureView("Time and answers", height=230)
 
     def enable() -> None:
         measuring = worker.busy(JobKind.SPEED)
@@ -50,6 +52,8 @@ def speed_view(session: Session) -> w.Widget:
         drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent))
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)
+        answers.layout.display = "" if f and f.speed.compared else "none"
+        answers.show(speeds(f.speed if f else None))
 
     boxes = {"runtimes": runtimes, "threads": threads, "batch": batch, "channels_last": last, "int8": int8}
     for name, box in boxes.items():
@@ -58,7 +62,7 @@ def speed_view(session: Session) -> w.Widget:
     follow(enable, (recover, "run"), (worker, "jobs"))
     pick_layers(look, *figures[:2])
     settings = expert(row(runtimes, column(threads, batch, gap=2), column(last, int8, gap=2)))
-    shown = [figures[0], figures[2], figures[1], table]  # the last two are for experts
+    shown = [figures[0], figures[2], figures[1], column(answers, table, gap=4)]  # the last two are for experts
     tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Runtimes"])
     tabs.add_class("wb-2-simple")
     return column(row(measure, settings, gap=10), beside((found, 1), (tabs, 1)), gap=8)

@@ -13,10 +13,12 @@ from traitlets import HasTraits, Tuple
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.recover.model import RecoverModel
+from workbench.app.steps.take_home.loading import load_code
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
 from workbench.exporters.notebook import notebook
+from workbench.exporters.report import report
 from workbench.inspect.gallery import gallery
 from workbench.progress import part
 from workbench.runs.run import Run
@@ -114,6 +116,7 @@ class TakeHomeModel(HasTraits):
     def make(self, kind: str) -> Job:
         """Write a file of a kind and check it."""
         run, opened, made, folder = self._recover.run, self._choose.opened, self.made, self._folder
+        code, missing = load_code(self._choose)
 
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
@@ -125,8 +128,11 @@ class TakeHomeModel(HasTraits):
             if FILE_KINDS[kind].int8 and opened.misfit:
                 raise ValueError(opened.misfit)
             if kind == "notebook":
-                notebook(run, path)
-                return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
+                notebook(run, path, **code)
+                words = (
+                    f"; to run it, write into its first cell where to find {' and '.join(missing)}" if missing else ""
+                )
+                return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words)
             if kind != "report":
                 ranges = opened.data.unlabelled if FILE_KINDS[kind].int8 else None
                 found = export(run.network, path, images, int8=ranges, progress=job.report)
@@ -137,8 +143,6 @@ class TakeHomeModel(HasTraits):
                 progress = part(job.report, 0.0, 0.6, "looking at images")
                 pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
             job.report(0.6, "drawing")
-            from workbench.exporters.report import report  # takes a second: matplotlib
-
             report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
             return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
 

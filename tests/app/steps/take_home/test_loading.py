@@ -1,0 +1,97 @@
+"""The notebook of a run loads what the user opened: by name, or from files that the user has to put there."""
+
+from dataclasses import replace
+
+import nbformat
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import workbench as wb
+from workbench.app.session import Session
+from workbench.app.steps.take_home.loading import load_code
+from workbench.catalog.networks.load import BUNDLED
+
+
+def small_model(channels):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)]
+    return nn.Sequential(*layers)
+
+
+def execute(session, names=None):
+    """What the notebook's cells make, and the words of its file."""
+    session.recover.decompose()
+    job = session.take_home.make("notebook")
+    assert job.error == ""
+    made = session.take_home.file("notebook")
+    cells = nbformat.read(made.path, as_version=4).cells
+    found = dict(names or {})
+    exec("\n".join(cell.source for cell in cells if cell.cell_type == "code"), found)  # noqa: S102 - our own
+    after, before = found["small"].model.state_dict(), session.recover.compressed.model.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    return found, made.words
+
+
+def test_what_was_given_in_code(session):
+    with pytest.raises(NameError, match="your_network"):
+        execute(session)
+    names = {"your_network": session.choose.network, "your_data": session.choose.data}
+    _, words = execute(session, names)
+    assert words.endswith("the network small (given in code) and the data tiny (given in code)")
+
+
+def test_bundled_names_need_nothing(digits):
+    assert "first cell" not in execute(digits)[1]
+
+
+def test_a_checkpoint(digits, tmp_path, monkeypatch):
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes((BUNDLED / "digits_vgg.safetensors").read_bytes())
+    digits.choose.open(weights=file.name, file=file)
+    monkeypatch.chdir(tmp_path)
+    assert execute(digits)[1].endswith("where to find the file mine.safetensors")
+
+
+def test_pictures_of_the_user(tmp_path, monkeypatch):
+    for kind in "ab":
+        (tmp_path / "own" / kind).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / "own" / kind / f"{i}.png")
+    session = Session(wb.Network(small_model(3), (3, 8, 8), "small"))
+    session.open()
+    session.choose.open(data="own", pictures=tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    found, words = execute(session, {"your_network": session.choose.network})
+    assert words.endswith("the network small (given in code) and the images own")
+    for name in ("train", "validation", "test"):
+        one, other = getattr(found["data"], name), getattr(session.choose.data, name)
+        assert torch.equal(one.images[:], other.images[:])
+        assert torch.equal(one.labels, other.labels)
+
+
+def test_an_onnx_file(session, tmp_path, monkeypatch):
+    path = wb.export(wb.Network(small_model(1), (1, 8, 8)), tmp_path / "mine.onnx").path
+    session.choose.open(network="mine.onnx", weights="mine.onnx", file=path)
+    monkeypatch.chdir(tmp_path)
+    found, words = execute(session, {"your_data": session.choose.data})
+    assert found["network"].input_shape == (1, 8, 8)
+    assert "the file mine.onnx and the data tiny" in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "random", "wanted"),
+    [
+        ({"network": "resnet18"}, False, "wb.load_network('resnet18', weights='pretrained')"),
+        ({"network": "resnet18"}, True, "wb.load_network('resnet18', weights=None)"),
+        ({"data": "cifar10"}, False, "wb.load_data('cifar10', root='datasets', size=8, download=True)"),
+    ],
+)
+def test_what_the_catalogs_have(digits, changes, random, wanted):
+    choose = digits.choose
+    network = choose.network.with_model(choose.network.model, random_weights=random)
+    opened = replace(choose.opened, choice=replace(choose.choice, **changes), network=network)
+    choose.set_trait("opened", opened)
+    codes, missing = load_code(choose)
+    assert (codes[next(iter(changes))], missing) == (wanted, [])
