@@ -36,7 +36,7 @@ def main() -> None:
     arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation or fine-tuning, for each plan")
     arguments.add_argument("--threads", type=int, default=2)
     for name, kind in PARTS.items():
-        arguments.add_argument(f"--{name}", type=kind, nargs="+", help="run these alone")
+        arguments.add_argument(f"--{name}", type=kind, nargs="+", help="run only these")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     parts = {name: getattr(options, name) for name in PARTS if getattr(options, name)}

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import workbench as wb
 from benchmarks._report import parser, report
 from workbench.measure.latency import latency
-from workbench.measure.layer_times import NETWORK_SECONDS, input_shapes, measure_times, program_seconds
+from workbench.measure.layer_times import NETWORK_TIMING_S, input_shapes, measure_times, program_seconds
 from workbench.measure.runtimes import RUNTIMES, image_batch, missing
 from workbench.measure.speed import speed
 from workbench.measure.time_plan import MIN_GAINS, noise_network, time_plan
@@ -166,7 +166,7 @@ def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
                 module(torch.zeros(shapes[name]))
             seconds[kind] += calls[name] * program_seconds(module, torch.randn(shapes[name]), **how)
             macs[kind] += calls[name] * counter.get_total_flops() / 2
-        whole = program_seconds(ready.model, inputs, seconds=NETWORK_SECONDS, **how)
+        whole = program_seconds(ready.model, inputs, seconds=NETWORK_TIMING_S, **how)
         found[which] = {
             kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
             for kind, taken in seconds.items()

@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, dashboard, step_button
 from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
-from workbench.catalog.datasets.local import load_local
+from workbench.catalog.datasets.offered import load_offered
 from workbench.catalog.networks.load import load_network
 from workbench.network.inputs import image_size
 from workbench.runs.run import Run, source_of
@@ -147,7 +147,7 @@ def check(run: Run, store: RunStore) -> str:
     last = run.last
     if last is None or not last.scores:
         return ""
-    data = load_local(run.data_name, classes=network.classes, size=image_size(network))
+    data = load_offered(run.data_name, classes=network.classes, size=image_size(network))
     found = scored_stage(made, data, last.name).scores
     return "" if found == last.scores else f"its scores are {last.scores}, its network gives {found}"
 

@@ -58,7 +58,7 @@ def test_it_runs(path, tmp_path):
         notebook.cells += map(new_code_cell, re.findall(r"```python\n(.*?)```", answer, re.S))
     shown = run(notebook, tmp_path)
     assert any(kinds & {"image/png", WIDGET} for kinds in shown)
-    exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
+    exporter = HTMLExporter(template_name="lesson", extra_template_basedirs=[str(ROOT / "docs")])
     html = exporter.from_notebook_node(notebook)[0]  # as `make notebooks` does
     assert "<script" not in html
     assert "//cdn" not in html

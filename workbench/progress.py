@@ -50,8 +50,8 @@ def remaining_seconds(share: float, elapsed: float) -> float | None:
 
 def remaining_text(seconds: float) -> str:
     """Return words like "about 1 min 20 s left"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"about {f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'} left"
+    minutes, left = divmod(round(seconds), 60)
+    return f"about {f'{minutes} min {left:02d} s' if minutes else f'{left} s'} left"
 
 
 class ProgressBar:

@@ -145,7 +145,7 @@ def shown(cell: Any) -> Iterator[str]:
 def main() -> None:
     """Write the lessons and the template to start from as HTML pages that need nothing from elsewhere."""
     PAGES.mkdir(parents=True, exist_ok=True)
-    exporter = HTMLExporter(template_name="walkthrough", extra_template_basedirs=[str(ROOT / "docs")])
+    exporter = HTMLExporter(template_name="lesson", extra_template_basedirs=[str(ROOT / "docs")])
     for path in [*lessons(), NOTEBOOKS / "explore.ipynb"]:
         html = exporter.from_notebook_node(executed(path), {"metadata": {"name": path.stem}})[0]
         (PAGES / f"{path.stem}.html").write_text(html, encoding="utf-8")

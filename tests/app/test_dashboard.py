@@ -63,30 +63,30 @@ def test_step_by_step(session):
     assert session.recover.as_planned  # fault 13: the slider's number is rounded; the plan is what counts
 
 
-def loud(page):
-    """The text of the only button that is loud in the head; those of the steps are quiet by the style sheet."""
+def highlighted(page):
+    """The only button that is highlighted in the bar at the top; those of the steps are not, by the style sheet."""
     head = next(box for box in find(page, w.VBox) if "wb-top" in box._dom_classes)
     shown = [b for b in find(head, w.Button) if b.button_style == "primary" and b.layout.display != "none"]
     (button,) = shown
     return button
 
 
-def test_the_loud_button_is_the_next_step(session):
+def test_the_highlighted_button_is_the_next_step(session):
     page = build_dashboard(session=session)
     (guide,) = find(page, Guide)
     session.plan.replan(planner="budget", macs_ratio=1.5)
-    assert loud(page).description == "Compress for me"
+    assert highlighted(page).description == "Compress for me"
     session.recover.decompose()
     finding = session.recover.run.verdict().finding
-    assert loud(page).description == ("Next: Compare" if finding is Finding.NO_LOSS else "Next: Calibrate")
+    assert highlighted(page).description == ("Next: Compare" if finding is Finding.NO_LOSS else "Next: Calibrate")
     session.recover.calibrate()
     session.plan.choose_ranks("3", rank_in=2, rank_out=2)
-    assert loud(page).description == "Compress again"
-    loud(page).click()
+    assert highlighted(page).description == "Compress again"
+    highlighted(page).click()
     assert session.recover.as_planned
     session.recover.calibrate()
     session.take_home.make("weights")
-    loud(page).click()
+    highlighted(page).click()
     assert guide.shown == 1 + [step["status"] for step in guide.steps].index("next")
 
 
@@ -96,6 +96,6 @@ def test_random_weights_lead_to_weights_and_not_to_a_plan():
     headings = [box for box in find(page, w.HTML) if re.match(r"<h1>|<div class='wb-heading'>", box.value)]
     assert ["random weights" in box.value for box in headings] == [True] * 8
     find(page, Guide)[0].shown = 3
-    assert loud(page).description == "Upload weights"
-    loud(page).click()
+    assert highlighted(page).description == "Upload weights"
+    highlighted(page).click()
     assert find(page, Guide)[0].shown == 1

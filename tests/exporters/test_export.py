@@ -81,7 +81,7 @@ def test_any_number_of_images_at_a_time(small, data, tmp_path):
     images = data.test.images[:7]
     with torch.no_grad():
         assert torch.allclose(load_onnx(found.path)(images), small.model(images), atol=1e-4)
-    with pytest.raises(ExportError, match=r"dynamic_batch is for \.onnx files alone"):
+    with pytest.raises(ExportError, match=r"dynamic_batch is only for \.onnx files"):
         export(small, tmp_path / "any.zip", dynamic_batch=True)
 
 

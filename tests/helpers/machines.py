@@ -20,6 +20,6 @@ def table(layer, *, per_mac=1e-9, overhead=0.0):
     return LayerTimes(per_mac * layer.cost.macs + overhead, ins, outs, two_sided, one_sided)
 
 
-def machine(spectra, rest=0.0, **kwargs):
+def machine(spectra, other=0.0, **kwargs):
     layers = {layer.name: table(layer, **kwargs) for layer in spectra.layers if layer.name in spectra}
-    return NetworkTimes(spectra.network, "a model of a machine", layers, rest, 1.0)
+    return NetworkTimes(spectra.network, "a model of a machine", layers, other, 1.0)

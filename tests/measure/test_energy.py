@@ -59,7 +59,7 @@ def test_with_counters_it_is_measured(smaller, some_counters):
     assert not found.estimated
     for each in found.networks.values():
         assert each.joules == pytest.approx(23.0 * each.seconds, rel=0.5)  # medians of two windows
-        assert each.least <= each.joules <= each.most
+        assert each.lowest <= each.joules <= each.highest
         assert set(each.parts) == {"CPU 0", "memory of CPU 0"}
     assert "measured with counters of CPU 0 (RAPL)" in found.source
     everything = shown(found)
@@ -74,7 +74,7 @@ def test_the_estimate_is_arithmetic():
     found = estimate(network)
     assert found.parts == pytest.approx({"multiply-adds": 12 * 4.6e-12, "memory": 88 * 243.75e-12})
     assert found.joules == pytest.approx(sum(found.parts.values()))
-    assert (found.least, found.most) == pytest.approx((12 * 4.6e-12 + 88 * 162.5e-12, 12 * 4.6e-12 + 88 * 325e-12))
+    assert (found.lowest, found.highest) == pytest.approx((12 * 4.6e-12 + 88 * 162.5e-12, 12 * 4.6e-12 + 88 * 325e-12))
     many = estimate(network, batch=10)
     assert many.parts == pytest.approx({"multiply-adds": 12 * 4.6e-12, "memory": (15 * 4 / 10 + 7 * 4) * 243.75e-12})
 

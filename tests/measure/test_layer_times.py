@@ -33,7 +33,7 @@ def test_disturbed_runs_do_not_count(monkeypatch):
 
 def test_the_table_adds_up_to_the_macs(network, spectra, mixed, counted):
     times = measure_times(network, spectra)
-    assert times.rest == pytest.approx(1e-9 * spectra.other.macs, abs=1e-12)
+    assert times.other == pytest.approx(1e-9 * spectra.other.macs, abs=1e-12)
     assert times.dense == pytest.approx(1e-9 * spectra.total.macs)
     for ratio in (1.5, 2.5):
         plan = wb.budget_plan(spectra, ratio, min_rank=32)  # below the grid's first rank times do not fall
@@ -62,7 +62,7 @@ def test_from_the_cache_and_anew_where_it_is_damaged(network, spectra, counted, 
     count = len(counted)
     assert measure_times(network, spectra).layers["features.3"].to_dict() == first.layers["features.3"].to_dict()
     assert len(counted) == count
-    for content in ("[]", json.dumps({"layers": {"a": {}}, "where": "", "rest": 0, "seconds": 0})):
+    for content in ("[]", json.dumps({"layers": {"a": {}}, "where": "", "other": 0, "seconds": 0})):
         for file in own_cache.glob("times-*.json"):
             file.write_text(content)
         assert measure_times(network, spectra).dense == pytest.approx(first.dense)

@@ -16,7 +16,7 @@ def measured(own_cache, monkeypatch):
 
 
 def test_a_measurement_is_possible(own_cache, monkeypatch):
-    monkeypatch.setattr(module, "SECONDS", 0.02)
+    monkeypatch.setattr(module, "TIMING_S", 0.02)
     monkeypatch.setattr(module, "last_cache", lambda: 2**20)
     monkeypatch.setattr(module, "MIN_ARRAY_BYTES", 2**24)
     found = wb.roofline(threads=1)

@@ -5,7 +5,7 @@ from workbench.plan.budget import budget_plan
 
 
 def test_where_time_is_work_the_table_is_exact_between_its_points(spectra):
-    times = machine(spectra, rest=1e-6)
+    times = machine(spectra, other=1e-6)
     assert times.dense == pytest.approx(1e-9 * (spectra.total.macs - spectra.other.macs) + 1e-6)
     for ratio in (1.5, 2.0, 4.0, 7.0):
         plan = budget_plan(spectra, ratio)
@@ -27,7 +27,7 @@ def test_with_overhead_no_layer_is_reduced_that_is_not_faster(spectra, gain):
 
 @pytest.mark.parametrize("overhead", [0.0, 2e-5, 1e-4])
 def test_a_budget_of_time_is_met_and_a_larger_one_never_predicts_a_larger_error(spectra, overhead):
-    times = machine(spectra, overhead=overhead, rest=1e-4)
+    times = machine(spectra, overhead=overhead, other=1e-4)
     errors = []
     for ratio in (1.0, 1.2, 1.5, 1.8):
         plan = budget_plan(spectra, time_ratio=ratio, times=times)

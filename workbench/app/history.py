@@ -1,4 +1,4 @@
-"""The log of a session: what was tried, what it brought, and what was taken back."""
+"""Log of a session: networks opened, edits of the plan and their undoing, stages of runs, and tries."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ MAX_LINES = 200
 
 
 class History(HasTraits):
-    """Collects a line for each network that was opened, edit of the plan, stage of a run, and try."""
+    """Adds a line for each network that is opened, edit of the plan, stage of a run, and try."""
 
     lines = Tuple()  # the newest last, each with its time of day
 

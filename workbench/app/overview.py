@@ -16,8 +16,8 @@ from workbench.runs.run import Run
 from workbench.tables import count, quantity, times
 
 BYTES_PER_WEIGHT = 4
-MEASURE = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
-COMPRESS = "Not measured yet: compress first, then press <b>Measure</b> in <b>Speed</b>."
+MEASURE_TEXT = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
+COMPRESS_TEXT = "Not measured yet: compress first, then press <b>Measure</b> in <b>Speed</b>."
 RANDOM_WORDS = "These weights are random: upload weights, or choose a trained network, before you plan."
 
 
@@ -69,7 +69,7 @@ def _current(session: Session) -> Run | None:
 def _measured(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
     found = session.speed.findings if run is not None else None
-    missing = COMPRESS if run is None else MEASURE
+    missing = COMPRESS_TEXT if run is None else MEASURE_TEXT
     if found is None:
         return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
     best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))

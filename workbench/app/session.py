@@ -21,11 +21,11 @@ from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.recover.snapshot import TrainingSettings
+from workbench.app.steps.recover.settings import TrainingSettings
 from workbench.app.steps.speed.model import SpeedModel
 from workbench.app.steps.take_home.model import TakeHomeModel
 from workbench.app.worker import Job, JobState, Worker
-from workbench.catalog.datasets.local import local_names
+from workbench.catalog.datasets.offered import offered_names
 from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.plan import Plan
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 SAVE_DELAY_S = 0.4  # after a change, until it is written
 OTHER_TAB_AFTER_S = 15  # in which the kernel of a page that was left may end: then a locked session is another tab's
-SEARCH_S = 300  # in which a left session is searched for: a crashed browser's kernel ends only when it is culled
+SESSION_SEARCH_S = 300  # for one that was left: a crashed browser's kernel ends only when it is culled
 
 
 class Session:
@@ -95,7 +95,7 @@ class Autosave(HasTraits):
         if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
             return
         self.browser = browser
-        self._session.recover.keep_training_in(self.sessions.checkpoint)
+        self._session.recover.save_training_in(self.sessions.checkpoint)
         self._look_for(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
 
     def _look_for(self, seconds: int) -> None:
@@ -103,7 +103,7 @@ class Autosave(HasTraits):
         found, open_ = self.sessions.left_by(self.browser)
         self.offer = found
         self.elsewhere = open_ and found is None and seconds <= 0
-        worker, searching = self._session.worker, found is None and seconds > OTHER_TAB_AFTER_S - SEARCH_S
+        worker, searching = self._session.worker, found is None and seconds > OTHER_TAB_AFTER_S - SESSION_SEARCH_S
         if open_ and searching and worker.loop and worker.has_loop:
             worker.loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
 
@@ -155,7 +155,7 @@ class Autosave(HasTraits):
             if choice["weights"] == choice["network"]:  # an ONNX file
                 return
             choice = {**choice, "weights": "default"}
-        if choice.get("data") not in {self._first.choice["data"], *local_names()}:
+        if choice.get("data") not in {self._first.choice["data"], *offered_names()}:
             self.problem += f" {choice['data']} are not kept by the server: bring them again."
             choice = {**choice, "data": self._first.choice["data"]}
         session, kept = self._session, not uploaded

@@ -46,7 +46,7 @@ class StoredRuns:
         found = self._ask(lambda store: store.runs(network=self.network.name, data=self.data.name))
         return tuple(run for run in found or () if run.settings.get("source") == source)
 
-    def keep(self, run: Run) -> Run:
+    def save(self, run: Run) -> Run:
         """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
         if run.number and not run.weights_file:  # it was never stored: the store may have another run of that number
             return run

@@ -1,4 +1,4 @@
-"""The head of the page: network, verdict, next step, tiles, jobs; and the offer to continue an earlier session."""
+"""The bar at the top: network, verdict, next step, tiles, jobs; and the offer to continue an earlier session."""
 
 from collections.abc import Callable
 from html import escape
@@ -8,7 +8,7 @@ import ipywidgets as w
 from workbench.app.controls import Alert, button, column, follow, limited
 from workbench.app.overview import overview, verdict_text
 from workbench.app.session import Autosave, Session
-from workbench.app.steps.recover.snapshot import COMPRESS_MINUTES, MAX_COMPRESS_MINUTES
+from workbench.app.steps.recover.settings import COMPRESS_MINUTES, MAX_COMPRESS_MINUTES
 from workbench.app.steps.recover.view import SAVES_NOTHING, Status, recovery_status
 from workbench.app.widgets.glossary import RANDOM
 from workbench.app.widgets.guide import Guide
@@ -17,11 +17,11 @@ from workbench.network.verdict import MAX_DROP_POINTS
 from workbench.runs.run import StageName
 
 STEPS = ("Choose", "Look", "Plan", "Compress", "Compare", "Speed", "Take home")
-CHOSEN_STEPS = 3  # the first ones begin with a choice made for the user: a network, a layer, a plan
+CHOSEN_STEPS = 3  # the first steps, for which the page begins with a network, a layer and a plan
 
 
 def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
-    """Return the head; `refused` says in it what of the page's was not taken."""
+    """Return the bar at the top; `refused` is its message about inputs that were not accepted."""
     autosave, plan, recover = session.autosave, session.plan, session.recover
     hint = f"Compress, calibrate and fine-tune; save as much as loses at most {MAX_DROP_POINTS:g} point of accuracy"
     limits = (0.1, MAX_COMPRESS_MINUTES)
@@ -79,7 +79,7 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
 
 
 def next_step(session: Session, guide: Guide) -> tuple[str, Callable[[], object], str]:
-    """Return the text of the loud button, what it does, and why; ("", ...) when all is done, or is being done."""
+    """Return the highlighted button's text, what it does, and why; ("", ...) when all is done, or is being done."""
     steps, recover = step_statuses(session), session.recover
 
     def lead(number: int) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from torch import nn
 from workbench.exporters import standalone_loader
 from workbench.exporters.metadata import as_texts, metadata
 from workbench.exporters.tracing import ExportError, copy_for_export
-from workbench.network.layers import KINDS, TRANSPOSED
+from workbench.network.layers import LAYER_CLASSES, TRANSPOSED
 from workbench.network.network import Network
 from workbench.plan.compressed import CompressedNetwork
 
@@ -94,7 +94,7 @@ def _constructor(module: nn.Module) -> tuple[str, dict[str, Any]]:
         return "Unflatten", {"dim": module.dim, "unflattened_size": list(module.unflattened_size)}
     if isinstance(module, nn.Flatten):
         return "Flatten", {"start_dim": module.start_dim, "end_dim": module.end_dim}
-    kind = next(kind for kind in KINDS if isinstance(module, kind))
+    kind = next(kind for kind in LAYER_CLASSES if isinstance(module, kind))
     names = ("in_features", "out_features") if kind is nn.Linear else CONVOLUTION
     names = (*names, "output_padding") if kind in TRANSPOSED else names
     return kind.__name__, {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}

@@ -135,7 +135,7 @@ def _checked_suffix(path: Path, dynamic_batch: bool, int8: bool, keep_float: boo
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}")
     if dynamic_batch and suffix != ".onnx":
-        raise ExportError(f"dynamic_batch is for .onnx files alone, not for {suffix}")
+        raise ExportError(f"dynamic_batch is only for .onnx files, not for {suffix}")
     if int8 and suffix == ".zip":
         raise ExportError("int8 is for .onnx and .pte files, not for .zip")
     if keep_float and not int8:

@@ -119,7 +119,7 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any
 
 
 def _name_nodes(proto: Any) -> None:
-    """Call each node after its module, like "features.0/node_conv2d"; their names alone are unique already."""
+    """Call each node after its module, like "features.0/node_conv2d"; their own names are unique already."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     for node in proto.graph.node:
         weights = [name for name in node.input if name in constants and name.endswith(".weight")]

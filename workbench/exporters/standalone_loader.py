@@ -1,4 +1,4 @@
-"""Load a compressed network without the workbench, with torch 2.5 or newer and safetensors alone."""
+"""Load a compressed network without the workbench, with only torch 2.5 or newer and safetensors."""
 
 import json
 from pathlib import Path

@@ -23,7 +23,7 @@ MAX_ROUNDINGS = 10
 MIN_INT8_SNR_DB = 10.0
 """Smallest signal-to-noise ratio of an int8 file that passes: noise of a tenth of the outputs' power."""
 MIN_INT8_AGREEMENT = 0.5
-"""Smallest share of equal answers of an int8 file that passes; with fewer it is of no use to anybody."""
+"""Smallest share of equal answers of an int8 file that passes."""
 
 MAX_IMAGES = 500
 RANDOM_INPUTS = 8

@@ -17,8 +17,8 @@ MEASURES = {"weights": "weights", "macs": "MACs"}
 """What is counted -> its label."""
 RATIOS = (1, 2, 4, 8)
 """How many times cheaper than the dense layer the lines in the plane of the ranks are."""
-COLUMNS, ROWS = (9.0, 36.0, 62.5, 89.0), (33.0, 9.5)
-"""Centres of the blocks: one convolution in the upper row, three in the lower."""
+COLUMNS_X, ROWS_Y = (9.0, 36.0, 62.5, 89.0), (33.0, 9.5)
+"""x of the centres of the columns of blocks, and y of the rows: one convolution above, three below."""
 MAX_BLOCK = 11.5
 """Largest width and height of a block's front."""
 
@@ -175,9 +175,9 @@ class Factors:
         def block(i: int, y: float) -> Block:
             name, channels, kind, side = named[i]
             width = max(0.35, MAX_BLOCK * channels / max(s, t))
-            return Block(f"{name} = {channels}", kind, COLUMNS[i], y, width, MAX_BLOCK * side / max(inside, outside))
+            return Block(f"{name} = {channels}", kind, COLUMNS_X[i], y, width, MAX_BLOCK * side / max(inside, outside))
 
-        return (*(block(i, ROWS[0]) for i in (0, 3)), *(block(i, ROWS[1]) for i in range(4)))
+        return (*(block(i, ROWS_Y[0]) for i in (0, 3)), *(block(i, ROWS_Y[1]) for i in range(4)))
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:

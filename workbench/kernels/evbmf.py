@@ -1,4 +1,4 @@
-r"""Empirical variational Bayesian matrix factorisation (EVBMF): a rank and a noise level from a matrix alone.
+r"""Empirical variational Bayesian matrix factorisation (EVBMF): a rank and a noise level from only a matrix.
 
 A matrix V (L x M, L <= M) is taken as a low-rank signal plus Gaussian noise of unknown variance :math:`\sigma^2`.
 The free energy of the factorised posterior is minimised analytically in everything but :math:`\sigma^2`. With
@@ -235,8 +235,8 @@ class FreeEnergy:
         """
         rows = self.log_squares.size
         high = log(np.exp(self.log_squares).mean())
-        most = min(rows, int(np.ceil(rows / (1 + self.alpha)))) - 1
-        return min(self.crossings[most], high) - 1e-9, high + 1e-9
+        last = min(rows, int(np.ceil(rows / (1 + self.alpha)))) - 1
+        return min(self.crossings[last], high) - 1e-9, high + 1e-9
 
     def minimise(self) -> float:
         """Return the t of the global minimum."""

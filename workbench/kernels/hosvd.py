@@ -111,8 +111,8 @@ def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
     """Return the squared norm that truncated HOSVD keeps at each pair of ranks, (out + 1, in + 1)."""
     energy = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
     taps = kernel.detach().flatten(2).movedim(2, 0) if kernel.ndim > 2 else kernel.detach()[None]  # (taps, out, in)
-    for some in taps.split(max(1, MAX_BLOCK_ENTRIES // energy.numel())):
-        projected = some.double(memory_format=torch.contiguous_format) @ basis_in
+    for block in taps.split(max(1, MAX_BLOCK_ENTRIES // energy.numel())):
+        projected = block.double(memory_format=torch.contiguous_format) @ basis_in
         energy += (basis_out.mT @ projected).square_().sum(0)
     return np.pad(energy.cumsum(0).cumsum(1).numpy(force=True), ((1, 0), (1, 0)))
 

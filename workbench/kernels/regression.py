@@ -93,10 +93,10 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, *, start: float = STAR
     mean variance of an input. A fit to both halves needs half of the ridge that is returned.
     """
     fit, check = halves
-    some = slice(None, None, -(-len(prior) // MAX_RIDGE_OUTPUTS))
-    prior = prior[some]
-    missing = (fit.cross[some] - prior @ fit.inputs).mT
-    wanted = check.cross[some] - prior @ check.inputs
+    sampled = slice(None, None, -(-len(prior) // MAX_RIDGE_OUTPUTS))
+    prior = prior[sampled]
+    missing = (fit.cross[sampled] - prior @ fit.inputs).mT
+    wanted = check.cross[sampled] - prior @ check.inputs
     unit = scale(fit.inputs)
 
     def slope(exponent: float) -> float:
@@ -106,15 +106,15 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, *, start: float = STAR
         falling = torch.cholesky_solve(change, lower).mT  # minus the derivative of the change
         return float(((wanted - change.mT @ check.inputs) * falling).sum()) * 10**exponent
 
-    here, steep = log10(start), slope(log10(start))
+    exponent, steep = log10(start), slope(log10(start))
     step = -1.0 if steep > 0 else 1.0
-    while MIN_RIDGE_EXPONENT < here + step < MAX_RIDGE_EXPONENT + 1:
-        there = min(here + step, MAX_RIDGE_EXPONENT)
-        other = slope(there)
+    while MIN_RIDGE_EXPONENT < exponent + step < MAX_RIDGE_EXPONENT + 1:
+        following = min(exponent + step, MAX_RIDGE_EXPONENT)
+        other = slope(following)
         if other * steep <= 0:
-            return float(10 ** (here + (there - here) * steep / (steep - other or 1.0)))
-        here, steep = there, other
-    return float(10**here)
+            return float(10 ** (exponent + (following - exponent) * steep / (steep - other or 1.0)))
+        exponent, steep = following, other
+    return float(10**exponent)
 
 
 def full_rank(problem: Normal) -> Tensor:

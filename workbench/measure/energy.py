@@ -41,7 +41,7 @@ SOURCE = (
 
 
 class Window(NamedTuple):
-    """Joules by counter while something ran so many times."""
+    """Joules by counter while something ran `runs` times."""
 
     seconds: float
     runs: int
@@ -69,7 +69,7 @@ class Meter:
         return f"counters of {', '.join(self.names)}, read by Zeus"
 
     def window(self, run: Callable[[], object], seconds: float) -> Window:
-        """Call a function again and again for so many seconds, once at least."""
+        """Call a function again and again for `seconds`, at least once."""
         runs, start = 0, time.perf_counter()
         self.monitor.begin_window("window")
         while not runs or time.perf_counter() - start < seconds:
@@ -116,14 +116,14 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
 class NetworkEnergy:
     """Joules of one network for one image, by part: counters, or multiply-adds and memory.
 
-    `least` and `most` are of the windows of a measurement, or with what an access to memory takes.
+    `lowest` and `highest` are of the windows of a measurement, or with what an access to memory takes.
     """
 
     network: str
     joules: float
     estimated: bool
-    least: float
-    most: float
+    lowest: float
+    highest: float
     parts: Mapping[str, float]
     seconds: float | None = None
 
@@ -187,7 +187,7 @@ class Energy(Table):
         """Joules, what they consist of, and seconds and power if they were measured."""
         label, columns = self.original.label, []
         for each in self.networks.values():
-            joules = {"energy": each.joules, "from": each.least, "to": each.most, **each.parts}
+            joules = {"energy": each.joules, "from": each.lowest, "to": each.highest, **each.parts}
             cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
             if each.seconds:
                 cells["time"] = quantity(each.seconds, "s")
@@ -264,10 +264,10 @@ def _measured(name: str, windows: Sequence[Window], batch: int) -> NetworkEnergy
 
 
 def estimate(network: Network, *, batch: int = 1) -> NetworkEnergy:
-    """Estimate the joules for one image from shapes alone; the images of a batch share one loading of the weights."""
+    """Estimate the joules for one image from the shapes; the images of a batch share one loading of the weights."""
     traced = find_layers(network)
     macs = sum(layer.cost.macs for layer in traced.layers) + traced.other.macs
     moved = sum(bytes_moved(layer.shape, batch=batch) for layer in traced.layers) / batch
-    work, (least, most) = macs * JOULES_PER_MAC, (moved * each for each in JOULES_PER_BYTE)
-    parts = {"multiply-adds": work, "memory": (least + most) / 2}
-    return NetworkEnergy(network.name, sum(parts.values()), True, work + least, work + most, parts)
+    computing, (low, high) = macs * JOULES_PER_MAC, (moved * each for each in JOULES_PER_BYTE)
+    parts = {"multiply-adds": computing, "memory": (low + high) / 2}
+    return NetworkEnergy(network.name, sum(parts.values()), True, computing + low, computing + high, parts)

@@ -3,7 +3,7 @@
 What each kind of part takes beyond the original's rate adds up to what is missing; the kinds with the most are named.
 """
 
-from workbench.measure.profile import KINDS, OTHER, Group, NetworkProfile, Profile
+from workbench.measure.profile import OTHER, PART_KINDS, Group, NetworkProfile, Profile
 from workbench.measure.roofline import Roofline
 from workbench.tables import quantity, times
 
@@ -60,9 +60,9 @@ def _why(before: NetworkProfile, after: NetworkProfile, roofline: Roofline | Non
     groups = [*after.sums("kind").values(), Group("other", 0, 0, after.other)]
     extra = {group: (group.seconds - group.macs / rate) * (1 if lost > 0 else -1) for group in groups}
     ranked = sorted((group for group in groups if extra[group] > 0), key=lambda group: -extra[group])
-    least = MIN_NAMED_SHARE * sum(extra[group] for group in ranked)
+    threshold = MIN_NAMED_SHARE * sum(extra[group] for group in ranked)
     causes: list[str] = []
-    for group in ranked[: 2 if len(ranked) > 1 and extra[ranked[1]] >= least else 1]:
+    for group in ranked[: 2 if len(ranked) > 1 and extra[ranked[1]] >= threshold else 1]:
         reason = (
             f"they get {_billions(group.rate)} of those done in a second, {group.intensity:.3g} a byte that they move"
         )
@@ -78,7 +78,7 @@ def _name(profile: NetworkProfile, group: Group) -> str:
     """Return a kind in words, like "the 1x1 factors", "the 3x3 cores" or "the fully connected layers"."""
     sizes = {part.kernel for part in profile.parts if part.kind == group.name}
     size = f"{sizes.pop()} " if len(sizes) == 1 and group.name == "core" else ""
-    return f"the {size}{KINDS[group.name]}" if group.name in KINDS else OTHER
+    return f"the {size}{PART_KINDS[group.name]}" if group.name in PART_KINDS else OTHER
 
 
 def _billions(rate: float) -> str:

@@ -78,7 +78,7 @@ def latency(
     compared: Sequence[Tensor] = (),
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name in turns for about so many seconds: one run of each in every round, the order turning.
+    """Time networks by name in turns for about `seconds`: one run of each in every round, the order turning.
 
     With `int8`, in a runtime of files, the last network is also timed quantised, as "int8". The answers to `compared`,
     inputs of single runs, are compared with those of the first network.

@@ -28,13 +28,13 @@ from workbench.plan.layer_times import LayerTimes, NetworkTimes
 from workbench.plan.plan import LayerPlan
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress
-from workbench.recover.decompose import factors_for
+from workbench.recover.decompose import empty_factors
 
-VERSION = 4
+VERSION = 5
 RANK_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # grid of ranks, as shares of the channels
 RANK_MULTIPLE = 8
 """Ranks of the grid are multiples of this where there are channels enough: odd ranks would make the table rough."""
-LAYER_SECONDS, NETWORK_SECONDS = 0.04, 2.0  # seconds of runs that are enough for a layer and for a network
+LAYER_TIMING_S, NETWORK_TIMING_S = 0.04, 2.0  # for a layer, and for a network
 
 
 def measure_times(
@@ -89,14 +89,14 @@ def measure_times(
                 two_sided, one_sided = n * one.two_sided, n * one.one_sided
                 found[layer.name] = replace(one, dense=n * one.dense, two_sided=two_sided, one_sided=one_sided)
         # The whole network last: all runs of the first program of a process are some per cent slower.
-        whole = program_seconds(model, inputs, seconds=NETWORK_SECONDS, **clock)
+        whole = program_seconds(model, inputs, seconds=NETWORK_TIMING_S, **clock)
         watch.report(1.0, "")
-    rest = max(0.0, whole - sum(layer.dense for layer in found.values()))
+    other = max(0.0, whole - sum(layer.dense for layer in found.values()))
     where, spent = configuration(runtime, batch, threads, channels_last), time.perf_counter() - started
     if not watch.disturbed:
         tables = {name: layer.to_dict() for name, layer in found.items()}
-        save_measured(path, {"where": where, "rest": rest, "seconds": spent, "layers": tables})
-    return NetworkTimes(network.name, where, found, rest, spent, watch.disturbed)
+        save_measured(path, {"where": where, "other": other, "seconds": spent, "layers": tables})
+    return NetworkTimes(network.name, where, found, other, spent, watch.disturbed)
 
 
 def rank_grid(channels: int) -> tuple[int, ...]:
@@ -125,7 +125,7 @@ def input_shapes(
 
 
 def program_seconds(
-    module: nn.Module, inputs: Tensor, runtime: str = "eager", *, seconds: float = LAYER_SECONDS, **settings: Any
+    module: nn.Module, inputs: Tensor, runtime: str = "eager", *, seconds: float = LAYER_TIMING_S, **settings: Any
 ) -> float:
     """Return the seconds of a layer or network: the lower quartile of some runs, as disturbances only ever add time."""
     runner = prepare(module, inputs, runtime, **settings)
@@ -134,12 +134,12 @@ def program_seconds(
 
 def _measured(layer: Layer, module: nn.Module, seconds: Callable[[nn.Module], float]) -> LayerTimes:
     """Measure one layer's table; its factors run together, as they will in the network."""
-    most_in, most_out = layer.max_ranks
-    ins, outs = rank_grid(most_in) if layer.method == "tucker2" else (), rank_grid(most_out)
+    max_in, max_out = layer.max_ranks
+    ins, outs = rank_grid(max_in) if layer.method == "tucker2" else (), rank_grid(max_out)
 
     def factorised(rank_in: int | None, rank_out: int) -> float:
         plan = LayerPlan(layer, "tucker1" if rank_in is None else "tucker2", rank_in, rank_out)
-        return seconds(fill_with_noise(factors_for(module, plan)))
+        return seconds(fill_with_noise(empty_factors(module, plan)))
 
     two_sided = np.array([[factorised(i, o) for o in outs] for i in ins])
     one_sided = np.array([factorised(None, o) for o in outs])
@@ -155,4 +155,4 @@ def _geometry(layer: Layer, module: nn.Module, shape: tuple[int, ...]) -> str:
 
 def _from_dict(network: str, values: dict[str, Any]) -> NetworkTimes:
     layers = {name: LayerTimes.from_dict(table) for name, table in values["layers"].items()}
-    return NetworkTimes(network, str(values["where"]), layers, float(values["rest"]), float(values["seconds"]))
+    return NetworkTimes(network, str(values["where"]), layers, float(values["other"]), float(values["seconds"]))

@@ -23,7 +23,7 @@ from workbench.tables import Table, count, quantity, times
 
 FACTORS = ("factor_in", "core", "factor_out")
 WARM_UP_PASSES = 2
-KINDS = {"dense": "whole convolutions", "core": "cores", "1x1": "1x1 factors", "linear": "fully connected layers"}
+PART_KINDS = {"dense": "whole convolutions", "core": "cores", "1x1": "1x1 factors", "linear": "fully connected layers"}
 """Kind of a part -> its name in the plural. Factors of fully connected layers are of the kind "linear"."""
 OTHER = "everything else"
 """What is no convolution and no linear layer: activations, pooling, normalisation, and PyTorch itself."""
@@ -58,7 +58,7 @@ class Part(Group):
 
     layer: str  # the module itself, or the layer of the original network that it is a factor of
     part: str  # "dense", "factor_in", "core" or "factor_out"
-    kind: str  # a key of KINDS
+    kind: str  # a key of PART_KINDS
     kernel: str  # like "3x3", "3x3, 2 groups" or "linear"
 
 
@@ -125,7 +125,7 @@ class Profile(Table):
     def timed(self) -> Iterator[tuple[str, str, list[Part]]]:
         """Yield which network, a kind, and its parts that have a place on logarithmic axes, if there are any."""
         for which, network in self.networks.items():
-            for kind in KINDS:
+            for kind in PART_KINDS:
                 if found := [part for part in network.parts if part.kind == kind and part.seconds > 0 and part.macs]:
                     yield which, kind, found
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VERSION = 3  # increased whenever the measurement, or the layout of the file, changes
-SECONDS = 0.4  # seconds for which each operation is timed
+TIMING_S = 0.4  # for each operation
 MIN_ARRAY_BYTES, MAX_ARRAY_BYTES, CHUNKS = 128 * 2**20, 2**30, 16
 """Size of each array that is read or written (in between, four times the last cache), and the number of pieces that are
 timed one by one: a short one is less often disturbed on a busy machine."""
@@ -57,7 +57,7 @@ class Roofline(Table):
         return self.peak / self.bandwidth
 
     def attainable(self, intensity: float) -> float:
-        """Return the limit of multiply-adds a second, at so many for each byte; what is in a cache can exceed it."""
+        """Return the limit of multiply-adds a second, at `intensity` of them a byte; data in a cache can exceed it."""
         return min(self.peak, self.bandwidth * intensity)
 
     def line(self, intensities: Sequence[float]) -> list[tuple[float, float]]:
@@ -162,4 +162,4 @@ def _bandwidth() -> float:
 def _fastest(*operations: Callable[[], object]) -> float:
     """Return the seconds of the fastest of several operations, done in turns."""
     clocks = {str(i): Runner(operation).clock for i, operation in enumerate(operations)}
-    return min(float(found.min()) for found in timed(clocks, SECONDS).values())
+    return min(float(found.min()) for found in timed(clocks, TIMING_S).values())

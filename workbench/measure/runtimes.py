@@ -74,7 +74,7 @@ def check_counts(**values: object) -> None:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use so many threads inside an operation, and afterwards as many as before."""
+    """Let PyTorch use `threads` threads inside an operation, and afterwards as many as before."""
     check_counts(threads=threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

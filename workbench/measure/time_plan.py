@@ -13,7 +13,7 @@ from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, part, reporter
-from workbench.recover.decompose import factors_for, replace_module
+from workbench.recover.decompose import empty_factors, replace_module
 
 MIN_GAINS = (0.05, 0.15, 0.3)
 """Share of its time that a layer must save to be reduced: tried in turn until the network is not slower."""
@@ -38,11 +38,11 @@ def time_plan(
     progress: Progress | bool | None = None,
     **budget: Any,
 ) -> Plan:
-    """Return the plan with the smallest predicted error that is so many times faster here, and never slower.
+    """Return the plan with the smallest predicted error that is `time_ratio` times as fast here, and never slower.
 
     Layer times are measured first (or come from the cache). The plan is then built with noise in its factors and timed
     against the original. A network is seldom as fast as its layers' times promise: if this one is not, the next plan
-    has to promise so much more. If it is slower than the original, layers that save too little are kept, at last all.
+    has to promise as much more. If it is slower than the original, layers that save too little are kept, at last all.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def time_plan(
 
     Raises
     ------
-    PlanError : if not even the layers' times promise so much, naming the best that can be reached.
+    PlanError : if not even the layers' times promise `time_ratio`, naming the best that can be reached.
     """
     expect_network(network)
     if rounds < 1:
@@ -104,5 +104,5 @@ def noise_network(network: Network, plan: Plan) -> CompressedNetwork:
     for layer in plan:
         if layer.decision != "keep":
             module = model.get_submodule(layer.name)
-            model = replace_module(model, layer.name, fill_with_noise(factors_for(module, layer)))
+            model = replace_module(model, layer.name, fill_with_noise(empty_factors(module, layer)))
     return CompressedNetwork.of(network, plan, model, source="noise in the factors, for timing")

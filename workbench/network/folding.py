@@ -1,4 +1,4 @@
-"""Bring a model into the form that the workbench takes: no wrappers, weights as plain parameters."""
+"""Bring a model into the form that the workbench takes: no wrappers, weights as parameters."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def fold_weights(model: nn.Module) -> None:
-    """Make plain parameters of weights that are computed in each run, in place.
+    """Make parameters of weights that are computed in each run, in place.
 
     Parametrizations (``weight_norm``, ``spectral_norm``), their old forms that are hooks, pruning masks, and
     convolutions that standardise their weight are replaced by the weight in evaluation mode.
@@ -54,9 +54,9 @@ def fold_weights(model: nn.Module) -> None:
     for name, module in list(model.named_modules()):
         _fold_parametrizations(module)
         _fold_hooks(module)
-        plain = _plain_convolution(module)
-        if plain is not None and name:
-            model.set_submodule(name, plain)
+        convolution = _standard_convolution(module)
+        if convolution is not None and name:
+            model.set_submodule(name, convolution)
 
 
 def _fold_parametrizations(module: nn.Module) -> None:
@@ -65,9 +65,9 @@ def _fold_parametrizations(module: nn.Module) -> None:
     # PyTorch's own removal deletes a property of the class, which a copy has in common with the model of the user.
     names = [name for name, _ in module.get_submodule("parametrizations").named_children()]
     values = {name: getattr(module, name).detach().clone() for name in names}
-    plain = parametrize.type_before_parametrizations(module)
+    original_type = parametrize.type_before_parametrizations(module)
     del module._modules["parametrizations"]
-    module.__class__ = plain
+    module.__class__ = original_type
     for name, value in values.items():
         module.register_parameter(name, nn.Parameter(value))
 
@@ -97,7 +97,7 @@ class _Convolutions(TorchFunctionMode):
         return found
 
 
-def _plain_convolution(module: nn.Module) -> nn.Module | None:
+def _standard_convolution(module: nn.Module) -> nn.Module | None:
     """Return an ordinary convolution that computes the same as one with a forward of its own; None if there is none."""
     kind = next((k for k in CONVOLUTIONS if isinstance(module, k)), None)
     if kind is None or type(module).forward is kind.forward or not isinstance(module, CONVOLUTIONS):
@@ -113,10 +113,10 @@ def _plain_convolution(module: nn.Module) -> nn.Module | None:
         return None
     weight: Tensor = seen.calls[0][1]
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-    plain = kind(**{name: getattr(module, name) for name in names}, bias=module.bias is not None).to(weight)
+    made = kind(**{name: getattr(module, name) for name in names}, bias=module.bias is not None).to(weight)
     with torch.no_grad():
-        plain.weight.copy_(weight)
-        if module.bias is not None and plain.bias is not None:
-            plain.bias.copy_(module.bias)
-        same = torch.allclose(plain(x), output, rtol=1e-5, atol=1e-6)
-    return plain.eval().requires_grad_(module.weight.requires_grad) if same else None
+        made.weight.copy_(weight)
+        if module.bias is not None and made.bias is not None:
+            made.bias.copy_(module.bias)
+        same = torch.allclose(made(x), output, rtol=1e-5, atol=1e-6)
+    return made.eval().requires_grad_(module.weight.requires_grad) if same else None

@@ -60,8 +60,8 @@ class Layer:
         """Return a layer from the values of ``asdict``, read from JSON; raise ValueError if a size is invalid."""
         shape = dict(values["shape"])
         for key in ("in_channels", "out_channels", "groups"):
-            shape[key] = whole_number(shape[key], least=1)
-        shape["kernel_size"] = tuple(whole_number(size, least=1) for size in shape["kernel_size"])
+            shape[key] = whole_number(shape[key], minimum=1)
+        shape["kernel_size"] = tuple(whole_number(size, minimum=1) for size in shape["kernel_size"])
         shape["positions"] = tuple((whole_number(i), whole_number(o)) for i, o in shape["positions"])
         return cls(**{**values, "shape": ConvShape(**shape)})
 
@@ -70,16 +70,16 @@ MAX_SIZE = 2**53
 """Largest size or count that is accepted from a file; no layer has a larger one."""
 
 
-def whole_number(value: Any, *, least: int = 0) -> int:
-    """Return a value that was read from a file; raise ValueError unless it is a whole number of at least `least`."""
-    if type(value) is not int or not least <= value <= MAX_SIZE:
-        raise ValueError(f"{value!r} is no whole number from {least}")
+def whole_number(value: Any, *, minimum: int = 0) -> int:
+    """Return a value that was read from a file; raise ValueError unless it is a whole number of at least `minimum`."""
+    if type(value) is not int or not minimum <= value <= MAX_SIZE:
+        raise ValueError(f"{value!r} is no whole number from {minimum}")
     return value
 
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-KINDS = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
+LAYER_CLASSES = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
 
 
 def weight_shape(layer: Layer) -> tuple[int, ...]:

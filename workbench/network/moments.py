@@ -53,11 +53,11 @@ def rows(output: Tensor, places: Tensor | None = None, *, flat: bool = False) ->
     return maps.transpose(1, 2).reshape(-1, output.shape[1])
 
 
-def pick_places(positions: int, most: int) -> Tensor | None:
-    """Return at most that many positions of a map, drawn by a fixed seed; None for all."""
-    if positions <= most:
+def pick_places(positions: int, max_positions: int) -> Tensor | None:
+    """Return at most `max_positions` positions of a map, drawn by a fixed seed; None for all."""
+    if positions <= max_positions:
         return None
-    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:most].sort().values
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:max_positions].sort().values
 
 
 class Moments:

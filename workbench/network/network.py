@@ -25,7 +25,7 @@ class Network(Table):
     ----------
     model : an ``nn.Module`` that takes a batch (n, *input_shape), or inputs like `example`, and returns (n, classes),
         or tensors in any nesting. Wrappers (``DataParallel``, ``torch.compile``) are taken off, and weights that are
-        computed in each run (``weight_norm``, ``spectral_norm``, pruning) become plain ones, in the copy.
+        computed in each run (``weight_norm``, ``spectral_norm``, pruning) become parameters, in the copy.
     input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
     preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal,
         or bytes whose 0 to 255 are the inputs' 0 to 1.
@@ -35,8 +35,8 @@ class Network(Table):
         positional inputs, or a dictionary of keyword inputs (or the only input). `images` are then batches like it.
         None for one batch of zeros of `input_shape`.
     output : function from the model's outputs to those that matter: (n, classes) for scores; None for all of them.
-    maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, or None for a
-        plain matrix, where the guess by shape is wrong.
+    maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, or None if
+        it follows no map, where the guess by shape is wrong.
     random_weights : whether the weights were never trained, so that ranks and scores mean nothing.
     sha256 : checksum of the file that the weights are from, or "".
     history : epochs of the training that made it.

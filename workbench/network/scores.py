@@ -107,7 +107,7 @@ class Score(Table):
         return f"{what}{', '.join(words)} of {self.n} images"
 
     def without_hits(self) -> "Score":
-        """Return the score alone, as it is written to files."""
+        """Return only the score, as it is written to files."""
         return Score(self.top1, self.top5, self.n, self.kind)
 
     def verdict(self, original: "Score", *, max_drop: float = MAX_DROP_POINTS) -> Verdict | None:

@@ -216,7 +216,7 @@ def _is_item(item: Any, ndim: int | None) -> bool:
 
 
 def _items_of(batch: Any, ndim: int | None) -> list[Any] | None:
-    """Return the items of a batch that was not collated, or an item alone; None of a batch of tensors."""
+    """Return the items of a batch that was not collated, or a single item; None of a batch of tensors."""
     if _is_item(batch, ndim):
         return [batch]
     if isinstance(batch, Mapping) and any(_holds(value) for value in batch.values()):

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from workbench.kernels.complexity import ConvShape, Cost, total
-from workbench.network.layers import KINDS, TRANSPOSED, Layer
+from workbench.network.layers import LAYER_CLASSES, TRANSPOSED, Layer
 from workbench.network.network import Network, copy_model, first_line
 from workbench.network.outputs import call
 
@@ -80,7 +80,7 @@ def find_layers(network: Network) -> Traced:
 
 
 def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Traced:
-    names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, KINDS)}
+    names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, LAYER_CLASSES)}
     owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
     found: dict[str, Layer] = {}
     inputs = tree_map_only(Tensor, fake.from_tensor if fake else torch.clone, network.example_inputs())
@@ -202,9 +202,9 @@ class _Flow(TorchFunctionMode):
 
 def _operation(name: str) -> str:
     """Return the kind of a node by the name of a function of PyTorch: that of `__iadd__` or `add_` is "add"."""
-    plain = re.sub("^[ir](?=add|mul)", "", name.strip("_"))
+    stripped = re.sub("^[ir](?=add|mul)", "", name.strip("_"))
     kinds = {"concat": "cat", "concatenate": "cat", "stack": "cat", "multiply": "mul", "sub": "add"}
-    kind = kinds.get(plain, plain)
+    kind = kinds.get(stripped, stripped)
     return kind if kind in ("add", "mul", "cat") else "join"
 
 
@@ -252,7 +252,7 @@ def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] |
 
 
 def _flattened_map(features: int, last_map: Sequence[int] | None) -> tuple[int, ...]:
-    """Return (channels, height, width) of the map that was flattened to that many features, else the features alone."""
+    """Return (channels, height, width) of the map that was flattened to that many features, else only the features."""
     if last_map:
         channels, height, width = last_map
         side = isqrt(features // channels)  # of a pooling that is a function, not a module, and came in between
@@ -270,7 +270,7 @@ def _layer(name: str, module: Any, shape: ConvShape, owners: Mapping[int, int]) 
         reason = "its weight is computed by a parametrization; remove that first"
     elif owners[id(module.weight)] > 1:
         reason = "its weights are shared with another layer"
-    elif type(module).forward is not next(cls for cls in KINDS if isinstance(module, cls)).forward:
+    elif type(module).forward is not next(cls for cls in LAYER_CLASSES if isinstance(module, cls)).forward:
         reason = f"{type(module).__name__} has a forward of its own"
     elif shape.groups > 1 and shape.groups in (shape.in_channels, shape.out_channels):
         reason = "a depthwise convolution has no channels to merge"

@@ -101,14 +101,14 @@ def budget_plan(
             fixed[layer.name] = part
             options.append(Options(_costs(part, times), np.zeros(1), np.zeros((1, 2), dtype=np.int64)))
     dense = np.array([spectra.total.macs, spectra.total.weights, times.dense if times else 0.0])
-    rest = np.array([spectra.other.macs, spectra.other.weights, times.rest if times else 0.0])
-    limit = np.array([np.inf if r is None else d / r - o for r, d, o in zip(aims.values(), dense, rest, strict=True)])
+    other = np.array([spectra.other.macs, spectra.other.weights, times.other if times else 0.0])
+    limit = np.array([np.inf if r is None else d / r - o for r, d, o in zip(aims.values(), dense, other, strict=True)])
     picks = allocate(options, limit, dense)
     asked = {name: ratio for name, ratio in aims.items() if ratio is not None}
     if picks is None:
-        least = np.sum([option.cost.min(axis=0) for option in options], axis=0) + rest
-        most = dict(zip(aims, dense / np.maximum(least, 1e-300), strict=True))
-        raise PlanError(f"{spectra.network}: {_out_of_reach(asked, most)}")
+        cheapest = np.sum([option.cost.min(axis=0) for option in options], axis=0) + other
+        reachable = dict(zip(aims, dense / np.maximum(cheapest, 1e-300), strict=True))
+        raise PlanError(f"{spectra.network}: {_out_of_reach(asked, reachable)}")
     parts = tuple(
         fixed.get(layer.name) or _part(spectra, layer, option, pick)
         for layer, option, pick in zip(spectra.layers, options, picks, strict=True)
@@ -134,16 +134,16 @@ def _check_settings(
         raise ValueError("a budget of time needs the layers' times on this machine: times=wb.measure_times(network)")
 
 
-def _ranks(layer: Layer, multiple: int, least: int) -> NDArray[np.int64]:
+def _ranks(layer: Layer, multiple: int, min_rank: int) -> NDArray[np.int64]:
     """Return the pairs (rank_in, rank_out) to try, (n, 2); rank_in 0 is Tucker-1."""
 
-    def one_mode(most: int) -> NDArray[np.int64]:
-        numbers = np.arange(-(-least // multiple), most // multiple + 1, dtype=np.int64)
+    def one_mode(max_rank: int) -> NDArray[np.int64]:
+        numbers = np.arange(-(-min_rank // multiple), max_rank // multiple + 1, dtype=np.int64)
         return numbers[:: max(1, -(-len(numbers) // MAX_RANKS_TRIED))] * multiple
 
-    most_in, most_out = layer.max_ranks
-    ins = np.r_[0, one_mode(most_in)] if layer.method == "tucker2" else [0]
-    return np.stack(np.meshgrid(ins, one_mode(most_out), indexing="ij"), axis=-1).reshape(-1, 2)
+    max_in, max_out = layer.max_ranks
+    ins = np.r_[0, one_mode(max_in)] if layer.method == "tucker2" else [0]
+    return np.stack(np.meshgrid(ins, one_mode(max_out), indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def _costs(part: LayerPlan, times: NetworkTimes | None) -> Vector:
@@ -194,13 +194,14 @@ def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:
     return replace(part, error=spectra[layer.name].error(rank_in=pin[0], rank_out=pin[1]))
 
 
-def _out_of_reach(asked: Mapping[str, float], most: Mapping[str, float]) -> str:
+def _out_of_reach(asked: Mapping[str, float], reachable: Mapping[str, float]) -> str:
     for name, ratio in asked.items():
-        if most[name] < ratio:
+        if reachable[name] < ratio:
             where = "on this machine" if name == "time" else "with these settings"
-            return f"{name} x{ratio:g} is out of reach: the most {where} is x{most[name]:.2f}"
+            return f"{name} x{ratio:g} is out of reach: the most {where} is x{reachable[name]:.2f}"
     together = " together with ".join(f"{name} x{ratio:g}" for name, ratio in asked.items())
-    return f"{together} is out of reach: alone they reach {' and '.join(f'x{most[name]:.2f}' for name in asked)}"
+    each = " and ".join(f"x{reachable[name]:.2f}" for name in asked)
+    return f"{together} is out of reach: one at a time they reach {each}"
 
 
 def _part(spectra: Spectra, layer: Layer, option: Options, pick: int) -> LayerPlan:

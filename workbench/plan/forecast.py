@@ -77,8 +77,8 @@ def forecast_curve(
     return ForecastCurve(network.name, tuple(plans), tuple(found))
 
 
-def largest_ratio(spectra: Spectra, measured: Importance, most: float) -> float | None:
-    """Return the largest original / compressed MACs at which at most so much accuracy, a share, is expected to be lost.
+def largest_ratio(spectra: Spectra, measured: Importance, max_loss: float) -> float | None:
+    """Return the largest original / compressed MACs at which at most a share `max_loss` of accuracy should be lost.
 
     It is 1.05 if more is lost at any ratio; None if there is no plan for that, or the outputs are no classes.
     """
@@ -95,5 +95,5 @@ def largest_ratio(spectra: Spectra, measured: Importance, most: float) -> float 
         return None
     while high > low * RATIO_STEP:
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if lost(middle) <= most else (low, middle)
+        low, high = (middle, high) if lost(middle) <= max_loss else (low, middle)
     return low

@@ -51,7 +51,7 @@ BATCH_SIZE = 8
 """Largest number of images whose activations and gradients are held at a time."""
 MAX_POSITIONS = 200
 """Positions of one image's map that the covariances are summed over."""
-DRAWS = 128
+NOISE_DRAWS = 128
 """Number of random changes of each image's outputs that a forecast averages over."""
 LEADING_CLASSES = 20
 """Number of classes that an answer can change to in a forecast."""
@@ -70,9 +70,9 @@ class Importance:
     Attributes
     ----------
     images : how many unlabelled inputs were looked at.
-    lost : by layer, (out + 1, in + 2) expected squared change of the outputs at (rank_out, rank_in), if this layer
-        alone is reduced and fitted; the last column is that of Tucker-1. A share of their power, or for classes of the
-        squared margins.
+    lost : by layer, (out + 1, in + 2) expected squared change of the outputs at (rank_out, rank_in), if only
+        this layer is reduced and fitted; the last column is that of Tucker-1. A share of their power, or for classes of
+        the squared margins.
     leading : (n, classes) the largest outputs of the original for each image, largest first, by which a forecast counts
         changed answers; None if they are no classes.
     margins : by layer, changes of each image's margin, (n, out + 1) and (n, in + 2).
@@ -98,14 +98,14 @@ class Importance:
         power = margin(leading).square().mean()
         variances *= power / (variances + power)  # what is left of a signal's power after least squares
         generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(DRAWS, *leading.shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(NOISE_DRAWS, *leading.shape, generator=generator, dtype=torch.float64)
 
         def answers(factor: float) -> Tensor:
             return (leading + (factor * variances / 2).sqrt()[:, None] * noise).argmax(2)
 
         made, *ends = map(answers, (1.0, VARIANCE_FACTOR, 1 / VARIANCE_FACTOR))
         expected, low, high = (float((each == 0).double().mean()) for each in (made, *ends))
-        p = probabilities(leading, all_classes=False).expand(DRAWS, -1, -1)
+        p = probabilities(leading, all_classes=False).expand(NOISE_DRAWS, -1, -1)
         accuracy_lost = float((p[:, :, 0] - p.gather(2, made[:, :, None])[:, :, 0]).mean())
         interval = wilson(low, self.images)[0], wilson(high, self.images)[1]
         return Forecast(lost, self.images, expected, *interval, accuracy_lost)
@@ -255,8 +255,8 @@ class _Sums:
 
     def add(self, maps: Tensor) -> None:
         places = pick_places(maps.shape[3], MAX_POSITIONS)
-        some = maps if places is None else maps.index_select(3, places.to(maps.device))
-        rows = some.permute(1, 2, 0, 3).flatten(2)  # (groups, channels, n * positions)
+        sampled = maps if places is None else maps.index_select(3, places.to(maps.device))
+        rows = sampled.permute(1, 2, 0, 3).flatten(2)  # (groups, channels, n * positions)
         self.count += rows.shape[2]
         self.total = self.total.to(rows.device) + rows.sum(2, keepdim=True).double()
         self.squares = self.squares.to(rows.device) + (rows @ rows.mT).double()

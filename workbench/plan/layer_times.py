@@ -60,17 +60,17 @@ class NetworkTimes:
     network: str
     where: str  # runtime, threads, batch and machine, in words
     layers: dict[str, LayerTimes] = field(repr=False)  # those that can be factorised
-    rest: float  # seconds of everything else in one run
+    other: float  # seconds of everything else in one run
     seconds: float  # how long measuring took
     disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
     def dense(self) -> float:
         """Seconds of the original network in one run, as the sum of what was measured."""
-        return sum(layer.dense for layer in self.layers.values()) + self.rest
+        return sum(layer.dense for layer in self.layers.values()) + self.other
 
     def layer(self, part: LayerPlan) -> float:
-        """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `rest`."""
+        """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `other`."""
         if part.name not in self.layers:
             return 0.0
         known = self.layers[part.name]
@@ -78,7 +78,7 @@ class NetworkTimes:
 
     def of(self, plan: Plan) -> float:
         """Return the predicted seconds of a planned network in one run."""
-        return sum(self.layer(part) for part in plan) + self.rest
+        return sum(self.layer(part) for part in plan) + self.other
 
     def speedup(self, plan: Plan) -> float:
         """Return original / predicted seconds."""

@@ -214,7 +214,7 @@ class Plan(Table):
     def with_ranks(self, name: str, *, rank_in: int | None = None, rank_out: int | None = None) -> "Plan":
         """Return the plan with a layer's ranks chosen by hand.
 
-        Both ranks make it Tucker-2, `rank_out` alone Tucker-1 (where the layer was planned as Tucker-2, or could be,
+        Both ranks make it Tucker-2, only `rank_out` Tucker-1 (where the layer was planned as Tucker-2, or could be,
         a rank that is left out stays as it was).
 
         Raises
@@ -275,7 +275,7 @@ class Plan(Table):
         where = "its head"
         try:
             network = str(values["network"])
-            input_shape = tuple(whole_number(d, least=1) for d in values["input_shape"])
+            input_shape = tuple(whole_number(d, minimum=1) for d in values["input_shape"])
             counts, policy = values["other"], str(values["policy"])
             other = Cost(whole_number(counts["weights"]), whole_number(counts["macs"]))
             parts = []

@@ -93,19 +93,19 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
     expect_network(network)
     report = reporter(progress)
     traced = find_layers(network)
-    work = {layer.name: layer for layer in traced.layers if layer.method != "keep"}
-    kernels = {name: kernel_of(network.model.get_submodule(name), layer) for name, layer in work.items()}
-    name = cache.key(kernels, work) if cached else ""
-    found = cache.load(name, work) if cached else None
+    layers = {layer.name: layer for layer in traced.layers if layer.method != "keep"}
+    kernels = {name: kernel_of(network.model.get_submodule(name), layer) for name, layer in layers.items()}
+    name = cache.key(kernels, layers) if cached else ""
+    found = cache.load(name, layers) if cached else None
     if found is None:
         found = {}
-        amounts = {layer: analysis_macs(work[layer]) for layer in kernels}
+        amounts = {layer: analysis_macs(layers[layer]) for layer in kernels}
         done, whole = 0.0, sum(amounts.values())
         for layer, kernel in kernels.items():
             report(done / whole, layer)
             if not all(bool(torch.isfinite(end)) for end in torch.aminmax(kernel)):
                 raise ValueError(f"layer {layer} of {network.name} has weights that are NaN or infinite")
-            found[layer] = spectrum(work[layer], kernel.cuda() if torch.cuda.is_available() else kernel)
+            found[layer] = spectrum(layers[layer], kernel.cuda() if torch.cuda.is_available() else kernel)
             done += amounts[layer]
         if cached:
             cache.save(name, found)

@@ -53,7 +53,7 @@ def calibrate(
     Parameters
     ----------
     images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
-    rounds : fits after the first that take the ReLU into account; 0 for the linear outputs alone.
+    rounds : fits after the first that take the ReLU into account; 0 for only the linear outputs.
     progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
 
     Returns

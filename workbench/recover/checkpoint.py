@@ -1,6 +1,6 @@
 """Save and load the state of fine-tuning, so that training continues exactly as if it had not been interrupted.
 
-The file holds tensors, numbers and text alone: the weights, the best weights so far, the optimizer's state, the epochs
+The file holds only tensors, numbers and text: the weights, the best weights so far, the optimizer's state, the epochs
 done and the settings. The order of the images, the augmentation and dropout are functions of the seed and the step, so
 no state of a random generator is needed. The file is written atomically, with a checksum, and loading runs no code.
 """

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from workbench.kernels.tucker import Tucker1, Tucker2, tucker1, tucker2
-from workbench.network.layers import CONVOLUTIONS, KINDS, kernel_of, weight_shape
+from workbench.network.layers import CONVOLUTIONS, LAYER_CLASSES, kernel_of, weight_shape
 from workbench.network.network import Network, copy_model, expect_network
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import LayerPlan, Plan, PlanError
@@ -17,7 +17,7 @@ from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress, reporter
 
 GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
-"""Attributes that the core takes over from the layer; the 1x1 factors around it take the groups alone."""
+"""Attributes that the core takes over from the layer; the 1x1 factors around it take only the groups."""
 
 
 Made = dict[tuple[str, int | None, int | None], nn.Module]
@@ -50,9 +50,9 @@ def decompose(
     report = reporter(progress)
     model = copy_model(network.model)
     made = {} if known is None else known
-    work = [part for part in plan if part.decision != "keep"]
-    amounts = [analysis_macs(part.layer) for part in work]
-    for i, part in enumerate(work):
+    planned = [part for part in plan if part.decision != "keep"]
+    amounts = [analysis_macs(part.layer) for part in planned]
+    for i, part in enumerate(planned):
         report(sum(amounts[:i]) / sum(amounts), part.name)
         key = part.name, part.rank_in, part.rank_out
         if key not in made:
@@ -80,7 +80,7 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Compre
     model = copy_model(network.model)
     for part in plan:
         if part.decision != "keep":
-            model = replace_module(model, part.name, factors_for(model.get_submodule(part.name), part))
+            model = replace_module(model, part.name, empty_factors(model.get_submodule(part.name), part))
     expected, found = ({k: tuple(v.shape) for k, v in s.items()} for s in (model.state_dict(), state))
     for key in sorted(expected.keys() | found.keys()):
         want, have = expected.get(key), found.get(key)
@@ -107,7 +107,7 @@ def check_fit(network: Network, plan: Plan) -> None:
         if module is None:
             raise PlanError(f"the plan has a layer {part.name}, which {network.name} has not")
         kind = {"conv": "a convolution", "linear": "a linear layer"}[part.layer.kind]
-        if not isinstance(module, KINDS) or (part.layer.kind == "linear") != isinstance(module, nn.Linear):
+        if not isinstance(module, LAYER_CLASSES) or (part.layer.kind == "linear") != isinstance(module, nn.Linear):
             where = f"{network.name} has a {type(module).__name__} there"
             raise PlanError(f"layer {part.name}: the plan expects {kind}, {where}")
         wanted, found = weight_shape(part.layer), tuple(module.weight.shape)
@@ -119,7 +119,7 @@ def check_fit(network: Network, plan: Plan) -> None:
 def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
     """Return the factors that replace one layer."""
     assert part.rank_out is not None
-    factors = factors_for(module, part)
+    factors = empty_factors(module, part)
     pieces: dict[str, list[Tensor]] = defaultdict(list)
     for group in kernel_of(module, part.layer).chunk(part.layer.shape.groups):
         found: Tucker1 | Tucker2
@@ -139,8 +139,8 @@ def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
     return factors
 
 
-def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
-    """Return the modules that replace one layer, with weights still to come."""
+def empty_factors(module: nn.Module, part: LayerPlan) -> nn.Sequential:
+    """Return the modules that replace one layer, without setting their weights."""
     shape, bias = part.layer.shape, module.bias is not None
     weight = module.weight
     assert isinstance(weight, Tensor)
@@ -161,7 +161,7 @@ def factors_for(module: nn.Module, part: LayerPlan) -> nn.Sequential:
             parts["factor_in"] = factor(shape.in_channels, rank_in, bias=False)
         names = () if flat else (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
         geometry = {name: getattr(module, name) for name in names}
-        core_kind = kind if flat else next(kind for kind in KINDS if isinstance(module, kind))
+        core_kind = kind if flat else next(kind for kind in LAYER_CLASSES if isinstance(module, kind))
         core = make(core_kind, rank_in, rank_out, bias=False, kernel_size=shape.kernel_size, **geometry)
         if not flat and not shape.transposed:  # set apart from `padding`, and what other modes than zeros go by
             core._reversed_padding_repeated_twice = list(module._reversed_padding_repeated_twice)  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ def finetune(
     settings : those of :class:`~workbench.recover.recipe.Recipe` by name, over those of `recipe`: `epochs`,
         `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip` and so on.
     teacher : a network, usually the original, whose softened answers on the same inputs are learned too: together with
-        the labels, or alone from images without any; then a compressed network's original is the default.
+        the labels, or by themselves for images without any; then a compressed network's original is the default.
     metric : a function (network, split) -> number by which the best epoch is chosen, in place of the accuracy; more is
         better.
     checkpoint : a file to which the state of training is written as it goes on. If it exists, training goes on from it,
@@ -158,7 +158,7 @@ def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recip
 
 
 def losses(outputs: Tensor, labels: Tensor, teacher: Tensor | None, recipe: Recipe) -> Tensor:
-    """Return each image's loss (n,): with a teacher's logits a mixture, or the divergence alone if it has no label."""
+    """Return each image's loss (n,): with a teacher's logits a mixture, or only the divergence if it has no label."""
     answers = nll_loss(log_probabilities(outputs.float()), labels, ignore_index=UNLABELLED, reduction="none")
     if teacher is None:
         return answers

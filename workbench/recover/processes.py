@@ -1,8 +1,8 @@
 """Several processes that train one network together, each on its share of every batch.
 
 Gradients and the statistics of batch normalisation are summed over all images of a batch, wherever they are, so that
-the result is that of one process with the same batch, but for rounding. Whoever calls starts the processes and their
-group (``accelerate launch``, ``torchrun``); here it is only used.
+the result is that of one process with the same batch, but for rounding. The processes and their group are started by
+the caller (``accelerate launch``, ``torchrun``).
 """
 
 from collections.abc import Iterable, Iterator

@@ -25,7 +25,7 @@ class Recipe:
     batch_size : images a step, over all processes together.
     seed : of the order of the images, the augmentation and dropout.
     label_weight : with a teacher, the share of the cross-entropy with the labels, 0 to 1; the rest is the divergence
-        from the teacher. Images without a label have the divergence alone.
+        from the teacher. Images without a label have only the divergence.
     temperature : what the logits of both are divided by before that divergence is taken.
     batch_norm : "train" (statistics of each batch, as usual), "frozen" (the network's running ones, which stay), or
         "auto": frozen, and gradients clipped to length 1, where the network was calibrated or distilled. Its layers are
@@ -57,10 +57,10 @@ class Recipe:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("drop_every", 1), ("shift", 0)):
+        for name, minimum in (("epochs", 1), ("batch_size", 1), ("drop_every", 1), ("shift", 0)):
             value = getattr(self, name)
-            if int(value) != value or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value}")
+            if int(value) != value or value < minimum:
+                raise ValueError(f"{name} must be a whole number of at least {minimum}, not {value}")
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", BATCH_NORMS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {getattr(self, name)!r}")

@@ -33,8 +33,8 @@ MAX_POSITIONS = 400
 class Refit:
     """Sums up a layer's inputs and wanted outputs, then fits its weights in place.
 
-    `level` says what is fitted: 0 everything, 1 core and output factor behind a fixed input factor, 2 the output
-    factor alone (transposed convolutions, and layers too large for more). `ridge` is where the search for a ridge
+    `level` says what is fitted: 0 everything, 1 core and output factor behind a fixed input factor, 2 only the
+    output factor (transposed convolutions, and layers too large for more). `ridge` is where the search for a ridge
     begins, and then the one that was found.
     """
 

@@ -49,7 +49,7 @@ class Candidates:
     def expected_ratio(self, tried: Plan | None = None, lost: float = 0.0) -> float | None:
         """Return the largest ratio of MACs that is expected to lose little enough; None if nothing can be forecast.
 
-        After a plan was `tried`, which `lost` so many points, forecasts are corrected by the factor found there.
+        After a plan was `tried` and `lost` that many points, forecasts are corrected by the factor found there.
         """
         if self.importance is None or self.max_drop is None or self.importance.leading is None:
             return None

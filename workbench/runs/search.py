@@ -13,7 +13,7 @@ MIN_MACS_RATIO = 1.05
 MIN_RATIO_STEP = 1.03
 """Smallest quotient of two ratios of MACs that are tried one after the other in a limited time."""
 BEGIN_SHARE, FIRST_TRY_SHARE = 0.1, 0.75
-"""Share of the progress before the first try without a limit, and share of the rest that each try takes."""
+"""Share of the progress before the first try without a limit, and share of what remains that each try takes."""
 GRACE_SHARE = 0.05
 """Share of the limit by which a search may be late to finish a step."""
 
@@ -49,8 +49,8 @@ class Clock:
 
     def of_try(self, number: int, last: bool) -> Progress:
         """Return the callback of a try, numbered from 1; `last` if no other can follow."""
-        rest = (1 - BEGIN_SHARE) * (1 - FIRST_TRY_SHARE) ** (number - 1)
-        return self.part(1 - rest, 1.0 if last else 1 - rest * (1 - FIRST_TRY_SHARE), f"try {number}")
+        remaining = (1 - BEGIN_SHARE) * (1 - FIRST_TRY_SHARE) ** (number - 1)
+        return self.part(1 - remaining, 1.0 if last else 1 - remaining * (1 - FIRST_TRY_SHARE), f"try {number}")
 
     def end(self) -> None:
         """Report that all is done."""
@@ -66,7 +66,7 @@ class Clock:
 
 
 def until(report: Progress, seconds: float) -> Progress:
-    """Return a callback that ends a step, as `Cancelled` does, when it has taken so many seconds."""
+    """Return a callback that ends a step, as `Cancelled` does, when it has taken more than `seconds`."""
     began = time.perf_counter()
 
     def report_until(share: float, note: str) -> None:
@@ -102,9 +102,9 @@ def next_ratio(tries: Sequence[Try], *, larger: bool, expected: float | None = N
         return ratio if ratio >= MIN_MACS_RATIO else None
     if not larger or good < MIN_MACS_RATIO:
         return None
-    most = 1 + 2 * (good - 1) if bad is None else bad
-    ratio = most if bad is None else (good + bad) / 2
-    if expected is not None and good < expected < most:
+    upper = 1 + 2 * (good - 1) if bad is None else bad
+    ratio = upper if bad is None else (good + bad) / 2
+    if expected is not None and good < expected < upper:
         ratio = expected
     return ratio if ratio >= MIN_RATIO_STEP * good else None
 

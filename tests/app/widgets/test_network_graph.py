@@ -9,7 +9,7 @@ from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import plan_view
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.network_graph import NetworkGraph
-from workbench.inspect.drawing.fills import COLORS, PLAIN, SNR
+from workbench.inspect.drawing.fills import COLORS, SNR, UNKNOWN
 
 
 def graph_of(view):
@@ -68,5 +68,5 @@ def test_colours_of_the_noise_on_a_picture(digits):
     expected = {name: SNR.shade(noise[name]) for name in noise}
     assert {name: COLORS.index(graph.fills[name][1]) for name in noise} == expected
     digits.preview.current = False  # the plan has changed
-    assert {COLORS.index(graph.fills[name][1]) for name in noise} == {PLAIN}
+    assert {COLORS.index(graph.fills[name][1]) for name in noise} == {UNKNOWN}
     assert color.value == "noise"

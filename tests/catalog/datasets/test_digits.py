@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import workbench as wb
-from workbench.catalog.datasets.digits import FILE
+from workbench.catalog.datasets.digits import DIGITS_FILE
 
 
 def test_the_split_is_fixed_and_covers_everything(data):
@@ -20,7 +20,7 @@ def test_the_split_is_fixed_and_covers_everything(data):
 
 
 def test_the_bundled_scans_are_scikit_learn_s():
-    with np.load(FILE) as arrays:
+    with np.load(DIGITS_FILE) as arrays:
         assert np.array_equal(arrays["images"], load_digits().images)
         assert np.array_equal(arrays["labels"], load_digits().target)
 

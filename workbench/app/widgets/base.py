@@ -1,4 +1,4 @@
-"""Base class of our own widgets, which a slow page does not lose; and text from outside, made fit for the page."""
+"""Base class of our own widgets, with two minutes to load their code; and text from outside, made readable."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +19,12 @@ export default {};
 
 
 def script(name: str) -> str:
-    """Return a widget's JavaScript, with the functions that all of them share before it."""
+    """Return the JavaScript of a widget's file, after that of ``common.js``."""
     return "".join((HERE / file).read_text(encoding="utf-8") for file in ("common.js", name))
 
 
 class PageWidget(anywidget.AnyWidget):
-    """An anywidget; the first gives its code two minutes to load instead of two seconds, as Voila's template does."""
+    """An anywidget whose code may take two minutes to load, not two seconds; Voila's template allows as much."""
 
     def __init__(self, **traits: object) -> None:
         _longer_timeout()

@@ -92,10 +92,10 @@ class Explorer:
 def _some_values(slider: Any, count: int) -> list[Any]:
     """Return at most that many values of a slider, evenly spread, the present one among them."""
     values = list(slider.options if hasattr(slider, "options") else range(slider.min, slider.max + 1))
-    at = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
-    here = values.index(slider.value)
-    at[np.abs(at - here).argmin()] = here
-    return [values[i] for i in at]
+    indices = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    current = values.index(slider.value)
+    indices[np.abs(indices - current).argmin()] = current
+    return [values[i] for i in indices]
 
 
 def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explorer:
@@ -106,13 +106,13 @@ def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explore
     layer : a convolution of one input channel.
     picture : (1, height, width)
     """
-    most = LowRankFilters.of(layer, picture, 1).max_rank
+    max_rank = LowRankFilters.of(layer, picture, 1).max_rank
 
     def draw(rank: int) -> tuple[Figure, str]:
         shown = LowRankFilters.of(layer, picture, rank)
         return low_rank_filters(shown), shown.summary
 
-    slider = slot(w.IntSlider, "rank", 420, 50, value=min(rank, most), min=1, max=most)
+    slider = slot(w.IntSlider, "rank", 420, 50, value=min(rank, max_rank), min=1, max=max_rank)
     return Explorer(
         "Filters and feature maps at a rank",
         [slider],

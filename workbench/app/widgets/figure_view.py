@@ -22,7 +22,7 @@ class FigureView(PageWidget):
     _esm = script("figure_view.js")
     _css = HERE / "figure_view.css"
     traces = traitlets.Unicode().tag(sync=True)  # its data as JSON
-    around = traitlets.Unicode().tag(sync=True)  # its layout, which alone changes while a rank is moved
+    around = traitlets.Unicode().tag(sync=True)  # its layout, all that changes while a rank is moved
     label = traitlets.Unicode().tag(sync=True)
     picked = traitlets.Unicode().tag(sync=True)  # id of the point that was clicked last
     dark = traitlets.Dict(DARK).tag(sync=True)

@@ -6,10 +6,10 @@ RANDOM = " <em class='wb-chip'>random weights</em>"
 TERMS = {
     "weights": "The numbers a network has learned. Fewer weights: a smaller file and less memory.",
     "MACs": "Multiply-adds for one image, the unit of work; the paper calls them FLOPs. Fewer MACs: less computing.",
-    "accuracy": "Share of images whose class the network names right at the first try.",
+    "accuracy": "Share of images to which the network's first answer is right.",
     "agreement": "Share of images to which the compressed network gives the same first answer as the original.",
-    "forecast": "Share of images whose answer should stay after calibration, computed from the layers' activations "
-    "before anything is compressed. The second line is an interval.",
+    "forecast": "Share of images whose answer should stay the same after calibration, with the range to expect; "
+    "computed before anything is compressed.",
     "validation": "Images used to choose between networks; never trained on.",
     "test": "Images used only to report how good a network is; never to train or to choose.",
     "EVBMF": "Empirical variational Bayesian matrix factorization: a statistical method that tells signal from noise "
@@ -23,13 +23,13 @@ TERMS = {
     "has instructions for them. What they round off may change some answers.",
     "kernel error": "How far the factorised layer's weights are from the original's: 0 % is the same, 100 % is nothing "
     "left. An upper limit, exact for Tucker-1.",
-    "fine-tune": "Train the compressed network for a short while, so that its layers get used to each other again.",
+    "fine-tune": "Train the compressed network for a short while, so that its layers work together again.",
     "calibrate": "Refit each layer so that it gives what the original's layer gives on some images. No labels.",
     "from scratch": "The same small network, trained from random numbers instead of from the original's weights.",
     "Pareto front": "The networks that no other one beats in both accuracy and work.",
     "realised": "Speed-up divided by the ratio of multiply-adds: 100 % means as much faster as there is less work.",
     "energy": "Joules for one image. Where no counter is at hand it is an estimate from multiply-adds and memory.",
-    "learning rate": "The size of a training step. Too large and training jumps about, too small and nothing happens.",
+    "learning rate": "The size of a training step. Too large, and training is unstable; too small, and it is slow.",
     "epoch": "One pass over all training images.",
 }
 

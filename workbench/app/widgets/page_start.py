@@ -1,4 +1,4 @@
-"""Complete a page once it is built: what changed meanwhile is lost now and then, in one load of five."""
+"""Send the widgets' state again once a page is built: one load in five misses a change made meanwhile."""
 
 from collections.abc import Iterator
 

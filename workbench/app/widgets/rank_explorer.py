@@ -57,7 +57,7 @@ def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out:
 
     Parameters
     ----------
-    layer : of ``spectra["features.3"]``, or a Layer alone, of which no weights are known.
+    layer : of ``spectra["features.3"]``, or only a Layer, of which no weights are known.
     rank_in, rank_out : to begin with; left out, EVBMF's, or half the channels.
 
     Raises

@@ -10,9 +10,9 @@ async function filesOf(entry, path = "") {
     return [[path + file.name, file]];
   }
   const reader = entry.createReader(), found = [];
-  for (let some = [null]; some.length; ) {
-    some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
-    for (const inner of some) found.push(...(await filesOf(inner, `${path}${entry.name}/`)));
+  for (let batch = [null]; batch.length; ) {
+    batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
+    for (const inner of batch) found.push(...(await filesOf(inner, `${path}${entry.name}/`)));
   }
   return found;
 }
@@ -80,10 +80,10 @@ function render({ model, el }) {
     if (!ours(event)) return;
     event.preventDefault();
     if (area) event.stopPropagation();
-    const plain = [...event.dataTransfer.files].map((file) => [file.name, file]);
+    const dropped = [...event.dataTransfer.files].map((file) => [file.name, file]);
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
     const folders = entries.some((entry) => entry?.isDirectory);
-    take(folders ? (await Promise.all(entries.map((entry) => filesOf(entry)))).flat() : plain);
+    take(folders ? (await Promise.all(entries.map((entry) => filesOf(entry)))).flat() : dropped);
   }
   const paste = (event) => el.isConnected && !area && take([...event.clipboardData.files].map((file) => [file.name, file]));
   const listeners = [["dragover", over], ["drop", drop], ["paste", paste]];

@@ -92,9 +92,9 @@ class Upload(PageWidget):
         self._close()
         self.problem = ""
         limit = upload_limit()
-        most = MAX_FILES if self.several else 1
-        if not isinstance(files, list) or not 1 <= len(files) <= most:
-            raise ValueError(f"1 to {most} files are taken at a time")
+        max_files = MAX_FILES if self.several else 1
+        if not isinstance(files, list) or not 1 <= len(files) <= max_files:
+            raise ValueError(f"1 to {max_files} files are taken at a time")
         if not all(isinstance(file, list) and len(file) == 2 and isinstance(file[0], str) for file in files):
             raise ValueError("what the page sent makes no sense here; choose the file again")
         given = [(readable(name), size) for name, size in files]

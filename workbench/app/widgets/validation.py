@@ -17,8 +17,8 @@ from workbench.app.widgets.page_start import below
 log = logging.getLogger(__name__)
 
 NONSENSE = "was sent something that makes no sense"
-WHOLE = (w.IntSlider, w.IntText)
-NUMBERS = (*WHOLE, w.FloatSlider, w.FloatText, w.FloatRangeSlider)
+INTEGER_WIDGETS = (w.IntSlider, w.IntText)
+NUMBER_WIDGETS = (*INTEGER_WIDGETS, w.FloatSlider, w.FloatText, w.FloatRangeSlider)
 
 
 def validate_messages(page: w.Widget, alert: Alert) -> None:
@@ -65,7 +65,7 @@ def refusal(widget: w.Widget, values: Any) -> str:
     fixed = [key for key, trait in widget.traits().items() if key in values and trait.read_only]
     if fixed:
         return f"has nothing that a page may set by {shown(fixed[0])}"
-    if isinstance(widget, NUMBERS) and "value" in values:
+    if isinstance(widget, NUMBER_WIDGETS) and "value" in values:
         return _number(widget, values["value"])
     if isinstance(widget, w.Dropdown) and values.get("index", 0) is None:
         return "cannot be left open"
@@ -74,7 +74,7 @@ def refusal(widget: w.Widget, values: Any) -> str:
 
 
 def _number(widget: w.Widget, value: Any) -> str:  # ipywidgets takes NaN, or the nearest number without a word
-    pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, WHOLE)
+    pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, INTEGER_WIDGETS)
     numbers = value if pair and isinstance(value, list) else [value]
     valid = all(_is_number(number, whole) and widget.min <= number <= widget.max for number in numbers)
     if valid and (not pair or (len(numbers) == 2 and numbers[0] <= numbers[1])):

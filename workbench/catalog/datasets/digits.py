@@ -11,7 +11,7 @@ from workbench.network.images.load import shares
 
 CLASSES = tuple("0123456789")
 TRAIN_IMAGES, VALIDATION_IMAGES = 1000, 297
-FILE = Path(__file__).resolve().parents[1] / "bundled" / "digits.npz"
+DIGITS_FILE = Path(__file__).resolve().parents[1] / "bundled" / "digits.npz"
 POOL = (0, 2)
 """Entry for a 2x2 max-pooling in the list of (output channels, kernel size) of the convolutions."""
 
@@ -21,7 +21,7 @@ def digits() -> Data:
 
     Images are (1, 8, 8), float32 in 0 to 1.
     """
-    with np.load(FILE) as arrays:
+    with np.load(DIGITS_FILE) as arrays:
         pixels = torch.from_numpy((arrays["images"] / 16.0).astype(np.float32)).unsqueeze(1)
         targets = torch.from_numpy(arrays["labels"].astype(np.int64))
     drawn = shares(targets, TRAIN_IMAGES / len(targets), VALIDATION_IMAGES / len(targets), offset=0.5)
@@ -34,7 +34,7 @@ def digits_vgg() -> nn.Module:
 
     Every case of the decomposition occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
     Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
-    ``classifier.2`` is a plain matrix (Tucker-1).
+    ``classifier.2`` follows no map (Tucker-1).
     """
     features: list[nn.Module] = []
     channels = 1

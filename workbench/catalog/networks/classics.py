@@ -138,7 +138,7 @@ def googlenet_bvlc(classes: int = 1000) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around an identity; where the map shrinks, every second pixel and zeros for new channels."""
+    """Residual block of two 3x3 convolutions; the shortcut takes every stride-th pixel, and zeros for new channels."""
 
     def __init__(self, s: int, t: int, stride: int) -> None:
         super().__init__()
@@ -156,13 +156,13 @@ class Block(nn.Module):
         return relu(y + x)
 
 
-def resnet(depth: int, classes: int = 10) -> nn.Module:
-    """Return three stages of `depth` blocks with 16, 32 and 64 channels; 3x32x32."""
+def resnet(blocks: int, classes: int = 10) -> nn.Module:
+    """Return three stages of `blocks` residual blocks with 16, 32 and 64 channels; 3x32x32."""
     first = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
     stages = {}
     for stage, (s, t) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
-        blocks = (Block(t, t, 1) for _ in range(depth - 1))
-        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *blocks)
+        further = (Block(t, t, 1) for _ in range(blocks - 1))
+        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *further)
     average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, classes)
     return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 

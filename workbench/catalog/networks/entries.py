@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.catalog.datasets.digits import CLASSES, digits_vgg
-from workbench.catalog.networks import classics, hub
+from workbench.catalog.networks import classics, huggingface
 from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
 
@@ -76,8 +76,8 @@ OWN = {
     "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
     "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224), caffe=True),
     **{
-        f"resnet{6 * depth + 2}": Entry(partial(classics.resnet, depth), (3, 32, 32), CIFAR, CIFAR_CLASSES)
-        for depth in (3, 5, 7, 9)
+        f"resnet{6 * blocks + 2}": Entry(partial(classics.resnet, blocks), (3, 32, 32), CIFAR, CIFAR_CLASSES)
+        for blocks in (3, 5, 7, 9)
     },
     "vgg16_cifar": Entry(classics.vgg16_cifar, (3, 32, 32), CIFAR, CIFAR_CLASSES),
 }
@@ -110,8 +110,8 @@ def outline(name: str) -> Network:
 
 def entry_of(name: str) -> Entry:
     """Return a network of the catalog or of timm; KeyError with names that are like it if there is none."""
-    if name.startswith((hub.TIMM, hub.HUB)):
-        model, config, repository = hub.build(name)
+    if name.startswith((huggingface.TIMM, huggingface.HUB)):
+        model, config, repository = huggingface.build(name)
         size = config["input_size"][-1]
         centred = Centred(size, config["mean"], config["std"], round(size / config["crop_pct"]))
         return Entry(lambda: model, tuple(config["input_size"]), centred, repository=repository)

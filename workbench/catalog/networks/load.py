@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from workbench.catalog.networks import hub
+from workbench.catalog.networks import huggingface
 from workbench.catalog.networks.checkpoints import WeightsError, fit_head, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
 from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
@@ -90,8 +90,8 @@ def load_network(
 
 
 def _pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
-    if name.startswith((hub.TIMM, hub.HUB)):
-        weights, source = hub.pretrained(name, entry.repository)
+    if name.startswith((huggingface.TIMM, huggingface.HUB)):
+        weights, source = huggingface.pretrained(name, entry.repository)
         load_weights(model, weights, "model.safetensors")
         return source, ""
     if name in OWN:

@@ -24,7 +24,7 @@ class Details:
         return ", ".join(["x".join(map(str, self.input_shape)), *costs])
 
 
-def search(text: str, names: Iterable[str], most: int = 12) -> list[str]:
+def search(text: str, names: Iterable[str], limit: int = 12) -> list[str]:
     """Return names with every word of the text in them, best first: equal ones, beginnings, then short ones."""
     words = text.lower().split()
     found = [name for name in names if all(word in name.lower() for word in words)]
@@ -33,7 +33,7 @@ def search(text: str, names: Iterable[str], most: int = 12) -> list[str]:
         own = name.lower().rpartition("/")[2]
         return own != words[0], not own.startswith(words[0]), len(name), name
 
-    return sorted(found, key=rank)[:most] if words else []
+    return sorted(found, key=rank)[:limit] if words else []
 
 
 @lru_cache(maxsize=4096)

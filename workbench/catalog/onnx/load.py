@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.onnx.model import OnnxModel
-from workbench.catalog.onnx.node import OnnxError, OpenShapeError, session, single
+from workbench.catalog.onnx.node import OnnxError, OpenShapeError, as_float32, onnxruntime_session
 from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
@@ -122,7 +122,7 @@ def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> 
     generator = torch.Generator().manual_seed(0)
     n = model.batch or 1
 
-    def some(count: int) -> list[Tensor]:
+    def random_inputs(count: int) -> list[Tensor]:
         return [
             torch.rand(count, *shape, generator=generator)
             if dtype == torch.float32
@@ -130,7 +130,7 @@ def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> 
             for shape, dtype in zip(shapes, _types(model), strict=True)
         ]
 
-    inputs = some(n)
+    inputs = random_inputs(n)
     try:
         with torch.no_grad():
             found = _listed(model(*inputs))
@@ -143,7 +143,7 @@ def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> 
         if mine.shape != theirs.shape or _difference(mine, theirs) > MAX_DIFFERENCE:
             raise OnnxError(f"{file} gives another output {name} here than in ONNX Runtime, so it is not opened")
     if model.batch is not None:
-        several = some(2 * n)
+        several = random_inputs(2 * n)
         with torch.no_grad():
             one_by_one = _listed(model(*several))
             for relaxed in (False, True):
@@ -165,12 +165,12 @@ def run_in_onnxruntime(proto: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return a file's outputs from ONNX Runtime; nothing where that is not installed or does not run the file."""
     types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
     try:
-        running = session(proto)
+        running = onnxruntime_session(proto)
         given = {
             value.name: x.numpy().astype(types.get(value.type, x.numpy().dtype))
             for value, x in zip(running.get_inputs(), inputs, strict=True)
         }
-        return [torch.from_numpy(single(v)) for v in running.run(None, given)]
+        return [torch.from_numpy(as_float32(v)) for v in running.run(None, given)]
     except Exception:
         return []
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from workbench.catalog.onnx.node import Node, OnnxError, constant_of, single
+from workbench.catalog.onnx.node import Node, OnnxError, as_float32, constant_of
 from workbench.catalog.onnx.operators import CONSTANT_INPUTS
 from workbench.catalog.onnx.writer import changed_proto
 
@@ -44,7 +44,7 @@ class OnnxModel(nn.Module):
         graph = proto.graph
         self.proto = proto
         self.opsets = {o.domain or "": o.version for o in proto.opset_import}
-        constants = {t.name: single(numpy_helper.to_array(t)) for t in graph.initializer}
+        constants = {t.name: as_float32(numpy_helper.to_array(t)) for t in graph.initializer}
         self.input_names = tuple(value.name for value in graph.input if value.name not in constants)
         self.output_names = tuple(value.name for value in graph.output)
         self.batch = fixed_batch(graph, self.input_names)
@@ -113,7 +113,7 @@ class OnnxModel(nn.Module):
         return {name: values[name] for name in self.output_names}
 
     def _fold(self, constants: dict[str, np.ndarray]) -> None:
-        """Turn nodes into steps; nodes of constants alone are computed now."""
+        """Turn nodes into steps; nodes of only constants are computed now."""
         known = {*constants, *self.input_names}
         for index, node in enumerate(self.proto.graph.node):
             step = Node(self.opsets, index, node)
@@ -124,13 +124,13 @@ class OnnxModel(nn.Module):
                 constants[step.outputs[0]] = constant_of(step.attributes)
             elif all(name in constants for name in step.inputs if name) and step.operator not in RANDOM and step.inputs:
                 given = [constants[name] if name else None for name in step.inputs]
-                found = [np.asarray(v) for v in step.compute(given)]
+                found = [np.asarray(v) for v in step.run_reference(given)]
                 if sum(v.nbytes for v in found) <= MAX_FOLDED_BYTES or step.operator in (
                     "Identity",
                     "Transpose",
                     "Cast",
                 ):
-                    constants.update(zip(step.outputs, map(single, found), strict=False))
+                    constants.update(zip(step.outputs, map(as_float32, found), strict=False))
                 else:
                     self.steps.append(step)
             else:

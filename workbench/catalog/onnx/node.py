@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench.catalog.onnx.maps import reversed_pads, uneven, window_pads
 from workbench.catalog.onnx.operators import OPERATORS
+from workbench.catalog.onnx.spatial_operators import explicit_pads, reversed_pads, window_pads
 from workbench.network.network import first_line
 
 CONVOLUTIONS: dict[str, tuple[type[nn.Module], ...]] = {
@@ -64,7 +64,7 @@ class Node:
             part = shape[slice(self.attributes.get("start"), self.attributes.get("end"))]
             return (part if self.operator == "Shape" else shape.prod(),)
         if not tensors:
-            return self.compute(values)
+            return self.run_reference(values)
         function = OPERATORS.get(self.operator) if not self.domain else None
         if function is not None:
             try:
@@ -74,10 +74,10 @@ class Node:
                     return outputs
             except NotImplementedError:
                 pass
-        return self.run(values)
+        return self.run_onnxruntime(values)
 
-    def compute(self, values: list[Any]) -> Sequence[Any]:
-        """Compute the node on NumPy arrays, with the specification's own code."""
+    def run_reference(self, values: list[Any]) -> Sequence[Any]:
+        """Run the node on NumPy arrays in ONNX's reference evaluator."""
         from onnx.reference import ReferenceEvaluator
 
         if self._session is None:
@@ -87,8 +87,8 @@ class Node:
         except Exception as error:
             raise OnnxError(f"its node {self.title} cannot be computed: {first_line(error)}") from error
 
-    def run(self, values: list[Any]) -> Sequence[Any]:
-        """Compute a node that has no equal in PyTorch in ONNX Runtime; no gradient goes through it."""
+    def run_onnxruntime(self, values: list[Any]) -> Sequence[Any]:
+        """Run the node in ONNX Runtime, where PyTorch has no equal; no gradient goes through it."""
         named = {name: value for name, value in zip(self.inputs, values, strict=True) if name}
         given = {name: v.detach().cpu().numpy() for name, v in named.items() if isinstance(v, Tensor)}
         device = next(v.device for v in values if isinstance(v, Tensor))
@@ -122,7 +122,7 @@ class Node:
         kernel = weight.shape[2:]
         strides, dilations = (tuple(a.get(key) or [1] * n) for key in ("strides", "dilations"))
         options: dict[str, Any] = {"stride": strides, "dilation": dilations, "groups": groups, "bias": bias is not None}
-        if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") or uneven(a.get("pads") or [0, 0]):
+        if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") or explicit_pads(a.get("pads") or [0, 0]):
             if transposed:
                 return None
             self.pads = lambda x: functional.pad(x, reversed_pads(window_pads(a, x.shape[2:], kernel)))
@@ -160,8 +160,8 @@ class _AnyBatchNorm(nn.BatchNorm2d):
         pass
 
 
-def single(value: np.ndarray) -> np.ndarray:
-    """Return half precision as float32, and everything else as it is."""
+def as_float32(value: np.ndarray) -> np.ndarray:
+    """Return float16 and bfloat16 as float32, and other types as they are."""
     return value.astype(np.float32) if value.dtype.name in ("float16", "bfloat16") else value
 
 
@@ -171,7 +171,7 @@ def constant_of(attributes: Mapping[str, Any]) -> np.ndarray:
 
     for name, value in attributes.items():
         if name == "value":
-            return single(numpy_helper.to_array(value))
+            return as_float32(numpy_helper.to_array(value))
         if name.startswith("value_"):
             return np.array(value, dtype=np.float32 if "float" in name else np.int64 if "int" in name else None)
     raise OnnxError("the file is damaged: a constant has no value")
@@ -197,14 +197,14 @@ def _node_session(node: Node, given: Mapping[str, np.ndarray], constants: Mappin
     opsets = [helper.make_opsetid(node.domain, node.opset)] + [helper.make_opsetid("", 17)] * bool(node.domain)
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     try:
-        return session(proto)
+        return onnxruntime_session(proto)
     except Exception as error:
         raise OnnxError(
             f"its node {node.title} runs neither in PyTorch nor in ONNX Runtime: {first_line(error)}"
         ) from error
 
 
-def session(proto: Any) -> Any:
+def onnxruntime_session(proto: Any) -> Any:
     """Return a session of ONNX Runtime, which prints nothing, on the CPU."""
     import onnxruntime
 

@@ -69,8 +69,8 @@ def _divide(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _clip(a: Attributes, x: Tensor, low: Value | None = None, high: Value | None = None) -> Tensor:
-    least, most = (a.get(key) if v is None else v.item() for key, v in (("min", low), ("max", high)))
-    return x.clamp(least, most) if least is not None or most is not None else x
+    minimum, maximum = (a.get(key) if v is None else v.item() for key, v in (("min", low), ("max", high)))
+    return x.clamp(minimum, maximum) if minimum is not None or maximum is not None else x
 
 
 def _axes(a: Attributes, axes: Value | None) -> list[int]:
@@ -171,6 +171,30 @@ def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor
     wanted = integers(a.get("split") if sizes is None else sizes)
     parts: tuple[Tensor, ...] = x.split(wanted or -(-x.shape[axis] // a["outputs"]), axis)
     return parts
+
+
+@operator("Gemm")
+def _gemm(a: Attributes, x: Value, y: Value, c: Value | None = None) -> Tensor:
+    like = x if isinstance(x, Tensor) else tensor(y)
+    left, right = tensor(x, like), tensor(y, like)
+    product: Tensor = a.get("alpha", 1.0) * (
+        (left.mT if a.get("transA") else left) @ (right.mT if a.get("transB") else right)
+    )
+    return product if c is None else product + a.get("beta", 1.0) * tensor(c, like)
+
+
+@operator("LayerNormalization")
+def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
+    shape = x.shape[a.get("axis", -1) % x.ndim :]
+    offset = None if bias is None else tensor(bias, x)
+    return functional.layer_norm(x, shape, tensor(scale, x), offset, a.get("epsilon", 1e-5))
+
+
+@operator("Dropout")
+def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Value | None = None) -> Tensor:
+    if training is not None and bool(training.item()):
+        raise NotImplementedError("dropout in training")
+    return x
 
 
 def _where(a: Attributes, *inputs: Value) -> Tensor:

@@ -19,12 +19,12 @@ from workbench.progress import Progress, part, reporter
 from workbench.recover.decompose import decompose
 from workbench.tables import Table, count, html_table, times
 
-DIFFERENCES = (
+DIFFERENCES_TEXT = (
     "Weights count every parameter, biases too, and MACs the multiply-adds of convolutions and fully connected layers "
     "for one image; the paper calls them FLOPs and rounds or counts slightly differently. GoogLeNet is counted without "
     "its auxiliary heads. The paper left VGG-16's fully connected layers as they were (127 M weights remain); here the "
-    "layers are a choice, named with the plan. Ranks are those of the exact global EVBMF solution, kept where a layer "
-    "would not get smaller; the ranks of the paper are its own. Accuracies here are those right after decomposition, "
+    "layers are a choice, named with the plan. Ranks are those of the exact global EVBMF solution and may differ from "
+    "the paper's; a layer that would not get smaller is kept. Accuracies here are those right after decomposition, "
     "without any fine-tuning, and of whatever images were given (which ImageNet split sample images come from may be "
     "unknown, so only the difference means anything); the published ones are after fine-tuning, on ImageNet's "
     "validation images. Times and energy are published ones only."
@@ -101,10 +101,10 @@ class PaperTable(Table):
         return f"At the left computed here ({ours}); at the right (p) {SOURCE}."
 
     def __str__(self) -> str:
-        return f"{super().__str__()}\n{DIFFERENCES}"
+        return f"{super().__str__()}\n{DIFFERENCES_TEXT}"
 
     def _repr_html_(self) -> str:
-        return f"{html_table(self.headers, self.rows, caption=self.caption)}<p>{DIFFERENCES}</p>"
+        return f"{html_table(self.headers, self.rows, caption=self.caption)}<p>{DIFFERENCES_TEXT}</p>"
 
 
 def paper_table(
@@ -152,7 +152,7 @@ def paper_table(
     return PaperTable(tuple(rows.values()))
 
 
-def plan_choice(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
+def paper_plan(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
     """Return EVBMF's plan for a choice of layers; its policy names the choice."""
     if isinstance(layers, str) and fully_connected is not None:
         linear = {layer.name for layer in spectra.layers if layer.kind == "linear"}
@@ -167,7 +167,7 @@ def _compressed(
     network: Network, split: Split | None, layers: str | Sequence[str], fully_connected: bool | None, report: Progress
 ) -> PaperRow:
     spectra = analyze(network, progress=part(report, 0.0, 0.4, "analysing"))
-    plan = plan_choice(spectra, layers, fully_connected)
+    plan = paper_plan(spectra, layers, fully_connected)
     row = PaperRow(network.name, PUBLISHED.get(network.name), spectra.total, spectra.layers, plan)
     if split is None:
         return row

@@ -13,7 +13,7 @@ AREAS = {"macs": "multiply-adds", "weights": "weights"}
 """What the area of a block can be."""
 SHADES = ("#0072B2", "#6FB7E0", "#F2DDB0", "#E69F00", "#B84A00")
 """From what is as before to what suffers; readers with any colour vision tell blue from orange, and light from dark."""
-UNCHANGED, PLAIN = len(SHADES), len(SHADES) + 1
+UNCHANGED, UNKNOWN = len(SHADES), len(SHADES) + 1
 """Shades of a layer that a plan keeps, and of one for which nothing is known."""
 COLORS = (*SHADES, "#C3CAD3", "#8FA9BF")
 
@@ -84,8 +84,8 @@ def fills(parts: Iterable[LayerPlan], measured: Measured = None, area: str = "ma
     for part in parts:
         before, after = (getattr(cost, area) for cost in (part.layer.cost, part.cost))
         known = scale is not None and part.name in values
-        plain = UNCHANGED if scale is ERROR else PLAIN
-        shade = scale.shade(values[part.name]) if scale is not None and known else plain
+        default = UNCHANGED if scale is ERROR else UNKNOWN
+        shade = scale.shade(values[part.name]) if scale is not None and known else default
         words = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
         if part.decision != "keep":
             ranks = " x ".join(str(rank) for rank in (part.rank_in, part.rank_out) if rank is not None)

@@ -15,15 +15,16 @@ from math import inf
 
 GAP_X, GAP_Y, LANE_GAP, ROW_GAP = 16.0, 9.0, 7.0, 34.0
 """Between columns, between blocks of a column, beside a lane, and between rows; in the units of the sizes."""
-SLOPE = 0.16
+GAP_PER_HEIGHT = 0.16
 """Width that is added to the gap after a column, as a share of the height that the steepest connection there takes."""
 MAX_GAP_X = 34.0
-MAX_ROW = 900.0
+MAX_ROW_WIDTH = 900.0
 """Width up to which all is in one row, whatever its shape."""
 SWEEPS = 6
-STRAIGHT = 1e9
-"""Weight of the longest chain's blocks when heights are chosen; that of others is `BLOCK`, that of lanes 1."""
-BLOCK = 1e3
+"""Passes over all columns, once to order their blocks and once to choose heights."""
+CHAIN_WEIGHT = 1e9
+"""Weight of the longest chain's blocks when heights are chosen; that of others is `BLOCK_WEIGHT`, that of lanes 1."""
+BLOCK_WEIGHT = 1e3
 
 
 @dataclass
@@ -87,13 +88,13 @@ def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]
     for i, (width, height) in enumerate(sizes):
         column = max((blocks[j].column + 1 for j in inputs[i]), default=0)
         longest.append(column)
-        blocks.append(Item(i, column, width, height, weight=BLOCK))
+        blocks.append(Item(i, column, width, height, weight=BLOCK_WEIGHT))
     for i in range(len(sizes) - 1, -1, -1):  # the first of the longest paths to the last block is kept straight
-        if i == len(sizes) - 1 or blocks[i].weight == STRAIGHT:
-            blocks[i].weight = STRAIGHT
+        if i == len(sizes) - 1 or blocks[i].weight == CHAIN_WEIGHT:
+            blocks[i].weight = CHAIN_WEIGHT
             for j in inputs[i]:
                 if longest[j] == longest[i] - 1:
-                    blocks[j].weight = STRAIGHT
+                    blocks[j].weight = CHAIN_WEIGHT
     return blocks
 
 
@@ -159,7 +160,7 @@ def _straighten(columns: list[list[Item]]) -> None:
 def _wanted(item: Item, near: Sequence[Item], back: Callable[[Item], Sequence[Item]]) -> float:
     """Return the height of a neighbour that this is the only neighbour of, or between several, else the present one."""
     if len(near) == 1:
-        straight = len(back(near[0])) == 1 or item.weight == near[0].weight == STRAIGHT
+        straight = len(back(near[0])) == 1 or item.weight == near[0].weight == CHAIN_WEIGHT
         return near[0].y if straight else item.y
     return mean_height(near) if near and not item.lane else item.y
 
@@ -195,11 +196,11 @@ def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
     if not columns:
         return []
     widths = [max(item.width for item in column) for column in columns]
-    gaps = [min(MAX_GAP_X, GAP_X + SLOPE * _rise(column)) for column in columns]
+    gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * _rise(column)) for column in columns]
     breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
     starts = _broken(widths, gaps, breaks, inf)
     best = _scale(columns, widths, gaps, starts, aspect)
-    for number in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW else ():
+    for number in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW_WIDTH else ():
         candidate = _balanced(widths, gaps, breaks, number)
         scale = _scale(columns, widths, gaps, candidate, aspect)
         if len(candidate) == number and scale <= best:
@@ -240,7 +241,7 @@ def _scale(
 
 
 def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], number: int) -> list[int]:
-    """Return the columns at which at most so many rows begin, the longest of which is as short as can be."""
+    """Return the columns at which at most `number` rows begin, the longest of which is as short as can be."""
     low, high = 0.0, sum(widths) + sum(gaps)
     while high - low > 1.0:
         middle = (low + high) / 2
@@ -249,15 +250,15 @@ def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[i
 
 
 def _broken(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
-    """Return the columns at which rows begin, if a row is to be no wider than this, as far as breaks allow."""
+    """Return the columns at which rows begin, if rows are no wider than `limit`, as far as `breaks` allow."""
     starts, edges, x = [0], [], 0.0
     for width, gap in zip(widths, gaps, strict=True):
         edges.append(x)
         x += width + gap
-    for number, here in enumerate(breaks):
+    for number, column in enumerate(breaks):
         following = edges[breaks[number + 1]] if number + 1 < len(breaks) else x
         if following - edges[starts[-1]] > limit:
-            starts.append(here)
+            starts.append(column)
     return starts
 
 

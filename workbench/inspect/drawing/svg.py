@@ -15,14 +15,14 @@ from workbench.tables import count, times
 
 MIN_SIDE, MAX_SIDE, MEAN_SIDE = 56.0, 110.0, 24.0
 """Limits of the largest block's side, and the mean side that is aimed at within them."""
-MIN_PLACE = (10.0, 12.0)
+MIN_PLACE_SIZE = (10.0, 12.0)
 """Width and height of the place of the smallest blocks, so that a mouse finds them."""
-MARKS = {"input": (8.0, 8.0), "output": (8.0, 8.0), "cat": (4.0, 22.0), "add": (13.0, 13.0), "mul": (13.0, 13.0)}
+MARK_SIZES = {"input": (8.0, 8.0), "output": (8.0, 8.0), "cat": (4.0, 22.0), "add": (13.0, 13.0), "mul": (13.0, 13.0)}
 """Width and height of what is no layer."""
-OTHER_MARK = (6.0, 6.0)
+OTHER_MARK_SIZE = (6.0, 6.0)
 WIRE, INK = "#8A94A2", "currentColor"
 FONT_SIZE, LETTER_WIDTH = 10.0, 5.5
-MARGIN, RETURN = 14.0, 26.0
+MARGIN, RETURN_WIDTH = 14.0, 26.0
 """Around the drawing, and the further width on its left where rows follow each other."""
 MIN_NAMES_SHARE = 0.6
 """Share of the names below a row that there must be room for; else they are those of larger modules."""
@@ -80,8 +80,8 @@ class Picture:
         places = []
         for node in self.nodes:
             width, height = self.sizes.get(node.name, (0.0, 0.0))
-            place = max(width, MIN_PLACE[0]), max(height, MIN_PLACE[1])
-            places.append(place if node.kind == "layer" else MARKS.get(node.kind, OTHER_MARK))
+            place = max(width, MIN_PLACE_SIZE[0]), max(height, MIN_PLACE_SIZE[1])
+            places.append(place if node.kind == "layer" else MARK_SIZES.get(node.kind, OTHER_MARK_SIZE))
         return layout(places, [node.inputs for node in self.nodes], self.aspect)
 
     @cached_property
@@ -126,8 +126,8 @@ class Picture:
     def svg(self, *, framed: bool = True, background: str = "", ink: str = "#1f2933") -> str:
         """Return the drawing; `framed` with a title and a legend."""
         rows = len(self.layout.bottoms) > 1
-        left, top = MARGIN + (RETURN if rows else 0.0), MARGIN + (24.0 if framed else 0.0)
-        width = self.layout.width + left + MARGIN + (RETURN / 2 if rows else 0.0)
+        left, top = MARGIN + (RETURN_WIDTH if rows else 0.0), MARGIN + (24.0 if framed else 0.0)
+        width = self.layout.width + left + MARGIN + (RETURN_WIDTH / 2 if rows else 0.0)
         height = top + self.layout.height + (FONT_SIZE + 12.0) + (82.0 if framed else 0.0)
         width = max(MIN_WIDTH, width) if framed else width
         shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
@@ -160,13 +160,13 @@ class Picture:
             middle = (x1 + x2) / 2
             return f"M{_n(x1)} {_n(y1)}C{_n(middle)} {_n(y1)} {_n(middle)} {_n(y2)} {_n(x2)} {_n(y2)}"
         centre = mean_height(start.after)
-        level, turn, out = self.layout.bottoms[start.row] + ROW_GAP * 0.62, 6.0, -RETURN + 2
+        level, turn, out = self.layout.bottoms[start.row] + ROW_GAP * 0.62, 6.0, -RETURN_WIDTH + 2
         path = (
             f"M{_n(x1)} {_n(y1)}h3q{turn} 0 {turn} {turn}V{_n(level - turn)}q0 {turn} {-turn} {turn}H{_n(out + turn)}"
         )
         path += f"q{-turn} 0 {-turn} {turn}V{_n(centre - turn)}q0 {turn} {turn} {turn}"
-        here = out + turn
-        return path + f"C{_n((here + x2) / 2)} {_n(centre)} {_n((here + x2) / 2)} {_n(y2)} {_n(x2)} {_n(y2)}"
+        x = out + turn
+        return path + f"C{_n((x + x2) / 2)} {_n(centre)} {_n((x + x2) / 2)} {_n(y2)} {_n(x2)} {_n(y2)}"
 
     def _side(self, item: Item, side: int) -> tuple[float, float]:
         """Return where a connection leaves a block, or comes in: at the border that is drawn."""

@@ -84,14 +84,14 @@ def is_grey(picture: Image.Image) -> bool:
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """Return greys of more than 8 bits as uint8: 16 bits by their range, floats of 0 to 1 by 255, others stretched."""
     values = np.nan_to_num(values.astype(np.float64))
-    least, largest = float(values.min()), float(values.max())
+    smallest, largest = float(values.min()), float(values.max())
     integers = not np.any(values % 1)
-    if integers and least >= 0 and 1 < largest <= 65535:
+    if integers and smallest >= 0 and 1 < largest <= 65535:
         values = values / 257 if largest > 255 else values
-    elif least >= 0 and largest <= 1:
+    elif smallest >= 0 and largest <= 1:
         values = 255 * values
     else:
-        values = 255 * (values - least) / ((largest - least) or 1)
+        values = 255 * (values - smallest) / ((largest - smallest) or 1)
     return np.round(values).astype(np.uint8)
 
 

@@ -21,7 +21,7 @@ WNID = re.compile(r"n\d{8}")
 """WordNet id, as the folders of ImageNet's classes are called."""
 
 DELIMITERS = ",;\t"
-COLUMNS = ("file", "class_index")
+LABEL_COLUMNS = ("file", "class_index")
 
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Files and folders that macOS and Windows add, beside those that begin with a dot."""
@@ -71,9 +71,9 @@ def _rows(table: Path) -> "csv.DictReader[str]":
     header = text.partition("\n")[0]
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count))
     reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-    if not {*COLUMNS} <= {*reader.fieldnames}:
+    if not {*LABEL_COLUMNS} <= {*reader.fieldnames}:
         found = ", ".join(reader.fieldnames) or "nothing"
-        raise LabelsError(f"{table.name} needs the columns {' and '.join(COLUMNS)}, not {found}")
+        raise LabelsError(f"{table.name} needs the columns {' and '.join(LABEL_COLUMNS)}, not {found}")
     return reader
 
 

@@ -25,7 +25,7 @@ def energy(energy: Energy | None) -> Figure:
         texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, joules, strict=True))
         look = {"name": f"{part} ({label})", "width": 0.5, "marker": filled(*fill), **texts}
         data.append(bar(names, [scale * j for j in joules], **look))
-    ends = ([scale * getattr(each, what) for each in networks] for what in ("joules", "least", "most"))
+    ends = ([scale * getattr(each, what) for each in networks] for what in ("joules", "lowest", "highest"))
     source = hover("<br>".join([name, *wrap(energy.source, 60)]) for name in names)
     whole = {**scatter(names, [], "markers", **source), **interval(*ends, color=INK, thickness=1.2, width=6)}
     data.append({**whole, "marker": {"color": INK, "size": 1}, "showlegend": False, "cliponaxis": False})

@@ -36,7 +36,7 @@ def factors(factors: Factors) -> Figure:
 
 
 def blocks(factors: Factors) -> Figure:
-    """Draw the blocks alone: one convolution above, the three in its place below."""
+    """Draw only the blocks: one convolution above, the three in its place below."""
     hidden = {"visible": False, "fixedrange": True}
     x, y = zip(*((arrow.middle, arrow.end[1]) for arrow in factors.arrows), strict=True)
     words = hover(f"{arrow.above}: {arrow.below}" for arrow in factors.arrows)
@@ -80,9 +80,9 @@ def _plane(factors: Factors) -> list[Trace]:
     thin: Trace = {"line": {"color": colors.EDGE, "width": 1}}
     traces = [line(factors.line(r), **(cheaper if r == 1 else thin), **UNNAMED, **place) for r in RATIOS]
     found = {"symbol": "diamond-open", "color": colors.GREEN, "size": 13, "line": {"width": 2.5}}
-    here = {"symbol": "circle", "color": colors.INK, "size": 12, "line": {"width": 2, "color": "white"}}
+    chosen = {"symbol": "circle", "color": colors.INK, "size": 12, "line": {"width": 2, "color": "white"}}
     marks = {"EVBMF's ranks": (evbmf_ranks(factors.spectrum), found)}
-    marks["these ranks"] = (factors.rank_in, factors.rank_out), here
+    marks["these ranks"] = (factors.rank_in, factors.rank_out), chosen
     for name, (ranks, marker) in marks.items():
         if ranks is not None:
             look = {"marker": marker, "hovertemplate": f"{name}: rank_in = %{{x}}, rank_out = %{{y}}<extra></extra>"}

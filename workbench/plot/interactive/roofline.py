@@ -3,7 +3,7 @@
 from collections import defaultdict
 from math import sqrt
 
-from workbench.measure.profile import KINDS, OTHER, NetworkProfile, Part, Profile
+from workbench.measure.profile import OTHER, PART_KINDS, NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
 from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, line
@@ -50,7 +50,7 @@ def roofline(profile: Profile | None, roof: Roofline | None = None, selected: st
         points = [(part.intensity, part.rate / 1e9) for part in found]
         look = {"marker": marker, **hover(_text(which, part, profile.networks[which], roof) for part in found)}
         look["ids"] = [f"{part.layer}#{i}" for i, part in enumerate(found)]  # plotly drops doubles
-        data.append(line(points, mode="markers", name=f"{which}: {KINDS[kind]}", **look))
+        data.append(line(points, mode="markers", name=f"{which}: {PART_KINDS[kind]}", **look))
     minor = {"dtick": "D1", "showgrid": False, "ticks": "outside", "ticklen": 3}
     log = {"type": "log", "dtick": 1, "minor": minor, "tickformat": "~g"}
     x, y = axis("multiply-adds for each byte moved", **log), axis("billion multiply-adds a second", **log)

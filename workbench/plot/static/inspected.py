@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from workbench.inspect.gallery import Gallery
 from workbench.inspect.rank_curve import CurvePoint
-from workbench.measure.profile import KINDS, Profile
+from workbench.measure.profile import PART_KINDS, Profile
 from workbench.measure.roofline import Roofline
 from workbench.plot.colors import BLUE, INK, KIND_MARKS, ORANGE
 from workbench.plot.static.base import NotebookFigure, new_axes
@@ -69,7 +69,7 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
         look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
         areas = [20 + 380 * part.seconds / slowest for part in found]
         x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
-        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {KINDS[kind]}", **look)
+        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {PART_KINDS[kind]}", **look)
     if roof is not None:
         line = roof.line([part.intensity for part in parts])
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")

@@ -43,7 +43,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     assert "No accuracy" in html(view)  # grey 8 x 8 scans
     assert choose.original.scores == {}
     choose.open(data="scans")
-    assert (choose.misfit, choose.untrainable) == ("", "")
+    assert (choose.misfit, choose.why_untrainable) == ("", "")
     assert (len(choose.data.train), len(choose.data.validation), choose.original.scores["test"].n) == (4, 1, 5)
     assert choose.data.test.images.shape[2:] == (32, 32)  # as large as the network wants them, not a corner of 256
     (figure,) = find(tradeoff_view(digits), FigureView)

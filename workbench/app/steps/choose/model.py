@@ -14,7 +14,7 @@ from workbench.app.steps.choose.opening import Choice, Opened, open_choice
 from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.catalog.datasets.load import data_names
 from workbench.catalog.networks.entries import OWN, bundled_names, network_names
-from workbench.catalog.networks.hub import timm_names
+from workbench.catalog.networks.huggingface import timm_names
 from workbench.catalog.networks.search import details, search
 from workbench.network.data import Data
 from workbench.network.network import Network
@@ -23,8 +23,8 @@ from workbench.runs.run import Stage
 
 log = logging.getLogger(__name__)
 
-NETWORK, DATA = attrgetter("network", "weights", "file"), attrgetter("data", "pictures")
-"""Parts of a :class:`Choice`."""
+network_of, data_of = attrgetter("network", "weights", "file"), attrgetter("data", "pictures")
+"""Return the parts of a :class:`Choice` that say which network, and which data."""
 
 
 class ChooseModel(HasTraits):
@@ -67,20 +67,20 @@ class ChooseModel(HasTraits):
         return None if self.misfit else self.data
 
     @property
-    def untrainable(self) -> str:
+    def why_untrainable(self) -> str:
         """Why nothing can be fine-tuned on these data, in a sentence, or ""."""
         if self.misfit or self.data is None:
             return self.misfit or "No data are open."
-        return "" if len(self.data.train) else f"{self.data.name} has none. Choose other data."
+        return "" if len(self.data.train) else f"{self.data.name} has no training images: choose other data."
 
     @property
     def calibratable(self) -> bool:
-        """Whether there are images to calibrate with: not those for the score."""
+        """Whether the data have training or validation images; test images are never used to calibrate."""
         data = self.scored_data
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open what a changed :class:`Choice` names; a network without more has its default weights."""
+        """Open the current :class:`Choice` with these changes; another network has its default weights."""
         if "network" in changes:
             changes = {"weights": "default", "file": None, **changes}
         if "data" in changes:
@@ -91,11 +91,11 @@ class ChooseModel(HasTraits):
         known: Any = self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data) if choice.pictures is None else None
         if (before := self.opened) is not None:
-            if NETWORK(before.choice) == NETWORK(choice):
+            if network_of(before.choice) == network_of(choice):
                 known = before
             # a folder's classes are those of the network: another network reads it anew
             keeps = choice.network == before.choice.network or choice.data in data_names()
-            data = before.data if keeps and DATA(before.choice) == DATA(choice) else data
+            data = before.data if keeps and data_of(before.choice) == data_of(choice) else data
         self.choice = choice
 
         def compute(job: Job) -> Opened:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from workbench.app.errors import sentence
-from workbench.catalog.datasets.local import load_folder, load_local
+from workbench.catalog.datasets.offered import load_folder, load_offered
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, Centred
 from workbench.catalog.networks.load import load_network
@@ -63,7 +63,7 @@ def open_choice(
         spectra = analyze(network, progress=part(report, 0.05, 0.5, "analysing"))
     report(0.5, f"loading {choice.data}")
     if data is None:
-        load = partial(load_local, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
+        load = partial(load_offered, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
         try:
             data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
         except ValueError as error:  # the sentence is to name the pictures as the user knows them

@@ -14,10 +14,10 @@ from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
-from workbench.catalog.datasets.local import local_names
+from workbench.catalog.datasets.offered import offered_names
 from workbench.catalog.networks.checkpoints import PICKLED
 from workbench.catalog.networks.entries import OWN
-from workbench.catalog.networks.hub import TIMM
+from workbench.catalog.networks.huggingface import TIMM
 from workbench.inspect.gallery import as_pictures
 from workbench.network.data import Data
 from workbench.network.images.decoding import SUFFIXES
@@ -99,7 +99,7 @@ def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
     upload = Upload("Upload a network ...", hint, (ONNX, ".safetensors", *PICKLED), received)
     hint = (
         f"Pictures, or a ZIP file of them, at most {upload_limit()} MiB. Pictures and folders can be dropped on this "
-        "page or pasted, too. Folders are classes; else there are no labels. They stay with this session alone."
+        "page or pasted, too. Folders are classes; else there are no labels. They stay with this session."
     )
     return upload, Upload("Bring pictures ...", hint, (".zip", *SUFFIXES), brought, several=True)
 
@@ -143,7 +143,7 @@ def weights_options(session: Session) -> Options:
 def data_options(session: Session) -> Options:
     """Return (text, name) of the chosen data set and of all that are on this machine or can be downloaded."""
     choice = session.choose.choice
-    names = {choice.data: "brought" if choice.pictures else "given in code", **local_names()}
+    names = {choice.data: "brought" if choice.pictures else "given in code", **offered_names()}
     return [(f"{name} ({where})", name) for name, where in names.items()]
 
 
@@ -180,6 +180,6 @@ def _thumbnails(data: Data) -> str:
     """Return HTML with the first pictures of the data in a row, test images first."""
     found: list[str] = []
     for split in (data.test, data.validation, data.train):
-        some = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
-        found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(some)] if len(some) else []
+        images = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
+        found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(images)] if len(images) else []
     return f"<div class='wb-strip'>{''.join(found)}</div>"

@@ -72,7 +72,7 @@ class GalleryModel(HasTraits):
 
 
 class RankCurveModel(HasTraits):
-    """Scores of the network with one layer alone reduced, at several ranks."""
+    """Scores of the network with only one layer reduced, at several ranks."""
 
     layer = Unicode()  # the one that was measured, or ""
     points = Tuple()  # of :func:`~workbench.inspect.rank_curve.rank_curve`

@@ -13,15 +13,15 @@ from workbench.network.scores import Score
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
 
-HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval, and of how many images."
+SCORE_HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval; the number of images."
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
-COLUMNS = [
+RUN_COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
     {"key": "created", "title": "made", "kind": "text", "expert": True},
     {"key": "plan", "title": "plan", "kind": "reason"},
     {"key": "macs", "title": "fewer MACs", "kind": "number"},
     {"key": "weights", "title": "fewer weights", "kind": "number", "expert": True},
-    *({"key": stage, "title": stage, "kind": "score", "hint": HINT} for stage in STAGES),
+    *({"key": stage, "title": stage, "kind": "score", "hint": SCORE_HINT} for stage in STAGES),
 ]
 RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 
@@ -29,7 +29,7 @@ RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", 
 def runs_view(session: Session) -> w.Widget:
     """Return the table of runs, and what can be done with the picked one."""
     recover, worker = session.recover, session.worker
-    table, csv, note, problem = LayerTable(label="Runs", columns=COLUMNS), w.HTML(), w.HTML(), Alert()
+    table, csv, note, problem = LayerTable(label="Runs", columns=RUN_COLUMNS), w.HTML(), w.HTML(), Alert()
     asked = 0  # the run that the button has asked about
 
     def picked() -> int:
@@ -80,8 +80,8 @@ def sweep_box(session: Session) -> w.Widget:
     recovery = slot(w.Dropdown, "then", 256, 32, options=RECOVERIES)
 
     def sweep() -> None:
-        least, most = span.value
-        recover.sweep(np.geomspace(least, most, number.value).round(2).tolist(), recovery.value)
+        low, high = span.value
+        recover.sweep(np.geomspace(low, high, number.value).round(2).tolist(), recovery.value)
 
     def enable() -> None:
         start.disabled = recover.busy or plan.plan is None

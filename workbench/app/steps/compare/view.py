@@ -1,4 +1,4 @@
-"""The step *Compare*: accuracy against FLOPs, accuracy against rank, the layers' factors, and the paper's table."""
+"""The step *Compare*: accuracy against FLOPs and against rank, images, filters, and tables."""
 
 from html import escape
 
@@ -19,8 +19,8 @@ from workbench.plot.interactive.curves import rank_curve
 from workbench.plot.interactive.tradeoff import tradeoff
 
 SIDE = 104  # pixels of a picture on the page
-FILTERS = "The filters of the first layer appear here, original and compressed, once the network is compressed."
-PAPER = (
+FILTERS_HINT = "The filters of the first layer appear here, original and compressed, once the network is compressed."
+PAPER_TEXT = (
     "The paper's four networks: weights and MACs computed here from their definitions, what compression makes of the "
     f"open network if it has real weights, and beside them the published figures ({escape(SOURCE)})."
 )
@@ -39,8 +39,8 @@ def tradeoff_view(session: Session) -> w.Widget:
         ask.disabled = not choose.calibratable or worker.busy(JobKind.IMPORTANCE)
 
     def draw() -> None:
-        here = {run.number for run in recover.runs}
-        earlier = [run for run in recover.stored if run.number not in here]
+        numbers = {run.number for run in recover.runs}
+        earlier = [run for run in recover.stored if run.number not in numbers]
         dense = choose.spectra.total if choose.spectra else None
         random = choose.network is not None and choose.network.random_weights
         figure.show(
@@ -59,7 +59,8 @@ def rank_curve_view(session: Session) -> w.Widget:
     measure = button("", curve.measure, hint, width="auto", primary=True)
     measure.layout.min_width = "200px"
     words = w.HTML(
-        "<p class='wb-soft'>Which rank can this layer bear? The others stay as they are. Nothing is recovered.</p>"
+        "<p class='wb-soft'>How does accuracy depend on this layer's rank? "
+        "No other layer is compressed, and nothing is recovered.</p>"
     )
     figure = FigureView("Accuracy against rank")
 
@@ -96,7 +97,7 @@ def paper_view(session: Session) -> w.Widget:
 
     def fill() -> None:
         if paper.table is None:
-            words, table = PAPER, ""
+            words, table = PAPER_TEXT, ""
         else:
             words = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
             table = f"<div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
@@ -180,7 +181,7 @@ def _answer(who: str, answer: Prediction | None) -> str:
 def filters_html(filters: Filters | None, why_not: str = "") -> str:
     """Return HTML of the first convolution's filters, the original's above those of its factors."""
     if filters is None:
-        return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS)}</p>"
+        return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS_HINT)}</p>"
     rows = ""
     for who, images in (("original", filters.original), ("compressed", filters.reconstructed)):
         about, url = escape(f"{who} filters of {filters.layer}"), data_url(sheet(images), None)
@@ -188,7 +189,7 @@ def filters_html(filters: Filters | None, why_not: str = "") -> str:
         rows += f"<div class='wb-filters'><small>{who}<br><a class='wb-link' {save}>PNG</a></small>"
         rows += f"<img alt='{about}' src='{url}'></div>"
     return (
-        f"<h3>What the first layer looks for: {len(filters.errors)} filters of {escape(filters.layer)}</h3>"
+        f"<h3>{len(filters.errors)} filters of the first layer, {escape(filters.layer)}</h3>"
         f"<p class='wb-soft'>Grey is zero, brighter is positive, darker negative, all on one scale. The compressed "
         f"filters are {100 * filters.error:.1f} % off ({term('kernel error')}); the worst single one "
         f"{100 * float(filters.errors.max()):.0f} %. Recovery can move them further off than the plan says.</p>{rows}"

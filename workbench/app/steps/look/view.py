@@ -15,17 +15,17 @@ from workbench.tables import times
 
 LOOK_ASPECT = 4.4
 """Width / height of the drawing in this step, where it has more room than elsewhere."""
-KINDS = {"conv": "convolution", "linear": "fully connected"}
-SHAPE = "Input channels -> output channels, and the size of the window that slides over the image."
-EVBMF = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
-COLUMNS = [
+LAYER_KINDS = {"conv": "convolution", "linear": "fully connected"}
+SHAPE_HINT = "Input channels -> output channels, and the size of the window that slides over the image."
+EVBMF_HINT = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
+LAYER_COLUMNS = [
     {"key": key, "title": title, "kind": kind, "hint": hint, "expert": key in ("kind", "evbmf", "error")}
     for key, title, kind, hint in (
         ("name", "layer", "text", ""),
         ("kind", "kind", "text", ""),
-        ("shape", "channels, kernel", "text", SHAPE),
+        ("shape", "channels, kernel", "text", SHAPE_HINT),
         ("share", "share of MACs", "share", TERMS["MACs"]),
-        ("evbmf", "EVBMF ranks", "number", EVBMF),
+        ("evbmf", "EVBMF ranks", "number", EVBMF_HINT),
         ("decision", "decision", "decision", TERMS["Tucker-2"]),
         ("ranks", "ranks", "number", f"Chosen ranks, input x output. {TERMS['rank']}"),
         ("ratio", "fewer MACs", "number", "Original / planned multiply-adds."),
@@ -39,7 +39,7 @@ def look_view(session: Session) -> w.Widget:
     """Return the drawing above the table."""
     plan = session.plan
     drawing = network_view(session, aspect=LOOK_ASPECT)  # first, so that it follows a rank first
-    table = LayerTable(file="layers.csv", columns=COLUMNS)
+    table = LayerTable(file="layers.csv", columns=LAYER_COLUMNS)
 
     def fill() -> None:
         table.rows = rows(plan.plan, plan.spectra)
@@ -58,7 +58,7 @@ def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:
     return [
         {
             "name": part.name,
-            "kind": KINDS[part.layer.kind],
+            "kind": LAYER_KINDS[part.layer.kind],
             "shape": part.layer.describe().replace("->", "→"),
             "share": part.layer.cost.macs / macs,
             "bar": part.layer.cost.macs / largest,

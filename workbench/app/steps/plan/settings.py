@@ -17,12 +17,12 @@ COMMON = ("layers", "rank_multiple")  # settings of which each planner has its o
 
 @dataclass(frozen=True)
 class Number:
-    """A number that a user sets by a slider from `least` to `most`."""
+    """A number that a user sets by a slider from `minimum` to `maximum`."""
 
     text: str
     default: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     label: int = 132  # pixels of the text
 
 
@@ -119,7 +119,7 @@ class PlanSettings:
         sane = [found.planner in PLANNERS]
         for name, number in NUMBERS.items():  # a notebook may go ten times beyond the slider's ends
             value = found[name]
-            sane.append(isinstance(value, int | float) and number.least / 10 <= value <= 10 * number.most)
+            sane.append(isinstance(value, int | float) and number.minimum / 10 <= value <= 10 * number.maximum)
         for name in PLANNERS:
             multiple = found.values[f"{name}_rank_multiple"]
             sane += [found.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]

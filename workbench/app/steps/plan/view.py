@@ -17,7 +17,9 @@ from workbench.tables import times
 
 LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
-MEASURE_HINT = "Compress one layer at a time and see how the answers change: budgets then spare the layers that matter"
+MEASURE_HINT = (
+    "Measure how much the answers depend on each layer; a budget then keeps higher ranks where they depend most"
+)
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
 
 
@@ -29,7 +31,7 @@ def plan_view(session: Session) -> w.Widget:
         "layers": expert(slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES)),
     }
     for name, number in NUMBERS.items():
-        limits = {"min": number.least, "max": number.most, "step": 0.05, "readout_format": ".2f"}
+        limits = {"min": number.minimum, "max": number.maximum, "step": 0.05, "readout_format": ".2f"}
         fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
     fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES))
     expert(fields["weights_ratio"])

@@ -11,7 +11,8 @@ from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.steps.recover.snapshot import COMPRESS_MINUTES, Snapshot, TrainingSettings, without_images
+from workbench.app.steps.recover.settings import COMPRESS_MINUTES, TrainingSettings
+from workbench.app.steps.recover.snapshot import Snapshot, without_images
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
 from workbench.plan.compressed import CompressedNetwork
@@ -35,7 +36,7 @@ class RecoverModel(HasTraits):
     runs = Tuple()  # of this session on the open network and data, each at its newest stage
     curve = Tuple()  # epochs of the present or last training
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
-    checkpoint = Instance(Path, allow_none=True)  # file for the state of training; None to keep nothing
+    checkpoint = Instance(Path, allow_none=True)  # file for the state of training; None to write none
     store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
     stored = Tuple()  # runs of the store on the open network and data, oldest first
 
@@ -55,7 +56,7 @@ class RecoverModel(HasTraits):
             self.run, self.runs, self.curve, self.training = None, (), (), {}
         self.read_store()
 
-    def keep_training_in(self, file: Path) -> None:
+    def save_training_in(self, file: Path) -> None:
         """Keep the state of training in this file from now on."""
         self.checkpoint = file
 
@@ -166,7 +167,7 @@ class RecoverModel(HasTraits):
 
         def compute(job: Job, now: Snapshot) -> None:
             for run in now.sweep(ratios, recovery, job.report):
-                self._take(now, run, keep=True)
+                self._take(now, run, select=False)
 
         return self._submit(JobKind.SWEEP, f"Sweeping {len(ratios)} budgets", compute)
 
@@ -196,7 +197,7 @@ class RecoverModel(HasTraits):
             self.stored = self.store.runs()
             self.store_problem = problem or self.store.problem
 
-    def keep_measured(self, number: int, measured: Mapping[str, Any]) -> None:
+    def store_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
         now = self._snapshot()
         if now is not None:
@@ -206,7 +207,7 @@ class RecoverModel(HasTraits):
         """Add a stage of another network, or measurements, to the newest state of a run."""
         run = next((run for run in self.runs if run.number == number), None)
         if run is not None and self._choose.opened is now.opened:
-            self._put(now.store.extend(run, **more), keep=True)
+            self._put(now.store.extend(run, **more), select=False)
 
     @property
     def _label(self) -> str:
@@ -232,7 +233,7 @@ class RecoverModel(HasTraits):
     def _train(self, kind: JobKind, title: str, training: TrainingSettings, compute: Computation) -> Job:
         stage = StageName.FROM_SCRATCH if kind is JobKind.FROM_SCRATCH else StageName.FINE_TUNED
         unlabelled = training.learn_from == "original" and kind is JobKind.TRAIN
-        untrainable = "" if unlabelled else self._choose.untrainable
+        why_untrainable = "" if unlabelled else self._choose.why_untrainable
 
         def begin() -> None:
             self._before = self.curve, self.run
@@ -245,8 +246,8 @@ class RecoverModel(HasTraits):
                 self.curve = curve
 
         def trained(job: Job, now: Snapshot) -> None:
-            if untrainable:
-                raise ValueError(untrainable)
+            if why_untrainable:
+                raise ValueError(why_untrainable)
             self._worker.post(begin)
             try:
                 compute(job, now)
@@ -287,10 +288,10 @@ class RecoverModel(HasTraits):
 
     def _reach(self, job: Job, now: Snapshot, run: Run, name: StageName, made: CompressedNetwork, note: str) -> None:
         """Score and store a further stage of a run; what was reached before a cancellation is kept."""
-        self._take(now, now.store.keep(run.with_stage(now.stage(made, name, note), made)))
+        self._take(now, now.store.save(run.with_stage(now.stage(made, name, note), made)))
         job.report(1.0)
 
-    def _take(self, now: Snapshot, run: Run, *, keep: bool = False, instead_of: Plan | None = None) -> None:
+    def _take(self, now: Snapshot, run: Run, *, select: bool = True, instead_of: Plan | None = None) -> None:
         """Have the loop's thread take a run, if what is open is still what it was made from.
 
         Its plan takes the place of the plan `instead_of`, if the user has not changed that; its own stands for any.
@@ -299,7 +300,7 @@ class RecoverModel(HasTraits):
         def take() -> None:
             if self._choose.opened is not now.opened:
                 return
-            self._put(run, keep=keep)
+            self._put(run, select=select)
             page = self._plan.plan
             if page is None or instead_of is None:
                 return
@@ -312,8 +313,8 @@ class RecoverModel(HasTraits):
 
         self._worker.post(take)
 
-    def _put(self, run: Run, *, keep: bool = False) -> None:
-        """Take a run's newest state; a run without a number gets the next one."""
+    def _put(self, run: Run, *, select: bool = True) -> None:
+        """Take a run's newest state, and make it the current run if `select`; one without a number gets the next."""
         known = {other.number: other for other in self.runs}
         if not run.number:
             run = replace(run, number=max(known, default=0) + 1)
@@ -324,6 +325,6 @@ class RecoverModel(HasTraits):
         run = replace(run, measured={**before.measured, **run.measured})
         with self.hold_trait_notifications():
             self.runs = (*known.values(), run)
-            if not keep or (self.run is not None and self.run.number == run.number):
+            if select or (self.run is not None and self.run.number == run.number):
                 self.run = run
         self.read_store(run.error)

@@ -1,8 +1,8 @@
-"""Copy of the page's state that an action works on (compress, fine-tune, sweep); settings of training."""
+"""Copy of the page's state that an action works on, with what actions share: score stages, store runs, sweep."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +22,8 @@ from workbench.runs.run import Run, Stage, StageName, source_of
 from workbench.runs.scoring import scored_stage
 from workbench.runs.sweep import sweep
 
-# Text of an option on the page -> value in TrainingSettings
-LEARN_FROM = {
-    "the labels": "labels",
-    "labels and the original's answers": "both",
-    "the original's answers alone": "original",
-}
-SCHEDULES = {"the paper's: a tenth every 5 epochs": "step", "cosine: smoothly to zero": "cosine"}
-MAX_EPOCHS = 500
-COMPRESS_MINUTES, MAX_COMPRESS_MINUTES = 5.0, 600.0
-"""Minutes that *Compress for me* takes, and the most that the page accepts."""
-RATES = (1e-7, 0.5)  # smallest and largest learning rate that the page accepts
 SWEEP_TRAINING = {"epochs": 5, "learning_rate": 1e-3, "schedule": "cosine"}
 """Settings of fine-tuning in a sweep."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Settings of fine-tuning, or of distillation where no labels are used."""
-
-    epochs: int = 10
-    learning_rate: float = 1e-3
-    schedule: str = "step"
-    learn_from: str = "labels"
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
-        """Return settings from stored values; raise ValueError if one is unknown or out of range."""
-        found = cls(**{field.name: values[field.name] for field in fields(cls)})
-        sane = found.schedule in SCHEDULES.values() and found.learn_from in LEARN_FROM.values()
-        if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not RATES[0] <= found.learning_rate <= RATES[1]:
-            raise ValueError("settings of training make no sense")
-        return found
-
-    def __str__(self) -> str:
-        words = {"labels": "", "both": " and the original's answers", "original": " on the original's answers alone"}
-        return f"learning rate {self.learning_rate:g}{words[self.learn_from]}"
 
 
 @dataclass(frozen=True)
@@ -92,7 +58,7 @@ class Snapshot:
         """Store a new run of a network that was just decomposed, and return it."""
         stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
         settings = {**self.made_by.used(), "source": source_of(self.opened.network)}
-        return self.store.keep(Run.of(network, self.opened.data.name, stages, settings=settings, note=note))
+        return self.store.save(Run.of(network, self.opened.data.name, stages, settings=settings, note=note))
 
     def sweep(self, ratios: Sequence[float], recovery: str, report: Progress) -> Iterator[Run]:
         """Yield a stored run for each budget of MACs; raise ValueError after the last one if any budget or run failed.
@@ -124,7 +90,7 @@ class Snapshot:
                 continue
             budget = next(budget for budget, plan in made if plan is run.plan)
             used = {**budget.used(), "source": source_of(network), "recovery": recovery}
-            yield self.store.keep(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
+            yield self.store.save(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
         if problem:
             raise ValueError(problem)
 

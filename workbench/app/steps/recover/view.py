@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from workbench.app.controls import beside, button, column, expert, follow, limited, row, slot
 from workbench.app.session import Session
-from workbench.app.steps.recover.snapshot import LEARN_FROM, MAX_EPOCHS, RATES, SCHEDULES
+from workbench.app.steps.recover.settings import LEARN_FROM, MAX_EPOCHS, RATES, SCHEDULES
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.worker import COMPRESSING, JobKind
 from workbench.network.verdict import Finding
@@ -52,7 +52,7 @@ def recover_view(session: Session) -> w.Widget:
     def enable() -> None:
         busy = recover.busy
         compress.disabled = busy or plan.plan is None
-        ready, trainable = not busy and recover.run is not None, not choose.untrainable
+        ready, trainable = not busy and recover.run is not None, not choose.why_untrainable
         calibrate.disabled = not (ready and choose.calibratable)
         unlabelled = learn_from.value == "original"
         tune.disabled = not (ready and (choose.calibratable if unlabelled else trainable))
@@ -117,10 +117,10 @@ def recovery_status(session: Session) -> Status:
         words += f": {original.score.shown:.1f} → {last.score.shown:.1f}"
         words += f"{kinds.get(last.score.kind, f' {last.score.kind}')}; {judgement(run)}"
     if not choose.calibratable:
-        return True, False, f"{words}. Recovery needs training images that fit the network: {choose.untrainable}"
+        return True, False, f"{words}; it cannot be recovered. {choose.why_untrainable}"
     if last.name == StageName.DECOMPOSED and finding is not Finding.NO_LOSS:
         return False, False, f"{words}. Press Calibrate, which takes seconds and no labels, then Fine-tune."
-    if last.name == StageName.CALIBRATED and not choose.untrainable and finding is Finding.LOSS:
+    if last.name == StageName.CALIBRATED and not choose.why_untrainable and finding is Finding.LOSS:
         return False, False, f"{words}. Press Fine-tune to recover more; from here a few epochs are enough."
     if finding is Finding.NO_LOSS:
         return True, False, f"{words}. Go on to what comes next, or plan to save more."

@@ -1,1 +1,1 @@
-"""The step 'Speed and energy' of the dashboard."""
+"""The step 'Speed' of the dashboard."""

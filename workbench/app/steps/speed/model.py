@@ -1,4 +1,4 @@
-"""The step *Speed and energy*: the compressed network measured against its original."""
+"""The step *Speed*: the compressed network measured against its original."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from workbench.measure.speed import Speed, speed
 from workbench.progress import part
 
 TIMING_S = 3.0  # in each runtime
-FIRST = "Compress the network first: its speed is measured against the original's."
+COMPRESS_FIRST = "Compress the network first: its speed is measured against the original's."
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Findings:
 
 
 class SpeedModel(HasTraits):
-    """Measures the compressed network, and holds what was found as long as it is worked on."""
+    """Measures the compressed network, and holds the findings until another run is the current one."""
 
     runtimes = Tuple(("eager", "onnxruntime", "executorch"))
     batch = Int(1)
@@ -70,11 +70,11 @@ class SpeedModel(HasTraits):
 
         def compute(job: Job) -> Findings:
             if run is None or network is None:
-                raise ValueError(FIRST)
+                raise ValueError(COMPRESS_FIRST)
             if not runtimes:
                 raise ValueError("choose at least one runtime to measure in")
             if int8 and (opened is None or opened.misfit):
-                raise ValueError(opened.misfit if opened else FIRST)
+                raise ValueError(opened.misfit if opened else COMPRESS_FIRST)
             report, images = job.report, opened.data.unlabelled if opened and int8 else None
             found = speed(network, runtimes, int8=images, seconds=TIMING_S, progress=part(report, 0.0, 0.5), **how)
             report(0.5, "measuring what this machine can do at most")
@@ -91,6 +91,6 @@ class SpeedModel(HasTraits):
                 raise ValueError("the compressed network became another one while it was measured: measure again")
             self.findings = findings
             if not findings.disturbed:
-                self._recover.keep_measured(findings.number, findings.to_dict())
+                self._recover.store_measured(findings.number, findings.to_dict())
 
         return self._worker.submit(JobKind.SPEED, "Measuring speed", compute, done)

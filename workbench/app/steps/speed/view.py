@@ -1,4 +1,4 @@
-"""The step *Speed and energy*: what was counted beside what was measured, and why they differ."""
+"""The step *Speed*: what was counted beside what was measured, and why they differ."""
 
 from html import escape
 
@@ -16,7 +16,7 @@ from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.plot.interactive.speeds import speeds
 from workbench.tables import times
 
-MISSING = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
+MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
 
 
 def speed_view(session: Session) -> w.Widget:
@@ -48,7 +48,7 @@ def speed_view(session: Session) -> w.Widget:
         f, picked = speed.findings, look.picked
         profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
         found.value = findings_html(f)
-        table.value = f"<div class='wb-scroll'>{f.speed._repr_html_()}</div>" if f else MISSING
+        table.value = f"<div class='wb-scroll'>{f.speed._repr_html_()}</div>" if f else MISSING_TEXT
         drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent))
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)

@@ -1,4 +1,4 @@
-"""Data sets of this machine by name: the bundled ones, torchvision's, and the user's folders of images."""
+"""Data sets that the dashboard offers: the bundled ones, the user's folders of images, and torchvision's."""
 
 import os
 import zipfile
@@ -26,8 +26,8 @@ def datasets_folder() -> Path:
     return Path(os.environ.get("WORKBENCH_DATASETS", data_folder() / "datasets"))
 
 
-def local_names() -> dict[str, str]:
-    """Return the names of the data sets, each with its origin in words."""
+def offered_names() -> dict[str, str]:
+    """Return the names of the data sets that are offered, each with its origin in words."""
     found = dict.fromkeys(data_names(), "bundled")
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -36,10 +36,10 @@ def local_names() -> dict[str, str]:
     return found | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
 
 
-def load_local(
+def load_offered(
     name: str, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
 ) -> Data:
-    """Load one of :func:`local_names`; torchvision's are downloaded into the folder if they are absent.
+    """Load one of :func:`offered_names`; torchvision's are downloaded into the folder if they are absent.
 
     A folder of images is split into 40 % training, 10 % validation and 50 % test images; without labels, into halves
     for training and validation. `classes` and `size` are the
@@ -47,7 +47,7 @@ def load_local(
     """
     if name in data_names():
         return load_data(name)
-    if name not in local_names():
+    if name not in offered_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
         return load_data(name, root=datasets_folder(), size=size, download=True, progress=progress)
@@ -57,7 +57,7 @@ def load_local(
 def load_folder(
     folder: Path, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
 ) -> Data:
-    """Load a folder or ZIP file of the user's images, and split it as :func:`load_local` does."""
+    """Load a folder or ZIP file of the user's images, and split it as :func:`load_offered` does."""
     how: dict[str, Any] = {"size": size, "classes": classes, "progress": progress}
     return load_data("images", root=folder, train=TRAIN_SHARE, validation=VALIDATION_SHARE, **how)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.pictures import picture
-from workbench.catalog.datasets.local import datasets_folder, load_folder, load_local, local_names
+from workbench.catalog.datasets.offered import datasets_folder, load_folder, load_offered, offered_names
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def test_only_folders_of_images_are_offered(folder):
     picture(folder / ".hidden" / "cat" / "a.png")
     (folder / "notes" / "empty").mkdir(parents=True)
     (folder / "file.txt").write_text("")
-    names = local_names()
+    names = offered_names()
     assert {name for name, where in names.items() if where == "your images"} == {"pets", "table"}
     assert names["digits"] == "bundled"
     assert datasets_folder() == folder
@@ -27,7 +27,7 @@ def test_only_folders_of_images_are_offered(folder):
 def test_no_name_leads_out_of_the_folder(folder, name):
     picture(folder.parent / "pets" / "cat" / "a.png")
     with pytest.raises(KeyError, match="there are no data called"):
-        load_local(name)
+        load_offered(name)
 
 
 def labels(data):
@@ -39,13 +39,13 @@ def test_each_is_read_in_its_own_way(folder):
         picture(folder / name)
     (folder / "flat" / "labels.csv").write_text("file,class_index\na.png,2\n")
     classes = ("ant", "dog", "cat")
-    assert labels(load_local("pets")) == [0, 1]
-    assert labels(load_local("pets", classes=classes)) == [1, 2]
+    assert labels(load_offered("pets")) == [0, 1]
+    assert labels(load_offered("pets", classes=classes)) == [1, 2]
     said = []
-    assert load_local("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
+    assert load_offered("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
     assert said == [(1.0, "a.png")]
     with pytest.raises(KeyError, match="there are no data called 'no'"):
-        load_local("no")
+        load_offered("no")
 
 
 @pytest.mark.parametrize(("folders", "sizes"), [(("cat", "dog"), [8, 2, 10]), (("",), [10, 10, 0])])

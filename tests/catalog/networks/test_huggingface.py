@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 import workbench as wb
-from workbench.catalog.networks import hub
+from workbench.catalog.networks import huggingface
 from workbench.catalog.networks.checkpoints import WeightsError
 
-timm = hub._timm()
+timm = huggingface._timm()
 NAME = "timm/mobilenetv3_small_050"
 
 
@@ -23,7 +23,7 @@ def test_a_network_of_timm_has_its_inputs_and_preprocessing():
     assert len(network.classes) == 1000
     assert network.weights == sum(p.numel() for p in timm.create_model("mobilenetv3_small_050").parameters())
     assert wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.2).macs_ratio >= 1.2
-    assert NAME in hub.timm_names()
+    assert NAME in huggingface.timm_names()
 
 
 @pytest.fixture
@@ -83,4 +83,4 @@ def test_without_timm_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(WeightsError, match=r"\[hub\]"):
         wb.load_network(NAME)
-    assert hub.timm_names() == []
+    assert huggingface.timm_names() == []

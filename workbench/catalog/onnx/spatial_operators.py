@@ -1,4 +1,4 @@
-"""ONNX operators on maps: padding, convolution, pooling, normalisation, resizing."""
+"""ONNX operators on feature maps (n, channels, ...): convolution, pooling, padding, resizing, normalisation."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ def reversed_pads(pads: Sequence[int]) -> list[int]:
     return [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])]
 
 
-def uneven(pads: Sequence[int]) -> list[int]:
-    """Return what is to be padded beforehand, as `torch.nn.functional.pad` takes it; [] if both ends are equal."""
+def explicit_pads(pads: Sequence[int]) -> list[int]:
+    """Return uneven padding as `torch.nn.functional.pad` takes it; [] if both ends are equal, as layers pad."""
     return [] if pads[: len(pads) // 2] == pads[len(pads) // 2 :] else reversed_pads(pads)
 
 
@@ -47,7 +47,7 @@ def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
         raise NotImplementedError("max-pooling that gives indices")
     pads, strides = window_pads(a, x.shape[2:], kernel), a.get("strides") or [1] * n
     ceil, dilations = bool(a.get("ceil_mode")), a.get("dilations") or [1] * n
-    extra, inside = uneven(pads), not average or bool(a.get("count_include_pad"))
+    extra, inside = explicit_pads(pads), not average or bool(a.get("count_include_pad"))
     before = bool(extra) or any(2 * p > k for p, k in zip(pads, kernel, strict=False))  # PyTorch pads less than that
     if average and (any(d != 1 for d in dilations) or (before and not inside)):
         raise NotImplementedError("average pooling with dilation, or with such padding that does not count")
@@ -68,22 +68,12 @@ def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = N
     kernel = tensor(weight, x)
     n = x.ndim - 2
     pads = window_pads(a, x.shape[2:], kernel.shape[2:])
-    extra = uneven(pads)
+    extra = explicit_pads(pads)
     if extra:
         x, pads = functional.pad(x, extra), [0] * 2 * n
     function = (functional.conv1d, functional.conv2d, functional.conv3d)[n - 1]
-    offset = _optional(bias, x)
+    offset = None if bias is None else tensor(bias, x)
     return function(x, kernel, offset, a.get("strides") or 1, pads[:n], a.get("dilations") or 1, a.get("group", 1))
-
-
-@operator("Gemm")
-def _gemm(a: Attributes, x: Value, y: Value, c: Value | None = None) -> Tensor:
-    like = x if isinstance(x, Tensor) else tensor(y)
-    left, right = tensor(x, like), tensor(y, like)
-    product: Tensor = a.get("alpha", 1.0) * (
-        (left.mT if a.get("transA") else left) @ (right.mT if a.get("transB") else right)
-    )
-    return product if c is None else product + a.get("beta", 1.0) * tensor(c, like)
 
 
 @operator("GroupNormalization")
@@ -116,8 +106,8 @@ def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
         if whole and (rounded or floored):
             return functional.interpolate(x, size, mode="nearest")
     elif x.ndim == 4 and mode in ("linear", "cubic") and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        plain = mode == "linear" or a.get("cubic_coeff_a", -0.75) == -0.75
-        if plain and not a.get("exclude_outside") and min(size) > 1:
+        supported = mode == "linear" or a.get("cubic_coeff_a", -0.75) == -0.75
+        if supported and not a.get("exclude_outside") and min(size) > 1:
             kind = {"linear": "bilinear", "cubic": "bicubic"}[mode]
             return functional.interpolate(x, size, mode=kind, align_corners=where == "align_corners")
     raise NotImplementedError(f"resizing in the mode {mode}, {where}")
@@ -138,22 +128,6 @@ def _pad(
     if mode == "constant":
         return functional.pad(x, flat, value=float(a.get("value", 0.0) if value is None else value.item()))
     return functional.pad(x, flat, mode=mode)
-
-
-@operator("Dropout")
-def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Value | None = None) -> Tensor:
-    if training is not None and bool(training.item()):
-        raise NotImplementedError("dropout in training")
-    return x
-
-
-def _optional(value: Value | None, like: Tensor) -> Tensor | None:
-    return None if value is None else tensor(value, like)
-
-
-def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
-    shape = x.shape[a.get("axis", -1) % x.ndim :]
-    return functional.layer_norm(x, shape, tensor(scale, x), _optional(bias, x), a.get("epsilon", 1e-5))
 
 
 def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
@@ -188,7 +162,6 @@ OPERATORS |= {
     "LRN": lambda a, x: functional.local_response_norm(
         x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
     ),
-    "LayerNormalization": _layer_norm,
     "MaxPool": lambda a, x: _pool(a, x, average=False),
     "SpaceToDepth": _space_to_depth,
 }
