@@ -19,7 +19,7 @@ from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
 from workbench.network.network import Network, copy_model
 from workbench.plan.plan import Plan
-from workbench.recover.decompose import decompose, rebuild, weights_file
+from workbench.recover.decompose import decompose, rebuild, safetensors_bytes
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 
@@ -61,7 +61,7 @@ def train(given: argparse.Namespace, recipe: Recipe) -> None:
     if not index:
         folder = Path(given.out)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "weights.safetensors", weights_file(tuned))
+        write_atomically(folder / "weights.safetensors", safetensors_bytes(tuned))
         if plan is not None:
             write_atomically(folder / "plan.json", plan.to_json().encode())
         epochs = json.dumps([asdict(epoch) for epoch in tuned.history], indent=2)

@@ -129,6 +129,6 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         panel(3, "Plan", plan_words, plan_view(s), layer_view(s)),
         panel(4, "Compress and recover", recover_words, recover_view(s)),
         panel(5, "Compare", compare_words, compared),
-        panel(6, "Speed and energy: measured, not only counted", speed_words, speed_view(s)),
-        panel(7, "Take it home", home_words, take_home_view(s)),
+        panel(6, "Speed: measured, not only counted", speed_words, speed_view(s)),
+        panel(7, "Take home", home_words, take_home_view(s)),
     ]

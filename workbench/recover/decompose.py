@@ -91,7 +91,7 @@ def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> Compre
     return CompressedNetwork.of(network, plan, model, source=f"rebuilt from weights and a plan ({plan.policy})")
 
 
-def weights_file(network: Network) -> bytes:
+def safetensors_bytes(network: Network) -> bytes:
     """Return the network's weights as the content of a safetensors file, for `rebuild`."""
     return save({key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()})
 

@@ -22,7 +22,7 @@ from workbench.network.network import Network
 from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan, PlanError
-from workbench.recover.decompose import rebuild, weights_file
+from workbench.recover.decompose import rebuild, safetensors_bytes
 from workbench.runs.database import Database, StoreError
 from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 
@@ -196,7 +196,7 @@ class RunStore:
         return Run(plan, stages, network_name=row["network"], data_name=row["data"], **values)
 
     def _write_weights(self, network: CompressedNetwork) -> tuple[str, str]:
-        content, name = weights_file(network), f"{uuid.uuid4().hex}.safetensors"
+        content, name = safetensors_bytes(network), f"{uuid.uuid4().hex}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)
             write_atomically(self.folder / name, content)

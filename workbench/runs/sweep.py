@@ -20,7 +20,7 @@ from workbench.network.scores import Metric
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, Progress, part, reporter
-from workbench.recover.decompose import decompose, rebuild, weights_file
+from workbench.recover.decompose import decompose, rebuild, safetensors_bytes
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 from workbench.runs.attempt import stored
@@ -223,7 +223,7 @@ def _try(task: _Task, plan: Plan, report: Progress) -> Found | str:
             compressed = finetune(compressed, task.data, progress=tuning, **how)
             stages.append(_scored(StageName.FINE_TUNED, compressed, task))
         report(1.0, "")
-        return weights_file(compressed), tuple(stages), time.perf_counter() - started
+        return safetensors_bytes(compressed), tuple(stages), time.perf_counter() - started
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, it stops no other plan

@@ -15,7 +15,7 @@ from workbench.app.steps.plan.view import saving_html
 from workbench.app.widgets.base import HERE
 from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.page_start import PageStart
-from workbench.catalog.datasets.load import data_names, load_data
+from workbench.catalog.datasets.load import bundled_data_names, load_data
 from workbench.catalog.networks.entries import bundled_names
 from workbench.catalog.networks.load import load_network
 from workbench.inspect.gallery import gallery
@@ -118,7 +118,7 @@ class Part:
 @lru_cache
 def still(macs_ratio: float) -> Any:
     """Return digits, those first whose answer changes, with so many times less work and nothing fitted again."""
-    network, digits = load_network(bundled_names()[0]), load_data(data_names()[0])
+    network, digits = load_network(bundled_names()[0]), load_data(bundled_data_names()[0])
     small = decompose(network, budget_plan(analyze(network), macs_ratio=macs_ratio))
     found = gallery(network, digits.test, compressed=small, prefer_changed=True)
     return print_gallery(found, f"With {macs_ratio:g} times less work, not yet fitted again")

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 BUNDLED = {"digits": digits}
 
 
-def data_names() -> list[str]:
+def bundled_data_names() -> list[str]:
     """Return the names of the bundled data sets, which need no folder."""
     return sorted(BUNDLED)
 
@@ -65,7 +65,7 @@ def load_data(
     if name in BUNDLED:
         return BUNDLED[name]()
     if name != "images" and name not in TORCH_DATASETS:
-        known = [*data_names(), "images", *TORCH_DATASETS]
+        known = [*bundled_data_names(), "images", *TORCH_DATASETS]
         raise KeyError(f"no data set is called {name!r}; there are: {', '.join(known)}")
     if root is None:
         raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")

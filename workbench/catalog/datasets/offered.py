@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.catalog.datasets.load import data_names, load_data
+from workbench.catalog.datasets.load import bundled_data_names, load_data
 from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.load import data_folder
 from workbench.network.data import Data
@@ -28,7 +28,7 @@ def datasets_folder() -> Path:
 
 def offered_names() -> dict[str, str]:
     """Return the names of the data sets that are offered, each with its origin in words."""
-    found = dict.fromkeys(data_names(), "bundled")
+    found = dict.fromkeys(bundled_data_names(), "bundled")
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     found |= {entry.name: "your images" for entry in entries if entry.name not in found and _holds_images(entry)}
@@ -45,7 +45,7 @@ def load_offered(
     for training and validation. `classes` and `size` are the
     network's. KeyError if there is no such data set, ValueError if it cannot be read or downloaded.
     """
-    if name in data_names():
+    if name in bundled_data_names():
         return load_data(name)
     if name not in offered_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")

@@ -12,7 +12,7 @@ from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.opening import Choice, Opened, open_choice
 from workbench.app.worker import Job, JobKind, JobState, Worker
-from workbench.catalog.datasets.load import data_names
+from workbench.catalog.datasets.load import bundled_data_names
 from workbench.catalog.networks.entries import OWN, bundled_names, network_names
 from workbench.catalog.networks.huggingface import timm_names
 from workbench.catalog.networks.search import details, search
@@ -43,7 +43,7 @@ class ChooseModel(HasTraits):
     details = Dict()  # name of a match -> its input, weights and MACs in words, once they are known
 
     def __init__(self, worker: Worker, network: Network | None = None, data: Data | None = None) -> None:
-        names = network.name if network else bundled_names()[0], data.name if data else data_names()[0]
+        names = network.name if network else bundled_names()[0], data.name if data else bundled_data_names()[0]
         super().__init__(choice=Choice(*names), networks=tuple(sorted({"vgg16", *OWN, names[0]})))
         self._worker = worker
         self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
@@ -94,7 +94,7 @@ class ChooseModel(HasTraits):
             if network_of(before.choice) == network_of(choice):
                 known = before
             # a folder's classes are those of the network: another network reads it anew
-            keeps = choice.network == before.choice.network or choice.data in data_names()
+            keeps = choice.network == before.choice.network or choice.data in bundled_data_names()
             data = before.data if keeps and data_of(before.choice) == data_of(choice) else data
         self.choice = choice
 

@@ -1,1 +1,1 @@
-"""The step 'Take it home' of the dashboard."""
+"""The step *Take home* of the dashboard."""

@@ -2,7 +2,7 @@
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.choose.opening import Opened
-from workbench.catalog.datasets.load import data_names
+from workbench.catalog.datasets.load import bundled_data_names
 from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.entries import OWN
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE, image_size
@@ -40,7 +40,7 @@ def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
         if choose.given("data", choice.data) is not None:
             how = "wb.Data(train, validation, test)"
             return f"your_data  # given in code: {how}", f"the data {choice.data} (given in code)"
-        if choice.data in data_names():
+        if choice.data in bundled_data_names():
             return f"wb.load_data({choice.data!r})", ""
         if choice.data in TORCH_DATASETS:
             return f"wb.load_data({choice.data!r}, root='datasets', size={size}, download=True)", ""

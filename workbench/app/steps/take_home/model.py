@@ -1,4 +1,4 @@
-"""The step *Take it home*: files of the compressed network, each checked before it is offered."""
+"""The step *Take home*: files of the compressed network, each checked before it is offered."""
 
 import re
 import shutil
