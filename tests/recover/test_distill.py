@@ -10,6 +10,13 @@ from workbench.recover.distill import mixed
 
 
 @pytest.fixture
+def usual_views(monkeypatch):
+    """Images are learned from, and compared on, as they are."""
+    monkeypatch.setattr("workbench.recover.distill.augmented", lambda images, **_: images)
+    monkeypatch.setattr("workbench.recover.distill.mixed", lambda inputs: inputs)
+
+
+@pytest.fixture
 def smaller(network, plan):
     return wb.decompose(network, plan)
 
@@ -25,12 +32,12 @@ def test_it_learns_the_originals_answers_without_labels(network, smaller, data):
 
 
 @pytest.mark.parametrize("head", [[], [nn.Flatten(1), nn.Linear(18, 5)], [nn.Flatten(1), nn.Unflatten(1, (2, 9))]])
-def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
+def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views, head):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *head)
     network = wb.Network(model, (3, 7, 7))
     small = decomposed(network, {"2": (4, 1)})
-    images = torch.zeros(8, 3, 7, 7)  # alike however they are moved and mixed
+    images = torch.rand(1, 3, 7, 7).expand(8, -1, -1, -1)
     losses = [
         wb.distill(small, images, epochs=1, learning_rate=1e-12, batch_size=size).history[0].loss for size in (1, 2, 8)
     ]
@@ -39,7 +46,7 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(head):
 
 
 @pytest.mark.parametrize("count", [8, 64])  # of 8 none is held out
-def test_it_never_returns_what_agrees_less(smaller, data, count):
+def test_it_never_returns_what_agrees_less(usual_views, smaller, data, count):
     images = data.train.images[:count]
     calibrated = wb.calibrate(smaller, images)
     made = wb.distill(calibrated, images, epochs=3, learning_rate=1.0)
@@ -56,7 +63,7 @@ def held_out(count):
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[: round(0.2 * count)]
 
 
-def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(smaller, data):
+def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(usual_views, smaller, data):
     images = data.train.images[:60].clone()
     held = held_out(60)
     made = wb.distill(smaller, images, epochs=5, learning_rate=0.05)
@@ -163,18 +170,14 @@ def test_batch_norms_follow_the_weights(data):
     assert torch.allclose(made.model[:1](images).mean((0, 2, 3)), made.model[1].running_mean, atol=0.1)
 
 
-def test_mixed_images_are_made_of_two(data):
-    images = data.train.images[:16]
-    one, other = images, images.roll(1, 0)
-    low, high = torch.minimum(one, other), torch.maximum(one, other)
-    kinds = []
-    for seed in range(40):
-        torch.manual_seed(seed)
-        made = mixed(images)
-        assert (low - 1e-6 <= made).all()
-        assert (made <= high + 1e-6).all()
-        taken = (made == one) | (made == other)
-        kinds.append("same" if torch.equal(made, one) else "part" if taken.all() else "blended")
-    assert {kind: kinds.count(kind) > 3 for kind in ("same", "part", "blended")} == dict.fromkeys(
-        ("same", "part", "blended"), True
-    )
+def test_mixed_images_are_made_of_two():
+    torch.manual_seed(0)
+    images = torch.rand(400, 1, 8, 8)
+    own, other = images, images.roll(1, 0)
+    made = mixed(images)
+    share = ((made - other) / (own - other)).flatten(1)  # of the image itself, in each pixel
+    same = (share > 0.999).all(1)
+    parts = ((share > 0.999) | (share < 0.001)).all(1) & ~same
+    blended = (share.amax(1) - share.amin(1) < 1e-3) & ~same & ~parts
+    assert (same | parts | blended).sum() > 390  # but for pixels that are nearly alike
+    assert (same.sum(), parts.sum(), blended.sum()) == pytest.approx((200, 100, 100), abs=35)

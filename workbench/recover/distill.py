@@ -44,7 +44,7 @@ MIN_IMAGES_TO_HOLD_OUT = 16
 MAX_SHIFT_SHARE = 1 / 8
 """Share of their side by which images of the input's size are moved at most."""
 MIXED_SHARE = 0.5
-"""Share of the batches whose images are mixed."""
+"""Share of the images that are mixed."""
 MAX_HELD_OUT_IMAGES = 200
 """Largest number of images that are held out."""
 
@@ -65,16 +65,15 @@ def distill(
 
     A fifth of the images, at most 200, is held out, and the network is compared with the original on them before
     training, after each epoch and at the end. What is returned is the best of these by its divergence from the
-    original (see `compare`): never worse there than what was given. Images that are larger than the input are held out
-    in random views too, because a network that was calibrated on the same images has nearly learned them by heart in
-    their usual view. Of fewer than 16 images none is held out, and all are compared on, so that a network that only
-    memorises them is not noticed.
+    original: never worse there than what was given. They are compared on in random views, too, because a network that
+    was calibrated on the same images has nearly learned them by heart in their usual view. Of fewer than 16 images none
+    is held out, and all are compared on, so that a network that only memorises them is not noticed.
 
     Parameters
     ----------
     compressed : best calibrated before.
     images : as the data hold them; labels are not looked at. Images of a Split or a tensor are mirrored at random, and
-        moved, or cut out and rescaled where they are larger than the input; half of the batches are mixed.
+        moved, or cut out and rescaled where they are larger than the input; half of them are mixed.
     minutes, epochs : how long, comparisons included; give one of them. With `epochs` the result is reproducible.
     learning_rate : the highest of SGD with momentum; it falls along a cosine to zero. None for 0.03 with batch norms,
         which bear that, and 0.003 without: five times as much made a calibrated GoogLeNet worse, within ten steps.
@@ -158,14 +157,12 @@ class _Match:
         for side in chain(*self.outputs.values()):
             side.clear()
 
-    def _inputs(self, piece: Tensor, generator: torch.Generator | None = None) -> Any:
-        """Return images as inputs; without a generator to learn from, and with one to be compared on."""
+    def _inputs(self, piece: Tensor) -> Any:
+        """Return images as inputs, in random views by the default generator."""
         if isinstance(self.images, tuple):
             return self.student.inputs(self.images[int(piece)])
         images = self.images[piece]
-        if generator is not None:
-            return random_view(self.student, images, generator)
-        if tuple(images.shape[2:]) == tuple(self.student.input_shape[1:]) and images.ndim == 4:
+        if images.ndim == 4 and tuple(images.shape[2:]) == tuple(self.student.input_shape[1:]):
             images = augmented(images, flip=True, shift=round(MAX_SHIFT_SHARE * images.shape[2]))
         inputs = random_view(self.student, images, torch.default_generator)
         return mixed(inputs) if isinstance(inputs, Tensor) and inputs.ndim == 4 else inputs
@@ -190,10 +187,11 @@ class _Match:
 
     def score(self, pieces: Iterable[Tensor], seed: int) -> Score:
         """Return the negative mean divergence from the original on batches of indices, in the same views each time."""
-        nats, n, generator = 0.0, 0, torch.Generator().manual_seed(seed)
-        with torch.no_grad():
+        nats, n = 0.0, 0
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             for piece in pieces:
-                inputs = self._inputs(piece, generator)
+                inputs = self._inputs(piece)
                 nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
                 n += size_of(inputs)
                 self._forget()
@@ -203,18 +201,16 @@ class _Match:
 def mixed(inputs: Tensor) -> Tensor:
     """Return a batch of images (n, channels, height, width), some of them mixed, by the default generator.
 
-    In a quarter of the batches each image is blended with the one before it, in another it gets a part of that one.
+    A quarter of them are blended with the image before, and another quarter get a rectangle of it. Each batch has some
+    of all kinds, so that its statistics are those of the other batches.
 
     References: Zhang et al., *mixup*, ICLR 2018; Yun et al., *CutMix*, ICCV 2019.
     """
-    draw, share, down, right = torch.rand(4).tolist()
-    others = inputs.roll(1, 0)
-    if draw >= MIXED_SHARE:
-        return inputs
-    if draw < MIXED_SHARE / 2:
-        return others.lerp(inputs, torch.rand(len(inputs), 1, 1, 1).to(inputs))
-    height, width = (round(side * (1 - share) ** 0.5) for side in inputs.shape[2:])
-    top, left = round(down * (inputs.shape[2] - height)), round(right * (inputs.shape[3] - width))
-    made = inputs.clone()
-    made[:, :, top : top + height, left : left + width] = others[:, :, top : top + height, left : left + width]
-    return made
+    kind, share, down, right = torch.rand(4, len(inputs), 1, 1)
+    side = share.sqrt()
+    rows, columns = (torch.arange(n) / n for n in inputs.shape[2:])
+    above, left = (rows[:, None] - down * (1 - side), columns - right * (1 - side))
+    inside = (above >= 0) & (above < side) & (left >= 0) & (left < side)
+    weights = torch.where(kind < MIXED_SHARE / 2, share, 1 - inside.float())  # of each image's own pixels
+    weights = torch.where(kind < MIXED_SHARE, weights, 1.0)
+    return inputs.roll(1, 0).lerp(inputs, weights[:, None].to(inputs))
