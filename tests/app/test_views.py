@@ -97,6 +97,9 @@ def test_settings_go_both_ways_and_are_undone(session):
     assert slider.value == plan.settings["macs_ratio"] == 2.0
     plan.replan(macs_ratio=40.0)  # more than the slider can have is left as it is
     assert (slider.value, plan.settings["macs_ratio"]) == (slider.max, 40.0)
+    plan.replan(macs_ratio=1.523)
+    slider.value = 1.5  # as the page sends it back, rounded
+    assert plan.settings["macs_ratio"] == 1.523
     plan.replan(macs_ratio=1.5)
     measure = find(view, w.Button, "Measure layers")
     measure.click()

@@ -215,7 +215,7 @@ def check_places_without_content(page):
       const words = box.querySelector('p'), figure = box.querySelector('.wb-figure');
       return [figure.classList.contains('wb-nothing'), words.hidden, words.textContent.length > 10];
     })"""
-    ui.until(page, lambda: sum(row[0] for row in page.evaluate(empty)) == 5, lambda: page.evaluate(empty), 60)
+    ui.until(page, lambda: sum(row[0] for row in page.evaluate(empty)) == 6, lambda: page.evaluate(empty), 60)
     found = page.evaluate(empty)
     assert len(found) == 9
     assert {tuple(row) for row in found} == {(True, False, True), (False, True, False)}

@@ -36,8 +36,8 @@ Step = Callable[[CompressedNetwork, Data], CompressedNetwork]
 """A step of recovery before fine-tuning: (compressed, data) -> a new compressed network."""
 
 POLL_S = 0.2  # seconds between two checks of an executor
-ADDRESS = re.compile(r"(\w+://)?[^/]+:\d+")
-"""Address of a Dask scheduler."""
+ADDRESS = re.compile(r"(\w+://)?[^/]+:\d+|inproc://.+")
+"""Address of a Dask scheduler; the second form is that of one in the same process."""
 CONNECT_TIMEOUT_S = 10
 """Seconds in which a Dask scheduler has to answer."""
 

@@ -16,6 +16,8 @@ from workbench.plan.plan import Plan
 from workbench.tables import times
 
 LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
+STEP = 0.05
+"""Step of the sliders."""
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = (
     "Measure how much the answers depend on each layer; a budget then keeps higher ranks where they depend most"
@@ -31,7 +33,7 @@ def plan_view(session: Session) -> w.Widget:
         "layers": expert(slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES)),
     }
     for name, number in NUMBERS.items():
-        limits = {"min": number.minimum, "max": number.maximum, "step": 0.05, "readout_format": ".2f"}
+        limits = {"min": number.minimum, "max": number.maximum, "step": STEP, "readout_format": ".2f"}
         fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
     fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES))
     expert(fields["weights_ratio"])
@@ -64,8 +66,13 @@ def plan_view(session: Session) -> w.Widget:
         measure.disabled = worker.busy(JobKind.IMPORTANCE) or plan.plan is None or not choose.calibratable or known
         measure.tooltip = "It is known how the answers change: the budget goes by that" if known else MEASURE_HINT
 
+    def change(name: str, value: Any) -> None:
+        # the page sends a slider's value back, rounded to a step
+        if name not in NUMBERS or abs(value - plan.settings[name]) > STEP / 2:
+            plan.replan(**{name: value})
+
     for name, box in fields.items():
-        user.observe(box, lambda name, value: plan.replan(**{name: value}), name)
+        user.observe(box, change, name)
     follow(fill, (plan, "settings importance times plan notice"))
     follow(enable, (plan, "importance plan undoable redoable"), (choose, "opened"), (worker, "jobs"))
     planner, layers, *numbers = fields.values()
