@@ -126,7 +126,7 @@ def answers(page: Any) -> bool:
         step_button(page, "Look").click(timeout=SELF_CHECK_S * 1000)
         row = page.locator(".wb-table").first.locator(f'tbody tr[data-name="{other}"]')
         row.click(timeout=SELF_CHECK_S * 1000)
-        shown = "name => [...document.querySelectorAll('.wb h2')].some((h) => h.textContent === name)"
+        shown = "name => [...document.querySelectorAll('.wb h2')].some((h) => h.textContent.split(' ')[0] === name)"
         page.wait_for_function(shown, arg=other, timeout=SELF_CHECK_S * 1000)
         return not page.locator(".wb-lost").is_visible()
     except Exception as error:

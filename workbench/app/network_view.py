@@ -62,7 +62,12 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             graph.draw(made)
 
     w.link((look, "picked"), (graph, "selected"))
-    follow(fill, (plan, "plan measured"), (preview, "found current"), (color, "value"))
+    def recolor() -> None:
+        if color.value == "noise" or list(color.options) != list(measured()):
+            fill()
+
+    follow(fill, (plan, "plan measured"), (color, "value"))
+    follow(recolor, (preview, "found current"))
     area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")

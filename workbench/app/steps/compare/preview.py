@@ -24,7 +24,7 @@ from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress
 from workbench.recover.decompose import Made, decompose
 
-DELAY_S = 0.15  # after the last change, until the picture is looked at anew
+DELAY_S = 0.3  # after the last change, until the picture is looked at anew
 FLIPPED_IMAGES = 8  # pictures whose answer changed, at most
 MAX_DECOMPOSED_MACS = 1e11  # multiply-adds to decompose the network for a preview: about 3 s on one core
 TOO_LARGE = "Decomposing this network takes a while: the picture appears once you decompose it."
