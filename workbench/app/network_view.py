@@ -62,6 +62,7 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             graph.draw(made)
 
     w.link((look, "picked"), (graph, "selected"))
+
     def recolor() -> None:
         if color.value == "noise" or list(color.options) != list(measured()):
             fill()

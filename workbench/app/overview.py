@@ -8,6 +8,7 @@ from workbench.app.controls import follow
 from workbench.app.session import Session
 from workbench.app.steps.recover.view import SAVES_NOTHING
 from workbench.app.widgets.glossary import RANDOM, TERMS, term
+from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.network.scores import Score
 from workbench.network.verdict import Finding, Verdict
@@ -76,14 +77,18 @@ def _measured(session: Session, run: Run | None) -> dict[str, str]:
     before, after = best["dense_ms"], best["compressed_ms"]
     gain = f"{times(before / after)} faster" if after <= before else f"{times(after / before)} slower"
     pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
-    timed = tile("Time", pair, after / before, gain, escape(RUNTIMES[best["runtime"]]), loss=after > before)
+    timed = tile(
+        "Time", pair, after / before, gain, escape(RUNTIMES[best["runtime"]]), mark="wb-loss" if after > before else ""
+    )
     spent, small = found.energy.original, found.energy.compressed
     if small is None:
         return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
     ratio = small.joules / spent.joules
     gain = f"{times(1 / ratio)} less" if ratio <= 1 else f"{times(ratio)} more"
     pair = (quantity(spent.joules, "J"), quantity(small.joules, "J"))
-    joules = tile(term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", loss=ratio > 1)
+    joules = tile(
+        term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", mark="wb-loss" if ratio > 1 else ""
+    )
     return {"time": timed, "energy": joules}
 
 
@@ -107,7 +112,10 @@ def _score_tile(session: Session, run: Run | None) -> str:
     change = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
     change = f'<span title="{escape(str(verdict or ""), quote=True)}">{change}</span>'
     note = f"{stage}, {images}{_interval(after)}"
-    return tile(title, (_text(before), _text(after)), share, change, note, loss=lost)
+    unsure = verdict is not None and verdict.finding is Finding.TOO_FEW
+    return tile(
+        title, (_text(before), _text(after)), share, change, note, mark="wb-loss" if lost else "wb-unsure" * unsure
+    )
 
 
 def _text(score: Score) -> str:
@@ -146,7 +154,7 @@ def tile(
     note: str = "",
     *,
     missing: str = "",
-    loss: bool = False,
+    mark: str = "",
 ) -> str:
     """Return the HTML of a tile: `values` before and now, a bar of `share` of the whole; or how to get them."""
     if not values:
@@ -155,9 +163,9 @@ def tile(
     numbers = "".join(f"<span>{value} &rarr;</span> " for value in before) + f"<b>{now}</b>"
     width = 100 * min(1.0, max(0.0, share)) if share is not None else 0
     bar = f'<div class="wb-scale"><i style="width:{width:.1f}%"></i></div>' if share is not None else ""
-    mark = f'<em class="{"wb-loss" if loss else ""}">{change}</em>' if change else ""
+    noted = f'<em class="{mark}">{change}</em>' if change else ""
     return (
-        f'<div class="wb-tile"><h2>{title}{mark}</h2><p class="wb-hero">{numbers}</p>{bar}<small>{note}</small></div>'
+        f'<div class="wb-tile"><h2>{title}{noted}</h2><p class="wb-hero">{numbers}</p>{bar}<small>{note}</small></div>'
     )
 
 
@@ -180,6 +188,8 @@ def verdict_text(session: Session) -> str:
             return SAVES_NOTHING
         return f"The plan: {saving_text(plan)}. Compress to see what that costs."
     text = f"{saving_text(run.plan)}, {_quality(run.verdict())}."
+    if session.worker.busy(JobKind.AUTOMATIC):
+        return f"So far: {text}"
     found = session.speed.findings
     if found is not None:
         best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))

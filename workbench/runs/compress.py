@@ -55,9 +55,10 @@ def compress(
     and more than half of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop`
     points; if there are too few images to show this for any plan, if it loses at most `max_drop` on them. The search
     ends with the first good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes`
-    it goes on: larger ratios follow a good try, and the good one that saves most is the result, unless only images that
-    were learned from can judge it (fewer than 60 and none for validation): it changes few of their answers at any
-    ratio. The run's note says what was found, and its `tries` what was tried and taken back.
+    it goes on: larger ratios follow a good try, and the good one that saves most is the result, of those whose interval
+    shows it if there are any, unless only images that were learned from can judge it (fewer than 60 and none for
+    validation): it changes few of their answers at any ratio. The run's note says what was found, and its `tries` what
+    was tried and taken back.
 
     The loss is of accuracy on validation images with labels, or what is expected of images without labels, whichever
     has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. Without labels an answer that changed loses
@@ -155,4 +156,5 @@ def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
     loss = judgement(run, max_drop) if verdict is None else str(verdict)
     if verdict is not None and verdict.kind == "agreement" and lost is not None:
         loss += f", {lost[0]:.1f} points of accuracy by the original's probabilities"
-    return Try(run.plan.macs_ratio, good, loss, taken_back)
+    shown = lost is not None and lost[1] <= max_drop
+    return Try(run.plan.macs_ratio, good, shown, loss, taken_back)

@@ -83,6 +83,7 @@ class Try:
 
     macs_ratio: float
     good: bool
+    shown: bool = False  # whether the images show that, not only suggest it
     loss: str = ""
     taken_back: str = ""  # a step that was taken back, or left out for want of time
 
@@ -110,9 +111,12 @@ def next_ratio(tries: Sequence[Try], *, larger: bool, expected: float | None = N
 
 
 def best_of(tries: Sequence[Try]) -> int:
-    """Return the index of the try to keep: the good one that saves most, or the last if none is good."""
+    """Return the index of the try to keep, or the last if none is good.
+
+    Of the good ones it is the one that saves most, among those whose images show it if there are any.
+    """
     good = [i for i, one in enumerate(tries) if one.good]
-    return max(good, key=lambda i: tries[i].macs_ratio) if good else len(tries) - 1
+    return max(good, key=lambda i: (tries[i].shown, tries[i].macs_ratio)) if good else len(tries) - 1
 
 
 def lines(tries: Sequence[Try], unfinished: str = "") -> tuple[str, ...]:
@@ -123,7 +127,8 @@ def lines(tries: Sequence[Try], unfinished: str = "") -> tuple[str, ...]:
     for i, one in enumerate(tries):
         outcome = "kept" if one.good else "kept, although more is lost than is tolerated"
         if i != kept:
-            outcome = f"saves less than try {kept + 1}" if one.good else "taken back"
+            less = "saves less" if one.macs_ratio < tries[kept].macs_ratio else "is less sure"
+            outcome = f"{less} than try {kept + 1}" if one.good else "taken back"
         words = (f"MACs {times(one.macs_ratio)} fewer", one.loss, one.taken_back, outcome)
         found.append(f"try {i + 1}: {', '.join(filter(None, words))}")
     return (*found, *([f"try {len(tries) + 1}: {unfinished}"] if unfinished else []))

@@ -19,8 +19,8 @@ TERMS = {
     "threshold": "EVBMF takes what lies below this line for noise.",
     "Tucker-2": "One convolution becomes three small ones: mix the input channels down, convolve, mix up again.",
     "Tucker-1": "One layer becomes two small ones: only the output channels are reduced.",
-    "int8": "Whole numbers of 8 bits in place of numbers of 32: a quarter of the size, and fast where the processor "
-    "has instructions for them. What they round off may change some answers.",
+    "int8": "Whole numbers of 8 bits in place of numbers of 32: as little as a quarter of the size, and fast where "
+    "the processor has instructions for them. What they round off may change some answers.",
     "kernel error": "How far the factorised layer's weights are from the original's: 0 % is the same, 100 % is nothing "
     "left. An upper limit, exact for Tucker-1.",
     "fine-tune": "Train the compressed network for a short while, so that its layers work together again.",

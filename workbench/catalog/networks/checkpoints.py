@@ -20,6 +20,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", 
 MAX_WEIGHT_BYTES = 4 * 2**30
 """Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
 
+OTHERS = "a network that is not in the list is uploaded as an ONNX file (torch.onnx.export)"
+
 
 class WeightsError(ValueError):
     """A checkpoint that cannot be used; the sentence names the file and says why."""
@@ -80,7 +82,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
         more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
         problems.append(f"has {key} in the shape {shapes}{more}")
     if problems:
-        raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}")
+        raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}; {OTHERS}")
     for key, value in weights.items():
         if value.is_floating_point() != own[key].is_floating_point():
             raise WeightsError(f"{name} does not fit this network: {key} is {value.dtype}, not {own[key].dtype}")
@@ -131,7 +133,10 @@ def _why_unreadable(error: Exception) -> str:
     text = str(error)
     foreign = "Unsupported operand" in text  # no pickle of PyTorch's at all
     if isinstance(error, pickle.UnpicklingError) and not foreign and ("weights_only" in text or "Unsupported" in text):
-        return "holds more than tensors and would run code when loaded; save model.state_dict() instead"
+        return (
+            "holds more than tensors and would run code when loaded; save model.state_dict() instead, or a network of "
+            "your own by torch.onnx.export"
+        )
     return "is damaged or no file of weights"
 
 

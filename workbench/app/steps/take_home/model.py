@@ -45,7 +45,7 @@ class FileKind:
         return f"int8 {self.suffix}" if self.int8 else self.suffix
 
 
-INT8 = "8-bit integers: a quarter of the size, often faster; some answers may change."
+INT8 = "8-bit integers: down to a quarter of the size, often faster; some answers may change."
 IN_EXECUTORCH = """from executorch.runtime import Runtime
 method = Runtime.get().load_program("{file}").load_method("forward")
 answers = method.execute([image])  # a tensor of float32"""
