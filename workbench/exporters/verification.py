@@ -56,7 +56,7 @@ class Verification:
         error = (
             f"signal-to-noise ratio {self.snr_db:.1f} dB" if self.int8 else f"largest difference {self.max_error:.1e}"
         )
-        return f"{same} on {self.n} images ({self.inputs}) as in PyTorch, {error}"
+        return f"{same} on {self.n} images ({self.inputs}) as of the compressed network here, {error}"
 
 
 @dataclass(frozen=True, eq=False)
