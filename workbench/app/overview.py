@@ -109,10 +109,11 @@ def _score_tile(session: Session, run: Run | None) -> str:
         return tile(title, (_text(before),), share, "", f"original, {images}{_forecast(session)}")
     verdict, stage = run.verdict(split), str(run.last.name) if run.last else ""
     lost = verdict is not None and verdict.finding is Finding.LOSS
-    change = "" if verdict is None else f"{-100 * verdict.lost:+.1f} points" if lost else str(verdict.finding)
+    unsure = verdict is not None and verdict.finding is Finding.TOO_FEW
+    words = "too few to tell" if unsure else str(verdict.finding) if verdict else ""
+    change = f"{-100 * verdict.lost:+.1f} points" if verdict is not None and lost else words
     change = f'<span title="{escape(str(verdict or ""), quote=True)}">{change}</span>'
     note = f"{stage}, {images}{_interval(after)}"
-    unsure = verdict is not None and verdict.finding is Finding.TOO_FEW
     return tile(
         title, (_text(before), _text(after)), share, change, note, mark="wb-loss" if lost else "wb-unsure" * unsure
     )
