@@ -181,3 +181,9 @@ def test_mixed_images_are_made_of_two():
     blended = (share.amax(1) - share.amin(1) < 1e-3) & ~same & ~parts
     assert (same | parts | blended).sum() > 390  # but for pixels that are nearly alike
     assert (same.sum(), parts.sum(), blended.sum()) == pytest.approx((200, 100, 100), abs=35)
+
+
+@pytest.mark.parametrize("setting", ["learning_rate", "batch_size"])
+def test_zero_is_no_default(smaller, data, setting):
+    with pytest.raises(ValueError, match="0"):
+        wb.distill(smaller, data.train.images[:20], epochs=1, **{setting: 0})

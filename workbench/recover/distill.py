@@ -98,12 +98,15 @@ def distill(
     if minutes is not None and not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
     normalised = any(isinstance(module, BATCH_NORMS) for module in compressed.model.modules())
-    batch_size = batch_size or (64 if normalised else 16)
+    if batch_size is None:
+        batch_size = 64 if normalised else 16
+    if learning_rate is None:
+        learning_rate = 3e-2 if normalised else 3e-3
     batches = inputs_of(compressed.original, images, batch_size=batch_size)
     held = batches.images.images if isinstance(batches.images, Split) else batches.images
     recipe = Recipe(
         epochs=1 if epochs is None else epochs,
-        learning_rate=learning_rate or (3e-2 if normalised else 3e-3),
+        learning_rate=learning_rate,
         schedule="cosine",
         warmup=WARMUP_SHARE * (epochs or 1),
         optimizer="nesterov",  # Adam's steps, of one size in all directions, undo a calibration
