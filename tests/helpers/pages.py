@@ -67,9 +67,10 @@ def button(page, name):
 def press(page, name):
     """Click a button until the page has noticed: what moves under the pointer between down and up is not clicked."""
     found = reach(button(page, name))
-    found.evaluate("e => { e.heard = false; e.addEventListener('click', () => { e.heard = true; }, { once: true }); }")
+    listen = "e => { window.heard = false; e.addEventListener('click', () => { window.heard = true; }, { once: true }); }"
+    found.evaluate(listen)
     found.click()
-    while not found.evaluate("e => e.heard"):
+    while not page.evaluate("window.heard"):  # asked of the page: the click may have renamed the button
         found.click()
 
 
