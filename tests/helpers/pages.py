@@ -67,7 +67,8 @@ def button(page, name):
 def press(page, name):
     """Click a button until the page has noticed: what moves under the pointer between down and up is not clicked."""
     found = reach(button(page, name))
-    listen = "e => { window.heard = false; e.addEventListener('click', () => { window.heard = true; }, { once: true }); }"
+    listen = "e => e.addEventListener('click', () => { window.heard = true; }, { once: true })"
+    page.evaluate("window.heard = false")
     found.evaluate(listen)
     found.click()
     while not page.evaluate("window.heard"):  # asked of the page: the click may have renamed the button
