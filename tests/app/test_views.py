@@ -121,8 +121,9 @@ def test_tiles_show_original_planned_and_measured(digits):
     digits.recover.decompose()
     assert "decomposed" in tile_texts(digits)["work"]
     assert re.search(" points.*decomposed", tile_texts(digits)["score"])
-    lost = digits.recover.run.verdict().lost
-    assert verdict_text(digits).endswith(f"{100 * lost:.1f} points less accurate on 297 images.")
+    lost = digits.recover.run.verdict("test").lost  # as in the tile
+    assert f"{-100 * lost:+.1f} points" in tile_texts(digits)["score"]
+    assert verdict_text(digits).endswith(f"{100 * lost:.1f} points less accurate on 500 images.")
     digits.plan.keep_layer("features.3")  # now the plan is what the tiles show
     assert "decomposed" not in "".join(tile_texts(digits).values())
 

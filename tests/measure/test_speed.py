@@ -34,6 +34,8 @@ def test_speed_is_beside_what_was_counted(smaller, fake):
     assert eager["realised"] == pytest.approx(4 / ratio)
     assert onnx["realised"] == pytest.approx(2 / ratio)
     assert eager["spread"] == pytest.approx((4, 4))
+    assert found.fastest == (onnx, onnx)
+    assert found.best_speedup == pytest.approx(2)
     assert found.best_realised == pytest.approx(2 / ratio)  # 100 ms / 50 ms, not 400 / 50
     assert found.absent == {"executorch": "executorch is not installed here."}
     for words in ("original", "x4.00 to x4.00", "executorch is not", f"{400 / ratio:.0f} %"):

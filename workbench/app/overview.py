@@ -1,6 +1,8 @@
 """Tiles with work, size, time, energy and score of a network, before and now; and a verdict in one sentence."""
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 
@@ -11,9 +13,9 @@ from workbench.app.widgets.glossary import RANDOM, TERMS, term
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
 from workbench.network.scores import Score
-from workbench.network.verdict import Finding, Verdict
-from workbench.plan.plan import Plan
+from workbench.network.verdict import Finding
 from workbench.runs.run import Run
+from workbench.runs.summary import saving_text, summary
 from workbench.tables import count, quantity, times
 
 BYTES_PER_WEIGHT = 4
@@ -73,23 +75,27 @@ def _measured(session: Session, run: Run | None) -> dict[str, str]:
     missing = COMPRESS_TEXT if run is None else MEASURE_TEXT
     if found is None:
         return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
-    best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))
-    before, after = best["dense_ms"], best["compressed_ms"]
-    gain = f"{times(before / after)} faster" if after <= before else f"{times(after / before)} slower"
+    speed, (dense, small) = found.speed, found.speed.fastest
+    before, after, ratio = dense["dense_ms"], small["compressed_ms"], 1 / speed.best_speedup
+    gain = f"{times(1 / ratio)} faster" if ratio <= 1 else f"{times(ratio)} slower"
     pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
-    timed = tile(
-        "Time", pair, after / before, gain, escape(RUNTIMES[best["runtime"]]), mark="wb-loss" if after > before else ""
-    )
-    spent, small = found.energy.original, found.energy.compressed
-    if small is None:
+    where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
+    timed = tile("Time", pair, ratio, gain, where, mark="wb-loss" if ratio > 1 else "")
+    spent, needed = found.energy.original, found.energy.compressed
+    if needed is None:
         return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
-    ratio = small.joules / spent.joules
+    ratio = needed.joules / spent.joules
     gain = f"{times(1 / ratio)} less" if ratio <= 1 else f"{times(ratio)} more"
-    pair = (quantity(spent.joules, "J"), quantity(small.joules, "J"))
+    pair = (quantity(spent.joules, "J"), quantity(needed.joules, "J"))
     joules = tile(
         term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", mark="wb-loss" if ratio > 1 else ""
     )
     return {"time": timed, "energy": joules}
+
+
+def _runtime(record: Mapping[str, Any]) -> str:
+    """Return what the runtime of a speed's record is called."""
+    return RUNTIMES[record["runtime"]].removesuffix(" with XNNPACK")
 
 
 def _score_tile(session: Session, run: Run | None) -> str:
@@ -170,13 +176,6 @@ def tile(
     )
 
 
-def saving_text(plan: Plan) -> str:
-    """Return how much less work and how much smaller a planned network is, in words."""
-    work, size = plan.macs_ratio, plan.weights_ratio
-    words = f"{work:.2g} times less work" if work >= 1 else f"{1 / work:.2g} times more work"
-    return words + (f", {size:.2g} times smaller" if size >= 1 else f", {1 / size:.2g} times larger")
-
-
 def verdict_text(session: Session) -> str:
     """Return what has come of the session, in a sentence or two."""
     choose, plan, run = session.choose, session.plan.plan, _current(session)
@@ -188,25 +187,12 @@ def verdict_text(session: Session) -> str:
         if plan.saves_nothing:
             return SAVES_NOTHING
         return f"The plan: {saving_text(plan)}. Compress to see what that costs."
-    text = f"{saving_text(run.plan)}, {_quality(run.verdict())}."
+    text = f"{summary(run)}."
     if session.worker.busy(JobKind.AUTOMATIC):
         return f"So far: {text}"
     found = session.speed.findings
     if found is not None:
-        best = min(found.speed.records, key=lambda record: float(record["compressed_ms"]))
-        gain = best["dense_ms"] / best["compressed_ms"]
+        gain, (_, small) = found.speed.best_speedup, found.speed.fastest
         words = f"{gain:.2g} times as fast" if gain >= 1 else f"{1 / gain:.2g} times slower"
-        text += f" In {RUNTIMES[best['runtime']].removesuffix(' with XNNPACK')} {words}."
+        text += f" In {_runtime(small)} {words}."
     return text
-
-
-def _quality(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "not judged on any images"
-    where, accurate = f"on {verdict.n} images", verdict.kind == "accuracy"
-    if verdict.finding is Finding.NO_LOSS:
-        return f"as accurate as before {where}" if accurate else f"with the same answers as before {where}"
-    if verdict.finding is Finding.TOO_FEW:
-        return f"too few images ({verdict.n}) to tell whether it is as {'accurate' if accurate else 'good'} as before"
-    lost = 100 * verdict.lost
-    return f"{lost:.1f} points less accurate {where}" if accurate else f"{lost:.1f} % of the answers changed {where}"

@@ -21,6 +21,7 @@ from workbench.network.tracing import find_layers
 from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
+from workbench.runs.summary import summary
 from workbench.tables import count, html_table, quantity, times
 
 BLUE, GREY = "#0072b2", "#9aa5b1"
@@ -89,12 +90,13 @@ def _kind(energy: Mapping[str, Any]) -> str:
 
 def _head(run: Run) -> str:
     when = f"{run.created[:16].replace('T', ' ')} UTC" if run.created else ""
-    line = ", ".join(filter(None, [run.label if run.number else "", f"on {run.data_name}", when, run.note]))
+    line = ", ".join(filter(None, [run.label if run.number else "", f"on {run.data_name}", when]))
     warnings = [run.error] if run.error else []
     if run.network is not None and run.network.original.random_weights:
         warnings.append("This network has random weights: its ranks and scores mean nothing.")
+    verdict = f"<p><b>{escape(summary(run))}.</b></p>" if run.last is not None else ""
     warned = "".join(f'<p class="warn">{escape(text)}</p>' for text in warnings)
-    return f'<h1>{escape(run.network_name)}, compressed</h1><p class="quiet">{escape(line)}</p>{warned}'
+    return f'<h1>{escape(run.network_name)}, compressed</h1><p class="quiet">{escape(line)}</p>{verdict}{warned}'
 
 
 def _cards(run: Run) -> str:
@@ -144,6 +146,7 @@ def _done(run: Run) -> str:
         f"{len(plan) - one - two} were kept as they are.",
         f"How small was chosen layer by layer, as ranks: {plan.describe()}. The tables have all of them, with reasons.",
         "A multiply-add (MAC) is one multiplication and one addition; the paper calls them FLOPs.",
+        f"Steps: {run.note}." if run.note else "",
         *(f"{line[0].upper()}{line[1:]}." for line in run.tries),
     ]
     return _section("What was done", *map(_paragraph, texts))

@@ -110,10 +110,11 @@ def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
 def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
     """Return the squared norm that truncated HOSVD keeps at each pair of ranks, (out + 1, in + 1)."""
     energy = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
-    taps = kernel.detach().flatten(2).movedim(2, 0) if kernel.ndim > 2 else kernel.detach()[None]  # (taps, out, in)
-    for block in taps.split(max(1, MAX_BLOCK_ENTRIES // energy.numel())):
+    taps = kernel.detach().flatten(2).mT if kernel.ndim > 2 else kernel.detach()[:, None]  # (out, taps, in)
+    for block in taps.split(max(1, MAX_BLOCK_ENTRIES // energy.numel()), dim=1):
         projected = block.double(memory_format=torch.contiguous_format) @ basis_in
-        energy += (basis_out.mT @ projected).square_().sum(0)
+        turned = basis_out.mT @ projected.flatten(1)  # one product of matrices: a batch of them would copy the basis
+        energy += turned.square_().unflatten(1, projected.shape[1:]).sum(1)
     return np.pad(energy.cumsum(0).cumsum(1).numpy(force=True), ((1, 0), (1, 0)))
 
 

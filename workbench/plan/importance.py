@@ -305,8 +305,12 @@ def _falling(table: Vector) -> Vector:
 
 def _products(values: Tensor, gradients: Tensor, left: Tensor, right: Tensor, size: int) -> Tensor:
     """Return (n, size) sums of products along the directions from a rank on, over positions and groups."""
-    along = [torch.einsum("gci,ngcp->ngip", side.to(v), v) for side, v in ((left, values), (right, gradients))]
-    products = (along[0] * along[1]).sum((1, 3)).double().cpu()
+    left, right = left.to(values), right.to(values)
+    if values.shape[3] > values.shape[2]:  # more positions than channels: these are summed over first
+        products = (left * (values @ gradients.mT @ right)).sum((1, 2))
+    else:
+        products = ((left.mT @ values) * (right.mT @ gradients)).sum((1, 3))
+    products = products.double().cpu()
     result: Tensor = torch.zeros(len(products), size, dtype=torch.float64)
     result[:, : products.shape[1]] = products.flip(1).cumsum(1).flip(1)
     return result

@@ -1,8 +1,15 @@
 """Choose, compare, speed and take home: what a verb gives, and what it says where it cannot."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from tests.app.conftest import on_a_loop
 from tests.helpers.sessions import idle
+from workbench.app.overview import tile_texts, verdict_text
+from workbench.app.steps.speed.view import findings_html
 from workbench.app.worker import JobState
+from workbench.exporters.report import report
 
 
 @on_a_loop
@@ -63,3 +70,20 @@ async def test_files_need_a_compressed_network_that_stays(session):
     job = session.take_home.make("weights")
     await idle(session)
     assert "became another one" in job.error
+
+
+def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):
+    """That of the fastest original and the fastest compressed network, also where they are in two runtimes."""
+    session.recover.decompose()
+    speed, run = session.speed, session.recover.run
+    speed.runtimes = ("eager",)
+    speed.measure()
+    one = speed.findings.speed.latencies["eager"]
+    seconds = {"eager": (0.004, 0.003), "onnxruntime": (0.008, 0.001)}
+    samples = {name: {"original": np.array([a]), "compressed": np.array([b])} for name, (a, b) in seconds.items()}
+    runs = {name: replace(one, samples=sample) for name, sample in samples.items()}
+    speed.findings = replace(speed.findings, speed=replace(speed.findings.speed, latencies=runs))
+    page = report(replace(run, measured={"latency": speed.findings.speed.records}), tmp_path / "run.html")
+    for shown in (tile_texts(session)["time"], findings_html(speed.findings), page.read_text(encoding="utf-8")):
+        assert "x4.00" in shown
+    assert "In ONNX Runtime 4 times as fast" in verdict_text(session)

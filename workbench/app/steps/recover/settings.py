@@ -6,8 +6,8 @@ from typing import Any
 
 # Text of an option on the page -> value in TrainingSettings
 LEARN_FROM = {
-    "the labels": "labels",
     "labels and the original's answers": "both",
+    "the labels": "labels",
     "only the original's answers": "original",
 }
 SCHEDULES = {"the paper's: a tenth every 5 epochs": "step", "cosine: smoothly to zero": "cosine"}
@@ -24,7 +24,7 @@ class TrainingSettings:
     epochs: int = 10
     learning_rate: float = 1e-3
     schedule: str = "step"
-    learn_from: str = "labels"
+    learn_from: str = "both"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":

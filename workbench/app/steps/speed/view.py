@@ -82,16 +82,14 @@ def findings_html(findings: Findings | None) -> str:
             f"{term('realised')} of the promise is shown beside it.</p>"
         )
     speed = findings.speed
-    best = speed.best_realised
-    dense, small = (min(speed.records, key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
-    gain = best * speed.macs_ratio
+    gain, (dense, small) = speed.best_speedup, speed.fastest
     before, after = (str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK") for row in (dense, small))
     took = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
     faster = f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower"
     cards = (
         figure_html("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
         figure_html("time, fastest runtime of each", faster, took, loss=gain < 1),
-        figure_html(term("realised"), f"{100 * best:.0f} %", "of what counting promises"),
+        figure_html(term("realised"), f"{100 * speed.best_realised:.0f} %", "of what counting promises"),
     )
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (

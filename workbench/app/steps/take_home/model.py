@@ -37,7 +37,8 @@ class FileKind:
     about: str
     missing: Callable[[], str] = str
     int8: bool = False  # whether it is quantised
-    code: str = ""  # what to do with the file, in three lines; "{file}" is its name
+    code: str = ""  # what to do with the file, in three lines of Python; "{file}" is its name
+    app_code: str = ""  # the same in an app for Android; "{shape}" is that of its input
 
     @property
     def label(self) -> str:
@@ -45,10 +46,14 @@ class FileKind:
         return f"int8 {self.suffix}" if self.int8 else self.suffix
 
 
-INT8 = "8-bit integers: down to a quarter of the size, often faster; some answers may change."
+INT8 = "8-bit integers: down to a quarter of the size, often faster. Take it if enough answers stay the same."
+PHONES = "Runs in apps on Android and iOS. Begin with this one."
 IN_EXECUTORCH = """from executorch.runtime import Runtime
 method = Runtime.get().load_program("{file}").load_method("forward")
 answers = method.execute([image])  # a tensor of float32"""
+IN_APP = """val module = Module.load("/path/to/{file}")  // of org.pytorch.executorch, as the next two
+val image = Tensor.fromBlob(pixels, longArrayOf({shape}))  // pixels: a FloatArray
+val answers = module.forward(EValue.from(image))[0].toTensor().dataAsFloatArray"""
 IN_ONNX = """import onnxruntime
 session = onnxruntime.InferenceSession("{file}")
 answers = session.run(None, {{session.get_inputs()[0].name: image}})  # an array of float32"""
@@ -60,13 +65,13 @@ AGAIN = "The run again, step by step, with the notebook API."
 PTE, ONNX = (executorch.missing, onnx.missing)
 
 FILE_KINDS = {
-    "executorch": FileKind(
-        "For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS.", PTE, code=IN_EXECUTORCH
-    ),
+    "executorch": FileKind("For phones: ExecuTorch", ".pte", PHONES, PTE, code=IN_EXECUTORCH, app_code=IN_APP),
     "onnx": FileKind(
         "For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", ONNX, code=IN_ONNX
     ),
-    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True, code=IN_EXECUTORCH),
+    "executorch_int8": FileKind(
+        "For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True, code=IN_EXECUTORCH, app_code=IN_APP
+    ),
     "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, ONNX, int8=True, code=IN_ONNX),
     "weights": FileKind(
         "For PyTorch: plan and weights", ".zip", "Loads into the original architecture.", code=IN_PYTORCH

@@ -29,9 +29,12 @@ def take_home_view(session: Session) -> w.Widget:
             _, _, saver, result = line.children
             saver.offer(made.path if made else None)
             result.value = f"<div class='wb-soft'>{escape(made.words if made else FILE_KINDS[kind].missing())}</div>"
-            if made and (code := FILE_KINDS[kind].code):
-                text = escape(code.format(file=made.path.name))
-                result.value += f"<details class='wb-code'><summary>In three lines</summary><pre>{text}</pre></details>"
+            network, about = session.choose.network, FILE_KINDS[kind]
+            shape = ", ".join(map(str, (1, *network.input_shape))) if network is not None else ""
+            for words, code in (("In an Android app", about.app_code), ("In Python", about.code)):
+                if made and code:
+                    text = escape(code.format(file=made.path.name, shape=shape))
+                    result.value += f"<details class='wb-code'><summary>{words}</summary><pre>{text}</pre></details>"
 
     def sort() -> None:
         for kind, line in lines.items():

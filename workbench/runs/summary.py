@@ -1,0 +1,35 @@
+"""Say in a sentence what a run saved and lost."""
+
+from workbench.network.verdict import Finding, Verdict
+from workbench.plan.plan import Plan
+from workbench.runs.run import Run
+
+
+def summary(run: Run) -> str:
+    """Return what a run saved and lost, without a full stop.
+
+    The test images judge it, as they are scored but chose nothing; if they are too few to tell, those that it was
+    chosen by.
+    """
+    tested = run.verdict("test")
+    unsure = tested is None or tested.finding is Finding.TOO_FEW
+    return f"{saving_text(run.plan)}, {_quality(run.verdict() or tested if unsure else tested)}"
+
+
+def saving_text(plan: Plan) -> str:
+    """Return how much less work and how much smaller a planned network is, in words."""
+    work, size = plan.macs_ratio, plan.weights_ratio
+    words = f"{work:.2g} times less work" if work >= 1 else f"{1 / work:.2g} times more work"
+    return words + (f", {size:.2g} times smaller" if size >= 1 else f", {1 / size:.2g} times larger")
+
+
+def _quality(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "but its answers were not compared on any images: bring some in Choose, and compress again"
+    where, accurate = f"on {verdict.n} images", verdict.kind == "accuracy"
+    if verdict.finding is Finding.NO_LOSS:
+        return f"as accurate as before {where}" if accurate else f"with the same answers as before {where}"
+    if verdict.finding is Finding.TOO_FEW:
+        return f"too few images ({verdict.n}) to tell whether it is as {'accurate' if accurate else 'good'} as before"
+    lost = 100 * verdict.lost
+    return f"{lost:.1f} points less accurate {where}" if accurate else f"{lost:.1f} % of the answers changed {where}"
