@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8866
 ADDRESS ?= 127.0.0.1
 SETTINGS ?=
+LESSON ?=
 BROWSER ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,11 +50,11 @@ dashboard: $(STAMP) ## open the dashboard (PORT=9000, BROWSER=none)
 lesson: $(STAMP) ## open lesson 0: ten minutes, no code
 	@$(BIN)/python -m workbench.app.server.serve --lesson --port "$(PORT)" $(if $(filter none,$(BROWSER)),--no-browser)
 
-class: $(STAMP) ## serve the dashboard to many (ADDRESS=0.0.0.0, SETTINGS=folder with a voila.json)
-	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") \
+class: $(STAMP) ## serve the dashboard to many (ADDRESS=0.0.0.0, SETTINGS=folder with a voila.json), or with LESSON=yes lesson 0
+	@$(BIN)/python -m workbench.app.server.serve --class $(if $(SETTINGS),"$(SETTINGS)") $(if $(LESSON),--lesson) \
 		--port "$(PORT)" --address "$(ADDRESS)"
 
-lab: $(LAB) ## open JupyterLab on the notebooks
+lab: $(LAB) ## open JupyterLab on the notebooks (BROWSER=none)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint ## lint, then run the tests (MARK="tests/kernels", WORKERS=0)

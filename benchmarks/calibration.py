@@ -1,6 +1,8 @@
 """Time calibration and importance beside what they cannot do without, on ResNet-18, GoogLeNet and VGG-16 shapes.
 
-Weights and images are random, from a seed. Seconds are those of the processors, so that other programs do not count.
+Weights and images are random, from a seed. With ``--shared FOLDER`` GoogLeNet has BVLC's weights and real images: the
+outputs of a deep network of random weights hardly depend on the image, so that errors beside their variance say little.
+Seconds are those of the processors, so that other programs do not count.
 The floor of calibration is one pass of both networks over the images, the moments of every layer, and one factorisation
 and solve of each layer's problem: `wb.calibrate` without ReLU rounds, at a ridge that is given, with one sweep over
 Tucker-2's factors. `importance_passes` is the time of `wb.importance` in forward passes over the same images.
@@ -12,6 +14,7 @@ six by two-fold cross-validation.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -54,11 +57,20 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - started, found
 
 
-def measure(name: str, images: int, loss: bool) -> dict[str, Any]:
-    """The numbers of one network."""
+def given_to(name: str, images: int, shared: Path | None) -> tuple[wb.Network, torch.Tensor]:
+    """A network, and images as it takes them."""
     torch.manual_seed(0)
+    if name == "googlenet" and shared is not None:
+        network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+        data = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv")
+        return network, data.test.images[:images]
     network = wb.load_network(name, weights=None)
-    given = torch.rand(images + HELD_OUT_IMAGES, *network.input_shape)
+    return network, torch.rand(images, *network.input_shape)
+
+
+def measure(name: str, images: int, shared: Path | None) -> dict[str, Any]:
+    """The numbers of one network."""
+    network, given = given_to(name, images + HELD_OUT_IMAGES, shared)
     spectra = wb.analyze(network)
     small = wb.decompose(network, wb.budget_plan(spectra, 2.0))
     first = given[:images]
@@ -68,19 +80,19 @@ def measure(name: str, images: int, loss: bool) -> dict[str, Any]:
     some = given[:IMPORTANCE_IMAGES]
     network_pass = min(seconds(lambda: forward(network, some))[0] for _ in range(3))
     measured, _ = seconds(lambda: wb.importance(network, spectra, some))
-    result = {
+    with patched(choose_ridge=exhaustive):
+        old, before = seconds(lambda: wb.calibrate(small, first))
+    errors = [output_error(each, given[images:]) for each in (made, before)]
+    return {
+        "weights": network.source,
         "images": images,
         "seconds": whole,
         "floor_seconds": floor,
         "ratio_to_floor": whole / floor,
         "importance_passes": measured / network_pass,
+        "seconds_before": old,
+        "loss_ratio": errors[0] / errors[1],
     }
-    if loss:
-        with patched(choose_ridge=exhaustive):
-            old, before = seconds(lambda: wb.calibrate(small, first))
-        errors = [output_error(each, given[images:]) for each in (made, before)]
-        result |= {"seconds_before": old, "loss_ratio": errors[0] / errors[1]}
-    return result
 
 
 def forward(network: wb.Network, images: torch.Tensor) -> None:
@@ -101,12 +113,13 @@ def main() -> None:
     """Read the options, measure, report."""
     arguments = parser(__doc__)
     arguments.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    arguments.add_argument("--shared", type=Path, help="folder with GoogLeNet's weights and real images")
     arguments.add_argument("--threads", type=int, default=2)
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"threads": options.threads}
     for name in options.networks:
-        results[name] = measure(name, NETWORKS[name], loss=True)
+        results[name] = measure(name, NETWORKS[name], options.shared)
         print(name, results[name], flush=True)
     report(results, options.json)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a cell that spreadsheets compute."""
+MIN_MEASURED_GAIN = 1.03
+"""Ratio of two measured values from which they are said to differ."""
 PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
 
 
@@ -27,6 +29,13 @@ def count(number: float) -> str:
 def times(ratio: float) -> str:
     """Return a ratio in three significant digits: x5.25, x17.6, x176."""
     return f"x{_three_digits(ratio)}"
+
+
+def compared(gain: float, better: str, worse: str, same: str) -> str:
+    """Return a ratio of measured values with a word: "x1.42 faster", "x1.10 slower", or `same` within 3 %."""
+    if 1 / MIN_MEASURED_GAIN < gain < MIN_MEASURED_GAIN:
+        return same
+    return f"{times(gain)} {better}" if gain > 1 else f"{times(1 / gain)} {worse}"
 
 
 def quantity(number: float, unit: str) -> str:

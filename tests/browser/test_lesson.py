@@ -33,5 +33,12 @@ def test_a_digit_and_a_network_by_buttons_and_a_slider(page, tmp_path):
         ui.until(page, lambda: answers.get_attribute("class") != "wb-one", lambda: answers.inner_text(), 60)
         found = Axe().run(page)
         assert [v["id"] for v in found.response["violations"] if v["impact"] in ("serious", "critical")] == []
+
+        # The lessons after it are pages of the same server, in which every figure is drawn.
+        for name in ("1_a_convolution_as_a_tensor", "2_ranks_with_evbmf"):
+            page.goto(server.url(f"voila/lessons/{name}.html"))
+            drawn = page.locator(".wb-figure svg.main-svg").first
+            expect(drawn).to_be_visible(timeout=90_000)
+            assert drawn.bounding_box()["height"] > 300
         page.goto("about:blank")
     assert [text for text in page.problems if "WebSocket" not in text] == []

@@ -90,8 +90,8 @@ def test_the_interval_of_a_share_is_wilsons(right, n):
     ("lost", "gained", "n", "words"),
     [
         (0, 0, 381, "no loss seen (between -1.0 and 1.0 points lost on 381 images)"),
-        (0, 0, 380, "too few images to tell (between -1.0 and 1.0 points lost on 380 images)"),
-        (3, 2, 50, "too few images to tell (between -8.6 and 13.0 points lost on 50 images)"),
+        (0, 0, 380, "too few images to tell: 0.0 points lost (between -1.0 and 1.0 on 380 images)"),
+        (3, 2, 50, "too few images to tell: 2.0 points lost (between -8.6 and 13.0 on 50 images)"),
         (12, 2, 50, "20.0 points lost (between 6.1 and 34.5 on 50 images)"),
         (2, 60, 500, "no loss seen (between -14.8 and -8.9 points lost on 500 images)"),
     ],
@@ -108,7 +108,7 @@ def test_the_verdict_of_pairs(lost, gained, n, words):
     ("same", "n", "words"),
     [
         (381, 381, "no loss seen (between 0.0 and 1.0 % of the answers changed on 381 images)"),
-        (985, 1000, "too few images to tell (between 0.9 and 2.5 % of the answers changed on 1000 images)"),
+        (985, 1000, "too few images to tell: 1.5 % of the answers changed (between 0.9 and 2.5 on 1000 images)"),
         (900, 1000, "10.0 % of the answers changed (between 8.3 and 12.0 on 1000 images)"),
     ],
 )

@@ -104,7 +104,7 @@ def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
     assert (verdict.low, verdict.high) == (after.verdict(before).low, after.verdict(before).high)
     assert plans_tried(stages) == [run.plan]
     assert run.lost() <= 0.01
-    assert "too few images to tell (between" in run.note
+    assert "too few images to tell: " in run.note
     assert "on 60 validation images); 381 images or more can exclude a loss of 1 point" in run.note
     assert store.runs()[0].note == run.note
 
@@ -144,7 +144,9 @@ def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectr
     assert len(good) > 1
     assert run.plan is max(good, key=lambda r: r.plan.macs_ratio).plan
     assert stages[-1] is run
-    assert len(run.tries) == len(ends)
+    *tries, ended = run.tries
+    assert len(tries) == len(ends)
+    assert ended.startswith("ended: ")
     assert [line.split(", ")[-1] for line in run.tries].count("kept") == 1
     assert store[run.number].tries == run.tries
     assert shares == sorted(shares)
@@ -155,7 +157,7 @@ def test_minutes_over_after_the_first_try_end_the_search(network, spectra, data)
     run = wb.compress(network, without(data, "train"), plan=wb.budget_plan(spectra, 20), max_drop=1, minutes=1e-4)
     assert run.last.name == StageName.CALIBRATED
     assert run.plan.macs_ratio > 19
-    assert run.tries == ()
+    assert run.tries[-1] == "ended: there was no time for another try"
     for settings in ({"minutes": 0}, {"max_drop": -1}):
         with pytest.raises(ValueError, match=rf"{next(iter(settings))} .*number above 0, not"):
             wb.compress(network, data, **settings)

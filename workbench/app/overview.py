@@ -16,7 +16,7 @@ from workbench.network.scores import Score
 from workbench.network.verdict import Finding
 from workbench.runs.run import Run
 from workbench.runs.summary import saving_text, summary
-from workbench.tables import count, quantity, times
+from workbench.tables import compared, count, quantity, times
 
 BYTES_PER_WEIGHT = 4
 MEASURE_TEXT = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
@@ -77,7 +77,7 @@ def _measured(session: Session, run: Run | None) -> dict[str, str]:
         return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
     speed, (dense, small) = found.speed, found.speed.fastest
     before, after, ratio = dense["dense_ms"], small["compressed_ms"], 1 / speed.best_speedup
-    gain = f"{times(1 / ratio)} faster" if ratio <= 1 else f"{times(ratio)} slower"
+    gain = compared(1 / ratio, "faster", "slower", "as fast")
     pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
     where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
     timed = tile("Time", pair, ratio, gain, where, mark="wb-loss" if ratio > 1 else "")
@@ -85,7 +85,7 @@ def _measured(session: Session, run: Run | None) -> dict[str, str]:
     if needed is None:
         return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
     ratio = needed.joules / spent.joules
-    gain = f"{times(1 / ratio)} less" if ratio <= 1 else f"{times(ratio)} more"
+    gain = compared(1 / ratio, "less", "more", "as much")
     pair = (quantity(spent.joules, "J"), quantity(needed.joules, "J"))
     joules = tile(
         term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", mark="wb-loss" if ratio > 1 else ""
@@ -193,6 +193,6 @@ def verdict_text(session: Session) -> str:
     found = session.speed.findings
     if found is not None:
         gain, (_, small) = found.speed.best_speedup, found.speed.fastest
-        words = f"{gain:.2g} times as fast" if gain >= 1 else f"{1 / gain:.2g} times slower"
-        text += f" In {_runtime(small)} {words}."
+        words = compared(gain, "faster", "slower", "as fast as before")
+        text += f" In {_runtime(small)} it is {words}."
     return text

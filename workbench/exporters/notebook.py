@@ -61,8 +61,9 @@ def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
         StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
         StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, teacher=network, on_epoch=print)",
     }
-    score = "split = data.test if len(data.test) else data.validation"
-    score += '\n{"original": wb.score(network, split), "compressed": wb.score(small, split)}'
+    score = "split = data.test if len(data.test) else data.validation if len(data.validation) else data.train\n"
+    score += 'before = {"original": wb.score(network, split)} if split.labelled else {}\n'
+    score += '{**before, "compressed": wb.score(small, split)}'
     return [
         ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load)),
         ("## Apply the plan", "\n".join(apply)),

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from io import BytesIO
 from math import isfinite
@@ -22,7 +23,7 @@ from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
 from workbench.runs.summary import summary
-from workbench.tables import count, html_table, quantity, times
+from workbench.tables import compared, count, html_table, quantity, times
 
 BLUE, GREY = "#0072b2", "#9aa5b1"
 MAX_SPECTRA = 9
@@ -38,6 +39,7 @@ def report(
     *,
     pictures: Gallery | None = None,
     exports: Sequence[Exported] = (),
+    latency: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the report of a run: what was done, what it cost and saved, layer by layer, and what it was made with.
 
@@ -48,7 +50,10 @@ def report(
         "measured", "source"}); energy that was not measured is called an estimate.
     pictures : images with both networks' answers.
     exports : files that were written.
+    latency : ``records`` of :func:`~workbench.measure.speed.speed`, in place of those in ``run.measured``.
     """
+    if latency:
+        run = replace(run, measured={**run.measured, "latency": latency})
     parts = [
         _head(run),
         _cards(run),
@@ -117,12 +122,14 @@ def _cards(run: Run) -> str:
         cards.append((score.value, f"of {score.n} {split} images {words}{more}"))
     if timed := _measured(run, "latency", "ms"):
         dense_ms, small_ms = min(row[1] for row in timed), min(row[2] for row in timed)
-        words = f"as fast in the fastest runtime: {small_ms:.3g} ms instead of {dense_ms:.3g}"
-        share = dense_ms / small_ms / plan.macs_ratio
-        cards.append((times(dense_ms / small_ms), f"{words}, {share:.0%} of what the multiply-adds promise"))
+        words = f"in the fastest runtime of each: {small_ms:.3g} ms instead of {dense_ms:.3g}"
+        gain, share = dense_ms / small_ms, dense_ms / small_ms / plan.macs_ratio
+        shown = compared(gain, "faster", "slower", "as fast")
+        cards.append((shown, f"{words}, {share:.0%} of what the multiply-adds promise"))
     for entry, dense_mj, small_mj in _measured(run, "energy", "mj"):
         words = f"{quantity(small_mj / 1e3, 'J')} instead of {quantity(dense_mj / 1e3, 'J')} an image"
-        cards.append((times(dense_mj / small_mj), f"less energy ({_kind(entry)}): {words}"))
+        shown = compared(dense_mj / small_mj, "less", "more", "as much")
+        cards.append((f"{shown} energy", f"{_kind(entry)}: {words}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'
 

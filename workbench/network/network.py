@@ -125,7 +125,9 @@ class Network(Table):
             ready = ready.to(self._dtype)
         shape = tuple(ready.shape[1:])
         if shape != self.input_shape:
-            raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}")
+            images_both = len(shape) == len(self.input_shape) == 3
+            hint = f": load them with size={max(self.input_shape[1:])}" if images_both else ""
+            raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}{hint}")
         return ready
 
     def example_inputs(self) -> Any:

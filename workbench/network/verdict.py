@@ -131,9 +131,10 @@ class Verdict:
         lost, low = lost.replace("-0.0", "0.0"), low.replace("-0.0", "0.0")
         what = "points lost" if self.kind == "accuracy" else "% of the answers changed"
         where = f"on {self.n} {self.split} images" if self.split else f"on {self.n} images"
-        if self.finding is Finding.LOSS:
-            return f"{lost} {what} (between {low} and {high} {where})"
-        return f"{self.finding} (between {low} and {high} {what} {where})"
+        if self.finding is Finding.NO_LOSS:
+            return f"{self.finding} (between {low} and {high} {what} {where})"
+        doubt = f"{self.finding}: " if self.finding is Finding.TOO_FEW else ""
+        return f"{doubt}{lost} {what} (between {low} and {high} {where})"
 
 
 def judge(

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from workbench.network.activations import PairedActivations, layer_outputs
 from workbench.network.data import Split
@@ -185,7 +186,8 @@ class _Match:
         for name, sides in self.outputs.items():
             for pair in zip(*sides, strict=True):
                 given, answer = (out.relu() for out in pair) if self.rectified[name] else pair
-                errors.append((answer - given).square().sum() / given.square().sum().clamp(min=1e-12))
+                power = torch.linalg.vector_norm(given).square()
+                errors.append(mse_loss(answer, given, reduction="sum") / power.clamp(min=1e-12))
         return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
 
     def score(self, pieces: Iterable[Tensor], seed: int) -> Score:

@@ -44,7 +44,8 @@ class Candidates:
         if given.saves_nothing:
             found, used = self.budget(FIRST_MACS_RATIO, given)
             return found, used, f"The plan saved nothing: this one is for MACs {times(found.macs_ratio)} fewer"
-        return given, dict(settings or {"planner": "evbmf", "layers": "default", "strength": 1.0}), ""
+        default = {"planner": "evbmf", "layers": "default", "strength": 1.0} if plan is None else {}
+        return given, dict(settings or default), ""
 
     def expected_ratio(self, tried: Plan | None = None, lost: float = 0.0) -> float | None:
         """Return the largest ratio of MACs that is expected to lose little enough; None if nothing can be forecast.

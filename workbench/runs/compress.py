@@ -124,22 +124,27 @@ def compress(
         tries.append(_judged(run, max_drop, taken_back))
         if best_of(tries) == len(tries) - 1:
             kept = run
-        following = None
+        following, ended = None, "enough plans were tried" if last else "there was no time for another try"
         while following is None and not last and longest < clock.left:
             lost = accuracy_lost(run, max_drop)
             expected = None if lost is None or out_of_reach else candidates.expected_ratio(tried, lost[0])
             ratio = next_ratio([*tries, *out_of_reach], larger=larger and lost is not None, expected=expected)
             if ratio is None:
+                unjudged = tries[-1].good and not larger
+                ended = (
+                    "only images that were learned from could judge more" if unjudged else "no other was worth a try"
+                )
                 break
             try:
                 following = candidates.budget(ratio, tried)
             except PlanError:
                 out_of_reach.append(Try(ratio, False))
+        ended = "the next plan was one of these" if following is not None else ended
         if following is None or any(following[0].same_decisions(plan) for plan in plans):
             break
         tried, used = following
         why = f"the plan before: {judgement(run, max_drop)}; this plan is for MACs {times(tried.macs_ratio)} fewer"
-    taken = lines(tries, unfinished)
+    taken = lines(tries, unfinished, "" if minutes is None else ended)
     if taken:
         kept = stored(replace(kept, tries=taken), store, weights=False)
         if on_stage:

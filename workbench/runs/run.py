@@ -63,7 +63,8 @@ class Run(Table):
     number : in its store, from 1; 0 for a run that is not stored.
     created : UTC, as ISO 8601.
     weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
-    tries : a line for each plan that was tried until this one was kept, and for what was taken back; may be empty.
+    tries : a line for each plan that was tried until this one was kept, for what was taken back, and for why a search
+        with a limit of time ended; may be empty.
     error : one sentence if the run failed or could not be stored, else "".
     """
 
@@ -161,7 +162,7 @@ class Run(Table):
         found.append(["MACs", f"{count(self.plan.macs)} (x{self.plan.macs_ratio:.2f} fewer)"])
         found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
         found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
-        found += [[f"try {i}", line.removeprefix(f"try {i}: ")] for i, line in enumerate(self.tries, start=1)]
+        found += [line.split(": ", 1) if ": " in line else ["", line] for line in self.tries]
         return [*found, *([["error", self.error]] if self.error else [])]
 
     @property

@@ -119,9 +119,12 @@ def best_of(tries: Sequence[Try]) -> int:
     return max(good, key=lambda i: (tries[i].shown, tries[i].macs_ratio)) if good else len(tries) - 1
 
 
-def lines(tries: Sequence[Try], unfinished: str = "") -> tuple[str, ...]:
-    """Return a line for each try, and one for a try that was not finished; none if nothing was taken back."""
-    if len(tries) == 1 and not tries[0].taken_back and not unfinished:
+def lines(tries: Sequence[Try], unfinished: str = "", ended: str = "") -> tuple[str, ...]:
+    """Return a line for each try, for one that was not finished, and for why the search ended, if that is given.
+
+    Without that, there are none if nothing was taken back.
+    """
+    if len(tries) == 1 and not tries[0].taken_back and not unfinished and not ended:
         return ()
     kept, found = best_of(tries), []
     for i, one in enumerate(tries):
@@ -131,4 +134,5 @@ def lines(tries: Sequence[Try], unfinished: str = "") -> tuple[str, ...]:
             outcome = f"{less} than try {kept + 1}" if one.good else "taken back"
         words = (f"MACs {times(one.macs_ratio)} fewer", one.loss, one.taken_back, outcome)
         found.append(f"try {i + 1}: {', '.join(filter(None, words))}")
-    return (*found, *([f"try {len(tries) + 1}: {unfinished}"] if unfinished else []))
+    end = f"try {len(tries) + 1}: {unfinished}" if unfinished else f"ended: {ended}" if ended else ""
+    return (*found, *([end] if end else []))

@@ -85,5 +85,5 @@ def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):
     speed.findings = replace(speed.findings, speed=replace(speed.findings.speed, latencies=runs))
     page = report(replace(run, measured={"latency": speed.findings.speed.records}), tmp_path / "run.html")
     for shown in (tile_texts(session)["time"], findings_html(speed.findings), page.read_text(encoding="utf-8")):
-        assert "x4.00" in shown
-    assert "In ONNX Runtime 4 times as fast" in verdict_text(session)
+        assert "x4.00 faster" in shown
+    assert "In ONNX Runtime it is x4.00 faster" in verdict_text(session)

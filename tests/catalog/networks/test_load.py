@@ -7,7 +7,7 @@ import torch
 
 import workbench as wb
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline
+from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline, usual_preprocessing
 from workbench.catalog.networks.load import BUNDLED, data_folder
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.kernels.complexity import total
@@ -52,6 +52,25 @@ def test_an_unknown_name():
         wb.load_network("resnet19")
     assert {"digits_vgg", "alexnet_caffe", "resnet20", "squeezenet1_1", "vgg16"} <= set(network_names())
     assert bundled_names() == ["digits_vgg"]
+
+
+def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    path = wb.export(wb.Network(model, (3, 8, 8)), tmp_path / "a.onnx").path
+    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
+    made = wb.load_network(path, mean=mean, std=std)
+    assert not caplog.records
+    wanted = (images / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    torch.testing.assert_close(made.inputs(images), wanted)
+    assert "give mean and std" in (wb.load_network(path) and caplog.text)
+    with pytest.raises(ValueError, match="mean and std are for ONNX files"):
+        wb.load_network("resnet20", mean=mean)
+
+
+def test_large_inputs_are_cropped_and_small_ones_taken_whole():
+    assert [usual_preprocessing((3, n, n)).shorter for n in (8, 32, 224, 299)] == [8, 32, 256, 342]
 
 
 def test_random_weights_say_so_and_are_always_the_same():

@@ -112,9 +112,11 @@ async function render({ model, el }) {
     const isFirst = !box.on;
     await plotly.react(box, data(dark), layout, settings);
     if (isFirst) box.on("plotly_click", pick);
-    const nothing = told(box).length === 0;
+    const series = told(box).length > 0; // else there may be pictures, which have no numbers for a CSV file
+    const nothing = !series && !box.data.some((trace) => trace.z);
     box.classList.toggle("wb-nothing", nothing);
     tools.hidden = nothing;
+    tools.lastChild.hidden = !series;
     words.hidden = !nothing;
     words.textContent = nothing ? withoutTags(layout.annotations?.[0]?.text) : "";
   }

@@ -1,21 +1,26 @@
 """Progress, note, remaining time, error and Cancel of the jobs of a session, in a list."""
 
+from collections.abc import Mapping
 from html import escape
 
 import ipywidgets as w
 
 from workbench.app.controls import Alert
-from workbench.app.worker import Job, JobState, Worker
+from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.progress import remaining_text
 
 TRAITS = ["state", "note", "progress", "error"]
 
 
 class JobLine(w.VBox):  # type: ignore[misc]
-    """Shows one job, and what became of it after its end; `idle` is the text before the first job."""
+    """Shows one job, and what became of it after its end; `idle` is the text before the first job.
 
-    def __init__(self, idle: str = "") -> None:
+    `titles` replace those of jobs of some kinds.
+    """
+
+    def __init__(self, idle: str = "", titles: Mapping[JobKind, str] | None = None) -> None:
         self._job: Job | None = None
+        self._titles = titles or {}
         text = f"<div class='wb-status'>{escape(idle)}</div>"
         self._text = w.HTML(text, layout={"flex": "0 1 auto", "min_width": "200px"})
         self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 100px", "height": "14px"})
@@ -48,16 +53,18 @@ class JobLine(w.VBox):  # type: ignore[misc]
         self._bar.value = job.progress
         waiting = job.state is JobState.WAITING
         self._stop.description = "Take back" if waiting else "Cancel"
-        self._stop.tooltip = f"{self._stop.description}: {job.title}"
+        title = self._titles.get(job.kind, job.title)
+        self._stop.tooltip = f"{self._stop.description}: {title}"
         words = ": waits" if waiting else job_words(job)
-        self._text.value = f"<div class='wb-status' role='status'><b>{escape(job.title)}</b>{words}</div>"
+        self._text.value = f"<div class='wb-status' role='status'><b>{escape(title)}</b>{words}</div>"
 
 
 class JobList(w.VBox):  # type: ignore[misc]
     """Lists the job that runs and those that wait but for short ones; after its end, the last of them."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._lines = [JobLine("Ready")]  # the first is always there
+    def __init__(self, worker: Worker, titles: Mapping[JobKind, str] | None = None) -> None:
+        self._titles = titles
+        self._lines = [JobLine("Ready", titles)]  # the first is always there
         super().__init__(self._lines, layout={"grid_gap": "2px"})
         self._worker = worker
         self._last: Job | None = None
@@ -68,7 +75,7 @@ class JobList(w.VBox):  # type: ignore[misc]
         jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
         self._last = next((job for job in jobs if not job.short), self._last)
         shown = jobs or [self._last]
-        self._lines += [JobLine() for _ in shown[len(self._lines) :]]
+        self._lines += [JobLine("", self._titles) for _ in shown[len(self._lines) :]]
         for line, job in zip(self._lines, shown, strict=False):
             line.show(job)
         self.children = self._lines[: len(shown)]

@@ -15,6 +15,7 @@ from workbench.app.steps.plan.view import saving_html
 from workbench.app.widgets.base import HERE
 from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.page_start import PageStart
+from workbench.app.worker import JobKind
 from workbench.catalog.datasets.load import bundled_data_names, load_data
 from workbench.catalog.networks.entries import bundled_names
 from workbench.catalog.networks.load import load_network
@@ -31,6 +32,7 @@ STAGES = {
     StageName.CALIBRATED: "Fitted again",
 }
 """Stage of the network -> the title of its tile."""
+JOB_TITLES = {JobKind.DECOMPOSE: "Making it smaller", JobKind.CALIBRATE: "Fitting it again"}
 MAX_RATIO = 30.0
 """Largest number of times less work that the slider asks for."""
 
@@ -61,7 +63,7 @@ class Lesson:
             )
 
         follow(fill, (session.choose, "opened"), (plan, "plan"), (recover, "run"), (session.worker, "jobs"))
-        return Part(row(smaller, fit), tiles, JobList(session.worker), macs_ratio=5)
+        return Part(row(smaller, fit), tiles, JobList(session.worker, JOB_TITLES), macs_ratio=5)
 
     def slider(self) -> "Part":
         """Return a slider for the work, above the drawing of the network and a picture."""

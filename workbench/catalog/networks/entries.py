@@ -1,6 +1,6 @@
 """Networks by name: how each is built, and what it takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -13,6 +13,8 @@ from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MIN_CROPPED_SIZE = 128
+"""Pixels of an input below which images are usually taken whole."""
 CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -39,6 +41,18 @@ class Centred:
         scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
         mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
         return (scaled - mean) / std
+
+
+def usual_preprocessing(
+    input_shape: Sequence[int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Centred:
+    """Return preprocessing for inputs (channels, height, width) of which no more is known.
+
+    Large images are cropped, to 224 pixels of 256, as is usual for ImageNet; small ones are taken whole.
+    """
+    size = min(input_shape[1:])
+    shorter = size if size < MIN_CROPPED_SIZE else round(size * 256 / 224)
+    return Centred(size, tuple(mean), tuple(std), shorter)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Networks by name: the bundled one, the paper's, CIFAR's, torchvision's, timm's and the hub's, and ONNX files."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -13,12 +14,23 @@ from torch import Tensor, nn
 from workbench.catalog.networks import huggingface
 from workbench.catalog.networks.checkpoints import WeightsError, fit_head, load_weights, read_weights
 from workbench.catalog.networks.download import DownloadError, checksum_of, fetch
-from workbench.catalog.networks.entries import CAFFE_MEAN, CAFFE_STD, OWN, Centred, Entry, entry_of, wrapped
+from workbench.catalog.networks.entries import (
+    CAFFE_MEAN,
+    CAFFE_STD,
+    OWN,
+    Centred,
+    Entry,
+    entry_of,
+    usual_preprocessing,
+    wrapped,
+)
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.weights import onnx_weights
 from workbench.network.network import Network
 from workbench.progress import Progress
+
+log = logging.getLogger(__name__)
 
 OR_NONE = ", or take weights=None"
 """End of a message about absent weights, for notebooks only."""
@@ -34,6 +46,8 @@ def load_network(
     weights: str | Path | None = "default",
     *,
     input_shape: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     progress: Progress | bool | None = None,
 ) -> Network:
     """Load a network of the catalog, of timm or the Hugging Face hub, or an ONNX file.
@@ -49,6 +63,8 @@ def load_network(
         of the same layers. ONNX files of the networks of Caffe take pixels as Caffe did (0 to 255 less the mean; blue
         first): the network gets that preprocessing.
     input_shape : of an ONNX file that leaves it open.
+    mean, std : for an ONNX file, of each channel of its images, scaled to 0 to 1, like ImageNet's (0.485, 0.456, 0.406)
+        and (0.229, 0.224, 0.225). The file does not say them: without them images are only scaled to 0 to 1.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
     Raises
@@ -57,7 +73,15 @@ def load_network(
     WeightsError, OnnxError : ValueErrors that name the file and what is wrong with it.
     """
     if Path(name).suffix.lower() == ".onnx":
-        return load_onnx(name, input_shape=input_shape)
+        network = load_onnx(name, input_shape=input_shape)
+        if mean is not None or std is not None:
+            how = usual_preprocessing(network.input_shape, mean or (0.0,), std or (1.0,))
+            return network.with_model(network.model, preprocessing=how)
+        if len(network.input_shape) == 3:
+            log.warning("%s does not say how images are normalised: give mean and std if they are", Path(name).name)
+        return network
+    if mean is not None or std is not None:
+        raise ValueError("mean and std are for ONNX files: the networks of the catalog come with theirs")
     name = str(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

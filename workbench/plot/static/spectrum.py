@@ -10,8 +10,13 @@ from workbench.plot.colors import BLUE, GREY, GRID, INK, ORANGE, VERMILLION
 from workbench.plot.static.base import NotebookFigure, new_axes
 
 
-def spectrum(found: Evbmf, title: str = "") -> Figure:
-    """Draw singular values, the threshold between signal and noise, and the posterior means of the signal."""
+def spectrum(spectrum: Evbmf | Spectrum, title: str = "") -> Figure:
+    """Draw singular values, the threshold between signal and noise, and the posterior means of the signal.
+
+    Of a layer's spectrum, like ``spectra["conv1"]``, it draws the output channels; ``.in_`` has the input channels.
+    """
+    found = spectrum if isinstance(spectrum, Evbmf) else spectrum.out
+    title = title or ("" if isinstance(spectrum, Evbmf) else f"{spectrum.layer.name}, output channels")
     figure, axes = new_axes("direction, strongest first", "singular value", title)
     values, rank = found.singular_values, found.rank
     index = np.arange(1, len(values) + 1)
@@ -21,7 +26,7 @@ def spectrum(found: Evbmf, title: str = "") -> Figure:
         label = "without the noise's part"
         axes.plot(index[:rank], found.shrunk, "o", color=ORANGE, markeredgecolor=INK, label=label)
     if found.threshold > 0:
-        axes.set_ylim(top=1.3 * max(found.threshold, values[0]))  # room for the legend
+        axes.set_ylim(top=1.5 * max(found.threshold, values[0]))  # room for the legend
         axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
     axes.legend(frameon=False)
     return figure

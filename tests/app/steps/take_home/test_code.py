@@ -22,7 +22,7 @@ def test_the_three_lines_run(session, kind, tmp_path, monkeypatch):
             archive.extractall(tmp_path)
         monkeypatch.chdir(next(tmp_path.iterdir()))
         monkeypatch.syspath_prepend(next(tmp_path.iterdir()))
-    code = FILE_KINDS[kind].code.format(file=made.path.name)
+    code = FILE_KINDS[kind].code["In Python"].format(file=made.path.name, shape="1, 3, 8, 8")
     assert len(code.splitlines()) == 3
     with torch.inference_mode():
         exec(code, names)  # noqa: S102

@@ -11,6 +11,7 @@ from torch import nn
 import workbench as wb
 from workbench.app.session import Session
 from workbench.app.steps.take_home.loading import load_code
+from workbench.catalog.networks.entries import Centred
 from workbench.catalog.networks.load import BUNDLED
 
 
@@ -78,6 +79,31 @@ def test_an_onnx_file(session, tmp_path, monkeypatch):
     found, words = execute(session, {"your_data": session.choose.data})
     assert found["network"].input_shape == (1, 8, 8)
     assert "the file mine.onnx and the data tiny" in words
+
+
+def test_an_onnx_file_of_coloured_images_and_pictures_without_labels(tmp_path, monkeypatch):
+    path = wb.export(wb.Network(small_model(3), (3, 8, 8)), tmp_path / "mine.onnx").path
+    (tmp_path / "pictures").mkdir()
+    noise = torch.Generator().manual_seed(0)
+    for i in range(30):
+        pixels = torch.randint(256, (12, 10, 3), generator=noise, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(tmp_path / "pictures" / f"{i}.png")
+    session = Session()
+    session.choose.open(network="mine.onnx", weights="mine.onnx", file=path)
+    session.choose.open(data="30 files", pictures=tmp_path / "pictures")
+    session.recover.decompose()
+    session.recover.calibrate()
+    assert session.choose.network.preprocessing == Centred(8, shorter=8)  # small pictures are taken whole
+    monkeypatch.chdir(tmp_path)
+    session.take_home.make("notebook")
+    made = session.take_home.file("notebook")
+    assert made.words.endswith("the file mine.onnx and a folder with the 30 files")
+    cells = [cell.source for cell in nbformat.read(made.path, as_version=4).cells if cell.cell_type == "code"]
+    found = {}
+    exec("\n".join(cells[:-1]) + "\n" + cells[-1].replace("{**before", "scores = {**before"), found)  # noqa: S102
+    assert found["scores"]["compressed"].kind == "agreement"
+    after, before = found["small"].model.state_dict(), session.recover.compressed.model.state_dict()
+    assert all(torch.allclose(after[key], before[key], atol=1e-6) for key in before)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from workbench.app.errors import sentence
 from workbench.catalog.datasets.offered import load_folder, load_offered
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.entries import OWN, Centred
+from workbench.catalog.networks.entries import OWN, usual_preprocessing
 from workbench.catalog.networks.load import load_network
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.node import OnnxError, OpenShapeError
@@ -112,10 +112,11 @@ def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
     except OnnxError as error:  # the sentence is to name the file as the user knows it
         raise OnnxError(str(error).replace(file.name, name)) from None
     if len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None:
-        size = min(network.input_shape[1:])
-        centred = Centred(size, shorter=round(size * 256 / 224))
+        centred = usual_preprocessing(network.input_shape)
         network = network.with_model(network.model, preprocessing=centred)
-        assumed.append("it takes colours as most networks do (0 to 1, less ImageNet's mean, over its deviation)")
+        whole = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
+        assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.size}")
+        assumed.append("colours are from 0 to 1, less ImageNet's mean, over its deviation")
     source = network.source.replace(file.name, name)
     warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""
     return network.with_model(network.model, source=source), warning

@@ -84,6 +84,11 @@ def recover_view(session: Session) -> w.Widget:
         for name, box in boxes.items():
             box.value = recover.training.get(name, box.value)
 
+    def begin() -> None:
+        if choose.why_untrainable:  # by labels
+            learn_from.value = "original"
+
+    follow(begin, (choose, "opened"))
     follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
     follow(list_tries, (recover, "run"))
     follow(draw_stages, (choose, "opened"), (recover, "run"))

@@ -14,7 +14,7 @@ from workbench.measure.runtimes import RUNTIMES
 from workbench.plot.interactive.energy import energy
 from workbench.plot.interactive.roofline import layer_times, roofline
 from workbench.plot.interactive.speeds import speeds
-from workbench.tables import times
+from workbench.tables import compared, times
 
 MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
 
@@ -85,11 +85,11 @@ def findings_html(findings: Findings | None) -> str:
     gain, (dense, small) = speed.best_speedup, speed.fastest
     before, after = (str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK") for row in (dense, small))
     took = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
-    faster = f"{times(gain)} faster" if gain >= 1 else f"{times(1 / gain)} slower"
+    faster = compared(gain, "faster", "slower", "as fast as before")
     cards = (
         figure_html("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
         figure_html("time, fastest runtime of each", faster, took, loss=gain < 1),
-        figure_html(term("realised"), f"{100 * speed.best_realised:.0f} %", "of what counting promises"),
+        figure_html(term("realised"), f"{100 * speed.best_realised:.0f} %", "of what counting promises", loss=gain < 1),
     )
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (

@@ -1,11 +1,16 @@
 """How a notebook loads the open network and data, and which files it needs from the user."""
 
+import re
+
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.choose.opening import Opened
 from workbench.catalog.datasets.load import bundled_data_names
 from workbench.catalog.datasets.table import TORCH_DATASETS
-from workbench.catalog.networks.entries import OWN
+from workbench.catalog.networks.entries import OWN, Centred
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE, image_size
+
+LOOSE_FILES = re.compile(r"\d+ files")
+"""What the page calls pictures that were uploaded without a folder."""
 
 
 def load_code(choose: ChooseModel) -> tuple[dict[str, str], list[str]]:
@@ -23,9 +28,10 @@ def _network_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
         how = f"wb.Network(model, input_shape={network.input_shape}, name={network.name!r})"
         return f"your_network  # given in code: {how}", f"the network {network.name} (given in code)"
     if choice.file is not None and choice.file.suffix == ".onnx":
-        assumed = ", and the preprocessing that the workbench assumes" if opened.warning else ""
-        code = f"wb.load_network({choice.weights!r}, input_shape={network.input_shape})"
-        return code, f"the file {choice.weights}{assumed}"
+        takes = network.preprocessing
+        colours = f", mean={takes.mean}, std={takes.std}" if isinstance(takes, Centred) else ""
+        code = f"wb.load_network({choice.weights!r}, input_shape={network.input_shape}{colours})"
+        return code, f"the file {choice.weights}"
     if choice.file is not None:
         return f"wb.load_network({choice.network!r}, weights={choice.weights!r})", f"the file {choice.weights}"
     if network.random_weights:
@@ -45,5 +51,6 @@ def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
         if choice.data in TORCH_DATASETS:
             return f"wb.load_data({choice.data!r}, root='datasets', size={size}, download=True)", ""
     shares = f"train={TRAIN_SHARE}, validation={VALIDATION_SHARE}"
-    code = f"wb.load_data('images', root={choice.data!r}, size={size}, classes=network.classes, {shares})"
-    return code, f"the images {choice.data}"
+    root = "pictures" if LOOSE_FILES.fullmatch(choice.data) else choice.data
+    code = f"wb.load_data('images', root={root!r}, size={size}, classes=network.classes, {shares})"
+    return code, f"the images {choice.data}" if root == choice.data else f"a folder with the {choice.data}"

@@ -37,47 +37,52 @@ class FileKind:
     about: str
     missing: Callable[[], str] = str
     int8: bool = False  # whether it is quantised
-    code: str = ""  # what to do with the file, in three lines of Python; "{file}" is its name
-    app_code: str = ""  # the same in an app for Android; "{shape}" is that of its input
 
     @property
     def label(self) -> str:
         """Its suffix, after "int8" if it is quantised."""
         return f"int8 {self.suffix}" if self.int8 else self.suffix
 
+    @property
+    def code(self) -> dict[str, str]:
+        """Where a program is to use it -> how, in three lines; "{file}" is its name, "{shape}" that of its input."""
+        return CODE.get(self.suffix, {})
 
-INT8 = "8-bit integers: down to a quarter of the size, often faster. Take it if enough answers stay the same."
-PHONES = "Runs in apps on Android and iOS. Begin with this one."
-IN_EXECUTORCH = """from executorch.runtime import Runtime
-method = Runtime.get().load_program("{file}").load_method("forward")
-answers = method.execute([image])  # a tensor of float32"""
-IN_APP = """val module = Module.load("/path/to/{file}")  // of org.pytorch.executorch, as the next two
+
+CODE = {
+    ".pte": {
+        "In an Android app": """val module = Module.load("/path/to/{file}")  // of org.pytorch.executorch, like the next
 val image = Tensor.fromBlob(pixels, longArrayOf({shape}))  // pixels: a FloatArray
-val answers = module.forward(EValue.from(image))[0].toTensor().dataAsFloatArray"""
-IN_ONNX = """import onnxruntime
+val answers = module.forward(EValue.from(image))[0].toTensor().dataAsFloatArray""",
+        "In Python": """from executorch.runtime import Runtime
+method = Runtime.get().load_program("{file}").load_method("forward")
+answers = method.execute([image])  # a tensor of float32, {shape}""",
+    },
+    ".onnx": {
+        "In Python": """import onnxruntime
 session = onnxruntime.InferenceSession("{file}")
-answers = session.run(None, {{session.get_inputs()[0].name: image}})  # an array of float32"""
-IN_PYTORCH = """from load import load  # in the unpacked folder
+answers = session.run(None, {{session.get_inputs()[0].name: image}})  # an array of float32, {shape}"""
+    },
+    ".zip": {
+        "In Python": """from load import load  # in the unpacked folder
 model = load(original)  # an nn.Module of the original architecture
-answers = model(image)"""
-WHOLE = "What was done and what came out, for any browser or to print."
-AGAIN = "The run again, step by step, with the notebook API."
+answers = model(image)  # a tensor of float32, {shape}"""
+    },
+}
+RUNTIME_OF = {".pte": "executorch", ".onnx": "onnxruntime"}
+"""Suffix of a file -> the runtime that *Speed* times it in."""
+INT8 = "8-bit integers: down to a quarter of the size, often faster. Take it if enough answers stay the same."
 PTE, ONNX = (executorch.missing, onnx.missing)
-
 FILE_KINDS = {
-    "executorch": FileKind("For phones: ExecuTorch", ".pte", PHONES, PTE, code=IN_EXECUTORCH, app_code=IN_APP),
-    "onnx": FileKind(
-        "For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", ONNX, code=IN_ONNX
+    "executorch": FileKind(
+        "For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS. Of the two, begin with this one.", PTE
     ),
-    "executorch_int8": FileKind(
-        "For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True, code=IN_EXECUTORCH, app_code=IN_APP
-    ),
-    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, ONNX, int8=True, code=IN_ONNX),
-    "weights": FileKind(
-        "For PyTorch: plan and weights", ".zip", "Loads into the original architecture.", code=IN_PYTORCH
-    ),
-    "report": FileKind("To read: report", ".html", WHOLE),
-    "notebook": FileKind("To repeat: notebook", ".ipynb", AGAIN),
+    "onnx": FileKind("For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", ONNX),
+    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True),
+    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, ONNX, int8=True),
+    "weights": FileKind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture."),
+    "report": FileKind("To read: report", ".html", "What was done and what came out, for any browser or to print."),
+    "notebook": FileKind("To repeat: notebook", ".ipynb", "The run again, step by step, with the notebook API."),
 }
 
 
@@ -111,6 +116,15 @@ class TakeHomeModel(HasTraits):
     def file(self, kind: str) -> MadeFile | None:
         """Return the file of a kind, if it is ready."""
         return next((made for made in self.made if made.kind == kind), None)
+
+    def timed(self, kind: str) -> str:
+        """Return the time of a kind of file in its own runtime, in words, if *Speed* measured it."""
+        run, about = self._recover.run, FILE_KINDS[kind]
+        time = "int8_ms" if about.int8 else "compressed_ms"
+        for row in run.measured.get("latency", ()) if run is not None else ():
+            if row["runtime"] == RUNTIME_OF.get(about.suffix) and time in row:
+                return f"; {row[time]:.3g} ms an image on this machine, the original {row['dense_ms']:.3g} ms"
+        return ""
 
     @property
     def first(self) -> str:

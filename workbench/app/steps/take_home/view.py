@@ -27,14 +27,16 @@ def take_home_view(session: Session) -> w.Widget:
         for kind, line in lines.items():
             made = take_home.file(kind)
             _, _, saver, result = line.children
-            saver.offer(made.path if made else None)
-            result.value = f"<div class='wb-soft'>{escape(made.words if made else FILE_KINDS[kind].missing())}</div>"
             network, about = session.choose.network, FILE_KINDS[kind]
+            saver.offer(made.path if made else None)
+            words = f"{made.words}{take_home.timed(kind)}" if made else about.missing()
+            result.value = f"<div class='wb-soft'>{escape(words)}</div>"
             shape = ", ".join(map(str, (1, *network.input_shape))) if network is not None else ""
-            for words, code in (("In an Android app", about.app_code), ("In Python", about.code)):
-                if made and code:
-                    text = escape(code.format(file=made.path.name, shape=shape))
-                    result.value += f"<details class='wb-code'><summary>{words}</summary><pre>{text}</pre></details>"
+            if made is None:
+                continue
+            for where, code in about.code.items():
+                text = escape(code.format(file=made.path.name, shape=shape))
+                result.value += f"<details class='wb-code'><summary>{where}</summary><pre>{text}</pre></details>"
 
     def sort() -> None:
         for kind, line in lines.items():
@@ -46,7 +48,7 @@ def take_home_view(session: Session) -> w.Widget:
             make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
             make.tooltip = missing or FILE_KINDS[kind].about
 
-    follow(fill, (take_home, "made"))
+    follow(fill, (take_home, "made"), (recover, "run"))
     follow(sort, (session.choose, "opened"))
     follow(enable, (recover, "run"), (worker, "jobs"))
     return column(*lines.values())
