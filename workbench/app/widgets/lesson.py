@@ -33,6 +33,8 @@ STAGES = {
 }
 """Stage of the network -> the title of its tile."""
 JOB_TITLES = {JobKind.DECOMPOSE: "Making it smaller", JobKind.CALIBRATE: "Fitting it again"}
+DRAWING_ASPECT = 3.2
+"""Width / height of the drawing's place."""
 MAX_RATIO = 30.0
 """Largest number of times less work that the slider asks for."""
 
@@ -85,7 +87,9 @@ class Lesson:
 
         user.observe(ratio, moved, "ratio")
         follow(fill, (plan, "plan"))
-        return Part(row(ratio, saving, gap=16), network_view(self.session), macs_ratio=12)
+        drawing = network_view(self.session, aspect=DRAWING_ASPECT)
+        drawing.add_class("wb-large")
+        return Part(row(ratio, saving, gap=16), drawing, macs_ratio=12)
 
 
 def stage_tile(session: Session, name: StageName) -> str:
