@@ -1,5 +1,7 @@
 """What a run saved and lost, in a sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,21 @@ def test_the_test_images_judge_if_they_are_enough(tested, words):
     after = {"validation": hits(390, 400), "test": hits(right, n)}
     run = Run.of(small_compressed(), "some", (Stage(StageName.ORIGINAL, before), Stage(StageName.CALIBRATED, after)))
     assert summary(run) == f"{saving_text(run.plan)}, {words}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "words"),
+    [
+        ("accuracy", 47, "2.0 points less accurate on 50 images, too few to tell"),
+        ("accuracy", 49, "2.0 points more accurate on 50 images, too few to tell"),
+        ("agreement", 49, "2.0 % of the answers changed on 50 images, too few to tell"),
+    ],
+)
+def test_too_few_images_are_said_with_what_they_show(kind, right, words):
+    whole = 50 if kind == "agreement" else 48
+    before, after = (replace(hits(n, 50), kind=kind) for n in (whole, right))
+    stages = Stage(StageName.ORIGINAL, {"validation": before}), Stage(StageName.CALIBRATED, {"validation": after})
+    assert summary(Run.of(small_compressed(), "some", stages)).endswith(f", {words}")
 
 
 def test_without_images_it_says_so():

@@ -29,7 +29,8 @@ def _quality(verdict: Verdict | None) -> str:
     where, accurate = f"on {verdict.n} images", verdict.kind == "accuracy"
     if verdict.finding is Finding.NO_LOSS:
         return f"as accurate as before {where}" if accurate else f"with the same answers as before {where}"
-    if verdict.finding is Finding.TOO_FEW:
-        return f"too few images ({verdict.n}) to tell whether it is as {'accurate' if accurate else 'good'} as before"
+    doubt = ", too few to tell" if verdict.finding is Finding.TOO_FEW else ""
     lost = 100 * verdict.lost
-    return f"{lost:.1f} points less accurate {where}" if accurate else f"{lost:.1f} % of the answers changed {where}"
+    if not accurate:
+        return f"{lost:.1f} % of the answers changed {where}{doubt}"
+    return f"{abs(lost):.1f} points {'more' if lost < 0 else 'less'} accurate {where}{doubt}"
