@@ -115,7 +115,7 @@ def budget_plan(
     )
     by = "in weights" if importance is None else f"in outputs over {importance.images} images"
     where = f" on {times.where}" if times is not None else ""
-    policy = f"budget {', '.join(f'{name} x{ratio:g}' for name, ratio in asked.items())}{where}, errors {by}"
+    policy = f"budget {', '.join(f'{name} x{ratio:.4g}' for name, ratio in asked.items())}{where}, errors {by}"
     return Plan(spectra.network, spectra.input_shape, parts, spectra.other, policy, spectra)
 
 

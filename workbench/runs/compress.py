@@ -139,7 +139,7 @@ def compress(
                 following = candidates.budget(ratio, tried)
             except PlanError:
                 out_of_reach.append(Try(ratio, False))
-        ended = "the next plan was one of these" if following is not None else ended
+        ended = "there was no other plan to try" if following is not None else ended
         if following is None or any(following[0].same_decisions(plan) for plan in plans):
             break
         tried, used = following

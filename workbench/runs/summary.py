@@ -8,12 +8,9 @@ from workbench.runs.run import Run
 def summary(run: Run) -> str:
     """Return what a run saved and lost, without a full stop.
 
-    The test images judge it, as they are scored but chose nothing; if they are too few to tell, those that it was
-    chosen by.
+    The test images judge it if there are any, because nothing was chosen by them; else those that it was chosen by.
     """
-    tested = run.verdict("test")
-    unsure = tested is None or tested.finding is Finding.TOO_FEW
-    return f"{saving_text(run.plan)}, {_quality(run.verdict() or tested if unsure else tested)}"
+    return f"{saving_text(run.plan)}, {_quality(run.verdict('test') or run.verdict())}"
 
 
 def saving_text(plan: Plan) -> str:

@@ -99,7 +99,7 @@ class Picture:
         """What areas and fillings mean; what the colours mean; and each colour with its meaning."""
         planned = any(part.decision != "keep" for part in self.parts)
         text = f"Area: {AREAS[self.area]}."
-        text += " Outline: original, filling: compressed." if planned else ""
+        text += " Outline: before, filling: after." if planned else ""
         scale = scale_of(self.parts, self.measured)
         if scale is None:
             return text, "", []

@@ -85,7 +85,7 @@ def recover_view(session: Session) -> w.Widget:
             box.value = recover.training.get(name, box.value)
 
     def begin() -> None:
-        if choose.why_untrainable:  # by labels
+        if choose.opened is not None and choose.why_untrainable:  # by labels
             learn_from.value = "original"
 
     follow(begin, (choose, "opened"))

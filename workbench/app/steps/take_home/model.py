@@ -71,7 +71,7 @@ answers = model(image)  # a tensor of float32, {shape}"""
 }
 RUNTIME_OF = {".pte": "executorch", ".onnx": "onnxruntime"}
 """Suffix of a file -> the runtime that *Speed* times it in."""
-INT8 = "8-bit integers: down to a quarter of the size, often faster. Take it if enough answers stay the same."
+INT8 = "8-bit integers: a quarter of the size, often faster. Take it if enough answers stay the same."
 PTE, ONNX = (executorch.missing, onnx.missing)
 FILE_KINDS = {
     "executorch": FileKind(

@@ -18,15 +18,15 @@ def take_home_view(session: Session) -> w.Widget:
     lines = {}
     for kind, about in FILE_KINDS.items():
         words = f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>"
-        text = w.HTML(words, layout={"width": "330px", "flex": "0 0 auto"})
+        text = w.HTML(words, layout={"flex": "0 1 620px"})
         make = button(f"Make {about.label}", partial(take_home.make, kind), width="130px")
-        lines[kind] = row(text, make, Download(), w.HTML(layout={"flex": "1 1 240px"}), gap=10)
+        lines[kind] = column(row(text, make, Download(), gap=10), w.HTML(), gap=0)
         lines[kind].add_class("wb-line")
 
     def fill() -> None:
         for kind, line in lines.items():
             made = take_home.file(kind)
-            _, _, saver, result = line.children
+            (_, _, saver), result = line.children[0].children, line.children[1]
             network, about = session.choose.network, FILE_KINDS[kind]
             saver.offer(made.path if made else None)
             words = f"{made.words}{take_home.timed(kind)}" if made else about.missing()
@@ -44,7 +44,7 @@ def take_home_view(session: Session) -> w.Widget:
 
     def enable() -> None:
         for kind, line in lines.items():
-            missing, make = FILE_KINDS[kind].missing(), line.children[1]
+            missing, make = FILE_KINDS[kind].missing(), line.children[0].children[1]
             make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
             make.tooltip = missing or FILE_KINDS[kind].about
 
