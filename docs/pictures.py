@@ -117,8 +117,8 @@ def press(page: Page, name: str) -> None:
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """As a PNG of few colours, which is a third as large."""
-    picture.quantize(128).save(HERE / name, optimize=True)
+    """As a PNG of all colours: of a few, those of the legend would not be told apart."""
+    picture.save(HERE / name, optimize=True)
 
 
 if __name__ == "__main__":
