@@ -128,6 +128,13 @@ def test_tiles_show_original_planned_and_measured(digits):
     assert "decomposed" not in "".join(tile_texts(digits).values())
 
 
+def test_a_verdict_before_the_search_has_ended_says_so(digits, monkeypatch):
+    digits.recover.decompose()
+    ended = verdict_text(digits)
+    monkeypatch.setattr(digits.worker, "busy", lambda *kinds: JobKind.AUTOMATIC in kinds)
+    assert verdict_text(digits) == f"So far: {ended}"
+
+
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
     digits.recover.decompose()
     assert digits.recover.run.verdict().finding is Finding.LOSS

@@ -1,6 +1,7 @@
 """ONNX files open as networks that compute the same, and are written back with only their compressed nodes changed."""
 
 import copy
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -65,6 +66,14 @@ def same(found, wanted, tolerance=1e-5):
 def small():
     torch.manual_seed(0)
     return Small().eval()
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_layers_are_called_as_in_the_model_that_was_exported(tmp_path, dynamo):
+    block = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    model = nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 4, 3), layer1=nn.Sequential(block), head=nn.Conv2d(4, 2, 1)))
+    network = load_onnx(write(tmp_path, model, dynamo=dynamo))
+    assert [layer.name for layer in wb.analyze(network).layers] == ["stem", "layer1_0_0", "layer1_0_2", "head"]
 
 
 @pytest.mark.parametrize(

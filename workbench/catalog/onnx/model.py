@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class OnnxModel(nn.Module):
             else:
                 layer = step.make_layer(constants)
                 if layer is not None:
-                    step.layer, step.inputs = _free_name(self, step.name), step.inputs[:1]
+                    step.layer, step.inputs = _free_name(self, step), step.inputs[:1]
                     self.add_module(step.layer, layer.eval())
                     self.nodes[step.layer] = index
                 self.steps.append(step)
@@ -166,8 +167,16 @@ def fixed_batch(graph: Any, names: Sequence[str]) -> int | None:
     return None
 
 
-def _free_name(model: nn.Module, title: str) -> str:
-    """Return a node's name as the name of a module that is not taken."""
+def _free_name(model: nn.Module, node: Node) -> str:
+    """Return the name of a module that is not taken: that of the weights, like "layer1.0.conv1.weight", or the node's.
+
+    A node "/layer1/layer1.0/conv1/Conv" gives the same: "layer1_0_conv1".
+    """
+    weights = next((name for name in node.inputs[1:2] if name.endswith(".weight")), "")
+    title = weights.removesuffix(".weight") or node.name.removesuffix(f"/{node.operator}")
+    parts = [part for part in title.split("/") if part]
+    repeated = [following.startswith(f"{part}.") for part, following in pairwise([*parts, ""])]
+    title = "_".join(part for part, again in zip(parts, repeated, strict=True) if not again)
     name = re.sub(r"\W+", "_", title).strip("_") or "node"
     name = f"layer_{name}" if name[0].isdigit() or hasattr(model, name) else name
     number = 2
