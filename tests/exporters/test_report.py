@@ -78,6 +78,8 @@ def test_everything_is_in_it(written, run, network, small, spectra, data):
     exports = [Exported(Path("x/digits.onnx"), "ONNX", 364_756, Verification(1e-7, 1.0, 500, "test"))]
     page = written(replace(run, plan=replace(run.plan, spectra=spectra)), pictures=pictures, exports=exports)
     found = Reader(page)
+    own = Reader(written(run, text="We took <b> it.\n\nThen we left it.")).text
+    assert "We took <b> it. Then we left it." in own
     assert not found.open
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         *("What was done", "Scores", "Images", "Speed, measured", "Energy (estimate)", "Layer by layer"),

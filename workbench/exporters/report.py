@@ -40,6 +40,7 @@ def report(
     pictures: Gallery | None = None,
     exports: Sequence[Exported] = (),
     latency: Sequence[Mapping[str, Any]] = (),
+    text: str = "",
 ) -> Path:
     """Write the report of a run: what was done, what it cost and saved, layer by layer, and what it was made with.
 
@@ -50,6 +51,7 @@ def report(
         "measured", "source"}); energy that was not measured is called an estimate.
     pictures : images with both networks' answers.
     exports : files that were written.
+    text : paragraphs of the author, with an empty line between them.
     latency : ``records`` of :func:`~workbench.measure.speed.speed`, in place of those in ``run.measured``.
     """
     if latency:
@@ -58,6 +60,7 @@ def report(
         _head(run),
         _cards(run),
         _drawing(run),
+        *map(_paragraph, text.split("\n\n")),
         _done(run),
         _scores(run),
         _pictures(pictures),
