@@ -87,3 +87,16 @@ def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):
     for shown in (tile_texts(session)["time"], findings_html(speed.findings), page.read_text(encoding="utf-8")):
         assert "x4.00 faster" in shown
     assert "In ONNX Runtime it is x4.00 faster" in verdict_text(session)
+
+
+def test_a_file_comes_with_the_time_of_its_own_runtime(session):
+    session.recover.decompose()
+    recover, take_home = session.recover, session.take_home
+    rows = [{"runtime": "onnxruntime", "dense_ms": 2.0, "compressed_ms": 1.5, "int8_ms": 0.5}]
+    for latency in (rows, [*rows, None], [{"runtime": "executorch"}, *rows]):
+        recover.run = replace(recover.run, measured={"latency": latency})
+        assert take_home.timed("onnx").startswith("; 1.5 ms an image on this machine, the original 2 ms")
+        assert take_home.timed("onnx_int8").startswith("; 0.5 ms")
+        assert take_home.timed("executorch") == take_home.timed("weights") == take_home.timed("report") == ""
+    recover.run = replace(recover.run, measured={"latency": "nothing"})
+    assert take_home.timed("onnx") == ""

@@ -65,6 +65,9 @@ def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
     wanted = (images / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     torch.testing.assert_close(made.inputs(images), wanted)
     assert "give mean and std" in (wb.load_network(path) and caplog.text)
+    flat = wb.export(wb.Network(torch.nn.Linear(4, 2), (4,)), tmp_path / "b.onnx").path
+    with pytest.raises(ValueError, match=r"for images, but b\.onnx takes none"):
+        wb.load_network(flat, std=std)
     with pytest.raises(ValueError, match="mean and std are for ONNX files"):
         wb.load_network("resnet20", mean=mean)
 

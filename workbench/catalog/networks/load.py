@@ -74,10 +74,13 @@ def load_network(
     """
     if Path(name).suffix.lower() == ".onnx":
         network = load_onnx(name, input_shape=input_shape)
+        images = len(network.input_shape) == 3
         if mean is not None or std is not None:
-            how = usual_preprocessing(network.input_shape, mean or (0.0,), std or (1.0,))
-            return network.with_model(network.model, preprocessing=how)
-        if len(network.input_shape) == 3:
+            if not images:
+                raise ValueError(f"mean and std are for images, but {Path(name).name} takes none")
+            scaled = (0.0,) if mean is None else mean, (1.0,) if std is None else std
+            return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, *scaled))
+        if images:
             log.warning("%s does not say how images are normalised: give mean and std if they are", Path(name).name)
         return network
     if mean is not None or std is not None:

@@ -121,9 +121,12 @@ class TakeHomeModel(HasTraits):
         """Return the time of a kind of file in its own runtime, in words, if *Speed* measured it."""
         run, about = self._recover.run, FILE_KINDS[kind]
         time = "int8_ms" if about.int8 else "compressed_ms"
-        for row in run.measured.get("latency", ()) if run is not None else ():
-            if row["runtime"] == RUNTIME_OF.get(about.suffix) and time in row:
-                return f"; {row[time]:.3g} ms an image on this machine, the original {row['dense_ms']:.3g} ms"
+        rows = run.measured.get("latency") if run is not None else None
+        for row in rows if isinstance(rows, list) else ():  # a store's file may hold anything
+            if isinstance(row, dict) and row.get("runtime") == RUNTIME_OF.get(about.suffix, ""):
+                before, after = row.get("dense_ms"), row.get(time)
+                if isinstance(before, float) and isinstance(after, float):
+                    return f"; {after:.3g} ms an image on this machine, the original {before:.3g} ms"
         return ""
 
     @property
