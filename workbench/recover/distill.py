@@ -1,25 +1,21 @@
 """Distil a compressed network: train it to answer as the original does, without labels.
 
-The loss is the divergence between softened answers plus the relative squared error of every layer's output, behind
-its ReLU if it has one. The original answers any input, so images are moved, mirrored and mixed with each other, which
-makes many of few. Factors are balanced first, batch norms train with the statistics of each batch, and the result is
-the exponential moving average of the weights. A part of the images is held out: by the divergence from the original on
-them, the best average of all epochs is returned, or the network that was given if none was better.
+The loss is the divergence between softened answers. The original answers any input, so images are moved, mirrored and
+mixed with each other, which makes many of few. Factors are balanced first, batch norms train with the statistics of
+each batch, and the result is the exponential moving average of the weights. A part of the images is held out: by the
+divergence from the original on them, the best average of all epochs is returned, or the network that was given if none
+was better.
 
-References: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network*, 2015; Romero et al., *FitNets*,
-ICLR 2015; Beyer et al., *Knowledge distillation: a good teacher is patient and consistent*, CVPR 2022 (mixed images).
+References: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network*, 2015; Beyer et al., *Knowledge
+distillation: a good teacher is patient and consistent*, CVPR 2022 (mixed images).
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
-from workbench.network.activations import PairedActivations, layer_outputs
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
@@ -62,7 +58,7 @@ def distill(
     on_epoch: Callable[[Epoch], object] | None = None,
     progress: Progress | bool | None = None,
 ) -> CompressedNetwork:
-    """Train a compressed network on the original's answers and inner outputs, without labels.
+    """Train a compressed network on the original's answers, without labels.
 
     A fifth of the images, at most 200, is held out, and the network is compared with the original on them before
     training, after each epoch and at the end. What is returned is the best of these by its divergence from the
@@ -122,19 +118,18 @@ def distill(
     learned, judged = order[count:], order[:count] if count else order
     student = balance(compressed)
     student.model.requires_grad_(True)
-    match = _Match(student, next(iter(batches)), held)
-    with match.hooks:
-        training = Training(
-            student,
-            recipe,
-            reporter(progress),
-            size=len(learned),
-            loss=lambda piece: match.loss(learned[piece]),
-            score=lambda: match.score(judged.split(recipe.batch_size), seed),
-            averaged=True,
-            minutes=minutes,
-        )
-        training.run(on_epoch)
+    match = _Match(student, held)
+    training = Training(
+        student,
+        recipe,
+        reporter(progress),
+        size=len(learned),
+        loss=lambda piece: match.loss(learned[piece]),
+        score=lambda: match.score(judged.split(recipe.batch_size), seed),
+        averaged=True,
+        minutes=minutes,
+    )
+    training.run(on_epoch)
     history = tuple(training.done.epochs)
     if not training.done.best:
         source = f"{compressed.source}; distilled without success, so with the weights from before"
@@ -145,21 +140,10 @@ def distill(
 
 
 class _Match:
-    """The loss between a compressed network and its original, whose layers' outputs hooks keep."""
+    """The loss between a compressed network and its original."""
 
-    def __init__(self, student: CompressedNetwork, batch: Any, images: Any) -> None:
-        self.student, self.teacher = student, copy_model(student.original.model)  # it gets hooks
-        self.images = images  # (n, ...), or a tuple of batches
-        with torch.no_grad():
-            one = batch[:1] if isinstance(batch, Tensor) else batch
-            activations = PairedActivations(self.teacher, self.teacher, [one])
-        self.rectified = {part.name: activations.rectified(part.name) for part in student.plan}
-        self.hooks = ExitStack()
-        self.outputs = self.hooks.enter_context(layer_outputs((self.teacher, student.model), list(self.rectified)))
-
-    def _forget(self) -> None:
-        for side in chain(*self.outputs.values()):
-            side.clear()
+    def __init__(self, student: CompressedNetwork, images: Any) -> None:
+        self.student, self.images = student, images  # (n, ...), or a tuple of batches
 
     def _inputs(self, piece: Tensor) -> Any:
         """Return images as inputs, in random views by the default generator."""
@@ -172,23 +156,14 @@ class _Match:
         return mixed(inputs) if isinstance(inputs, Tensor) and inputs.ndim == 4 else inputs
 
     def loss(self, piece: Tensor) -> Tensor:
-        """Return the divergence and the layers' mean relative squared error, times the number of the indices."""
-        network, inputs = self.student, self._inputs(piece)
-        self._forget()
+        """Return the divergence between the answers, times the number of the indices."""
+        inputs = self._inputs(piece)
         with torch.no_grad():
-            wanted = call(self.teacher, inputs)
-        made = call(network.model, inputs)
+            wanted = call(self.student.original.model, inputs)
+        made = call(self.student.model, inputs)
         if isinstance(wanted, Tensor) and wanted.ndim == 2:  # logits
-            lost = distillation_losses(made, wanted, TEMPERATURE).mean()
-        else:
-            lost = divergence(wanted, made) / max(1, size_of(inputs))
-        errors: list[Tensor] = []
-        for name, sides in self.outputs.items():
-            for pair in zip(*sides, strict=True):
-                given, answer = (out.relu() for out in pair) if self.rectified[name] else pair
-                power = torch.linalg.vector_norm(given).square()
-                errors.append(mse_loss(answer, given, reduction="sum") / power.clamp(min=1e-12))
-        return len(piece) * (lost + sum(errors, torch.zeros(())) / max(1, len(errors)))
+            return len(piece) * distillation_losses(made, wanted, TEMPERATURE).mean()
+        return len(piece) * divergence(wanted, made) / max(1, size_of(inputs))
 
     def score(self, pieces: Iterable[Tensor], seed: int) -> Score:
         """Return the negative mean divergence from the original on batches of indices, in the same views each time."""
@@ -199,7 +174,6 @@ class _Match:
                 inputs = self._inputs(piece)
                 nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
                 n += size_of(inputs)
-                self._forget()
         return Score(-nats / max(1, n), -nats / max(1, n), n, "negative divergence")
 
 
