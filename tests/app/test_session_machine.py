@@ -179,7 +179,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert run.last.scores.items() <= scores.items(), f"run {run.number}, {run.last.name}: {scores}"
             planned = PlanSettings.of(run.settings)
             if planned.planner == "budget":
-                assert f"MACs x{planned['macs_ratio']:g}" in run.plan.policy
+                assert f"MACs x{planned['macs_ratio']:.4g}" in run.plan.policy
             elif planned.planner == "evbmf":
                 spectra = wb.analyze(give(run.network_name))
                 assert planned.plan(spectra, edited=run.plan).same_decisions(run.plan)

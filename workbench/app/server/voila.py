@@ -29,7 +29,7 @@ from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
-from workbench.app.server.lessons import NOTEBOOKS, PAGES
+from workbench.app.server.lessons import LONG, NOTEBOOKS, PAGES
 from workbench.app.server.serve import page_url
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -69,7 +69,7 @@ class Refuse(RequestHandler):
 
 
 class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
-    """Serves a lesson: the page that ``make notebooks`` made of it, else the notebook, run by a kernel of its own."""
+    """Serves a lesson: the notebook, run by a kernel of its own; a long one as the page that ``make notebooks`` made."""
 
     @property
     def contents_manager(self) -> LargeFileManager:
@@ -81,10 +81,11 @@ class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
         """Answer a request for a lesson, or for a script of its figures."""
         name = Path(path)  # one name, as the route has it; lessons link to each other as notebooks
         page = PAGES / name.with_suffix({".ipynb": ".html"}.get(name.suffix, name.suffix))
-        if page.is_file():
+        lesson = name.match("[0-9]_*") and (NOTEBOOKS / name).with_suffix(".ipynb").is_file()
+        if page.is_file() and (not lesson or name.name.startswith(LONG)):
             self.set_header("Content-Type", "text/javascript" if page.suffix == ".js" else "text/html; charset=utf-8")
             self.finish(page.read_bytes())
-        elif name.match("[0-9]_*") and (NOTEBOOKS / name).with_suffix(".ipynb").is_file():
+        elif lesson:
             self.notebook_path = name.with_suffix(".ipynb").name
             await super().get()
         else:
