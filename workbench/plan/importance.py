@@ -33,8 +33,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from workbench.kernels.hosvd import leading_basis
-from workbench.kernels.unfolding import IN_MODE
+from workbench.kernels.hosvd import gram, leading_basis
+from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.activations import layer_calls
 from workbench.network.inputs import Images, InputBatches, inputs_of
 from workbench.network.layers import Layer, kernel_of
@@ -223,19 +223,28 @@ def directions(
             for values, given in ((one.given, True), (one.output, False)):
                 maps = _maps(values, layers[one.name], given=given)
                 sums[i % 2].setdefault((one.name, given), _Sums()).add(maps)
+    kernels = {
+        name: torch.stack(kernel_of(model.get_submodule(name), layers[name]).chunk(layers[name].shape.groups))
+        for name, given in sums[0]
+        if given
+    }
+    spreads = {name: torch.stack([gram(kernel, OUT_MODE) for kernel in found]) for name, found in kernels.items()}
     return [
-        {name: _directions(layers[name], model, half[name, True], half[name, False]) for name, given in half if given}
+        {
+            name: _directions(layers[name], kernel.double(), spreads[name], half[name, True], half[name, False])
+            for name, kernel in kernels.items()
+            if (name, True) in half
+        }
         for half in (sums if sums[1] else [sums[0]] * 2)
     ]
 
 
-def _directions(layer: Layer, model: nn.Module, inputs: "_Sums", outputs: "_Sums") -> Directions:
-    kernels = torch.stack(kernel_of(model.get_submodule(layer.name), layer).double().chunk(layer.shape.groups))
+def _directions(layer: Layer, kernels: Tensor, spread: Tensor, inputs: "_Sums", outputs: "_Sums") -> Directions:
+    """Return the directions of a layer; `spread` is the lower triangle of each group's kernel times its transpose."""
     (mean_in, within), (mean_out, without) = inputs.moments(), outputs.moments()
     n = kernels[0, 0].numel()
     unseen = UNSEEN_VARIANCE * n / (n + inputs.count) * within.diagonal(dim1=1, dim2=2).mean()
-    flat = kernels.flatten(2)
-    basis = torch.linalg.eigh(without + unseen * flat @ flat.mT)[1].flip(2)
+    basis = torch.linalg.eigh(without + unseen * spread)[1].flip(2)  # which reads the lower triangle
     if layer.method != "tucker2":
         return Directions(mean_out, basis, mean_in)
     values, vectors = torch.linalg.eigh(within)

@@ -69,7 +69,7 @@ class Refuse(RequestHandler):
 
 
 class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
-    """Serves a lesson: the notebook, run by a kernel of its own; a long one as the page that ``make notebooks`` made."""
+    """Serves a lesson: a notebook that is run for this page; a long one as the page that ``make notebooks`` made."""
 
     @property
     def contents_manager(self) -> LargeFileManager:
