@@ -76,11 +76,11 @@ def _measured(session: Session, run: Run | None) -> dict[str, str]:
     if found is None:
         return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
     speed, (dense, small) = found.speed, found.speed.fastest
-    before, after, ratio = dense["dense_ms"], small["compressed_ms"], 1 / speed.best_speedup
-    gain = compared(1 / ratio, "faster", "slower", "as fast")
+    before, after = dense["dense_ms"], small["compressed_ms"]
+    gain = compared(speed.best_speedup, "faster", "slower", "as fast")
     pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
     where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
-    timed = tile("Time", pair, ratio, gain, where, mark="wb-loss" if ratio > 1 else "")
+    timed = tile("Time", pair, after / before, gain, where, mark="wb-loss" if after > before else "")
     spent, needed = found.energy.original, found.energy.compressed
     if needed is None:
         return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
