@@ -39,6 +39,6 @@ def test_a_digit_and_a_network_by_buttons_and_a_slider(page, tmp_path):
             page.goto(server.url(f"voila/lessons/{name}.html"))
             drawn = page.locator(".wb-figure svg.main-svg").first
             expect(drawn).to_be_visible(timeout=90_000)
-            assert drawn.bounding_box()["height"] > 300
+            assert drawn.bounding_box()["height"] > 200
         page.goto("about:blank")
     assert [text for text in page.problems if "WebSocket" not in text] == []

@@ -2,11 +2,12 @@
 
 import ipywidgets as w
 import pytest
+import torch
 from torch import nn
 
 import workbench as wb
 from tests.helpers.widgets import html
-from workbench.app.widgets.explorer import FIGURES, Explorer, explore_filters, explore_noise
+from workbench.app.widgets.explorer import FIGURES, Explorer, explore_convolution, explore_filters, explore_noise
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.page_start import PageStart
 from workbench.plot.interactive.spectrum import spectrum
@@ -73,6 +74,17 @@ def test_a_grid_of_two_sliders_holds_their_values(spectra):
     assert first["values"][first["at"]] == 15
     assert second["values"][second["at"]] == 17
     assert len(first["values"]) == len(second["values"]) == 8
+
+
+def test_a_filter_slides_over_a_picture(network, data):
+    explorer = explore_convolution(network.model.get_submodule("features.0"), data.test.images[0])
+    place, which = explorer.sliders
+    assert (place.max, which.max) == (63, 31)
+    place.value, which.value = 63, 31
+    assert "Filter 31 at row 7, column 7" in explorer._words.value
+    outputs = torch.tensor(explorer._draw(*explorer.values)[0]["data"][-1]["z"])
+    wanted = network.model.get_submodule("features.0")(data.test.images[:1])[0, 31].detach()
+    assert torch.allclose(outputs, wanted, atol=1e-6)
 
 
 def test_the_slider_of_the_noise(data):

@@ -14,15 +14,20 @@ from torch import Tensor, nn
 from workbench.app.controls import column, row, slot
 from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
+from workbench.inspect.sliding_window import SlidingWindow
 from workbench.plot.interactive.base import Figure
 from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
+from workbench.plot.interactive.sliding_window import sliding_window
 from workbench.plot.static import low_rank as static
 from workbench.plot.static.base import NotebookFigure
+from workbench.plot.static.sliding_window import sliding_window as print_sliding_window
 
 FIGURES = "application/vnd.workbench.figures+json"
 """MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
 MAX_FIGURES = 64
 """Figures of that grid at most."""
+PLAY_INTERVAL_MS = 400
+"""Milliseconds at each place of a filter that slides by itself."""
 NOISES = [round(float(level), 3) for level in np.geomspace(0.02, 1.2, 25)]
 
 
@@ -143,4 +148,32 @@ def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
         [slider],
         draw,
         lambda noise: static.noisy_digits(NoisyDigits.of(images, noise)),
+    )
+
+
+def explore_convolution(layer: nn.Conv2d, picture: Tensor, position: int = 0, out_channel: int = 0) -> Explorer:
+    """Show what a filter computes at each place of a picture, with sliders for the place and the filter.
+
+    Parameters
+    ----------
+    layer : a convolution of one input channel, without gaps in its filters.
+    picture : (1, height, width)
+    position : of the output to begin with, counted row by row.
+    """
+    places = SlidingWindow.of(layer, picture, position, out_channel).feature_map.size
+
+    def draw(position: int, out_channel: int) -> tuple[Figure, str]:
+        shown = SlidingWindow.of(layer, picture, position, out_channel)
+        return sliding_window(shown), shown.summary
+
+    place = slot(w.IntSlider, "place", 330, 50, value=position, max=places - 1)
+    which = slot(w.IntSlider, "filter", 250, 50, value=out_channel, max=layer.out_channels - 1)
+    play = w.Play(max=places - 1, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
+    w.jslink((play, "value"), (place, "value"))
+    return Explorer(
+        "A filter at one place of a picture",
+        [place, which],
+        draw,
+        lambda position, out_channel: print_sliding_window(SlidingWindow.of(layer, picture, position, out_channel)),
+        play,
     )

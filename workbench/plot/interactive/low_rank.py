@@ -30,15 +30,15 @@ def low_rank_filters(shown: LowRankFilters) -> Figure:
     for i, (name, strip) in enumerate(shown.strips.items()):
         number, original = str(i + 2), full[name.startswith("maps")]
         limit = float(np.nanmax(np.abs(strip if name == "patterns" else original))) or 1.0
-        data.append(_picture(strip, number, colorscale=SIGNED, zmin=-limit, zmax=limit))
+        data.append(picture_trace(strip, number, colorscale=SIGNED, zmin=-limit, zmax=limit))
         width = original.shape[1]  # patterns are fewer, and as large as filters
         domain = [bottom[i + 1] + 0.012, bottom[i] - 0.012]
-        axes |= _axes(strip, number, RIGHT, domain, width)
+        axes |= picture_axes(strip, number, RIGHT, domain, width)
         middle = {"x": LEFT, "y": sum(domain) / 2, "xanchor": "right", "yanchor": "middle"}
         notes.append({"text": name, "showarrow": False, "xref": "paper", "yref": "paper", **middle})
-    data.append(_picture(shown.picture, "", colorscale=[[0, "#FFFFFF"], [1, INK]]))
+    data.append(picture_trace(shown.picture, "", colorscale=[[0, "#FFFFFF"], [1, INK]]))
     low, high = bottom[-1], bottom[-3]
-    axes |= _axes(shown.picture, "", [0, 0.075], [low, high], shown.picture.shape[1])
+    axes |= picture_axes(shown.picture, "", [0, 0.075], [low, high], shown.picture.shape[1])
     return figure(data, 430, margin={"l": 6, "r": 6, "t": 6, "b": 6}, annotations=notes, **LIGHT, **axes)
 
 
@@ -67,7 +67,7 @@ def noisy_digits(shown: NoisyDigits, top: float | None = None) -> Figure:
         line(zip(energies, thresholds, strict=True), name="free energy", xaxis="x2", line={"color": INK, "width": 2}),
         line(zip((0, 1), level, strict=True), xaxis="x2", line=dash, showlegend=False, hoverinfo="skip"),
         scatter([0], level[:1], "markers", name="its minimum", xaxis="x2", marker=marker, hovertemplate=minimum),
-        _picture(shown.pictures, "3", colorscale=[[0, "#FFFFFF"], [1, INK]], zmin=0, zmax=1),
+        picture_trace(shown.pictures, "3", colorscale=[[0, "#FFFFFF"], [1, INK]], zmin=0, zmax=1),
     ]
     width = (shown.pictures.shape[1] + 1) / len(SIDES)  # of a picture and the gap beside it
     above = {"showarrow": False, "xref": "x3", "yref": "paper", "y": 1, "yanchor": "bottom", "font": {"size": 10}}
@@ -83,18 +83,20 @@ def noisy_digits(shown: NoisyDigits, top: float | None = None) -> Figure:
         yaxis=axis("singular value; threshold", range=[0, end]),
         xaxis2=axis("free energy (minimum 0)", domain=[0.42, 0.66], range=[-0.06, 0.6], showgrid=False),
         **LIGHT,
-        **_axes(shown.pictures, "3", [0.7, 1], [0, 1], shown.pictures.shape[1]),
+        **picture_axes(shown.pictures, "3", [0.7, 1], [0, 1], shown.pictures.shape[1]),
     )
 
 
-def _picture(values: NDArray[np.float64], number: str, **more: Any) -> Trace:
+def picture_trace(values: NDArray[np.float64], number: str, **more: Any) -> Trace:
     """Return a trace of the values (height, width) as they are, the first row at the top."""
     z = [[None if np.isnan(v) else v for v in row] for row in values.tolist()]
     place = {"xaxis": f"x{number}", "yaxis": f"y{number}", "showscale": False, "hoverongaps": False}
     return {"type": "heatmap", "z": z, "hovertemplate": "%{z:.3g}<extra></extra>", **place, **more}
 
 
-def _axes(values: NDArray[np.float64], number: str, x: list[float], y: list[float], width: int) -> dict[str, Any]:
+def picture_axes(
+    values: NDArray[np.float64], number: str, x: list[float], y: list[float], width: int
+) -> dict[str, Any]:
     """Return hidden axes in this part of the figure, for a picture with square pixels."""
     across = {**HIDDEN, "domain": x, "anchor": f"y{number}", "range": [-0.5, width - 0.5]}
     up = {"range": [len(values) - 0.5, -0.5], "scaleanchor": f"x{number}", "constrain": "domain"}
