@@ -23,7 +23,7 @@ from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra, expect_spectra
 
 Vector = NDArray[np.float64]
-Pin = tuple[int | None, int] | str
+Pin = LayerPlan | tuple[int | None, int] | str
 
 DEFAULT_MACS_RATIO = 2.06
 """Original / compressed MACs if no budget is given; the paper's ratio for GoogLeNet."""
@@ -63,7 +63,7 @@ def budget_plan(
     min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
     importance : from :func:`~workbench.plan.importance.importance`, to measure errors in the network's outputs; None to
         measure them in the weights.
-    pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
+    pinned : layer -> (rank_in, rank_out), "keep", or its part of another plan; rank_in is None for Tucker-1.
     rank_multiple : ranks are multiples of this (some hardware is faster with multiples of 8 or 16).
     min_rank : smallest rank of any mode.
     layers : layers to reduce, all others are kept: "default" (all but 1x1 convolutions), "spatial" (convolutions larger
@@ -188,6 +188,8 @@ def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> Ve
 def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:
     if pin == "keep":
         return LayerPlan.kept(layer, "kept by hand")
+    if isinstance(pin, LayerPlan):
+        return pin
     if isinstance(pin, str):
         raise PlanError(f'layer {layer.name}: it is pinned to (rank_in, rank_out) or to "keep", not to {pin!r}')
     part = LayerPlan(layer, "tucker1" if pin[0] is None else "tucker2", *pin, "chosen by hand")

@@ -17,8 +17,6 @@ FIRST_MACS_RATIO = 2.0
 MAX_CORRECTION = 4.0
 """Largest factor by which the forecast loss is corrected after a try."""
 
-PlanAndSettings = tuple[Plan, dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class Candidates:
@@ -52,7 +50,7 @@ class Candidates:
 
         After a plan was `tried` and `lost` that many points, forecasts are corrected by the factor found there.
         """
-        if self.importance is None or self.max_drop is None or self.importance.leading is None:
+        if self.importance is None or self.max_drop is None:
             return None
         correction = 1.0
         if tried is not None:
@@ -60,20 +58,15 @@ class Candidates:
             correction = min(max(expected / max(lost, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
         return largest_ratio(self.spectra, self.importance, correction * self.max_drop / 100)
 
-    def budget(self, macs_ratio: float, plan: Plan) -> PlanAndSettings:
+    def budget(self, macs_ratio: float, plan: Plan) -> tuple[Plan, dict[str, Any]]:
         """Return a plan for a budget of MACs and its settings; layers set by hand in `plan` stay so if that can be met.
 
         Raises PlanError if there is no plan for the budget.
         """
-        pinned: dict[str, Pin] = {
-            part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out) for part in plan.by_hand
-        }
-        settings: dict[str, Any] = {"planner": "budget", "layers": "all", "macs_ratio": macs_ratio}
-        settings |= {"weights_ratio": 1.0, "rank_multiple": 1}
+        by_hand: dict[str, Pin] = {part.name: part for part in plan.by_hand}
         try:
-            found = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=pinned)
+            found = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=by_hand)
         except PlanError:  # the budget cannot be met with the layers set by hand
-            return budget_plan(self.spectra, macs_ratio, importance=self.importance), settings
-        for chosen in plan.by_hand:
-            found = found.with_layer(chosen)
-        return found, settings
+            found = budget_plan(self.spectra, macs_ratio, importance=self.importance)
+        settings = {"planner": "budget", "layers": "all", "macs_ratio": macs_ratio}
+        return found, {**settings, "weights_ratio": 1.0, "rank_multiple": 1}

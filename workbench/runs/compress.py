@@ -14,7 +14,7 @@ from workbench.plan.importance import Importance
 from workbench.plan.importance import importance as measure_importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
-from workbench.progress import Progress, reporter
+from workbench.progress import Progress, part, reporter
 from workbench.recover.checkpoint import Epoch
 from workbench.runs.attempt import Attempts, stored
 from workbench.runs.candidates import Candidates
@@ -95,12 +95,15 @@ def compress(
     images_needed(max_drop)  # raises ValueError if `max_drop` is invalid
     if minutes is not None and not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
-    clock = Clock(reporter(progress), minutes)
-    spectra = spectra or analyze(network, progress=clock.part(0.0, BEGIN_SHARE / 4))
+    report = reporter(progress)
+    clock = Clock(report, minutes)
+    spectra = spectra or analyze(network, progress=part(clock, 0.0, BEGIN_SHARE / 4))
     usable = metric is None and bool(len(data.train) or len(data.validation))
     if usable and plan is None and importance is None:
         images = data.unlabelled.sample(FORECAST_IMAGES)
-        importance = measure_importance(network, spectra, images, progress=clock.part(BEGIN_SHARE / 4, BEGIN_SHARE / 2))
+        importance = measure_importance(
+            network, spectra, images, progress=part(clock, BEGIN_SHARE / 4, BEGIN_SHARE / 2)
+        )
     candidates = Candidates(spectra, importance, max_drop if usable else None)
     tried, used, why = candidates.first(plan, settings)
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
@@ -149,7 +152,7 @@ def compress(
         kept = stored(replace(kept, tries=taken), store, weights=False)
         if on_stage:
             on_stage(kept)
-    clock.end()
+    report(1.0, "")
     return kept
 
 
