@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from tests.helpers.networks import at_full_rank
+from tests.helpers.networks import at_full_rank, flops
 from workbench.catalog.networks.torchvision import torchvision
 
 MODELS = torchvision("models")
@@ -60,12 +59,6 @@ def run(network):
     x = torch.randn(2, *network.input_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return tree_leaves(network.model(x))
-
-
-def flops(network):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.model(torch.zeros(1, *network.input_shape, dtype=torch.float64))
-    return counter.get_total_flops()
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -16,13 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.kernels.evbmf import Evbmf, evbmf
+from workbench.kernels.evbmf import Evbmf, Vector, evbmf
 from workbench.kernels.unfolding import unfold
-
-Vector = NDArray[np.float64]
 
 MIN_GRAM_RATIO = 1e-5
 """Smallest s_h / s_1 that is taken from a Gram matrix."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.kernels.complexity import factorised_cost
+from workbench.kernels.evbmf import Vector
 from workbench.network.layers import Layer
 from workbench.plan.allocation import Options, allocate
 from workbench.plan.importance import Importance
@@ -22,7 +23,6 @@ from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import LayerPlan, Plan, PlanError
 from workbench.plan.spectra import Spectra, expect_spectra
 
-Vector = NDArray[np.float64]
 Pin = LayerPlan | tuple[int | None, int] | str
 
 DEFAULT_MACS_RATIO = 2.06

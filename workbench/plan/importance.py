@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from workbench.kernels.evbmf import Vector
 from workbench.kernels.hosvd import gram, leading_basis
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.activations import layer_calls
@@ -44,8 +44,6 @@ from workbench.network.outputs import are_classes, probabilities, random_functio
 from workbench.network.verdict import wilson
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, part, reporter
-
-Vector = NDArray[np.float64]
 
 BATCH_SIZE = 8
 """Largest number of images whose activations and gradients are held at a time."""
