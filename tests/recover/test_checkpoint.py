@@ -66,16 +66,13 @@ def test_damaged_files_are_refused_and_change_nothing(hundred, tmp_path):
 
 KILLED = """
 import os, random, signal, sys, time
-from dataclasses import replace
 import torch
 torch.set_num_threads(1)
 from safetensors.torch import save_file
 import workbench as wb
-from tests.helpers.networks import TINY_SETTINGS as SETTINGS, tiny
+from tests.helpers.networks import TINY_SETTINGS as SETTINGS, few, tiny
 
-data = wb.load_data("digits")
-hundred = replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
-folder = sys.argv[1]
+hundred, folder = few(wb.load_data("digits"), 100), sys.argv[1]
 torch.optim.SGD(tiny().model.parameters()).step()  # what is loaded only now is loaded once
 
 def train(checkpoint, out):

@@ -83,7 +83,7 @@ def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, da
     assert same(made.model.state_dict(), smaller.model.state_dict())
 
 
-def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
+def test_it_takes_no_longer_than_it_may(smaller, data, monkeypatch):
     told = Told()
     monkeypatch.setattr("workbench.recover.training.time.perf_counter", lambda: 100.0 + 7.0 * len(told))
     wb.distill(smaller, data.train.images[:32], minutes=1, learning_rate=1e-5, progress=told)
@@ -101,7 +101,7 @@ def test_it_takes_no_longer_than_it_may(network, smaller, data, monkeypatch):
         ({"epochs": 1, "batch_size": 0}, "0"),
     ],
 )
-def test_settings_that_make_no_sense(network, smaller, data, settings, message):
+def test_settings_that_make_no_sense(smaller, data, settings, message):
     with pytest.raises(ValueError, match=message):
         wb.distill(smaller, data.train, **settings)
 
