@@ -21,7 +21,7 @@ from workbench.plan.importance import Importance
 from workbench.plan.layer_choice import choose_layers, kept_if_left_out
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import LayerPlan, Plan, PlanError
-from workbench.plan.spectra import Spectra, expect_spectra
+from workbench.plan.spectra import Spectra
 
 Pin = LayerPlan | tuple[int | None, int] | str
 
@@ -81,12 +81,12 @@ def budget_plan(
     if macs_ratio is None and time_ratio is None:
         macs_ratio = DEFAULT_MACS_RATIO
     aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
-    expect_spectra(spectra)
+    chosen = choose_layers(spectra, layers)
     _check_settings(aims, times, rank_multiple, min_rank, min_gain)
     for what, known in (("these times are", times), ("this importance is", importance)):
         if known is not None and known.network != spectra.network:
             raise PlanError(f"{what} of {known.network}, the spectra of {spectra.network}")
-    pins, chosen = dict(pinned or {}), choose_layers(spectra, layers)
+    pins = dict(pinned or {})
     unknown = sorted(set(pins) - {layer.name for layer in spectra.layers})
     if unknown:
         raise PlanError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))} to pin")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from workbench.kernels.evbmf import Evbmf
 from workbench.plan.layer_choice import choose_layers, kept_if_left_out
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
-from workbench.plan.spectra import Spectra, expect_spectra
+from workbench.plan.spectra import Spectra
 from workbench.plan.spectrum import Spectrum
 
 CHOICES = {
@@ -37,7 +37,6 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
 
     References: Kim et al., ICLR 2016, sec. 3.1.
     """
-    expect_spectra(spectra)
     if not 0 <= strength < float("inf"):
         raise ValueError(f"the strength must be a number of at least 0 (1 is EVBMF itself), not {strength}")
     chosen = choose_layers(spectra, layers)

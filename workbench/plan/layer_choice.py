@@ -16,6 +16,8 @@ IN_CHOICE: dict[str, Callable[[Layer], bool]] = {
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
     """Return the names of the layers that a choice stands for; raise ValueError for a name of no layer."""
+    if not isinstance(spectra, Spectra):
+        raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(spectra).__name__}")
     if isinstance(layers, str):
         if layers not in IN_CHOICE:
             raise ValueError(f"layers is one of {', '.join(map(repr, IN_CHOICE))} or a list of names, not {layers!r}")
