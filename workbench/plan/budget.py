@@ -167,22 +167,19 @@ def _options(
     fits = (new <= kept).all(axis=1) & (new[:, :2] < kept[:, :2]).any(axis=1)
     if times is not None:  # a layer without measured times is kept
         fits &= new[:, 2] < (1 - min_gain) * known.dense if known is not None else False
-    new, ranks = new[fits], ranks[fits]
-    error = np.r_[0.0, errors[ranks[:, 1], ranks[:, 0]]]
-    return Options(np.concatenate([kept, new]), error, np.concatenate([[[0, 0]], ranks]))
+    rows, columns = np.minimum(ranks[:, 1], len(errors) - 1), np.where(one_sided, -1, ranks[:, 0])
+    error = np.r_[0.0, np.maximum(errors[rows, columns], 0.0)[fits]]
+    return Options(np.concatenate([kept, new[fits]]), error, np.concatenate([[[0, 0]], ranks[fits]]))
 
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> Vector:
-    """Return the weighted error at (rank_out, rank_in), in column 0 that of Tucker-1."""
-    if importance is not None and layer.name in importance.lost:
-        table = importance.lost[layer.name]
-    else:
-        captured = spectra[layer.name].captured
-        table = 1 - captured[np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)]
-        table = np.column_stack([table, table[:, -1]])
-        if importance is not None:
-            table *= float(np.median([lost[0, -1] for lost in importance.lost.values()] or [1.0]))
-    return np.maximum(np.column_stack([table[:, -1], table[:, 1:-1]]), 0.0)
+    """Return the weighted error at (rank_out, rank_in), in the last column that of Tucker-1."""
+    if importance is None:
+        return 1 - spectra[layer.name].captured
+    if layer.name in importance.lost:
+        return importance.lost[layer.name]
+    typical = float(np.median([lost[0, -1] for lost in importance.lost.values()] or [1.0]))
+    return typical * (1 - spectra[layer.name].captured)
 
 
 def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:
