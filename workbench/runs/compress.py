@@ -10,7 +10,7 @@ from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Metric
 from workbench.network.verdict import MAX_DROP_POINTS, images_needed
-from workbench.plan.budget import Pin, budget_plan
+from workbench.plan.budget import budget_plan
 from workbench.plan.evbmf import evbmf_plan
 from workbench.plan.forecast import largest_ratio
 from workbench.plan.importance import Importance
@@ -106,10 +106,8 @@ def compress(
     spectra = spectra or analyze(network, progress=part(clock, 0.0, BEGIN_SHARE / 4))
     usable = metric is None and bool(len(data.train) or len(data.validation))
     if usable and plan is None and importance is None:
-        images = data.unlabelled.sample(FORECAST_IMAGES)
-        importance = measure_importance(
-            network, spectra, images, progress=part(clock, BEGIN_SHARE / 4, BEGIN_SHARE / 2)
-        )
+        images, share = data.unlabelled.sample(FORECAST_IMAGES), part(clock, BEGIN_SHARE / 4, BEGIN_SHARE / 2)
+        importance = measure_importance(network, spectra, images, progress=share)
     candidates = Candidates(spectra, importance, max_drop if usable else None)
     tried, used, why = candidates.first(plan, settings)
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
@@ -219,7 +217,7 @@ class Candidates:
 
         Raises PlanError if there is no plan for the budget.
         """
-        by_hand: dict[str, Pin] = {part.name: part for part in plan.by_hand}
+        by_hand = {part.name: part for part in plan.by_hand}
         try:
             found = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=by_hand)
         except PlanError:  # the budget cannot be met with the layers set by hand
