@@ -133,9 +133,8 @@ class Forecast:
     def __str__(self) -> str:
         if self.agreement is None:
             return f"outputs expected to change by {self.lost:.1%} of their power, after calibration"
-        return (
-            f"{self.agreement:.1%} of the answers expected to stay after calibration, {self.low:.1%} to {self.high:.1%}"
-        )
+        interval = f"{self.low:.1%} to {self.high:.1%}"
+        return f"{self.agreement:.1%} of the answers expected to stay after calibration, {interval}"
 
 
 @dataclass(frozen=True)
