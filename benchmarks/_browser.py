@@ -31,6 +31,8 @@ FLAGS = [
 ]
 FIGURE = '.wb-figure[aria-label="Singular values"] .bars .point'
 """Selector of a bar of the spectrum; it exists once the figure is drawn, be it in a step that is not shown."""
+OPENED = "() => /Opening \\S+: done/.test(document.body.innerText)"
+"""Script that says whether a network is open and scored."""
 STEPS = ("Choose", "Look", "Plan", "Compress", "Compare", "Speed", "Take home")
 """Names of the steps in the rail."""
 REACH = """e => {
@@ -128,6 +130,20 @@ def collect_errors(page: Any) -> list[str]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     return errors
+
+
+async def opened(
+    browser: Any, address: str, wait_ms: int, *, height: int = 900, script: str = ""
+) -> tuple[Any, list[str]]:
+    """A page with the bundled network open, and its errors; the script runs in it before it loads."""
+    context = await browser.new_context(viewport={"width": 1440, "height": height})
+    page = await context.new_page()
+    problems = collect_errors(page)
+    await page.add_init_script(script)
+    await page.goto(address, timeout=wait_ms)
+    await page.wait_for_selector(FIGURE, state="attached", timeout=wait_ms)
+    await page.wait_for_function(OPENED, timeout=wait_ms)
+    return page, problems
 
 
 def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

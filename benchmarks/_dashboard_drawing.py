@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import workbench as wb
-from benchmarks._browser import PROBE, Served, served, step_button
+from benchmarks._browser import OPENED, PROBE, Served, served, step_button
 from benchmarks._dashboard_slider import percentiles
 from workbench.app.server.serve import ADDRESS, free_port, page_url, voila_command
 
@@ -95,7 +95,7 @@ async def drawing(browser: Any, server: Served, wait_ms: int) -> dict[str, Any]:
     await page.goto(server.address, timeout=wait_ms)
     blocks = f"() => document.querySelector('.wb-graph-view')?.querySelectorAll('.layer').length === {2 + 2 * BLOCKS}"
     await page.wait_for_function(blocks, timeout=wait_ms)
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=wait_ms)
+    await page.wait_for_function(OPENED, timeout=wait_ms)
     await step_button(page, "Plan").click()
     handle = page.locator(".widget-slider:visible", has_text="output rank").first.locator(".noUi-handle")
     await handle.focus()

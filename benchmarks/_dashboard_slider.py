@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._browser import step_button
+from benchmarks._browser import OPENED, step_button
 
 SCRIPT = (Path(__file__).parent / "_dashboard.js").read_text(encoding="utf-8")
 """Runs in the page before it loads; defines `window.probe`."""
@@ -34,7 +34,7 @@ async def open_googlenet(page: Any, weights: Path) -> None:
         await page.wait_for_function(
             "t => new RegExp(t).test(document.body.innerText)", arg=f"{name}, sha256", timeout=300_000
         )
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=300_000)
+    await page.wait_for_function(OPENED, timeout=300_000)
 
 
 async def latencies(page: Any, layers: int) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._browser import FIGURE, STEPS, step_button
+from benchmarks._browser import STEPS, opened, step_button
 from benchmarks._dashboard_slider import open_googlenet
 
 UNLABELLED_IMAGES = 200
@@ -32,16 +32,6 @@ TEXTS = """limit => {
 }"""
 
 
-async def opened(browser: Any, address: str, wait_ms: int) -> Any:
-    """Return a page with the bundled network open."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 900})
-    page = await context.new_page()
-    await page.goto(address, timeout=wait_ms)
-    await page.wait_for_selector(FIGURE, state="attached", timeout=wait_ms)
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=wait_ms)
-    return page
-
-
 async def compressed(page: Any) -> tuple[float, float]:
     """Seconds from the press to the score of a recovered network, and to the end."""
     began = time.perf_counter()
@@ -64,7 +54,7 @@ async def long_texts(page: Any) -> list[str]:
 
 async def verdicts(browser: Any, address: str, shared: Path, wait_ms: int) -> dict[str, Any]:
     """Seconds to a verdict and to the end, by network, and the long texts; GoogLeNet where its weights are at hand."""
-    page = await opened(browser, address, wait_ms)
+    page, _ = await opened(browser, address, wait_ms)
     texts = await long_texts(page)
     times = {"digits": await compressed(page)}
     texts += [text for text in await long_texts(page) if text not in texts]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import workbench as wb
-from benchmarks._recovery_googlenet import RECOVERY_IMAGES, SEED, part
+from benchmarks._recovery_googlenet import RECOVERY_IMAGES, SEED, loaded_googlenet, part
 from workbench.progress import remaining_seconds
 
 MINUTES = 5.0
@@ -38,8 +38,7 @@ class Estimate:
 
 def run(shared: Path, minutes: float = 0.0) -> dict[str, Any]:
     """Ratio of MACs, loss on the images that were used for nothing else, seconds, and the estimate."""
-    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
-    loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+    network, loaded = loaded_googlenet(shared)
     order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(SEED))
     images = wb.Split.unlabelled(loaded.images[order[:RECOVERY_IMAGES]], "recovery")
     scored = part(loaded, order[RECOVERY_IMAGES:])

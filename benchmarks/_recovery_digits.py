@@ -35,7 +35,7 @@ def run(shared: Path | None = None, minutes: float = 15.0) -> dict[str, Any]:
     decomposed = wb.decompose(network, plan)
     calibrated = wb.calibrate(decomposed, data.train.images)
     finetuned = wb.finetune(calibrated, data, recipe=RECIPE, teacher=network, on_epoch=lambda e: print(e, flush=True))
-    results = {
+    return {
         "macs_ratio": plan.macs_ratio,
         "weights_ratio": plan.weights_ratio,
         "original": top1(network),
@@ -43,10 +43,3 @@ def run(shared: Path | None = None, minutes: float = 15.0) -> dict[str, Any]:
         "calibrated": top1(calibrated),
         "finetuned": top1(finetuned),
     }
-    return results
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(run(), indent=2))

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 import workbench as wb
-from benchmarks._recovery_googlenet import part, recovery_indices
+from benchmarks._recovery_googlenet import loaded_googlenet, other_indices, recovery_indices
 from benchmarks._recovery_resnet20 import lossless
 
 RATIOS = (1.25, 1.5, 2.0, 3.0, 4.0)
@@ -24,13 +24,10 @@ CALIBRATION_IMAGES = 500
 def cases(shared: Path, names: Sequence[str]) -> Iterator[tuple[str, wb.Network, Tensor, Tensor, Tensor]]:
     """Yield name, network, and the images to forecast with, to calibrate with, and to measure on."""
     if "googlenet" in names:
-        network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
-        loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+        network, loaded = loaded_googlenet(shared)
         learned = recovery_indices(len(loaded), 0)
-        taken = set(learned.tolist())
-        others = [i for i in range(len(loaded)) if i not in taken]
-        images = part(loaded, learned).images
-        yield "googlenet", network, images[: FORECAST_IMAGES["googlenet"]], images, loaded.images[others]
+        images, others = loaded.images[learned], loaded.images[other_indices(len(loaded), learned)]
+        yield "googlenet", network, images[: FORECAST_IMAGES["googlenet"]], images, others
     if "resnet20" in names:
         network = wb.load_network("resnet20", weights=shared / "cifar10_resnet20.pth")
         clean, test = lossless(shared)

@@ -62,6 +62,19 @@ def recovery_indices(count: int, choice: int) -> Tensor:
     return order.roll(-choice * RECOVERY_IMAGES)[:RECOVERY_IMAGES]
 
 
+def other_indices(count: int, indices: Tensor) -> Tensor:
+    """Indices of all others, among so many."""
+    others = torch.ones(count, dtype=torch.bool)
+    others[indices] = False
+    return others.nonzero().flatten()
+
+
+def loaded_googlenet(shared: Path) -> tuple[wb.Network, wb.Split]:
+    """The network with its real weights, and the images."""
+    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
+    return network, wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+
+
 def part(split: wb.Split, indices: Tensor) -> wb.Split:
     """Some images of a split."""
     return wb.Split(split.images[indices], split.labels[indices], split.name)
@@ -102,8 +115,7 @@ def googlenet(
 
     `plans` and `choices` name the parts to run, `distilled` the plans to distil; all if they are empty.
     """
-    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
-    loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+    network, loaded = loaded_googlenet(shared)
     names = {f"{planner} x{ratio:.2f}": (PLANNERS[planner], ratio) for planner in PLANNERS for ratio in RATIOS}
     names = {name: names[name] for name in plans or names}
     steps = ("decomposed", "calibrated", *(["distilled"] if minutes > 0 else []))
@@ -113,9 +125,7 @@ def googlenet(
     spectra = wb.analyze(network)
     for choice in choices or range(CHOICES):
         learned = recovery_indices(len(loaded), choice)
-        rest = torch.ones(len(loaded), dtype=torch.bool)
-        rest[learned] = False
-        scored.append(rest.nonzero().flatten())
+        scored.append(other_indices(len(loaded), learned))
         judged = part(loaded, scored[-1])
         images = loaded.images[learned]
         original.append(top5(network, judged))

@@ -6,8 +6,8 @@ the most, leave 100 to score. Fewer images are a part of more. The plans use no 
 convolutions (MACs x2.33), and equal shares of the channels (x2). Intervals are paired, of 95 %.
 """
 
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from torch import Tensor
 import workbench as wb
 from benchmarks import _recovery_googlenet as of_googlenet
 from benchmarks import _recovery_resnet20 as of_resnet20
+from benchmarks._recovery_googlenet import percent
+from benchmarks._report import timed
 from workbench.network.verdict import judge_pairs
 
 COUNTS = (16, 50, 100, 200, 500)
@@ -29,8 +31,7 @@ Case = tuple[wb.CompressedNetwork, wb.Split, Callable[[wb.Network, wb.Split], Te
 
 def googlenet(shared: Path) -> Case:
     """GoogLeNet's plan, images and hits."""
-    network = wb.load_network("googlenet_bvlc", weights=shared / "googlenet_bvlc.safetensors")
-    loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
+    network, loaded = of_googlenet.loaded_googlenet(shared)
     order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(of_googlenet.SEED))
     plan = wb.evbmf_plan(wb.analyze(network), layers="spatial")
     return wb.decompose(network, plan), of_googlenet.part(loaded, order), of_googlenet.top5
@@ -68,22 +69,15 @@ def run(shared: Path, minutes: float, *, networks: Sequence[str] = (), counts: S
             images, scored = split.images[torch.arange(learned)], torch.arange(max(before, learned), len(split))
             judged, hit = of_googlenet.part(split, scored), original[scored]
             point: dict[str, Any] = {"images": learned, "scored": len(scored), "original": percent(hit)}
-            started = time.perf_counter()
-            smaller = wb.calibrate(compressed, images)
-            point["calibrated"] = found(hit, right(smaller, judged), time.perf_counter() - started)
+            seconds, smaller = timed(partial(wb.calibrate, compressed, images))
+            point["calibrated"] = found(hit, right(smaller, judged), seconds)
             if minutes > 0:
-                started = time.perf_counter()
-                smaller = wb.distill(smaller, images, minutes=minutes)
-                point["distilled"] = found(hit, right(smaller, judged), time.perf_counter() - started)
+                seconds, smaller = timed(partial(wb.distill, smaller, images, minutes=minutes))
+                point["distilled"] = found(hit, right(smaller, judged), seconds)
             print(name, point, flush=True)
             points.append(point)
         results[name] = {"macs_ratio": compressed.plan.macs_ratio, "score": right.__name__, "points": points}
     return results
-
-
-def percent(right: Tensor) -> float:
-    """Share of images in percent."""
-    return 100 * right.double().mean().item()
 
 
 def found(original: Tensor, right: Tensor, seconds: float) -> dict[str, float]:

@@ -2,17 +2,32 @@
 
 import argparse
 import json
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.files import write_atomically
 
+T = TypeVar("T")
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Argument parser with ``--json FILE``."""
+
+def parser(description: str | None, *, shared: str = "") -> argparse.ArgumentParser:
+    """Argument parser with ``--json FILE``, and with ``--shared FOLDER`` if it is said what the folder has."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--json", type=Path, help="write the results to this file")
+    if shared:
+        default = os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+        result.add_argument("--shared", type=Path, default=Path(default), help=f"folder with {shared}")
     return result
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds and result of a call."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
 
 
 def report(results: dict[str, Any], path: Path | None) -> None:

@@ -34,8 +34,8 @@ from benchmarks._browser import (
     STEPS,
     Served,
     chromium,
-    collect_errors,
     dashboard,
+    opened,
     step_button,
 )
 from benchmarks._dashboard_drawing import deep_dashboard, drawing
@@ -116,11 +116,7 @@ async def standby(server: Served, number: int) -> None:
 
 async def step_heights(browser: Any, server: Served, weights: Path) -> dict[str, dict[str, int]]:
     """Pixels that each step fills, by network and step."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 900})
-    page = await context.new_page()
-    await page.goto(server.address, timeout=WAIT_MS)
-    await page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT_MS)
+    page, _ = await opened(browser, server.address, WAIT_MS)
     found = {}
     for network in ("digits_vgg", "googlenet_bvlc"):
         if network != "digits_vgg":
@@ -132,22 +128,16 @@ async def step_heights(browser: Any, server: Served, weights: Path) -> dict[str,
             heights[name] = await page.evaluate(BOTTOM)
         found[network] = heights
         await step_button(page, STEPS[0]).click()
-    await context.close()
+    await page.context.close()
     return found
 
 
 async def slider(browser: Any, server: Served, weights: Path, layers: int) -> dict[str, Any]:
     """Latency of the rank sliders with GoogLeNet open."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 1000})
-    page = await context.new_page()
-    problems = collect_errors(page)
-    await page.add_init_script(SCRIPT)
-    await page.goto(server.address, timeout=WAIT_MS)
-    await page.wait_for_selector(FIGURE, state="attached", timeout=WAIT_MS)
-    await page.wait_for_function("() => /Opening \\S+: done/.test(document.body.innerText)", timeout=WAIT_MS)
+    page, problems = await opened(browser, server.address, WAIT_MS, height=1000, script=SCRIPT)
     await open_googlenet(page, weights)
     found = summary(await latencies(page, layers))
-    await context.close()
+    await page.context.close()
     return {**found, "slider_problems": problems}
 
 
@@ -213,9 +203,7 @@ def page_summary(pages: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 def main() -> None:
     """Read the options, measure, report."""
-    arguments = parser(__doc__)
-    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
+    arguments = parser(__doc__, shared="real weights")
     arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     arguments.add_argument("--layers", type=int, default=6, help="layers whose ranks are moved, 14 times each")
     arguments.add_argument("--users", type=int, default=6, help="journeys at once")

@@ -6,7 +6,6 @@ the same images, noise from a seed. The ranks must be equal, and the outputs of 
 there is no GPU, a sentence says so, and nothing is measured.
 """
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,10 +114,7 @@ def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__).parse_args()
     if not torch.cuda.is_available():
-        absent = "There is no CUDA GPU here, or PyTorch was installed without CUDA."
-        print(absent)
-        if options.json is not None:
-            options.json.write_text(json.dumps({"absent": absent}) + "\n")
+        report({"absent": "There is no CUDA GPU here, or PyTorch was installed without CUDA."}, options.json)
         return
     network = load("resnet18", Path())
     noise = torch.rand(IMAGES, *network.input_shape, generator=torch.Generator().manual_seed(0))

@@ -7,14 +7,11 @@ plan of x4 fewer MACs and x4 fewer weights: its times and sizes mean something, 
 and compressed int8 network are timed in turns, one image at a time.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import workbench as wb
-from benchmarks._recovery_googlenet import RATIOS, part, recovery_indices
+from benchmarks._recovery_googlenet import RATIOS, other_indices, part, recovery_indices
 from benchmarks._report import parser, report
 from benchmarks.speed import load
 from workbench.exporters.int8 import calibration
@@ -31,9 +28,7 @@ def images_of(shared: Path) -> tuple[wb.Split, wb.Split]:
     """Return images to calibrate with, and images to compare answers on."""
     loaded = wb.load_data("images", root=shared / "imagenet_sample", labels="labels.csv").test
     learned = recovery_indices(len(loaded), 0)
-    others = torch.ones(len(loaded), dtype=torch.bool)
-    others[learned] = False
-    return part(loaded, learned), part(loaded, others.nonzero().flatten())
+    return part(loaded, learned), part(loaded, other_indices(len(loaded), learned))
 
 
 def compressed(name: str, shared: Path, used: wb.Split) -> wb.CompressedNetwork:
@@ -71,9 +66,7 @@ def measured(small: wb.CompressedNetwork, used: wb.Split, scored: wb.Split, **ho
 
 def main() -> None:
     """Run the benchmark."""
-    arguments = parser(__doc__)
-    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
+    arguments = parser(__doc__, shared="real weights and images")
     arguments.add_argument("--network", nargs="*", choices=sorted(NETWORKS), default=list(NETWORKS))
     arguments.add_argument("--seconds", type=float, default=20.0, help="of timing, for each runtime")
     arguments.add_argument("--threads", type=int, default=1)

@@ -4,13 +4,13 @@ One thread. Fine-tuning runs for a fixed number of epochs; nothing is chosen by 
 which is scored once at each stage.
 """
 
-import time
+from functools import partial
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from benchmarks._report import parser, report
+from benchmarks._report import parser, report, timed
 
 
 def stage(network: wb.Network, data: wb.Data) -> dict[str, float | int]:
@@ -36,22 +36,16 @@ def main() -> None:
     network = wb.load_network("digits_vgg")
     data = wb.load_data("digits")
     seconds = {}
-    started = time.perf_counter()
-    spectra = wb.analyze(network)
-    plan = wb.evbmf_plan(spectra)
-    seconds["analyze"] = time.perf_counter() - started
-    started = time.perf_counter()
-    smaller = wb.decompose(network, plan)
-    seconds["decompose"] = time.perf_counter() - started
+    seconds["analyze"], plan = timed(lambda: wb.evbmf_plan(wb.analyze(network)))
+    seconds["decompose"], smaller = timed(lambda: wb.decompose(network, plan))
     results = {
         "network": network.name,
         "data": str(data),
         "original": stage(network, data),
         "decomposed": stage(smaller, data),
     }
-    started = time.perf_counter()
-    finetuned = wb.finetune(smaller, data, epochs=options.epochs, on_epoch=print)
-    seconds["finetune"] = time.perf_counter() - started
+    training = partial(wb.finetune, smaller, data, epochs=options.epochs, on_epoch=print)
+    seconds["finetune"], finetuned = timed(training)
     results["finetuned"] = stage(finetuned, data)
     results["seconds"] = seconds
     predicted = {"macs": plan.macs, "weights": plan.weights}

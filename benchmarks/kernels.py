@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 import workbench as wb
-from benchmarks._report import parser, report
+from benchmarks._report import parser, report, timed
 from workbench.kernels.hosvd import analyze_mode
 from workbench.kernels.tucker import Tucker2
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
@@ -61,13 +60,6 @@ def floor(k: Tensor, method: str = "tucker2") -> None:
         matrix = unfold(k.double(), mode)
         solve = torch.linalg.eigh if method == "tucker2" else torch.linalg.eigvalsh
         solve(matrix @ matrix.mT)
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Return seconds and result of one call."""
-    started = time.perf_counter()
-    result = function()
-    return time.perf_counter() - started, result
 
 
 class Public:

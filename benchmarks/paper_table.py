@@ -4,8 +4,6 @@ With ``--shared FOLDER`` (GoogLeNet's weights and 500 images, see CONTRIBUTING) 
 before and after decomposition by EVBMF's plan over the spatial convolutions. Nothing is chosen by those images.
 """
 
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,9 +43,7 @@ def decomposed(row: PaperRow) -> dict[str, Any]:
 
 def main() -> None:
     """Run it."""
-    arguments = parser(__doc__)
-    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
+    arguments = parser(__doc__, shared="real weights and images")
     options = arguments.parse_args()
     weights = options.shared / f"{GOOGLENET}.safetensors"
     if weights.exists():

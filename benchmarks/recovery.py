@@ -4,9 +4,6 @@ Each case is a function in a module of its own, ``benchmarks/_recovery_*.py``, w
 that are scored are never used to calibrate, to plan or to choose.
 """
 
-import os
-from pathlib import Path
-
 import torch
 
 from benchmarks import _recovery_auto, _recovery_digits, _recovery_forecast, _recovery_images, _recovery_resnet20
@@ -29,9 +26,7 @@ PARTS = {"plans": str, "choices": int, "distilled": str, "networks": str, "count
 
 def main() -> None:
     """Run one case."""
-    arguments = parser(__doc__)
-    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights and images")
+    arguments = parser(__doc__, shared="real weights and images")
     arguments.add_argument("--case", choices=sorted(CASES), default="googlenet")
     arguments.add_argument("--minutes", type=float, default=15.0, help="of distillation or fine-tuning, for each plan")
     arguments.add_argument("--threads", type=int, default=2)

@@ -218,9 +218,7 @@ def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str,
 
 def main() -> None:
     """Run the benchmark."""
-    arguments = parser(__doc__)
-    default = Path(os.environ.get("WORKBENCH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    arguments.add_argument("--shared", type=Path, default=default, help="folder with real weights")
+    arguments = parser(__doc__, shared="real weights")
     arguments.add_argument("--network", choices=sorted(RANGES), default="vgg16")
     arguments.add_argument("--runtimes", nargs="*", choices=list(RUNTIMES), default=list(RUNTIMES))
     arguments.add_argument("--times", choices=list(RUNTIMES), default="eager", help="runtime that is planned for")

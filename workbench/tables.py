@@ -20,10 +20,7 @@ def _three_digits(number: float) -> str:
 
 def count(number: float) -> str:
     """Return a count in three significant digits and a unit: 999, 1.23 k, 61.0 M, 15.5 G."""
-    if abs(number) < 999.5:
-        return f"{number:.0f}"
-    prefix, size = next(p for p in PREFIXES if abs(number) >= 0.9995 * p[1])
-    return f"{_three_digits(number / size)} {prefix}"
+    return f"{number:.0f}" if abs(number) < 999.5 else quantity(number, "")
 
 
 def times(ratio: float) -> str:

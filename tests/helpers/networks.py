@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
 from workbench.kernels.complexity import total
@@ -16,6 +17,13 @@ def measured_cost(network):
     """Weights and MACs of a network, counted on the model and on a traced forward pass."""
     traced = find_layers(network)
     return total([layer.cost for layer in traced.layers]) + traced.other
+
+
+def flops(network):
+    """Floating-point operations of one pass, counted by torch: two for each MAC."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.model(network.example_inputs())
+    return counter.get_total_flops()
 
 
 class NoLabels:

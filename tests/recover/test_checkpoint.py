@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import workbench as wb
 from tests.helpers.networks import TINY_SETTINGS as SETTINGS
 from tests.helpers.networks import few, same, tiny
+from tests.helpers.progress import Told
 from workbench.recover import checkpoint
 from workbench.recover.checkpoint import CheckpointError
 
@@ -21,22 +22,10 @@ def hundred(data):
     return few(data, 100)
 
 
-def stop_after(steps):
-    """A progress callback that cancels the step after so many."""
-    calls = []
-
-    def report(share, note):
-        calls.append(share)
-        if len(calls) > steps:
-            raise wb.Cancelled
-
-    return report
-
-
 @pytest.mark.parametrize("stop", [0, 6, 7, 20])
 def test_stopped_anywhere_it_goes_on_as_if_it_had_not(hundred, tmp_path, stop):
     whole = wb.finetune(tiny(), hundred, **SETTINGS)
-    first = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", progress=stop_after(stop), **SETTINGS)
+    first = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", progress=Told(steps=stop), **SETTINGS)
     assert len(first.history) == stop // 7
     again = wb.finetune(tiny(), hundred, checkpoint=tmp_path / "c", **SETTINGS)
     assert [replace(e, seconds=0) for e in again.history] == [replace(e, seconds=0) for e in whole.history]
@@ -77,16 +66,13 @@ def test_damaged_files_are_refused_and_change_nothing(hundred, tmp_path):
 
 KILLED = """
 import os, random, signal, sys, time
-from dataclasses import replace
 import torch
 torch.set_num_threads(1)
 from safetensors.torch import save_file
 import workbench as wb
-from tests.helpers.networks import TINY_SETTINGS as SETTINGS, tiny
+from tests.helpers.networks import TINY_SETTINGS as SETTINGS, few, tiny
 
-data = wb.load_data("digits")
-hundred = replace(data, train=wb.Split(data.train.images[:100], data.train.labels[:100], "train"))
-folder = sys.argv[1]
+hundred, folder = few(wb.load_data("digits"), 100), sys.argv[1]
 torch.optim.SGD(tiny().model.parameters()).step()  # what is loaded only now is loaded once
 
 def train(checkpoint, out):

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 import workbench as wb
 from tests.helpers.networks import decomposed, few, same
+from tests.helpers.progress import Told
 from workbench.network.data import UNLABELLED
 from workbench.recover.finetune import augmented, distillation_losses, losses
 from workbench.recover.recipe import Recipe
@@ -50,15 +51,9 @@ def test_it_is_reproducible_and_never_touches_the_test_split(small, data):
 
 @pytest.mark.parametrize("steps", [0, 3, 20, 28])
 def test_the_best_epoch_is_returned_also_if_it_is_cancelled(small, data, steps):
-    calls = []
-
-    def stop(share, note):
-        calls.append(share)
-        if len(calls) > steps:
-            raise wb.Cancelled
-
-    tuned = wb.finetune(small, few(data), progress=stop, **RISING)
-    assert len(calls) == steps + 1
+    told = Told(steps=steps)
+    tuned = wb.finetune(small, few(data), progress=told, **RISING)
+    assert len(told) == steps + 1
     assert len(tuned.history) == steps // 7
     scores = [wb.score(small, data.validation).top1, *(e.validation.top1 for e in tuned.history)]
     assert wb.score(tuned, data.validation).top1 == max(scores)
@@ -218,3 +213,34 @@ def test_a_cosine_after_a_warm_up():
         assert rates[step] == pytest.approx(0.2 * (1 + math.cos(math.pi * (step - 10) / 40)))
     assert rates[30] == pytest.approx(0.2)
     assert 0 < rates[-1] < 0.01
+
+
+def test_from_scratch_has_the_same_architecture_and_nothing_of_what_was_learned(small):
+    before = copy.deepcopy(small.model.state_dict())
+    fresh, again, other = (wb.from_scratch(small, seed=seed).model.state_dict() for seed in (1, 1, 2))
+    assert wb.from_scratch(small).plan is small.plan
+    assert wb.from_scratch(small).random_weights
+    assert same(small.model.state_dict(), before)
+    assert same(fresh, again)
+    for key, value in fresh.items():
+        if value.ndim > 1:
+            assert not torch.equal(value, before[key])
+            assert not torch.equal(value, other[key])
+        elif value.ndim and "running_var" not in key:
+            assert torch.equal(value, torch.full_like(value, float(key.endswith("weight"))))
+
+
+def test_gaussian_of_the_variance_that_keeps_the_signal(small, generator):
+    fresh = wb.from_scratch(small)
+    for name, weight in fresh.model.named_parameters():
+        if weight.numel() >= 4000:
+            std = math.sqrt((1 if name.split(".")[-2] in ("factor_in", "core") else 2) / math.prod(weight.shape[1:]))
+            assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)
+    out = fresh.model(torch.randn(64, 1, 8, 8, generator=generator))
+    assert 0.1 < float(out.detach().std()) < 10
+
+
+def test_a_module_without_an_initialisation_is_named():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU())
+    with pytest.raises(ValueError, match="1 is a PReLU, which has no Gaussian initialisation"):
+        wb.from_scratch(wb.Network(model, input_shape=(1, 8, 8)))

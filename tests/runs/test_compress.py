@@ -4,8 +4,9 @@ import pytest
 
 import workbench as wb
 from tests.helpers.networks import few, same
+from tests.helpers.progress import Told
 from workbench.runs import attempt
-from workbench.runs.candidates import Candidates
+from workbench.runs.compress import Candidates
 from workbench.runs.run import StageName
 from workbench.runs.scoring import accuracy_lost
 
@@ -38,10 +39,8 @@ def test_the_first_plan_that_loses_little_enough_is_the_result(network, data, tm
 def test_gentler_plans_with_their_own_settings_until_it_is_enough(network, spectra, data, tmp_path):
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
     hard = wb.budget_plan(spectra, 20)
-    few = replace(without(data, "train"), validation=data.validation)
-    run = wb.compress(
-        network, few, max_drop=1e-9, plan=hard, settings={"macs_ratio": 20}, on_stage=stages.append, store=store
-    )
+    how = {"plan": hard, "settings": {"macs_ratio": 20}, "max_drop": 1e-9, "store": store}
+    run = wb.compress(network, without(data, "train"), on_stage=stages.append, **how)
     tried = plans_tried(stages)
     assert len(tried) > 1
     assert [p.macs_ratio for p in tried] == sorted((p.macs_ratio for p in tried), reverse=True)
@@ -64,10 +63,8 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(network, spectra, da
 
 def test_nothing_is_chosen_by_the_test_images(network, spectra, data):
     """Fault 5: the test images would say that much was lost."""
-    stages = []
-    run = wb.compress(
-        network, without(data, "train", "validation"), plan=wb.budget_plan(spectra, 12), on_stage=stages.append
-    )
+    stages, tested = [], without(data, "train", "validation")
+    run = wb.compress(network, tested, plan=wb.budget_plan(spectra, 12), on_stage=stages.append)
     assert len(stages) == 1
     assert run.lost("test") > 0.1
     assert run.lost() is None
@@ -93,10 +90,15 @@ def bare(data, n=1000):
     return wb.Split.unlabelled(data.train.images[:n], "train")
 
 
+def labelled(data, n):
+    """The first validation images."""
+    return wb.Split(data.validation.images[:n], data.validation.labels[:n], "validation")
+
+
 def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
     """60 validation images: not even a network without any other answer would be known to lose less than a point."""
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
-    few = wb.Split(data.validation.images[:60], data.validation.labels[:60], "validation")
+    few = labelled(data, 60)
     run = wb.compress(network, replace(data, validation=few), on_stage=stages.append, store=store)
     verdict = run.verdict()
     assert (verdict.n, verdict.split, verdict.tolerable) == (60, "validation", False)
@@ -110,35 +112,23 @@ def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
 
 
 def test_many_images_without_labels_judge_rather_than_few_with(network, data):
-    few = wb.Split(data.validation.images[:60], data.validation.labels[:60], "validation")
-    stages = []
-    run = wb.compress(network, replace(data, train=bare(data), validation=few), max_drop=2, on_stage=stages.append)
+    given = replace(data, train=bare(data), validation=labelled(data, 60))
+    run = wb.compress(network, given, max_drop=2)
     verdict = run.verdict(max_drop=2)
     assert (verdict.split, verdict.kind, verdict.n) == ("unlabelled", "agreement", 500)
     assert verdict.width < run.verdict("validation").width
     assert verdict.tolerable
     assert str(verdict) in run.note
     assert run.score().kind == "accuracy"  # which is still shown
-    learned = replace(data, train=bare(data), validation=few).unlabelled.images
-    held = replace(data, train=bare(data), validation=few).held_out
-    assert run.stages[-1].scores["unlabelled"] == wb.score(run.network, held)
-    assert len(learned) + len(held) == 1000
+    assert run.stages[-1].scores["unlabelled"] == wb.score(run.network, given.held_out)
+    assert len(given.unlabelled.images) + len(given.held_out) == 1000
 
 
 def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectra, data, tmp_path, monkeypatch):
     monkeypatch.setattr(attempt, "calibrate", lambda made, images, progress: made)  # which takes time
-    stages, shares, store = [], [], wb.RunStore(tmp_path / "runs.db")
-    none = wb.Split.unlabelled(data.test.images[:0])
-    run = wb.compress(
-        network,
-        wb.Data(bare(data, 400), none, none, name="mine"),
-        plan=wb.budget_plan(spectra, 6),
-        max_drop=10,
-        minutes=5,
-        store=store,
-        on_stage=stages.append,
-        progress=lambda share, note: shares.append(share),
-    )
+    stages, told, store = [], Told(), wb.RunStore(tmp_path / "runs.db")
+    how = {"plan": wb.budget_plan(spectra, 6), "max_drop": 10, "minutes": 5, "store": store, "progress": told}
+    run = wb.compress(network, bare(data, 400), on_stage=stages.append, **how)
     ends = {id(r.plan): r for r in stages}
     good = [r for r in ends.values() if accuracy_lost(r)[1] <= 10]
     assert len(good) > 1
@@ -149,8 +139,7 @@ def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectr
     assert ended.startswith("ended: ")
     assert [line.split(", ")[-1] for line in run.tries].count("kept") == 1
     assert store[run.number].tries == run.tries
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    assert told[-1][0] == 1
 
 
 def test_minutes_over_after_the_first_try_end_the_search(network, spectra, data):
@@ -189,15 +178,8 @@ def test_each_try_is_a_training_of_its_own(network, spectra, data, tmp_path, mon
 
 
 def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):
-    store, shares = wb.RunStore(tmp_path / "runs.db"), []
-
-    def stop(share, note):
-        shares.append(share)
-        if "calibrating" in note:
-            raise wb.Cancelled
-
+    store = wb.RunStore(tmp_path / "runs.db")
     with pytest.raises(wb.Cancelled):
-        wb.compress(network, data, store=store, progress=stop)
-    assert shares == sorted(shares)
+        wb.compress(network, data, store=store, progress=Told("calibrating"))
     (run,) = store.runs()
     assert run.last.name == StageName.DECOMPOSED

@@ -1,16 +1,27 @@
-"""Scores of stages, and what runs say of a loss: by accuracy, by agreement and by a metric."""
+"""Scores of stages, and what runs say of a loss and a saving: by accuracy, by agreement and by a metric."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import small_compressed
+from workbench.network.scores import Score
 from workbench.network.verdict import judge_agreement, judge_pairs
 from workbench.plan.compressed import CompressedNetwork
-from workbench.runs.run import Run, Runs, StageName
-from workbench.runs.scoring import accuracy_lost, choosing_scores, judgement, points_lost, scored_stage
+from workbench.runs.run import Run, Runs, Stage, StageName
+from workbench.runs.scoring import (
+    accuracy_lost,
+    choosing_scores,
+    judgement,
+    points_lost,
+    saving_text,
+    scored_stage,
+    summary,
+)
 
 
 class Pixel(nn.Module):
@@ -116,3 +127,59 @@ def test_results_of_images_outlive_the_store_but_are_not_in_it(networks, tmp_pat
     assert read.stages[0].score.hits is None
     assert read.verdict().lost == pytest.approx(run.verdict().lost)
     assert read.verdict().width > run.verdict().width
+
+
+def hits(right, n):
+    """The score of `right` of `n` images."""
+    return Score(right / n, 1.0, n, hits=np.arange(n) < right)
+
+
+def compared(before, after):
+    """A run of which these scores are known before and after."""
+    stages = Stage(StageName.ORIGINAL, before), Stage(StageName.CALIBRATED, after)
+    return Run.of(small_compressed(), "some", stages)
+
+
+@pytest.mark.parametrize(
+    ("tested", "words"),
+    [
+        ((900, 1000), "9.0 points less accurate on 1000 images"),
+        ((990, 1000), "as accurate as before on 1000 images"),
+        ((7, 8), "12.5 points less accurate on 8 images, too few to tell"),
+    ],
+)
+def test_the_test_images_judge(tested, words):
+    right, n = tested
+    chosen_by = hits(390, 400)
+    run = compared(
+        {"validation": chosen_by, "test": hits(min(n, 990), n)}, {"validation": chosen_by, "test": hits(right, n)}
+    )
+    assert summary(run) == f"{saving_text(run.plan)}, {words}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "words"),
+    [
+        ("accuracy", 47, "2.0 points less accurate on 50 images, too few to tell"),
+        ("accuracy", 49, "2.0 points more accurate on 50 images, too few to tell"),
+        ("agreement", 49, "2.0 % of the answers changed on 50 images, too few to tell"),
+    ],
+)
+def test_too_few_images_are_said_with_what_they_show(kind, right, words):
+    whole = 50 if kind == "agreement" else 48
+    before, after = ({"validation": replace(hits(n, 50), kind=kind)} for n in (whole, right))
+    assert summary(compared(before, after)).endswith(f", {words}")
+
+
+def test_without_images_it_says_so():
+    assert "not compared on any images" in summary(compared({}, {}))
+
+
+def test_what_grows_is_said_to_grow(plan):
+    layer = max(plan, key=lambda part: part.layer.cost.macs)
+    ranks = dict(zip(("rank_in", "rank_out"), layer.layer.max_ranks, strict=True))
+    larger = plan.keep(*(part.name for part in plan)).with_ranks(layer.name, **ranks)
+    assert larger.macs_ratio < 1
+    assert saving_text(larger) == (
+        f"{1 / larger.macs_ratio:.2g} times more work, {1 / larger.weights_ratio:.2g} times larger"
+    )

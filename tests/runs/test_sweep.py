@@ -154,12 +154,10 @@ def test_a_client_has_the_executor(network, plans, few):
     assert run.last.name == "decomposed"
 
 
-class Slow:
+def slow(compressed, data):
     """A step that gives time to kill its worker."""
-
-    def __call__(self, compressed, data):
-        time.sleep(0.5)
-        return compressed
+    time.sleep(0.5)
+    return compressed
 
 
 @pytest.mark.slow
@@ -171,7 +169,7 @@ def test_dask_with_a_worker_killed(network, plans, few, tmp_path):
     options |= {"local_directory": str(tmp_path), "silence_logs": 50}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))
-        steps = {StageName.CALIBRATED: Slow()}
+        steps = {StageName.CALIBRATED: slow}
         for run in sweep(network, plans + plans, few, steps=steps, executor=client, store=store):
             if not runs:
                 os.kill(victim, signal.SIGKILL)

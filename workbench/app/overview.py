@@ -15,7 +15,7 @@ from workbench.measure.runtimes import RUNTIMES
 from workbench.network.scores import Score
 from workbench.network.verdict import Finding
 from workbench.runs.run import Run
-from workbench.runs.summary import saving_text, summary
+from workbench.runs.scoring import saving_text, summary
 from workbench.tables import compared, count, quantity, times
 
 BYTES_PER_WEIGHT = 4

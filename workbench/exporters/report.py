@@ -22,7 +22,7 @@ from workbench.network.tracing import find_layers
 from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
-from workbench.runs.summary import summary
+from workbench.runs.scoring import summary
 from workbench.tables import compared, count, html_table, quantity, times
 
 BLUE, GREY = "#0072b2", "#9aa5b1"

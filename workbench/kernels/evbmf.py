@@ -227,20 +227,14 @@ class FreeEnergy:
             values[block] = np.where(above, signal(tau), noise(x)).sum(axis=1)
         return values
 
-    def bounds(self) -> tuple[float, float]:
-        """Return an interval of t that holds every minimum.
-
-        Above the mean square all terms rise (Nakajima et al. 2013, theorem 4). Below the crossing that leaves
-        fewer than alpha per signal as noise, the slope is negative: (noise) - alpha (signal) < 0.
-        """
-        rows = self.log_squares.size
-        high = log(np.exp(self.log_squares).mean())
-        last = min(rows, int(np.ceil(rows / (1 + self.alpha)))) - 1
-        return min(self.crossings[last], high) - 1e-9, high + 1e-9
-
     def minimise(self) -> float:
         """Return the t of the global minimum."""
-        low, high = self.bounds()
+        # Above the mean square all terms rise (Nakajima et al. 2013, theorem 4). Below the crossing that leaves fewer
+        # than alpha per signal as noise, the slope is negative: (noise) - alpha (signal) < 0.
+        rows = self.log_squares.size
+        last = min(rows, int(np.ceil(rows / (1 + self.alpha)))) - 1
+        mean_square = log(np.exp(self.log_squares).mean())
+        low, high = min(self.crossings[last], mean_square) - 1e-9, mean_square + 1e-9
         kinks = self.crossings[(self.crossings > low) & (self.crossings < high)]
         even = np.linspace(low, high, max(2, int((high - low) / MAX_BRACKET_WIDTH) + 1))
         nodes = np.unique(np.concatenate([even, kinks]))

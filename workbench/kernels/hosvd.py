@@ -16,13 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.kernels.evbmf import Evbmf, evbmf
+from workbench.kernels.evbmf import Evbmf, Vector, evbmf
 from workbench.kernels.unfolding import unfold
-
-Vector = NDArray[np.float64]
 
 MIN_GRAM_RATIO = 1e-5
 """Smallest s_h / s_1 that is taken from a Gram matrix."""
@@ -63,17 +60,13 @@ def analyze_mode(kernel: Tensor, mode: int, *, vectors: bool = True) -> Mode:
     if not vectors and columns == kernel.shape[1 - mode] < channels:
         found = analyze_mode(kernel, 1 - mode, vectors=False)
         return replace(found, shape=found.shape[::-1], live=found.live[::-1])
-    g, parts = _zeros(kernel, channels), []
-    for matrix in _matrices(kernel, mode):
-        _add_product(g, matrix)
-        parts.append(matrix.square().sum(0))
-    rows = _live(g.diagonal())
-    live = (rows, _live(torch.cat(parts))) if rows else (0, 0)
+    g = gram(kernel, mode)
+    live = _live(g.diagonal().sqrt()), _live(torch.linalg.vector_norm(kernel.detach(), dim=mode, dtype=torch.float64))
     squares, basis = torch.linalg.eigh(g) if vectors else (torch.linalg.eigvalsh(g), g[:, :0].clone())
     del g
     basis = basis.flip(1)
     s = squares.flip(0).clamp(min=0).sqrt().numpy(force=True)[: min(channels, columns)]
-    if rows and s[min(live) - 1] <= MIN_GRAM_RATIO * s[0]:
+    if min(live) and s[min(live) - 1] <= MIN_GRAM_RATIO * s[0]:
         unfolded = unfold(kernel.detach().double(), mode)
         if vectors:
             u, exact, _ = torch.linalg.svd(unfolded, full_matrices=False)
@@ -92,9 +85,13 @@ def leading_basis(kernel: Tensor, mode: int) -> Tensor:
 
 def gram(kernel: Tensor, mode: int) -> Tensor:
     """Return the lower triangle of the unfolding times its transpose, in float64, summed over blocks."""
-    result = _zeros(kernel, kernel.shape[mode])
-    for matrix in _matrices(kernel, mode):
-        _add_product(result, matrix)
+    channels = kernel.shape[mode]
+    result = torch.zeros(channels, channels, dtype=torch.float64, device=kernel.device)
+    for block in _blocks(kernel, 1 - mode):
+        matrix = unfold(block, mode)
+        for begin in range(0, channels, GRAM_ROWS):
+            end = begin + GRAM_ROWS
+            result[begin:end, :end].addmm_(matrix[begin:end], matrix[:end].mT)
     return result
 
 
@@ -124,26 +121,9 @@ def as_share(table: Vector) -> Vector:
     return table / whole if whole > 0 else np.ones_like(table)
 
 
-def _zeros(kernel: Tensor, channels: int) -> Tensor:
-    return torch.zeros(channels, channels, dtype=torch.float64, device=kernel.device)
-
-
-def _add_product(result: Tensor, matrix: Tensor) -> None:
-    """Add a matrix times its transpose to the lower triangle of `result`, and to little of the upper one."""
-    for begin in range(0, len(result), GRAM_ROWS):
-        end = begin + GRAM_ROWS
-        result[begin:end, :end].addmm_(matrix[begin:end], matrix[:end].mT)
-
-
-def _live(squares: Tensor) -> int:
-    """Return how many rows or columns with these squared norms are not dead."""
-    return int((squares > MIN_LIVE_NORM**2 * squares.max()).sum())
-
-
-def _matrices(kernel: Tensor, mode: int) -> Iterator[Tensor]:
-    """Yield the columns of an unfolding in float64, in blocks."""
-    for block in _blocks(kernel, 1 - mode):
-        yield unfold(block, mode)
+def _live(norms: Tensor) -> int:
+    """Return how many rows or columns of these norms are not dead."""
+    return int((norms > MIN_LIVE_NORM * norms.max()).sum())
 
 
 def _blocks(kernel: Tensor, mode: int) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from workbench.kernels.evbmf import Vector
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 """Shares of the second cost in the mixture that is traded against error, where two are limited."""

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.kernels.complexity import factorised_cost
+from workbench.kernels.evbmf import Vector
 from workbench.network.layers import Layer
 from workbench.plan.allocation import Options, allocate
 from workbench.plan.importance import Importance
 from workbench.plan.layer_choice import choose_layers, kept_if_left_out
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import LayerPlan, Plan, PlanError
-from workbench.plan.spectra import Spectra, expect_spectra
+from workbench.plan.spectra import Spectra
 
-Vector = NDArray[np.float64]
-Pin = tuple[int | None, int] | str
+Pin = LayerPlan | tuple[int | None, int] | str
 
 DEFAULT_MACS_RATIO = 2.06
 """Original / compressed MACs if no budget is given; the paper's ratio for GoogLeNet."""
@@ -63,7 +63,7 @@ def budget_plan(
     min_gain : share of its time that a layer must at least save to be reduced; with `times` only.
     importance : from :func:`~workbench.plan.importance.importance`, to measure errors in the network's outputs; None to
         measure them in the weights.
-    pinned : layer -> (rank_in, rank_out), or "keep"; rank_in is None for Tucker-1.
+    pinned : layer -> (rank_in, rank_out), "keep", or its part of another plan; rank_in is None for Tucker-1.
     rank_multiple : ranks are multiples of this (some hardware is faster with multiples of 8 or 16).
     min_rank : smallest rank of any mode.
     layers : layers to reduce, all others are kept: "default" (all but 1x1 convolutions), "spatial" (convolutions larger
@@ -81,12 +81,12 @@ def budget_plan(
     if macs_ratio is None and time_ratio is None:
         macs_ratio = DEFAULT_MACS_RATIO
     aims = {"MACs": macs_ratio, "weights": weights_ratio, "time": time_ratio}
-    expect_spectra(spectra)
+    chosen = choose_layers(spectra, layers)
     _check_settings(aims, times, rank_multiple, min_rank, min_gain)
     for what, known in (("these times are", times), ("this importance is", importance)):
         if known is not None and known.network != spectra.network:
             raise PlanError(f"{what} of {known.network}, the spectra of {spectra.network}")
-    pins, chosen = dict(pinned or {}), choose_layers(spectra, layers)
+    pins = dict(pinned or {})
     unknown = sorted(set(pins) - {layer.name for layer in spectra.layers})
     if unknown:
         raise PlanError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))} to pin")
@@ -167,27 +167,26 @@ def _options(
     fits = (new <= kept).all(axis=1) & (new[:, :2] < kept[:, :2]).any(axis=1)
     if times is not None:  # a layer without measured times is kept
         fits &= new[:, 2] < (1 - min_gain) * known.dense if known is not None else False
-    new, ranks = new[fits], ranks[fits]
-    error = np.r_[0.0, errors[ranks[:, 1], ranks[:, 0]]]
-    return Options(np.concatenate([kept, new]), error, np.concatenate([[[0, 0]], ranks]))
+    rows, columns = np.minimum(ranks[:, 1], len(errors) - 1), np.where(one_sided, -1, ranks[:, 0])
+    error = np.r_[0.0, np.maximum(errors[rows, columns], 0.0)[fits]]
+    return Options(np.concatenate([kept, new[fits]]), error, np.concatenate([[[0, 0]], ranks[fits]]))
 
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> Vector:
-    """Return the weighted error at (rank_out, rank_in), in column 0 that of Tucker-1."""
-    if importance is not None and layer.name in importance.lost:
-        table = importance.lost[layer.name]
-    else:
-        captured = spectra[layer.name].captured
-        table = 1 - captured[np.minimum(np.arange(layer.max_ranks[1] + 1), len(captured) - 1)]
-        table = np.column_stack([table, table[:, -1]])
-        if importance is not None:
-            table *= float(np.median([lost[0, -1] for lost in importance.lost.values()] or [1.0]))
-    return np.maximum(np.column_stack([table[:, -1], table[:, 1:-1]]), 0.0)
+    """Return the weighted error at (rank_out, rank_in), in the last column that of Tucker-1."""
+    if importance is None:
+        return 1 - spectra[layer.name].captured
+    if layer.name in importance.lost:
+        return importance.lost[layer.name]
+    typical = float(np.median([lost[0, -1] for lost in importance.lost.values()] or [1.0]))
+    return typical * (1 - spectra[layer.name].captured)
 
 
 def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:
     if pin == "keep":
         return LayerPlan.kept(layer, "kept by hand")
+    if isinstance(pin, LayerPlan):
+        return pin
     if isinstance(pin, str):
         raise PlanError(f'layer {layer.name}: it is pinned to (rank_in, rank_out) or to "keep", not to {pin!r}')
     part = LayerPlan(layer, "tucker1" if pin[0] is None else "tucker2", *pin, "chosen by hand")

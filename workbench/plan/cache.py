@@ -33,11 +33,11 @@ VERSION = 2
 
 def folder() -> Path:
     """Return the folder of the files: ``$WORKBENCH_CACHE``, or ``workbench`` in the system's folder for caches."""
-    if "WORKBENCH_CACHE" in os.environ:
-        return Path(os.environ["WORKBENCH_CACHE"])
+    if own := os.environ.get("WORKBENCH_CACHE"):
+        return Path(own)
     places = {"darwin": ("Library", "Caches"), "win32": ("AppData", "Local")}
     base = Path.home().joinpath(*places.get(sys.platform, (".cache",)))
-    return Path(os.environ.get("XDG_CACHE_HOME", base)) / "workbench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "workbench"
 
 
 def key(kernels: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from workbench.kernels.evbmf import Evbmf
-from workbench.plan.layer_choice import choose_layers, kept_if_left_out, kept_unless_smaller
-from workbench.plan.plan import LayerPlan, Plan
-from workbench.plan.spectra import Spectra, expect_spectra
+from workbench.plan.layer_choice import choose_layers, kept_if_left_out
+from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
+from workbench.plan.spectra import Spectra
 from workbench.plan.spectrum import Spectrum
 
 CHOICES = {
@@ -37,7 +37,6 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
 
     References: Kim et al., ICLR 2016, sec. 3.1.
     """
-    expect_spectra(spectra)
     if not 0 <= strength < float("inf"):
         raise ValueError(f"the strength must be a number of at least 0 (1 is EVBMF itself), not {strength}")
     chosen = choose_layers(spectra, layers)
@@ -70,4 +69,10 @@ def _at_evbmf_ranks(spectrum: Spectrum, strength: float) -> LayerPlan:
         return LayerPlan.kept(layer, reason)
     error = spectrum.error(rank_out=rank_out, rank_in=rank_in)
     part = LayerPlan(layer, layer.method, rank_in, rank_out, f"EVBMF ranks{at}", error)
-    return kept_unless_smaller(part, "EVBMF")
+    new, old = part.cost, layer.cost
+    if new.macs <= old.macs and new.weights <= old.weights and new != old:
+        return part
+    macs, weights = ratio(new.macs, old.macs), ratio(new.weights, old.weights)
+    cost = f"{macs:.2f}x the MACs" if macs >= weights else f"{weights:.2f}x the weights"
+    ranks = rank_out if rank_in is None else f"{rank_in}, {rank_out}"
+    return LayerPlan.kept(layer, f"kept: {DECISIONS[layer.method]} at EVBMF ranks ({ranks}) would cost {cost}")

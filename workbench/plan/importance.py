@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from workbench.kernels.evbmf import Vector
 from workbench.kernels.hosvd import gram, leading_basis
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.activations import layer_calls
@@ -44,8 +44,6 @@ from workbench.network.outputs import are_classes, probabilities, random_functio
 from workbench.network.verdict import wilson
 from workbench.plan.spectra import Spectra
 from workbench.progress import Progress, part, reporter
-
-Vector = NDArray[np.float64]
 
 BATCH_SIZE = 8
 """Largest number of images whose activations and gradients are held at a time."""
@@ -135,9 +133,8 @@ class Forecast:
     def __str__(self) -> str:
         if self.agreement is None:
             return f"outputs expected to change by {self.lost:.1%} of their power, after calibration"
-        return (
-            f"{self.agreement:.1%} of the answers expected to stay after calibration, {self.low:.1%} to {self.high:.1%}"
-        )
+        interval = f"{self.low:.1%} to {self.high:.1%}"
+        return f"{self.agreement:.1%} of the answers expected to stay after calibration, {interval}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,7 @@ def importance(
     # a batch is measured along the directions of the other half, which it did not choose
     found = directions(network, spectra, batches, progress=part(report, 0.0, 0.4))[::-1]
     model = copy_model(network.model)
-    n, lost, leading = 0, dict[str, Tensor](), list[Tensor]()
+    n, lost, leading = 0, dict[str, Vector](), list[Tensor]()
     moved: dict[str, list[tuple[Tensor, Tensor]]] = {}
     weights: Tensor = torch.ones(1, dtype=torch.float64)
 
@@ -197,9 +194,8 @@ def importance(
     for name, (out, in_) in whole.items():
         table = 2 * (weights * out).mT @ in_
         table += (weights * out.square()).sum(0)[:, None] + (weights * in_.square()).sum(0)
-        lost[name] = table / n
-    tables = {name: _falling(table.numpy()) for name, table in lost.items()}
-    return Importance(network.name, n, tables, *((torch.cat(leading), whole) if leading else ()))
+        lost[name] = _falling((table / n).numpy())
+    return Importance(network.name, n, lost, *((torch.cat(leading), whole) if leading else ()))
 
 
 def margin(leading: Tensor) -> Tensor:
@@ -214,26 +210,25 @@ def directions(
 
     Once for every second batch, and once for the others; a single batch serves both.
     """
-    report, layers = reporter(progress), {layer.name: layer for layer in spectra.layers if layer.name in spectra}
-    sums: list[dict[tuple[str, bool], _Sums]] = [{}, {}]
+    report, layers = reporter(progress), {one.layer.name: one.layer for one in spectra}
+    sums: list[dict[str, tuple[_Sums, _Sums]]] = [{}, {}]  # of inputs and outputs
     model = copy_model(network.model)
     for i, batch in enumerate(batches):
         report(i / len(batches), "looking at each layer's activations")
         for one in layer_calls(model, list(layers), batch):
-            for values, given in ((one.given, True), (one.output, False)):
-                maps = _maps(values, layers[one.name], given=given)
-                sums[i % 2].setdefault((one.name, given), _Sums()).add(maps)
+            inputs, outputs = sums[i % 2].setdefault(one.name, (_Sums(), _Sums()))
+            inputs.add(_maps(one.given, layers[one.name], given=True))
+            outputs.add(_maps(one.output, layers[one.name], given=False))
     kernels = {
         name: torch.stack(kernel_of(model.get_submodule(name), layers[name]).chunk(layers[name].shape.groups))
-        for name, given in sums[0]
-        if given
+        for name in sums[0]
     }
     spreads = {name: torch.stack([gram(kernel, OUT_MODE) for kernel in found]) for name, found in kernels.items()}
     return [
         {
-            name: _directions(layers[name], kernel.double(), spreads[name], half[name, True], half[name, False])
+            name: _directions(layers[name], kernel.double(), spreads[name], *half[name])
             for name, kernel in kernels.items()
-            if (name, True) in half
+            if name in half
         }
         for half in (sums if sums[1] else [sums[0]] * 2)
     ]
@@ -288,9 +283,9 @@ def effects(
     Two tables for each layer, (images, out + 1) for the output ranks and (images, in + 2) for the input ranks, the last
     column, Tucker-1, zero. The effect of a pair of ranks is their sum.
     """
-    layers, moved = {layer.name: layer for layer in spectra.layers}, dict[str, tuple[Tensor, Tensor]]()
+    moved: dict[str, tuple[Tensor, Tensor]] = {}
     for one in layer_calls(model, list(found), batch, functional):
-        layer, these = layers[one.name], found[one.name]
+        layer, these = spectra[one.name].layer, found[one.name]
         n = len(one.output)
         y, g = (_maps(v, layer, given=False) for v in (one.output, one.gradient))
         most_in, most_out = layer.max_ranks
@@ -299,9 +294,8 @@ def effects(
         if these.give is not None and these.take is not None:
             x, h = (_maps(v, layer, given=True) for v in (one.given, one.input_gradient()))
             in_ = _products(x - these.mean_in.to(x), h, these.take, these.give, most_in + 2)
-        effect = out, in_
         old = moved.get(one.name)
-        moved[one.name] = (old[0] + effect[0], old[1] + effect[1]) if old else effect
+        moved[one.name] = (old[0] + out, old[1] + in_) if old else (out, in_)
     return moved
 
 

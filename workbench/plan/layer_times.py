@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
+from workbench.kernels.evbmf import Vector
 from workbench.plan.plan import LayerPlan, Plan
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

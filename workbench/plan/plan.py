@@ -227,13 +227,12 @@ class Plan(Table):
             raise PlanError(f"layer {name}: give rank_in, rank_out or both")
         two_sided = rank_in is not None or old.decision == "tucker2"
         rank_in, rank_out = (b if a is None else a for a, b in ((rank_in, old.rank_in), (rank_out, old.rank_out)))
-        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", rank_in, rank_out, "chosen by hand")
+        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", rank_in, rank_out)
         new, dense = part.cost, old.layer.cost
         costs = (("MACs", new.macs, dense.macs), ("weights", new.weights, dense.weights))
         worse = " and ".join(f"{now / then:.2f} times the {what}" for what, now, then in costs if now > then)
-        if worse:
-            part = replace(part, reason=f"chosen by hand, although it costs {worse}")
-        return self.with_layer(replace(part, error=self._predict(part)))
+        reason = "chosen by hand" + (f", although it costs {worse}" if worse else "")
+        return self.with_layer(replace(part, reason=reason, error=self._predict(part)))
 
     def keep(self, *names: str, reason: str = "kept by hand") -> "Plan":
         """Return the plan with these layers left as they are."""

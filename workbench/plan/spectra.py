@@ -111,9 +111,3 @@ def analyze(network: Network, *, cached: bool = True, progress: Progress | bool 
             cache.save(name, found)
     report(1.0, "")
     return Spectra(network.name, network.input_shape, traced.layers, traced.other, found, traced.graph)
-
-
-def expect_spectra(value: object) -> None:
-    """Raise TypeError with a hint unless the value is a Spectra."""
-    if not isinstance(value, Spectra):
-        raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(value).__name__}")

@@ -5,15 +5,12 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.kernels.evbmf import Evbmf
+from workbench.kernels.evbmf import Evbmf, Vector
 from workbench.kernels.hosvd import Mode, analyze_mode, as_share, captured
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.layers import Layer
-
-Vector = NDArray[np.float64]
 
 EIGENVALUES_MACS, EIGENVECTORS_MACS = 1.3, 5.5
 """Multiply-adds that take as long as the eigenvalues of a symmetric matrix, without or with its eigenvectors, divided

@@ -176,6 +176,5 @@ def replace_module(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
     """Return the model with `new` in the place of the module called `name`; the model itself has the empty name."""
     if not name:
         return new
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, new)
+    model.set_submodule(name, new)
     return model

@@ -233,5 +233,5 @@ def from_scratch(network: N, *, seed: int = 0) -> N:
         elif own:
             what = f"{name or 'the model'} is a {type(module).__name__}"
             raise ValueError(f"{what}, which has no Gaussian initialisation here")
-    changes = {"sha256": "", "random_weights": True, "history": (), "fitted": False}
-    return network.with_model(model, source=f"Gaussian initialisation (seed {seed})", **changes)
+    source = f"Gaussian initialisation (seed {seed})"
+    return network.with_model(model, source=source, sha256="", random_weights=True, history=(), fitted=False)

@@ -45,7 +45,7 @@ class Attempts:
     pass_s: float = field(init=False)  # seconds of the original for one image
 
     def __post_init__(self) -> None:
-        began, progress = self.clock.elapsed, self.clock.part(BEGIN_SHARE / 2, BEGIN_SHARE)
+        began, progress = self.clock.elapsed, part(self.clock, BEGIN_SHARE / 2, BEGIN_SHARE)
         self.original = self.scored(self.network, StageName.ORIGINAL, self.network.source, progress)
         images = sum(score.n for score in self.original.scores.values())
         self.pass_s = (self.clock.elapsed - began) / max(1, images)

@@ -1,7 +1,7 @@
 """Compress a network automatically: plan, decompose, recover; search for the ratio of MACs that loses little enough."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,16 @@ from workbench.network.inputs import Images, data_of
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Metric
 from workbench.network.verdict import MAX_DROP_POINTS, images_needed
+from workbench.plan.budget import budget_plan
+from workbench.plan.evbmf import evbmf_plan
+from workbench.plan.forecast import largest_ratio
 from workbench.plan.importance import Importance
 from workbench.plan.importance import importance as measure_importance
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
-from workbench.progress import Progress, reporter
+from workbench.progress import Progress, part, reporter
 from workbench.recover.checkpoint import Epoch
 from workbench.runs.attempt import Attempts, stored
-from workbench.runs.candidates import Candidates
 from workbench.runs.run import Run
 from workbench.runs.scoring import accuracy_lost, judgement
 from workbench.runs.search import BEGIN_SHARE, Clock, OutOfTimeError, Try, best_of, lines, next_ratio
@@ -28,6 +30,10 @@ MAX_TRIES, MAX_TRIES_IN_MINUTES = 3, 12
 """Largest number of plans that are tried, without a limit of time and with one."""
 FORECAST_IMAGES = 48
 """Largest number of images that forecasts are made on."""
+FIRST_MACS_RATIO = 2.0
+"""Original / compressed MACs of the first plan if the given one saves nothing."""
+MAX_CORRECTION = 4.0
+"""Largest factor by which the forecast loss is corrected after a try."""
 
 
 def compress(
@@ -95,12 +101,13 @@ def compress(
     images_needed(max_drop)  # raises ValueError if `max_drop` is invalid
     if minutes is not None and not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
-    clock = Clock(reporter(progress), minutes)
-    spectra = spectra or analyze(network, progress=clock.part(0.0, BEGIN_SHARE / 4))
+    report = reporter(progress)
+    clock = Clock(report, minutes)
+    spectra = spectra or analyze(network, progress=part(clock, 0.0, BEGIN_SHARE / 4))
     usable = metric is None and bool(len(data.train) or len(data.validation))
     if usable and plan is None and importance is None:
-        images = data.unlabelled.sample(FORECAST_IMAGES)
-        importance = measure_importance(network, spectra, images, progress=clock.part(BEGIN_SHARE / 4, BEGIN_SHARE / 2))
+        images, share = data.unlabelled.sample(FORECAST_IMAGES), part(clock, BEGIN_SHARE / 4, BEGIN_SHARE / 2)
+        importance = measure_importance(network, spectra, images, progress=share)
     candidates = Candidates(spectra, importance, max_drop if usable else None)
     tried, used, why = candidates.first(plan, settings)
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
@@ -149,7 +156,7 @@ def compress(
         kept = stored(replace(kept, tries=taken), store, weights=False)
         if on_stage:
             on_stage(kept)
-    clock.end()
+    report(1.0, "")
     return kept
 
 
@@ -163,3 +170,57 @@ def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
         loss += f", {lost[0]:.1f} points of accuracy by the original's probabilities"
     shown = lost is not None and lost[1] <= max_drop
     return Try(run.plan.macs_ratio, good, shown, loss, taken_back)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The plans to try for a network.
+
+    Parameters
+    ----------
+    importance : of the layers; None to measure errors in the weights.
+    max_drop : points of accuracy that may be lost; None if nothing can be forecast of the loss.
+    """
+
+    spectra: Spectra
+    importance: Importance | None
+    max_drop: float | None
+
+    def first(self, plan: Plan | None, settings: Mapping[str, Any] | None) -> tuple[Plan, dict[str, Any], str]:
+        """Return the first plan, the settings that made it, and why it is not the given one in words, or ""."""
+        ratio = self.expected_ratio() if plan is None else None
+        given = plan or evbmf_plan(self.spectra)
+        if ratio is not None and self.importance is not None:
+            found, used = self.budget(ratio, given)
+            return found, used, f"MACs {times(found.macs_ratio)} fewer: {self.importance.forecast(found.ranks)}"
+        if given.saves_nothing:
+            found, used = self.budget(FIRST_MACS_RATIO, given)
+            return found, used, f"The plan saved nothing: this one is for MACs {times(found.macs_ratio)} fewer"
+        default = {"planner": "evbmf", "layers": "default", "strength": 1.0} if plan is None else {}
+        return given, dict(settings or default), ""
+
+    def expected_ratio(self, tried: Plan | None = None, lost: float = 0.0) -> float | None:
+        """Return the largest ratio of MACs that is expected to lose little enough; None if nothing can be forecast.
+
+        After a plan was `tried` and `lost` that many points, forecasts are corrected by the factor found there.
+        """
+        if self.importance is None or self.max_drop is None:
+            return None
+        correction = 1.0
+        if tried is not None:
+            expected = 100 * (self.importance.forecast(tried.ranks).accuracy_lost or 0.0)
+            correction = min(max(expected / max(lost, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
+        return largest_ratio(self.spectra, self.importance, correction * self.max_drop / 100)
+
+    def budget(self, macs_ratio: float, plan: Plan) -> tuple[Plan, dict[str, Any]]:
+        """Return a plan for a budget of MACs and its settings; layers set by hand in `plan` stay so if that can be met.
+
+        Raises PlanError if there is no plan for the budget.
+        """
+        by_hand = {part.name: part for part in plan.by_hand}
+        try:
+            found = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=by_hand)
+        except PlanError:  # the budget cannot be met with the layers set by hand
+            found = budget_plan(self.spectra, macs_ratio, importance=self.importance)
+        settings = {"planner": "budget", "layers": "all", "macs_ratio": macs_ratio}
+        return found, {**settings, "weights_ratio": 1.0, "rank_multiple": 1}

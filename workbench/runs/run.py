@@ -155,6 +155,8 @@ class Run(Table):
         """Like "run 2"."""
         return f"run {self.number}" if self.number else "run"
 
+    caption = label
+
     @property
     def rows(self) -> list[list[str]]:
         """Plan, costs and scores."""
@@ -164,11 +166,6 @@ class Run(Table):
         found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
         found += [line.split(": ", 1) if ": " in line else ["", line] for line in self.tries]
         return [*found, *([["error", self.error]] if self.error else [])]
-
-    @property
-    def caption(self) -> str:
-        """The run's number."""
-        return self.label
 
 
 class Runs(Table, tuple[Run, ...]):

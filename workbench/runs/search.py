@@ -25,7 +25,8 @@ class OutOfTimeError(Cancelled):
 class Clock:
     """The progress of a search, and how much of its minutes is left.
 
-    With a limit the share done is that of the minutes; without one the first try, which is often the last, has most.
+    With a limit the share done is that of the minutes, whatever is reported; without one the first try, which is often
+    the last, has most.
     """
 
     def __init__(self, report: Progress, minutes: float | None) -> None:
@@ -43,18 +44,10 @@ class Clock:
         """Seconds that are left; infinite without a limit."""
         return self.limit - self.elapsed
 
-    def part(self, begin: float, end: float, name: str = "") -> Progress:
-        """Return a callback for a part of the whole; `begin` and `end` matter without a limit only."""
-        return part(self, begin, end, name)
-
     def of_try(self, number: int, last: bool) -> Progress:
         """Return the callback of a try, numbered from 1; `last` if no other can follow."""
         remaining = (1 - BEGIN_SHARE) * (1 - FIRST_TRY_SHARE) ** (number - 1)
-        return self.part(1 - remaining, 1.0 if last else 1 - remaining * (1 - FIRST_TRY_SHARE), f"try {number}")
-
-    def end(self) -> None:
-        """Report that all is done."""
-        self._report(1.0, "")
+        return part(self, 1 - remaining, 1.0 if last else 1 - remaining * (1 - FIRST_TRY_SHARE), f"try {number}")
 
     def __call__(self, share: float, note: str) -> None:
         """Report progress; raise `OutOfTimeError` if the minutes are over and the step is to be stopped then."""

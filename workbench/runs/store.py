@@ -73,7 +73,7 @@ class RunStore:
         row |= {"note": run.note, "tries": _json(run.tries, "tries")}
         row |= {"plan": plan.to_json(indent=None), "macs": plan.macs, "weights": plan.weights}
         row |= {"dense_macs": dense.macs, "dense_weights": dense.weights}
-        name, hashed = self._write_weights(run.network) if weights and run.network is not None else ("", "")
+        name, hashed = self._write_weights(run.network if weights else None)
         row |= {"weights_file": name, "weights_hash": hashed}
         try:
             with self._database.writing() as database:
@@ -93,10 +93,10 @@ class RunStore:
         With weights the stages of that network become the run's; measurements of other names and the stage of the
         baseline, which is another network, stay.
         """
-        old = self[run.number]
+        old = self[run]
         if run.plan.cost != old.plan.cost:
             raise StoreError(f"run {old.number} is of another plan than this one: add it as a run of its own")
-        name, hashed = self._write_weights(run.network) if weights and run.network is not None else ("", "")
+        name, hashed = self._write_weights(run.network if weights else None)
         with self._database.writing() as database:
             row = database.execute("SELECT measured, weights_file FROM run WHERE number = ?", (old.number,)).fetchone()
             if row is None:
@@ -122,17 +122,16 @@ class RunStore:
         stages = tuple(own[s.name] if own.get(s.name) == s else s for s in found.stages)
         return replace(found, network=run.network, plan=run.plan, stages=stages)
 
-    def __getitem__(self, number: int) -> Run:
-        found = self._select("WHERE number = ?", (number,))
+    def __getitem__(self, run: Run | int) -> Run:
+        number = run.number if isinstance(run, Run) else run
+        found = self._select(number=number)
         if not found:
             raise StoreError(f"there is no run {number} in {self.path.name}")
         return found[0]
 
     def runs(self, *, network: str | None = None, data: str | None = None) -> Runs:
         """Return all runs, or those of one network or data set, oldest first."""
-        where = [f"{column} = ?" for column, value in (("network", network), ("data", data)) if value is not None]
-        values = tuple(value for value in (network, data) if value is not None)
-        return self._select("WHERE " + " AND ".join(where) if where else "", values)
+        return self._select(network=network, data=data)
 
     def load(self, run: Run | int, network: Network) -> CompressedNetwork:
         """Return the compressed network of a run.
@@ -142,7 +141,7 @@ class RunStore:
         network : of the original architecture, for instance ``load_network(run.network_name, weights=None)``; its own
             weights do not matter.
         """
-        found = self[_number(run)]
+        found = self[run]
         if not found.weights_file:
             raise StoreError(f"run {found.number} was stored without weights")
         path = self.folder / found.weights_file
@@ -162,7 +161,7 @@ class RunStore:
 
     def delete(self, run: Run | int) -> None:
         """Delete a run from the store, and its weights from the disk."""
-        found = self[_number(run)]
+        found = self[run]
         with self._database.writing() as database:
             database.execute("DELETE FROM stage WHERE run = ?", (found.number,))
             database.execute("DELETE FROM run WHERE number = ?", (found.number,))
@@ -173,10 +172,13 @@ class RunStore:
         """Return the runs that no other of the same network and data beats in MACs and validation score."""
         return pareto(self.runs())
 
-    def _select(self, where: str, values: tuple[Any, ...]) -> Runs:
-        scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run {where}) ORDER BY run, position"  # noqa: S608
+    def _select(self, **columns: Any) -> Runs:
+        """Return the runs in which these columns have these values; None is any."""
+        values = {key: value for key, value in columns.items() if value is not None}
+        where = " AND ".join(f"{key} = :{key}" for key in values) or "TRUE"
+        scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run WHERE {where}) ORDER BY run, position"  # noqa: S608
         with self._database.reading() as database:
-            rows = database.execute(f"SELECT * FROM run {where} ORDER BY number", values).fetchall()  # noqa: S608
+            rows = database.execute(f"SELECT * FROM run WHERE {where} ORDER BY number", values).fetchall()  # noqa: S608
             found = database.execute(scores, values).fetchall()
         stages: dict[int, dict[str, Stage]] = {row["number"]: {} for row in rows}
         for number, _, name, split, top1, top5, n, kind, note in found:
@@ -195,7 +197,9 @@ class RunStore:
             raise StoreError(f"run {row['number']} in {self.path.name} is damaged: {error}") from None
         return Run(plan, stages, network_name=row["network"], data_name=row["data"], **values)
 
-    def _write_weights(self, network: CompressedNetwork) -> tuple[str, str]:
+    def _write_weights(self, network: CompressedNetwork | None) -> tuple[str, str]:
+        if network is None:
+            return "", ""
         content, name = safetensors_bytes(network), f"{uuid.uuid4().hex}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)
@@ -204,10 +208,6 @@ class RunStore:
             where = f"{self.folder}, so nothing was stored: {error.strerror}"
             raise StoreError(f"the weights cannot be written to {where}") from None
         return name, hashlib.sha256(content).hexdigest()
-
-
-def _number(run: Run | int) -> int:
-    return run.number if isinstance(run, Run) else run
 
 
 def _json(value: Any, what: str) -> str:

@@ -127,9 +127,7 @@ def sweep(
                     if isinstance(result, str):
                         run = Run(todo[index], error=result, **about)
                     else:
-                        original = original or _scored(
-                            StageName.ORIGINAL, network, task
-                        )  # once, and while workers work
+                        original = original or _scored(StageName.ORIGINAL, network, task)  # while workers work
                         run = stored(_run_of(task, todo[index], original, result, about), store)
                     report(done / len(todo), f"plan {done} of {len(todo)} is done")
                     yield run

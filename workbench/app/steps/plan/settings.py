@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.plan.budget import Pin, budget_plan
+from workbench.plan.budget import budget_plan
 from workbench.plan.evbmf import CHOICES, evbmf_plan
 from workbench.plan.importance import Importance
 from workbench.plan.layer_times import NetworkTimes
@@ -135,10 +135,7 @@ class PlanSettings:
 
     def budget(self, importance: Importance | None, edited: Plan | None) -> dict[str, Any]:
         """Return the arguments of a budget plan that keeps the choices by hand in `edited`."""
-        pinned: dict[str, Pin] = {
-            part.name: "keep" if part.rank_out is None else (part.rank_in, part.rank_out)
-            for part in (edited.by_hand if edited else ())
-        }
+        pinned = {part.name: part for part in (edited.by_hand if edited else ())}
         return {"importance": importance, "pinned": pinned, **{name: self[name] for name in COMMON}}
 
     def plan(
