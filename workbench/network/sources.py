@@ -1,7 +1,7 @@
 """Take images and labels from whatever holds them: files, arrays, data sets, loaders, batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 
 from workbench.network.images.decoding import fitted, is_grey, rgb
-from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, read_path
+from workbench.network.images.folders import DEFAULT_SIZE, LazyImages, image_files, read_path
 from workbench.network.images.labels import UNLABELLED
 
 MAX_MEMORY_BYTES = 2**30
@@ -36,61 +36,32 @@ SAMPLE_PICTURES = 32
 """Pictures of a data set whose size is looked at first."""
 
 
-class DatasetImages:
-    """The images of a map-style data set that behave like a tensor (n, ...); they are read when they are needed.
+def _dataset_images(dataset: Any, size: int) -> LazyImages:
+    """Return the images of a map-style data set.
 
     Pictures of Pillow become grey if all are, else RGB. Where their sizes differ they become squares: shorter side
     `size`, centre cropped.
     """
-
-    def __init__(self, dataset: Any, size: int) -> None:
-        self.dataset = dataset
-        indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLE_PICTURES).astype(int)).tolist()
-        sample = [picture for i in indices if hasattr(picture := _image_in(dataset[i]), "convert")]
-        self.grey = bool(sample) and all(map(is_grey, sample))
-        sizes = {rgb(picture).size for picture in sample}
-        self.size = sizes.pop() if len(sizes) == 1 else (size, size)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, ...)."""
-        return (len(self), *self._image(0).shape)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        found = [self._image(i) for i in index.tolist()]
-        if len(shapes := {tuple(image.shape) for image in found}) > 1:
-            raise ValueError(f"the images have different shapes, like {' and '.join(map(str, sorted(shapes)[:2]))}")
-        return torch.stack(found) if found else torch.empty(0, *self.shape[1:])
-
-    def _image(self, index: int) -> Tensor:
-        image = _image_in(self.dataset[index])
-        if not hasattr(image, "convert"):
-            return _tensor(image)
-        upright = rgb(image)
-        return fitted(upright.convert("L") if self.grey else upright, self.size)
+    indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLE_PICTURES).astype(int)).tolist()
+    sample = [picture for i in indices if hasattr(picture := _image_in(dataset[i]), "convert")]
+    grey = bool(sample) and all(map(is_grey, sample))
+    sizes = {rgb(picture).size for picture in sample}
+    read = partial(_read_items, dataset, grey, sizes.pop() if len(sizes) == 1 else (size, size))
+    return LazyImages(read, (len(dataset), *read(torch.tensor([0])).shape[1:]))
 
 
-@dataclass(frozen=True, eq=False)
-class SelectedImages:
-    """Some of the images that another object holds; they are read when they are needed."""
-
-    images: Any
-    indices: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, ...)."""
-        return (len(self), *self.images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Tensor | slice) -> Tensor:
-        found: Tensor = self.images[self.indices[index]]
-        return found
+def _read_items(dataset: Any, grey: bool, size: tuple[int, int], index: Tensor) -> Tensor:
+    found = []
+    for item in index.tolist():
+        image = _image_in(dataset[item])
+        if hasattr(image, "convert"):
+            upright = rgb(image)
+            found.append(fitted(upright.convert("L") if grey else upright, size))
+        else:
+            found.append(_tensor(image))
+    if len(shapes := {tuple(image.shape) for image in found}) > 1:
+        raise ValueError(f"the images have different shapes, like {' and '.join(map(str, sorted(shapes)[:2]))}")
+    return torch.stack(found)
 
 
 def _image_in(item: Any) -> Any:
@@ -231,7 +202,7 @@ def _of_dataset(dataset: Any, size: int, labelled: bool) -> tuple[Any, Tensor | 
         raise ValueError("there are no images to look at")
     if hasattr(dataset, "tensors"):  # a TensorDataset
         return held_images(tuple(dataset.tensors[:2]) if len(dataset.tensors) > 1 else dataset.tensors[0])
-    return DatasetImages(dataset, size), _labels_of(dataset) if labelled else None
+    return _dataset_images(dataset, size), _labels_of(dataset) if labelled else None
 
 
 def _labels_of(dataset: Any) -> Tensor | None:
@@ -282,12 +253,12 @@ def _of_batches(batches: Iterable[Any], size: int, ndim: int | None, labelled: b
     return torch.cat(images), torch.cat([k.reshape(-1) for k in known]) if len(known) == len(images) else None
 
 
-def _of_paths(paths: Iterable[str | Path], size: int) -> ImageFiles:
+def _of_paths(paths: Iterable[str | Path], size: int) -> LazyImages:
     found = [Path(path).expanduser() for path in paths]
     missing = next((path for path in found if not path.is_file()), None)
     if missing is not None:
         raise ValueError(f"there is no picture {missing}")
-    return ImageFiles(found, size)
+    return image_files(found, size)
 
 
 def _bytes_of(item: Any) -> int:

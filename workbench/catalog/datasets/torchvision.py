@@ -21,7 +21,7 @@ from workbench.catalog.networks.download import checksum_of, fetch
 from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
-from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
+from workbench.network.images.folders import DEFAULT_SIZE, Pictures, image_files
 from workbench.network.images.load import SEED, shares
 from workbench.progress import Progress, part, reporter
 
@@ -175,7 +175,7 @@ def _pictures(dataset: Any, size: int) -> Pictures:
     paths, labels = zip(*samples, strict=True)
     if hasattr(dataset, "wnids"):
         labels = tuple(class_names().index(dataset.classes[label][0]) for label in labels)
-    return Pictures(ImageFiles([Path(path) for path in paths], size), torch.tensor(labels))
+    return Pictures(image_files([Path(path) for path in paths], size), torch.tensor(labels))
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:

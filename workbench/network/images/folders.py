@@ -7,11 +7,12 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,41 +51,52 @@ SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "valida
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Images on disk that behave like a uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
+class LazyImages:
+    """Images that behave like a tensor (n, ...); `read` is called with the indices of those that are used."""
 
-    paths: Sequence[Path]
-    size: int
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(n, 3, size, size)."""
-        return (len(self.paths), 3, self.size, self.size)
+    read: Callable[[Tensor], Tensor]
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self.shape[0]
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        if not len(index):
-            return torch.empty(0, *self.shape[1:], dtype=torch.uint8)
-        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            return torch.stack(list(pool.map(lambda i: decode(self.paths[i], self.size), index.tolist())))
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        indices = torch.arange(len(self))[index]
+        return self.read(indices) if len(indices) else torch.empty(0, *self.shape[1:])
+
+
+def image_files(paths: Sequence[Path], size: int) -> LazyImages:
+    """Return images on disk as uint8 (n, 3, size, size): shorter side `size`, centre cropped."""
+    return LazyImages(partial(_read_files, paths, size), (len(paths), 3, size, size))
+
+
+def _read_files(paths: Sequence[Path], size: int, index: Tensor) -> Tensor:
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return torch.stack(list(pool.map(lambda i: decode(paths[i], size), index.tolist())))
+
+
+def selected(images: Any, indices: Tensor) -> LazyImages:
+    """Return some of the images that another object holds."""
+    return LazyImages(partial(_read_selected, images, indices), (len(indices), *images.shape[1:]))
+
+
+def _read_selected(images: Any, indices: Tensor, index: Tensor) -> Tensor:
+    found: Tensor = images[indices[index]]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Sound pictures, their labels (n,), the names of the classes if known, and a sentence on each file left out."""
 
-    images: Tensor | ImageFiles
+    images: Tensor | LazyImages
     labels: Tensor
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
-    def of(self, index: Tensor) -> Tensor | ImageFiles:
+    def of(self, index: Tensor) -> Tensor | LazyImages:
         """Return the images with these indices; those on disk stay there."""
-        if isinstance(self.images, Tensor):
-            return self.images[index]
-        return ImageFiles([self.images.paths[i] for i in index.tolist()], self.images.size)
+        return self.images[index] if isinstance(self.images, Tensor) else selected(self.images, index)
 
 
 def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
@@ -160,7 +172,7 @@ def read_pictures(
     if not sound:
         raise ValueError(f"none of the {len(names)} images in {where or folder} is sound: {skipped[0]}")
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
-    images = kept if kept.numel() else ImageFiles([folder / names[i] for i in sound], size)
+    images = kept if kept.numel() else image_files([folder / names[i] for i in sound], size)
     return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
 
 
