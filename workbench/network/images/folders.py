@@ -24,8 +24,8 @@ from workbench.network.images.labels import (
     Labelled,
     LabelsError,
     has_own_table,
-    holds_pictures,
     is_hidden,
+    picture_folders,
     pictures_in,
     read_labels,
     stays_inside,
@@ -133,11 +133,10 @@ def split_folders(folder: Path) -> dict[str, Path]:
 
     There are two at least, or no other folder, and each holds pictures or folders of pictures.
     """
-    folders = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
-    entries = {entry.name.lower(): entry for entry in folders if holds_pictures(entry)}
-    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
     if has_own_table(folder):
         return {}
+    entries = {entry.name.lower(): entry for entry in picture_folders(folder)}
+    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
     return found if len(found) > 1 or len(found) == len(entries) else {}
 
 
