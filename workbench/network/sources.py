@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ IMAGE_KEYS = ("image", "img", "pixel_values")
 LABEL_KEYS = ("label", "labels", "target", "class", "fine_label")
 """Names in a dictionary, or of columns of Hugging Face's data sets."""
 
-END = object()
 SAMPLE_PICTURES = 32
 """Pictures of a data set whose size is looked at first."""
 
@@ -146,10 +144,7 @@ def held_images(
     if isinstance(images, tuple) and len(images) == 2 and (labels := label_of((None, images[1]))) is not None:
         return held_images(images[0], size=size, ndim=ndim)[0], labels
     if isinstance(images, DataLoader) and _reads_all(images):
-        images = images.dataset
-        if not isinstance(images, Tensor | np.ndarray):
-            return _of_dataset(images, size, labelled)
-        return _tensor(images), None
+        return _of_dataset(images.dataset, size, labelled)
     if isinstance(images, Mapping) and not any(
         _holds(v) or isinstance(v, Tensor | np.ndarray) for v in images.values()
     ):
@@ -200,6 +195,8 @@ def _items_of(batch: Any, ndim: int | None) -> list[Any] | None:
 def _of_dataset(dataset: Any, size: int, labelled: bool) -> tuple[Any, Tensor | None]:
     if not len(dataset):
         raise ValueError("there are no images to look at")
+    if isinstance(dataset, Tensor | np.ndarray):
+        return _tensor(dataset), None
     if hasattr(dataset, "tensors"):  # a TensorDataset
         return held_images(tuple(dataset.tensors[:2]) if len(dataset.tensors) > 1 else dataset.tensors[0])
     return _dataset_images(dataset, size), _labels_of(dataset) if labelled else None
@@ -225,40 +222,36 @@ def _labels_of(dataset: Any) -> Tensor | None:
 
 
 def _of_batches(batches: Iterable[Any], size: int, ndim: int | None, labelled: bool) -> tuple[Any, Tensor | None]:
-    iterator = iter(batches)
-    first = next(iterator, END)
-    if isinstance(first, str | Path):
-        return _of_paths([first, *iterator], size), None
-    images, labels, items, held = [], [], [], 0
-    for batch in chain([] if first is END else [first], iterator):
-        single = _items_of(batch, ndim)
-        found = None if single else _tensor(_image_in(batch))
-        held += found.nbytes if found is not None else sum(_bytes_of(item) for item in single or ())
+    paths: list[Path] = []
+    items: list[Any] = []
+    images, labels, held = [], [], 0
+    for batch in batches:
+        if isinstance(batch, str | Path):
+            paths.append(Path(batch).expanduser())
+        elif single := _items_of(batch, ndim):
+            items += single
+            held += sum(map(_bytes_of, single))
+        else:
+            images.append(_tensor(_image_in(batch)))
+            labels.append(label_of(batch))
+            held += images[-1].nbytes
         if held > MAX_MEMORY_BYTES:
             raise ValueError(
                 "these batches have more than 1 GiB of images: give a Dataset, whose images are read one by one"
             )
-        if found is None:
-            items += single or []
-        else:
-            images.append(found)
-            labels.append(label_of(batch))
+    if paths and not (items or images):
+        missing = next((path for path in paths if not path.is_file()), None)
+        if missing is not None:
+            raise ValueError(f"there is no picture {missing}")
+        return image_files(paths, size), None
     if items and not images:
         return _of_dataset(items, size, labelled)
-    if not images or not sum(map(len, images)):
+    if not sum(map(len, images)):
         raise ValueError("there are no images to look at")
-    if items or len({tuple(found.shape[1:]) for found in images}) > 1:
+    if paths or items or len({tuple(found.shape[1:]) for found in images}) > 1:
         raise ValueError("the batches have images of different shapes")
-    known = [label for label in labels if label is not None]
-    return torch.cat(images), torch.cat([k.reshape(-1) for k in known]) if len(known) == len(images) else None
-
-
-def _of_paths(paths: Iterable[str | Path], size: int) -> LazyImages:
-    found = [Path(path).expanduser() for path in paths]
-    missing = next((path for path in found if not path.is_file()), None)
-    if missing is not None:
-        raise ValueError(f"there is no picture {missing}")
-    return image_files(found, size)
+    known = [label.reshape(-1) for label in labels if label is not None]
+    return torch.cat(images), torch.cat(known) if len(known) == len(images) else None
 
 
 def _bytes_of(item: Any) -> int:
