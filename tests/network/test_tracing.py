@@ -7,7 +7,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from tests.helpers.networks import measured_cost
 from workbench.network.layers import Layer
 from workbench.network.tracing import find_layers
 
@@ -21,7 +20,7 @@ def test_costs_are_those_of_the_model(network, mixed):
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
             net.model(torch.zeros(1, *net.input_shape, dtype=next(net.model.parameters()).dtype))
-        cost = measured_cost(net)
+        cost = find_layers(net).total
         assert cost.macs == counter.get_total_flops() // 2
         assert cost.weights == net.weights
 

@@ -10,7 +10,6 @@ from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline, usual_preprocessing
 from workbench.catalog.networks.load import BUNDLED, data_folder
 from workbench.catalog.networks.torchvision import torchvision
-from workbench.kernels.complexity import total
 from workbench.network.tracing import find_layers
 
 
@@ -104,5 +103,5 @@ def test_torchvisions_networks_take_what_their_weights_were_trained_for():
         assert outline(name).model.transform_input
     large = outline("vit_h_14")
     assert large.model.encoder.pos_embedding.shape[1] == (518 // 14) ** 2 + 1  # else its weights do not fit
-    macs = total([layer.cost for layer in find_layers(outline("efficientnet_b1")).layers]).macs
+    macs = find_layers(outline("efficientnet_b1")).total.macs
     assert macs / 1e9 == pytest.approx(0.687, rel=0.01)  # torchvision's own count, at 240 pixels

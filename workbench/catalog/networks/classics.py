@@ -1,4 +1,4 @@
-"""Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR's 32x32 images.
+"""Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR and the digits.
 
 Layer names, shapes and pooling of Caffe's networks are the originals', without auxiliary heads.
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
@@ -6,6 +6,7 @@ He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -167,15 +168,35 @@ def resnet(blocks: int, classes: int = 10) -> nn.Module:
     return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 
 
+def _vgg(channels: int, layers: Sequence[tuple[int, int] | None], *, bias: bool) -> nn.Sequential:
+    """Return convolutions of (output channels, kernel size) with batch norm and ReLU; None is a 2x2 max-pooling."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        if layer is None:
+            modules.append(nn.MaxPool2d(2))
+        else:
+            width, size = layer
+            conv = nn.Conv2d(channels, width, size, padding=size // 2, bias=bias)
+            modules += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+    return nn.Sequential(*modules)
+
+
 def vgg16_cifar(classes: int = 10) -> nn.Module:
     """Return VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-            layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            channels = width
-        else:
-            layers.append(nn.MaxPool2d(2))
-    return sequential(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=nn.Linear(512, classes))
+    stages = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+    layers = [layer for width, count in stages for layer in (*[(width, 3)] * count, None)]
+    features = _vgg(3, layers, bias=False)
+    return sequential(features=features, flatten=nn.Flatten(1), classifier=nn.Linear(512, classes))
+
+
+def digits_vgg(classes: int = 10) -> nn.Module:
+    """Return six convolutions (5x5, then 3x3) with batch norm, and two fully connected layers, for digits; 1x8x8.
+
+    Every case of the decomposition occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
+    Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
+    ``classifier.2`` follows no map (Tucker-1).
+    """
+    features = _vgg(1, ((32, 5), (64, 3), None, (64, 3), (128, 3), None, (128, 3), (128, 3)), bias=True)
+    head = nn.Sequential(nn.Linear(128 * 2 * 2, 256), nn.ReLU(inplace=True), nn.Linear(256, classes))
+    return sequential(features=features, flatten=nn.Flatten(1), classifier=head)
