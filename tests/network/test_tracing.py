@@ -74,11 +74,7 @@ class Reads(nn.Module):
 def test_layers_whose_attributes_the_model_reads_are_kept_with_the_reason():
     network = wb.Network(Reads(), (8, 12, 12))
     layers = by_name(network)
-    assert {name: layer.method for name, layer in layers.items()} == {
-        "called": "tucker2",
-        "read": "keep",
-        "asked": "keep",
-    }
+    assert [layer.method for layer in layers.values()] == ["tucker2", "keep", "keep"]
     assert "reads its attributes" in layers["read"].reason
     plan = wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.1)
     small = wb.decompose(network, plan)

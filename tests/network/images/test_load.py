@@ -30,22 +30,19 @@ def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
 
 
 @pytest.mark.parametrize(
-    ("make", "labels", "message"),
+    ("table", "labels", "message"),
     [
-        (lambda p: None, "labels.csv", "there is no table of labels"),
-        (
-            lambda p: (p / "labels.csv").write_text("name,label\na,1\n"),
-            "labels.csv",
-            "needs the columns file and class",
-        ),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs as class_index"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "there are no images"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
-        (lambda p: None, None, "there are no images"),
+        (None, "labels.csv", "there is no table of labels"),
+        ("name,label\na,1\n", "labels.csv", "needs the columns file and class"),
+        ("file,class_index\na.png,x\n", "labels.csv", "needs as class_index"),
+        ("file,class_index\n", "labels.csv", "there are no images"),
+        ("file,class_index\na.png,1\n", "labels.csv", "none of the 1 images"),
+        (None, None, "there are no images"),
     ],
 )
-def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
-    make(tmp_path)
+def test_folders_that_cannot_be_used(tmp_path, table, labels, message):
+    if table:
+        (tmp_path / "labels.csv").write_text(table)
     with pytest.raises(ValueError, match=message):
         wb.load_data("images", root=tmp_path, labels=labels)
 
