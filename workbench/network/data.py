@@ -117,6 +117,11 @@ class Split:
         return first, second
 
 
+def empty_split(name: str, *shape: int) -> Split:
+    """Return a split without images, which would have this shape."""
+    return Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long), name)
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set: `train` to learn from, `validation` to compare networks by, `test` only for the reported score.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from workbench.network.data import Data, Split, fitting_batch
+from workbench.network.data import Data, Split, empty_split, fitting_batch
 from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, LazyImages
 from workbench.network.images.load import load_images
 from workbench.network.network import Network
@@ -104,8 +104,7 @@ def data_of(network: Network, data: Any) -> Data:
     keys = {split: name for split, names in SPLITS.items() for name in names if name in given}
     found = {split: split_of(network, given[name], split) for split, name in keys.items()}
     shape = next(iter(found.values())).images.shape[1:]
-    empty = Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long))
-    train, validation, test = (found.get(split, empty) for split in SPLITS)
+    train, validation, test = (found.get(split, empty_split(split, *shape)) for split in SPLITS)
     return Data(train, validation, test)
 
 

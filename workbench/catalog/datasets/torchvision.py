@@ -98,13 +98,13 @@ def _parts(found: Sequence[Pictures], *, arrays: bool) -> list[Split]:
     if len(found) == 3:
         parts = [(each, torch.arange(len(each.labels))) for each in found]
     elif len(found) == 1:
-        parts = [(first, index) for index in shares(first.labels, *DRAWN_SHARES, SEED).values()]
+        parts = [(first, index) for index in shares(first.labels, *DRAWN_SHARES).values()]
     else:
         if arrays:
             order = torch.randperm(len(first.labels), generator=torch.Generator().manual_seed(SEED))
             held, kept = order[:VALIDATION_IMAGES].sort().values, order[VALIDATION_IMAGES:].sort().values
         else:
-            drawn = shares(first.labels, 0.0, VALIDATION_SHARE, SEED)
+            drawn = shares(first.labels, 0.0, VALIDATION_SHARE)
             held, kept = drawn["validation"], drawn["test"]
         parts = [(first, kept), (first, held), (found[1], torch.arange(len(found[1].labels)))]
     names = ("train", "validation", "test")
