@@ -113,7 +113,8 @@ def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
     if folder.is_file():
         if folder.suffix.lower() != ".zip" and not zipfile.is_zipfile(folder):
             raise ValueError(f"{folder.name} is no folder, ZIP file or picture: unpack it, or pack it as a ZIP file")
-        folder, left_out = unpack(folder)
+        status = folder.stat()
+        folder, left_out = _unpacked(folder, status.st_mtime_ns, status.st_size)
     if not folder.is_dir():
         raise ValueError(f"there is no folder, ZIP file or picture {folder}")
     while len(inner := [e for e in folder.iterdir() if not is_hidden(e.name)]) == 1 and _wraps(inner[0]):
@@ -226,21 +227,9 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
     return results
 
 
-def unpack(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Unpack the images and the table of a ZIP file, and return the folder and a sentence on each file left out.
-
-    The folder is removed when the process ends; the same file is unpacked once.
-
-    Raises
-    ------
-    LabelsError : a ValueError, if it is no sound ZIP file, or too large.
-    """
-    status = path.stat()
-    return _unpacked(path, status.st_mtime_ns, status.st_size)
-
-
 @lru_cache(maxsize=8)
 def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...]]:
+    """Unpack a ZIP file into a folder until the process ends; also return a sentence on each file left out."""
     folder = tempfile.TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:
