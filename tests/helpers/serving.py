@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -51,6 +52,14 @@ async def close(socket):
     socket.close()
     while await socket.read_message() is not None:
         pass
+
+
+def wait_until(met, seconds, log=None):
+    """Wait until a function gives true; else fail with what the log says."""
+    deadline = time.time() + seconds
+    while not met():
+        assert time.time() < deadline, log and log.read_text()
+        time.sleep(0.2)
 
 
 def kernel_of(page):
