@@ -22,13 +22,12 @@ def installed(short_folder):
     shutil.copytree(serve.ROOT / "workbench", source / "workbench", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(serve.ROOT / name, source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for command in (["wheel", "--no-deps", "--wheel-dir", str(short_folder), str(source)], ["install", "--no-deps"]):
-        wheels = ["--target", str(site), *map(str, short_folder.glob("*.whl"))] if command[0] == "install" else []
-        done = subprocess.run([*pip, *command, *wheels], capture_output=True, text=True, check=False, timeout=200)
-        if done.returncode and "setuptools" in done.stderr:
-            pytest.skip("no package index here, from which pip takes setuptools to build a wheel")
-        assert not done.returncode, done.stderr
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
+    command = [*pip, "--target", str(site), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    if done.returncode and "setuptools" in done.stderr:
+        pytest.skip("no package index here, from which pip takes setuptools to build a wheel")
+    assert not done.returncode, done.stderr
     shutil.rmtree(source)
     return site
 

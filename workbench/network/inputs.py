@@ -49,9 +49,8 @@ class InputBatches:
 
 def image_size(network: Network) -> int:
     """Return the pixels that the shorter side of images from files should have for a network."""
-    if network.preprocessing is None:  # the images are the input
-        return max(network.input_shape[1:], default=DEFAULT_SIZE)
-    return int(getattr(network.preprocessing, "shorter", max(network.input_shape[1:], default=DEFAULT_SIZE)))
+    largest = max(network.input_shape[1:], default=DEFAULT_SIZE)
+    return int(getattr(network.preprocessing, "shorter", largest))
 
 
 def split_of(network: Network, images: Images, name: str = "images", *, labelled: bool = True) -> Split:

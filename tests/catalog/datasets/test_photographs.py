@@ -1,14 +1,10 @@
 """torchvision's data sets of photographs: its own classes, on small archives in the form that it downloads."""
 
-import hashlib
-import io
-import tarfile
-
 import pytest
 import torch
 
 import workbench as wb
-from tests.helpers.pictures import png
+from tests.helpers.pictures import md5, png, tar
 from workbench.catalog.datasets import torchvision as torch_datasets
 from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.download import DownloadError
@@ -33,28 +29,14 @@ def picture(shade):
     return png((shade, 0, 0))  # lossless, whatever its name
 
 
-def tar(files):
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return content.getvalue()
-
-
 def imagenette():
-    folders = [("train", 10), ("val", 3)]
-    return {
-        "imagenette2-320.tgz": tar(
-            {
-                f"imagenette2-320/{split}/{wnid}/{i}.JPEG": picture(10 * c + i)
-                for split, count in folders
-                for c, wnid in enumerate(IMAGENETTE)
-                for i in range(count)
-            }
-        )
+    files = {
+        f"imagenette2-320/{split}/{wnid}/{i}.JPEG": picture(10 * c + i)
+        for split, count in (("train", 10), ("val", 3))
+        for c, wnid in enumerate(IMAGENETTE)
+        for i in range(count)
     }
+    return {"imagenette2-320.tgz": tar(files)}
 
 
 def pets():
@@ -67,10 +49,7 @@ def pets():
     }
 
 
-MADE = {
-    "imagenette": (imagenette, (90, 10, 30)),
-    "oxford_iiit_pet": (pets, (18, 2, 20)),
-}
+MADE = {"imagenette": (imagenette, (90, 10, 30)), "oxford_iiit_pet": (pets, (18, 2, 20))}
 
 
 @pytest.fixture
@@ -79,7 +58,7 @@ def archives(tmp_path, monkeypatch):
 
     def put(name):
         known, files = TORCH_DATASETS[name], MADE[name][0]()
-        sums = {file: hashlib.md5(data, usedforsecurity=False).hexdigest() for file, data in files.items()}
+        sums = {file: md5(data) for file, data in files.items()}
         folder = tmp_path / known.folder
         folder.mkdir(exist_ok=True)
         for file, data in files.items():

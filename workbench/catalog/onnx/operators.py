@@ -184,8 +184,8 @@ def _gather_elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
     return x.gather(axis, tensor(indices, x).long() % x.shape[axis])
 
 
-UNARY = ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid")
-UNARY += ("Sign", "Sin", "Sqrt", "Tanh")  # type: ignore[assignment]
+UNARY = ["Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid"]
+UNARY += ["Sign", "Sin", "Sqrt", "Tanh"]
 BINARY: dict[str, Callable[..., Tensor]] = {
     **{"Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge, "Less": torch.lt, "LessOrEqual": torch.le},
     **{"And": torch.logical_and, "Or": torch.logical_or, "Xor": torch.logical_xor, "Max": torch.maximum},
