@@ -13,12 +13,10 @@ import uuid
 import psutil
 import pytest
 from ipywidgets._version import __control_protocol_version__
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import websocket_connect
 
 from benchmarks._browser import served
 from tests.helpers.pictures import picture
-from tests.helpers.serving import wait_until
+from tests.helpers.serving import connect, wait_until
 from workbench.app.server.serve import ROOT, free_port
 from workbench.app.server.voila import DashboardServer
 
@@ -64,11 +62,8 @@ class User:
         """A websocket to a kernel of the owner's server, or the status with which it is refused."""
         path = f"/user/{owner}/api/kernels/{kernel}/channels"
         prepared = self.session.prepare_request(pytest.importorskip("requests").Request("GET", self.address + path))
-        headers = {"Cookie": prepared.headers.get("Cookie", ""), "Origin": self.address}
-        try:
-            return await websocket_connect(HTTPRequest(self.address.replace("http", "ws") + path, headers=headers))
-        except HTTPClientError as error:
-            return error.code
+        cookies = prepared.headers.get("Cookie", "")
+        return await connect(self.address + path, {"Cookie": cookies, "Origin": self.address})
 
 
 async def widgets(socket):

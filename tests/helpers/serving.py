@@ -41,11 +41,14 @@ class Client:
 
     async def connect(self, kernel, **headers):
         """A websocket to a kernel; the status as an integer if the server refuses it."""
-        url = f"{self.address.replace('http', 'ws')}/api/kernels/{kernel}/channels"
-        try:
-            return await websocket_connect(HTTPRequest(url, headers=headers))
-        except HTTPClientError as error:
-            return error.code
+        return await connect(f"{self.address}/api/kernels/{kernel}/channels", headers)
+
+
+async def connect(url, headers):
+    try:
+        return await websocket_connect(HTTPRequest(url.replace("http", "ws"), headers=headers))
+    except HTTPClientError as error:
+        return error.code
 
 
 async def close(socket):
