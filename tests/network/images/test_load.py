@@ -5,6 +5,7 @@ import torch
 
 import workbench as wb
 from tests.helpers.pictures import picture
+from tests.helpers.progress import Told, cancel
 from workbench.network.images import folders
 from workbench.network.images.labels import stays_inside
 
@@ -145,16 +146,12 @@ def test_shares_that_leave_nothing(many, train, validation):
 
 
 def test_progress_and_cancelling(many):
-    said = []
-    wb.load_data("images", root=many, size=8, progress=lambda share, what: said.append((share, what)))
-    assert said[-1] == (1.0, "class5/00.png")
-    assert len(said) == 34
-
-    def stop(share, what):
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        wb.load_data("images", root=many, size=8, progress=stop)
+    told = Told()
+    wb.load_data("images", root=many, size=8, progress=told)
+    assert told[-1] == (1.0, "class5/00.png")
+    assert len(told) == 34
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("images", root=many, size=8, progress=cancel)
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid", "Test"), ("training", "validation")])

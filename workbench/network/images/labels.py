@@ -153,17 +153,14 @@ def class_index(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int
     A folder is called like its class (case and ``_`` for a space do not matter) or like its number; WordNet ids of all
     classes are in the classes' order.
     """
-    loose: dict[str, set[int]] = {}
-    for i, name in enumerate(classes):
-        loose.setdefault(_normalised(name), set()).add(i)
+    loose = [_normalised(name) for name in classes]
     ids = sorted(name for name in folders if WNID.fullmatch(name))
     found: dict[str, int] = {}
     for name in folders:
-        alike = loose.get(_normalised(name), set())
         if classes.count(name) == 1:
             found[name] = classes.index(name)
-        elif len(alike) == 1:
-            found[name] = next(iter(alike))
+        elif loose.count(_normalised(name)) == 1:
+            found[name] = loose.index(_normalised(name))
         elif name.isdecimal() and int(name) < len(classes):
             found[name] = int(name)
         elif name in ids and len(ids) == len(classes):
