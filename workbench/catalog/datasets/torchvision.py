@@ -35,7 +35,7 @@ DRAWN_SHARES = (0.6, 0.2)
 """Shares of training and validation images of a data set without splits of its own."""
 
 FETCH_SHARE = 0.9
-"""Share of the progress that is the download; the rest is unpacking."""
+"""Share of the progress of a file that is its download; the rest is unpacking."""
 
 
 class File(NamedTuple):
@@ -126,17 +126,15 @@ def _fetch(files: Sequence[File], known: TorchDataset, report: Progress) -> None
 
     Torchvision unpacks in place and would take a half-unpacked file for a whole one.
     """
-    end = 1.0 if known.archives is None else FETCH_SHARE
-    for i, file in enumerate(files):
-        if checksum_of(file.path, "md5") != file.md5:
-            share = part(report, end * i / len(files), end * (i + 1) / len(files))
-            fetch(file.url, file.path, checksum=file.md5, algorithm="md5", progress=share)
-        if known.archives is None and file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
-            write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
-    archives = [] if known.archives is None else [f.path for f in files if f.path.suffix in (".tgz", ".gz", ".zip")]
-    for i, path in enumerate(archives):
-        step = (1 - end) / len(archives)
-        _unpack(path, part(report, end + step * i, end + step * (i + 1)))
+    for i, (url, path, md5) in enumerate(files):
+        share = part(report, i / len(files), (i + 1) / len(files))
+        if checksum_of(path, "md5") != md5:
+            fetch(url, path, checksum=md5, algorithm="md5", progress=part(share, 0.0, FETCH_SHARE))
+        if known.archives is not None and path.suffix in (".tgz", ".gz", ".zip"):
+            _unpack(path, part(share, FETCH_SHARE, 1.0))
+        elif path.suffixes == [".gz"]:
+            write_atomically(path.with_suffix(""), gzip.decompress(path.read_bytes()))
+        share(1.0, f"{path.name} is there")
 
 
 def _unpack(path: Path, report: Progress) -> None:
