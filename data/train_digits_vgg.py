@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 import workbench as wb
-from workbench.catalog.datasets.digits import CLASSES, digits_vgg
+from workbench.catalog.datasets.digits import CLASSES
+from workbench.catalog.networks.classics import digits_vgg
 from workbench.catalog.networks.load import BUNDLED
 from workbench.files import write_atomically
 

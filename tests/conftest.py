@@ -1,6 +1,7 @@
 """What the tests share: one thread, the bundled network and data, and small networks with every kind of layer."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def _one_thread_and_a_cache_of_its_own(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _no_runs_of_others(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path_factory.mktemp("runs") / "runs.sqlite"))
+
+
+@pytest.fixture(scope="module")
+def short_folder():
+    """With a short path: names of the kernels' sockets have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="wb-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -38,17 +38,8 @@ def test_one_process_writes_what_finetune_gives(alone, network, data, spectra):
 def test_two_processes_give_the_same_as_one(alone, tmp_path):
     pytest.importorskip("accelerate")
     plan = str(alone / "plan.json")
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    accelerate = "-m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1 --main_process_port 0"
+    command = [sys.executable, *accelerate.split(), "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["-m", "workbench.launch", *DIGITS, "--plan", plan, "--out", str(tmp_path)]
     command += ["--checkpoint", str(tmp_path / "checkpoint"), *SETTINGS]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)

@@ -34,6 +34,14 @@ def installed(checkout):
     return checkout
 
 
+def program(path, text):
+    """Write a program of the shell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}")
+    path.chmod(0o755)
+    return path
+
+
 def refused(*given, **environment):
     """The sentence with which `make` fails."""
     status, _, (line,) = make(*given, **environment)
@@ -50,9 +58,7 @@ def make(folder, *arguments, **environment):
 
 
 def test_no_python_and_one_that_is_too_old(checkout):
-    old = checkout / "old"
-    old.write_text('#!/bin/sh\ncase "$2" in *exit*) exit 1;; *) echo 3.9;; esac')
-    old.chmod(0o755)
+    old = program(checkout / "old", 'case "$2" in *exit*) exit 1;; *) echo 3.9;; esac')
     for python, said in (("no-such-python", "no-such-python"), (old, "3.9")):
         assert said in refused(checkout, "venv", f"PYTHON={python}")
 
@@ -91,13 +97,10 @@ def test_a_port_that_cannot_be_had(installed, port):
 
 def test_it_says_what_it_installs_and_how_far(checkout):
     """With a pip that only prints."""
-    python = checkout / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
     lines = [f"Collecting package{number}>=1 (from workbench)" for number in range(12)]
     lines += ["  Downloading torch-2.13.0-cp311.whl (190.2 MB)", "  Downloading six-1.17-py3.whl (1.2 MB)"]
     lines += ["Installing collected packages: six, torch"]
-    python.write_text("\n".join(["#!/bin/sh", "cat <<END", *lines, "END\n"]))
-    python.chmod(0o755)
+    program(checkout / ".venv" / "bin" / "python", "\n".join(["cat <<END", *lines, "END\n"]))
     status, said, problems = make(checkout, "venv", f"PYTHON={sys.executable}")
     assert (status, problems) == (0, [])
     first, *steps = said.splitlines()[:4]
@@ -109,10 +112,8 @@ def test_it_says_what_it_installs_and_how_far(checkout):
 
 def test_a_dashboard_that_does_not_start(checkout):
     """With a pip that does nothing."""
-    python = checkout / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\ncase "$2" in *dashboard*) echo "ImportError: no libGL" >&2; exit 1;; esac')
-    python.chmod(0o755)
+    no_dashboard = 'case "$2" in *dashboard*) echo "ImportError: no libGL" >&2; exit 1;; esac'
+    program(checkout / ".venv" / "bin" / "python", no_dashboard)
     status, said, (problem,) = make(checkout, "venv", f"PYTHON={sys.executable}")
     assert status
     assert "ImportError: no libGL" in problem

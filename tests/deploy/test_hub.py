@@ -8,19 +8,15 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 import uuid
-from pathlib import Path
 
 import psutil
 import pytest
 from ipywidgets._version import __control_protocol_version__
-from PIL import Image
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import websocket_connect
 
 from benchmarks._browser import served
+from tests.helpers.pictures import picture
+from tests.helpers.serving import connect, wait_until
 from workbench.app.server.serve import ROOT, free_port
 from workbench.app.server.voila import DashboardServer
 
@@ -49,22 +45,15 @@ class User:
     def __init__(self, address, name):
         self.address, self.name = address.rstrip("/"), name
         self.session = pytest.importorskip("requests").Session()
-        deadline = time.time() + 60
-        while not self.session.get(f"{self.address}/hub/login").ok:  # the proxy answers before it knows the hub
-            assert time.time() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: self.session.get(f"{self.address}/hub/login").ok, 60)  # the proxy is there before the hub
         form = {"username": name, "password": PASSWORD, "_xsrf": self.session.cookies.get("_xsrf", path="/hub/")}
         assert self.session.post(f"{self.address}/hub/login", data=form).ok
 
     def page(self):
         """The user's dashboard, once its server has started."""
-        deadline = time.time() + 150
-        while time.time() < deadline:
-            answer = self.get(f"/user/{self.name}/")
-            if answer.ok and answer.url == f"{self.address}/user/{self.name}/":
-                return answer
-            time.sleep(1)
-        raise AssertionError(f"{answer.status_code} {answer.url}")
+        path = f"/user/{self.name}/"
+        wait_until(lambda: (answer := self.get(path)).ok and answer.url == self.address + path, 150)
+        return self.get(path)
 
     def get(self, path):
         return self.session.get(self.address + path, timeout=120)
@@ -73,11 +62,8 @@ class User:
         """A websocket to a kernel of the owner's server, or the status with which it is refused."""
         path = f"/user/{owner}/api/kernels/{kernel}/channels"
         prepared = self.session.prepare_request(pytest.importorskip("requests").Request("GET", self.address + path))
-        headers = {"Cookie": prepared.headers.get("Cookie", ""), "Origin": self.address}
-        try:
-            return await websocket_connect(HTTPRequest(self.address.replace("http", "ws") + path, headers=headers))
-        except HTTPClientError as error:
-            return error.code
+        cookies = prepared.headers.get("Cookie", "")
+        return await connect(self.address + path, {"Cookie": cookies, "Origin": self.address})
 
 
 async def widgets(socket):
@@ -99,23 +85,14 @@ async def widgets(socket):
 
 
 @pytest.fixture
-def folder():
-    """With a short path: names of the kernels' sockets have 107 characters at most."""
-    with tempfile.TemporaryDirectory(prefix="wb-") as name:
-        for kind in ("cats", "dogs"):
-            (Path(name) / "catalog" / "photographs" / kind).mkdir(parents=True)
-            for number in range(4):
-                Image.new("L", (8, 8), 40 * number).save(
-                    Path(name) / "catalog" / "photographs" / kind / f"{number}.png"
-                )
-        yield Path(name)
-
-
-@pytest.fixture
-def hub(folder):
+def hub(short_folder):
     pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: pip install -e '.[jupyterhub]'")
     if not shutil.which("configurable-http-proxy"):
         pytest.skip("JupyterHub's proxy is not installed: npm install --global configurable-http-proxy")
+    folder = short_folder
+    for kind in ("cats", "dogs"):
+        for number in range(4):
+            picture(folder / "catalog" / "photographs" / kind / f"{number}.png", (40 * number,) * 3, (8, 8))
     ports = {name: free_port() for name in ("port", "hub_port", "proxy_port")}
     ours = {"ours": str(ROOT / "deploy" / "hub" / "jupyterhub_config.py"), "home": str(folder / "{username}")}
     text = CONFIGURATION.format(password=PASSWORD, token=CULLER_TOKEN, **ports, **ours)
@@ -133,8 +110,8 @@ def hub(folder):
         yield server, ports["hub_port"]
 
 
-def test_two_users(hub, folder):
-    server, hub_port = hub
+def test_two_users(hub, short_folder):
+    (server, hub_port), folder = hub, short_folder
 
     async def run():
         users = [await asyncio.to_thread(User, server.address, name) for name in USERS]
@@ -152,10 +129,7 @@ def test_two_users(hub, folder):
                 assert answer.status_code == 403, path
             assert await user.connect(other, kernel) == 403
         stores = [folder / name / "workbench" / "runs.sqlite" for name in USERS]
-        deadline = time.time() + 90
-        while not all(store.exists() for store in stores):
-            assert time.time() < deadline, (folder / "log").read_text()
-            await asyncio.sleep(0.5)
+        await asyncio.to_thread(wait_until, lambda: all(store.exists() for store in stores), 90, folder / "log")
         for kernel in server.kernel_processes():
             assert kernel.rlimit(psutil.RLIMIT_AS)[1] == 8192 * 2**20
             assert kernel.environ()["OMP_NUM_THREADS"] == "1"
@@ -175,10 +149,7 @@ def culled(server, hub_port):
     environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(sys.path)}
     culler = subprocess.Popen(command, env=environment)
     try:
-        deadline = time.time() + 60
-        while server.kernels():  # a kernel without a page would end by itself, after two minutes
-            assert time.time() < deadline
-            time.sleep(0.5)
+        wait_until(lambda: not server.kernels(), 60)  # a kernel without a page would end by itself, after two minutes
     finally:
         culler.terminate()
         culler.wait(10)

@@ -25,17 +25,20 @@ def options(folder):
         yield from ((name, option, value) for option, value in values.items())
 
 
+def check(kind, option, value):
+    """It is an option of a class, and takes the value."""
+    assert option in kind.class_trait_names(config=True)
+    holder = type("Holder", (HasTraits,), {option: kind.class_traits()[option]})()
+    setattr(holder, option, value)  # raises TraitError if it cannot be
+
+
 ALL = [*options(serve.ONE_USER), *options(serve.CLASS)]
 SETTINGS = serve.read_settings([serve.ONE_USER, serve.CLASS])
 
 
 @pytest.mark.parametrize(("name", "option", "value"), ALL, ids=lambda v: v if isinstance(v, str) else "")
 def test_it_is_an_option_and_takes_the_value(name, option, value):
-    kind = KNOWN[name]
-    assert option in kind.class_trait_names(config=True)
-    trait = kind.class_traits()[option]
-    holder = type("Holder", (HasTraits,), {option: trait})()
-    setattr(holder, option, value)  # raises TraitError if it cannot be
+    check(KNOWN[name], option, value)
 
 
 @pytest.mark.parametrize("settings", [serve.read_settings([serve.ONE_USER]), SETTINGS], ids=["one user", "class"])
@@ -69,9 +72,7 @@ def test_the_hub_s_settings_are_options_that_take_the_values():
     config = PyFileConfigLoader("jupyterhub_config.py", path=str(HUB)).load_config()
     for name, values in config.items():
         for option, value in values.items():
-            assert option in known[name].class_trait_names(config=True)
-            holder = type("Holder", (HasTraits,), {option: known[name].class_traits()[option]})()
-            setattr(holder, option, value)
+            check(known[name], option, value)
 
 
 VALUES = {

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import workbench as wb
-from workbench.catalog.datasets.digits import digits_vgg
+from workbench.catalog.networks.classics import digits_vgg
 from workbench.exporters import standalone_loader
 from workbench.exporters.archive import NAMES
 from workbench.exporters.export import export

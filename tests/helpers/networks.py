@@ -7,16 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from workbench.kernels.complexity import total
-from workbench.network.tracing import find_layers
 
 TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}  # seven steps for a hundred images
-
-
-def measured_cost(network):
-    """Weights and MACs of a network, counted on the model and on a traced forward pass."""
-    traced = find_layers(network)
-    return total([layer.cost for layer in traced.layers]) + traced.other
 
 
 def flops(network):

@@ -1,6 +1,8 @@
-"""Pictures in files."""
+"""Pictures in files, and archives of files."""
 
+import hashlib
 import io
+import tarfile
 
 from PIL import Image
 
@@ -17,3 +19,18 @@ def picture(path, color=(9, 9, 9), size=(40, 30)):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(color, size))
     return path
+
+
+def tar(files):
+    """The content of a .tar.gz of files: name -> content."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return content.getvalue()
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

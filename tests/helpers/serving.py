@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -40,17 +41,28 @@ class Client:
 
     async def connect(self, kernel, **headers):
         """A websocket to a kernel; the status as an integer if the server refuses it."""
-        url = f"{self.address.replace('http', 'ws')}/api/kernels/{kernel}/channels"
-        try:
-            return await websocket_connect(HTTPRequest(url, headers=headers))
-        except HTTPClientError as error:
-            return error.code
+        return await connect(f"{self.address}/api/kernels/{kernel}/channels", headers)
+
+
+async def connect(url, headers):
+    try:
+        return await websocket_connect(HTTPRequest(url.replace("http", "ws"), headers=headers))
+    except HTTPClientError as error:
+        return error.code
 
 
 async def close(socket):
     socket.close()
     while await socket.read_message() is not None:
         pass
+
+
+def wait_until(met, seconds, log=None):
+    """Wait until a function gives true; else fail with what the log says."""
+    deadline = time.time() + seconds
+    while not met():
+        assert time.time() < deadline, log and log.read_text()
+        time.sleep(0.2)
 
 
 def kernel_of(page):

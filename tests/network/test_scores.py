@@ -109,11 +109,7 @@ NONE = wb.Split.unlabelled(torch.zeros(0, 1, 1, 1))
         (lambda n, d: wb.Split(torch.zeros(3, 1, 1, 1), torch.zeros(2).long()), ValueError, "3 images but 2 labels"),
         (lambda n, d: wb.Split(torch.zeros(2, 1, 1, 1), torch.zeros(2)), ValueError, "class indices, one whole number"),
         (lambda n, d: wb.Split(d.test.images[:2], torch.tensor([0, -2])), ValueError, "class index -2"),
-        (
-            lambda n, d: wb.Data("train", d.validation, d.test),
-            ValueError,
-            "there is no folder, ZIP file or picture train",
-        ),
+        (lambda n, d: wb.Data("train", d.validation, d.test), ValueError, "there is no folder, ZIP file or picture tr"),
         (lambda n, d: wb.Data(NONE, NONE, d.test).unlabelled, ValueError, "test images only"),
         (lambda n, d: wb.score(fixed(torch.eye(3)), NONE), ValueError, "no images to score"),
         (lambda n, d: wb.score(fixed(torch.eye(3)), images(1, [7])), ValueError, "class 7, but .* outputs 0 to 2 only"),

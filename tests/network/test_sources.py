@@ -80,11 +80,7 @@ def test_images_with_labels(images):
         ([X[:2], torch.zeros(2, 3, 5, 5)], ValueError, "different shapes"),
         ([["x"]], TypeError, "batches of str"),
         ([{"a": 1}], TypeError, "dictionaries of a"),
-        (
-            {"train": TensorDataset(X, Y), "test": TensorDataset(X, Y)},
-            TypeError,
-            r"not a dictionary: say which, like data\['train'\]",
-        ),
+        ({"train": TensorDataset(X, Y)}, TypeError, r"not a dictionary: say which, like data\['train'\]"),
     ],
 )
 def test_what_holds_no_images(images, kind, message):

@@ -138,19 +138,9 @@ class PairedActivations:
         held.done[side] = max(held.done[side], until)
 
     def _replayed(self, name: str) -> Pairs:
-        layers = {side: model.get_submodule(name) for side, model in self.models.items()}
-        given: list[Tensor] = []
-        wanted: list[Tensor] = []
         for batch in self.batches:
-            with (
-                layers["compressed"].register_forward_pre_hook(lambda _, args: given.append(args[0].clone())),
-                layers["original"].register_forward_hook(lambda _, args, out: wanted.append(out.clone())),
-            ):
-                for model in self.models.values():
-                    call(model, batch)
-            yield from zip(given, wanted, strict=True)
-            given.clear()
-            wanted.clear()
+            compressed, original = (layer_calls(model, [name], batch) for model in self.models.values())
+            yield from ((one.given, other.output) for one, other in zip(compressed, original, strict=True))
 
     def norm_after(self, name: str) -> str | None:
         """Return the batch norm with running statistics that is the only user of this layer's output, if any."""

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.network.images.folders import selected
 from workbench.network.images.labels import UNLABELLED as UNLABELLED
-from workbench.network.sources import SelectedImages, held_images
+from workbench.network.sources import held_images
 
 MAX_HELD_OUT = 1000
 """Largest number of images that are held out to compare networks without labels."""
@@ -112,8 +113,13 @@ class Split:
         """Return `count` images, drawn by a fixed seed, and all others; images are read only when they are used."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(1))
         drawn, others = (indices.sort().values for indices in (order[:count], order[count:]))
-        first, second = (Split(SelectedImages(self.images, i), self.labels[i], self.name) for i in (drawn, others))
+        first, second = (Split(selected(self.images, i), self.labels[i], self.name) for i in (drawn, others))
         return first, second
+
+
+def empty_split(name: str, *shape: int) -> Split:
+    """Return a split without images, which would have this shape."""
+    return Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long), name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from workbench.network.data import Data, Split, fitting_batch
-from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, ImageFiles
+from workbench.network.data import Data, Split, empty_split, fitting_batch
+from workbench.network.images.folders import DEFAULT_SIZE, SPLITS, LazyImages
 from workbench.network.images.load import load_images
 from workbench.network.network import Network
-from workbench.network.sources import DatasetImages
 
 Images = Any
 """Whatever holds images, see :meth:`~workbench.network.data.Split.of`; for a network whose `example` is a tuple or a
@@ -47,34 +47,10 @@ class InputBatches:
         return len(self.images) if isinstance(self.images, tuple) else -(-len(self.images) // self.batch_size)
 
 
-@dataclass(frozen=True, eq=False)
-class InChannels:
-    """Images of files in the number of channels of a network: luminance of RGB (ITU-R 601), or grey three times."""
-
-    images: Any
-    channels: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, channels, height, width)."""
-        return (len(self), self.channels, *self.images.shape[2:])
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        found: Tensor = self.images[index]
-        if self.channels == 1 and found.shape[1] == 3:
-            weighed = (found.float() * torch.tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
-            return weighed if found.is_floating_point() else weighed.round().to(found.dtype)
-        return found.expand(-1, self.channels, -1, -1) if self.channels == 3 else found
-
-
 def image_size(network: Network) -> int:
     """Return the pixels that the shorter side of images from files should have for a network."""
-    if network.preprocessing is None:  # the images are the input
-        return max(network.input_shape[1:], default=DEFAULT_SIZE)
-    return int(getattr(network.preprocessing, "shorter", max(network.input_shape[1:], default=DEFAULT_SIZE)))
+    largest = max(network.input_shape[1:], default=DEFAULT_SIZE)
+    return int(getattr(network.preprocessing, "shorter", largest))
 
 
 def split_of(network: Network, images: Images, name: str = "images", *, labelled: bool = True) -> Split:
@@ -84,15 +60,28 @@ def split_of(network: Network, images: Images, name: str = "images", *, labelled
     """
     size, ndim = image_size(network), len(network.input_shape) + 1
     split = Split.of(images, name, size=size, classes=network.classes, ndim=ndim, labelled=labelled)
-    files = isinstance(images, str | Path) or isinstance(split.images, ImageFiles | DatasetImages)
+    files = isinstance(images, str | Path) or isinstance(split.images, LazyImages)
     return split if isinstance(images, Split) or not files else _in_channels(network, split)
 
 
 def _in_channels(network: Network, split: Split) -> Split:
+    """Return images of files in the number of channels of a network: luminance of RGB (ITU-R 601), or grey as RGB."""
     shape, wanted = tuple(split.images.shape), network.input_shape[0]
-    if len(shape) != 4 or len(split) == 0 or (wanted, shape[1]) not in ((1, 3), (3, 1)):
+    if len(shape) != 4 or (wanted, shape[1]) not in ((1, 3), (3, 1)):
         return split
-    return Split(InChannels(split.images, wanted), split.labels, split.name)
+    read = partial(_read_luminance if wanted == 1 else _read_grey_as_rgb, split.images)
+    return replace(split, images=LazyImages(read, (len(split), wanted, *shape[2:])))
+
+
+def _read_luminance(images: Any, index: Tensor) -> Tensor:
+    found: Tensor = images[index]
+    weighed = (found.float() * torch.tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+    return weighed if found.is_floating_point() else weighed.round().to(found.dtype)
+
+
+def _read_grey_as_rgb(images: Any, index: Tensor) -> Tensor:
+    found: Tensor = images[index]
+    return found.expand(-1, 3, -1, -1)
 
 
 def data_of(network: Network, data: Any) -> Data:
@@ -114,8 +103,7 @@ def data_of(network: Network, data: Any) -> Data:
     keys = {split: name for split, names in SPLITS.items() for name in names if name in given}
     found = {split: split_of(network, given[name], split) for split, name in keys.items()}
     shape = next(iter(found.values())).images.shape[1:]
-    empty = Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long))
-    train, validation, test = (found.get(split, empty) for split in SPLITS)
+    train, validation, test = (found.get(split, empty_split(split, *shape)) for split in SPLITS)
     return Data(train, validation, test)
 
 

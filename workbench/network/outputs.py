@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -33,7 +34,14 @@ def takes_keywords(model: nn.Module, inputs: dict[str, Any]) -> bool:
 
 def tensors_of(outputs: Any) -> list[Tensor]:
     """Return the tensors of floating-point numbers in outputs of any nesting, in their order."""
-    return [leaf for leaf in tree_leaves(_plain(outputs)) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    if isinstance(outputs, Tensor):
+        return [outputs] if outputs.is_floating_point() else []
+    parts: Iterable[Any] = outputs if isinstance(outputs, list | tuple) else ()
+    if isinstance(outputs, Mapping):
+        parts = outputs.values()
+    elif hasattr(outputs, "__dataclass_fields__"):
+        parts = [getattr(outputs, name) for name in outputs.__dataclass_fields__]
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 def size_of(inputs: Any) -> int:
@@ -139,16 +147,3 @@ def random_functional(outputs: Any, generator: torch.Generator) -> Tensor:
         directions = torch.randn(values.shape, generator=generator, dtype=torch.float64).to(values.device)
         total = total.to(values.device) + (flat * directions).sum() / (power * len(tensors)).sqrt()
     return total
-
-
-def _plain(outputs: Any) -> Any:
-    """Return mappings and data classes that PyTorch's trees do not know as dictionaries."""
-    if hasattr(outputs, "to_tuple"):  # Hugging Face's outputs
-        return outputs.to_tuple()
-    if isinstance(outputs, dict):
-        return {key: _plain(value) for key, value in outputs.items()}
-    if isinstance(outputs, list | tuple):
-        return [_plain(value) for value in outputs]
-    if hasattr(outputs, "__dataclass_fields__"):
-        return [_plain(getattr(outputs, name)) for name in outputs.__dataclass_fields__]
-    return outputs

@@ -1,8 +1,7 @@
 """Take images and labels from whatever holds them: files, arrays, data sets, loaders, batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch.utils.data import (
 )
 
 from workbench.network.images.decoding import fitted, is_grey, rgb
-from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, read_path
+from workbench.network.images.folders import DEFAULT_SIZE, LazyImages, image_files, read_path
 from workbench.network.images.labels import UNLABELLED
 
 MAX_MEMORY_BYTES = 2**30
@@ -31,66 +30,36 @@ IMAGE_KEYS = ("image", "img", "pixel_values")
 LABEL_KEYS = ("label", "labels", "target", "class", "fine_label")
 """Names in a dictionary, or of columns of Hugging Face's data sets."""
 
-END = object()
 SAMPLE_PICTURES = 32
 """Pictures of a data set whose size is looked at first."""
 
 
-class DatasetImages:
-    """The images of a map-style data set that behave like a tensor (n, ...); they are read when they are needed.
+def _dataset_images(dataset: Any, size: int) -> LazyImages:
+    """Return the images of a map-style data set.
 
     Pictures of Pillow become grey if all are, else RGB. Where their sizes differ they become squares: shorter side
     `size`, centre cropped.
     """
-
-    def __init__(self, dataset: Any, size: int) -> None:
-        self.dataset = dataset
-        indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLE_PICTURES).astype(int)).tolist()
-        sample = [picture for i in indices if hasattr(picture := _image_in(dataset[i]), "convert")]
-        self.grey = bool(sample) and all(map(is_grey, sample))
-        sizes = {rgb(picture).size for picture in sample}
-        self.size = sizes.pop() if len(sizes) == 1 else (size, size)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, ...)."""
-        return (len(self), *self._image(0).shape)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        found = [self._image(i) for i in index.tolist()]
-        if len(shapes := {tuple(image.shape) for image in found}) > 1:
-            raise ValueError(f"the images have different shapes, like {' and '.join(map(str, sorted(shapes)[:2]))}")
-        return torch.stack(found) if found else torch.empty(0, *self.shape[1:])
-
-    def _image(self, index: int) -> Tensor:
-        image = _image_in(self.dataset[index])
-        if not hasattr(image, "convert"):
-            return _tensor(image)
-        upright = rgb(image)
-        return fitted(upright.convert("L") if self.grey else upright, self.size)
+    indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLE_PICTURES).astype(int)).tolist()
+    sample = [picture for i in indices if hasattr(picture := _image_in(dataset[i]), "convert")]
+    grey = bool(sample) and all(map(is_grey, sample))
+    sizes = {rgb(picture).size for picture in sample}
+    read = partial(_read_items, dataset, grey, sizes.pop() if len(sizes) == 1 else (size, size))
+    return LazyImages(read, (len(dataset), *read(torch.tensor([0])).shape[1:]))
 
 
-@dataclass(frozen=True, eq=False)
-class SelectedImages:
-    """Some of the images that another object holds; they are read when they are needed."""
-
-    images: Any
-    indices: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, ...)."""
-        return (len(self), *self.images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Tensor | slice) -> Tensor:
-        found: Tensor = self.images[self.indices[index]]
-        return found
+def _read_items(dataset: Any, grey: bool, size: tuple[int, int], index: Tensor) -> Tensor:
+    found = []
+    for item in index.tolist():
+        image = _image_in(dataset[item])
+        if hasattr(image, "convert"):
+            upright = rgb(image)
+            found.append(fitted(upright.convert("L") if grey else upright, size))
+        else:
+            found.append(_tensor(image))
+    if len(shapes := {tuple(image.shape) for image in found}) > 1:
+        raise ValueError(f"the images have different shapes, like {' and '.join(map(str, sorted(shapes)[:2]))}")
+    return torch.stack(found)
 
 
 def _image_in(item: Any) -> Any:
@@ -175,10 +144,7 @@ def held_images(
     if isinstance(images, tuple) and len(images) == 2 and (labels := label_of((None, images[1]))) is not None:
         return held_images(images[0], size=size, ndim=ndim)[0], labels
     if isinstance(images, DataLoader) and _reads_all(images):
-        images = images.dataset
-        if not isinstance(images, Tensor | np.ndarray):
-            return _of_dataset(images, size, labelled)
-        return _tensor(images), None
+        return _of_dataset(images.dataset, size, labelled)
     if isinstance(images, Mapping) and not any(
         _holds(v) or isinstance(v, Tensor | np.ndarray) for v in images.values()
     ):
@@ -229,9 +195,11 @@ def _items_of(batch: Any, ndim: int | None) -> list[Any] | None:
 def _of_dataset(dataset: Any, size: int, labelled: bool) -> tuple[Any, Tensor | None]:
     if not len(dataset):
         raise ValueError("there are no images to look at")
+    if isinstance(dataset, Tensor | np.ndarray):
+        return _tensor(dataset), None
     if hasattr(dataset, "tensors"):  # a TensorDataset
         return held_images(tuple(dataset.tensors[:2]) if len(dataset.tensors) > 1 else dataset.tensors[0])
-    return DatasetImages(dataset, size), _labels_of(dataset) if labelled else None
+    return _dataset_images(dataset, size), _labels_of(dataset) if labelled else None
 
 
 def _labels_of(dataset: Any) -> Tensor | None:
@@ -254,40 +222,36 @@ def _labels_of(dataset: Any) -> Tensor | None:
 
 
 def _of_batches(batches: Iterable[Any], size: int, ndim: int | None, labelled: bool) -> tuple[Any, Tensor | None]:
-    iterator = iter(batches)
-    first = next(iterator, END)
-    if isinstance(first, str | Path):
-        return _of_paths([first, *iterator], size), None
-    images, labels, items, held = [], [], [], 0
-    for batch in chain([] if first is END else [first], iterator):
-        single = _items_of(batch, ndim)
-        found = None if single else _tensor(_image_in(batch))
-        held += found.nbytes if found is not None else sum(_bytes_of(item) for item in single or ())
+    paths: list[Path] = []
+    items: list[Any] = []
+    images, labels, held = [], [], 0
+    for batch in batches:
+        if isinstance(batch, str | Path):
+            paths.append(Path(batch).expanduser())
+        elif single := _items_of(batch, ndim):
+            items += single
+            held += sum(map(_bytes_of, single))
+        else:
+            images.append(_tensor(_image_in(batch)))
+            labels.append(label_of(batch))
+            held += images[-1].nbytes
         if held > MAX_MEMORY_BYTES:
             raise ValueError(
                 "these batches have more than 1 GiB of images: give a Dataset, whose images are read one by one"
             )
-        if found is None:
-            items += single or []
-        else:
-            images.append(found)
-            labels.append(label_of(batch))
+    if paths and not (items or images):
+        missing = next((path for path in paths if not path.is_file()), None)
+        if missing is not None:
+            raise ValueError(f"there is no picture {missing}")
+        return image_files(paths, size), None
     if items and not images:
         return _of_dataset(items, size, labelled)
-    if not images or not sum(map(len, images)):
+    if not sum(map(len, images)):
         raise ValueError("there are no images to look at")
-    if items or len({tuple(found.shape[1:]) for found in images}) > 1:
+    if paths or items or len({tuple(found.shape[1:]) for found in images}) > 1:
         raise ValueError("the batches have images of different shapes")
-    known = [label for label in labels if label is not None]
-    return torch.cat(images), torch.cat([k.reshape(-1) for k in known]) if len(known) == len(images) else None
-
-
-def _of_paths(paths: Iterable[str | Path], size: int) -> ImageFiles:
-    found = [Path(path).expanduser() for path in paths]
-    missing = next((path for path in found if not path.is_file()), None)
-    if missing is not None:
-        raise ValueError(f"there is no picture {missing}")
-    return ImageFiles(found, size)
+    known = [label.reshape(-1) for label in labels if label is not None]
+    return torch.cat(images), torch.cat(known) if len(known) == len(images) else None
 
 
 def _bytes_of(item: Any) -> int:

@@ -62,6 +62,11 @@ class Traced:
     other: Cost
     graph: tuple[Node, ...] = ()
 
+    @property
+    def total(self) -> Cost:
+        """Cost of the network."""
+        return total(layer.cost for layer in self.layers) + self.other
+
 
 def find_layers(network: Network) -> Traced:
     """Run a copy of the model once and write down every convolution and linear layer that is called.

@@ -1,6 +1,7 @@
 import pytest
 
 from tests.helpers.pictures import picture
+from tests.helpers.progress import Told
 from workbench.catalog.datasets.offered import datasets_folder, load_folder, load_offered, offered_names
 
 
@@ -41,9 +42,9 @@ def test_each_is_read_in_its_own_way(folder):
     classes = ("ant", "dog", "cat")
     assert labels(load_offered("pets")) == [0, 1]
     assert labels(load_offered("pets", classes=classes)) == [1, 2]
-    said = []
-    assert load_offered("flat", classes=classes, progress=lambda *s: said.append(s)).test.labels.tolist() == [2]
-    assert said == [(1.0, "a.png")]
+    told = Told()
+    assert load_offered("flat", classes=classes, progress=told).test.labels.tolist() == [2]
+    assert told == [(1.0, "a.png")]
     with pytest.raises(KeyError, match="there are no data called 'no'"):
         load_offered("no")
 

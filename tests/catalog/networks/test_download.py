@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import pickle
-import tarfile
 import threading
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.helpers.pictures import md5, tar
 from tests.helpers.progress import Told, cancel
 from workbench.catalog.networks import download
 from workbench.catalog.networks.checkpoints import WeightsError
@@ -157,17 +157,8 @@ def tar_of_batches():
         inner[f"data_batch_{i + 1}"] = pickle.dumps({"data": images, "labels": [n % 10 for n in numbers]})
     inner["test_batch"] = pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [0] * 20})
     inner["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, data in inner.items():
-            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return content.getvalue(), {name: md5(data) for name, data in inner.items()}
-
-
-def md5(content):
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    archive = tar({f"cifar-10-batches-py/{name}": data for name, data in inner.items()})
+    return archive, {name: md5(data) for name, data in inner.items()}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import workbench as wb
 from workbench.catalog.networks import huggingface
@@ -40,21 +40,18 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def publish(cache, repository, weights):
+def publish(cache, repository, content):
     folder = cache / repository.replace("/", "--")
     folder.mkdir()
     about = {"architecture": "mobilenetv3_small_050", "num_classes": 5, "pretrained_cfg": {"input_size": [3, 96, 96]}}
     (folder / "config.json").write_text(json.dumps(about))
-    if isinstance(weights, bytes):
-        (folder / "model.safetensors").write_bytes(weights)
-    else:
-        save_file(weights, folder / "model.safetensors")
+    (folder / "model.safetensors").write_bytes(content)
 
 
 def test_a_network_of_the_hub_with_its_own_classes(cache):
     torch.manual_seed(0)
     model = timm.create_model("mobilenetv3_small_050", num_classes=5).eval()
-    publish(cache, "me/mine", model.state_dict())
+    publish(cache, "me/mine", save(model.state_dict()))
     network = wb.load_network("hf-hub:me/mine")
     assert (network.input_shape, network.classes, network.random_weights) == ((3, 96, 96), (), False)
     assert network.source.startswith("me/mine")

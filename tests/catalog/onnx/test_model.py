@@ -52,12 +52,8 @@ def write(folder, model, *, dynamo=True, dynamic=False, half=False):
     return path
 
 
-def outputs_of(found):
-    return list(found.values()) if isinstance(found, dict) else [found]
-
-
 def same(found, wanted, tolerance=1e-5):
-    for mine, theirs in zip(outputs_of(found), wanted, strict=True):
+    for mine, theirs in zip(found.values() if isinstance(found, dict) else [found], wanted, strict=True):
         assert mine.shape == theirs.shape
         assert float((mine - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
 
@@ -111,7 +107,7 @@ def test_only_compressed_nodes_change(small, tmp_path, dynamo, half):
     assert {p.key: p.value for p in made.metadata_props}["author"] == "somebody"
     assert list(made.graph.input) == list(given.graph.input)
     assert list(made.graph.output) == list(given.graph.output)
-    replaced = {name for part in smaller.plan if part.decision != "keep" for name in [part.name]}
+    replaced = {part.name for part in smaller.plan if part.decision != "keep"}
     untouched = [n for i, n in enumerate(given.graph.node) if i not in {network.model.nodes[r] for r in replaced}]
     kept = [n for n in made.graph.node if n in untouched]
     assert replaced
@@ -136,26 +132,15 @@ def test_weights_that_changed_are_written(small, tmp_path):
 def caffe_like(folder):
     """A file as converted from Caffe: initialisers among the inputs, groups, LRN, Dropout, Gemm."""
     h, rng = onnx.helper, np.random.default_rng(0)
-
-    def weight(name, *shape):
-        return onnx.numpy_helper.from_array(rng.normal(0, 0.2, shape).astype(np.float32), name)
-
-    weights = [
-        weight("w1", 16, 3, 5, 5),
-        weight("b1", 16),
-        weight("w2", 32, 8, 3, 3),
-        weight("b2", 32),
-        weight("w3", 4, 512),
-        weight("b3", 4),
-    ]
+    shapes = {"w1": (16, 3, 5, 5), "b1": 16, "w2": (32, 8, 3, 3), "b2": 32, "w3": (4, 512), "b3": 4}
+    values = {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in values.items()]
     nodes = [
         h.make_node("Conv", ["data", "w1", "b1"], ["c1"], "conv1", kernel_shape=[5, 5], pads=[2] * 4),
         h.make_node("Relu", ["c1"], ["r1"]),
         h.make_node("LRN", ["r1"], ["n1"], size=5, alpha=1e-4, beta=0.75, bias=1.0),
         h.make_node("MaxPool", ["n1"], ["p1"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]),
-        h.make_node(
-            "Conv", ["p1", "w2", "b2"], ["c2"], kernel_shape=[3, 3], group=2, auto_pad="SAME_UPPER", strides=[2, 2]
-        ),
+        h.make_node("Conv", ["p1", "w2", "b2"], ["c2"], group=2, auto_pad="SAME_UPPER", strides=[2, 2]),
         h.make_node("Flatten", ["c2"], ["f"]),
         h.make_node("Dropout", ["f"], ["d"]),
         h.make_node("Gemm", ["d", "w3", "b3"], ["fc"], transB=1),

@@ -68,7 +68,7 @@ def test_it_gives_what_the_specification_says(operator):
         opened = OnnxModel(with_constants(model, inputs)).eval()
         first = inputs[0].astype(np.float32) if inputs[0].dtype == np.float16 else inputs[0]
         with torch.no_grad():
-            found = opened._run([torch.from_numpy(np.array(first))])
+            found = opened.run([torch.from_numpy(np.array(first))])
         for mine, wanted in zip(found.values() if isinstance(found, dict) else [found], outputs, strict=True):
             assert tuple(mine.shape) == wanted.shape, name
             np.testing.assert_allclose(

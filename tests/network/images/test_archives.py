@@ -9,9 +9,8 @@ from tests.helpers.pictures import png
 from workbench.network.images import folders
 
 
-def packed(folder, files):
-    path = folder / "photos.zip"
-    with zipfile.ZipFile(path, "w") as archive:
+def zip_of(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
@@ -20,7 +19,7 @@ def packed(folder, files):
 def test_photographs_without_labels(tmp_path):
     files = {f"pics/{i}.png": png((i, 0, 0)) for i in range(5)}
     files |= {"__MACOSX/pics/._0.png": b"x", "pics/.DS_Store": b"x", "pics/notes.txt": b"x", "pics/bad.png": b"x"}
-    data = wb.load_data("images", root=packed(tmp_path, files), size=8)
+    data = wb.load_data("images", root=zip_of(tmp_path / "photos.zip", files), size=8)
     assert (len(data.train), len(data.validation), len(data.test)) == (5, 0, 0)
     assert not data.train.labelled
     assert sorted(data.train.images[:, 0, 0, 0].tolist()) == [0, 1, 2, 3, 4]
@@ -30,23 +29,16 @@ def test_photographs_without_labels(tmp_path):
 
 def test_folders_are_classes(tmp_path):
     files = {f"all/{name}/{i}.png": png() for name in ("ant", "bee") for i in range(3)}
-    data = wb.load_data("images", root=packed(tmp_path, files), size=8)
+    data = wb.load_data("images", root=zip_of(tmp_path / "photos.zip", files), size=8)
     assert data.classes == ("ant", "bee")
     assert data.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def zip_of(path, *entries):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for entry, content in entries:
-            archive.writestr(entry, content)
-    return path
 
 
 def test_no_entry_leads_out(tmp_path):
     link = zipfile.ZipInfo("link.png")
     link.external_attr = 0o120777 << 16
     names = ["../out.png", "/abs.png", "a/../../out.png", "in.png"]
-    path = packed(tmp_path, {link: "/etc/passwd", **dict.fromkeys(names, png())})
+    path = zip_of(tmp_path / "photos.zip", {link: "/etc/passwd", **dict.fromkeys(names, png())})
     data = wb.load_data("images", root=path, size=8)
     assert len(data.train) == 1
     assert set(data.skipped) == {"link.png is a link", *(f"{name} leads out of the folder" for name in names[:3])}
@@ -54,24 +46,24 @@ def test_no_entry_leads_out(tmp_path):
 
 
 def cut(path):
-    whole = zip_of(path, ("a.png", png()), ("b.png", png())).read_bytes()
+    whole = zip_of(path, {"a.png": png(), "b.png": png()}).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
 
 def damaged(path):
-    content = bytearray(zip_of(path, ("a.png", png())).read_bytes())
+    content = bytearray(zip_of(path, {"a.png": png()}).read_bytes())
     content[45] ^= 0xFF
     path.write_bytes(content)
 
 
 def lying(path):
     """A bomb whose table says that it is small."""
-    content = zip_of(path, ("a.png", bytes(100_000))).read_bytes()
+    content = zip_of(path, {"a.png": bytes(100_000)}).read_bytes()
     path.write_bytes(content.replace((100_000).to_bytes(4, "little"), (100).to_bytes(4, "little")))
 
 
 def encrypted(path):
-    content = bytearray(zip_of(path, ("a.png", png())).read_bytes())
+    content = bytearray(zip_of(path, {"a.png": png()}).read_bytes())
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
 
@@ -79,18 +71,18 @@ def encrypted(path):
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("bomb.zip", lambda p: zip_of(p, ("a.png", bytes(200_000))), r"^bomb.zip would unpack to more than \d GiB$"),
+        ("bomb.zip", lambda p: zip_of(p, {"a.png": bytes(200_000)}), r"^bomb.zip would unpack to more than \d GiB$"),
         ("lying.zip", lying, "^lying.zip is no sound ZIP file: "),
-        ("many.zip", lambda p: zip_of(p, *((f"{i}.png", b"") for i in range(9))), "^many.zip has 9 files, more than"),
+        ("many.zip", lambda p: zip_of(p, {f"{i}.png": b"" for i in range(9)}), "^many.zip has 9 files, more than"),
         ("cut.zip", cut, "^cut.zip is no sound ZIP file: "),
         ("damaged.zip", damaged, "^damaged.zip is no sound ZIP file: "),
         ("secret.zip", encrypted, "^secret.zip is no sound ZIP file: .*encrypted"),
         ("text.zip", lambda p: p.write_text("text"), "^text.zip is no sound ZIP file: "),
         ("empty.zip", lambda p: p.write_bytes(b""), "^empty.zip is no sound ZIP file: "),
         ("a.tar.gz", lambda p: p.write_bytes(b"\x1f\x8b"), "^a.tar.gz is no folder, ZIP file or picture: unpack it"),
-        ("clash.zip", lambda p: zip_of(p, ("a.png", png()), ("a.png/b.png", b"")), "^clash.zip is no sound ZIP"),
-        ("nothing.zip", lambda p: zip_of(p, ("a.txt", b"")), "there are no images in .*nothing.zip$"),
-        ("zip.png", lambda p: zip_of(p, ("a.png", png())), "^zip.png is no sound image: it is none of JPEG"),
+        ("clash.zip", lambda p: zip_of(p, {"a.png": png(), "a.png/b.png": b""}), "^clash.zip is no sound ZIP"),
+        ("nothing.zip", lambda p: zip_of(p, {"a.txt": b""}), "there are no images in .*nothing.zip$"),
+        ("zip.png", lambda p: zip_of(p, {"a.png": png()}), "^zip.png is no sound image: it is none of JPEG"),
     ],
 )
 def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, message):

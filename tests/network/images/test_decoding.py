@@ -1,8 +1,6 @@
 """One image file: of every kind people have, and of every kind that is broken or made to break something."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -46,6 +44,7 @@ def modes():
         "float.tif": (Image.fromarray((ramp / 65535).astype(np.float32)), eight, {}),
         "signed.tif": (Image.fromarray((ramp - 30000).astype(np.int32)), eight, {}),
         "cmyk.tif": (red.convert("CMYK"), full, {}),
+        "cmyk.jpg": (red.convert("CMYK"), full, {"quality": 100}),
         "palette.png": (palette, full, {}),
         "transparent.png": (clear, white, {}),
         "transparent palette.png": (palette, white, {"transparency": b"\xff\x00"}),
@@ -60,7 +59,7 @@ def test_kinds_of_pixels(tmp_path, name):
     image, expected, options = modes()[name]
     found = decode(saved(tmp_path / name, image, **options), 8)
     assert found.dtype == torch.uint8
-    assert (found.int() - expected.int()).abs().max() <= 1
+    assert (found.int() - expected.int()).abs().max() <= (4 if name == "cmyk.jpg" else 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -84,25 +83,6 @@ def test_photographs_are_turned_upright(tmp_path, orientation):
     assert np.array_equal(decode(path, 16).permute(1, 2, 0).numpy(), upright)
 
 
-def test_cmyk_of_cameras_and_printers(tmp_path):
-    path = saved(tmp_path / "a.jpg", Image.new("RGB", (16, 16), RED).convert("CMYK"), quality=100)
-    assert (decode(path, 8).int() - torch.tensor(RED)[:, None, None]).abs().max() <= 4
-
-
-def test_heic_is_to_be_converted(tmp_path):
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
-    with pytest.raises(ValueError, match=r"a.heic is no sound image: it is none of JPEG, .*: convert it to PNG"):
-        decode(tmp_path / "a.heic", 8)
-
-
-def png(width, height, data=b""):
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-
-
 def half(path, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     content = io.BytesIO()
@@ -114,16 +94,13 @@ def half(path, kind):
     ("name", "make", "message"),
     [
         ("empty.jpg", lambda p: p.write_bytes(b""), "it is empty"),
-        (
-            "text.png",
-            lambda p: p.write_text("hello"),
-            "it is none of JPEG, PNG, BMP, GIF, WEBP, TIFF",
-        ),
+        ("text.png", lambda p: p.write_text("hello"), "it is none of JPEG, PNG, BMP, GIF, WEBP, TIFF"),
+        ("a.heic", lambda p: p.write_bytes(b"\0\0\0\x18ftypheic" + bytes(20)), "AVIF: convert it to PNG"),
         ("half.jpg", lambda p: half(p, "JPEG"), "truncated"),
         ("half.png", lambda p: half(p, "PNG"), ""),
         ("missing.jpg", lambda p: None, "there is no such file"),
-        ("bomb.png", lambda p: p.write_bytes(png(9500, 9500)), "it would unpack to 9500 x 9500 pixels"),
-        ("zero.png", lambda p: p.write_bytes(png(0, 5)), ""),
+        ("bomb.png", lambda p: saved(p, Image.new("1", (9500, 9500))), "it would unpack to 9500 x 9500 pixels"),
+        ("zero.png", lambda p: p.write_bytes(b"P6\n0 5\n255\n"), ""),
         ("line.png", lambda p: saved(p, Image.new("L", (1, 60_000))), "60000 pixels, a line"),
         # An EPS file starts Ghostscript when it is read, whatever it is called.
         ("program.jpg", lambda p: p.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "it is none of"),

@@ -5,13 +5,13 @@ import pytest
 import workbench as wb
 from tests.helpers.pictures import picture
 
-ROWS = "file,class_index\r\ncafé.png,3\r\nb.png,1\r\n"
+ROWS = "file,class_index,more\r\na/café.png,3,x\r\nb\\0.png,1,y\r\n"
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 def test_tables_as_spreadsheets_write_them(tmp_path, delimiter, encoding):
-    for i, name in enumerate(("café.png", "b.png")):
+    for i, name in enumerate(("a/café.png", "b/0.png", "a/0.png")):
         picture(tmp_path / name, (10 * i, 0, 0))
     content = ROWS.replace(",", delimiter).encode(encoding)
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""

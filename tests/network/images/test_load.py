@@ -5,9 +5,9 @@ import torch
 
 import workbench as wb
 from tests.helpers.pictures import picture
+from tests.helpers.progress import Told, cancel
 from workbench.network.images import folders
 from workbench.network.images.labels import stays_inside
-from workbench.network.images.load import load_images
 
 
 @pytest.fixture
@@ -21,33 +21,14 @@ def table(tmp_path):
 def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     (table / "1.png").write_bytes((table / "1.png").read_bytes()[:60])
     (table / "2.png").write_text("no image")
-    data = load_images(table, "labels.csv", size=16)
+    with (table / "labels.csv").open("a") as file:
+        file.write("none.png,2\n0.png,7\n")  # the first a second time
+    data = wb.load_data("images", root=table, labels="labels.csv", size=16)
     assert data.test.labels.tolist() == [7, 4]
-    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png"]
-    assert str(data).endswith("test 2 images of shape (3, 16, 16); 2 left out")
-    assert len(wb.load_data("images", root=table, labels="labels.csv", size=16).test) == 2
-    assert "2 images were left out: 1.png" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("make", "labels", "message"),
-    [
-        (lambda p: None, "labels.csv", "there is no table of labels"),
-        (
-            lambda p: (p / "labels.csv").write_text("name,label\na,1\n"),
-            "labels.csv",
-            "needs the columns file and class",
-        ),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,x\n"), "labels.csv", "needs as class_index"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\n"), "labels.csv", "there are no images"),
-        (lambda p: (p / "labels.csv").write_text("file,class_index\na.png,1\n"), "labels.csv", "none of the 1 images"),
-        (lambda p: None, None, "there are no images"),
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path, make, labels, message):
-    make(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        wb.load_data("images", root=tmp_path, labels=labels)
+    assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png", "none.png"]
+    assert data.skipped[-1] == "none.png is no sound image: there is no such file"
+    assert str(data).endswith("test 2 images of shape (3, 16, 16); 3 left out")
+    assert "3 images were left out: 1.png" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -65,38 +46,28 @@ def test_no_row_of_a_table_leads_out(table, name):
     assert data.skipped[0].endswith("leads out of the folder")
 
 
-def test_a_table_may_lead_further_in(table):
-    picture(table / "a" / "0.png", color=(90, 0, 0))  # another image than the 0.png above
-    picture(table / "b" / "0.png", color=(80, 0, 0))
-    (table / "labels.csv").write_text("\ufefffile,class_index,more\na/0.png,3,x\nb\\0.png,4,y\n", encoding="utf-8")
-    data = wb.load_data("images", root=table, labels="labels.csv", size=8)
-    assert data.test.labels.tolist() == [3, 4]
-    assert data.test.images[:, 0, 0, 0].tolist() == [90, 80]
-
-
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("content", "message"),
     [
-        ("0.png,-1", r"a whole number from 0: line 2 has '-1'"),
-        ("0.png,1\n1.png,nan", "line 3 has 'nan'"),
-        ("0.png,", "line 2 has nothing"),
-        ("0.png,99999999999999999999", "line 2 has '9999"),
-        ("0.png,1\n./0.png,2", "labels.csv gives 0.png the classes 1 and 2"),
-        ("0.png,3", "labels.csv has class 3, but the classes are 0 to 2"),
+        ("name,label\n0.png,1\n", "needs the columns file and class_index, not name, label"),
+        ("file,class_index\n", "there are no images"),
+        ("file,class_index\nnone.png,1\n", "none of the 1 images"),
+        ("file,class_index\n0.png,-1\n", r"a whole number from 0: line 2 has '-1'"),
+        ("file,class_index\n0.png,1\n1.png,nan\n", "line 3 has 'nan'"),
+        ("file,class_index\n0.png,\n", "line 2 has nothing"),
+        ("file,class_index\n0.png,99999999999999999999\n", "line 2 has '9999"),
+        ("file,class_index\n0.png,1\n./0.png,2\n", "labels.csv gives 0.png the classes 1 and 2"),
+        ("file,class_index\n0.png,3\n", "labels.csv has class 3, but the classes are 0 to 2"),
+        (None, "there is no table of labels"),
     ],
 )
-def test_rows_that_are_wrong(table, rows, message):
-    (table / "labels.csv").write_text(f"file,class_index\n{rows}\n")
+def test_tables_that_are_wrong(table, content, message):
+    (table / "labels.csv").unlink()
+    if content:
+        (table / "labels.csv").write_text(content)
     with pytest.raises(ValueError, match=message) as caught:
         wb.load_data("images", root=table, labels="labels.csv", classes=("a", "b", "c"), size=8)
     assert "\n" not in str(caught.value)
-
-
-def test_files_that_are_not_there_and_rows_twice(table):
-    (table / "labels.csv").write_text("file,class_index\n0.png,1\nnone.png,2\n0.png,1\n")
-    data = wb.load_data("images", root=table, labels="labels.csv", size=8)
-    assert data.test.labels.tolist() == [1]
-    assert data.skipped == ("none.png is no sound image: there is no such file",)
 
 
 CLASSES = ("zebra", "Cardigan", "cardigan", "great white shark", "7", "ant")
@@ -166,8 +137,6 @@ def test_shares_to_train_and_to_choose_by(many, monkeypatch, memory):
     for label, count in enumerate((20, 10)):
         for split, share in zip(splits, (0.5, 0.25, 0.25), strict=True):
             assert abs(int((split.labels == label).sum()) - share * count) <= 1
-    other = load_images(many, size=8, train=0.5, validation=0.25, seed=1)
-    assert not torch.equal(next(other.train.batches(100))[0], next(data.train.batches(100))[0])
 
 
 @pytest.mark.parametrize(("train", "validation"), [(1.0, 0.0), (0.7, 0.3), (-0.1, 0.5), (float("nan"), 0.1)])
@@ -177,16 +146,12 @@ def test_shares_that_leave_nothing(many, train, validation):
 
 
 def test_progress_and_cancelling(many):
-    said = []
-    wb.load_data("images", root=many, size=8, progress=lambda share, what: said.append((share, what)))
-    assert said[-1] == (1.0, "class5/00.png")
-    assert len(said) == 34
-
-    def stop(share, what):
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        wb.load_data("images", root=many, size=8, progress=stop)
+    told = Told()
+    wb.load_data("images", root=many, size=8, progress=told)
+    assert told[-1] == (1.0, "class5/00.png")
+    assert len(told) == 34
+    with pytest.raises(wb.Cancelled):
+        wb.load_data("images", root=many, size=8, progress=cancel)
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid", "Test"), ("training", "validation")])

@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from workbench.network.images.decoding import SUFFIXES
 from workbench.network.images.folders import split_folders
 from workbench.network.images.labels import OWN_TABLE, is_hidden
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
-from workbench.progress import Progress
 
 MAX_FILES_SEEN = 1000
 """Files in the folders of a folder of which one must be a picture, so that it is offered."""
@@ -36,30 +34,25 @@ def offered_names() -> dict[str, str]:
     return found | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
 
 
-def load_offered(
-    name: str, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
-) -> Data:
+def load_offered(name: str, **options: Any) -> Data:
     """Load one of :func:`offered_names`; torchvision's are downloaded into the folder if they are absent.
 
     A folder of images is split into 40 % training, 10 % validation and 50 % test images; without labels, into halves
-    for training and validation. `classes` and `size` are the
-    network's. KeyError if there is no such data set, ValueError if it cannot be read or downloaded.
+    for training and validation. Options are `classes`, `size` and `progress` of `load_data`. KeyError if there is no
+    such data set, ValueError if it cannot be read or downloaded.
     """
     if name in bundled_data_names():
         return load_data(name)
     if name not in offered_names():
         raise KeyError(f"there are no data called {name!r} in {datasets_folder()}")
     if name in TORCH_DATASETS:
-        return load_data(name, root=datasets_folder(), size=size, download=True, progress=progress)
-    return load_folder(datasets_folder() / name, classes=classes, size=size, progress=progress)
+        return load_data(name, root=datasets_folder(), download=True, **options)
+    return load_folder(datasets_folder() / name, **options)
 
 
-def load_folder(
-    folder: Path, *, classes: Sequence[str] = (), size: int = 256, progress: Progress | bool | None = None
-) -> Data:
+def load_folder(folder: Path, **options: Any) -> Data:
     """Load a folder or ZIP file of the user's images, and split it as :func:`load_offered` does."""
-    how: dict[str, Any] = {"size": size, "classes": classes, "progress": progress}
-    return load_data("images", root=folder, train=TRAIN_SHARE, validation=VALIDATION_SHARE, **how)
+    return load_data("images", root=folder, train=TRAIN_SHARE, validation=VALIDATION_SHARE, **options)
 
 
 def _holds_images(entry: Path) -> bool:

@@ -21,7 +21,7 @@ from workbench.catalog.networks.download import checksum_of, fetch
 from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.files import write_atomically
 from workbench.network.data import Data, Split
-from workbench.network.images.folders import DEFAULT_SIZE, ImageFiles, Pictures
+from workbench.network.images.folders import DEFAULT_SIZE, Pictures, image_files
 from workbench.network.images.load import SEED, shares
 from workbench.progress import Progress, part, reporter
 
@@ -35,7 +35,7 @@ DRAWN_SHARES = (0.6, 0.2)
 """Shares of training and validation images of a data set without splits of its own."""
 
 FETCH_SHARE = 0.9
-"""Share of the progress that is the download; the rest is unpacking."""
+"""Share of the progress of a file that is its download; the rest is unpacking."""
 
 
 class File(NamedTuple):
@@ -98,13 +98,13 @@ def _parts(found: Sequence[Pictures], *, arrays: bool) -> list[Split]:
     if len(found) == 3:
         parts = [(each, torch.arange(len(each.labels))) for each in found]
     elif len(found) == 1:
-        parts = [(first, index) for index in shares(first.labels, *DRAWN_SHARES, SEED).values()]
+        parts = [(first, index) for index in shares(first.labels, *DRAWN_SHARES).values()]
     else:
         if arrays:
             order = torch.randperm(len(first.labels), generator=torch.Generator().manual_seed(SEED))
             held, kept = order[:VALIDATION_IMAGES].sort().values, order[VALIDATION_IMAGES:].sort().values
         else:
-            drawn = shares(first.labels, 0.0, VALIDATION_SHARE, SEED)
+            drawn = shares(first.labels, 0.0, VALIDATION_SHARE)
             held, kept = drawn["validation"], drawn["test"]
         parts = [(first, kept), (first, held), (found[1], torch.arange(len(found[1].labels)))]
     names = ("train", "validation", "test")
@@ -126,17 +126,15 @@ def _fetch(files: Sequence[File], known: TorchDataset, report: Progress) -> None
 
     Torchvision unpacks in place and would take a half-unpacked file for a whole one.
     """
-    end = 1.0 if known.archives is None else FETCH_SHARE
-    for i, file in enumerate(files):
-        if checksum_of(file.path, "md5") != file.md5:
-            share = part(report, end * i / len(files), end * (i + 1) / len(files))
-            fetch(file.url, file.path, checksum=file.md5, algorithm="md5", progress=share)
-        if known.archives is None and file.path.suffix == ".gz" and not file.path.name.endswith(".tar.gz"):
-            write_atomically(file.path.with_suffix(""), gzip.decompress(file.path.read_bytes()))
-    archives = [] if known.archives is None else [f.path for f in files if f.path.suffix in (".tgz", ".gz", ".zip")]
-    for i, path in enumerate(archives):
-        step = (1 - end) / len(archives)
-        _unpack(path, part(report, end + step * i, end + step * (i + 1)))
+    for i, (url, path, md5) in enumerate(files):
+        share = part(report, i / len(files), (i + 1) / len(files))
+        if checksum_of(path, "md5") != md5:
+            fetch(url, path, checksum=md5, algorithm="md5", progress=part(share, 0.0, FETCH_SHARE))
+        if known.archives is not None and path.suffix in (".tgz", ".gz", ".zip"):
+            _unpack(path, part(share, FETCH_SHARE, 1.0))
+        elif path.suffixes == [".gz"]:
+            write_atomically(path.with_suffix(""), gzip.decompress(path.read_bytes()))
+        share(1.0, f"{path.name} is there")
 
 
 def _unpack(path: Path, report: Progress) -> None:
@@ -175,7 +173,7 @@ def _pictures(dataset: Any, size: int) -> Pictures:
     paths, labels = zip(*samples, strict=True)
     if hasattr(dataset, "wnids"):
         labels = tuple(class_names().index(dataset.classes[label][0]) for label in labels)
-    return Pictures(ImageFiles([Path(path) for path in paths], size), torch.tensor(labels))
+    return Pictures(image_files([Path(path) for path in paths], size), torch.tensor(labels))
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:

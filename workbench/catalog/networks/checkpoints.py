@@ -5,7 +5,7 @@ import pickle
 import warnings
 import zipfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
     # Before PyTorch 0.4.1 batch norms did not count their batches; nothing uses the number.
     counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in weights}
     weights = {**counters, **weights}
-    missing = sorted(own.keys() - weights.keys())
-    unknown = sorted(weights.keys() - own.keys())
+    found = (("lacks", own.keys() - weights.keys()), ("has the unknown", weights.keys() - own.keys()))
     other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
-    found = (("lacks", missing), ("has the unknown", unknown))
     problems = [f"{what} {_first_three(keys)}" for what, keys in found if keys]
     if other:
         key = other[0]
@@ -91,8 +89,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> 
     model.load_state_dict(dict(weights))
 
 
-def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Give the last layers of a model the shapes in a checkpoint, in place; return whether any layer was replaced.
+def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give the last layers of a model the shapes in a checkpoint, in place.
 
     The new layers do not have the checkpoint's weights yet. A layer that differs from the checkpoint only in the number
     of outputs is replaced by one with the checkpoint's number. A child module of several layers is replaced by one
@@ -100,13 +98,11 @@ def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
     ``Sequential`` with the layer at the same index (``classifier.1.weight``).
     """
     own = model.state_dict()
-    changed = False
     for key in [k for k in own if k.endswith("weight") and k in weights and own[k].shape != weights[k].shape]:
         name, found = key.rpartition(".")[0], weights[key]
         module = model.get_submodule(name)
         if own[key].shape[1:] == found.shape[1:] and isinstance(module, nn.Linear | nn.Conv2d):
             model.set_submodule(name, _with_outputs(module, len(found), f"{name}.bias" in weights))
-            changed = True
     for name, child in list(model.named_children()):
         theirs = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
         linear = [key for key, v in theirs.items() if key.endswith("weight") and v.ndim == 2]
@@ -121,12 +117,10 @@ def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
             if isinstance(child, nn.Sequential) and isinstance(child[0], nn.Flatten):
                 head = nn.Sequential(nn.Flatten(1), head) if not place else head
             setattr(model, name, head)
-            changed = True
-    return changed
 
 
-def _first_three(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+def _first_three(keys: Set[str]) -> str:
+    return ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _why_unreadable(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR's 32x32 images.
+"""Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR and the digits.
 
 Layer names, shapes and pooling of Caffe's networks are the originals', without auxiliary heads.
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
@@ -6,6 +6,7 @@ He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +43,12 @@ def _convolution(s: int, t: int, d: int, *, stride: int = 1, padding: int = 0, g
     return sequential(conv=conv, relu=nn.ReLU(inplace=True))
 
 
-def _head(features: int, classes: int) -> nn.Sequential:
+def _head(features: int) -> nn.Sequential:
     hidden = [(nn.Linear(size, 4096), nn.ReLU(inplace=True), nn.Dropout()) for size in (features, 4096)]
-    return nn.Sequential(*hidden[0], *hidden[1], nn.Linear(4096, classes))
+    return nn.Sequential(*hidden[0], *hidden[1], nn.Linear(4096, 1000))
 
 
-def alexnet_caffe(classes: int = 1000) -> nn.Module:
+def alexnet_caffe() -> nn.Module:
     """Return Caffe's AlexNet: conv2, conv4 and conv5 in two groups, LRN; 3x227x227."""
     return sequential(
         conv1=_convolution(3, 96, 11, stride=4),
@@ -61,11 +62,11 @@ def alexnet_caffe(classes: int = 1000) -> nn.Module:
         conv5=_convolution(384, 256, 3, padding=1, groups=2),
         pool5=nn.MaxPool2d(3, 2),
         flatten=nn.Flatten(1),
-        classifier=_head(256 * 6 * 6, classes),
+        classifier=_head(256 * 6 * 6),
     )
 
 
-def vgg_s(classes: int = 1000) -> nn.Module:
+def vgg_s() -> nn.Module:
     """Return Chatfield et al.'s "slow" network: 7x7/2, 5x5, three 3x3 of 512; pooling rounds up; 3x224x224."""
     return sequential(
         conv1=_convolution(3, 96, 7, stride=2),
@@ -78,7 +79,7 @@ def vgg_s(classes: int = 1000) -> nn.Module:
         conv5=_convolution(512, 512, 3, padding=1),
         pool5=nn.MaxPool2d(3, 3, ceil_mode=True),
         flatten=nn.Flatten(1),
-        classifier=_head(512 * 6 * 6, classes),
+        classifier=_head(512 * 6 * 6),
     )
 
 
@@ -116,7 +117,7 @@ class Inception(nn.Module):
         return relu(torch.cat([self.b1x1(x), three, five, self.pool_proj(self.pool(x))], dim=1))
 
 
-def googlenet_bvlc(classes: int = 1000) -> nn.Module:
+def googlenet_bvlc() -> nn.Module:
     """Return BVLC's Inception v1, the paper's GoogLeNet: 5x5 branches, LRN, biases, no batch norm; 3x224x224."""
     stem = sequential(
         conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
@@ -134,7 +135,7 @@ def googlenet_bvlc(classes: int = 1000) -> nn.Module:
             stem.add_module(f"pool{name}", nn.MaxPool2d(3, 2, ceil_mode=True))
         stem.add_module(f"inception{name}", Inception(*sizes))
     head = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(1), "dropout": nn.Dropout(0.4)}
-    return sequential(**dict(stem.named_children()), **head, fc=nn.Linear(1024, classes))
+    return sequential(**dict(stem.named_children()), **head, fc=nn.Linear(1024, 1000))
 
 
 class Block(nn.Module):
@@ -156,26 +157,46 @@ class Block(nn.Module):
         return relu(y + x)
 
 
-def resnet(blocks: int, classes: int = 10) -> nn.Module:
+def resnet(blocks: int) -> nn.Module:
     """Return three stages of `blocks` residual blocks with 16, 32 and 64 channels; 3x32x32."""
     first = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
     stages = {}
     for stage, (s, t) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
         further = (Block(t, t, 1) for _ in range(blocks - 1))
         stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *further)
-    average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, classes)
+    average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, 10)
     return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 
 
-def vgg16_cifar(classes: int = 10) -> nn.Module:
-    """Return VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-            layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            channels = width
+def _vgg(channels: int, layers: Sequence[tuple[int, int] | None], *, bias: bool) -> nn.Sequential:
+    """Return convolutions of (output channels, kernel size) with batch norm and ReLU; None is a 2x2 max-pooling."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        if layer is None:
+            modules.append(nn.MaxPool2d(2))
         else:
-            layers.append(nn.MaxPool2d(2))
-    return sequential(features=nn.Sequential(*layers), flatten=nn.Flatten(1), classifier=nn.Linear(512, classes))
+            width, size = layer
+            conv = nn.Conv2d(channels, width, size, padding=size // 2, bias=bias)
+            modules += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+    return nn.Sequential(*modules)
+
+
+def vgg16_cifar() -> nn.Module:
+    """Return VGG-16's thirteen convolutions with batch norm, and one linear layer; 3x32x32."""
+    stages = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+    layers = [layer for width, count in stages for layer in (*[(width, 3)] * count, None)]
+    features = _vgg(3, layers, bias=False)
+    return sequential(features=features, flatten=nn.Flatten(1), classifier=nn.Linear(512, 10))
+
+
+def digits_vgg() -> nn.Module:
+    """Return six convolutions (5x5, then 3x3) with batch norm, and two fully connected layers, for digits; 1x8x8.
+
+    Every case of the decomposition occurs: ``features.0`` has one input channel (Tucker-1), the other convolutions are
+    Tucker-2, ``classifier.0`` follows a flatten and is a convolution as large as its 2x2 map (Tucker-2), and
+    ``classifier.2`` follows no map (Tucker-1).
+    """
+    features = _vgg(1, ((32, 5), (64, 3), None, (64, 3), (128, 3), None, (128, 3), (128, 3)), bias=True)
+    head = nn.Sequential(nn.Linear(128 * 2 * 2, 256), nn.ReLU(inplace=True), nn.Linear(256, 10))
+    return sequential(features=features, flatten=nn.Flatten(1), classifier=head)

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor, nn
 
-from workbench.catalog.datasets.digits import CLASSES, digits_vgg
+from workbench.catalog.datasets.digits import CLASSES
 from workbench.catalog.networks import classics, huggingface
 from workbench.catalog.networks.torchvision import class_names, torchvision
 from workbench.network.network import Network
@@ -85,7 +85,7 @@ def _torchvision(name: str) -> Entry:
 
 CIFAR = Centred(32, shorter=32)
 OWN = {
-    "digits_vgg": Entry(digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
+    "digits_vgg": Entry(classics.digits_vgg, (1, 8, 8), None, CLASSES, bundled=True),
     "alexnet_caffe": Entry(classics.alexnet_caffe, (3, 227, 227), Centred(227), caffe=True),
     "vgg_s": Entry(classics.vgg_s, (3, 224, 224), Centred(224), caffe=True),
     "googlenet_bvlc": Entry(classics.googlenet_bvlc, (3, 224, 224), Centred(224), caffe=True),

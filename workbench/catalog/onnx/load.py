@@ -1,6 +1,6 @@
 """Open ONNX files as networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference from ONNX Runtime, as a share of the largest output, of a file that is opened."""
+INTEGERS = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+"""Types of inputs by their numbers in ONNX; all others are computed in float32."""
+Input = tuple[tuple[int, ...], torch.dtype]
 NOT_INSTALLED = "ONNX files need the package onnx: pip install -e '.[onnx]'"
 
 
@@ -38,17 +41,16 @@ def load_onnx(
     """
     path = Path(path)
     model = OnnxModel(read_proto(path)).eval()
-    shapes, types = _input_shapes(model, input_shape, path.name), _types(model)
+    inputs = _inputs_of(model, input_shape, path.name)
     about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX"}
-    if types == [torch.float32]:
-        network = Network(model, shapes[0], **about)
+    if [dtype for _, dtype in inputs] == [torch.float32]:
+        network = Network(model, inputs[0][0], **about)
     else:
-        sizes = zip(shapes, types, strict=True)
-        example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in sizes)
+        example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in inputs)
         network = Network(model, example=example, **about)
     opened = network.model
     assert isinstance(opened, OnnxModel)
-    _compare(opened, shapes, path.name)
+    _compare(opened, inputs, path.name)
     return network
 
 
@@ -85,21 +87,12 @@ def read_proto(path: Path) -> Any:
     return proto
 
 
-def _inputs(model: OnnxModel) -> Iterator[Any]:
-    found = {value.name: value for value in model.proto.graph.input}
+def _inputs_of(model: OnnxModel, wanted: Sequence[int] | None, file: str) -> list[Input]:
+    """Return the shape, without the batch, and the type of each input."""
+    values = {value.name: value.type.tensor_type for value in model.proto.graph.input}
+    inputs: list[Input] = []
     for name in model.input_names:
-        yield found[name].type.tensor_type
-
-
-def _types(model: OnnxModel) -> list[torch.dtype]:
-    integers = {6: torch.int32, 7: torch.int64, 9: torch.bool, 2: torch.uint8}
-    return [integers.get(value.elem_type, torch.float32) for value in _inputs(model)]
-
-
-def _input_shapes(model: OnnxModel, wanted: Sequence[int] | None, file: str) -> list[tuple[int, ...]]:
-    """Return the shapes of the inputs without the batch."""
-    shapes: list[tuple[int, ...]] = []
-    for name, value in zip(model.input_names, _inputs(model), strict=True):
+        value = values[name]
         dims: list[int | None] = [dim.dim_value if dim.dim_value > 0 else None for dim in value.shape.dim][1:]
         if wanted is not None and len(model.input_names) == 1:
             if len(wanted) != len(dims) or any(d not in (None, w) for d, w in zip(dims, wanted, strict=True)):
@@ -111,54 +104,52 @@ def _input_shapes(model: OnnxModel, wanted: Sequence[int] | None, file: str) -> 
             raise OpenShapeError(
                 f"{file} leaves the shape of its input {name} open ({said}): give input_shape, like (3, 224, 224)"
             )
-        shapes.append(tuple(d for d in dims if d is not None))
-    if not shapes:
+        inputs.append((tuple(d for d in dims if d is not None), INTEGERS.get(value.elem_type, torch.float32)))
+    if not inputs:
         raise OnnxError(f"{file} has no inputs")
-    return shapes
+    return inputs
 
 
-def _compare(model: OnnxModel, shapes: Sequence[tuple[int, ...]], file: str) -> None:
-    """Run the model on random inputs, beside ONNX Runtime, and see whether it takes several at a time."""
+def _random(inputs: Sequence[Input], n: int) -> list[Tensor]:
+    """Return n random inputs, or zeros where they are no floats."""
     generator = torch.Generator().manual_seed(0)
-    n = model.batch or 1
+    return [
+        torch.rand(n, *shape, generator=generator) if dtype == torch.float32 else torch.zeros(n, *shape, dtype=dtype)
+        for shape, dtype in inputs
+    ]
 
-    def random_inputs(count: int) -> list[Tensor]:
-        return [
-            torch.rand(count, *shape, generator=generator)
-            if dtype == torch.float32
-            else torch.zeros(count, *shape, dtype=dtype)
-            for shape, dtype in zip(shapes, _types(model), strict=True)
-        ]
 
-    inputs = random_inputs(n)
+def _compare(model: OnnxModel, takes: Sequence[Input], file: str) -> None:
+    """Run the model on random inputs, beside ONNX Runtime, and see whether it takes several at a time."""
+    inputs = _random(takes, model.batch or 1)
     try:
         with torch.no_grad():
             found = _listed(model(*inputs))
     except OnnxError as error:
         raise OnnxError(f"{file}: {error}") from error
     except Exception as error:
-        raise OnnxError(f"{file} does not run on inputs of {shapes[0]}: {first_line(error)}") from error
+        raise OnnxError(f"{file} does not run on inputs of {takes[0][0]}: {first_line(error)}") from error
     wanted = run_in_onnxruntime(model.proto, inputs)
     for name, mine, theirs in zip(model.output_names, found, wanted, strict=False):
         if mine.shape != theirs.shape or _difference(mine, theirs) > MAX_DIFFERENCE:
             raise OnnxError(f"{file} gives another output {name} here than in ONNX Runtime, so it is not opened")
     if model.batch is not None:
-        several = random_inputs(2 * n)
+        several = _random(takes, 2 * model.batch)
         with torch.no_grad():
             one_by_one = _listed(model(*several))
-            for relaxed in (False, True):
-                if relaxed:
-                    model.relax()
-                model.batched = True
-                try:
-                    together = _listed(model(*several))
-                except Exception:
-                    model.batched = False
-                    continue
-                pairs = zip(together, one_by_one, strict=True)
-                model.batched = all(a.shape == b.shape and _difference(a, b) < 1e-5 for a, b in pairs)
-                if model.batched:
-                    break
+            model.batched = _gives(model, several, one_by_one)
+            if not model.batched:
+                model.relax()
+                model.batched = _gives(model, several, one_by_one)
+
+
+def _gives(model: OnnxModel, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    """Return whether the graph runs on all of these inputs at a time, with these outputs."""
+    try:
+        pairs = zip(_listed(model.run(inputs)), wanted, strict=True)
+    except Exception:
+        return False
+    return all(a.shape == b.shape and _difference(a, b) < 1e-5 for a, b in pairs)
 
 
 def run_in_onnxruntime(proto: Any, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -18,6 +18,7 @@ from workbench.catalog.onnx.writer import changed_proto
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 MAX_FOLDED_BYTES = 2**26
 """Bytes of a constant that is computed from constants when the file is opened; larger ones are computed in each run."""
+ALWAYS_FOLDED = {"Identity", "Transpose", "Cast"}
 
 
 class OnnxModel(nn.Module):
@@ -48,7 +49,8 @@ class OnnxModel(nn.Module):
         constants = {t.name: as_float32(numpy_helper.to_array(t)) for t in graph.initializer}
         self.input_names = tuple(value.name for value in graph.input if value.name not in constants)
         self.output_names = tuple(value.name for value in graph.output)
-        self.batch = fixed_batch(graph, self.input_names)
+        first = next((value.type.tensor_type.shape.dim for value in graph.input if value.name in self.input_names), ())
+        self.batch = first[0].dim_value if first and first[0].dim_value > 0 else None
         self.batched = False
         self.nodes: dict[str, int] = {}
         self.steps: list[Node] = []
@@ -70,14 +72,13 @@ class OnnxModel(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         """Map inputs (n, ...) to the output, or to a dictionary of outputs by name if there are several."""
         if self.batch is None or self.batched or len(inputs[0]) == self.batch:
-            return self._run(inputs)
+            return self.run(inputs)
         outputs: list[Any] = []
         for start in range(0, len(inputs[0]), self.batch):
             piece = [x[start : start + self.batch] for x in inputs]
-            short = self.batch - len(piece[0])
-            full = [torch.cat([x, x[-1:].expand(short, *x.shape[1:])]) if short else x for x in piece]
             cut = len(piece[0])
-            outputs.append(tree_map(lambda v, cut=cut: v[:cut], self._run(full)))
+            full = [torch.cat([x, x[-1:].expand(self.batch - cut, *x.shape[1:])]) for x in piece]
+            outputs.append(tree_map(lambda v, cut=cut: v[:cut], self.run(full)))
         return tree_map(lambda *parts: torch.cat(parts), *outputs)
 
     def to_proto(self, metadata: Mapping[str, str] | None = None) -> Any:
@@ -99,7 +100,8 @@ class OnnxModel(nn.Module):
             self.constants[name] = new
             step.inputs = (step.inputs[0], name)
 
-    def _run(self, inputs: Sequence[Tensor]) -> Any:
+    def run(self, inputs: Sequence[Tensor]) -> Any:
+        """Compute the graph on all inputs at a time."""
         values: dict[str, Any] = dict(self.constants)
         values |= {name: getattr(self, buffer) for name, buffer in self._buffers_of.items()}
         values |= dict(zip(self.input_names, inputs, strict=True))
@@ -126,11 +128,7 @@ class OnnxModel(nn.Module):
             elif all(name in constants for name in step.inputs if name) and step.operator not in RANDOM and step.inputs:
                 given = [constants[name] if name else None for name in step.inputs]
                 found = [np.asarray(v) for v in step.run_reference(given)]
-                if sum(v.nbytes for v in found) <= MAX_FOLDED_BYTES or step.operator in (
-                    "Identity",
-                    "Transpose",
-                    "Cast",
-                ):
+                if sum(v.nbytes for v in found) <= MAX_FOLDED_BYTES or step.operator in ALWAYS_FOLDED:
                     constants.update(zip(step.outputs, map(as_float32, found), strict=False))
                 else:
                     self.steps.append(step)
@@ -156,15 +154,6 @@ class OnnxModel(nn.Module):
             if value.dtype.kind == "f" and value.size > 1 and name not in settings:
                 self._buffers_of[name] = f"constant_{i}"
                 self.register_buffer(f"constant_{i}", torch.from_numpy(np.array(self.constants.pop(name))))
-
-
-def fixed_batch(graph: Any, names: Sequence[str]) -> int | None:
-    """Return the number of inputs that a graph takes at a time; None if it takes any."""
-    for value in graph.input:
-        if value.name in names:
-            dims = value.type.tensor_type.shape.dim
-            return dims[0].dim_value if dims and dims[0].dim_value > 0 else None
-    return None
 
 
 def _free_name(model: nn.Module, node: Node) -> str:

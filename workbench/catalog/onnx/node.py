@@ -32,7 +32,7 @@ class Node:
     def __init__(self, opsets: Mapping[str, int], index: int, node: Any) -> None:
         from onnx import helper
 
-        self.index, self.proto = index, node
+        self.proto = node
         self.operator = node.op_type
         self.domain = "" if node.domain == "ai.onnx" else node.domain
         self.inputs, self.outputs = tuple(node.input), tuple(node.output)

@@ -34,19 +34,15 @@ def tensor(value: Value, like: Tensor | None = None) -> Tensor:
     return made if like is None else made.to(like.device)
 
 
+def tensors(*values: Value) -> list[Tensor]:
+    """Return values, of which one at least is a tensor, as tensors on its device."""
+    like = next(value for value in values if isinstance(value, Tensor))
+    return [tensor(value, like) for value in values]
+
+
 def integers(value: Any) -> list[int]:
     """Return axes, sizes and the like as a list."""
     return [int(v) for v in np.asarray(value).reshape(-1).tolist()] if value is not None else []
-
-
-def operator(*names: str) -> Callable[[Operator], Operator]:
-    """Register a function of a node's attributes and inputs as the operators of these names."""
-
-    def register(function: Operator) -> Operator:
-        OPERATORS.update(dict.fromkeys(names, function))
-        return function
-
-    return register
 
 
 def _unary(function: Callable[[Tensor], Tensor]) -> Operator:
@@ -55,12 +51,7 @@ def _unary(function: Callable[[Tensor], Tensor]) -> Operator:
 
 def _elementwise(function: Callable[..., Tensor]) -> Operator:
     """Return an operator of two or more inputs that are broadcast."""
-
-    def run(a: Attributes, *inputs: Value) -> Tensor:
-        like = next(x for x in inputs if isinstance(x, Tensor))
-        return reduce(function, (tensor(x, like) for x in inputs))
-
-    return run
+    return lambda a, *inputs: reduce(function, tensors(*inputs))
 
 
 def _divide(x: Tensor, y: Tensor) -> Tensor:
@@ -112,7 +103,6 @@ def _softmax(function: Callable[..., Tensor]) -> Operator:
     return run
 
 
-@operator("Unsqueeze")
 def _unsqueeze(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
     found = _axes(a, axes)
     for axis in sorted(axis % (x.ndim + len(found)) for axis in found):
@@ -120,16 +110,14 @@ def _unsqueeze(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
     return x
 
 
-@operator("Concat")
 def _concat(a: Attributes, *inputs: Value) -> Tensor:
-    like = next(x for x in inputs if isinstance(x, Tensor))
-    parts = [tensor(x, like) for x in inputs]
-    if a["axis"] % like.ndim:  # a constant is for each input of the batch
-        parts = [x.expand(like.shape[0], *x.shape[1:]) if x.shape[0] == 1 else x for x in parts]
+    parts = tensors(*inputs)
+    if a["axis"] % parts[0].ndim:  # a constant is for each input of the batch
+        size = next(len(x) for x in inputs if isinstance(x, Tensor))
+        parts = [x.expand(size, *x.shape[1:]) if x.shape[0] == 1 else x for x in parts]
     return torch.cat(parts, a["axis"])
 
 
-@operator("Slice")
 def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     names = ("starts", "ends", "axes", "steps")
     given = dict(zip(names, inputs, strict=False)) if inputs else {n: a[n] for n in names if n in a}
@@ -145,27 +133,21 @@ def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     return x
 
 
-@operator("Gather")
 def _gather(a: Attributes, x: Value, indices: Value) -> Tensor:
-    axis = a.get("axis", 0)
     if isinstance(indices, np.ndarray) and indices.ndim == 0:
-        return tensor(x).select(axis, int(indices))
-    like = x if isinstance(x, Tensor) else tensor(indices)
-    x, index = tensor(x, like), tensor(indices, like).long()
-    axis %= x.ndim
-    index = torch.where(index < 0, index + x.shape[axis], index)
-    taken = x.index_select(axis, index.reshape(-1))
+        return tensor(x).select(a.get("axis", 0), int(indices))
+    x, index = tensors(x, indices)
+    axis = a.get("axis", 0) % x.ndim
+    taken = x.index_select(axis, index.long().reshape(-1) % x.shape[axis])
     return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
-@operator("Cast")
 def _cast(a: Attributes, x: Tensor) -> Tensor:
     if a["to"] not in CASTS:
         raise NotImplementedError(f"a cast to the data type {a['to']}")
     return x.to(CASTS[a["to"]])
 
 
-@operator("Split")
 def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
     wanted = integers(a.get("split") if sizes is None else sizes)
@@ -173,34 +155,23 @@ def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor
     return parts
 
 
-@operator("Gemm")
 def _gemm(a: Attributes, x: Value, y: Value, c: Value | None = None) -> Tensor:
-    like = x if isinstance(x, Tensor) else tensor(y)
-    left, right = tensor(x, like), tensor(y, like)
-    product: Tensor = a.get("alpha", 1.0) * (
-        (left.mT if a.get("transA") else left) @ (right.mT if a.get("transB") else right)
-    )
-    return product if c is None else product + a.get("beta", 1.0) * tensor(c, like)
+    left, right = tensors(x, y)
+    left, right = left.mT if a.get("transA") else left, right.mT if a.get("transB") else right
+    product: Tensor = a.get("alpha", 1.0) * (left @ right)
+    return product if c is None else product + a.get("beta", 1.0) * tensor(c, product)
 
 
-@operator("LayerNormalization")
 def _layer_norm(a: Attributes, x: Tensor, scale: Value, bias: Value | None = None) -> Tensor:
     shape = x.shape[a.get("axis", -1) % x.ndim :]
     offset = None if bias is None else tensor(bias, x)
     return functional.layer_norm(x, shape, tensor(scale, x), offset, a.get("epsilon", 1e-5))
 
 
-@operator("Dropout")
 def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Value | None = None) -> Tensor:
     if training is not None and bool(training.item()):
         raise NotImplementedError("dropout in training")
     return x
-
-
-def _where(a: Attributes, *inputs: Value) -> Tensor:
-    like = next(v for v in inputs if isinstance(v, Tensor))
-    condition, x, y = (tensor(v, like) for v in inputs)
-    return torch.where(condition, x, y)
 
 
 def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
@@ -209,12 +180,12 @@ def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
 
 
 def _gather_elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
-    axis, index = a.get("axis", 0), tensor(indices, x).long()
-    return x.gather(axis, torch.where(index < 0, index + x.shape[axis], index))
+    axis = a.get("axis", 0)
+    return x.gather(axis, tensor(indices, x).long() % x.shape[axis])
 
 
-UNARY = ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid")
-UNARY += ("Sign", "Sin", "Sqrt", "Tanh")  # type: ignore[assignment]
+UNARY = ["Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid"]
+UNARY += ["Sign", "Sin", "Sqrt", "Tanh"]
 BINARY: dict[str, Callable[..., Tensor]] = {
     **{"Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge, "Less": torch.lt, "LessOrEqual": torch.le},
     **{"And": torch.logical_and, "Or": torch.logical_or, "Xor": torch.logical_xor, "Max": torch.maximum},
@@ -229,17 +200,23 @@ OPERATORS |= {f"Reduce{name}": _reduction(getattr(torch, name.lower())) for name
 OPERATORS |= {
     "ArgMax": _extreme(torch.argmax),
     "ArgMin": _extreme(torch.argmin),
+    "Cast": _cast,
     "Clip": _clip,
-    "Einsum": lambda a, *inputs: torch.einsum(a["equation"], *(tensor(x) for x in inputs)),
+    "Concat": _concat,
+    "Dropout": _dropout,
+    "Einsum": lambda a, *inputs: torch.einsum(a["equation"], *tensors(*inputs)),
     "Elu": lambda a, x: functional.elu(x, a.get("alpha", 1.0)),
     "Expand": lambda a, x, shape: x.expand(torch.broadcast_shapes(x.shape, tuple(integers(shape)))),
     "Flatten": lambda a, x: x.reshape(prod(x.shape[: a.get("axis", 1)]), -1) if a.get("axis", 1) else x.reshape(1, -1),
+    "Gather": _gather,
     "GatherElements": _gather_elements,
     "Gelu": lambda a, x: functional.gelu(x, approximate=a.get("approximate", "none")),
+    "Gemm": _gemm,
     "GlobalAveragePool": lambda a, x: x.mean(tuple(range(2, x.ndim)), True),
     "GlobalMaxPool": lambda a, x: x.amax(tuple(range(2, x.ndim)), True),
     "HardSigmoid": lambda a, x: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
     "Identity": lambda a, x: x,
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda a, x: functional.leaky_relu(x, a.get("alpha", 0.01)),
     "LogSoftmax": _softmax(functional.log_softmax),
     "LpNormalization": lambda a, x: functional.normalize(x, a.get("p", 2), a.get("axis", -1)),
@@ -252,10 +229,13 @@ OPERATORS |= {
     "ReduceSumSquare": _reduction(lambda x, axes, keep: x.square().sum(axes, keep)),
     "Reshape": _reshape,
     "Selu": lambda a, x: a.get("gamma", 1.0507010221481323) * functional.elu(x, a.get("alpha", 1.6732631921768188)),
+    "Slice": _slice,
     "Softmax": _softmax(functional.softmax),
+    "Split": _split,
     "Squeeze": lambda a, x, axes=None: x.squeeze(tuple(_axes(a, axes)) or tuple(range(x.ndim))),
     "Tile": lambda a, x, repeats: x.repeat(integers(repeats)),
     "TopK": lambda a, x, k: torch.topk(x, integers(k)[0], a.get("axis", -1), bool(a.get("largest", 1)))[:2],
     "Transpose": lambda a, x: x.permute(a.get("perm") or tuple(range(x.ndim))[::-1]),
-    "Where": _where,
+    "Unsqueeze": _unsqueeze,
+    "Where": lambda a, *inputs: torch.where(*tensors(*inputs)),
 }

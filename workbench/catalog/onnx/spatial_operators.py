@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.catalog.onnx.operators import OPERATORS, Attributes, Value, integers, operator, tensor
+from workbench.catalog.onnx.operators import OPERATORS, Attributes, Value, integers, tensor
 
 MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 """Mode of padding in ONNX -> in PyTorch."""
@@ -62,7 +62,6 @@ def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
     )
 
 
-@operator("Conv")
 def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = None) -> Tensor:
     """Convolve with computed weights; those that the file holds are a module's."""
     kernel = tensor(weight, x)
@@ -76,14 +75,12 @@ def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = N
     return function(x, kernel, offset, a.get("strides") or 1, pads[:n], a.get("dilations") or 1, a.get("group", 1))
 
 
-@operator("GroupNormalization")
 def _group_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
     if a["opset"] < 21:
         raise NotImplementedError("group normalisation with one scale for each group")
     return functional.group_norm(x, a["num_groups"], tensor(scale, x), tensor(bias, x), a.get("epsilon", 1e-5))
 
 
-@operator("Resize", "Upsample")
 def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
     """Resize maps; modes that PyTorch has no equal of are left to ONNX Runtime."""
     given = [None, *inputs] if a["operator"] == "Upsample" else list(inputs)  # Upsample has no regions
@@ -113,7 +110,6 @@ def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
     raise NotImplementedError(f"resizing in the mode {mode}, {where}")
 
 
-@operator("Pad")
 def _pad(
     a: Attributes, x: Tensor, pads: Value | None = None, value: Value | None = None, axes: Value | None = None
 ) -> Tensor:
@@ -154,8 +150,10 @@ OPERATORS |= {
     "BatchNormalization": lambda a, x, scale, bias, mean, var: functional.batch_norm(
         x, tensor(mean, x), tensor(var, x), tensor(scale, x), tensor(bias, x), eps=a.get("epsilon", 1e-5)
     ),
+    "Conv": _convolution,
     "DepthToSpace": _depth_to_space,
     "GridSample": _grid_sample,
+    "GroupNormalization": _group_norm,
     "InstanceNormalization": lambda a, x, scale, bias: functional.instance_norm(
         x, weight=tensor(scale, x), bias=tensor(bias, x), eps=a.get("epsilon", 1e-5)
     ),
@@ -163,5 +161,8 @@ OPERATORS |= {
         x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
     ),
     "MaxPool": lambda a, x: _pool(a, x, average=False),
+    "Pad": _pad,
+    "Resize": _resize,
     "SpaceToDepth": _space_to_depth,
+    "Upsample": _resize,
 }

@@ -10,6 +10,7 @@ from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.onnx.load import read_proto
 from workbench.catalog.onnx.model import OnnxModel
 from workbench.catalog.onnx.node import OnnxError
+from workbench.network.outputs import log_probabilities
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
 """Types of layers that are matched with those of the file."""
@@ -65,11 +66,8 @@ def _said(shapes: dict[str, tuple[int, ...]]) -> str:
 
 
 def _same(logits: Tensor, found: object) -> bool:
-    """Return whether logits (n, classes) equal a file's output or log-probabilities, up to a constant per image."""
+    """Return whether logits (n, classes) give the same probabilities as a file's logits or probabilities."""
     if not isinstance(found, Tensor) or found.numel() != logits.numel():
         return False
-    found = found.reshape(logits.shape).double()
-    if bool((found >= 0).all()) and bool(((found.sum(dim=1) - 1).abs() < 1e-3).all()):
-        found = found.clamp(min=1e-30).log()
-    centred, wanted = (values - values.mean(dim=1, keepdim=True) for values in (logits.double(), found))
-    return bool((centred - wanted).abs().max() <= MAX_DIFFERENCE * wanted.abs().max())
+    made, wanted = (log_probabilities(values.double()) for values in (logits, found.reshape(logits.shape)))
+    return bool((made - wanted).abs().max() <= MAX_DIFFERENCE * wanted.abs().max())

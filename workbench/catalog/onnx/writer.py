@@ -1,7 +1,7 @@
 """Write a model back into the ONNX file that it was opened from: only the nodes of changed layers are replaced."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,7 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
     for name, index in model.nodes.items():
         module = model.get_submodule(name)
         if not _equal(module, opened.get_submodule(name)):
-            writer = _NodeWriter(proto, graph.node[index])
-            replaced[index] = writer.write(module)
+            replaced[index] = _NodeWriter(proto, graph.node[index]).write(module)
     nodes = [new for i, node in enumerate(graph.node) for new in replaced.get(i, [node])]
     kept = _without_unused(nodes, used_before, {value.name for value in graph.output})
     copies = copy.deepcopy(kept)
@@ -69,14 +68,13 @@ class _NodeWriter:
             output = self.node.output[0] if last else self._name(f"{self.node.output[0]}.{name}")
             title = self.node.name if len(parts) == 1 else f"{self.node.name or self.node.output[0]}.{name}"
             core = len(parts) == 1 or name == "core"
-            for operator, inputs, attributes in self._nodes_of(name, part, value, core=core):
-                made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
+            operator, inputs, attributes = self._node_of(name, part, value, core=core)
+            made.append(helper.make_node(operator, inputs, [output], name=title, **attributes))
             value = output
         return made
 
-    def _nodes_of(
-        self, name: str, part: nn.Module, x: str, core: bool
-    ) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    def _node_of(self, name: str, part: nn.Module, x: str, core: bool) -> tuple[str, list[str], dict[str, Any]]:
+        """Return the operator, the inputs and the attributes of the node of one module."""
         from onnx import helper
 
         if isinstance(part, CONVOLUTIONS + TRANSPOSED):
@@ -90,19 +88,18 @@ class _NodeWriter:
             if not given:
                 attributes["pads"] = [*part.padding, *part.padding]
             kind = "ConvTranspose" if isinstance(part, TRANSPOSED) else "Conv"
-            yield kind, [x, *self._constants(name, weight=part.weight, bias=part.bias)], attributes
-        elif isinstance(part, nn.Linear) and self.node.op_type == "Gemm":
-            yield "Gemm", [x, *self._constants(name, weight=part.weight, bias=part.bias)], {"transB": 1}
-        elif isinstance(part, nn.Linear):
-            yield "MatMul", [x, *self._constants(name, weight=part.weight.mT)], {}
-        elif isinstance(part, nn.Unflatten):
-            yield "Reshape", [x, self._constant(f"{name}.shape", np.array([0, *part.unflattened_size], np.int64))], {}
-        elif isinstance(part, nn.Flatten):
-            yield "Flatten", [x], {"axis": 1}
-        else:
-            assert isinstance(part, nn.BatchNorm2d), type(part)
-            values = {"weight": part.weight, "bias": part.bias, "mean": part.running_mean, "var": part.running_var}
-            yield "BatchNormalization", [x, *self._constants(name, **values)], {"epsilon": part.eps}
+            return kind, [x, *self._constants(name, weight=part.weight, bias=part.bias)], attributes
+        if isinstance(part, nn.Linear) and self.node.op_type == "Gemm":
+            return "Gemm", [x, *self._constants(name, weight=part.weight, bias=part.bias)], {"transB": 1}
+        if isinstance(part, nn.Linear):
+            return "MatMul", [x, *self._constants(name, weight=part.weight.mT)], {}
+        if isinstance(part, nn.Unflatten):
+            return "Reshape", [x, self._constant(f"{name}.shape", np.array([0, *part.unflattened_size], np.int64))], {}
+        if isinstance(part, nn.Flatten):
+            return "Flatten", [x], {"axis": 1}
+        assert isinstance(part, nn.BatchNorm2d), type(part)
+        values = {"weight": part.weight, "bias": part.bias, "mean": part.running_mean, "var": part.running_var}
+        return "BatchNormalization", [x, *self._constants(name, **values)], {"epsilon": part.eps}
 
     def _constants(self, part: str, **values: Tensor | None) -> list[str]:
         return [

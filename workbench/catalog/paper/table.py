@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from workbench.catalog.networks.entries import outline
 from workbench.catalog.paper.published import PUBLISHED, SOURCE, Figures, Published
-from workbench.kernels.complexity import Cost, total
+from workbench.kernels.complexity import Cost
 from workbench.network.data import Split
 from workbench.network.layers import Layer
 from workbench.network.network import Network, expect_network
@@ -142,8 +142,7 @@ def paper_table(
     rows = {}
     for name, published in PUBLISHED.items():
         traced = find_layers(outline(name))
-        cost = total([layer.cost for layer in traced.layers]) + traced.other
-        rows[name] = PaperRow(name, published, cost, traced.layers)
+        rows[name] = PaperRow(name, published, traced.total, traced.layers)
     report = reporter(progress)
     for i, network in enumerate(networks):
         share = part(report, i / len(networks), (i + 1) / len(networks), network.name)

@@ -22,16 +22,21 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
     """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
     Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages or frames the first is
-    read. ValueError calls the file `name`, if it is no sound
-    image or too large.
+    read. ValueError calls the file `name`, if it is no sound image or too large.
     """
     try:
-        image = _rgb(path)
+        if not path.stat().st_size:
+            raise ValueError("it is empty")
+        with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_IMAGE_PIXELS:
+                raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
+            opened.load()
+            image = rgb(opened)
+        width, height = image.size
+        if size**2 * max(width, height) / min(width, height) > MAX_IMAGE_PIXELS:
+            raise ValueError(f"it has {width} x {height} pixels, a line")
     except Exception as error:  # Pillow raises anything on damaged and hostile files
         raise ValueError(f"{name or path.name} is no sound image: {_reason(error, path)}") from None
-    width, height = image.size
-    if size**2 * max(width, height) / min(width, height) > MAX_IMAGE_PIXELS:
-        raise ValueError(f"{name or path.name} is no sound image: it has {width} x {height} pixels, a line")
     return fitted(image, (size, size))
 
 
@@ -50,16 +55,6 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `wi
     def __enter__(self) -> None:
         super().__enter__()
         warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-def _rgb(path: Path) -> Image.Image:
-    if not path.stat().st_size:
-        raise ValueError("it is empty")
-    with Image.open(path, formats=FORMATS) as opened:
-        if opened.width * opened.height > MAX_IMAGE_PIXELS:
-            raise ValueError(f"it would unpack to {opened.width} x {opened.height} pixels")
-        opened.load()
-        return rgb(opened)
 
 
 def rgb(picture: Image.Image) -> Image.Image:

@@ -7,11 +7,12 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ from workbench.network.images.labels import (
     Labelled,
     LabelsError,
     has_own_table,
-    holds_pictures,
     is_hidden,
+    picture_folders,
     pictures_in,
     read_labels,
     stays_inside,
@@ -50,41 +51,52 @@ SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "valida
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Images on disk that behave like a uint8 tensor (n, 3, size, size): shorter side `size`, centre cropped."""
+class LazyImages:
+    """Images that behave like a tensor (n, ...); `read` is called with the indices of those that are used."""
 
-    paths: Sequence[Path]
-    size: int
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(n, 3, size, size)."""
-        return (len(self.paths), 3, self.size, self.size)
+    read: Callable[[Tensor], Tensor]
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self.shape[0]
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        if not len(index):
-            return torch.empty(0, *self.shape[1:], dtype=torch.uint8)
-        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            return torch.stack(list(pool.map(lambda i: decode(self.paths[i], self.size), index.tolist())))
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        indices = torch.arange(len(self))[index]
+        return self.read(indices) if len(indices) else torch.empty(0, *self.shape[1:])
+
+
+def image_files(paths: Sequence[Path], size: int) -> LazyImages:
+    """Return images on disk as uint8 (n, 3, size, size): shorter side `size`, centre cropped."""
+    return LazyImages(partial(_read_files, paths, size), (len(paths), 3, size, size))
+
+
+def _read_files(paths: Sequence[Path], size: int, index: Tensor) -> Tensor:
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return torch.stack(list(pool.map(lambda i: decode(paths[i], size), index.tolist())))
+
+
+def selected(images: Any, indices: Tensor) -> LazyImages:
+    """Return some of the images that another object holds."""
+    return LazyImages(partial(_read_selected, images, indices), (len(indices), *images.shape[1:]))
+
+
+def _read_selected(images: Any, indices: Tensor, index: Tensor) -> Tensor:
+    found: Tensor = images[indices[index]]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Sound pictures, their labels (n,), the names of the classes if known, and a sentence on each file left out."""
 
-    images: Tensor | ImageFiles
+    images: Tensor | LazyImages
     labels: Tensor
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
-    def of(self, index: Tensor) -> Tensor | ImageFiles:
+    def of(self, index: Tensor) -> Tensor | LazyImages:
         """Return the images with these indices; those on disk stay there."""
-        if isinstance(self.images, Tensor):
-            return self.images[index]
-        return ImageFiles([self.images.paths[i] for i in index.tolist()], self.images.size)
+        return self.images[index] if isinstance(self.images, Tensor) else selected(self.images, index)
 
 
 def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
@@ -101,7 +113,8 @@ def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
     if folder.is_file():
         if folder.suffix.lower() != ".zip" and not zipfile.is_zipfile(folder):
             raise ValueError(f"{folder.name} is no folder, ZIP file or picture: unpack it, or pack it as a ZIP file")
-        folder, left_out = unpack(folder)
+        status = folder.stat()
+        folder, left_out = _unpacked(folder, status.st_mtime_ns, status.st_size)
     if not folder.is_dir():
         raise ValueError(f"there is no folder, ZIP file or picture {folder}")
     while len(inner := [e for e in folder.iterdir() if not is_hidden(e.name)]) == 1 and _wraps(inner[0]):
@@ -121,11 +134,10 @@ def split_folders(folder: Path) -> dict[str, Path]:
 
     There are two at least, or no other folder, and each holds pictures or folders of pictures.
     """
-    folders = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
-    entries = {entry.name.lower(): entry for entry in folders if holds_pictures(entry)}
-    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
     if has_own_table(folder):
         return {}
+    entries = {entry.name.lower(): entry for entry in picture_folders(folder)}
+    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
     return found if len(found) > 1 or len(found) == len(entries) else {}
 
 
@@ -160,7 +172,7 @@ def read_pictures(
     if not sound:
         raise ValueError(f"none of the {len(names)} images in {where or folder} is sound: {skipped[0]}")
     kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
-    images = kept if kept.numel() else ImageFiles([folder / names[i] for i in sound], size)
+    images = kept if kept.numel() else image_files([folder / names[i] for i in sound], size)
     return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
 
 
@@ -215,21 +227,9 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
     return results
 
 
-def unpack(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Unpack the images and the table of a ZIP file, and return the folder and a sentence on each file left out.
-
-    The folder is removed when the process ends; the same file is unpacked once.
-
-    Raises
-    ------
-    LabelsError : a ValueError, if it is no sound ZIP file, or too large.
-    """
-    status = path.stat()
-    return _unpacked(path, status.st_mtime_ns, status.st_size)
-
-
 @lru_cache(maxsize=8)
 def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...]]:
+    """Unpack a ZIP file into a folder until the process ends; also return a sentence on each file left out."""
     folder = tempfile.TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:

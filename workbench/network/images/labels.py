@@ -44,9 +44,9 @@ def read_labels(folder: Path, table: str | Path | None, classes: Sequence[str]) 
     """Return the label of every image of a folder; LabelsError names the wrong table and line, or the folder."""
     if table is None and has_own_table(folder):
         table = OWN_TABLE
-    if table is None and (any(map(holds_pictures, _folders(folder))) or not (folder / OWN_TABLE).is_file()):
-        found = _without_labels(folder, classes) or _from_folders(folder, classes)
-        return Labelled(found.labels, found.classes, _left_out(folder, found.labels))
+    folders = picture_folders(folder)
+    if table is None and (folders or not (folder / OWN_TABLE).is_file()):
+        return _from_folders(folder, [entry.name for entry in folders], classes)
     path = folder / (table or OWN_TABLE)
     if not path.is_file():
         raise LabelsError(f"there is no table of labels {path}")
@@ -124,41 +124,27 @@ def stays_inside(name: str) -> bool:
     return "\0" not in name and all(p.name and not p.anchor and ".." not in p.parts for p in paths)
 
 
-def _without_labels(folder: Path, classes: Sequence[str]) -> Labelled | None:
-    """Return images that no folder or table gives a class: those of one folder; None if there are several folders."""
-    folders = [entry for entry in _folders(folder) if holds_pictures(entry)]
+def _from_folders(folder: Path, folders: Sequence[str], classes: Sequence[str]) -> Labelled:
+    """Return the pictures of each folder, at any depth in it; a single one that is called like no class has none."""
     known = {_normalised(name) for name in classes}
-    if len(folders) > 1 or any(_normalised(e.name) in known or _is_number_or_id(e.name) for e in folders):
-        return None
-    return Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
-
-
-def _is_number_or_id(name: str) -> bool:
-    return name.isdecimal() or bool(WNID.fullmatch(name))
-
-
-def _from_folders(folder: Path, classes: Sequence[str]) -> Labelled:
-    """Return the images of each folder that has any, at any depth in it."""
-    folders = [entry for entry in _folders(folder) if holds_pictures(entry)]
-    if not classes:
-        numbered = all(entry.name.isdecimal() for entry in folders)
-        folders = sorted(folders, key=lambda entry: (int(entry.name) if numbered else 0, entry.name))
-        index = {entry.name: i for i, entry in enumerate(folders)}
-        names = tuple(index)
+    if len(folders) > 1 or any(_normalised(n) in known or n.isdecimal() or WNID.fullmatch(n) for n in folders):
+        if not classes:
+            numbered = all(name.isdecimal() for name in folders)
+            classes = sorted(folders, key=lambda name: (int(name) if numbered else 0, name))
+        index = class_index(folders, classes)
+        labels = {_inside(folder, f): index[name] for name in folders for f in pictures_in(folder / name)}
     else:
-        index, names = class_index([entry.name for entry in folders], classes), tuple(classes)
-    files = [(file, index[entry.name]) for entry in folders for file in pictures_in(entry)]
-    return Labelled({file.relative_to(folder).as_posix(): label for file, label in files}, names)
-
-
-def _left_out(folder: Path, used: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a sentence on each file of a folder that is no picture, or a picture in no folder of a class."""
-    found = []
+        classes, labels = (), {_inside(folder, file): UNLABELLED for file in pictures_in(folder)}
+    skipped = []
     for file in sorted(_visible_files(folder)):
-        name = file.relative_to(folder).as_posix()
-        if name not in used and name != OWN_TABLE:
-            found.append(f"{name} is in no folder of a class" if _is_picture(file) else f"{name} is no image")
-    return tuple(found)
+        name = _inside(folder, file)
+        if name not in labels and name != OWN_TABLE:
+            skipped.append(f"{name} is in no folder of a class" if _is_picture(file) else f"{name} is no image")
+    return Labelled(labels, tuple(classes), tuple(skipped))
+
+
+def _inside(folder: Path, file: Path) -> str:
+    return file.relative_to(folder).as_posix()
 
 
 def class_index(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
@@ -167,17 +153,14 @@ def class_index(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int
     A folder is called like its class (case and ``_`` for a space do not matter) or like its number; WordNet ids of all
     classes are in the classes' order.
     """
-    loose: dict[str, set[int]] = {}
-    for i, name in enumerate(classes):
-        loose.setdefault(_normalised(name), set()).add(i)
+    loose = [_normalised(name) for name in classes]
     ids = sorted(name for name in folders if WNID.fullmatch(name))
     found: dict[str, int] = {}
     for name in folders:
-        alike = loose.get(_normalised(name), set())
         if classes.count(name) == 1:
             found[name] = classes.index(name)
-        elif len(alike) == 1:
-            found[name] = next(iter(alike))
+        elif loose.count(_normalised(name)) == 1:
+            found[name] = loose.index(_normalised(name))
         elif name.isdecimal() and int(name) < len(classes):
             found[name] = int(name)
         elif name in ids and len(ids) == len(classes):
@@ -208,9 +191,10 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(file for file in _visible_files(folder) if _is_picture(file))
 
 
-def holds_pictures(folder: Path) -> bool:
-    """Return whether there is a picture in a folder, at any depth."""
-    return any(_is_picture(file) for file in _visible_files(folder))
+def picture_folders(folder: Path) -> list[Path]:
+    """Return the folders of a folder with a picture, at any depth, in the order of their names."""
+    entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+    return [entry for entry in entries if any(map(_is_picture, _visible_files(entry)))]
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
@@ -220,8 +204,4 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not is_hidden(file.name)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+    return file.suffix.lower() in SUFFIXES

@@ -1,17 +1,16 @@
 """Load folders of images as splits: those of the folder's own, or drawn in shares of every class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.network.data import UNLABELLED, Data, Split
+from workbench.network.data import UNLABELLED, Data, Split, empty_split
 from workbench.network.images.folders import (
     DEFAULT_SIZE,
     SPLITS,
-    Pictures,
     is_picture,
     open_folder,
     read_path,
@@ -32,64 +31,47 @@ def load_images(
     classes: Sequence[str] = (),
     train: float = 0.0,
     validation: float = 0.0,
-    seed: int = SEED,
     progress: Progress | bool | None = None,
 ) -> Data:
     """Load the images of a folder as the `test` split, less the shares for `train` and `validation`.
 
-    Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s. `seed` draws the shares of every class.
+    Parameters are :func:`~workbench.catalog.datasets.load.load_data`'s.
     """
     name, report = Path(root).stem, reporter(progress)
     if is_picture(root):
-        one, none = read_path(root, size, ()), torch.arange(0)
-        empty = Split(one.of(none), one.labels[none])
-        return Data(Split(one.images, one.labels, "train"), empty, empty, name=name)
+        one = read_path(root, size, ())
+        validation_split, test = (empty_split(split, 3, size, size) for split in ("validation", "test"))
+        return Data(Split(one.images, one.labels, "train"), validation_split, test, name=name)
     folder, left_out = open_folder(root)
     if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
         raise ValueError(f"the shares train={train} and validation={validation} must leave something to test on")
     splits = split_folders(folder) if labels is None else {}
     if splits:
-        others = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
-        left_out += tuple(f"{other} is in none of the splits" for other in others if other != OWN_TABLE)
-        return _of_split_folders(splits, name, size, classes, left_out, report)
+        entries = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
+        skipped = [*left_out, *(f"{entry} is in none of the splits" for entry in entries if entry != OWN_TABLE)]
+        made = {split: empty_split(split, 3, size, size) for split in SPLITS}
+        for i, (split, inner) in enumerate(splits.items()):
+            share = part(report, i / len(splits), (i + 1) / len(splits))
+            found = read_pictures(inner, None, size, classes, share)
+            classes = classes or found.classes  # all have the classes of the first, the training images
+            made[split] = Split(found.images, found.labels, split)
+            skipped += [f"{inner.name}/{sentence}" for sentence in found.skipped]
+        return Data(**made, name=name, classes=tuple(classes), skipped=tuple(skipped))
     found = read_pictures(folder, labels, size, classes, report, where=root)
     if not (found.labels != UNLABELLED).any():  # no test by labels: the other half is to judge by
         train, validation = (0.5, 0.5) if validation else (train or 1.0, 0.0)
-    parts = shares(found.labels, train, validation, seed)
+    parts = shares(found.labels, train, validation)
     made = {split: Split(found.of(index), found.labels[index], split) for split, index in parts.items()}
     return Data(**made, name=name, classes=found.classes, skipped=(*left_out, *found.skipped))
 
 
-def _of_split_folders(
-    folders: Mapping[str, Path],
-    name: str,
-    size: int,
-    classes: Sequence[str],
-    left_out: tuple[str, ...],
-    report: Progress,
-) -> Data:
-    """Return the data of a folder for each split; all have the classes of the first, the training images."""
-    read: dict[str, Pictures] = {}
-    for i, (split, folder) in enumerate(folders.items()):
-        share = part(report, i / len(folders), (i + 1) / len(folders))
-        read[split] = read_pictures(folder, None, size, classes, share)
-        classes = classes or read[split].classes
-    empty = Pictures(torch.empty(0, 3, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.long))
-    parts = {split: read.get(split, empty) for split in SPLITS}
-    made = {split: Split(found.images, found.labels, split) for split, found in parts.items()}
-    skipped = (f"{folders[split].name}/{sentence}" for split, found in read.items() for sentence in found.skipped)
-    return Data(**made, name=name, classes=tuple(classes), skipped=(*left_out, *skipped))
-
-
-def shares(
-    labels: Tensor, train: float, validation: float, seed: int = SEED, *, offset: float | None = None
-) -> dict[str, Tensor]:
+def shares(labels: Tensor, train: float, validation: float, *, offset: float | None = None) -> dict[str, Tensor]:
     """Return the indices of each split, ascending: every class is shuffled and dealt out in proportion.
 
     The images of a class are spread evenly over the order in which the splits are cut, from an offset of 0 to 1 on.
     None for a random offset, so that classes of a single image do not all fall into the same split.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     order = generator.permutation(len(labels))
     position = np.empty(len(labels))
     for label in labels.unique().tolist():

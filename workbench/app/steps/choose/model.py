@@ -157,7 +157,7 @@ def look_up(names: list[str], job: Job) -> dict[str, str]:
     for i, name in enumerate(names):
         job.report(i / len(names), name)
         try:
-            found[name] = str(details(name))
+            found[name] = details(name)
         except Exception as error:  # of a library's own
             log.info("%s cannot be described: %s", name, error)
             found[name] = ""
