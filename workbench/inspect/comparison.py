@@ -1,6 +1,7 @@
 """Compare a compressed network with its original: answers, probabilities, and the outputs of every layer."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,8 +162,8 @@ def passes(network: Network, images: Split | Images, *, progress: Progress | boo
 def comparison_of(found: Iterable[Pass]) -> Comparison:
     """Return the comparison that passes add up to; ValueError if the outputs hold no tensors of numbers."""
     n, nats, same, overlap = 0, 0.0, [], []
-    outputs: dict[str, Tensor] = {}
-    inner: dict[str, Tensor] = {}
+    outputs: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
+    inner = outputs.copy()
     for each in found:
         n += each.size
         nats += float(divergence(each.wanted, each.made))
@@ -170,10 +171,10 @@ def comparison_of(found: Iterable[Pass]) -> Comparison:
             same.append(same_answers(each.wanted, each.made))
             overlap += [_overlap(each.wanted, each.made)] if each.wanted.ndim > 2 else []
         for j, pair in enumerate(zip(tensors_of(each.wanted), tensors_of(each.made), strict=True)):
-            _add(outputs, str(j), *pair)
+            outputs[str(j)] += powers_of(*pair)
         for name, pairs in each.layers.items():
             for pair in pairs:
-                _add(inner, name, *pair)
+                inner[name] += powers_of(*pair)
     if not outputs:
         raise ValueError("the network gives no tensors of numbers that can be compared")
     top1, top5 = torch.cat(same).double().mean(0).tolist() if same else (math.nan, math.nan)
@@ -182,10 +183,6 @@ def comparison_of(found: Iterable[Pass]) -> Comparison:
     return Comparison(
         top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), _mean_iou(overlap)
     )
-
-
-def _add(found: dict[str, Tensor], name: str, wanted: Tensor, made: Tensor) -> None:
-    found[name] = found.get(name, torch.zeros(2, dtype=torch.float64)) + powers_of(wanted, made)
 
 
 def _worst_first(powers: dict[str, Tensor]) -> tuple[Fidelity, ...]:

@@ -153,18 +153,22 @@ def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes:
         raise ValueError(f"the networks have {widths[0]} and {widths[1]} outputs: they cannot be compared")
     shown = zip(batch.tolist(), as_pictures(images), labels.tolist(), *answers, strict=True)
     return [
-        Picture(index, image, label, _name(classes, label), *(_prediction(a, label, classes) for a in found))
+        Picture(index, image, label, class_name(classes, label), *(predictions(a, label, classes)[0] for a in found))
         for index, image, label, *found in shown
     ]
 
 
-def _prediction(probabilities: Tensor, true_label: int, classes: Sequence[str]) -> Prediction:
-    label = int(probabilities.argmax())
-    right = None if true_label == UNLABELLED else label == true_label
-    return Prediction(label, _name(classes, label), float(probabilities[label]), right)
+def predictions(probabilities: Tensor, true_label: int, classes: Sequence[str], n: int = 1) -> tuple[Prediction, ...]:
+    """Return the n most probable classes, best first; of equal ones the first."""
+    found = []
+    for label in probabilities.argsort(descending=True, stable=True)[:n].tolist():
+        right = None if true_label == UNLABELLED else label == true_label
+        found.append(Prediction(label, class_name(classes, label), float(probabilities[label]), right))
+    return tuple(found)
 
 
-def _name(classes: Sequence[str], label: int) -> str:
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class, its number where it has none, "" without a label."""
     return "" if label == UNLABELLED else classes[label] if label < len(classes) else str(label)
 
 

@@ -1,6 +1,5 @@
 """What a rank keeps of something one can look at: filters with a digit's feature maps, and digits under noise."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +57,7 @@ class LowRankFilters:
         error = float((low - full).norm() / full.norm().clamp(min=1e-300))
         explained = 1 - relative_error(kernel, made) ** 2
         weights = found.core.numel() + found.factor_out.numel()
-        strips = {name: strip(np.asarray(images, dtype=np.float64)) for name, images in rows.items()}
+        strips = {name: tiled(np.asarray(r, dtype=np.float64)[None, :COLUMNS]).round(3) for name, r in rows.items()}
         pixels = np.asarray(picture[0])
         return cls(rank, min(kernel[:, 0].flatten(1).shape), pixels, strips, explained, error, weights, kernel.numel())
 
@@ -103,10 +102,10 @@ class NoisyDigits:
         found = evbmf(values, clean.shape)
         denoised = mean + (left[:, : found.rank] * found.shrunk) @ right[: found.rank]
         sides = [side.T.reshape(-1, *images.shape[2:]) for side in (clean, noisy, denoised)]
-        tiles = [strip(np.stack([side[i] for side in sides])) for i in range(SHOWN_DIGITS)]
+        pictures = tiled(np.stack(sides, axis=1)[:SHOWN_DIGITS]).round(3)
         errors = tuple(float(np.sqrt(np.mean((side - clean) ** 2))) for side in (noisy, denoised))
         spectrum = np.linalg.svd(clean - mean, compute_uv=False)
-        return cls(noise, found, spectrum, stacked(tiles), (errors[0], errors[1]))
+        return cls(noise, found, spectrum, pictures, (errors[0], errors[1]))
 
     def valley(self) -> tuple[Array, Array]:
         """Return (thresholds, free energies above the minimum): each noise variance as the threshold it implies."""
@@ -124,15 +123,9 @@ class NoisyDigits:
         )
 
 
-def strip(images: Array) -> Array:
-    """Return pictures (n, height, width) beside each other, the first `COLUMNS` of them, with NaN between them."""
-    n, height, width = images.shape
-    shown = np.full((height, COLUMNS if n > COLUMNS else n, width + 1), np.nan)
-    shown[:, :, :width] = images[:COLUMNS].swapaxes(0, 1)
-    return np.asarray(shown.reshape(height, -1)[:, :-1].round(3))
-
-
-def stacked(rows: Sequence[Array]) -> Array:
-    """Return pictures (height, width) of one width below each other, with a row of NaN between them."""
-    gap = np.full((1, rows[0].shape[1]), np.nan)
-    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
+def tiled(pictures: Array) -> Array:
+    """Return pictures (rows, columns, height, width, ...) as one, with gaps of NaN between them."""
+    gaps = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (pictures.ndim - 4)]
+    padded = np.pad(pictures, gaps, constant_values=np.nan)
+    rows, columns, height, width, *colors = padded.shape
+    return padded.swapaxes(1, 2).reshape(rows * height, columns * width, *colors)[:-1, :-1]

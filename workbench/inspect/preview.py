@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from workbench.inspect.comparison import Comparison, comparison_of, passes
-from workbench.inspect.gallery import Image, Prediction, as_pictures
-from workbench.network.data import UNLABELLED, Split
+from workbench.inspect.gallery import Image, Prediction, as_pictures, class_name, predictions
+from workbench.network.data import Split
 from workbench.network.outputs import are_classes, probabilities
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 
@@ -77,22 +77,13 @@ def preview(small: CompressedNetwork, picture: Split, *, layer: str = "", classe
     image = as_pictures(images)[0] if images.ndim == 4 else None
     pairs = found.layers.get(layer)
     maps = _maps(*pairs[0]) if pairs else None
-    return Preview(image, _class_name(names, label), original, compressed, comparison_of([found]), layer, maps)
+    return Preview(image, class_name(names, label), original, compressed, comparison_of([found]), layer, maps)
 
 
 def _answers(outputs: Any, true_label: int, names: Sequence[str]) -> tuple[Prediction, ...]:
     if not are_classes(outputs) or outputs.ndim != 2:
         return ()
-    shares = probabilities(outputs)[0].cpu()
-    found = shares.topk(min(ANSWERS, len(shares)))
-    return tuple(
-        Prediction(k, _class_name(names, k), p, None if true_label == UNLABELLED else k == true_label)
-        for p, k in zip(found.values.tolist(), found.indices.tolist(), strict=True)
-    )
-
-
-def _class_name(names: Sequence[str], label: int) -> str:
-    return "" if label == UNLABELLED else names[label] if label < len(names) else str(label)
+    return predictions(probabilities(outputs)[0].cpu(), true_label, names, ANSWERS)
 
 
 def _maps(original: Tensor, compressed: Tensor) -> tuple[Image, Image] | None:

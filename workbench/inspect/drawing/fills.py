@@ -83,16 +83,15 @@ def fills(parts: Iterable[LayerPlan], measured: Measured = None, area: str = "ma
     found = {}
     for part in parts:
         before, after = (getattr(cost, area) for cost in (part.layer.cost, part.cost))
-        known = scale is not None and part.name in values
-        default = UNCHANGED if scale is ERROR else UNKNOWN
-        shade = scale.shade(values[part.name]) if scale is not None and known else default
+        shade = UNCHANGED if scale is ERROR else UNKNOWN
         words = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
         if part.decision != "keep":
             ranks = " x ".join(str(rank) for rank in (part.rank_in, part.rank_out) if rank is not None)
             words += f", planned {count(after)} ({DECISIONS[part.decision]}, {ranks})"
         elif scale is ERROR:
             words += ", kept"
-        if known and scale is not None:
+        if scale is not None and part.name in values:
+            shade = scale.shade(values[part.name])
             words += f"; {scale.title} {scale.factor * values[part.name]:.3g} {scale.unit}"
         found[part.name] = Fill(after / before if before else 1.0, shade, words)
     return found

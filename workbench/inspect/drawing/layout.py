@@ -10,8 +10,11 @@ Transactions on Systems, Man, and Cybernetics 1981.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf
+from operator import add
+
+from scipy.optimize import isotonic_regression
 
 GAP_X, GAP_Y, LANE_GAP, ROW_GAP = 16.0, 9.0, 7.0, 34.0
 """Between columns, between blocks of a column, beside a lane, and between rows; in the units of the sizes."""
@@ -172,23 +175,16 @@ def mean_height(items: Sequence[Item]) -> float:
 
 
 def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
-    """Set heights closest to the wanted ones, in this order, with gaps: isotonic regression by pooling."""
+    """Set heights closest to the wanted ones, in this order, with gaps."""
     offset, offsets = 0.0, [0.0]
     for above, below in pairwise(column):
         gap = LANE_GAP if above.lane or below.lane else GAP_Y
         offset += (above.height + below.height) / 2 + gap
         offsets.append(offset)
-    pools: list[tuple[float, float, int]] = []  # weighted mean, weight, number of items
-    for item, y, shift in zip(column, wanted, offsets, strict=True):
-        pool = (y - shift, item.weight, 1)
-        while pools and pools[-1][0] > pool[0]:
-            mean, weight, number = pools.pop()
-            both = weight + pool[1]
-            pool = ((mean * weight + pool[0] * pool[1]) / both, both, number + pool[2])
-        pools.append(pool)
-    means = [mean for mean, _, number in pools for _ in range(number)]
-    for item, mean, shift in zip(column, means, offsets, strict=True):
-        item.y = round(mean + shift, 1)
+    free = [y - shift for y, shift in zip(wanted, offsets, strict=True)]
+    heights = isotonic_regression(free, weights=[item.weight for item in column]).x
+    for item, height, shift in zip(column, heights.tolist(), offsets, strict=True):
+        item.y = round(height + shift, 1)
 
 
 def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
@@ -251,13 +247,9 @@ def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[i
 
 def _broken(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
     """Return the columns at which rows begin, if rows are no wider than `limit`, as far as `breaks` allow."""
-    starts, edges, x = [0], [], 0.0
-    for width, gap in zip(widths, gaps, strict=True):
-        edges.append(x)
-        x += width + gap
-    for number, column in enumerate(breaks):
-        following = edges[breaks[number + 1]] if number + 1 < len(breaks) else x
-        if following - edges[starts[-1]] > limit:
+    starts, edges = [0], [0.0, *accumulate(map(add, widths, gaps))]
+    for column, following in pairwise([*breaks, len(widths)]):
+        if edges[following] - edges[starts[-1]] > limit:
             starts.append(column)
     return starts
 
