@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from workbench.kernels.tucker import Tucker1, Tucker2
 from workbench.network.data import UNLABELLED, Split, fitting_batch
 from workbench.network.inputs import Images, split_of
 from workbench.network.layers import Layer, kernel_of
@@ -200,7 +201,8 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     if layer is None or len(layer.shape.kernel_size) != 2:
         name = compressed.original.name
         raise ValueError(f"{name} has no two-dimensional convolution in front: there are no filters to show")
-    before, after = kernels_of(compressed, layer)
+    networks = (compressed.original, compressed)
+    before, after = (reconstruct(each.model.get_submodule(layer.name), layer).cpu() for each in networks)
     scale = float(torch.stack([before, after]).abs().max())
     missed, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
     errors = torch.where(missed == 0, 0.0, missed / norms).numpy()
@@ -209,24 +211,16 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     return Filters(layer.name, original, reconstructed, scale, errors, error)
 
 
-def kernels_of(compressed: CompressedNetwork, layer: Layer) -> tuple[Tensor, Tensor]:
-    """Return a layer's kernel (out_channels, in_channels per group, ...) in the original and the compressed network."""
-    module = compressed.original.model.get_submodule(layer.name)
-    before = kernel_of(module, layer).detach().cpu().double()
-    return before, reconstruct(compressed.model.get_submodule(layer.name), layer).cpu()
-
-
 def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
-    """Return the kernel of a layer, or the one its factors multiply to."""
+    """Return a layer's kernel (out_channels, in_channels per group, ...), or the one its factors multiply to."""
     groups, parts = layer.shape.groups, dict(module.named_children())
     if not parts:
         return kernel_of(module, layer).detach().double()
     names = [name for name in ("factor_in", "core", "factor_out") if name in parts]
     weights = [parts[name].get_parameter("weight").detach().double().chunk(groups) for name in names]
     kernels = []
-    for *first, core, last in zip(*weights, strict=True):
-        kernel = torch.einsum(
-            "ab...,ta->tb...", core.transpose(0, 1) if layer.shape.transposed else core, last.flatten(1)
-        )
-        kernels.append(torch.einsum("tb...,bs->ts...", kernel, first[0].flatten(1)) if first else kernel)
+    for *first, middle, last in zip(*weights, strict=True):
+        core = middle.transpose(0, 1) if layer.shape.transposed else middle
+        factors = Tucker2(core, first[0].flatten(1).mT, last.flatten(1)) if first else Tucker1(core, last.flatten(1))
+        kernels.append(factors.reconstruct())
     return torch.cat(kernels).reshape(layer.kernel_shape)

@@ -87,16 +87,14 @@ def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]
 
 def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]) -> list[Item]:
     blocks: list[Item] = []
-    longest: list[int] = []  # number of blocks on the longest path up to here
     for i, (width, height) in enumerate(sizes):
         column = max((blocks[j].column + 1 for j in inputs[i]), default=0)
-        longest.append(column)
         blocks.append(Item(i, column, width, height, weight=BLOCK_WEIGHT))
-    for i in range(len(sizes) - 1, -1, -1):  # the first of the longest paths to the last block is kept straight
-        if i == len(sizes) - 1 or blocks[i].weight == CHAIN_WEIGHT:
-            blocks[i].weight = CHAIN_WEIGHT
-            for j in inputs[i]:
-                if longest[j] == longest[i] - 1:
+    for item in reversed(blocks):  # the longest paths to the last block are kept straight
+        if item is blocks[-1] or item.weight == CHAIN_WEIGHT:
+            item.weight = CHAIN_WEIGHT
+            for j in inputs[item.block]:
+                if blocks[j].column == item.column - 1:
                     blocks[j].weight = CHAIN_WEIGHT
     return blocks
 

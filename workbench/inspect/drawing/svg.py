@@ -133,7 +133,7 @@ class Picture:
         shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
         place = f"translate({left + shift:.1f} {top:.1f})"
         body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
-        frame = self._frame(height) if framed else ""
+        frame = self._title() + self._legend(height - 46.0) if framed else ""
         paper = f'<rect width="100%" height="100%" fill="{background}"/>' if background else ""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(self.name)}: '
@@ -175,15 +175,14 @@ class Picture:
         return item.x + side * width / 2, item.y
 
     def _blocks(self) -> str:
-        drawn = []
-        for node, item in zip(self.nodes, self.layout.blocks, strict=True):
-            drawn.append(self._block(node.name, item) if node.kind == "layer" else _mark(node, item))
-        return "".join(drawn)
+        pairs = zip(self.nodes, self.layout.blocks, strict=True)
+        return "".join(self._block(n.name, i) if n.kind == "layer" else _mark(n, i) for n, i in pairs)
 
     def _block(self, name: str, item: Item) -> str:
         (width, height), fill = self.sizes[name], self.fills[name]
         left, top, filled = -width / 2, -height / 2, height * min(1.0, fill.share)
         box = f'x="{left:.3f}" width="{width:.3f}"'
+        dashes = ' stroke-dasharray="3 2"' if fill.share > 1 else ""  # it costs more than before, and is filled whole
         return (
             f'<g class="layer" data-layer="{escape(name)}" transform="translate({_n(item.x)} {_n(item.y)})">'
             f"<title>{escape(fill.words)}</title>"
@@ -192,7 +191,7 @@ class Picture:
             f'<rect class="original" {box} y="{top:.3f}" height="{height:.3f}" fill="{INK}" fill-opacity="0.05"/>'
             f'<rect class="planned" {box} y="{-top - filled:.3f}" height="{filled:.3f}" fill="{COLORS[fill.shade]}"/>'
             f'<rect class="outline" {box} y="{top:.3f}" height="{height:.3f}" fill="none" stroke="{INK}" '
-            f'stroke-opacity="0.75"{_dashed(fill)}/></g>'
+            f'stroke-opacity="0.75"{dashes}/></g>'
         )
 
     def _labels(self) -> str:
@@ -216,10 +215,9 @@ class Picture:
                 break
         return texts
 
-    def _frame(self, height: float) -> str:
-        title = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.name)}</tspan>'
-        title += f'<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
-        return title + self._legend(height - 46.0)
+    def _title(self) -> str:
+        name = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.name)}</tspan>'
+        return f'{name}<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
 
     def _legend(self, top: float) -> str:
         text, title, colors = self.key
@@ -246,11 +244,6 @@ def _mark(node: Node, item: Item) -> str:
     cross = f"M{_n(x - r + 3)} {_n(y)}h{_n(2 * r - 6)}M{_n(x)} {_n(y - r + 3)}v{_n(2 * r - 6)}"
     circle = f'<circle {place} fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
     return f'{circle}<path d="{cross}" stroke="{WIRE}" stroke-width="1.3"{turn}/>'
-
-
-def _dashed(fill: Fill) -> str:
-    """Return the mark of a layer that costs more than before: its filling is the whole block."""
-    return ' stroke-dasharray="3 2"' if fill.share > 1 else ""
 
 
 def _fitting(names: Iterable[tuple[float, list[str]]]) -> list[tuple[float, str]]:

@@ -27,10 +27,9 @@ def gallery(found: Gallery, title: str = "") -> Figure:
     figure.suptitle(title)
     for axes, picture in zip_longest(figure.subplots(rows, columns, squeeze=False).flat, found.pictures):
         axes.axis("off")
-        if picture is None:
-            continue
-        axes.imshow(picture.image, interpolation="nearest")
-        axes.set_title("\n".join(picture.lines), fontsize=8, loc="left")
+        if picture is not None:
+            axes.imshow(picture.image, interpolation="nearest")
+            axes.set_title("\n".join(picture.lines), fontsize=8, loc="left")
     return figure
 
 
@@ -65,8 +64,8 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
     slowest = max((part.seconds for part in parts), default=1.0)
     for which, kind, found in profile.timed():
         symbol, color = KIND_MARKS[kind]
-        filled = {"color": color, "alpha": 0.85}
-        look = {"facecolors": "none", "edgecolors": color} if which == "original" else filled
+        hollow = {"facecolors": "none", "edgecolors": color}
+        look = hollow if which == "original" else {"color": color, "alpha": 0.85}
         areas = [20 + 380 * part.seconds / slowest for part in found]
         x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
         axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {PART_KINDS[kind]}", **look)
