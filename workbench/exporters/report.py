@@ -56,17 +56,8 @@ def report(
     """
     if latency:
         run = replace(run, measured={**run.measured, "latency": latency})
-    parts = [
-        _head(run),
-        _cards(run),
-        _drawing(run),
-        *map(_paragraph, text.split("\n\n")),
-        _done(run),
-        _scores(run),
-        _pictures(pictures),
-        _speed(run),
-        _energy(run),
-    ]
+    parts = [_head(run), _cards(run), _drawing(run), *map(_paragraph, text.split("\n\n"))]
+    parts += [_done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
     parts += [_layers(run), _redundancy(run), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(filter(None, parts))
