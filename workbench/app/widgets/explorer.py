@@ -16,7 +16,7 @@ from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
 from workbench.plot.interactive.base import Figure
 from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
-from workbench.plot.static import low_rank as static
+from workbench.plot.static import inspected as static
 from workbench.plot.static.base import NotebookFigure
 
 FIGURES = "application/vnd.workbench.figures+json"
