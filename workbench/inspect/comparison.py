@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,8 @@ def passes(network: Network, images: Split | Images, *, progress: Progress | boo
 @torch.inference_mode()
 def comparison_of(found: Iterable[Pass]) -> Comparison:
     """Return the comparison that passes add up to; ValueError if the outputs hold no tensors of numbers."""
-    n, nats, same, overlap = 0, 0.0, [], []
+    n, nats, same = 0, 0.0, []
+    overlap = torch.zeros(2, 1, dtype=torch.float64)
     outputs: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     inner = outputs.copy()
     for each in found:
@@ -169,7 +170,7 @@ def comparison_of(found: Iterable[Pass]) -> Comparison:
         nats += float(divergence(each.wanted, each.made))
         if are_classes(each.wanted):
             same.append(same_answers(each.wanted, each.made))
-            overlap += [_overlap(each.wanted, each.made)] if each.wanted.ndim > 2 else []
+            overlap = overlap + _overlap(each.wanted, each.made) if each.wanted.ndim > 2 else overlap
         for j, pair in enumerate(zip(tensors_of(each.wanted), tensors_of(each.made), strict=True)):
             outputs[str(j)] += powers_of(*pair)
         for name, pairs in each.layers.items():
@@ -180,9 +181,9 @@ def comparison_of(found: Iterable[Pass]) -> Comparison:
     top1, top5 = torch.cat(same).double().mean(0).tolist() if same else (math.nan, math.nan)
     relative = [powers / powers[0].clamp(min=1e-300) for powers in outputs.values()]
     divergence_nats, snr = max(0.0, nats / n), snr_db(torch.stack(relative).sum(0))
-    return Comparison(
-        top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), _mean_iou(overlap)
-    )
+    both, either = overlap
+    mean_iou = float((both / either)[either > 0].mean())  # of no class, NaN
+    return Comparison(top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), mean_iou)
 
 
 def _worst_first(powers: dict[str, Tensor]) -> tuple[Fidelity, ...]:
@@ -194,10 +195,3 @@ def _overlap(wanted: Tensor, made: Tensor) -> Tensor:
     first, second = (in_rows(outputs).argmax(1).cpu() for outputs in (wanted, made))
     both, one, other = (part.bincount(minlength=wanted.shape[1]) for part in (first[first == second], first, second))
     return torch.stack([both, one + other - both]).double()
-
-
-def _mean_iou(overlap: Sequence[Tensor]) -> float:
-    if not overlap:
-        return math.nan
-    both, either = torch.stack(list(overlap)).sum(0)
-    return float((both / either)[either > 0].mean())

@@ -90,14 +90,14 @@ class NoisyDigits:
     errors: tuple[float, float]
 
     @classmethod
-    def of(cls, images: Tensor, noise: float, seed: int = 0) -> "NoisyDigits":
+    def of(cls, images: Tensor, noise: float) -> "NoisyDigits":
         """Add noise to images (n, 1, height, width) and find it again; ValueError unless n is above height x width."""
         clean = np.asarray(images[:, 0].flatten(1).T, dtype=np.float64)
         pixels, n = clean.shape
         if n <= pixels:
             raise ValueError(f"pictures of {pixels} pixels take more than {pixels} of them, these are {n}")
         mean = clean.mean(axis=1, keepdims=True)
-        noisy = clean + noise * np.random.default_rng(seed).standard_normal(clean.shape)
+        noisy = clean + noise * np.random.default_rng(0).standard_normal(clean.shape)
         left, values, right = np.linalg.svd(noisy - mean, full_matrices=False)
         found = evbmf(values, clean.shape)
         denoised = mean + (left[:, : found.rank] * found.shrunk) @ right[: found.rank]

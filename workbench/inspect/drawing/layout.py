@@ -75,14 +75,14 @@ def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]
     """Place blocks of these sizes; each comes after its `inputs`. `aspect` is the width / height that is aimed at."""
     blocks = _blocks(sizes, inputs)
     lanes = _connect(blocks, inputs)
-    columns: list[list[Item]] = [[] for _ in range(1 + max((b.column for b in blocks), default=-1))]
+    columns: list[list[Item]] = [[] for _ in range(1 + max(block.column for block in blocks))]
     for item in (*lanes, *blocks):  # a lane is above the block that it passes
         columns[item.column].append(item)
     _order(columns)
     _straighten(columns)
     bottoms = _rows(columns, aspect)
-    width = max((i.x + i.width / 2 for i in blocks), default=0.0)
-    return Layout(width, max(bottoms, default=0.0), tuple(blocks), tuple(lanes), tuple(bottoms))
+    width = max(block.x + block.width / 2 for block in blocks)
+    return Layout(width, max(bottoms), tuple(blocks), tuple(lanes), tuple(bottoms))
 
 
 def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]) -> list[Item]:
@@ -187,8 +187,6 @@ def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
 
 def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
     """Break the columns into rows of the best shape, set where every item is, and return the rows' bottoms."""
-    if not columns:
-        return []
     widths = [max(item.width for item in column) for column in columns]
     gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * _rise(column)) for column in columns]
     breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
