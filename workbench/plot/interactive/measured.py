@@ -132,9 +132,9 @@ def energy(energy: Energy | None) -> Figure:
         texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, joules, strict=True))
         look = {"name": f"{part} ({label})", "width": 0.5, "marker": filled(*fill), **texts}
         data.append(bar(names, [scale * j for j in joules], **look))
-    ends = ([scale * getattr(each, what) for each in networks] for what in ("joules", "lowest", "highest"))
+    joules, ends = [scale * each.joules for each in networks], [(scale * e.lowest, scale * e.highest) for e in networks]
     source = hover("<br>".join([name, *wrap(energy.source, 60)]) for name in names)
-    whole = {**scatter(names, [], "markers", **source), **interval(*ends, color=INK, thickness=1.2, width=6)}
+    whole = {**scatter(names, [], "markers", **source), **interval(joules, ends, color=INK, thickness=1.2, width=6)}
     data.append({**whole, "marker": {"color": INK, "size": 1}, "showlegend": False, "cliponaxis": False})
     x = axis("", showgrid=False, type="category", ticks="")
     y = axis(f"{unit} for one image ({label})", rangemode="tozero")
@@ -153,13 +153,13 @@ def speeds(found: Speed | None) -> Figure:
         runs = {key: run for key, run in found.latencies.items() if name in run.agreement}
         share = [run.agreement[name] for run in runs.values()]
         ends = [(1.0, 1.0) if name == "original" else wilson(value, found.compared) for value in share]
-        low, high = ([100 * pair[i] for pair in ends] for i in (0, 1))
+        percents = [(100 * low, 100 * high) for low, high in ends]
         texts = [
             f"{name}, {RUNTIMES[key]}<br>{run.ms(name):.3g} ms<br>{100 * run.agreement[name]:.1f} % same answers"
             for key, run in runs.items()
         ]
         point = scatter([run.ms(name) for run in runs.values()], [], "markers", name=name, **hover(texts))
-        point |= interval([100 * value for value in share], low, high, color=color, width=4)
+        point |= interval([100 * value for value in share], percents, color=color, width=4)
         data.append({**point, "marker": {"symbol": symbol, "color": color, "size": size}})
     y = axis(f"answers as the original's (%)<br>of {found.compared} images")
     x = axis("milliseconds for one run", rangemode="tozero")
