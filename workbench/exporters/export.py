@@ -88,19 +88,20 @@ def export(
     if int8 is not None and not network.structured:
         int8 = split_of(network, int8, labelled=False)  # batches that can be read once are read now
     wanted = reference(network, int8 if data is None else data)
-    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(wanted.example))
+    example = wanted.inputs[0]
+    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(example))
     report(0.1, "translating it")
     about = metadata(network) | ({"int8": quantised.about} if quantised else {})
     load: Callable[[Path], Callable[[Any], Any]]
-    if suffix == ".pte" and not isinstance(wanted.example, Tensor):
+    if suffix == ".pte" and not isinstance(example, Tensor):
         raise ExportError(f"{network.name} takes inputs of its own kind; ExecuTorch files take one batch of images")
     if suffix == ".onnx":
         how: dict[str, Any] = {"metadata": as_texts(about), "dynamic_batch": dynamic_batch, "int8": quantised}
-        content = onnx.onnx_bytes(network.model, wanted.example, **how)
+        content = onnx.onnx_bytes(network.model, example, **how)
         load = onnx.load_onnx
     elif suffix == ".pte":
         how = {"metadata": json.dumps(about), "int8": quantised}
-        content = executorch.executorch_bytes(network.model, wanted.example, **how)
+        content = executorch.executorch_bytes(network.model, example, **how)
         load = executorch.load_executorch
     else:
         content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)

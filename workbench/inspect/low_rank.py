@@ -17,26 +17,16 @@ SHOWN_DIGITS = 4
 
 @dataclass(frozen=True, eq=False)
 class LowRankFilters:
-    """Filters of a convolution of one input channel, and its feature maps of one picture, at a rank of the filters.
+    """Filters of a convolution of one input channel, and its feature maps of one picture, at a rank of the filters."""
 
-    Attributes
-    ----------
-    rank, max_rank : of the output unfolding.
-    picture : (height, width)
-    strips : name -> (height, width) array: patterns, filters and maps, each beside the next, NaN between them.
-    explained : share of the kernel's squared norm that the rank keeps.
-    maps_error : norm of the difference of all feature maps, divided by the norm of the original's.
-    weights : numbers to store: of the patterns, and of what mixes them; `dense_weights` of the filters.
-    """
-
-    rank: int
+    rank: int  # of the output unfolding
     max_rank: int
-    picture: Array
-    strips: dict[str, Array]
-    explained: float
-    maps_error: float
-    weights: int
-    dense_weights: int
+    picture: Array  # (height, width)
+    strips: dict[str, Array]  # name -> (height, width): patterns, filters or maps beside each other, NaN between them
+    explained: float  # share of the kernel's squared norm that the rank keeps
+    maps_error: float  # norm of the difference of all feature maps, divided by the norm of the original's
+    weights: int  # numbers to store: of the patterns, and of what mixes them
+    dense_weights: int  # of the filters
 
     @classmethod
     def of(cls, layer: nn.Conv2d, picture: Tensor, rank: int) -> "LowRankFilters":
@@ -72,22 +62,13 @@ class LowRankFilters:
 
 @dataclass(frozen=True, eq=False)
 class NoisyDigits:
-    """Pictures with noise, as a matrix of one column a picture, what EVBMF finds in it, and the pictures it gives back.
+    """Pictures with noise, what EVBMF finds in the matrix of them, and the pictures it gives back."""
 
-    Attributes
-    ----------
-    noise : standard deviation of the noise that was added.
-    found : EVBMF of the matrix (pixels, pictures), from which the mean picture was taken.
-    clean : (pixels,) singular values without the noise.
-    pictures : (height, width) array, one row a picture: without noise, with it, and denoised; NaN between them.
-    errors : root mean square difference from the pictures without noise, of the noisy and the denoised ones.
-    """
-
-    noise: float
-    found: Evbmf
-    clean: Array
-    pictures: Array
-    errors: tuple[float, float]
+    noise: float  # standard deviation of what was added
+    found: Evbmf  # of the matrix (pixels, pictures), from which the mean picture was taken
+    clean: Array  # (pixels,) singular values without the noise
+    pictures: Array  # (height, width), one row a picture: without noise, with it, and denoised; NaN between them
+    errors: tuple[float, float]  # root mean square difference from those without noise: noisy, denoised
 
     @classmethod
     def of(cls, images: Tensor, noise: float) -> "NoisyDigits":

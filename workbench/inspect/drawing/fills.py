@@ -53,18 +53,11 @@ Measured = Importance | Comparison | None
 
 @dataclass(frozen=True)
 class Fill:
-    """How one layer is filled.
+    """How one layer is filled."""
 
-    Attributes
-    ----------
-    share : planned / original cost.
-    shade : number of its colour in `COLORS`.
-    words : what there is to know about it, in a line.
-    """
-
-    share: float
-    shade: int
-    words: str
+    share: float  # planned / original cost
+    shade: int  # number of its colour in `COLORS`
+    words: str  # what there is to know about it, in a line
 
 
 def scale_of(parts: Iterable[LayerPlan], measured: Measured) -> Scale | None:

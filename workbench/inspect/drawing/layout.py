@@ -32,15 +32,9 @@ BLOCK_WEIGHT = 1e3
 
 @dataclass
 class Item:
-    """A block, or a lane through its column.
+    """A block, or a lane through its column; (x, y) is its centre."""
 
-    Attributes
-    ----------
-    block : number of the block, for a lane of the block that it comes from.
-    x, y : centre.
-    """
-
-    block: int
+    block: int  # its number, for a lane that of the block that it comes from
     column: int
     width: float = 0.0
     height: float = 0.0
@@ -55,20 +49,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is, in the units of the sizes that were given.
-
-    Attributes
-    ----------
-    blocks : in the order of the graph.
-    lanes : of connections over several columns.
-    bottoms : of the rows.
-    """
+    """Where everything is, in the units of the sizes that were given."""
 
     width: float
     height: float
-    blocks: tuple[Item, ...]
-    lanes: tuple[Item, ...]
-    bottoms: tuple[float, ...]
+    blocks: tuple[Item, ...]  # in the order of the graph
+    lanes: tuple[Item, ...]  # of connections over several columns
+    bottoms: tuple[float, ...]  # of the rows
 
 
 def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]], aspect: float = 2.4) -> Layout:

@@ -32,25 +32,15 @@ MIN_WIDTH = 600.0
 
 @dataclass(frozen=True)
 class Picture:
-    """A network as a drawing.
-
-    Attributes
-    ----------
-    name : of the network.
-    parts : its layers, planned or kept.
-    graph : how they follow each other.
-    measured : what the colours say: None for the predicted errors of the kernels.
-    area : what the area of a block is, one of `AREAS`.
-    aspect : width / height that is aimed at.
-    """
+    """A network as a drawing."""
 
     name: str
-    parts: tuple[LayerPlan, ...]
-    graph: tuple[Node, ...]
+    parts: tuple[LayerPlan, ...]  # layers, planned or kept
+    graph: tuple[Node, ...]  # how they follow each other
     other: Cost
-    measured: Measured = field(default=None, repr=False)
-    area: str = "macs"
-    aspect: float = 2.4
+    measured: Measured = field(default=None, repr=False)  # what the colours say: None for the kernels' predicted errors
+    area: str = "macs"  # what the area of a block is, one of `AREAS`
+    aspect: float = 2.4  # width / height that is aimed at
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
