@@ -133,8 +133,7 @@ def _drawing(run: Run) -> str:
     graph = run.plan.spectra.graph if run.plan.spectra is not None else ()
     if not graph and run.network is not None:
         graph = find_layers(run.network.original).graph
-    picture = NetworkPicture(run.network_name, run.plan.layers, graph, run.plan.other)
-    return f"<figure>{picture.svg(ink='currentColor')}</figure>"
+    return f"<figure>{NetworkPicture(run.plan, graph).svg(ink='currentColor')}</figure>"
 
 
 def _done(run: Run) -> str:

@@ -8,9 +8,8 @@ from math import sqrt
 
 from workbench.inspect.drawing.fills import AREAS, COLORS, ERROR, UNCHANGED, Fill, Measured, fills, scale_of
 from workbench.inspect.drawing.layout import ROW_GAP, Item, Layout, layout, mean_height
-from workbench.kernels.complexity import Cost
 from workbench.network.tracing import Node
-from workbench.plan.plan import LayerPlan
+from workbench.plan.plan import Plan
 from workbench.tables import count, times
 
 MIN_SIDE, MAX_SIDE, MEAN_SIDE = 56.0, 110.0, 24.0
@@ -34,10 +33,8 @@ MIN_WIDTH = 600.0
 class Picture:
     """A network as a drawing."""
 
-    name: str
-    parts: tuple[LayerPlan, ...]  # layers, planned or kept
+    plan: Plan  # its layers, planned or kept
     graph: tuple[Node, ...]  # how they follow each other
-    other: Cost
     measured: Measured = field(default=None, repr=False)  # what the colours say: None for the kernels' predicted errors
     area: str = "macs"  # what the area of a block is, one of `AREAS`
     aspect: float = 2.4  # width / height that is aimed at
@@ -45,7 +42,7 @@ class Picture:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The graph, or where it has not all layers, the layers one after the other."""
-        names = [part.name for part in self.parts]
+        names = [part.name for part in self.plan]
         if sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
             return self.graph
         kinds = ["input", *["layer"] * len(names), "output"]
@@ -55,7 +52,7 @@ class Picture:
     @cached_property
     def sizes(self) -> dict[str, tuple[float, float]]:
         """Width and height of each layer's block; their product is proportional to its cost."""
-        costs = {part.name: getattr(part.layer.cost, self.area) for part in self.parts}
+        costs = {part.name: getattr(part.layer.cost, self.area) for part in self.plan}
         largest = max(costs.values(), default=0) or 1
         sides = {name: sqrt(cost / largest) for name, cost in costs.items()}
         side = MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)
@@ -77,20 +74,19 @@ class Picture:
     @cached_property
     def fills(self) -> dict[str, Fill]:
         """How the blocks are filled."""
-        return fills(self.parts, self.measured, self.area)
+        return fills(self.plan, self.measured, self.area)
 
     def has_blocks_of(self, other: "Picture") -> bool:
         """Return whether both differ in how their blocks are filled only."""
-        mine, theirs = ([part.layer for part in picture.parts] for picture in (self, other))
-        return (self.name, self.graph, self.area, mine) == (other.name, other.graph, other.area, theirs)
+        mine, theirs = ([part.layer for part in picture.plan] for picture in (self, other))
+        return (self.plan.network, self.graph, self.area, mine) == (other.plan.network, other.graph, other.area, theirs)
 
     @property
     def key(self) -> tuple[str, str, list[tuple[str, str]]]:
         """What areas and fillings mean; what the colours mean; and each colour with its meaning."""
-        planned = any(part.decision != "keep" for part in self.parts)
         text = f"Area: {AREAS[self.area]}."
-        text += " Outline: before, filling: after." if planned else ""
-        scale = scale_of(self.parts, self.measured)
+        text += " Outline: before, filling: after." if self.plan.ranks else ""
+        scale = scale_of(self.plan, self.measured)
         if scale is None:
             return text, "", []
         kept = [(COLORS[UNCHANGED], "kept")] if scale is ERROR else []
@@ -106,12 +102,9 @@ class Picture:
     @property
     def words(self) -> str:
         """What the whole network costs."""
-        before, after = (
-            sum(getattr(cost, self.area) for cost in costs) + getattr(self.other, self.area)
-            for costs in ([part.layer.cost for part in self.parts], [part.cost for part in self.parts])
-        )
+        before, after = (getattr(cost, self.area) for cost in (self.plan.dense, self.plan.cost))
         change = f" → {count(after)}, {times(before / after)} fewer" if 0 < after < before else ""
-        return f"{len(self.parts)} layers, {count(before)} {AREAS[self.area]}{change}"
+        return f"{len(self.plan)} layers, {count(before)} {AREAS[self.area]}{change}"
 
     def svg(self, *, framed: bool = True, background: str = "", ink: str = "#1f2933") -> str:
         """Return the drawing; `framed` with a title and a legend."""
@@ -124,16 +117,17 @@ class Picture:
         place = f"translate({left + shift:.1f} {top:.1f})"
         body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
         frame = self._title() + self._legend(height - 46.0) if framed else ""
+        name = self.plan.network
         paper = f'<rect width="100%" height="100%" fill="{background}"/>' if background else ""
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(self.name)}: '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(name)}: '
             f'{escape(self.words)}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
             f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
             f'font-size="{FONT_SIZE:g}"><desc>{escape(self._description())}</desc>{paper}{frame}{body}</svg>'
         )
 
     def _description(self) -> str:
-        largest = sorted(self.parts, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
+        largest = sorted(self.plan, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
         return f"{self.words}, from left to right. The largest: " + "; ".join(self.fills[p.name].words for p in largest)
 
     def _wires(self) -> str:
@@ -206,7 +200,7 @@ class Picture:
         return texts
 
     def _title(self) -> str:
-        name = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.name)}</tspan>'
+        name = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.plan.network)}</tspan>'
         return f'{name}<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
 
     def _legend(self, top: float) -> str:

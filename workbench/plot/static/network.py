@@ -56,15 +56,14 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
     if area not in AREAS:
         raise ValueError(f"area={area!r}: the area of a block is one of {', '.join(map(repr, AREAS))}")
     if isinstance(subject, Plan):
-        name, parts, other = subject.network, subject.layers, subject.other
-        graph = subject.spectra.graph if subject.spectra else ()
+        plan, graph = subject, subject.spectra.graph if subject.spectra else ()
     elif isinstance(subject, CompressedNetwork):
-        name, parts, other = subject.name, subject.plan.layers, subject.plan.other
-        graph = find_layers(subject.original).graph
+        plan, graph = subject.plan, find_layers(subject.original).graph
     elif isinstance(subject, Network | Spectra):
         traced = find_layers(subject) if isinstance(subject, Network) else subject
         name = subject.name if isinstance(subject, Network) else subject.network
-        parts, other, graph = tuple(LayerPlan.kept(layer, "") for layer in traced.layers), traced.other, traced.graph
+        parts = tuple(LayerPlan.kept(layer, "") for layer in traced.layers)
+        plan, graph = Plan(name, subject.input_shape, parts, traced.other, "nothing is planned"), traced.graph
     else:
         raise TypeError(f"this draws a network, spectra or a plan, not a {type(subject).__name__}")
-    return Drawing(Picture(name, parts, graph, other, measured, area))
+    return Drawing(Picture(plan, graph, measured, area))
