@@ -16,9 +16,9 @@ from workbench.exporters.export import Exported
 from workbench.exporters.metadata import PAPER, metadata
 from workbench.files import write_atomically
 from workbench.inspect.drawing.svg import Picture as NetworkPicture
+from workbench.inspect.drawing.svg import graph_of
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
-from workbench.network.tracing import find_layers
 from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
@@ -130,9 +130,7 @@ def _cards(run: Run) -> str:
 
 def _drawing(run: Run) -> str:
     """Return the network as a picture; the tables say the same in words."""
-    graph = run.plan.spectra.graph if run.plan.spectra is not None else ()
-    if not graph and run.network is not None:
-        graph = find_layers(run.network.original).graph
+    graph = graph_of(run.plan, run.network.original if run.network is not None else None)
     return f"<figure>{NetworkPicture(run.plan, graph).svg(ink='currentColor')}</figure>"
 
 

@@ -8,7 +8,8 @@ from math import sqrt
 
 from workbench.inspect.drawing.fills import AREAS, COLORS, ERROR, UNCHANGED, Fill, Measured, fills, scale_of
 from workbench.inspect.drawing.layout import ROW_GAP, Item, Layout, layout, mean_height
-from workbench.network.tracing import Node
+from workbench.network.network import Network
+from workbench.network.tracing import Node, find_layers
 from workbench.plan.plan import Plan
 from workbench.tables import count, times
 
@@ -27,6 +28,12 @@ MIN_NAMES_SHARE = 0.6
 """Share of the names below a row that there must be room for; else they are those of larger modules."""
 MIN_WIDTH = 600.0
 """Width that the legend takes."""
+
+
+def graph_of(plan: Plan, network: Network | None = None) -> tuple[Node, ...]:
+    """Return how the layers of a plan follow each other, from its spectra, or else by tracing the network."""
+    known = plan.spectra.graph if plan.spectra is not None else ()
+    return known or (find_layers(network).graph if network is not None else ())
 
 
 @dataclass(frozen=True)

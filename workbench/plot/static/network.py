@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workbench.files import write_atomically
 from workbench.inspect.drawing.fills import AREAS, Measured
-from workbench.inspect.drawing.svg import Picture
+from workbench.inspect.drawing.svg import Picture, graph_of
 from workbench.network.network import Network
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -56,9 +56,9 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
     if area not in AREAS:
         raise ValueError(f"area={area!r}: the area of a block is one of {', '.join(map(repr, AREAS))}")
     if isinstance(subject, Plan):
-        plan, graph = subject, subject.spectra.graph if subject.spectra else ()
+        plan, graph = subject, graph_of(subject)
     elif isinstance(subject, CompressedNetwork):
-        plan, graph = subject.plan, find_layers(subject.original).graph
+        plan, graph = subject.plan, graph_of(subject.plan, subject.original)
     elif isinstance(subject, Network | Spectra):
         traced = find_layers(subject) if isinstance(subject, Network) else subject
         name = subject.name if isinstance(subject, Network) else subject.network
