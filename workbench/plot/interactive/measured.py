@@ -128,11 +128,12 @@ def energy(energy: Energy | None) -> Figure:
     unit, scale = next(((u, s) for u, s in (("J", 1.0), ("mJ", 1e3)) if largest * s >= 1), ("µJ", 1e6))
     data = []
     for part, fill in zip(energy.original.parts, PART_FILLS, strict=False):
-        joules = [each.parts.get(part, 0.0) for each in networks]
-        texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, joules, strict=True))
+        parts = [each.parts.get(part, 0.0) for each in networks]
+        texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, parts, strict=True))
         look = {"name": f"{part} ({label})", "width": 0.5, "marker": filled(*fill), **texts}
-        data.append(bar(names, [scale * j for j in joules], **look))
-    joules, ends = [scale * each.joules for each in networks], [(scale * e.lowest, scale * e.highest) for e in networks]
+        data.append(bar(names, [scale * j for j in parts], **look))
+    joules = [scale * each.joules for each in networks]
+    ends = [(scale * each.lowest, scale * each.highest) for each in networks]
     source = hover("<br>".join([name, *wrap(energy.source, 60)]) for name in names)
     whole = {**scatter(names, [], "markers", **source), **interval(joules, ends, color=INK, thickness=1.2, width=6)}
     data.append({**whole, "marker": {"color": INK, "size": 1}, "showlegend": False, "cliponaxis": False})
