@@ -1,4 +1,6 @@
-"""The bundled network with a quarter of its MACs and calibrated, and models that no format can hold."""
+"""The bundled network with a quarter of its MACs and calibrated, and a model that no format can hold."""
+
+import json
 
 import pytest
 import torch
@@ -10,6 +12,17 @@ from workbench.exporters import executorch
 NO_WHEELS = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
 RUNNABLE = [".onnx", pytest.param(".pte", marks=[NO_WHEELS, pytest.mark.slow])]
 """Suffixes of the files that run by themselves; by default `test_executorch` alone runs ExecuTorch's."""
+
+
+def described(path):
+    """What the file says of itself."""
+    if path.suffix == ".pte":
+        return json.loads(executorch.load_executorch(path).metadata)
+    import onnxruntime
+
+    texts = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
+    plain = ("name", "sha256", "source")
+    return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +43,8 @@ def inputs():
     return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def undecided():
-    class Undecided(nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
+class Eigenvalues(nn.Module):
+    """Computes what neither ONNX nor ExecuTorch has an operator for."""
 
-    return Undecided()
-
-
-@pytest.fixture
-def eigenvalues():
-    class Eigenvalues(nn.Module):
-        def forward(self, x):
-            return torch.linalg.eigvals(x).real
-
-    return Eigenvalues()
+    def forward(self, x):
+        return torch.linalg.eigvals(x).real

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import at_full_rank, decomposed
 from workbench.catalog.networks.classics import digits_vgg
 from workbench.exporters import standalone_loader
-from workbench.exporters.archive import NAMES
 from workbench.exporters.export import export
 from workbench.exporters.tracing import ExportError
 
@@ -30,24 +30,17 @@ with torch.inference_mode():
 """
 
 
-@pytest.fixture(scope="module")
-def archived(small, data, tmp_path_factory):
-    return export(small, tmp_path_factory.mktemp("archive") / "small.zip", data.test)
-
-
-@pytest.fixture(scope="module")
-def folder(archived):
-    return unpacked(archived)
-
-
 def unpacked(exported):
     with zipfile.ZipFile(exported.path) as archive:
         archive.extractall(exported.path.parent)
     return exported.path.with_suffix("")
 
 
-def test_loads_bit_for_bit_where_there_is_no_workbench(archived, folder, small, data):
-    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+def test_loads_bit_for_bit_where_there_is_no_workbench(small, data, tmp_path):
+    archived = export(small, tmp_path / "small.zip", data.test)
+    folder = unpacked(archived)
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"README.txt", "load.py", "plan.json", "weights.safetensors"}
     assert archived.bytes == archived.path.stat().st_size
     assert (archived.verification.n, archived.verification.agreement) == (500, 1.0)
     images = data.test.images[:100]
@@ -59,13 +52,7 @@ def test_loads_bit_for_bit_where_there_is_no_workbench(archived, folder, small, 
 
 
 def test_every_kind_of_layer(mixed, tmp_path):
-    plan = wb.evbmf_plan(wb.analyze(mixed))
-    for part in plan:
-        if part.layer.method == "tucker2":
-            plan = plan.with_ranks(part.name, rank_in=3, rank_out=4)
-        elif part.layer.method == "tucker1":
-            plan = plan.with_ranks(part.name, rank_out=3)
-    small = wb.decompose(mixed, plan)
+    small = wb.decompose(mixed, at_full_rank(mixed))
     found = export(small, tmp_path / "small.zip")
     assert found.verification.max_error < 1e-12
     again = standalone_loader.load(mixed.model.__class__(), unpacked(found))
@@ -79,7 +66,6 @@ def test_networks_that_cannot_be_archived(network, tmp_path):
         export(network, tmp_path / "small.zip")
     torch.manual_seed(0)
     one = wb.Network(nn.Conv2d(8, 8, 3), (8, 5, 5))
-    plan = wb.evbmf_plan(wb.analyze(one)).with_ranks("", rank_in=2, rank_out=2)
     with pytest.raises(ExportError, match="one single layer has no place"):
-        export(wb.decompose(one, plan), tmp_path / "one.zip")
+        export(decomposed(one, {"": (2, 2)}), tmp_path / "one.zip")
     assert list(tmp_path.iterdir()) == []

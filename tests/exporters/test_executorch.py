@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.exporters.conftest import NO_WHEELS
+from tests.exporters.conftest import NO_WHEELS, Eigenvalues
 from workbench.exporters import tracing
 from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.tracing import ExportError
@@ -29,12 +29,12 @@ def test_the_program_computes_what_the_model_does(model, inputs, content, tmp_pa
     assert torch.equal(found, before)  # not overwritten by the next call
 
 
-def test_an_operator_that_the_runtime_lacks_is_named(monkeypatch, model, inputs, eigenvalues):
+def test_an_operator_that_the_runtime_lacks_is_named(monkeypatch, model, inputs):
     monkeypatch.setattr(tracing, "_flatten_normalisations", lambda given: None)
     with pytest.raises(ExportError, match=r"the runtime has no kernel for aten::avg_pool3d\.out$"):
         executorch_bytes(model, inputs)
     with pytest.raises(ExportError, match=r"^the model cannot be lowered to ExecuTorch: [^\n]*eig[^\n]*$"):
-        executorch_bytes(eigenvalues, torch.rand(3, 3))
+        executorch_bytes(Eigenvalues(), torch.rand(3, 3))
 
 
 def test_inputs_of_another_shape_or_kind(inputs, content):

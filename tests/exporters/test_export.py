@@ -1,7 +1,6 @@
 """Files of whole networks: run on real images, described inside, refused when they are wrong."""
 
 import copy
-import json
 import sys
 
 import pytest
@@ -9,8 +8,8 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.exporters.conftest import RUNNABLE
-from tests.helpers.networks import same
+from tests.exporters.conftest import RUNNABLE, described
+from tests.helpers.networks import decomposed, same
 from workbench.catalog.networks.entries import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
@@ -30,18 +29,6 @@ def exported(request, small, data, tmp_path_factory):
     assert all(p.requires_grad for p in small.model.parameters())
     assert not any(module._forward_hooks for module in small.model.modules())
     return found
-
-
-def described(path):
-    """What the file says of itself."""
-    if path.suffix == ".pte":
-        return json.loads(load_executorch(path).metadata)
-    import onnxruntime
-
-    texts = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
-    return {
-        k: json.loads(v) if v[:1] in "[{0123456789tf" and k not in ("sha256", "source") else v for k, v in texts.items()
-    }
 
 
 def test_the_compressed_digits_run_and_agree_on_every_test_image(exported, small, data):
@@ -90,11 +77,8 @@ def photos():
     """A small compressed network behind a preprocessing, and images larger than it takes."""
     torch.manual_seed(0)
     layers = (nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    network = wb.Network(
-        nn.Sequential(*layers), (3, 16, 16), name="photos", preprocessing=Centred(16), classes=tuple("abcd")
-    )
-    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("0", rank_out=6)
-    return wb.decompose(network, plan)
+    network = wb.Network(nn.Sequential(*layers), (3, 16, 16), name="photos", preprocessing=Centred(16))
+    return decomposed(network, {"0": (None, 6)})
 
 
 def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, tmp_path):

@@ -1,7 +1,6 @@
 """Int8 files: their weights against the float ones, their answers against PyTorch's, and layers that stay in float."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.exporters.conftest import RUNNABLE
+from tests.exporters.conftest import RUNNABLE, described
+from tests.helpers.networks import decomposed
 from workbench.catalog.networks.classics import LocalResponseNorm
 from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.export import export
@@ -59,12 +59,7 @@ def test_the_file_agrees_and_says_how_well(exported, network, data):
 
 def test_the_file_is_smaller_and_describes_itself(exported, network):
     assert exported.bytes < 0.3 * 4 * network.weights
-    if exported.path.suffix == ".pte":
-        about = json.loads(load_executorch(exported.path).metadata)["int8"]
-    else:
-        from onnx import load
-
-        about = json.loads({e.key: e.value for e in load(exported.path).metadata_props}["int8"])
+    about = described(exported.path)["int8"]
     assert (about["images"], about["in_float"]) == (MAX_CALIBRATION_IMAGES, [])
 
 
@@ -73,9 +68,9 @@ def photos():
     """A small network, compressed, and images for it."""
     torch.manual_seed(0)
     layers = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 4))
-    network = wb.Network(nn.Sequential(*layers), (3, 9, 9), name="photos", classes=tuple("abcd"))
-    plan = wb.evbmf_plan(wb.analyze(network)).with_ranks("2", rank_in=4, rank_out=6)
-    return wb.decompose(network, plan), torch.rand(12, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    network = wb.Network(nn.Sequential(*layers), (3, 9, 9), name="photos")
+    images = torch.rand(12, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    return decomposed(network, {"2": (4, 6)}), images
 
 
 def test_weights_are_the_nearest_steps_of_their_channel(photos):
@@ -144,9 +139,8 @@ def test_normalisations_batch_norms_and_sums(suffix, scale):
 def test_a_file_of_little_use_is_not_kept(monkeypatch, photos, tmp_path):
     small, images = photos
     monkeypatch.setattr("workbench.exporters.verification.MIN_INT8_SNR_DB", 150.0)
-    with pytest.raises(
-        ExportError, match=r"not kept, .*signal-to-noise ratio .* dB; keep the layers .* by keep_float$"
-    ):
+    why = r"not kept, .*signal-to-noise ratio .* dB; keep the layers .* by keep_float$"
+    with pytest.raises(ExportError, match=why):
         export(small, tmp_path / "net.onnx", int8=images)
     assert list(tmp_path.iterdir()) == []
 

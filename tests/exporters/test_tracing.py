@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.exporters.conftest import Eigenvalues
 from workbench.exporters.export import export
+from workbench.exporters.onnx import onnx_bytes
 from workbench.exporters.tracing import ExportError, quiet_libraries, trace
 
 POOL = torch.ops.aten.adaptive_avg_pool2d.default
@@ -28,9 +30,19 @@ def test_a_pool_whose_maps_have_that_size_already_is_left_out(size, left):
             assert torch.equal(program.module()(x), model(x))
 
 
-def test_what_depends_on_values_is_refused_in_one_sentence(undecided):
+class Undecided(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def test_what_no_file_can_hold_is_refused_in_one_sentence(monkeypatch, model, inputs):
     with pytest.raises(ExportError, match=r"^the model cannot be traced.*depends on the values in its input[^\n]*$"):
-        trace(undecided, torch.rand(1, 3))
+        trace(Undecided(), torch.rand(1, 3))
+    with pytest.raises(ExportError, match=r"^the model cannot be translated to ONNX: [^\n]*eig[^\n]*$"):
+        onnx_bytes(Eigenvalues(), torch.rand(3, 3))
+    monkeypatch.setattr("workbench.exporters.onnx.MAX_MODEL_BYTES", 100)
+    with pytest.raises(ExportError, match="holds 2 GB at most"):
+        onnx_bytes(model, inputs)
 
 
 def test_what_other_threads_log_during_an_export_arrives(model, tmp_path, caplog):

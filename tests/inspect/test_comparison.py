@@ -73,9 +73,8 @@ def test_outputs_are_compared_worst_first(compared):
     one, two = torch.ones(5, 3, 2), torch.full((5, 3), 2.0)
     found = compared([one, two], [1.01 * one, 1.1 * two])
     assert [(part.name, round(part.snr_db, 2)) for part in found.outputs] == [("1", 20.0), ("0", 40.0)]
-    assert found.snr_db == pytest.approx(
-        10 * math.log10(2 / (0.01**2 + 0.1**2)), abs=1e-3
-    )  # relative to each one's power
+    snr = 10 * math.log10(2 / (0.01**2 + 0.1**2))  # relative to each one's power
+    assert found.snr_db == pytest.approx(snr, abs=1e-3)
     assert math.isnan(found.agreement)
     assert (found.interval, found.verdict()) == ((0, 1), None)
     assert [row[0] for row in found.rows] == ["signal-to-noise ratio of the outputs", "output 1", "output 0"]

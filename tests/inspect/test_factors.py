@@ -44,12 +44,14 @@ def test_a_layer_without_weights(strided):
 
 
 def test_what_does_not_fit(spectra, strided):
-    for ranks, sentence in (((0, 3), "rank_in=0 does not fit, it can be 1 to 8"), ((3, 13), "rank_out=13")):
+    grouped = layer_of(nn.Conv2d(8, 8, 3, groups=2), 8, 6, 6)
+    for subject, ranks, sentence in (
+        (strided, (0, 3), "rank_in=0 does not fit, it can be 1 to 8"),
+        (strided, (3, 13), "rank_out=13"),
+        (spectra["classifier.2"], (), "layer classifier.2 is a matrix"),
+        (grouped, (), "the layer has groups"),
+    ):
         with pytest.raises(ValueError, match=sentence):
-            Factors.of(strided, *ranks)
-    with pytest.raises(ValueError, match=r"layer classifier.2 is a matrix"):
-        Factors.of(spectra["classifier.2"])
-    with pytest.raises(ValueError, match="the layer has groups"):
-        Factors.of(layer_of(nn.Conv2d(8, 8, 3, groups=2), 8, 6, 6))
+            Factors.of(subject, *ranks)
     with pytest.raises(TypeError, match="one layer, like"):
         Factors.of(spectra)

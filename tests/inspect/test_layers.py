@@ -45,7 +45,7 @@ def test_agreement_rises_with_the_rank(network, spectra, data):
 def test_what_cannot_be_asked(network, spectra, data, mixed):
     with pytest.raises(KeyError, match="'nothing' is no layer of digits_vgg"):
         wb.rank_curve(network, data.validation, "nothing", spectra)
-    with pytest.raises(PlanError):
+    with pytest.raises(PlanError, match="does not fit"):
         wb.rank_curve(network, data.validation, "features.3", spectra, shares=(0.5, 1.5))
     with pytest.raises(PlanError, match="depthwise cannot be factorised: a depthwise"):
         wb.rank_curve(mixed, data.validation, "depthwise", wb.analyze(mixed, cached=False))

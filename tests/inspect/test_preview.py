@@ -32,12 +32,9 @@ def test_answers_noise_and_maps_are_those_of_the_networks(small, picture):
         for network, answers in ((small.original, shown.original), (small, shown.compressed)):
             shares = network.model(picture.images)[0].double().softmax(0)
             order = shares.argsort(descending=True)[:2].tolist()
-            assert [answer.label for answer in answers] == order
-            assert [answer.name for answer in answers] == ["abc"[label] for label in order]
-            assert [answer.probability for answer in answers] == pytest.approx(
-                [float(shares[label]) for label in order]
-            )
-            assert [answer.right for answer in answers] == [label == 1 for label in order]
+            found = [(answer.label, answer.name, answer.right) for answer in answers]
+            assert found == [(label, "abc"[label], label == 1) for label in order]
+            assert [answer.probability for answer in answers] == pytest.approx(shares[order].tolist())
         maps = [network.model[:4](picture.images)[0].double() for network in (small.original, small)]
     assert (shown.name, shown.changed) == ("b", shown.original[0].label != shown.compressed[0].label)
     noise = next(part.snr_db for part in shown.comparison.layers if part.name == "3")
@@ -48,11 +45,6 @@ def test_answers_noise_and_maps_are_those_of_the_networks(small, picture):
     for pictures, values in zip(shown.maps, maps, strict=True):
         expected = (255 * (values[strongest] / (2 * scale) + 0.5)).numpy()
         assert np.abs(pictures[..., 0] - expected).max() <= 0.5 + 1e-6
-
-
-def test_layers_without_maps(small, picture):
-    assert preview(small, picture, layer="8").maps is None
-    assert preview(small, picture).layer == ""
 
 
 def compressed(model, shape, layer="0") -> wb.CompressedNetwork:
@@ -69,7 +61,8 @@ def classifier(*layers, features, classes=3) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, classes))
 
 
-def test_a_preview_takes_one_picture(small):
+def test_a_layer_without_maps_and_several_pictures(small, picture):
+    assert preview(small, picture, layer="8").maps is None
     with pytest.raises(ValueError, match="one picture"):
         preview(small, tiny_data().test)
 
@@ -100,19 +93,13 @@ def test_inputs_that_are_no_pictures_have_answers_and_noise(conv, shape, feature
 
 def test_a_network_that_ends_in_softmax_has_the_same_answers():
     model = classifier(nn.Conv2d(1, 4, 3), features=144)
-    logits, shares = (preview(compressed(m, (1, 8, 8)), one((1, 8, 8))) for m in (model, Ends(model)))
+    ends = nn.Sequential(*model, nn.Softmax(1))
+    logits, shares = (preview(compressed(m, (1, 8, 8)), one((1, 8, 8))) for m in (model, ends))
     for side in ("original", "compressed"):
         first, second = getattr(logits, side), getattr(shares, side)
         assert [a.label for a in first] == [a.label for a in second]
         assert [a.probability for a in first] == pytest.approx([a.probability for a in second], abs=1e-6)
     assert shares.comparison.divergence == pytest.approx(logits.comparison.divergence, rel=1e-3)
-
-
-class Ends(nn.Sequential):
-    """A model that ends in a softmax; its layers keep their names."""
-
-    def __init__(self, model):
-        super().__init__(*model, nn.Softmax(1))
 
 
 def test_each_network_is_copied_and_run_once(small, picture, monkeypatch):

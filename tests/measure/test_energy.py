@@ -2,6 +2,7 @@ import json
 import re
 
 import pytest
+import torch
 from torch import nn
 
 import workbench as wb
@@ -28,7 +29,7 @@ def test_what_a_window_adds_up(monkeypatch):
     install(monkeypatch, gpus=1, cpus=("package-0", "psys"))
     now = iter([0.0, 1.0, 2.0, 3.0, 3.0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
-    found = find_meter().window(lambda: None, seconds=2.5)
+    found = find_meter({torch.device("cuda", 0)}).window(lambda: None, seconds=2.5)
     assert (found.seconds, found.runs) == (2.0, 2)
     assert found.joules == {"GPU 0": 200.0, "CPU 0": 40.0, "memory of CPU 0": 6.0}  # psys has the packages in it
 

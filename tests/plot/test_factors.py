@@ -16,10 +16,7 @@ def test_values(spectra, ranks, valid):
     found, here = ((trace["x"], trace["y"]) for trace in figure["data"][-2:])
     assert (found, here) == (([14], [16]), ([ranks[0]], [ranks[1]]))
     assert figure["layout"]["xaxis2"]["range"][1] > max(100, 100 * sum(shown.shares("weights")))
-
-
-def test_what_is_no_convolution(spectra):
-    with pytest.raises(ValueError, match=r"layer classifier.2 is a matrix"):
-        wb.plot.factors(spectra["classifier.2"])
-    with pytest.raises(TypeError, match="one layer, like"):
-        wb.plot.factors(spectra)
+    _, costs, plane = wb.plot.factors(spectra["features.3"], *ranks).axes
+    widths = [bar.get_width() for bar in costs.patches]
+    assert widths[1::2] == pytest.approx([100 * share for share in shown.shares("macs")])
+    assert [tuple(line.get_xydata()[0]) for line in plane.lines[-2:]] == [(14, 16), ranks]

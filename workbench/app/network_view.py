@@ -43,7 +43,7 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             return None
         graph = plan.spectra.graph if plan.spectra is not None else ()
         colored = measured().get(color.value)
-        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, colored, area.value, aspect)
+        return Picture(plan.plan, graph, colored, area.value, aspect)
 
     def draw() -> None:
         graph.draw(picture())

@@ -17,7 +17,6 @@ from workbench.network.layers import LAYER_CLASSES, TRANSPOSED
 from workbench.network.network import Network
 from workbench.plan.compressed import CompressedNetwork
 
-PLAN, CHECKPOINT, LOADER, README = NAMES = ("plan.json", "weights.safetensors", "load.py", "README.txt")
 CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 README_TEXT = """\
 {name}, compressed: MACs x{macs_ratio:.2f} fewer, weights x{weights_ratio:.2f} fewer ({policy}).
@@ -65,10 +64,10 @@ def archive_bytes(network: Network, folder: str) -> bytes:
     made = BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, content in {
-            PLAN: text.encode(),
-            CHECKPOINT: save(tensors, metadata={"format": "pt", **as_texts(about)}),
-            LOADER: Path(standalone_loader.__file__).read_bytes(),
-            README: readme.encode(),
+            "plan.json": text.encode(),
+            "weights.safetensors": save(tensors, metadata={"format": "pt", **as_texts(about)}),
+            "load.py": Path(standalone_loader.__file__).read_bytes(),
+            "README.txt": readme.encode(),
         }.items():
             archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", (1980, 1, 1, 0, 0, 0)), content)
     return made.getvalue()

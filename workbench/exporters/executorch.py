@@ -31,8 +31,6 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "", i
     method "metadata" returns the text, if there is one. With `int8` its layers are quantised. ExportError if the model
     cannot be lowered, or the runtime has no kernel for one of its operators.
     """
-    if why := missing():
-        raise ExportError(why)
     program = trace(model, example)
     if int8:
         program = quantised_program(program, int8, model)
@@ -126,8 +124,6 @@ def set_threads(number: int) -> None:
     The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
     by their next call (run each once before you measure).
     """
-    if why := missing():
-        raise ExportError(why)
     with quiet_libraries():
         library = import_module("executorch.extension.pybindings.portable_lib")
         if library._threadpool_get_thread_count() != number:

@@ -88,19 +88,20 @@ def export(
     if int8 is not None and not network.structured:
         int8 = split_of(network, int8, labelled=False)  # batches that can be read once are read now
     wanted = reference(network, int8 if data is None else data)
-    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(wanted.example))
+    example = wanted.inputs[0]
+    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(example))
     report(0.1, "translating it")
     about = metadata(network) | ({"int8": quantised.about} if quantised else {})
     load: Callable[[Path], Callable[[Any], Any]]
-    if suffix == ".pte" and not isinstance(wanted.example, Tensor):
+    if suffix == ".pte" and not isinstance(example, Tensor):
         raise ExportError(f"{network.name} takes inputs of its own kind; ExecuTorch files take one batch of images")
     if suffix == ".onnx":
         how: dict[str, Any] = {"metadata": as_texts(about), "dynamic_batch": dynamic_batch, "int8": quantised}
-        content = onnx.onnx_bytes(network.model, wanted.example, **how)
+        content = onnx.onnx_bytes(network.model, example, **how)
         load = onnx.load_onnx
     elif suffix == ".pte":
         how = {"metadata": json.dumps(about), "int8": quantised}
-        content = executorch.executorch_bytes(network.model, wanted.example, **how)
+        content = executorch.executorch_bytes(network.model, example, **how)
         load = executorch.load_executorch
     else:
         content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)
@@ -127,19 +128,18 @@ def export(
 def _checked_suffix(path: Path, dynamic_batch: bool, int8: bool, keep_float: bool) -> str:
     """Return the suffix of a file that can be written; ExportError if it cannot, or the options do not fit it."""
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
-        raise ExportError(f"{path.name} does not end with the suffix of a format: {known}")
-    if path.is_dir():
-        raise ExportError(f"{path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise ExportError(f"there is no folder {path.parent}")
-    if dynamic_batch and suffix != ".onnx":
-        raise ExportError(f"dynamic_batch is only for .onnx files, not for {suffix}")
-    if int8 and suffix == ".zip":
-        raise ExportError("int8 is for .onnx and .pte files, not for .zip")
-    if keep_float and not int8:
-        raise ExportError("keep_float is for int8 files: give images as int8=")
-    if why := {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)():
-        raise ExportError(why)
+    known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+    missing = {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)()
+    problems = {
+        f"{path.name} does not end with the suffix of a format: {known}": suffix not in FORMATS,
+        f"{path} is a folder: name a file in it": path.is_dir(),
+        f"there is no folder {path.parent}": not path.parent.is_dir(),
+        f"dynamic_batch is only for .onnx files, not for {suffix}": dynamic_batch and suffix != ".onnx",
+        "int8 is for .onnx and .pte files, not for .zip": int8 and suffix == ".zip",
+        "keep_float is for int8 files: give images as int8=": keep_float and not int8,
+        missing: bool(missing),
+    }
+    for problem, found in problems.items():
+        if found:
+            raise ExportError(problem)
     return suffix

@@ -40,16 +40,10 @@ FLOAT_KINDS = (nn.LocalResponseNorm,)
 
 @dataclass(frozen=True, eq=False)
 class Int8:
-    """How a network is quantised.
+    """How a network is quantised."""
 
-    Parameters
-    ----------
-    inputs : of single runs, all of one shape, which the ranges of the maps are measured on.
-    keep_float : names of layers, or of modules with all their layers, that stay in float.
-    """
-
-    inputs: Sequence[Any]
-    keep_float: tuple[str, ...] = ()
+    inputs: Sequence[Any]  # of single runs, all of one shape, which the ranges of the maps are measured on
+    keep_float: tuple[str, ...] = ()  # names of layers, or of modules with all their layers, that stay in float
 
     @property
     def about(self) -> dict[str, Any]:
@@ -69,9 +63,7 @@ class Int8:
 def calibration(network: Network, images: Images, keep_float: Sequence[str] = (), *, batch: int = 1) -> Int8:
     """Return how a network is quantised: on up to 100 of the images, drawn by a fixed seed, `batch` in each run.
 
-    Raises
-    ------
-    ExportError : if there are fewer images than that, the network is not in float32, or has no layer of a name.
+    Raises ExportError if there are fewer images than that, the network is not in float32, or has no layer of a name.
     """
     drawn = images if network.structured else split_of(network, images, labelled=False).sample(MAX_CALIBRATION_IMAGES)
     batches = inputs_of(network, drawn, batch_size=batch)

@@ -15,7 +15,6 @@ from workbench.network.network import first_line
 
 TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
 """Type of an input in ONNX Runtime -> NumPy dtype that the input is cast to."""
-INPUT, OUTPUT = "input", "output"
 MAX_MODEL_BYTES = 2**31 - 2**20
 """Largest size of parameters and buffers in one protobuf (2 GiB), less 1 MiB for the graph."""
 
@@ -42,8 +41,6 @@ def onnx_bytes(
     that was opened from an ONNX file, that file is returned, with the nodes of changed layers replaced. With `int8` its
     layers are quantised. Raises ExportError if the model cannot be translated.
     """
-    if why := missing():
-        raise ExportError(why)
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
@@ -60,9 +57,9 @@ def onnx_bytes(
 def _translated(model: nn.Module, example: Any, metadata: Mapping[str, str], dynamic_batch: bool) -> Any:
     program = trace(model, example, dynamic_batch=dynamic_batch)
     one = isinstance(example, Tensor)
-    names: dict[str, Any] = {"input_names": [INPUT]} if one else {}
+    names: dict[str, Any] = {"input_names": ["input"]} if one else {}
     if len(program.graph_signature.user_outputs) == 1:
-        names["output_names"] = [OUTPUT]
+        names["output_names"] = ["output"]
     try:
         with quiet_libraries():
             made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
@@ -85,8 +82,6 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any
     `threads` is the number of threads of ONNX Runtime, 0 for one per core. Raises ExportError if ONNX Runtime cannot
     load the file.
     """
-    if why := missing():
-        raise ExportError(why)
     try:
         import onnxruntime
 

@@ -16,9 +16,9 @@ from workbench.exporters.export import Exported
 from workbench.exporters.metadata import PAPER, metadata
 from workbench.files import write_atomically
 from workbench.inspect.drawing.svg import Picture as NetworkPicture
+from workbench.inspect.drawing.svg import graph_of
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
-from workbench.network.tracing import find_layers
 from workbench.plan.plan import Plan
 from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
@@ -56,17 +56,8 @@ def report(
     """
     if latency:
         run = replace(run, measured={**run.measured, "latency": latency})
-    parts = [
-        _head(run),
-        _cards(run),
-        _drawing(run),
-        *map(_paragraph, text.split("\n\n")),
-        _done(run),
-        _scores(run),
-        _pictures(pictures),
-        _speed(run),
-        _energy(run),
-    ]
+    parts = [_head(run), _cards(run), _drawing(run), *map(_paragraph, text.split("\n\n"))]
+    parts += [_done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
     parts += [_layers(run), _redundancy(run), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(filter(None, parts))
@@ -139,11 +130,8 @@ def _cards(run: Run) -> str:
 
 def _drawing(run: Run) -> str:
     """Return the network as a picture; the tables say the same in words."""
-    graph = run.plan.spectra.graph if run.plan.spectra is not None else ()
-    if not graph and run.network is not None:
-        graph = find_layers(run.network.original).graph
-    picture = NetworkPicture(run.network_name, run.plan.layers, graph, run.plan.other)
-    return f"<figure>{picture.svg(ink='currentColor')}</figure>"
+    graph = graph_of(run.plan, run.network.original if run.network is not None else None)
+    return f"<figure>{NetworkPicture(run.plan, graph).svg(ink='currentColor')}</figure>"
 
 
 def _done(run: Run) -> str:

@@ -67,11 +67,6 @@ class Reference:
     outputs: list[list[Tensor]]
     name: str
 
-    @property
-    def example(self) -> Any:
-        """The first input."""
-        return self.inputs[0]
-
     def compare(
         self, run: Callable[[Any], Any], *, int8: bool = False, progress: Progress | bool | None = None
     ) -> Verification:

@@ -1,7 +1,8 @@
 """Compare a compressed network with its original: answers, probabilities, and the outputs of every layer."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,32 +161,29 @@ def passes(network: Network, images: Split | Images, *, progress: Progress | boo
 @torch.inference_mode()
 def comparison_of(found: Iterable[Pass]) -> Comparison:
     """Return the comparison that passes add up to; ValueError if the outputs hold no tensors of numbers."""
-    n, nats, same, overlap = 0, 0.0, [], []
-    outputs: dict[str, Tensor] = {}
-    inner: dict[str, Tensor] = {}
+    n, nats, same = 0, 0.0, []
+    overlap = torch.zeros(2, 1, dtype=torch.float64)
+    outputs: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
+    inner = outputs.copy()
     for each in found:
         n += each.size
         nats += float(divergence(each.wanted, each.made))
         if are_classes(each.wanted):
             same.append(same_answers(each.wanted, each.made))
-            overlap += [_overlap(each.wanted, each.made)] if each.wanted.ndim > 2 else []
+            overlap = overlap + _overlap(each.wanted, each.made) if each.wanted.ndim > 2 else overlap
         for j, pair in enumerate(zip(tensors_of(each.wanted), tensors_of(each.made), strict=True)):
-            _add(outputs, str(j), *pair)
+            outputs[str(j)] += powers_of(*pair)
         for name, pairs in each.layers.items():
             for pair in pairs:
-                _add(inner, name, *pair)
+                inner[name] += powers_of(*pair)
     if not outputs:
         raise ValueError("the network gives no tensors of numbers that can be compared")
     top1, top5 = torch.cat(same).double().mean(0).tolist() if same else (math.nan, math.nan)
     relative = [powers / powers[0].clamp(min=1e-300) for powers in outputs.values()]
     divergence_nats, snr = max(0.0, nats / n), snr_db(torch.stack(relative).sum(0))
-    return Comparison(
-        top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), _mean_iou(overlap)
-    )
-
-
-def _add(found: dict[str, Tensor], name: str, wanted: Tensor, made: Tensor) -> None:
-    found[name] = found.get(name, torch.zeros(2, dtype=torch.float64)) + powers_of(wanted, made)
+    both, either = overlap
+    mean_iou = float((both / either)[either > 0].mean())  # of no class, NaN
+    return Comparison(top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), mean_iou)
 
 
 def _worst_first(powers: dict[str, Tensor]) -> tuple[Fidelity, ...]:
@@ -197,10 +195,3 @@ def _overlap(wanted: Tensor, made: Tensor) -> Tensor:
     first, second = (in_rows(outputs).argmax(1).cpu() for outputs in (wanted, made))
     both, one, other = (part.bincount(minlength=wanted.shape[1]) for part in (first[first == second], first, second))
     return torch.stack([both, one + other - both]).double()
-
-
-def _mean_iou(overlap: Sequence[Tensor]) -> float:
-    if not overlap:
-        return math.nan
-    both, either = torch.stack(list(overlap)).sum(0)
-    return float((both / either)[either > 0].mean())

@@ -166,7 +166,7 @@ class Factors:
         """The dense layer's two maps, then the factors' four."""
         shape = self.layer.shape
         s, t = shape.in_channels, shape.out_channels
-        inside, outside = (sqrt(sum(pair[i] for pair in shape.positions)) for i in (0, 1))
+        inside, outside = map(sqrt, shape.all_positions)
         named = (  # the core is the one with the stride
             *(("S", s, "map", inside), ("rank_in", self.rank_in, "rank", inside)),
             *(("rank_out", self.rank_out, "rank", outside), ("T", t, "map", outside)),

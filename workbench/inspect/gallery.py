@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from workbench.kernels.tucker import Tucker1, Tucker2
 from workbench.network.data import UNLABELLED, Split, fitting_batch
 from workbench.network.inputs import Images, split_of
 from workbench.network.layers import Layer, kernel_of
@@ -153,18 +154,22 @@ def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes:
         raise ValueError(f"the networks have {widths[0]} and {widths[1]} outputs: they cannot be compared")
     shown = zip(batch.tolist(), as_pictures(images), labels.tolist(), *answers, strict=True)
     return [
-        Picture(index, image, label, _name(classes, label), *(_prediction(a, label, classes) for a in found))
+        Picture(index, image, label, class_name(classes, label), *(predictions(a, label, classes)[0] for a in found))
         for index, image, label, *found in shown
     ]
 
 
-def _prediction(probabilities: Tensor, true_label: int, classes: Sequence[str]) -> Prediction:
-    label = int(probabilities.argmax())
-    right = None if true_label == UNLABELLED else label == true_label
-    return Prediction(label, _name(classes, label), float(probabilities[label]), right)
+def predictions(probabilities: Tensor, true_label: int, classes: Sequence[str], n: int = 1) -> tuple[Prediction, ...]:
+    """Return the n most probable classes, best first; of equal ones the first."""
+    found = []
+    for label in probabilities.argsort(descending=True, stable=True)[:n].tolist():
+        right = None if true_label == UNLABELLED else label == true_label
+        found.append(Prediction(label, class_name(classes, label), float(probabilities[label]), right))
+    return tuple(found)
 
 
-def _name(classes: Sequence[str], label: int) -> str:
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class, its number where it has none, "" without a label."""
     return "" if label == UNLABELLED else classes[label] if label < len(classes) else str(label)
 
 
@@ -196,7 +201,8 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     if layer is None or len(layer.shape.kernel_size) != 2:
         name = compressed.original.name
         raise ValueError(f"{name} has no two-dimensional convolution in front: there are no filters to show")
-    before, after = kernels_of(compressed, layer)
+    networks = (compressed.original, compressed)
+    before, after = (reconstruct(each.model.get_submodule(layer.name), layer).cpu() for each in networks)
     scale = float(torch.stack([before, after]).abs().max())
     missed, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
     errors = torch.where(missed == 0, 0.0, missed / norms).numpy()
@@ -205,24 +211,16 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     return Filters(layer.name, original, reconstructed, scale, errors, error)
 
 
-def kernels_of(compressed: CompressedNetwork, layer: Layer) -> tuple[Tensor, Tensor]:
-    """Return a layer's kernel (out_channels, in_channels per group, ...) in the original and the compressed network."""
-    module = compressed.original.model.get_submodule(layer.name)
-    before = kernel_of(module, layer).detach().cpu().double()
-    return before, reconstruct(compressed.model.get_submodule(layer.name), layer).cpu()
-
-
 def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
-    """Return the kernel of a layer, or the one its factors multiply to."""
+    """Return a layer's kernel (out_channels, in_channels per group, ...), or the one its factors multiply to."""
     groups, parts = layer.shape.groups, dict(module.named_children())
     if not parts:
         return kernel_of(module, layer).detach().double()
     names = [name for name in ("factor_in", "core", "factor_out") if name in parts]
     weights = [parts[name].get_parameter("weight").detach().double().chunk(groups) for name in names]
     kernels = []
-    for *first, core, last in zip(*weights, strict=True):
-        kernel = torch.einsum(
-            "ab...,ta->tb...", core.transpose(0, 1) if layer.shape.transposed else core, last.flatten(1)
-        )
-        kernels.append(torch.einsum("tb...,bs->ts...", kernel, first[0].flatten(1)) if first else kernel)
+    for *first, middle, last in zip(*weights, strict=True):
+        core = middle.transpose(0, 1) if layer.shape.transposed else middle
+        factors = Tucker2(core, first[0].flatten(1).mT, last.flatten(1)) if first else Tucker1(core, last.flatten(1))
+        kernels.append(factors.reconstruct())
     return torch.cat(kernels).reshape(layer.kernel_shape)

@@ -1,6 +1,5 @@
 """What a rank keeps of something one can look at: filters with a digit's feature maps, and digits under noise."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,26 +17,16 @@ SHOWN_DIGITS = 4
 
 @dataclass(frozen=True, eq=False)
 class LowRankFilters:
-    """Filters of a convolution of one input channel, and its feature maps of one picture, at a rank of the filters.
+    """Filters of a convolution of one input channel, and its feature maps of one picture, at a rank of the filters."""
 
-    Attributes
-    ----------
-    rank, max_rank : of the output unfolding.
-    picture : (height, width)
-    strips : name -> (height, width) array: patterns, filters and maps, each beside the next, NaN between them.
-    explained : share of the kernel's squared norm that the rank keeps.
-    maps_error : norm of the difference of all feature maps, divided by the norm of the original's.
-    weights : numbers to store: of the patterns, and of what mixes them; `dense_weights` of the filters.
-    """
-
-    rank: int
+    rank: int  # of the output unfolding
     max_rank: int
-    picture: Array
-    strips: dict[str, Array]
-    explained: float
-    maps_error: float
-    weights: int
-    dense_weights: int
+    picture: Array  # (height, width)
+    strips: dict[str, Array]  # name -> (height, width): patterns, filters or maps beside each other, NaN between them
+    explained: float  # share of the kernel's squared norm that the rank keeps
+    maps_error: float  # norm of the difference of all feature maps, divided by the norm of the original's
+    weights: int  # numbers to store: of the patterns, and of what mixes them
+    dense_weights: int  # of the filters
 
     @classmethod
     def of(cls, layer: nn.Conv2d, picture: Tensor, rank: int) -> "LowRankFilters":
@@ -58,7 +47,7 @@ class LowRankFilters:
         error = float((low - full).norm() / full.norm().clamp(min=1e-300))
         explained = 1 - relative_error(kernel, made) ** 2
         weights = found.core.numel() + found.factor_out.numel()
-        strips = {name: strip(np.asarray(images, dtype=np.float64)) for name, images in rows.items()}
+        strips = {name: tiled(np.asarray(r, dtype=np.float64)[None, :COLUMNS]).round(3) for name, r in rows.items()}
         pixels = np.asarray(picture[0])
         return cls(rank, min(kernel[:, 0].flatten(1).shape), pixels, strips, explained, error, weights, kernel.numel())
 
@@ -73,40 +62,31 @@ class LowRankFilters:
 
 @dataclass(frozen=True, eq=False)
 class NoisyDigits:
-    """Pictures with noise, as a matrix of one column a picture, what EVBMF finds in it, and the pictures it gives back.
+    """Pictures with noise, what EVBMF finds in the matrix of them, and the pictures it gives back."""
 
-    Attributes
-    ----------
-    noise : standard deviation of the noise that was added.
-    found : EVBMF of the matrix (pixels, pictures), from which the mean picture was taken.
-    clean : (pixels,) singular values without the noise.
-    pictures : (height, width) array, one row a picture: without noise, with it, and denoised; NaN between them.
-    errors : root mean square difference from the pictures without noise, of the noisy and the denoised ones.
-    """
-
-    noise: float
-    found: Evbmf
-    clean: Array
-    pictures: Array
-    errors: tuple[float, float]
+    noise: float  # standard deviation of what was added
+    found: Evbmf  # of the matrix (pixels, pictures), from which the mean picture was taken
+    clean: Array  # (pixels,) singular values without the noise
+    pictures: Array  # (height, width), one row a picture: without noise, with it, and denoised; NaN between them
+    errors: tuple[float, float]  # root mean square difference from those without noise: noisy, denoised
 
     @classmethod
-    def of(cls, images: Tensor, noise: float, seed: int = 0) -> "NoisyDigits":
+    def of(cls, images: Tensor, noise: float) -> "NoisyDigits":
         """Add noise to images (n, 1, height, width) and find it again; ValueError unless n is above height x width."""
         clean = np.asarray(images[:, 0].flatten(1).T, dtype=np.float64)
         pixels, n = clean.shape
         if n <= pixels:
             raise ValueError(f"pictures of {pixels} pixels take more than {pixels} of them, these are {n}")
         mean = clean.mean(axis=1, keepdims=True)
-        noisy = clean + noise * np.random.default_rng(seed).standard_normal(clean.shape)
+        noisy = clean + noise * np.random.default_rng(0).standard_normal(clean.shape)
         left, values, right = np.linalg.svd(noisy - mean, full_matrices=False)
         found = evbmf(values, clean.shape)
         denoised = mean + (left[:, : found.rank] * found.shrunk) @ right[: found.rank]
         sides = [side.T.reshape(-1, *images.shape[2:]) for side in (clean, noisy, denoised)]
-        tiles = [strip(np.stack([side[i] for side in sides])) for i in range(SHOWN_DIGITS)]
+        pictures = tiled(np.stack(sides, axis=1)[:SHOWN_DIGITS]).round(3)
         errors = tuple(float(np.sqrt(np.mean((side - clean) ** 2))) for side in (noisy, denoised))
         spectrum = np.linalg.svd(clean - mean, compute_uv=False)
-        return cls(noise, found, spectrum, stacked(tiles), (errors[0], errors[1]))
+        return cls(noise, found, spectrum, pictures, (errors[0], errors[1]))
 
     def valley(self) -> tuple[Array, Array]:
         """Return (thresholds, free energies above the minimum): each noise variance as the threshold it implies."""
@@ -124,15 +104,9 @@ class NoisyDigits:
         )
 
 
-def strip(images: Array) -> Array:
-    """Return pictures (n, height, width) beside each other, the first `COLUMNS` of them, with NaN between them."""
-    n, height, width = images.shape
-    shown = np.full((height, COLUMNS if n > COLUMNS else n, width + 1), np.nan)
-    shown[:, :, :width] = images[:COLUMNS].swapaxes(0, 1)
-    return np.asarray(shown.reshape(height, -1)[:, :-1].round(3))
-
-
-def stacked(rows: Sequence[Array]) -> Array:
-    """Return pictures (height, width) of one width below each other, with a row of NaN between them."""
-    gap = np.full((1, rows[0].shape[1]), np.nan)
-    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
+def tiled(pictures: Array) -> Array:
+    """Return pictures (rows, columns, height, width, ...) as one, with gaps of NaN between them."""
+    gaps = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (pictures.ndim - 4)]
+    padded = np.pad(pictures, gaps, constant_values=np.nan)
+    rows, columns, height, width, *colors = padded.shape
+    return padded.swapaxes(1, 2).reshape(rows * height, columns * width, *colors)[:-1, :-1]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from workbench.inspect.comparison import Comparison, comparison_of, passes
-from workbench.inspect.gallery import Image, Prediction, as_pictures
-from workbench.network.data import UNLABELLED, Split
+from workbench.inspect.gallery import Image, Prediction, as_pictures, class_name, predictions
+from workbench.network.data import Split
 from workbench.network.outputs import are_classes, probabilities
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 
@@ -21,27 +21,19 @@ MAPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Two networks on one picture.
+    """Two networks on one picture: the most probable classes of each, if the outputs are classes, and a layer's maps.
 
-    Attributes
-    ----------
-    image : (height, width, 3) uint8; None for inputs that are no pictures.
-    name : the true class, or "".
-    original, compressed : the most probable classes of each network, best first; none if the outputs are not one row of
-        numbers for each class.
-    comparison : of both networks on this picture.
-    layer : name of the layer whose maps these are.
-    maps : (channels, height, width, 3) of the original and of the compressed network; middle grey is zero, each channel
-        has the scale of its largest value in both. None for a layer without maps.
+    Maps are (channels, height, width, 3), of the original and of the compressed network: middle grey is zero, each
+    channel has the scale of its largest value in both.
     """
 
-    image: Image | None
-    name: str
-    original: tuple[Prediction, ...]
+    image: Image | None  # (height, width, 3); None for inputs that are no pictures
+    name: str  # the true class, or ""
+    original: tuple[Prediction, ...]  # best first
     compressed: tuple[Prediction, ...]
-    comparison: Comparison
-    layer: str = ""
-    maps: tuple[Image, Image] | None = None
+    comparison: Comparison  # on this picture
+    layer: str = ""  # whose maps these are
+    maps: tuple[Image, Image] | None = None  # None for a layer without maps
 
     @property
     def changed(self) -> bool:
@@ -55,17 +47,9 @@ class Preview:
 
 
 def preview(small: CompressedNetwork, picture: Split, *, layer: str = "", classes: Sequence[str] = ()) -> Preview:
-    """Run a compressed network and its original on one picture.
+    """Run a compressed network and its original on one picture; `layer` is one of the plan, whose maps are wanted.
 
-    Parameters
-    ----------
-    picture : a split of one image; its label may be missing.
-    layer : name of a layer of the plan whose maps are wanted, or "".
-    classes : class names; the network's by default, numbers where it has none.
-
-    Raises
-    ------
-    ValueError : if there is not one image, or the outputs hold no tensors of numbers.
+    Raises ValueError if there is not one image, or the outputs hold no tensors of numbers.
     """
     expect_compressed(small)
     if len(picture) != 1:
@@ -77,22 +61,13 @@ def preview(small: CompressedNetwork, picture: Split, *, layer: str = "", classe
     image = as_pictures(images)[0] if images.ndim == 4 else None
     pairs = found.layers.get(layer)
     maps = _maps(*pairs[0]) if pairs else None
-    return Preview(image, _class_name(names, label), original, compressed, comparison_of([found]), layer, maps)
+    return Preview(image, class_name(names, label), original, compressed, comparison_of([found]), layer, maps)
 
 
 def _answers(outputs: Any, true_label: int, names: Sequence[str]) -> tuple[Prediction, ...]:
     if not are_classes(outputs) or outputs.ndim != 2:
         return ()
-    shares = probabilities(outputs)[0].cpu()
-    found = shares.topk(min(ANSWERS, len(shares)))
-    return tuple(
-        Prediction(k, _class_name(names, k), p, None if true_label == UNLABELLED else k == true_label)
-        for p, k in zip(found.values.tolist(), found.indices.tolist(), strict=True)
-    )
-
-
-def _class_name(names: Sequence[str], label: int) -> str:
-    return "" if label == UNLABELLED else names[label] if label < len(names) else str(label)
+    return predictions(probabilities(outputs)[0].cpu(), true_label, names, ANSWERS)
 
 
 def _maps(original: Tensor, compressed: Tensor) -> tuple[Image, Image] | None:

@@ -70,7 +70,7 @@ def rank_curve(
     count = min(sample, len(split))
     index = torch.arange(count) * len(split) // count
     drawn = Split(split.images[index], split.labels[index], split.name)
-    kept = [LayerPlan(known, "keep", reason="kept: not measured", error=0.0) for known in spectra.layers]
+    kept = [LayerPlan.kept(known, "not measured") for known in spectra.layers]
     whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"only {layer}", spectra)
     points: list[CurvePoint] = []
     with suppress(Cancelled):

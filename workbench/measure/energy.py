@@ -91,12 +91,12 @@ class Meter:
         return parts | {f"memory of CPU {i}": memory[i] for i in self.cpus if i in memory}
 
 
-def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
-    """Return the counters of what networks on these devices run on, or of everything; or why there are none."""
+def find_meter(devices: Collection[torch.device]) -> Meter | str:
+    """Return the counters of what networks on these devices run on, or why there are none."""
     gpus = [device.index for device in devices if device.type == "cuda"]
     used = sorted({torch.cuda.current_device() if index is None else index for index in gpus})
     try:
-        meter = Meter(import_module("zeus.monitor").ZeusMonitor(gpu_indices=used if devices else None))
+        meter = Meter(import_module("zeus.monitor").ZeusMonitor(gpu_indices=used))
     except ImportError:
         return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
     except Exception as error:  # drivers fail in many ways
@@ -108,8 +108,8 @@ def find_meter(devices: Collection[torch.device] = ()) -> Meter | str:
             "this machine's energy counters (RAPL) may only be read by root: "
             "https://ml.energy/zeus/getting_started/#system-privileges says how to allow it"
         )
-    where = f" for {' and '.join(sorted({d.type for d in devices}))}, where the network runs" if devices else ""
-    return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson){where}"
+    where = f"for {' and '.join(sorted({d.type for d in devices}))}, where the network runs"
+    return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson) {where}"
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ RUNTIMES = {
 }
 """Name -> what it is called in text."""
 
-FILE_RUNTIMES = ("onnxruntime", "executorch")
-"""Those that run a file, which may be quantised."""
+FILE_RUNTIMES = {"onnxruntime": onnx, "executorch": executorch}
+"""Those that run a file, which may be quantised -> the module that makes it."""
 
 
 class AbsentRuntimeError(ValueError):
@@ -55,8 +55,7 @@ def missing(runtime: str) -> str:
     """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can."""
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
-    module = {"onnxruntime": onnx, "executorch": executorch}.get(runtime)
-    return module.missing() if module else ""
+    return FILE_RUNTIMES[runtime].missing() if runtime in FILE_RUNTIMES else ""
 
 
 def configuration(runtime: str, batch: int, threads: int, channels_last: bool) -> str:

@@ -17,9 +17,6 @@ from workbench.tables import Table, times
 MAX_COMPARED_IMAGES = 100
 """Largest number of images that answers are compared on."""
 
-TITLES = {INT8: "compressed, int8"}
-"""Name of a timed network -> what the table calls it, where that is another."""
-
 
 @dataclass(frozen=True, repr=False)
 class Speed(Table):
@@ -103,7 +100,7 @@ class Speed(Table):
         return [self._row(run, name) for run in self.latencies.values() for name in run.samples]
 
     def _row(self, run: Latency, name: str) -> list[str]:
-        cells = [run.how, TITLES.get(name, name), f"{run.ms(name):.3g}", "", "", ""]
+        cells = [run.how, "compressed, int8" if name == INT8 else name, f"{run.ms(name):.3g}", "", "", ""]
         if name != "original":
             cells[3] = times(run.speedup(after=name))
             cells[4] = " to ".join(map(times, run.speedup_spread(after=name)))

@@ -1,6 +1,7 @@
 """Drawings, read back from their SVG."""
 
 import re
+from collections import OrderedDict
 from xml.etree import ElementTree
 
 import pytest
@@ -73,15 +74,8 @@ def test_subjects(network, spectra, plan):
 
 
 def test_names_are_escaped_and_files_are_on_white(tmp_path):
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.add_module("<b>&\"'", nn.Conv2d(1, 2, 3))
-
-        def forward(self, x):
-            return next(self.children())(x)
-
-    drawing = wb.plot.network(wb.Network(Odd(), (1, 5, 5), name="<i>&"))
+    odd = nn.Sequential(OrderedDict({"<b>&\"'": nn.Conv2d(1, 2, 3)}))
+    drawing = wb.plot.network(wb.Network(odd, (1, 5, 5), name="<i>&"))
     path = drawing.save(tmp_path / "odd.svg")
     root = parsed(path.read_text(encoding="utf-8"))
     assert [g.get("data-layer") for g in root.iter(f"{SVG}g") if g.get("class") == "layer"] == ["<b>&\"'"]

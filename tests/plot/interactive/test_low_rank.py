@@ -5,7 +5,7 @@ import pytest
 
 from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
 from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
-from workbench.plot.static import low_rank as static
+from workbench.plot.static import inspected as static
 
 
 def test_filters_at_a_rank(network, data, valid):

@@ -18,7 +18,7 @@ from workbench.inspect.sliding_window import SlidingWindow
 from workbench.plot.interactive.base import Figure
 from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
 from workbench.plot.interactive.sliding_window import sliding_window
-from workbench.plot.static import low_rank as static
+from workbench.plot.static import inspected as static
 from workbench.plot.static.base import NotebookFigure
 from workbench.plot.static.sliding_window import sliding_window as print_sliding_window
 

@@ -46,7 +46,7 @@ class NetworkGraph(PageWidget):
 
     def _send_file(self) -> None:
         if self.picture is not None:
-            self.send({"name": f"{self.picture.name}.svg", "svg": self.picture.svg(background="#ffffff")})
+            self.send({"name": f"{self.picture.plan.network}.svg", "svg": self.picture.svg(background="#ffffff")})
 
 
 def _values(fill: Fill) -> list[Any]:

@@ -1,12 +1,11 @@
 """How each layer of a drawing is filled: how much of its work is left, and what that costs in quality."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from workbench.inspect.comparison import Comparison
 from workbench.plan.importance import Importance
-from workbench.plan.plan import DECISIONS, LayerPlan
+from workbench.plan.plan import DECISIONS, Plan
 from workbench.tables import count
 
 AREAS = {"macs": "multiply-adds", "weights": "weights"}
@@ -53,64 +52,55 @@ Measured = Importance | Comparison | None
 
 @dataclass(frozen=True)
 class Fill:
-    """How one layer is filled.
+    """How one layer is filled."""
 
-    Attributes
-    ----------
-    share : planned / original cost.
-    shade : number of its colour in `COLORS`.
-    words : what there is to know about it, in a line.
-    """
-
-    share: float
-    shade: int
-    words: str
+    share: float  # planned / original cost
+    shade: int  # number of its colour in `COLORS`
+    words: str  # what there is to know about it, in a line
 
 
-def scale_of(parts: Iterable[LayerPlan], measured: Measured) -> Scale | None:
+def scale_of(plan: Plan, measured: Measured) -> Scale | None:
     """Return what the colours mean; None where they mean nothing: without a plan and without measurements."""
     if isinstance(measured, Comparison):
         return SNR
     if isinstance(measured, Importance):
         return IMPORTANCE
-    return ERROR if any(part.decision != "keep" for part in parts) else None
+    return ERROR if plan.ranks else None
 
 
-def fills(parts: Iterable[LayerPlan], measured: Measured = None, area: str = "macs") -> dict[str, Fill]:
+def fills(plan: Plan, measured: Measured = None, area: str = "macs") -> dict[str, Fill]:
     """Return how the layers are filled, by name."""
-    parts = tuple(parts)
-    scale, values = scale_of(parts, measured), _values(parts, measured)
+    scale, values = scale_of(plan, measured), _values(plan, measured)
     found = {}
-    for part in parts:
+    for part in plan:
         before, after = (getattr(cost, area) for cost in (part.layer.cost, part.cost))
-        known = scale is not None and part.name in values
-        default = UNCHANGED if scale is ERROR else UNKNOWN
-        shade = scale.shade(values[part.name]) if scale is not None and known else default
+        shade = UNCHANGED if scale is ERROR else UNKNOWN
         words = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
         if part.decision != "keep":
             ranks = " x ".join(str(rank) for rank in (part.rank_in, part.rank_out) if rank is not None)
             words += f", planned {count(after)} ({DECISIONS[part.decision]}, {ranks})"
         elif scale is ERROR:
             words += ", kept"
-        if known and scale is not None:
+        if scale is not None and part.name in values:
+            shade = scale.shade(values[part.name])
             words += f"; {scale.title} {scale.factor * values[part.name]:.3g} {scale.unit}"
         found[part.name] = Fill(after / before if before else 1.0, shade, words)
     return found
 
 
-def _values(parts: tuple[LayerPlan, ...], measured: Measured) -> dict[str, float]:
+def _values(plan: Plan, measured: Measured) -> dict[str, float]:
     """Return what the colours say, of the layers for which it is known; importance without a plan at half ranks."""
     if isinstance(measured, Comparison):
         return {layer.name: layer.snr_db for layer in measured.layers}
     if measured is None:
-        return {part.name: part.error for part in parts if part.decision != "keep" and part.error is not None}
-    planned = any(part.decision != "keep" for part in parts)
-    lost = {}
-    for part in parts:
-        if part.name in measured.lost and (not planned or part.rank_out is not None):
-            half_in, half_out = (rank // 2 for rank in part.layer.max_ranks)
-            rank_in, rank_out = (part.rank_in, part.rank_out) if planned else (half_in, half_out)
-            if part.layer.method == "tucker1" or rank_in is None:
-                rank_in = -1  # the last column
-            lost[part.name] = float(measured.lost[part.name][rank_out, rank_in])
-    return lost
+        return {part.name: part.error for part in plan if part.decision != "keep" and part.error is not None}
+    halves: dict[str, tuple[int | None, int]] = {}
+    for part in plan:
+        half_in, half_out = (rank // 2 for rank in part.layer.max_ranks)
+        halves[part.name] = (None if part.layer.method == "tucker1" else half_in, half_out)
+    ranks = (plan.ranks or halves).items()  # without rank_in, the last column
+    return {
+        name: float(measured.lost[name][rank_out, -1 if rank_in is None else rank_in])
+        for name, (rank_in, rank_out) in ranks
+        if name in measured.lost
+    }

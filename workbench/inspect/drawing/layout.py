@@ -10,8 +10,11 @@ Transactions on Systems, Man, and Cybernetics 1981.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf
+from operator import add
+
+from scipy.optimize import isotonic_regression
 
 GAP_X, GAP_Y, LANE_GAP, ROW_GAP = 16.0, 9.0, 7.0, 34.0
 """Between columns, between blocks of a column, beside a lane, and between rows; in the units of the sizes."""
@@ -29,15 +32,9 @@ BLOCK_WEIGHT = 1e3
 
 @dataclass
 class Item:
-    """A block, or a lane through its column.
+    """A block, or a lane through its column; (x, y) is its centre."""
 
-    Attributes
-    ----------
-    block : number of the block, for a lane of the block that it comes from.
-    x, y : centre.
-    """
-
-    block: int
+    block: int  # its number, for a lane that of the block that it comes from
     column: int
     width: float = 0.0
     height: float = 0.0
@@ -52,48 +49,39 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is, in the units of the sizes that were given.
-
-    Attributes
-    ----------
-    blocks : in the order of the graph.
-    lanes : of connections over several columns.
-    bottoms : of the rows.
-    """
+    """Where everything is, in the units of the sizes that were given."""
 
     width: float
     height: float
-    blocks: tuple[Item, ...]
-    lanes: tuple[Item, ...]
-    bottoms: tuple[float, ...]
+    blocks: tuple[Item, ...]  # in the order of the graph
+    lanes: tuple[Item, ...]  # of connections over several columns
+    bottoms: tuple[float, ...]  # of the rows
 
 
 def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]], aspect: float = 2.4) -> Layout:
     """Place blocks of these sizes; each comes after its `inputs`. `aspect` is the width / height that is aimed at."""
     blocks = _blocks(sizes, inputs)
     lanes = _connect(blocks, inputs)
-    columns: list[list[Item]] = [[] for _ in range(1 + max((b.column for b in blocks), default=-1))]
+    columns: list[list[Item]] = [[] for _ in range(1 + max(block.column for block in blocks))]
     for item in (*lanes, *blocks):  # a lane is above the block that it passes
         columns[item.column].append(item)
     _order(columns)
     _straighten(columns)
     bottoms = _rows(columns, aspect)
-    width = max((i.x + i.width / 2 for i in blocks), default=0.0)
-    return Layout(width, max(bottoms, default=0.0), tuple(blocks), tuple(lanes), tuple(bottoms))
+    width = max(block.x + block.width / 2 for block in blocks)
+    return Layout(width, max(bottoms), tuple(blocks), tuple(lanes), tuple(bottoms))
 
 
 def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]) -> list[Item]:
     blocks: list[Item] = []
-    longest: list[int] = []  # number of blocks on the longest path up to here
     for i, (width, height) in enumerate(sizes):
         column = max((blocks[j].column + 1 for j in inputs[i]), default=0)
-        longest.append(column)
         blocks.append(Item(i, column, width, height, weight=BLOCK_WEIGHT))
-    for i in range(len(sizes) - 1, -1, -1):  # the first of the longest paths to the last block is kept straight
-        if i == len(sizes) - 1 or blocks[i].weight == CHAIN_WEIGHT:
-            blocks[i].weight = CHAIN_WEIGHT
-            for j in inputs[i]:
-                if longest[j] == longest[i] - 1:
+    for item in reversed(blocks):  # the longest paths to the last block are kept straight
+        if item is blocks[-1] or item.weight == CHAIN_WEIGHT:
+            item.weight = CHAIN_WEIGHT
+            for j in inputs[item.block]:
+                if blocks[j].column == item.column - 1:
                     blocks[j].weight = CHAIN_WEIGHT
     return blocks
 
@@ -172,29 +160,20 @@ def mean_height(items: Sequence[Item]) -> float:
 
 
 def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
-    """Set heights closest to the wanted ones, in this order, with gaps: isotonic regression by pooling."""
+    """Set heights closest to the wanted ones, in this order, with gaps."""
     offset, offsets = 0.0, [0.0]
     for above, below in pairwise(column):
         gap = LANE_GAP if above.lane or below.lane else GAP_Y
         offset += (above.height + below.height) / 2 + gap
         offsets.append(offset)
-    pools: list[tuple[float, float, int]] = []  # weighted mean, weight, number of items
-    for item, y, shift in zip(column, wanted, offsets, strict=True):
-        pool = (y - shift, item.weight, 1)
-        while pools and pools[-1][0] > pool[0]:
-            mean, weight, number = pools.pop()
-            both = weight + pool[1]
-            pool = ((mean * weight + pool[0] * pool[1]) / both, both, number + pool[2])
-        pools.append(pool)
-    means = [mean for mean, _, number in pools for _ in range(number)]
-    for item, mean, shift in zip(column, means, offsets, strict=True):
-        item.y = round(mean + shift, 1)
+    free = [y - shift for y, shift in zip(wanted, offsets, strict=True)]
+    heights = isotonic_regression(free, weights=[item.weight for item in column]).x
+    for item, height, shift in zip(column, heights.tolist(), offsets, strict=True):
+        item.y = round(height + shift, 1)
 
 
 def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
     """Break the columns into rows of the best shape, set where every item is, and return the rows' bottoms."""
-    if not columns:
-        return []
     widths = [max(item.width for item in column) for column in columns]
     gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * _rise(column)) for column in columns]
     breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
@@ -251,13 +230,9 @@ def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[i
 
 def _broken(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
     """Return the columns at which rows begin, if rows are no wider than `limit`, as far as `breaks` allow."""
-    starts, edges, x = [0], [], 0.0
-    for width, gap in zip(widths, gaps, strict=True):
-        edges.append(x)
-        x += width + gap
-    for number, column in enumerate(breaks):
-        following = edges[breaks[number + 1]] if number + 1 < len(breaks) else x
-        if following - edges[starts[-1]] > limit:
+    starts, edges = [0], [0.0, *accumulate(map(add, widths, gaps))]
+    for column, following in pairwise([*breaks, len(widths)]):
+        if edges[following] - edges[starts[-1]] > limit:
             starts.append(column)
     return starts
 

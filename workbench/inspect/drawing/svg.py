@@ -8,9 +8,9 @@ from math import sqrt
 
 from workbench.inspect.drawing.fills import AREAS, COLORS, ERROR, UNCHANGED, Fill, Measured, fills, scale_of
 from workbench.inspect.drawing.layout import ROW_GAP, Item, Layout, layout, mean_height
-from workbench.kernels.complexity import Cost
-from workbench.network.tracing import Node
-from workbench.plan.plan import LayerPlan
+from workbench.network.network import Network
+from workbench.network.tracing import Node, find_layers
+from workbench.plan.plan import Plan
 from workbench.tables import count, times
 
 MIN_SIDE, MAX_SIDE, MEAN_SIDE = 56.0, 110.0, 24.0
@@ -30,32 +30,26 @@ MIN_WIDTH = 600.0
 """Width that the legend takes."""
 
 
+def graph_of(plan: Plan, network: Network | None = None) -> tuple[Node, ...]:
+    """Return how the layers of a plan follow each other, from its spectra, or else by tracing the network."""
+    known = plan.spectra.graph if plan.spectra is not None else ()
+    return known or (find_layers(network).graph if network is not None else ())
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A network as a drawing.
+    """A network as a drawing."""
 
-    Attributes
-    ----------
-    name : of the network.
-    parts : its layers, planned or kept.
-    graph : how they follow each other.
-    measured : what the colours say: None for the predicted errors of the kernels.
-    area : what the area of a block is, one of `AREAS`.
-    aspect : width / height that is aimed at.
-    """
-
-    name: str
-    parts: tuple[LayerPlan, ...]
-    graph: tuple[Node, ...]
-    other: Cost
-    measured: Measured = field(default=None, repr=False)
-    area: str = "macs"
-    aspect: float = 2.4
+    plan: Plan  # its layers, planned or kept
+    graph: tuple[Node, ...]  # how they follow each other
+    measured: Measured = field(default=None, repr=False)  # what the colours say: None for the kernels' predicted errors
+    area: str = "macs"  # what the area of a block is, one of `AREAS`
+    aspect: float = 2.4  # width / height that is aimed at
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The graph, or where it has not all layers, the layers one after the other."""
-        names = [part.name for part in self.parts]
+        names = [part.name for part in self.plan]
         if sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
             return self.graph
         kinds = ["input", *["layer"] * len(names), "output"]
@@ -65,7 +59,7 @@ class Picture:
     @cached_property
     def sizes(self) -> dict[str, tuple[float, float]]:
         """Width and height of each layer's block; their product is proportional to its cost."""
-        costs = {part.name: getattr(part.layer.cost, self.area) for part in self.parts}
+        costs = {part.name: getattr(part.layer.cost, self.area) for part in self.plan}
         largest = max(costs.values(), default=0) or 1
         sides = {name: sqrt(cost / largest) for name, cost in costs.items()}
         side = MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)
@@ -87,20 +81,19 @@ class Picture:
     @cached_property
     def fills(self) -> dict[str, Fill]:
         """How the blocks are filled."""
-        return fills(self.parts, self.measured, self.area)
+        return fills(self.plan, self.measured, self.area)
 
     def has_blocks_of(self, other: "Picture") -> bool:
         """Return whether both differ in how their blocks are filled only."""
-        mine, theirs = ([part.layer for part in picture.parts] for picture in (self, other))
-        return (self.name, self.graph, self.area, mine) == (other.name, other.graph, other.area, theirs)
+        mine, theirs = ([part.layer for part in picture.plan] for picture in (self, other))
+        return (self.plan.network, self.graph, self.area, mine) == (other.plan.network, other.graph, other.area, theirs)
 
     @property
     def key(self) -> tuple[str, str, list[tuple[str, str]]]:
         """What areas and fillings mean; what the colours mean; and each colour with its meaning."""
-        planned = any(part.decision != "keep" for part in self.parts)
         text = f"Area: {AREAS[self.area]}."
-        text += " Outline: before, filling: after." if planned else ""
-        scale = scale_of(self.parts, self.measured)
+        text += " Outline: before, filling: after." if self.plan.ranks else ""
+        scale = scale_of(self.plan, self.measured)
         if scale is None:
             return text, "", []
         kept = [(COLORS[UNCHANGED], "kept")] if scale is ERROR else []
@@ -116,12 +109,9 @@ class Picture:
     @property
     def words(self) -> str:
         """What the whole network costs."""
-        before, after = (
-            sum(getattr(cost, self.area) for cost in costs) + getattr(self.other, self.area)
-            for costs in ([part.layer.cost for part in self.parts], [part.cost for part in self.parts])
-        )
+        before, after = (getattr(cost, self.area) for cost in (self.plan.dense, self.plan.cost))
         change = f" → {count(after)}, {times(before / after)} fewer" if 0 < after < before else ""
-        return f"{len(self.parts)} layers, {count(before)} {AREAS[self.area]}{change}"
+        return f"{len(self.plan)} layers, {count(before)} {AREAS[self.area]}{change}"
 
     def svg(self, *, framed: bool = True, background: str = "", ink: str = "#1f2933") -> str:
         """Return the drawing; `framed` with a title and a legend."""
@@ -133,17 +123,18 @@ class Picture:
         shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
         place = f"translate({left + shift:.1f} {top:.1f})"
         body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
-        frame = self._frame(height) if framed else ""
+        frame = self._title() + self._legend(height - 46.0) if framed else ""
+        name = self.plan.network
         paper = f'<rect width="100%" height="100%" fill="{background}"/>' if background else ""
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(self.name)}: '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(name)}: '
             f'{escape(self.words)}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
             f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
             f'font-size="{FONT_SIZE:g}"><desc>{escape(self._description())}</desc>{paper}{frame}{body}</svg>'
         )
 
     def _description(self) -> str:
-        largest = sorted(self.parts, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
+        largest = sorted(self.plan, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
         return f"{self.words}, from left to right. The largest: " + "; ".join(self.fills[p.name].words for p in largest)
 
     def _wires(self) -> str:
@@ -175,15 +166,14 @@ class Picture:
         return item.x + side * width / 2, item.y
 
     def _blocks(self) -> str:
-        drawn = []
-        for node, item in zip(self.nodes, self.layout.blocks, strict=True):
-            drawn.append(self._block(node.name, item) if node.kind == "layer" else _mark(node, item))
-        return "".join(drawn)
+        pairs = zip(self.nodes, self.layout.blocks, strict=True)
+        return "".join(self._block(n.name, i) if n.kind == "layer" else _mark(n, i) for n, i in pairs)
 
     def _block(self, name: str, item: Item) -> str:
         (width, height), fill = self.sizes[name], self.fills[name]
         left, top, filled = -width / 2, -height / 2, height * min(1.0, fill.share)
         box = f'x="{left:.3f}" width="{width:.3f}"'
+        dashes = ' stroke-dasharray="3 2"' if fill.share > 1 else ""  # it costs more than before, and is filled whole
         return (
             f'<g class="layer" data-layer="{escape(name)}" transform="translate({_n(item.x)} {_n(item.y)})">'
             f"<title>{escape(fill.words)}</title>"
@@ -192,7 +182,7 @@ class Picture:
             f'<rect class="original" {box} y="{top:.3f}" height="{height:.3f}" fill="{INK}" fill-opacity="0.05"/>'
             f'<rect class="planned" {box} y="{-top - filled:.3f}" height="{filled:.3f}" fill="{COLORS[fill.shade]}"/>'
             f'<rect class="outline" {box} y="{top:.3f}" height="{height:.3f}" fill="none" stroke="{INK}" '
-            f'stroke-opacity="0.75"{_dashed(fill)}/></g>'
+            f'stroke-opacity="0.75"{dashes}/></g>'
         )
 
     def _labels(self) -> str:
@@ -216,10 +206,9 @@ class Picture:
                 break
         return texts
 
-    def _frame(self, height: float) -> str:
-        title = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.name)}</tspan>'
-        title += f'<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
-        return title + self._legend(height - 46.0)
+    def _title(self) -> str:
+        name = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.plan.network)}</tspan>'
+        return f'{name}<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
 
     def _legend(self, top: float) -> str:
         text, title, colors = self.key
@@ -246,11 +235,6 @@ def _mark(node: Node, item: Item) -> str:
     cross = f"M{_n(x - r + 3)} {_n(y)}h{_n(2 * r - 6)}M{_n(x)} {_n(y - r + 3)}v{_n(2 * r - 6)}"
     circle = f'<circle {place} fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
     return f'{circle}<path d="{cross}" stroke="{WIRE}" stroke-width="1.3"{turn}/>'
-
-
-def _dashed(fill: Fill) -> str:
-    """Return the mark of a layer that costs more than before: its filling is the whole block."""
-    return ' stroke-dasharray="3 2"' if fill.share > 1 else ""
 
 
 def _fitting(names: Iterable[tuple[float, list[str]]]) -> list[tuple[float, str]]:

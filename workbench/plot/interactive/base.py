@@ -66,20 +66,19 @@ def hover(texts: Iterable[str]) -> dict[str, Any]:
     return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
 
 
-def interval(y: Sequence[float], low: Sequence[float], high: Sequence[float], **look: Any) -> dict[str, Any]:
-    """Return the part of a trace that has `y`, and error bars from `low` to `high`."""
-    ends = {
-        "array": [end - value for value, end in zip(y, high, strict=True)],
-        "arrayminus": [value - end for value, end in zip(y, low, strict=True)],
+def interval(y: Sequence[float], ends: Sequence[Sequence[float]], **look: Any) -> dict[str, Any]:
+    """Return the part of a trace that has `y`, and error bars between their ends, (low, high)."""
+    bars = {
+        "array": [high - value for value, (_, high) in zip(y, ends, strict=True)],
+        "arrayminus": [value - low for value, (low, _) in zip(y, ends, strict=True)],
     }
-    return {"y": list(y), "error_y": {"type": "data", "symmetric": False, "thickness": 1, **ends, **look}}
+    return {"y": list(y), "error_y": {"type": "data", "symmetric": False, "thickness": 1, **bars, **look}}
 
 
 def percent(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
     """Return the part of a trace that has top-1 in percent, with its 95 % interval; or a metric, without."""
     ends = [[100 * end for end in score.interval] if score.is_share else [score.shown] * 2 for score in scores]
-    low, high = ([pair[i] for pair in ends] for i in (0, 1))
-    return interval([score.shown for score in scores], low, high, **look)
+    return interval([score.shown for score in scores], ends, **look)
 
 
 def filled(color: str, pattern: str) -> dict[str, Any]:

@@ -45,9 +45,7 @@ def low_rank_filters(shown: LowRankFilters) -> Figure:
 def noisy_digits(shown: NoisyDigits, top: float | None = None) -> Figure:
     """Draw singular values beside the free energy, which share an axis: the minimum is as high as the threshold.
 
-    Parameters
-    ----------
-    top : end of that axis; by default it has room for what is drawn.
+    `top` is the end of that axis; by default it has room for what is drawn.
     """
     found, rank = shown.found, shown.found.rank
     values, n = found.singular_values.tolist(), len(found.singular_values)

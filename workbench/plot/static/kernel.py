@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workbench.inspect.low_rank import tiled
 from workbench.kernels.tucker import relative_error, tucker1
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 from workbench.plot.colors import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION
@@ -37,7 +38,7 @@ def kernel(kernel: Tensor, title: str = "", *, rows: int = 8, columns: int = 16)
     figure = NotebookFigure(figsize=(7.6, 1.0 + 6.6 * t / max(s, 8)), layout="constrained")
     axes = figure.subplots()
     size = float(np.abs(shown).max()) or 1.0
-    drawn = axes.imshow(_tiled(shown), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
+    drawn = axes.imshow(tiled(shown), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
     axes.set(xlabel="input channel s", ylabel="output channel t", title=title)
     axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, [str(i) for i in range(s)])
     axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, [str(i) for i in range(t)])
@@ -69,7 +70,7 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     figure.suptitle(title)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2.4)).flat
     axes = left.subplots()
-    _draw_cells(axes, _tiled(k), _tiled(colors), f"kernel, {t} x {s} x {height} x {width}")
+    _draw_cells(axes, tiled(k), tiled(colors), f"kernel, {t} x {s} x {height} x {width}")
     axes.set_xticks((width + 1) * np.arange(s) + width / 2, [f"s = {si}" for si in range(s)])
     axes.set_yticks((height + 1) * np.arange(t) + height / 2, [f"t = {to}" for to in range(t)])
     modes = ((OUT_MODE, "output", "t"), (IN_MODE, "input", "s"))
@@ -124,14 +125,6 @@ def _four_way(kernel: Tensor) -> Array:
         shape = "(out_channels, in_channels, height, width)"
         raise ValueError(f"this picture is of a kernel of shape {shape}, not {tuple(kernel.shape)}")
     return np.asarray(kernel.detach().double().numpy(force=True))
-
-
-def _tiled(values: Array) -> Array:
-    """Return filters (t, s, height, width, ...) as one picture with gaps between them, which are not a number."""
-    gaps = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (values.ndim - 4)]
-    padded = np.pad(values, gaps, constant_values=np.nan)
-    t, s, height, width, *colors = padded.shape
-    return padded.swapaxes(1, 2).reshape(t * height, s * width, *colors)[:-1, :-1]
 
 
 def _draw_cells(axes: Axes, numbers: Array, colors: Array, title: str) -> None:

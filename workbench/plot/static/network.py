@@ -5,9 +5,9 @@ from pathlib import Path
 
 from workbench.files import write_atomically
 from workbench.inspect.drawing.fills import AREAS, Measured
-from workbench.inspect.drawing.svg import Picture
+from workbench.inspect.drawing.svg import Picture, graph_of
 from workbench.network.network import Network
-from workbench.network.tracing import Traced, find_layers
+from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra
@@ -15,12 +15,7 @@ from workbench.plan.spectra import Spectra
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing, which a notebook shows.
-
-    Attributes
-    ----------
-    picture : what is drawn.
-    """
+    """A drawing, which a notebook shows."""
 
     picture: Picture
 
@@ -60,19 +55,15 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
     """
     if area not in AREAS:
         raise ValueError(f"area={area!r}: the area of a block is one of {', '.join(map(repr, AREAS))}")
-    if isinstance(subject, CompressedNetwork):
-        plan, graph = subject.plan, subject.plan.spectra.graph if subject.plan.spectra else ()
-        graph = graph or find_layers(subject.original).graph
-        return Drawing(Picture(subject.name, plan.layers, graph, plan.other, measured, area))
     if isinstance(subject, Plan):
-        graph = subject.spectra.graph if subject.spectra else ()
-        return Drawing(Picture(subject.network, subject.layers, graph, subject.other, measured, area))
-    traced: Spectra | Traced
-    if isinstance(subject, Spectra):
-        name, traced = subject.network, subject
-    elif isinstance(subject, Network):
-        name, traced = subject.name, find_layers(subject)
+        plan, graph = subject, graph_of(subject)
+    elif isinstance(subject, CompressedNetwork):
+        plan, graph = subject.plan, graph_of(subject.plan, subject.original)
+    elif isinstance(subject, Network | Spectra):
+        traced = find_layers(subject) if isinstance(subject, Network) else subject
+        name = subject.name if isinstance(subject, Network) else subject.network
+        parts = tuple(LayerPlan.kept(layer, "") for layer in traced.layers)
+        plan, graph = Plan(name, subject.input_shape, parts, traced.other, "nothing is planned"), traced.graph
     else:
         raise TypeError(f"this draws a network, spectra or a plan, not a {type(subject).__name__}")
-    parts = tuple(LayerPlan.kept(layer, "") for layer in traced.layers)
-    return Drawing(Picture(name, parts, traced.graph, traced.other, measured, area))
+    return Drawing(Picture(plan, graph, measured, area))

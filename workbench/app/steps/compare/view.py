@@ -15,8 +15,7 @@ from workbench.app.worker import JobKind
 from workbench.catalog.paper.published import SOURCE
 from workbench.inspect.gallery import Filters, Gallery, Image, Picture, Prediction
 from workbench.inspect.layerwise import layerwise
-from workbench.plot.interactive.curves import rank_curve
-from workbench.plot.interactive.tradeoff import tradeoff
+from workbench.plot.interactive.scores import rank_curve, tradeoff
 
 SIDE = 104  # pixels of a picture on the page
 FILTERS_HINT = "The filters of the first layer appear here, original and compressed, once the network is compressed."

@@ -12,8 +12,8 @@ from workbench.app.steps.recover.settings import LEARN_FROM, MAX_EPOCHS, RATES, 
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.worker import COMPRESSING, JobKind
 from workbench.network.verdict import Finding
-from workbench.plot.interactive.curves import training_curve
-from workbench.plot.interactive.tradeoff import stages as stages_figure
+from workbench.plot.interactive.scores import stages as stages_figure
+from workbench.plot.interactive.scores import training_curve
 from workbench.runs.run import StageName
 from workbench.runs.scoring import judgement
 

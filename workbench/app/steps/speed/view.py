@@ -11,9 +11,7 @@ from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
-from workbench.plot.interactive.energy import energy
-from workbench.plot.interactive.roofline import layer_times, roofline
-from workbench.plot.interactive.speeds import speeds
+from workbench.plot.interactive.measured import energy, layer_times, roofline, speeds
 from workbench.tables import compared, times
 
 MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"

@@ -1,12 +1,18 @@
-"""Each part of a network under this machine's roofline, and the time of each layer before and after."""
+"""What was measured: parts of a network under the roofline, times of its layers, its energy, and speed by runtime."""
 
 from collections import defaultdict
 from math import sqrt
+from textwrap import wrap
 
+from workbench.measure.energy import Energy
+from workbench.measure.latency import INT8
 from workbench.measure.profile import OTHER, PART_KINDS, NetworkProfile, Part, Profile
 from workbench.measure.roofline import Roofline
-from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
-from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, line
+from workbench.measure.runtimes import RUNTIMES
+from workbench.measure.speed import Speed
+from workbench.network.verdict import wilson
+from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, SKY, SLATE, VERMILLION
+from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, interval, line, scatter
 from workbench.tables import count, quantity
 
 MIN_MARKER_PIXELS, MAX_MARKER_PIXELS = 7, 34
@@ -21,6 +27,10 @@ STACK = (
     ("factor_out", "last factor", VERMILLION, "x"),
 )
 """What the bars of the layers' times consist of: part, name, colour, pattern."""
+PART_FILLS = ((BLUE, ""), (ORANGE, "/"), (GREY, "x"), (SKY, "."))
+"""Colour and pattern of each part that joules consist of."""
+MARKS = {"original": ("star", SLATE, 15), "compressed": ("circle", BLUE, 12), INT8: ("square", VERMILLION, 11)}
+"""Symbol, colour and size in pixels of each network."""
 
 
 def roofline(profile: Profile | None, roof: Roofline | None = None, selected: str = "") -> Figure:
@@ -106,3 +116,53 @@ def _spent(profile: Profile) -> dict[str, dict[str, float]]:
         whole = {"original": "original", "compressed": "dense"}
         shown[OTHER] = {whole[which]: network.other for which, network in profile.networks.items()}
     return shown
+
+
+def energy(energy: Energy | None) -> Figure:
+    """Draw the joules of each network for one image, stacked by what they consist of, with their range."""
+    if energy is None:
+        return empty("The energy for one image appears here.")
+    label, networks = energy.original.label, list(energy.networks.values())
+    names = [f"{name}<br><b>{each.text}</b>" for name, each in energy.networks.items()]
+    largest = max(each.joules for each in networks)
+    unit, scale = next(((u, s) for u, s in (("J", 1.0), ("mJ", 1e3)) if largest * s >= 1), ("µJ", 1e6))
+    data = []
+    for part, fill in zip(energy.original.parts, PART_FILLS, strict=False):
+        parts = [each.parts.get(part, 0.0) for each in networks]
+        texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, parts, strict=True))
+        look = {"name": f"{part} ({label})", "width": 0.5, "marker": filled(*fill), **texts}
+        data.append(bar(names, [scale * j for j in parts], **look))
+    joules = [scale * each.joules for each in networks]
+    ends = [(scale * each.lowest, scale * each.highest) for each in networks]
+    source = hover("<br>".join([name, *wrap(energy.source, 60)]) for name in names)
+    whole = {**scatter(names, [], "markers", **source), **interval(joules, ends, color=INK, thickness=1.2, width=6)}
+    data.append({**whole, "marker": {"color": INK, "size": 1}, "showlegend": False, "cliponaxis": False})
+    x = axis("", showgrid=False, type="category", ticks="")
+    y = axis(f"{unit} for one image ({label})", rangemode="tozero")
+    return figure(data, 300, barmode="stack", margin={"l": 64, "t": 30}, legend={"y": -0.3}, xaxis=x, yaxis=y)
+
+
+def speeds(found: Speed | None) -> Figure:
+    """Draw a point for each network and runtime: milliseconds, and the share of same answers with its 95 % interval.
+
+    Nothing is drawn unless int8 files were timed, without which answers are not compared.
+    """
+    if found is None or not found.compared:
+        return empty("Time and answers of the int8 files appear here once they have been measured.")
+    data = []
+    for name, (symbol, color, size) in MARKS.items():
+        runs = {key: run for key, run in found.latencies.items() if name in run.agreement}
+        share = [run.agreement[name] for run in runs.values()]
+        ends = [(1.0, 1.0) if name == "original" else wilson(value, found.compared) for value in share]
+        percents = [(100 * low, 100 * high) for low, high in ends]
+        texts = [
+            f"{name}, {RUNTIMES[key]}<br>{run.ms(name):.3g} ms<br>{100 * run.agreement[name]:.1f} % same answers"
+            for key, run in runs.items()
+        ]
+        point = scatter([run.ms(name) for run in runs.values()], [], "markers", name=name, **hover(texts))
+        point |= interval([100 * value for value in share], percents, color=color, width=4)
+        data.append({**point, "marker": {"symbol": symbol, "color": color, "size": size}})
+    y = axis(f"answers as the original's (%)<br>of {found.compared} images")
+    x = axis("milliseconds for one run", rangemode="tozero")
+    legend = {"y": 1.02, "yanchor": "bottom"}
+    return figure(data, 250, margin={"l": 74, "t": 30}, legend=legend, xaxis=x, yaxis=y)
