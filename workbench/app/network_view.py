@@ -38,38 +38,28 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             found["noise"] = noise if preview.current else replace(noise, layers=())  # not that of another plan
         return found
 
-    def picture() -> Picture | None:
-        if plan.plan is None:
-            return None
-        graph = plan.spectra.graph if plan.spectra is not None else ()
-        colored = measured().get(color.value)
-        return Picture(plan.plan.network, plan.plan.layers, graph, plan.plan.other, colored, area.value, aspect)
-
-    def draw() -> None:
-        graph.draw(picture())
-
     def fill() -> None:
-        if list(color.options) != (names := list(measured())):
+        found, shown = measured(), plan.plan
+        if list(color.options) != (names := list(found)):
             with color.hold_trait_notifications():
                 chosen, color.options = color.value, names
                 color.value = chosen if chosen in names else names[0]
                 color.tooltips = [COLORS[name] for name in names]
         color.layout.display = "" if len(names) > 1 else "none"
-        made = picture()
-        if made is not None and graph.picture is not None and made.has_blocks_of(graph.picture):
-            graph.fill(made)
-        else:
-            graph.draw(made)
-
-    w.link((look, "picked"), (graph, "selected"))
+        if shown is None:
+            graph.show(None)
+            return
+        edges = shown.spectra.graph if shown.spectra is not None else ()
+        colored = found.get(color.value)
+        graph.show(Picture(shown.network, shown.layers, edges, shown.other, colored, area.value, aspect))
 
     def recolor() -> None:
         if color.value == "noise" or list(color.options) != list(measured()):
             fill()
 
-    follow(fill, (plan, "plan measured"), (color, "value"))
+    w.link((look, "picked"), (graph, "selected"))
+    follow(fill, (plan, "plan measured"), (color, "value"), (area, "value"))
     follow(recolor, (preview, "found current"))
-    area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")
     drawing.layout.flex, drawing.layout.min_width = "1 1 0%", "min(100%, 460px)"

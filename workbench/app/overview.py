@@ -41,9 +41,8 @@ def tile_texts(session: Session) -> dict[str, str]:
     plan, run = session.plan.plan, _current(session)
     stage = str(run.last.name) if run and run.last else "planned"
     if plan is None:
-        waits = "Known once a network is open."
-        titles = {"work": "Work", "size": "Size", "time": "Time", "energy": "Energy", "score": "Score"}
-        return {name: tile(title, missing=waits) for name, title in titles.items()}
+        names = ("work", "size", "time", "energy", "score")
+        return {name: tile(name.capitalize(), missing="Known once a network is open.") for name in names}
     dense = plan.dense
     found = {
         "work": tile(
@@ -71,26 +70,25 @@ def _current(session: Session) -> Run | None:
 
 def _measured(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
-    found = session.speed.findings if run is not None else None
+    titles = {"time": "Time", "energy": term("energy", "Energy")}
     missing = COMPRESS_TEXT if run is None else MEASURE_TEXT
-    if found is None:
-        return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
-    speed, (dense, small) = found.speed, found.speed.fastest
-    before, after = dense["dense_ms"], small["compressed_ms"]
-    gain = compared(speed.best_speedup, "faster", "slower", "as fast")
-    pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
-    where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
-    timed = tile("Time", pair, after / before, gain, where, mark="wb-loss" if after > before else "")
-    spent, needed = found.energy.original, found.energy.compressed
-    if needed is None:
-        return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
-    ratio = needed.joules / spent.joules
-    gain = compared(1 / ratio, "less", "more", "as much")
-    pair = (quantity(spent.joules, "J"), quantity(needed.joules, "J"))
-    joules = tile(
-        term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", mark="wb-loss" if ratio > 1 else ""
-    )
-    return {"time": timed, "energy": joules}
+    tiles = {name: tile(title, missing=missing) for name, title in titles.items()}
+
+    def show(name: str, before: float, after: float, unit: str, words: tuple[str, str, str], note: str) -> None:
+        pair, gain = (quantity(before, unit), quantity(after, unit)), compared(before / after, *words)
+        tiles[name] = tile(titles[name], pair, after / before, gain, note, mark="wb-loss" if after > before else "")
+
+    found = session.speed.findings
+    if run is not None and found is not None:
+        dense, small = found.speed.fastest
+        where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
+        seconds = (dense["dense_ms"] / 1e3, small["compressed_ms"] / 1e3)
+        show("time", *seconds, "s", ("faster", "slower", "as fast"), where)
+        spent, needed = found.energy.original, found.energy.compressed
+        if needed is not None:
+            words = ("less", "more", "as much")
+            show("energy", spent.joules, needed.joules, "J", words, f"an image ({spent.label})")
+    return tiles
 
 
 def _runtime(record: Mapping[str, Any]) -> str:
