@@ -10,13 +10,11 @@ import pytest
 
 import workbench as wb
 from tests.app.conftest import small_session
-from tests.helpers.sessions import tiny_data
+from tests.helpers.sessions import unlabelled_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.steps.compare.runs_view import run_row
-from workbench.app.steps.compare.view import (
-    tradeoff_view,
-)
+from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.layer import layer_view
 from workbench.app.steps.plan.view import plan_view
@@ -153,14 +151,11 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
 
 
 def test_without_labels_agreement_is_what_is_shown_and_judged():
-    given = tiny_data()
-    images = {name: wb.Split.unlabelled(getattr(given, name).images) for name in ("train", "validation", "test")}
-    session = small_session(data=wb.Data(**images, name="bare"))
-    session.open()
+    session = small_session(data=unlabelled_data(), opened=True)
     session.plan.replan(planner="budget", macs_ratio=1.5)
     session.recover.decompose()
     score, card = session.recover.run.score(), tile_texts(session)["score"]
-    assert score == wb.score(session.recover.compressed, images["validation"])
+    assert score == wb.score(session.recover.compressed, session.choose.data.validation)
     for text in (">Agreement</abbr>", "on 15 validation images", "100.0 %", f"{score.shown:.1f} %"):
         assert text in card
     session.recover.calibrate()

@@ -11,8 +11,6 @@ from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.inspect.drawing.fills import AREAS, Measured
 from workbench.inspect.drawing.svg import Picture
 
-ASPECT = 6.5
-"""Width / height of the drawing's place on the page."""
 COLORS = {
     "error": "Predicted error of the kernel",
     "importance": "Expected squared change of the answers",
@@ -21,8 +19,8 @@ COLORS = {
 """What the colours can mean -> a hint."""
 
 
-def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
-    """Return the drawing below the choice of what areas and colours mean, and the picture beside it."""
+def network_view(session: Session, aspect: float = 6.5) -> w.Widget:
+    """Return a drawing of this width / height below the choice of its areas and colours, and the picture beside it."""
     plan, look, preview = session.plan, session.look, session.preview
     graph = NetworkGraph()
     areas = [(text, name) for name, text in AREAS.items()]

@@ -99,13 +99,13 @@ def _runtime(record: Mapping[str, Any]) -> str:
 def _score_tile(session: Session, run: Run | None) -> str:
     choose = session.choose
     original = choose.original
-    split = next(iter([*(s for s in original.scores if s == "test"), *original.scores]), "") if original else ""
-    before = original.scores.get(split) if original else None
+    scores = original.scores if original else {}
+    split = "test" if "test" in scores else next(iter(scores), "")
+    before = scores.get(split)
     if before is None:
         return tile("Score", missing=escape(choose.misfit) or "There are no images to score it on: bring pictures.")
     title = term(before.kind, before.kind.capitalize()) if before.kind in TERMS else escape(before.kind)
-    if choose.network is not None and choose.network.random_weights:
-        title += RANDOM
+    title += RANDOM if choose.random_weights else ""
     after = run.score(split) if run else None
     share = (after or before).top1 if before.is_share else None
     images = f"on {before.n} {escape(split)} images"
@@ -179,7 +179,7 @@ def verdict_text(session: Session) -> str:
     choose, plan, run = session.choose, session.plan.plan, _current(session)
     if choose.network is None or plan is None:
         return (choose.job.error if choose.job else "") or "The network is being opened."
-    if choose.network.random_weights:
+    if choose.random_weights:
         return RANDOM_WORDS
     if run is None:
         if plan.saves_nothing:

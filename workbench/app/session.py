@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import traitlets
 from traitlets import Bool, HasTraits, Instance, Unicode
 
 from workbench.app.debounce import Debounce
@@ -43,7 +42,7 @@ class Session:
     def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         self.worker = worker = Worker()
         self.choose = ChooseModel(worker, network, data)
-        self.look = LookModel()
+        self.look = LookModel(self.choose)
         self.plan = PlanModel(worker, self.choose)
         self.recover = RecoverModel(worker, self.choose, self.plan)
         self.gallery = GalleryModel(worker, self.choose, self.recover)
@@ -52,14 +51,8 @@ class Session:
         self.paper = PaperModel(worker, self.choose)
         self.speed = SpeedModel(worker, self.choose, self.recover)
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
-        traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
-        traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))
         self.history = History(self.choose, self.plan, self.recover)
         self.autosave = Autosave(self)
-
-    def open(self) -> None:
-        """Open the network and data that were given, or the bundled ones."""
-        self.choose.open()
 
     def undo(self) -> None:
         """Undo the last edit of the plan, and pick the layer that it changed."""
@@ -187,10 +180,10 @@ class Autosave(HasTraits):
             self.problem = "The earlier session could not be continued; its runs are in the store."
 
     def _restore_plan(self, saved: SavedSession) -> None:
-        spectra, now = self._session.plan.spectra, self._session.plan.plan
-        if spectra is None or now is None:
+        now = self._session.plan.plan
+        if now is None:
             return
-        plan = Plan.from_json(saved.plan, spectra)
+        plan = Plan.from_json(saved.plan, now.spectra)
         if [part.layer for part in plan] != [part.layer for part in now]:
             raise ValueError("the plan is of another network")
         self._session.plan.restore(PlanSettings.of(saved.settings), plan, "the plan of an earlier session")

@@ -1,7 +1,6 @@
 """Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
@@ -14,6 +13,7 @@ from plotly.io.json import to_json_plotly
 from torch import Tensor, nn
 
 from workbench.app.controls import column, row, slot
+from workbench.app.widgets.base import bundle
 from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
 from workbench.plot.interactive.base import Figure
@@ -23,8 +23,7 @@ from workbench.plot.static.base import NotebookFigure
 
 FIGURES = "application/vnd.workbench.figures+json"
 """MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
-MAX_FIGURES = 64
-"""Figures of that grid at most."""
+MAX_FIGURES = 64  # of that grid
 NOISES = [round(float(level), 3) for level in np.geomspace(0.02, 1.2, 25)]
 
 
@@ -75,12 +74,8 @@ class Explorer:
         self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{words}</div>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = self.widget._repr_mimebundle_(**kwargs)
-        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
-            return shown, {}
-        picture, metadata = self._still(self.shown)._repr_mimebundle_()
-        figures = {FIGURES: self._figures()} if self.draws_all else {}
-        return {**shown, **picture, **figures}, metadata
+        shown, metadata = bundle(self.widget, lambda: self._still(self.shown), **kwargs)
+        return {**shown, **({FIGURES: self._figures()} if self.draws_all else {})}, metadata
 
     def _figures(self) -> dict[str, Any]:
         """Return the sliders, and the figure at each combination of some of their values, the last varying fastest."""

@@ -12,8 +12,6 @@ from workbench.app.server.serve import setting
 from workbench.app.widgets.base import PageWidget, readable, script
 
 DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
-
-
 MAX_FILES = 20_000  # that are accepted at a time
 
 

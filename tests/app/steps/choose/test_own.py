@@ -1,14 +1,11 @@
 """The user's own things on the page: an ONNX file, pictures, a network that is looked for."""
 
-import io
-
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import workbench as wb
+from tests.helpers.pictures import png
 from tests.helpers.widgets import find, html, upload
 from workbench.app.steps.choose.view import choose_view, data_options, network_options
 from workbench.app.widgets.upload import Upload
@@ -19,23 +16,12 @@ def view(session):
     return choose_view(session)
 
 
-def picture(seed, kind="PNG"):
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, kind)
-    return content.getvalue()
-
-
-class Colours(nn.Sequential):
-    def __init__(self):
-        torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2), nn.ReLU()]
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5))
-
-
 @pytest.fixture
 def onnx_file(tmp_path):
-    return wb.export(wb.Network(Colours(), (3, 32, 32)), tmp_path / "a.onnx").path.read_bytes()
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5))
+    return wb.export(wb.Network(model, (3, 32, 32)), tmp_path / "a.onnx").path.read_bytes()
 
 
 def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(session, view, onnx_file, tmp_path):
@@ -45,7 +31,7 @@ def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(ses
     assert (choose.network.name, choose.network.input_shape) == ("mine.onnx", (3, 32, 32))
     assert network_options(session)[0] == ("mine.onnx (uploaded)", "mine.onnx")
     assert "the workbench assumes" in html(view)
-    assert upload(pictures, {f"holiday/{i}.png": picture(i) for i in range(20)})
+    assert upload(pictures, {f"holiday/{i}.png": png((12 * i, 90, 200 - 9 * i)) for i in range(20)})
     assert (choose.data.name, choose.misfit) == ("20 files", "")
     assert not choose.data.validation.labelled
     assert len(choose.data.train) + len(choose.data.validation) + len(choose.data.test) == 20
@@ -56,8 +42,7 @@ def test_an_onnx_file_and_pictures_without_labels_become_a_smaller_onnx_file(ses
     session.recover.calibrate()
     run = session.recover.run
     assert run.last.score.kind == "agreement"
-    made = session.take_home.make("onnx")
-    assert made.error == ""
+    assert session.take_home.make("onnx").error == ""
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import re
 import ipywidgets as w
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save
 
+from tests.helpers.pictures import picture
 from tests.helpers.widgets import find, html, upload
 from workbench.app.overview import RANDOM_WORDS, verdict_text
 from workbench.app.steps.choose.view import choose_view
@@ -29,9 +29,7 @@ def scans(tmp_path, monkeypatch):
     """A folder of data sets with one folder of ten small images in it."""
     monkeypatch.setenv("WORKBENCH_DATASETS", str(tmp_path))
     for label in range(10):
-        folder = tmp_path / "scans" / str(label)
-        folder.mkdir(parents=True)
-        Image.new("RGB", (40, 40), (20 * label,) * 3).save(folder / "a.png")
+        picture(tmp_path / "scans" / str(label) / "a.png", (20 * label,) * 3)
 
 
 def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, view):

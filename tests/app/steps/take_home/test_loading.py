@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 import workbench as wb
+from tests.helpers.pictures import picture
 from workbench.app.session import Session
 from workbench.app.steps.take_home.loading import load_code
 from workbench.catalog.networks.entries import Centred
@@ -21,17 +22,21 @@ def small_model(channels):
     return nn.Sequential(*layers)
 
 
-def execute(session, names=None):
+def execute(session, names=None, *, calibrated=False):
     """What the notebook's cells make, and the words of its file."""
     session.recover.decompose()
+    if calibrated:
+        session.recover.calibrate()
     job = session.take_home.make("notebook")
     assert job.error == ""
     made = session.take_home.file("notebook")
     cells = nbformat.read(made.path, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     found = dict(names or {})
-    exec("\n".join(cell.source for cell in cells if cell.cell_type == "code"), found)  # noqa: S102 - our own
+    exec(code.replace("{**before", "scores = {**before"), found)  # noqa: S102 - our own
     after, before = found["small"].model.state_dict(), session.recover.compressed.model.state_dict()
-    assert all(torch.equal(after[key], before[key]) for key in before)
+    for key in before:
+        torch.testing.assert_close(after[key], before[key], rtol=0, atol=1e-6 if calibrated else 0)
     return found, made.words
 
 
@@ -56,12 +61,10 @@ def test_a_checkpoint(digits, tmp_path, monkeypatch):
 
 
 def test_pictures_of_the_user(tmp_path, monkeypatch):
-    for kind in "ab":
-        (tmp_path / "own" / kind).mkdir(parents=True)
-        for i in range(10):
-            Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / "own" / kind / f"{i}.png")
+    for name in (f"{kind}/{i}.png" for kind in "ab" for i in range(10)):
+        picture(tmp_path / "own" / name, (20 * int(name[2]), 0, 0), (8, 8))
     session = Session(wb.Network(small_model(3), (3, 8, 8), "small"))
-    session.open()
+    session.choose.open()
     session.choose.open(data="own", pictures=tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     found, words = execute(session, {"your_network": session.choose.network})
@@ -91,19 +94,11 @@ def test_an_onnx_file_of_coloured_images_and_pictures_without_labels(tmp_path, m
     session = Session()
     session.choose.open(network="mine.onnx", weights="mine.onnx", file=path)
     session.choose.open(data="30 files", pictures=tmp_path / "pictures")
-    session.recover.decompose()
-    session.recover.calibrate()
     assert session.choose.network.preprocessing == Centred(8, shorter=8)  # small pictures are taken whole
     monkeypatch.chdir(tmp_path)
-    session.take_home.make("notebook")
-    made = session.take_home.file("notebook")
-    assert made.words.endswith("the file mine.onnx and a folder with the 30 files")
-    cells = [cell.source for cell in nbformat.read(made.path, as_version=4).cells if cell.cell_type == "code"]
-    found = {}
-    exec("\n".join(cells[:-1]) + "\n" + cells[-1].replace("{**before", "scores = {**before"), found)  # noqa: S102
+    found, words = execute(session, calibrated=True)
+    assert words.endswith("the file mine.onnx and a folder with the 30 files")
     assert found["scores"]["compressed"].kind == "agreement"
-    after, before = found["small"].model.state_dict(), session.recover.compressed.model.state_dict()
-    assert all(torch.allclose(after[key], before[key], atol=1e-6) for key in before)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ from workbench.tables import count
 
 ONNX = ".onnx"
 LABEL_STYLE = {"description_width": "62px"}
-MAX_THUMBNAILS = 12
-"""Largest number of pictures shown below the description of the open data."""
+MAX_THUMBNAILS = 12  # pictures below the description of the open data
 SEARCH_DELAY_S = 0.3  # seconds between the last keystroke and the search
 PAPER_NETWORKS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
@@ -157,7 +156,7 @@ def about_text(session: Session, problem: str = "") -> str:
             f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
             f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
-    if network is not None and network.random_weights:
+    if choose.random_weights:
         words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
         html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"
     notes = [escape(sentence(ValueError(text))) for text in (problem, choose.warning) if text]

@@ -17,7 +17,6 @@ from workbench.plot.interactive.factors import blocks
 from workbench.plot.interactive.spectrum import spectrum as singular_values
 from workbench.tables import count, times
 
-FIGURE_HEIGHT = 200  # pixels
 TWO_FACTORS = "Two layers take the place of this one: only its outputs are reduced."
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
@@ -36,16 +35,16 @@ def layer_view(session: Session) -> w.Widget:
 
 def picked_part(session: Session) -> tuple[LayerPlan | None, Spectrum | None]:
     """Return plan and spectrum of the picked layer, as far as there are any."""
-    plan = session.plan
-    part = next((part for part in plan.plan or () if part.name == session.look.picked), None)
-    spectra = plan.spectra
+    plan = session.plan.plan
+    part = next((part for part in plan or () if part.name == session.look.picked), None)
+    spectra = plan.spectra if plan else None
     return part, spectra[part.name] if part and spectra and part.name in spectra else None
 
 
 def layer_figure(session: Session) -> w.Widget:
     """Return one of three views of the picked layer."""
     preview = session.preview
-    figures = {name: FigureView(name, height=FIGURE_HEIGHT) for name in [*VIEWS][:2]}
+    figures = {name: FigureView(name, height=200) for name in [*VIEWS][:2]}
     text = w.HTML()
     view = w.ToggleButtons(options=list(VIEWS), style={"button_width": "128px"})
     view.tooltips = list(VIEWS.values())

@@ -16,8 +16,7 @@ from workbench.plan.plan import Plan
 from workbench.tables import times
 
 LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
-STEP = 0.05
-"""Step of the sliders."""
+STEP = 0.05  # of the sliders
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = (
     "Measure how much the answers depend on each layer; a budget then keeps higher ranks where they depend most"

@@ -70,8 +70,7 @@ def recover_view(session: Session) -> w.Widget:
 
     def draw_stages() -> None:
         dense = plan.plan.dense if plan.plan else None
-        random = choose.network is not None and choose.network.random_weights
-        stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
+        stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=choose.random_weights))
 
     def list_tries() -> None:
         found = recover.run.tries if recover.run is not None else ()

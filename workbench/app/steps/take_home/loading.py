@@ -18,8 +18,8 @@ def load_code(choose: ChooseModel) -> tuple[dict[str, str], list[str]]:
     opened = choose.opened
     if opened is None:
         return {}, []
-    codes, missing = zip(_network_code(choose, opened), _data_code(choose, opened), strict=True)
-    return dict(zip(("network", "data"), codes, strict=True)), [words for words in missing if words]
+    (network, network_file), (data, data_files) = _network_code(choose, opened), _data_code(choose, opened)
+    return {"network": network, "data": data}, [words for words in (network_file, data_files) if words]
 
 
 def _network_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:

@@ -143,30 +143,29 @@ class TakeHomeModel(HasTraits):
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
                 raise ValueError(FIRST)
-            path = folder / file_name(run, kind)
-            data = opened.data
+            about, path, data = FILE_KINDS[kind], folder / file_name(run, kind), opened.data
             split = data.test if len(data.test) else data.validation
             images = split if len(split) and not opened.misfit else None
-            if FILE_KINDS[kind].int8 and opened.misfit:
+            if about.int8 and opened.misfit:
                 raise ValueError(opened.misfit)
+            words, exported = "", None
             if kind == "notebook":
                 notebook(run, path, **code)
-                words = (
-                    f"; to run it, write into its first cell where to find {' and '.join(missing)}" if missing else ""
-                )
-                return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words)
-            if kind != "report":
-                ranges = opened.data.unlabelled if FILE_KINDS[kind].int8 else None
-                found = export(run.network, path, images, int8=ranges, progress=job.report)
-                return MadeFile(kind, path, f"{quantity(found.bytes, 'B')}; {found.verification}", found)
-            pictures = None
-            if images is not None:
-                more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
-                progress = part(job.report, 0.0, 0.6, "looking at images")
-                pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
-            job.report(0.6, "drawing")
-            report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
-            return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
+                if missing:
+                    words = f"; to run it, write into its first cell where to find {' and '.join(missing)}"
+            elif kind == "report":
+                pictures = None
+                if images is not None:
+                    more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
+                    progress = part(job.report, 0.0, 0.6, "looking at images")
+                    pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
+                job.report(0.6, "drawing")
+                report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
+            else:
+                ranges = data.unlabelled if about.int8 else None
+                exported = export(run.network, path, images, int8=ranges, progress=job.report)
+                words = f"; {exported.verification}"
+            return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words, exported)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
