@@ -74,7 +74,7 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         heading = w.HTML()
 
         def fill() -> None:
-            found = guide.steps[step - 1] if guide.steps else {"status": "", "words": ""}
+            found = guide.steps[step - 1]
             missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
             mark = RANDOM if s.choose.random_weights else ""
             text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"

@@ -22,7 +22,7 @@ class History(HasTraits):
     def __init__(self, choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> None:
         super().__init__()
         self._plan, self._choose = plan, choose
-        self._told: set[tuple[object, ...]] = set()
+        self._told: set[tuple[int, str, str]] = set()
         choose.observe(self._opened, "opened")
         plan.observe(self._edited, "undoable")
         recover.observe(self._ran, "runs")
@@ -45,12 +45,8 @@ class History(HasTraits):
         for run in change["new"]:
             if run.last is None:
                 continue
-            told = (run.number, run.last.name, str(run.last.score))
-            if told not in self._told:
-                self._told.add(told)
-                name = f"{run.label[0].upper()}{run.label[1:]}"
-                self.add(f"{name}, work {times(run.plan.macs_ratio)} less, {run.last.name}: {judgement(run)}.")
-            for line in run.tries:
-                if (run.number, line) not in self._told:
-                    self._told.add((run.number, line))
+            stage = f"{run.label}, work {times(run.plan.macs_ratio)} less, {run.last.name}: {judgement(run)}"
+            for line, score in ((stage, str(run.last.score)), *((line, "") for line in run.tries)):
+                if (run.number, line, score) not in self._told:
+                    self._told.add((run.number, line, score))
                     self.add(f"{line[0].upper()}{line[1:]}.")

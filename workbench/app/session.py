@@ -88,7 +88,7 @@ class Autosave(HasTraits):
         if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
             return
         self.browser = browser
-        self._session.recover.save_training_in(self.sessions.checkpoint)
+        self._session.recover.checkpoint = self.sessions.checkpoint
         self._look_for(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
 
     def _look_for(self, seconds: int) -> None:
