@@ -26,6 +26,7 @@ from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.layer_table import LayerTable
+from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.network.verdict import Finding
 from workbench.runs.scoring import judgement
@@ -35,18 +36,18 @@ def figure(view, label):
     return next(item for item in find(view, FigureView) if item.label == label)
 
 
-def test_the_table_picks_a_layer(digits):
-    view = look_view(digits)
-    (table,) = find(view, LayerTable)
+def test_the_table_and_both_drawings_pick_a_layer(digits):
+    view, (other,) = look_view(digits), find(plan_view(digits), NetworkGraph)
+    (table,), (graph,) = find(view, LayerTable), find(view, NetworkGraph)
     assert [row["name"] for row in table.rows] == [part.name for part in digits.plan.plan]
     assert set(table.rows[0]) >= {column["key"] for column in table.columns}
     assert sum(row["share"] for row in table.rows) == pytest.approx(1, abs=0.01)
     digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
     assert (table.rows[1]["ranks"], table.rows[1]["reason"]) == ("3 x 4", "chosen by hand")
-    table.selected = "features.10"
-    assert digits.look.picked == "features.10"
-    digits.look.pick("classifier.2")
-    assert table.selected == "classifier.2"
+    picks = ((table, "features.10"), (graph, "features.7"), (other, "features.0"))
+    for widget, name in picks:
+        widget.selected = name
+        assert [digits.look.picked, *(each.selected for each, _ in picks)] == [name] * 4
 
 
 def test_points_of_a_figure_pick_a_layer(digits):
@@ -126,13 +127,6 @@ def test_tiles_show_original_planned_and_measured(digits):
     assert "decomposed" not in "".join(tile_texts(digits).values())
 
 
-def test_a_verdict_before_the_search_has_ended_says_so(digits, monkeypatch):
-    digits.recover.decompose()
-    ended = verdict_text(digits)
-    monkeypatch.setattr(digits.worker, "busy", lambda *kinds: JobKind.AUTOMATIC in kinds)
-    assert verdict_text(digits) == f"So far: {ended}"
-
-
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
     digits.recover.decompose()
     assert digits.recover.run.verdict().finding is Finding.LOSS
@@ -148,6 +142,9 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
     assert f"{before.shown:.1f} → {after.shown:.1f} % right; {judgement(run)}" in step_statuses(digits)[3]["words"]
     assert judgement(run) in recovery_status(digits)[2]
     assert str(run.verdict("test")) in tile_texts(digits)["score"]
+    ended = verdict_text(digits)
+    job(digits.worker, JobKind.AUTOMATIC)
+    assert verdict_text(digits) == f"So far: {ended}"
 
 
 def test_without_labels_agreement_is_what_is_shown_and_judged():
@@ -212,8 +209,8 @@ def test_files_are_made_and_offered_and_go_with_their_network(session):
     assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)
 
 
-def job(worker, kind=JobKind.SPEED, title="Timing", **more):
-    made = Job(worker, kind, title, **more)
+def job(worker, kind):
+    made = Job(worker, kind, "Timing")
     worker.jobs = (*worker.jobs, made)
     return made
 
@@ -222,7 +219,7 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     worker = Worker()
     jobs = JobList(worker)
     assert "Ready" in html(jobs)
-    made, (stop,) = job(worker), find(jobs, w.Button)
+    made, (stop,) = job(worker, JobKind.SPEED), find(jobs, w.Button)
     assert "Timing</b>: waits" in html(jobs)
     assert (stop.description, stop.layout.visibility) == ("Take back", "visible")
     made.state, made.progress, made.note, made.remaining_s = JobState.RUNNING, 0.4, "layer 2", 70
