@@ -91,7 +91,8 @@ async def test_it_follows_what_the_user_does(session):
 @on_a_network
 async def test_pictures_whose_answer_changed_come_one_after_the_other(session):
     preview, plan = session.preview, session.plan
-    change_both(session)
+    plan.choose_ranks("0", rank_out=1)
+    change(session)
     await seen(session)
     network, test = session.choose.network, session.choose.data.test
     small = wb.decompose(network, plan.plan)
@@ -105,9 +106,18 @@ async def test_pictures_whose_answer_changed_come_one_after_the_other(session):
         shown.append(preview.index)
     assert sorted(shown) == sorted({picture.index for picture in preview.flipped})
     assert set(shown) <= set(changed)
+
+    # Those of the planned network are not those of the recovered one, nor of another plan.
+    for act, stage in ((session.recover.decompose, "decomposed"), (session.recover.calibrate, "calibrated")):
+        act()
+        await seen(session)
+        assert (preview.flipped, preview.words, preview.stage) == ((), "", stage)
+        preview.next_changed()
+        await seen(session)
+        assert preview.flipped or stage == "calibrated"
     plan.reset()
     await seen(session)
-    assert preview.flipped == ()
+    assert (preview.flipped, preview.words) == ((), "")
 
 
 def test_a_picture_of_the_users(tmp_path):
@@ -137,11 +147,6 @@ def busy(session: Session) -> threading.Event:
 
 def change(session: Session, rank: int = 1) -> None:
     session.plan.choose_ranks("3", rank_in=rank, rank_out=rank)
-
-
-def change_both(session: Session) -> None:
-    session.plan.choose_ranks("0", rank_out=1)
-    change(session)
 
 
 @on_a_network
@@ -196,23 +201,13 @@ async def test_a_step_that_is_left_and_shown_again_keeps_what_is_being_computed(
 
 
 @on_a_network
-async def test_a_preview_is_not_current_until_it_is_that_of_the_plan(session):
+async def test_a_preview_is_not_current_until_it_is_that_of_the_plan_and_a_cancelled_one_is_tried_again(session):
     preview, before = session.preview, session.preview.found
     assert preview.current
     gate = busy(session)
     change(session)
     assert (preview.current, preview.found) == (False, before)
     assert "aria-busy" in preview_html(before, preview.stage, current=preview.current)
-    gate.set()
-    assert (await seen(session)) is not before
-    assert preview.current
-
-
-@on_a_network
-async def test_a_preview_that_was_cancelled_is_tried_again(session):
-    preview, before = session.preview, session.preview.found
-    gate = busy(session)
-    change(session)
     await asyncio.sleep(2 * module.DELAY_S)
     preview._job.cancel()
     gate.set()
@@ -249,23 +244,6 @@ async def test_a_picture_that_cannot_be_read_says_why_and_the_next_one_is_shown(
     assert await seen(session) is not None
     assert (preview.problem, preview.words) == ("", "what the search has found")
     assert main not in threads
-
-
-@on_a_network
-async def test_pictures_of_the_planned_network_are_not_those_of_the_recovered_one(session):
-    preview = session.preview
-    change_both(session)
-    preview.next_changed()
-    await seen(session)
-    assert preview.flipped
-    session.recover.decompose()
-    await idle(session)
-    preview.next_changed()
-    await seen(session)
-    assert preview.flipped
-    session.recover.calibrate()
-    await seen(session)
-    assert (preview.flipped, preview.words, preview.stage) == ((), "", "calibrated")
 
 
 @on_a_network
