@@ -21,8 +21,7 @@ from workbench.app.steps.compare.view import (
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.layer import layer_view
-from workbench.app.steps.plan.view import plan_view
+from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
