@@ -1,5 +1,6 @@
-"""The notebook of a run loads what the user opened: by name, or from files that the user has to put there."""
+"""What the page says to do with a file does it; a notebook loads what was opened, by name or from the user's files."""
 
+import zipfile
 from dataclasses import replace
 
 import nbformat
@@ -9,9 +10,11 @@ from PIL import Image
 from torch import nn
 
 import workbench as wb
+from tests.app.conftest import on_a_loop
 from tests.helpers.pictures import picture
+from tests.helpers.sessions import idle
 from workbench.app.session import Session
-from workbench.app.steps.take_home.loading import load_code
+from workbench.app.steps.take_home.model import FILE_KINDS, load_code
 from workbench.catalog.networks.entries import Centred
 from workbench.catalog.networks.load import BUNDLED
 
@@ -116,3 +119,66 @@ def test_what_the_catalogs_have(digits, changes, random, wanted):
     choose.set_trait("opened", opened)
     codes, missing = load_code(choose)
     assert (codes[next(iter(changes))], missing) == (wanted, [])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "weights", pytest.param("executorch", marks=pytest.mark.slow)])
+def test_the_three_lines_run(session, kind, tmp_path, monkeypatch):
+    session.recover.decompose()
+    session.take_home.make(kind)
+    made, small = session.take_home.file(kind), session.recover.compressed
+    assert made is not None, FILE_KINDS[kind].missing()
+    image = session.choose.data.test.images[:1].float()
+    names = {"image": image.numpy() if kind == "onnx" else image, "original": small.original.model}
+    monkeypatch.chdir(made.path.parent)
+    if kind == "weights":
+        with zipfile.ZipFile(made.path) as archive:
+            archive.extractall(tmp_path)
+        monkeypatch.chdir(next(tmp_path.iterdir()))
+        monkeypatch.syspath_prepend(next(tmp_path.iterdir()))
+    code = FILE_KINDS[kind].code["In Python"].format(file=made.path.name, shape="1, 3, 8, 8")
+    assert len(code.splitlines()) == 3
+    with torch.inference_mode():
+        exec(code, names)  # noqa: S102
+        wanted = small.model(image)
+    answers = names["answers"] if kind == "weights" else torch.as_tensor(names["answers"][0])
+    torch.testing.assert_close(answers, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_int8_files_are_quantised_on_images_without_labels(session, monkeypatch):
+    asked = []
+
+    def export(network, path, data, *, int8, progress):
+        asked.append((path.name, int8))
+        raise ValueError("enough")
+
+    monkeypatch.setattr("workbench.app.steps.take_home.model.export", export)
+    session.recover.decompose()
+    for kind in ("onnx", "onnx_int8", "executorch_int8"):
+        assert session.take_home.make(kind).error == "Enough."
+    names, images = zip(*asked, strict=True)
+    assert names == tuple(f"small-run1-decomposed{end}" for end in (".onnx", "-int8.onnx", "-int8.pte"))
+    assert images[0] is None
+    assert [(split.name, len(split)) for split in images[1:]] == [("train", len(session.choose.data.unlabelled))] * 2
+
+
+@on_a_loop
+async def test_files_need_a_compressed_network_that_stays(session):
+    session.recover.decompose()
+    await idle(session)
+    session.recover.calibrate()
+    job = session.take_home.make("weights")
+    await idle(session)
+    assert "became another one" in job.error
+
+
+def test_a_file_comes_with_the_time_of_its_own_runtime(session):
+    session.recover.decompose()
+    recover, take_home = session.recover, session.take_home
+    rows = [{"runtime": "onnxruntime", "dense_ms": 2.0, "compressed_ms": 1.5, "int8_ms": 0.5}]
+    for latency in (rows, [*rows, None], [{"runtime": "executorch"}, *rows]):
+        recover.run = replace(recover.run, measured={"latency": latency})
+        assert take_home.timed("onnx").startswith("; 1.5 ms an image on this machine, the original 2 ms")
+        assert take_home.timed("onnx_int8").startswith("; 0.5 ms")
+        assert take_home.timed("executorch") == take_home.timed("weights") == take_home.timed("report") == ""
+    recover.run = replace(recover.run, measured={"latency": "nothing"})
+    assert take_home.timed("onnx") == ""
