@@ -19,8 +19,6 @@ from workbench.runs.summary import saving_text, summary
 from workbench.tables import compared, count, quantity, times
 
 BYTES_PER_WEIGHT = 4
-MEASURE_TEXT = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
-COMPRESS_TEXT = "Not measured yet: compress first, then press <b>Measure</b> in <b>Speed</b>."
 RANDOM_WORDS = "These weights are random: upload weights, or choose a trained network, before you plan."
 
 
@@ -71,7 +69,8 @@ def _current(session: Session) -> Run | None:
 def _measured(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
     titles = {"time": "Time", "energy": term("energy", "Energy")}
-    missing = COMPRESS_TEXT if run is None else MEASURE_TEXT
+    first = "compress first, then " if run is None else ""
+    missing = f"Not measured yet: {first}press <b>Measure</b> in <b>Speed</b>."
     tiles = {name: tile(title, missing=missing) for name, title in titles.items()}
 
     def show(name: str, before: float, after: float, unit: str, words: tuple[str, str, str], note: str) -> None:

@@ -35,17 +35,13 @@ def choose_view(session: Session) -> w.Widget:
     """Return the controls, and a line on the open network and data."""
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
-    boxes = {
-        field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE)
-        for field in ("network", "weights", "data")
-    }
-
+    options = {"network": network_options, "weights": weights_options, "data": data_options}
+    boxes = {field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE) for field in options}
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, brought = uploads = _uploads(choose)
     about, pictures, user = w.HTML(), w.HTML(), UserChanges()
 
     def fill() -> None:
-        options = {"network": network_options, "weights": weights_options, "data": data_options}
         with user.filling():
             for field, box in boxes.items():
                 if list(box.options) != (found := options[field](session)):

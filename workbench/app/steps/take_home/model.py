@@ -30,7 +30,6 @@ from workbench.tables import quantity
 
 REPORT_IMAGES = 8
 LOOSE_FILES = re.compile(r"\d+ files")  # what the page calls pictures that were uploaded without a folder
-FIRST = "Compress the network first: then it can be taken home."
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class TakeHomeModel(HasTraits):
 
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
-                raise ValueError(FIRST)
+                raise ValueError("Compress the network first: then it can be taken home.")
             about, path, data = FILE_KINDS[kind], folder / file_name(run, kind), opened.data
             split = data.test if len(data.test) else data.validation
             images = split if len(split) and not opened.misfit else None
