@@ -35,6 +35,8 @@ FOCUSABLE = """() => {
   window.stops = [...document.querySelectorAll(found)].filter(e => seen(e) && (e.tabIndex >= 0 || e.isContentEditable));
   return stops.length;
 }"""
+BUSY = """() => [...document.querySelectorAll('.wb-jobs button')].some(
+  button => button.checkVisibility({ visibilityProperty: true }))"""
 FOCUSED = """() => {
   const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
   const label = [...(e.labels || [])].map(label => label.textContent).join('');
@@ -148,6 +150,8 @@ def test_the_keyboard_reaches_everything_in_order(journey):
         if tab not in (None, "Trade-off", "Runs", SPEED[0]):
             continue
         ui.open_step(journey, step, tab)
+        journey.wait_for_timeout(600)  # then a picture is being looked at, which changes what can be focused
+        ui.wait_for(journey, BUSY, False)
         journey.locator(".wb-go").first.focus()
         stops = journey.evaluate(FOCUSABLE)
         assert stops > 12
