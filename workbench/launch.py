@@ -23,16 +23,6 @@ from workbench.recover.decompose import decompose, rebuild, safetensors_bytes
 from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 
-OPTIONS = {
-    "weights": "file of the original network's weights",
-    "start": "file of the decomposed network's weights, instead of decomposing",
-    "root": "folder of the data",
-    "checkpoint": "file to go on from, written all the time",
-    "threads": "of PyTorch in each process",
-    "distil": "learn from the original network too",
-}
-"""Further options, and what they are."""
-
 
 def train(given: argparse.Namespace, recipe: Recipe) -> None:
     """Fine-tune a network of the catalog by a plan, and write the result to a folder.
@@ -90,11 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="name of the data set")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--out", required=True, help="folder for the weights, the plan and the epochs")
-    for name, words in OPTIONS.items():
-        kind = int if name == "threads" else str
-        parser.add_argument(
-            f"--{name}", help=words, **({"action": "store_true"} if name == "distil" else {"type": kind})
-        )
+    parser.add_argument("--weights", help="file of the original network's weights")
+    parser.add_argument("--start", help="file of the decomposed network's weights, instead of decomposing")
+    parser.add_argument("--root", help="folder of the data")
+    parser.add_argument("--checkpoint", help="file to go on from, written all the time")
+    parser.add_argument("--threads", type=int, help="of PyTorch in each process")
+    parser.add_argument("--distil", action="store_true", help="learn from the original network too")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe, like batch_size=64"
     )

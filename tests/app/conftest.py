@@ -13,7 +13,7 @@ def small_session(model=None, data=None, *, opened=False):
     network = wb.Network(model or batch_normed(), input_shape=(1, 8, 8), name="small")
     session = Session(network, data or tiny_data())
     if opened:
-        session.open()
+        session.choose.open()
     return session
 
 
@@ -61,5 +61,5 @@ def session():
 def digits():
     """The same with the bundled network and its data."""
     session = Session()
-    session.open()
+    session.choose.open()
     return session

@@ -26,7 +26,7 @@ def left(act):
     """The file of a session in which that was done, and whose kernel has ended."""
     session = begun()
     act(session)
-    session.autosave.sessions.end()
+    session.autosave.sessions._lock.release()
     return session.autosave.sessions.file
 
 
@@ -44,7 +44,7 @@ def test_a_session_is_offered_to_its_browser_once_its_kernel_has_ended():
     second = begun()
     assert (second.autosave.offer, second.autosave.elsewhere) == (None, True)
     assert begun(OTHER).autosave.offer is None
-    first.autosave.sessions.end()
+    first.autosave.sessions._lock.release()
     third = begun()
     assert "small on tiny, just now" in third.autosave.offer.describe()
     third.autosave.accept()

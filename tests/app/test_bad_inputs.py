@@ -125,7 +125,7 @@ def test_stores_that_are_none(tmp_path, monkeypatch, make):
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     session = small_session()
     view, recover = runs_view(session), session.recover
-    session.open()
+    session.choose.open()
     for verb in (recover.decompose, recover.calibrate):
         assert verb().error == ""
         assert recover.store_problem in html(view)

@@ -42,52 +42,40 @@ def test_what_is_no_network_or_no_data_is_said(arguments):
         build_dashboard(*arguments)
 
 
-def test_step_by_step(session):
-    def statuses(session):
-        return [step["status"] for step in step_statuses(session)]
-
-    assert statuses(Session()) == ["next", *["missing"] * 6]
-    session.plan.replan(planner="budget", macs_ratio=1.5)
-    assert statuses(session) == ["open", "open", "open", "next", "missing", "missing", "missing"]
-    session.recover.decompose()
-    session.recover.calibrate()
-    found = statuses(session)
-    assert found[:3] == ["done"] * 3
-    assert "missing" not in found
-    session.take_home.make("weights")
-    assert statuses(session)[6] == "done"
-    session.plan.choose_ranks("3", rank_in=2, rank_out=2)
-    assert statuses(session)[3] == "next"
-    session.undo()
-    session.plan.replan(macs_ratio=1.5 + 1e-9)
-    assert session.recover.as_planned  # fault 13: the slider's number is rounded; the plan is what counts
-
-
 def highlighted(page):
     """The only button that is highlighted in the bar at the top; those of the steps are not, by the style sheet."""
     head = next(box for box in find(page, w.VBox) if "wb-top" in box._dom_classes)
-    shown = [b for b in find(head, w.Button) if b.button_style == "primary" and b.layout.display != "none"]
-    (button,) = shown
+    (button,) = [b for b in find(head, w.Button) if b.button_style == "primary" and b.layout.display != "none"]
     return button
 
 
-def test_the_highlighted_button_is_the_next_step(session):
-    page = build_dashboard(session=session)
-    (guide,) = find(page, Guide)
-    session.plan.replan(planner="budget", macs_ratio=1.5)
+def statuses(session):
+    return [step["status"] for step in step_statuses(session)]
+
+
+def test_step_by_step_the_highlighted_button_leads_to_the_next(session):
+    assert statuses(Session()) == ["next", *["missing"] * 6]
+    page, recover, plan = build_dashboard(session=session), session.recover, session.plan
+    plan.replan(planner="budget", macs_ratio=1.5)
+    assert statuses(session) == ["open", "open", "open", "next", "missing", "missing", "missing"]
     assert highlighted(page).description == "Compress for me"
-    session.recover.decompose()
-    finding = session.recover.run.verdict().finding
+    recover.decompose()
+    finding = recover.run.verdict().finding
     assert highlighted(page).description == ("Next: Compare" if finding is Finding.NO_LOSS else "Next: Calibrate")
-    session.recover.calibrate()
-    session.plan.choose_ranks("3", rank_in=2, rank_out=2)
-    assert highlighted(page).description == "Compress again"
+    recover.calibrate()
+    assert statuses(session)[:3] == ["done"] * 3
+    assert "missing" not in statuses(session)
+    plan.replan(macs_ratio=1.5 + 1e-9)
+    assert recover.as_planned  # fault 13: the slider's number is rounded; the plan is what counts
+    plan.choose_ranks("3", rank_in=2, rank_out=2)
+    assert (statuses(session)[3], highlighted(page).description) == ("next", "Compress again")
     highlighted(page).click()
-    assert session.recover.as_planned
-    session.recover.calibrate()
+    assert recover.as_planned
+    recover.calibrate()
     session.take_home.make("weights")
+    assert statuses(session)[6] == "done"
     highlighted(page).click()
-    assert guide.shown == 1 + [step["status"] for step in guide.steps].index("next")
+    assert find(page, Guide)[0].shown == 1 + statuses(session).index("next")
 
 
 def test_random_weights_lead_to_weights_and_not_to_a_plan():

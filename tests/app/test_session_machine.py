@@ -74,7 +74,7 @@ class SessionMachine(RuleBasedStateMachine):
             session = Session(give("batch_normed"), self.data)
             session.speed.runtimes = ("eager",)
             session.preview.active = True
-            session.open()
+            session.choose.open()
             await idle(session)
             return session
 

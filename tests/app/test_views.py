@@ -10,16 +10,13 @@ import pytest
 
 import workbench as wb
 from tests.app.conftest import small_session
-from tests.helpers.sessions import tiny_data
+from tests.helpers.sessions import unlabelled_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.steps.compare.runs_view import run_row
-from workbench.app.steps.compare.view import (
-    tradeoff_view,
-)
+from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.layer import layer_view
-from workbench.app.steps.plan.view import plan_view
+from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
@@ -28,6 +25,7 @@ from workbench.app.widgets.download import Download
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.layer_table import LayerTable
+from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.network.verdict import Finding
 from workbench.runs.scoring import judgement
@@ -37,18 +35,18 @@ def figure(view, label):
     return next(item for item in find(view, FigureView) if item.label == label)
 
 
-def test_the_table_picks_a_layer(digits):
-    view = look_view(digits)
-    (table,) = find(view, LayerTable)
+def test_the_table_and_both_drawings_pick_a_layer(digits):
+    view, (other,) = look_view(digits), find(plan_view(digits), NetworkGraph)
+    (table,), (graph,) = find(view, LayerTable), find(view, NetworkGraph)
     assert [row["name"] for row in table.rows] == [part.name for part in digits.plan.plan]
     assert set(table.rows[0]) >= {column["key"] for column in table.columns}
     assert sum(row["share"] for row in table.rows) == pytest.approx(1, abs=0.01)
     digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
     assert (table.rows[1]["ranks"], table.rows[1]["reason"]) == ("3 x 4", "chosen by hand")
-    table.selected = "features.10"
-    assert digits.look.picked == "features.10"
-    digits.look.pick("classifier.2")
-    assert table.selected == "classifier.2"
+    picks = ((table, "features.10"), (graph, "features.7"), (other, "features.0"))
+    for widget, name in picks:
+        widget.selected = name
+        assert [digits.look.picked, *(each.selected for each, _ in picks)] == [name] * 4
 
 
 def test_points_of_a_figure_pick_a_layer(digits):
@@ -128,13 +126,6 @@ def test_tiles_show_original_planned_and_measured(digits):
     assert "decomposed" not in "".join(tile_texts(digits).values())
 
 
-def test_a_verdict_before_the_search_has_ended_says_so(digits, monkeypatch):
-    digits.recover.decompose()
-    ended = verdict_text(digits)
-    monkeypatch.setattr(digits.worker, "busy", lambda *kinds: JobKind.AUTOMATIC in kinds)
-    assert verdict_text(digits) == f"So far: {ended}"
-
-
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
     digits.recover.decompose()
     assert digits.recover.run.verdict().finding is Finding.LOSS
@@ -150,17 +141,17 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
     assert f"{before.shown:.1f} → {after.shown:.1f} % right; {judgement(run)}" in step_statuses(digits)[3]["words"]
     assert judgement(run) in recovery_status(digits)[2]
     assert str(run.verdict("test")) in tile_texts(digits)["score"]
+    ended = verdict_text(digits)
+    job(digits.worker, JobKind.AUTOMATIC)
+    assert verdict_text(digits) == f"So far: {ended}"
 
 
 def test_without_labels_agreement_is_what_is_shown_and_judged():
-    given = tiny_data()
-    images = {name: wb.Split.unlabelled(getattr(given, name).images) for name in ("train", "validation", "test")}
-    session = small_session(data=wb.Data(**images, name="bare"))
-    session.open()
+    session = small_session(data=unlabelled_data(), opened=True)
     session.plan.replan(planner="budget", macs_ratio=1.5)
     session.recover.decompose()
     score, card = session.recover.run.score(), tile_texts(session)["score"]
-    assert score == wb.score(session.recover.compressed, images["validation"])
+    assert score == wb.score(session.recover.compressed, session.choose.data.validation)
     for text in (">Agreement</abbr>", "on 15 validation images", "100.0 %", f"{score.shown:.1f} %"):
         assert text in card
     session.recover.calibrate()
@@ -217,8 +208,8 @@ def test_files_are_made_and_offered_and_go_with_their_network(session):
     assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)
 
 
-def job(worker, kind=JobKind.SPEED, title="Timing", **more):
-    made = Job(worker, kind, title, **more)
+def job(worker, kind):
+    made = Job(worker, kind, "Timing")
     worker.jobs = (*worker.jobs, made)
     return made
 
@@ -227,7 +218,7 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     worker = Worker()
     jobs = JobList(worker)
     assert "Ready" in html(jobs)
-    made, (stop,) = job(worker), find(jobs, w.Button)
+    made, (stop,) = job(worker, JobKind.SPEED), find(jobs, w.Button)
     assert "Timing</b>: waits" in html(jobs)
     assert (stop.description, stop.layout.visibility) == ("Take back", "visible")
     made.state, made.progress, made.note, made.remaining_s = JobState.RUNNING, 0.4, "layer 2", 70

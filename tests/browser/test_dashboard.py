@@ -51,7 +51,9 @@ def test_the_whole_journey(page, voila):
     # Another layer, by mouse and by keyboard, and back.
     ui.open_step(page, "Look")
     page.locator(".wb-table tbody tr", has_text="features.10").click()
-    page.keyboard.press("ArrowDown")
+    for key, layer in (("ArrowUp", "features.7"), ("ArrowDown", "features.10"), ("ArrowDown", "features.14")):
+        page.keyboard.press(key)
+        ui.wait_for_selected(page, layer)
     ui.open_step(page, "Plan")
     page.locator('.wb-figure[aria-label="Singular values"]', has_text="of 128").wait_for()
     ui.press(page, "Reset plan")

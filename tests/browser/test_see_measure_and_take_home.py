@@ -52,16 +52,10 @@ def test_seen_measured_and_taken_home(page, voila, tmp_path):
     for text in ("faster", "estimate", "ONNX Runtime, batch 1, 1 thread", "multiply-adds"):
         ui.wait_for_text(page, text, seconds=5)
 
-    for kind in (".pte", ".onnx", ".zip", ".html"):
-        ui.press(page, f"Make {kind}")
-        line = page.locator(".wb-line", has_text=f"Make {kind}")
-        line.get_by_role("button", name="Download").and_(page.locator(":enabled")).wait_for(timeout=120_000)
-        with page.expect_download() as waiting:
-            line.get_by_role("button", name="Download").click()
-        waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
-    files = {path.suffix: path for path in tmp_path.iterdir()}
-    assert set(files) == {".pte", ".onnx", ".zip", ".html"}
-    assert zipfile.ZipFile(files[".zip"]).testzip() is None
-    assert b"digits_vgg" in files[".html"].read_bytes()
-    onnx.checker.check_model(onnx.load(files[".onnx"]))
+    kinds = (".pte", ".onnx", ".zip", ".html")
+    _, model, archive, report = files = [ui.take_home(page, kind, tmp_path) for kind in kinds]
+    assert tuple(file.suffix for file in files) == kinds
+    assert zipfile.ZipFile(archive).testzip() is None
+    assert b"digits_vgg" in report.read_bytes()
+    onnx.checker.check_model(onnx.load(model))
     assert page.problems == []

@@ -53,17 +53,9 @@ FILE_NAMES = {
 }
 """Name of a file -> what the page shows of it."""
 
-
 FILE = io.BytesIO()
 Image.new("L", (8, 8)).save(FILE, "PNG")
 PICTURE = FILE.getvalue()
-
-
-def folders(*names, content=PICTURE):
-    """A folder for each class, with one picture in it: file -> content."""
-    return {f"{name}/a.png": content for name in names}
-
-
 TABLES = {
     "negative": b"a.png,-1",
     "class-ten": b"a.png,10",
@@ -76,9 +68,9 @@ TABLES = {name: b"file,class_index\n" + rows + b"\n" for name, rows in TABLES.it
 TABLES |= {"table-empty": b"", "table-binary": b"\xff\xfe\x00\x01file"}
 DATA = {
     **{name: {"a.png": PICTURE, "labels.csv": content} for name, content in TABLES.items()},
-    "no-pictures": folders("1", "2", content=b"no picture"),
-    "other-classes": folders("cats", "dogs"),
-    "class-two-folders": folders("1", "01"),
+    "no-pictures": {"1/a.png": b"no picture", "2/a.png": b"no picture"},
+    "other-classes": {"cats/a.png": PICTURE, "dogs/a.png": PICTURE},
+    "class-two-folders": {"1/a.png": PICTURE, "01/a.png": PICTURE},
 }
 """Name of a folder -> its files, on which the digits' network cannot be scored."""
 

@@ -29,11 +29,8 @@ class Page:
 
     def __init__(self, session: Session, page: w.Widget, *watched: Path) -> None:
         self.session, self.page = session, page
-        self.uploader, self.saver, self.rank = (
-            find(self.page, Upload)[0],
-            self.one(Download),
-            self.one(w.IntSlider, "input rank"),
-        )
+        self.uploader, self.saver = find(self.page, Upload)[0], self.one(Download)
+        self.rank = self.one(w.IntSlider, "input rank")
         self.watched = (*watched, Path(self.uploader._folder.name))
         self.replies: list[dict] = []
         for widget in (self.uploader, self.saver):

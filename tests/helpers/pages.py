@@ -109,12 +109,6 @@ def move(page, label, keys):
         page.keyboard.press(key)
 
 
-def wait_for_slider(page, number):
-    """Until a slider stands there."""
-    script = "n => [...document.querySelectorAll('.noUi-handle')].some(h => Number(h.ariaValueNow) === n)"
-    page.wait_for_function(script, arg=number)
-
-
 def wait_for(page, script, want):
     """Until a script gives what is wanted."""
     until(page, lambda: page.evaluate(script) == want, lambda: page.evaluate(script), seconds=20)
@@ -122,7 +116,8 @@ def wait_for(page, script, want):
 
 def move_rank(page, start, steps, ranks):
     """The input rank from where it is for the picked layer, down by so many steps, until the table shows the last."""
-    wait_for_slider(page, start)
+    script = "n => [...document.querySelectorAll('.noUi-handle')].some(h => Number(h.ariaValueNow) === n)"
+    page.wait_for_function(script, arg=start)
     move(page, "input rank", ["ArrowLeft"] * steps)
     wait_for_selected(page, ranks)
     wait_for_text(page, "chosen by hand")
@@ -159,6 +154,18 @@ def fill(page, label, value):
 
 def wait_for_alert(page, text):
     page.locator("[role=alert]:visible", has_text=text).first.wait_for()
+
+
+def take_home(page, kind, folder):
+    """Make a file of a kind, and save it; its path."""
+    press(page, f"Make {kind}")
+    save = page.locator(".wb-line", has_text=f"Make {kind}").get_by_role("button", name="Download")
+    save.and_(page.locator(":enabled")).wait_for()
+    with page.expect_download() as waiting:
+        save.click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
 
 
 def run_all(page, lab, notebook):

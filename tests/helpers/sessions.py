@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -60,6 +59,12 @@ def tiny_data(train=24, validation=15, test=15) -> wb.Data:
     return wb.Data(split(train, "train"), split(validation, "validation"), split(test, "test"), "tiny")
 
 
+def unlabelled_data() -> wb.Data:
+    """The images of `tiny_data` alone."""
+    splits = vars(tiny_data())
+    return wb.Data(*(wb.Split.unlabelled(splits[name].images) for name in ("train", "validation", "test")), "bare")
+
+
 def state_of(model: nn.Module) -> dict[str, object]:
     """Everything that must not change: the bytes of parameters and buffers, modes, hooks, names of attributes."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -77,15 +82,6 @@ class Recorder:
     def __init__(self):
         self.threads, self.jobs, self.overlaps = [], [], 0
 
-    @contextmanager
-    def computing(self):
-        self.threads.append(threading.get_ident())
-        self.overlaps += len(set(self.threads)) > 1
-        try:
-            yield
-        finally:
-            self.threads.remove(threading.get_ident())
-
     def of(self, worker_class: type[Worker]) -> type[Worker]:
         """The class of worker, with every job noted."""
         recorder = self
@@ -93,8 +89,12 @@ class Recorder:
         class Recorded(worker_class):
             def submit(self, kind, title, function, done=None, *, short=False):
                 def watched(job):
-                    with recorder.computing():
+                    recorder.threads.append(threading.get_ident())
+                    recorder.overlaps += len(set(recorder.threads)) > 1
+                    try:
                         return function(job)
+                    finally:
+                        recorder.threads.remove(threading.get_ident())
 
                 recorder.jobs.append(super().submit(kind, title, watched, done, short=short))
                 return recorder.jobs[-1]

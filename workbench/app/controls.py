@@ -94,11 +94,11 @@ def column(*children: w.Widget, gap: int = 6) -> w.VBox:
     return w.VBox(children, layout={"grid_gap": f"{gap}px"})
 
 
-def beside(*parts: tuple[w.Widget, int], gap: int = 20) -> w.HBox:
+def beside(*parts: tuple[w.Widget, int]) -> w.HBox:
     """Return widgets beside each other, each with its share of the width; below each other where the page is narrow."""
     for widget, share in parts:
         widget.layout.flex, widget.layout.min_width = f"{share} 1 0%", "min(100%, 380px)"
-    return w.HBox([widget for widget, _ in parts], layout={"grid_gap": f"{gap}px", "flex_flow": "row wrap"})
+    return w.HBox([widget for widget, _ in parts], layout={"grid_gap": "20px", "flex_flow": "row wrap"})
 
 
 def data_url(image: Image, side: int | None) -> str:

@@ -1,7 +1,6 @@
 """The dashboard: the steps on one page, linked by one session; the same in JupyterLab and in Voila."""
 
 from html import escape
-from pathlib import Path
 
 import ipywidgets as w
 import torch
@@ -22,21 +21,19 @@ from workbench.app.steps.compare.view import (
     tradeoff_view,
 )
 from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.layer import layer_view
-from workbench.app.steps.plan.view import plan_view
+from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
 from workbench.app.widgets.glossary import RANDOM, term
 from workbench.app.widgets.guide import Guide
-from workbench.app.widgets.page_start import PageStart
+from workbench.app.widgets.page_start import styled_page
 from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
 
 PREVIEWED_STEPS = (2, 3)  # numbers of the steps that show one picture
-STYLE = Path(__file__).parent / "widgets" / "style.css"
 
 
 def build_dashboard(
@@ -56,7 +53,6 @@ def build_dashboard(
     log_to_server()
     torch.set_num_threads(setting("WORKBENCH_THREADS", 1))  # several kernels may share the machine
     s = session or Session(network, data)
-    start = PageStart()
     refused = Alert()
     guide = Guide(s)
     follow(lambda: s.preview.watch(guide.shown in PREVIEWED_STEPS), (guide, "shown"))
@@ -64,12 +60,9 @@ def build_dashboard(
     body = w.HBox([guide, main])
     for widget, name in ((main, "wb-main"), (body, "wb-body")):
         widget.add_class(name)
-    style = w.HTML(f"<style>{STYLE.read_text(encoding='utf-8')}</style>", layout={"display": "none"})
-    page = w.VBox([start, style, body], layout={"width": "100%"})
-    page.add_class("wb")
+    page = styled_page(body, width="100%")
     validate_messages(page, refused)
-    start.page = page
-    s.open()
+    s.choose.open()
     return page
 
 
@@ -80,9 +73,9 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
         heading = w.HTML()
 
         def fill() -> None:
-            found = guide.steps[step - 1] if guide.steps else {"status": "", "words": ""}
+            found = guide.steps[step - 1]
             missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
-            mark = RANDOM if s.choose.network is not None and s.choose.network.random_weights else ""
+            mark = RANDOM if s.choose.random_weights else ""
             text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"
             heading.value = f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{why(step)}</div>"
 

@@ -1,7 +1,9 @@
 """Turn exceptions into sentences for the page."""
 
 import re
-from pathlib import PurePath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 
 # The folders before the last name of an absolute path
 FOLDERS = re.compile(r"(?<![\w./:<])/(?:[^\s/'\"<>]+/)+(?=[^\s/'\"<>])|\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
@@ -18,3 +20,14 @@ def sentence(error: BaseException) -> str:
     first = text.split()[0]  # the name of a file or a network keeps its case
     text = text if set(first[:-1]) & set("._0123456789") else text[0].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+@contextmanager
+def naming(path: Path | None, name: str) -> Iterator[None]:
+    """Have errors call an uploaded file or folder, if there is one, what the user calls it."""
+    try:
+        yield
+    except ValueError as error:
+        if path is None:
+            raise
+        raise ValueError(str(error).replace(str(path), name).replace(path.name, name)) from None

@@ -11,8 +11,6 @@ from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.inspect.drawing.fills import AREAS, Measured
 from workbench.inspect.drawing.svg import Picture
 
-ASPECT = 6.5
-"""Width / height of the drawing's place on the page."""
 COLORS = {
     "error": "Predicted error of the kernel",
     "importance": "Expected squared change of the answers",
@@ -21,8 +19,8 @@ COLORS = {
 """What the colours can mean -> a hint."""
 
 
-def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
-    """Return the drawing below the choice of what areas and colours mean, and the picture beside it."""
+def network_view(session: Session, aspect: float = 6.5) -> w.Widget:
+    """Return a drawing of this width / height below the choice of its areas and colours, and the picture beside it."""
     plan, look, preview = session.plan, session.look, session.preview
     graph = NetworkGraph()
     areas = [(text, name) for name, text in AREAS.items()]
@@ -38,38 +36,28 @@ def network_view(session: Session, aspect: float = ASPECT) -> w.Widget:
             found["noise"] = noise if preview.current else replace(noise, layers=())  # not that of another plan
         return found
 
-    def picture() -> Picture | None:
-        if plan.plan is None:
-            return None
-        graph = plan.spectra.graph if plan.spectra is not None else ()
-        colored = measured().get(color.value)
-        return Picture(plan.plan, graph, colored, area.value, aspect)
-
-    def draw() -> None:
-        graph.draw(picture())
-
     def fill() -> None:
-        if list(color.options) != (names := list(measured())):
+        found, shown = measured(), plan.plan
+        if list(color.options) != (names := list(found)):
             with color.hold_trait_notifications():
                 chosen, color.options = color.value, names
                 color.value = chosen if chosen in names else names[0]
                 color.tooltips = [COLORS[name] for name in names]
         color.layout.display = "" if len(names) > 1 else "none"
-        made = picture()
-        if made is not None and graph.picture is not None and made.has_blocks_of(graph.picture):
-            graph.fill(made)
-        else:
-            graph.draw(made)
-
-    w.link((look, "picked"), (graph, "selected"))
+        if shown is None:
+            graph.show(None)
+            return
+        edges = shown.spectra.graph if shown.spectra is not None else ()
+        colored = found.get(color.value)
+        graph.show(Picture(shown, edges, colored, area.value, aspect))
 
     def recolor() -> None:
         if color.value == "noise" or list(color.options) != list(measured()):
             fill()
 
-    follow(fill, (plan, "plan measured"), (color, "value"))
+    w.link((look, "picked"), (graph, "selected"))
+    follow(fill, (plan, "plan measured"), (color, "value"), (area, "value"))
     follow(recolor, (preview, "found current"))
-    area.observe(lambda _: draw(), ["value"])
     drawing = column(row(area, color, gap=10), graph, gap=4)
     drawing.add_class("wb-drawing")
     drawing.layout.flex, drawing.layout.min_width = "1 1 0%", "min(100%, 460px)"

@@ -19,8 +19,6 @@ from workbench.runs.scoring import saving_text, summary
 from workbench.tables import compared, count, quantity, times
 
 BYTES_PER_WEIGHT = 4
-MEASURE_TEXT = "Not measured yet: press <b>Measure</b> in <b>Speed</b>."
-COMPRESS_TEXT = "Not measured yet: compress first, then press <b>Measure</b> in <b>Speed</b>."
 RANDOM_WORDS = "These weights are random: upload weights, or choose a trained network, before you plan."
 
 
@@ -41,9 +39,8 @@ def tile_texts(session: Session) -> dict[str, str]:
     plan, run = session.plan.plan, _current(session)
     stage = str(run.last.name) if run and run.last else "planned"
     if plan is None:
-        waits = "Known once a network is open."
-        titles = {"work": "Work", "size": "Size", "time": "Time", "energy": "Energy", "score": "Score"}
-        return {name: tile(title, missing=waits) for name, title in titles.items()}
+        names = ("work", "size", "time", "energy", "score")
+        return {name: tile(name.capitalize(), missing="Known once a network is open.") for name in names}
     dense = plan.dense
     found = {
         "work": tile(
@@ -71,26 +68,26 @@ def _current(session: Session) -> Run | None:
 
 def _measured(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
-    found = session.speed.findings if run is not None else None
-    missing = COMPRESS_TEXT if run is None else MEASURE_TEXT
-    if found is None:
-        return {"time": tile("Time", missing=missing), "energy": tile(term("energy", "Energy"), missing=missing)}
-    speed, (dense, small) = found.speed, found.speed.fastest
-    before, after = dense["dense_ms"], small["compressed_ms"]
-    gain = compared(speed.best_speedup, "faster", "slower", "as fast")
-    pair = (quantity(before / 1e3, "s"), quantity(after / 1e3, "s"))
-    where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
-    timed = tile("Time", pair, after / before, gain, where, mark="wb-loss" if after > before else "")
-    spent, needed = found.energy.original, found.energy.compressed
-    if needed is None:
-        return {"time": timed, "energy": tile(term("energy", "Energy"), missing=missing)}
-    ratio = needed.joules / spent.joules
-    gain = compared(1 / ratio, "less", "more", "as much")
-    pair = (quantity(spent.joules, "J"), quantity(needed.joules, "J"))
-    joules = tile(
-        term("energy", "Energy"), pair, ratio, gain, f"an image ({spent.label})", mark="wb-loss" if ratio > 1 else ""
-    )
-    return {"time": timed, "energy": joules}
+    titles = {"time": "Time", "energy": term("energy", "Energy")}
+    first = "compress first, then " if run is None else ""
+    missing = f"Not measured yet: {first}press <b>Measure</b> in <b>Speed</b>."
+    tiles = {name: tile(title, missing=missing) for name, title in titles.items()}
+
+    def show(name: str, before: float, after: float, unit: str, words: tuple[str, str, str], note: str) -> None:
+        pair, gain = (quantity(before, unit), quantity(after, unit)), compared(before / after, *words)
+        tiles[name] = tile(titles[name], pair, after / before, gain, note, mark="wb-loss" if after > before else "")
+
+    found = session.speed.findings
+    if run is not None and found is not None:
+        dense, small = found.speed.fastest
+        where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
+        seconds = (dense["dense_ms"] / 1e3, small["compressed_ms"] / 1e3)
+        show("time", *seconds, "s", ("faster", "slower", "as fast"), where)
+        spent, needed = found.energy.original, found.energy.compressed
+        if needed is not None:
+            words = ("less", "more", "as much")
+            show("energy", spent.joules, needed.joules, "J", words, f"an image ({spent.label})")
+    return tiles
 
 
 def _runtime(record: Mapping[str, Any]) -> str:
@@ -101,13 +98,13 @@ def _runtime(record: Mapping[str, Any]) -> str:
 def _score_tile(session: Session, run: Run | None) -> str:
     choose = session.choose
     original = choose.original
-    split = next(iter([*(s for s in original.scores if s == "test"), *original.scores]), "") if original else ""
-    before = original.scores.get(split) if original else None
+    scores = original.scores if original else {}
+    split = "test" if "test" in scores else next(iter(scores), "")
+    before = scores.get(split)
     if before is None:
         return tile("Score", missing=escape(choose.misfit) or "There are no images to score it on: bring pictures.")
     title = term(before.kind, before.kind.capitalize()) if before.kind in TERMS else escape(before.kind)
-    if choose.network is not None and choose.network.random_weights:
-        title += RANDOM
+    title += RANDOM if choose.random_weights else ""
     after = run.score(split) if run else None
     share = (after or before).top1 if before.is_share else None
     images = f"on {before.n} {escape(split)} images"
@@ -181,7 +178,7 @@ def verdict_text(session: Session) -> str:
     choose, plan, run = session.choose, session.plan.plan, _current(session)
     if choose.network is None or plan is None:
         return (choose.job.error if choose.job else "") or "The network is being opened."
-    if choose.network.random_weights:
+    if choose.random_weights:
         return RANDOM_WORDS
     if run is None:
         if plan.saves_nothing:

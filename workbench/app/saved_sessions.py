@@ -116,10 +116,6 @@ class SavedSessions:
             log.warning("sessions cannot be read: %s", error)
         return [file for _, file in sorted(files, reverse=True)]
 
-    def end(self) -> None:
-        """Release the session, as the end of the kernel does."""
-        self._lock.release()
-
 
 def _lock(file: Path) -> FileLock:
     return FileLock(file.with_suffix(".json.lock"), timeout=0)

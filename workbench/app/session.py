@@ -1,18 +1,17 @@
-"""A session: the models of all steps, linked; it is saved after each change, and an earlier one can be continued."""
+"""A session: the models of all steps, linked; it has a log, is saved after each change, and can be continued."""
 
 import logging
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import traitlets
-from traitlets import Bool, HasTraits, Instance, Unicode
+from traitlets import Bool, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.debounce import Debounce
-from workbench.app.history import History
 from workbench.app.saved_sessions import SavedSession, SavedSessions
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.compare.model import GalleryModel, PaperModel, RankCurveModel
@@ -29,9 +28,12 @@ from workbench.catalog.datasets.offered import offered_names
 from workbench.network.data import Data
 from workbench.network.network import Network
 from workbench.plan.plan import Plan
+from workbench.runs.scoring import judgement
+from workbench.tables import times
 
 log = logging.getLogger(__name__)
 
+MAX_LINES = 200  # of the log
 SAVE_DELAY_S = 0.4  # after a change, until it is written
 OTHER_TAB_AFTER_S = 15  # in which the kernel of a page that was left may end: then a locked session is another tab's
 SESSION_SEARCH_S = 300  # for one that was left: a crashed browser's kernel ends only when it is culled
@@ -43,7 +45,7 @@ class Session:
     def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         self.worker = worker = Worker()
         self.choose = ChooseModel(worker, network, data)
-        self.look = LookModel()
+        self.look = LookModel(self.choose)
         self.plan = PlanModel(worker, self.choose)
         self.recover = RecoverModel(worker, self.choose, self.plan)
         self.gallery = GalleryModel(worker, self.choose, self.recover)
@@ -52,14 +54,8 @@ class Session:
         self.paper = PaperModel(worker, self.choose)
         self.speed = SpeedModel(worker, self.choose, self.recover)
         self.take_home = TakeHomeModel(worker, self.choose, self.recover)
-        traitlets.dlink((self.choose, "spectra"), (self.look, "spectra"))
-        traitlets.dlink((self.choose, "spectra"), (self.plan, "spectra"))
         self.history = History(self.choose, self.plan, self.recover)
         self.autosave = Autosave(self)
-
-    def open(self) -> None:
-        """Open the network and data that were given, or the bundled ones."""
-        self.choose.open()
 
     def undo(self) -> None:
         """Undo the last edit of the plan, and pick the layer that it changed."""
@@ -70,6 +66,44 @@ class Session:
     def redo(self) -> None:
         """Redo the edit that was undone last, and pick the layer that it changed."""
         self.look.pick(self.plan.redo())
+
+
+class History(HasTraits):
+    """Adds a line for each network that is opened, edit of the plan, stage of a run, and try."""
+
+    lines = Tuple()  # the newest last, each with its time of day
+
+    def __init__(self, choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> None:
+        super().__init__()
+        self._plan, self._choose = plan, choose
+        self._told: set[tuple[int, str, str]] = set()
+        choose.observe(self._opened, "opened")
+        plan.observe(self._edited, "undoable")
+        recover.observe(self._ran, "runs")
+
+    def add(self, text: str) -> None:
+        """Add a line."""
+        self.lines = (*self.lines, f"{time.strftime('%H:%M')} {text}")[-MAX_LINES:]
+
+    def _opened(self, _: object) -> None:
+        network, data = self._choose.network, self._choose.data
+        self._told.clear()
+        if network is not None and data is not None:
+            self.add(f"Opened {network.name} on {data.name}.")
+
+    def _edited(self, change: dict[str, Any]) -> None:
+        if change["new"] and not self._plan.redoable:  # else it is what an undo has left
+            self.add(f"Plan: {change['new']}.")
+
+    def _ran(self, change: dict[str, Any]) -> None:
+        for run in change["new"]:
+            if run.last is None:
+                continue
+            stage = f"{run.label}, work {times(run.plan.macs_ratio)} less, {run.last.name}: {judgement(run)}"
+            for line, score in ((stage, str(run.last.score)), *((line, "") for line in run.tries)):
+                if (run.number, line, score) not in self._told:
+                    self._told.add((run.number, line, score))
+                    self.add(f"{line[0].upper()}{line[1:]}.")
 
 
 class Autosave(HasTraits):
@@ -95,7 +129,7 @@ class Autosave(HasTraits):
         if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
             return
         self.browser = browser
-        self._session.recover.save_training_in(self.sessions.checkpoint)
+        self._session.recover.checkpoint = self.sessions.checkpoint
         self._look_for(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
 
     def _look_for(self, seconds: int) -> None:
@@ -187,10 +221,10 @@ class Autosave(HasTraits):
             self.problem = "The earlier session could not be continued; its runs are in the store."
 
     def _restore_plan(self, saved: SavedSession) -> None:
-        spectra, now = self._session.plan.spectra, self._session.plan.plan
-        if spectra is None or now is None:
+        now = self._session.plan.plan
+        if now is None:
             return
-        plan = Plan.from_json(saved.plan, spectra)
+        plan = Plan.from_json(saved.plan, now.spectra)
         if [part.layer for part in plan] != [part.layer for part in now]:
             raise ValueError("the plan is of another network")
         self._session.plan.restore(PlanSettings.of(saved.settings), plan, "the plan of an earlier session")

@@ -48,8 +48,7 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
         onward.layout.display = "" if text and not begins else "none"
         for_me.button_style = "primary" if begins else ""
         for_me.disabled = minutes.disabled = recover.busy or plan.plan is None
-        network = session.choose.network
-        mark = RANDOM if network is not None and network.random_weights else ""
+        network, mark = session.choose.network, RANDOM if session.choose.random_weights else ""
         name.value = f"<h1>{escape(network.name if network else session.choose.choice.network)}{mark}</h1>"
         verdict.value = f"<p class='wb-verdict' role='status'>{escape(verdict_text(session))}</p>"
 
@@ -80,13 +79,12 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
 
 def next_step(session: Session, guide: Guide) -> tuple[str, Callable[[], object], str]:
     """Return the highlighted button's text, what it does, and why; ("", ...) when all is done, or is being done."""
-    steps, recover = step_statuses(session), session.recover
+    steps, recover, run = guide.steps, session.recover, session.recover.run
 
     def lead(number: int) -> Callable[[], None]:
         return lambda: setattr(guide, "shown", number)
 
-    network, run = session.choose.network, recover.run
-    if network is not None and network.random_weights and run is None:
+    if session.choose.random_weights and run is None:
         return "Upload weights", lead(1), "Random weights have no redundancy to find"
     found = next((i for i, step in enumerate(steps) if step["status"] == "next"), None)
     if found is None or (STEPS[found] == "Compress" and recover.busy):

@@ -144,8 +144,8 @@ class Worker(HasTraits):
         return self.loop is not None and not self.loop.is_closed()
 
     def busy(self, *kinds: JobKind) -> bool:
-        """Return whether a job of these kinds, or any if none is named, waits or runs."""
-        return any(not kinds or job.kind in kinds for job in self.jobs)
+        """Return whether a job of these kinds waits or runs."""
+        return any(job.kind in kinds for job in self.jobs)
 
     def submit(
         self,

@@ -15,16 +15,12 @@ def test_every_lesson_of_a_step_is_there():
     assert [name for name in LESSONS.values() if not (NOTEBOOKS / f"{name}.ipynb").is_file()] == []
 
 
-def test_in_voila():
-    assert lesson_url("2_ranks_with_evbmf", {"VOILA_BASE_URL": "/class/"}) == "voila/lessons/2_ranks_with_evbmf.html"
-    assert lesson_url("9_missing", {"VOILA_BASE_URL": "/"}) == ""
-
-
-def test_a_long_lesson_needs_its_page(tmp_path, monkeypatch):
+def test_in_voila_a_long_lesson_needs_its_page(tmp_path, monkeypatch):
     monkeypatch.setattr(lessons, "PAGES", tmp_path)
-    found = [lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})]
+    names, voila = ("2_ranks_with_evbmf", LESSONS[4], "9_missing"), {"VOILA_BASE_URL": "/class/"}
+    assert [lesson_url(name, voila) for name in names] == [f"voila/lessons/{names[0]}.html", "", ""]
     (tmp_path / f"{LESSONS[4]}.html").touch()
-    assert [*found, lesson_url(LESSONS[4], {"VOILA_BASE_URL": "/"})] == ["", f"voila/lessons/{LESSONS[4]}.html"]
+    assert lesson_url(LESSONS[4], voila) == f"voila/lessons/{LESSONS[4]}.html"
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,7 @@ def test_the_browser_gets_the_token_in_a_file_of_its_own(monkeypatch):
 
 
 def test_faults_and_warnings_reach_the_servers_log_once_and_not_the_page(monkeypatch, tmp_path):
-    log, page = (
-        logging.getLogger("workbench"),
-        [],
-    )  # a kernel's stderr writes to the page; its descriptor is the server's
+    log, page = logging.getLogger("workbench"), []  # a kernel's stderr writes to the page, its descriptor to the log
     for _ in range(2):
         log_to_server()
     (handler,) = (handler for handler in log.handlers if isinstance(handler, ServerLogHandler))

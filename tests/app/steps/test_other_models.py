@@ -1,4 +1,4 @@
-"""Choose, compare, speed and take home: what a verb gives, and what it says where it cannot."""
+"""Choose and speed: what a verb gives, and what it says where it cannot."""
 
 from dataclasses import replace
 
@@ -45,33 +45,6 @@ def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_spe
     assert speed.findings is None
 
 
-def test_int8_files_are_quantised_on_images_without_labels(session, monkeypatch):
-    asked = []
-
-    def export(network, path, data, *, int8, progress):
-        asked.append((path.name, int8))
-        raise ValueError("enough")
-
-    monkeypatch.setattr("workbench.app.steps.take_home.model.export", export)
-    session.recover.decompose()
-    for kind in ("onnx", "onnx_int8", "executorch_int8"):
-        assert session.take_home.make(kind).error == "Enough."
-    names, images = zip(*asked, strict=True)
-    assert names == tuple(f"small-run1-decomposed{end}" for end in (".onnx", "-int8.onnx", "-int8.pte"))
-    assert images[0] is None
-    assert [(split.name, len(split)) for split in images[1:]] == [("train", len(session.choose.data.unlabelled))] * 2
-
-
-@on_a_loop
-async def test_files_need_a_compressed_network_that_stays(session):
-    session.recover.decompose()
-    await idle(session)
-    session.recover.calibrate()
-    job = session.take_home.make("weights")
-    await idle(session)
-    assert "became another one" in job.error
-
-
 def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):
     """That of the fastest original and the fastest compressed network, also where they are in two runtimes."""
     session.recover.decompose()
@@ -87,16 +60,3 @@ def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):
     for shown in (tile_texts(session)["time"], findings_html(speed.findings), page.read_text(encoding="utf-8")):
         assert "x4.00 faster" in shown
     assert "In ONNX Runtime it is x4.00 faster" in verdict_text(session)
-
-
-def test_a_file_comes_with_the_time_of_its_own_runtime(session):
-    session.recover.decompose()
-    recover, take_home = session.recover, session.take_home
-    rows = [{"runtime": "onnxruntime", "dense_ms": 2.0, "compressed_ms": 1.5, "int8_ms": 0.5}]
-    for latency in (rows, [*rows, None], [{"runtime": "executorch"}, *rows]):
-        recover.run = replace(recover.run, measured={"latency": latency})
-        assert take_home.timed("onnx").startswith("; 1.5 ms an image on this machine, the original 2 ms")
-        assert take_home.timed("onnx_int8").startswith("; 0.5 ms")
-        assert take_home.timed("executorch") == take_home.timed("weights") == take_home.timed("report") == ""
-    recover.run = replace(recover.run, measured={"latency": "nothing"})
-    assert take_home.timed("onnx") == ""

@@ -5,9 +5,6 @@ import ipywidgets as w
 import workbench as wb
 from tests.helpers.widgets import find
 from workbench.app.network_view import network_view
-from workbench.app.steps.look.view import look_view
-from workbench.app.steps.plan.view import plan_view
-from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.inspect.drawing.fills import COLORS, SNR, UNKNOWN
 
@@ -15,16 +12,6 @@ from workbench.inspect.drawing.fills import COLORS, SNR, UNKNOWN
 def graph_of(view):
     (graph,) = find(view, NetworkGraph)
     return graph
-
-
-def test_a_block_picks_what_the_table_picks(digits):
-    view = look_view(digits)
-    graph, (table,) = graph_of(view), find(view, LayerTable)
-    graph.selected = "features.10"
-    assert (digits.look.picked, table.selected) == ("features.10", "features.10")
-    table.selected = "features.3"
-    assert graph.selected == "features.3"
-    assert graph_of(plan_view(digits)).selected == "features.3"
 
 
 def test_a_rank_sends_only_the_fillings(digits, monkeypatch):

@@ -11,69 +11,51 @@ from tests.helpers.widgets import upload
 from workbench.app.widgets.upload import Upload
 
 
-class Sent(Upload):
-    """An upload whose received files are noted."""
-
-    def __init__(self):
-        self.files = []
-        super().__init__("Upload", "hint", (".pth", ".safetensors"), self.received)
-
-    def received(self, path, name):
-        self.files.append((path, name, path.read_bytes()))
-
-    def kept(self):
-        return list(Path(self._folder.name).iterdir())
+def upload_of(**more):
+    """An upload, and what it has received: the path and the name of each file."""
+    received = []
+    return Upload("Upload", "hint", (".png", ".zip"), lambda *file: received.append(file), **more), received
 
 
-@pytest.fixture
-def widget():
-    return Sent()
+def kept(widget):
+    return list(Path(widget._folder.name).iterdir())
 
 
-def test_a_file_has_a_name_of_ours_and_goes_with_the_next_or_once_nobody_uses_it(widget):
+def test_a_file_has_a_name_of_ours_and_goes_with_the_next_or_once_nobody_uses_it():
+    widget, received = upload_of()
     for content in (b"one", b"two" * 2**19):
-        assert upload(widget, {"../../etc/passwd.pth": content})
-    assert [file[2] for file in widget.files] == [b"one", b"two" * 2**19]
-    path, name, _ = widget.files[-1]
-    assert (path.name, name, widget.kept(), widget.problem) == ("upload2.pth", "../../etc/passwd.pth", [path], "")
+        assert upload(widget, {"../../etc/passwd.png": content})
+        path, name = received[-1]
+        assert path.read_bytes() == content
+    assert (path.name, name, kept(widget), widget.problem) == ("upload2.png", "../../etc/passwd.png", [path], "")
     widget._receive(None, {"kind": "nonsense"}, [])  # it may be being read just now
     widget.keep_only(path)
     assert path.exists()
     widget.keep_only(None)
-    assert widget.kept() == []
+    assert kept(widget) == []
 
 
-@pytest.fixture
-def pictures():
-    return Upload("Bring pictures", "hint", (".png", ".zip"), lambda path, name: None, several=True)
-
-
-def bring(widget, files):
-    """Send files, one behind the other; what comes of them."""
-    received = []
-    widget._received = lambda path, name: received.append((path, name))
-    assert upload(widget, files, piece=4) or received == []
-    return received
-
-
-def test_several_files_become_a_folder_like_the_one_they_came_in(pictures):
+def test_several_files_become_a_folder_like_the_one_they_came_in():
     given = {"cats/one.png": b"first", "cats/two.png": b"2", "dogs/one.png": b"the third"}
-    ((folder, name),) = bring(pictures, given)
+    widget, received = upload_of(several=True)
+    assert upload(widget, given, piece=4)
+    ((folder, name),) = received
     assert name == "3 files"
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
     assert found == given
-    ((archive, name),) = bring(pictures, {"all.zip": b"PK"})  # takes the place of the folder
+    assert upload(widget, {"all.zip": b"PK"})  # takes the place of the folder
+    archive, name = received[-1]
     assert (archive.read_bytes(), archive.suffix, name) == (b"PK", ".zip", "all.zip")
     assert not folder.exists()
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=5))
 def test_no_name_leads_out_of_the_folder(names):
-    widget = Upload("Bring pictures", "hint", (".png",), lambda path, name: None, several=True)
-    paths = {
-        f"{prefix}{name}.png": name.encode() for prefix, name in zip(cycle(("../", "/a/", "c:\\")), names, strict=False)
-    }
-    for folder, _ in bring(widget, paths):
+    widget, received = upload_of(several=True)
+    prefixes = cycle(("../", "/a/", "c:\\"))
+    paths = {f"{prefix}{name}.png": name.encode() for prefix, name in zip(prefixes, names, strict=False)}
+    assert upload(widget, paths, piece=4) == bool(received)
+    for folder, _ in received:
         root = Path(widget._folder.name).resolve()
         files = [path for path in root.rglob("*") if path.is_file()]
         assert len(files) == len(paths)
@@ -93,7 +75,8 @@ def test_no_name_leads_out_of_the_folder(names):
         ("a.png", "1 to 20000 files"),
     ],
 )
-def test_what_cannot_be_taken_together_is_said(pictures, files, said):
-    pictures._receive(None, {"kind": "begin", "files": files}, [])
-    assert said in pictures.problem
-    assert not list(Path(pictures._folder.name).iterdir())
+def test_what_cannot_be_taken_together_is_said(files, said):
+    widget, _ = upload_of(several=True)
+    widget._receive(None, {"kind": "begin", "files": files}, [])
+    assert said in widget.problem
+    assert kept(widget) == []

@@ -82,13 +82,13 @@ def test_a_filter_slides_over_a_picture(network, data):
     assert (place.max, which.max) == (63, 31)
     place.value, which.value = 63, 31
     assert "Filter 31 at row 7, column 7" in explorer._words.value
-    outputs = torch.tensor(explorer._draw(*explorer.values)[0]["data"][-1]["z"])
+    outputs = torch.tensor(explorer.shown.feature_map, dtype=torch.float32)
     wanted = network.model.get_submodule("features.0")(data.test.images[:1])[0, 31].detach()
     assert torch.allclose(outputs, wanted, atol=1e-6)
 
 
 def test_the_slider_of_the_noise(data):
     explorer = explore_noise(data.train.images[:540], noise=0.5)
-    assert explorer.values == [0.511]
+    assert explorer.sliders[0].value == 0.511
     explorer.sliders[0].value = 1.2
     assert "Rank 0" in html(explorer.widget)

@@ -24,8 +24,8 @@ LONG = ("4_", "6_")
 
 def why(step: int) -> str:
     """Return HTML: a link to the lesson of a step, which opens beside the page; "" if there is none at hand."""
-    url = lesson_url(LESSONS.get(step, ""))
-    text = f"Why? Lesson {LESSONS[step][0]}, 3 minutes" if url else ""
+    name = LESSONS.get(step, "")
+    url, text = lesson_url(name), f"Why? Lesson {name[:1]}, 3 minutes"
     return f'<a class="wb-why" href="{url}" target="_blank" rel="noopener">{text}</a>' if url else ""
 
 

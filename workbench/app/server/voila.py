@@ -97,10 +97,12 @@ class DashboardServer(Voila):  # type: ignore[misc]
 
     def init_handlers(self) -> list[Any]:
         """Add plotly.js and the lessons to Voila's handlers; drop the one that reveals a page's query and token."""
+        locations: Any = find_spec("plotly").submodule_search_locations  # type: ignore[union-attr]  # importing is slow
+        plotly = {"path": str(Path(locations[0]) / "package_data")}
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         handlers = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
         lessons = url_path_join(self.server_url, r"/(?:voila/lessons/)?(\w[\w.]*\.(?:html|js|ipynb))")
-        own = [(url, StaticFileHandler, {"path": str(plotly_folder())}), (lessons, LessonHandler, handlers[-1][2])]
+        own = [(url, StaticFileHandler, plotly), (lessons, LessonHandler, handlers[-1][2])]
         return [*own, *handlers]
 
     def listen(self) -> None:
@@ -121,12 +123,6 @@ class DashboardServer(Voila):  # type: ignore[misc]
 def is_not_ping_warning(record: logging.LogRecord) -> bool:
     """Return False for tornado's warning about Jupyter's default ping settings, which users cannot act on."""
     return "websocket_ping_timeout" not in record.getMessage()
-
-
-def plotly_folder() -> Path:
-    """Return the folder of plotly.py's plotly.min.js, without importing plotly, which takes long."""
-    locations: Any = find_spec("plotly").submodule_search_locations  # type: ignore[union-attr]
-    return Path(locations[0]) / "package_data"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Base class of our own widgets, with two minutes to load their code; and text from outside, made readable."""
 
+import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,15 @@ class PageWidget(anywidget.AnyWidget):
 @lru_cache(maxsize=1)
 def _longer_timeout() -> anywidget.AnyWidget:
     return anywidget.AnyWidget(_esm=ESM)
+
+
+def bundle(widget: Any, still: Callable[[], Any], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the MIME bundle of a widget; unless Voila serves it, where it is alive, also that of a still picture."""
+    shown = widget._repr_mimebundle_(**kwargs)
+    if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):
+        return shown, {}
+    picture, metadata = still()._repr_mimebundle_()
+    return {**shown, **picture}, metadata
 
 
 def readable(text: str, max_characters: int = 80) -> str:

@@ -1,9 +1,10 @@
 """Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import ipywidgets as w
@@ -12,6 +13,7 @@ from plotly.io.json import to_json_plotly
 from torch import Tensor, nn
 
 from workbench.app.controls import column, row, slot
+from workbench.app.widgets.base import bundle
 from workbench.app.widgets.figure_view import FigureView
 from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
 from workbench.inspect.sliding_window import SlidingWindow
@@ -24,8 +26,7 @@ from workbench.plot.static.sliding_window import sliding_window as print_sliding
 
 FIGURES = "application/vnd.workbench.figures+json"
 """MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
-MAX_FIGURES = 64
-"""Figures of that grid at most."""
+MAX_FIGURES = 64  # of that grid
 PLAY_INTERVAL_MS = 400
 """Milliseconds at each place of a filter that slides by itself."""
 NOISES = [round(float(level), 3) for level in np.geomspace(0.02, 1.2, 25)]
@@ -38,8 +39,10 @@ class Explorer:
     ----------
     label : of the figure.
     sliders : IntSlider or SelectionSlider.
-    draw : values of the sliders -> (interactive figure, HTML).
-    still : values of the sliders -> printed figure, which is shown where nothing else can be.
+    make : values of the sliders -> what is shown.
+    draw : what is shown -> interactive figure.
+    still : what is shown -> printed figure, which is shown where nothing else can be.
+    words : what is shown -> HTML.
     """
 
     draws_all: ClassVar[bool] = False
@@ -49,11 +52,13 @@ class Explorer:
         self,
         label: str,
         sliders: Sequence[Any],
-        draw: Callable[..., tuple[Figure, str]],
-        still: Callable[..., NotebookFigure],
+        make: Callable[..., Any],
+        draw: Callable[[Any], Figure],
+        still: Callable[[Any], NotebookFigure],
         *buttons: w.Widget,
+        words: Callable[[Any], str] = attrgetter("summary"),
     ) -> None:
-        self.sliders, self._draw, self._still = sliders, draw, still
+        self.sliders, self._make, self._draw, self._still, self._describe = sliders, make, draw, still, words
         self._figure, self._words = FigureView(label), w.HTML()
         self._figure.layout.width = "100%"
         self.widget = column(row(*sliders, *buttons, gap=10), self._words, self._figure, gap=4)
@@ -63,22 +68,19 @@ class Explorer:
         self._show()
 
     @property
-    def values(self) -> list[Any]:
-        """Values of the sliders."""
-        return [slider.value for slider in self.sliders]
+    def shown(self) -> Any:
+        """What is shown at the present values of the sliders."""
+        return self._make(*(slider.value for slider in self.sliders))
 
     def _show(self, _: object = None) -> None:
-        figure, words = self._draw(*self.values)
-        self._figure.show(figure)
+        shown = self.shown
+        self._figure.show(self._draw(shown))
+        words = self._describe(shown)
         self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{words}</div>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = self.widget._repr_mimebundle_(**kwargs)
-        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
-            return shown, {}
-        picture, metadata = self._still(*self.values)._repr_mimebundle_()
-        figures = {FIGURES: self._figures()} if self.draws_all else {}
-        return {**shown, **picture, **figures}, metadata
+        shown, metadata = bundle(self.widget, lambda: self._still(self.shown), **kwargs)
+        return {**shown, **({FIGURES: self._figures()} if self.draws_all else {})}, metadata
 
     def _figures(self) -> dict[str, Any]:
         """Return the sliders, and the figure at each combination of some of their values, the last varying fastest."""
@@ -88,8 +90,8 @@ class Explorer:
             {"name": slider.description, "values": values, "at": values.index(slider.value)}
             for slider, values in zip(self.sliders, grid, strict=True)
         ]
-        drawn = [self._draw(*values) for values in product(*grid)]
-        figures = [{**figure, "words": words} for figure, words in drawn]
+        made = [self._make(*values) for values in product(*grid)]
+        figures = [{**self._draw(shown), "words": self._describe(shown)} for shown in made]
         found: dict[str, Any] = json.loads(to_json_plotly({"sliders": sliders, "figures": figures}))
         return found
 
@@ -111,19 +113,11 @@ def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explore
     layer : a convolution of one input channel.
     picture : (1, height, width)
     """
-    max_rank = LowRankFilters.of(layer, picture, 1).max_rank
-
-    def draw(rank: int) -> tuple[Figure, str]:
-        shown = LowRankFilters.of(layer, picture, rank)
-        return low_rank_filters(shown), shown.summary
-
+    make = partial(LowRankFilters.of, layer, picture)
+    max_rank = make(1).max_rank
     slider = slot(w.IntSlider, "rank", 420, 50, value=min(rank, max_rank), min=1, max=max_rank)
-    return Explorer(
-        "Filters and feature maps at a rank",
-        [slider],
-        draw,
-        lambda rank: static.low_rank_filters(LowRankFilters.of(layer, picture, rank)),
-    )
+    label = "Filters and feature maps at a rank"
+    return Explorer(label, [slider], make, low_rank_filters, static.low_rank_filters)
 
 
 def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
@@ -134,21 +128,13 @@ def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
     images : (n, 1, height, width), more than each has pixels.
     noise : standard deviation to begin with; the nearest of `NOISES` is taken.
     """
-    loudest = NoisyDigits.of(images, NOISES[-1]).found
+    make = partial(NoisyDigits.of, images)
+    loudest = make(NOISES[-1]).found
     top = 1.08 * max(loudest.threshold, loudest.singular_values[0])  # the axis stays as it is while the slider moves
-
-    def draw(noise: float) -> tuple[Figure, str]:
-        shown = NoisyDigits.of(images, noise)
-        return noisy_digits(shown, top), shown.summary
-
     nearest = min(NOISES, key=lambda level: abs(level - noise))
     slider = slot(w.SelectionSlider, "noise", 420, 50, options=NOISES, value=nearest)
-    return Explorer(
-        "Singular values beside the free energy",
-        [slider],
-        draw,
-        lambda noise: static.noisy_digits(NoisyDigits.of(images, noise)),
-    )
+    label = "Singular values beside the free energy"
+    return Explorer(label, [slider], make, lambda shown: noisy_digits(shown, top), static.noisy_digits)
 
 
 def explore_convolution(layer: nn.Conv2d, picture: Tensor, position: int = 0, out_channel: int = 0) -> Explorer:
@@ -160,20 +146,11 @@ def explore_convolution(layer: nn.Conv2d, picture: Tensor, position: int = 0, ou
     picture : (1, height, width)
     position : of the output to begin with, counted row by row.
     """
-    places = SlidingWindow.of(layer, picture, position, out_channel).feature_map.size
-
-    def draw(position: int, out_channel: int) -> tuple[Figure, str]:
-        shown = SlidingWindow.of(layer, picture, position, out_channel)
-        return sliding_window(shown), shown.summary
-
-    place = slot(w.IntSlider, "place", 330, 50, value=position, max=places - 1)
+    make = partial(SlidingWindow.of, layer, picture)
+    last = make(position, out_channel).feature_map.size - 1
+    place = slot(w.IntSlider, "place", 330, 50, value=position, max=last)
     which = slot(w.IntSlider, "filter", 250, 50, value=out_channel, max=layer.out_channels - 1)
-    play = w.Play(max=places - 1, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
+    play = w.Play(max=last, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
     w.jslink((play, "value"), (place, "value"))
-    return Explorer(
-        "A filter at one place of a picture",
-        [place, which],
-        draw,
-        lambda position, out_channel: print_sliding_window(SlidingWindow.of(layer, picture, position, out_channel)),
-        play,
-    )
+    label = "A filter at one place of a picture"
+    return Explorer(label, [place, which], make, sliding_window, print_sliding_window, play)

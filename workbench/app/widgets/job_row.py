@@ -13,16 +13,12 @@ TRAITS = ["state", "note", "progress", "error"]
 
 
 class JobLine(w.VBox):  # type: ignore[misc]
-    """Shows one job, and what became of it after its end; `idle` is the text before the first job.
+    """Shows one job, and what became of it after its end; `titles` replace those of jobs of some kinds."""
 
-    `titles` replace those of jobs of some kinds.
-    """
-
-    def __init__(self, idle: str = "", titles: Mapping[JobKind, str] | None = None) -> None:
+    def __init__(self, titles: Mapping[JobKind, str]) -> None:
         self._job: Job | None = None
-        self._titles = titles or {}
-        text = f"<div class='wb-status'>{escape(idle)}</div>"
-        self._text = w.HTML(text, layout={"flex": "0 1 auto", "min_width": "200px"})
+        self._titles = titles
+        self._text = w.HTML(layout={"flex": "0 1 auto", "min_width": "200px"})
         self._bar = w.FloatProgress(min=0, max=1, layout={"flex": "1 1 100px", "height": "14px"})
         self._stop, self._error = w.Button(layout={"width": "90px", "flex": "none"}), Alert()
         layout = {"align_items": "center", "grid_gap": "10px", "width": "100%"}
@@ -37,9 +33,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
         if self._job is not None:
             self._job.unobserve(self._draw, TRAITS)
         self._job = job
-        if job is None:
-            self._text.value = "<div class='wb-status'></div>"
-        else:
+        if job is not None:
             job.observe(self._draw, TRAITS)
         self._draw()
 
@@ -49,13 +43,16 @@ class JobLine(w.VBox):  # type: ignore[misc]
         self._bar.layout.display = "" if job and job.state is JobState.RUNNING else "none"
         self._error.say(job.error if job else "")
         if job is None:
+            self._text.value = "<div class='wb-status'>Ready</div>"
             return
         self._bar.value = job.progress
-        waiting = job.state is JobState.WAITING
-        self._stop.description = "Take back" if waiting else "Cancel"
+        self._stop.description, words = "Cancel", f": {escape(job.note)}" if job.note else ""
+        if job.remaining_s >= 0:
+            words += f" <small>({remaining_text(job.remaining_s)})</small>"
+        if job.state is JobState.WAITING:
+            self._stop.description, words = "Take back", ": waits"
         title = self._titles.get(job.kind, job.title)
         self._stop.tooltip = f"{self._stop.description}: {title}"
-        words = ": waits" if waiting else job_words(job)
         self._text.value = f"<div class='wb-status' role='status'><b>{escape(title)}</b>{words}</div>"
 
 
@@ -63,8 +60,8 @@ class JobList(w.VBox):  # type: ignore[misc]
     """Lists the job that runs and those that wait but for short ones; after its end, the last of them."""
 
     def __init__(self, worker: Worker, titles: Mapping[JobKind, str] | None = None) -> None:
-        self._titles = titles
-        self._lines = [JobLine("Ready", titles)]  # the first is always there
+        self._titles = titles or {}
+        self._lines = [JobLine(self._titles)]  # the first is always there
         super().__init__(self._lines, layout={"grid_gap": "2px"})
         self._worker = worker
         self._last: Job | None = None
@@ -75,13 +72,7 @@ class JobList(w.VBox):  # type: ignore[misc]
         jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
         self._last = next((job for job in jobs if not job.short), self._last)
         shown = jobs or [self._last]
-        self._lines += [JobLine("", self._titles) for _ in shown[len(self._lines) :]]
+        self._lines += [JobLine(self._titles) for _ in shown[len(self._lines) :]]
         for line, job in zip(self._lines, shown, strict=False):
             line.show(job)
         self.children = self._lines[: len(shown)]
-
-
-def job_words(job: Job) -> str:
-    """Return note and remaining time of a job as HTML."""
-    note = f": {escape(job.note)}" if job.note else ""
-    return f"{note} <small>({remaining_text(job.remaining_s)})</small>" if job.remaining_s >= 0 else note

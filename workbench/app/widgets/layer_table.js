@@ -1,29 +1,22 @@
 // A table of which one picks a row: click it, or focus one and use the arrow keys.
 function render({ model, el }) {
   const label = { "aria-label": model.get("label") };
-  const head = element("thead");
+  const columns = model.get("columns");
+  const titles = columns.map(({ title, kind, hint, expert }) => {
+    const className = `${kind}${hint ? " hint" : ""}${expert ? " wb-expert" : ""}`;
+    return element("th", { scope: "col", className, title: hint || "" }, {}, title);
+  });
+  const head = element("thead", {}, {}, element("tr", {}, {}, ...titles));
   const body = element("tbody");
   const table = element("table", {}, { role: "grid", ...label }, head, body);
   el.append(element("div", { className: "wb-table" }, { role: "region", ...label }, table));
   const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
   if (model.get("file")) {
     const button = saveButton("CSV", `Save ${model.get("label")} as CSV`, () => {
-      saveFile(new Blob([csv()], { type: "text/csv" }), model.get("file"));
+      const rows = model.get("rows").map((row) => columns.map((c) => row[c.key]));
+      saveFile(new Blob([csvText([columns.map((c) => c.title), ...rows])], { type: "text/csv" }), model.get("file"));
     });
     el.append(element("div", { className: "wb-save" }, {}, "Save as", button));
-  }
-
-  function csv() {
-    const columns = model.get("columns");
-    return csvText([columns.map((c) => c.title), ...model.get("rows").map((row) => columns.map((c) => row[c.key]))]);
-  }
-
-  function drawHead() {
-    const cells = model.get("columns").map(({ title, kind, hint, expert }) => {
-      const className = `${kind}${hint ? " hint" : ""}${expert ? " wb-expert" : ""}`;
-      return element("th", { scope: "col", className, title: hint || "" }, {}, title);
-    });
-    head.replaceChildren(element("tr", {}, {}, ...cells));
   }
 
   function content(kind, value, line) {
@@ -38,9 +31,9 @@ function render({ model, el }) {
     return [score, element("small", { textContent: about || "" })];
   }
 
-  function addRow(count) {
+  function addRow() {
     const row = body.insertRow();
-    for (let k = 0; k < count; k++) row.insertCell();
+    columns.forEach(() => row.insertCell());
     row.addEventListener("click", () => pick(row.dataset.name));
     row.addEventListener("keydown", (event) => {
       const next = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
@@ -53,11 +46,10 @@ function render({ model, el }) {
   }
 
   function drawBody() {
-    const columns = model.get("columns");
     const rows = model.get("rows");
     while (body.rows.length > rows.length) body.deleteRow(-1);
     rows.forEach((line, i) => {
-      const row = body.rows[i] || addRow(columns.length);
+      const row = body.rows[i] || addRow();
       const text = JSON.stringify(line);
       if (drawn.get(row) === text) return;
       drawn.set(row, text);
@@ -88,9 +80,7 @@ function render({ model, el }) {
     drawSelection();
   }
 
-  drawHead();
   drawBody();
-  model.on("change:columns", drawHead);
   model.on("change:rows", drawBody);
   model.on("change:selected", drawSelection);
 }

@@ -1,20 +1,19 @@
 """Lesson 0: the bundled network is made smaller by buttons and a slider."""
 
-import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as w
 import torch
 
-from workbench.app.controls import UserChanges, button, column, follow, row, slot
+from workbench.app.controls import UserChanges, button, follow, row, slot
 from workbench.app.network_view import network_view
 from workbench.app.overview import tile
 from workbench.app.session import Session
 from workbench.app.steps.plan.view import saving_html
-from workbench.app.widgets.base import HERE
+from workbench.app.widgets.base import bundle
 from workbench.app.widgets.job_row import JobList
-from workbench.app.widgets.page_start import PageStart
+from workbench.app.widgets.page_start import styled_page
 from workbench.app.worker import JobKind
 from workbench.catalog.datasets.load import bundled_data_names, load_data
 from workbench.catalog.networks.entries import bundled_names
@@ -33,10 +32,7 @@ STAGES = {
 }
 """Stage of the network -> the title of its tile."""
 JOB_TITLES = {JobKind.DECOMPOSE: "Making it smaller", JobKind.CALIBRATE: "Fitting it again"}
-DRAWING_ASPECT = 3.2
-"""Width / height of the drawing's place."""
-MAX_RATIO = 30.0
-"""Largest number of times less work that the slider asks for."""
+MAX_RATIO = 30.0  # times less work, the most that the slider asks for
 
 
 class Lesson:
@@ -46,7 +42,7 @@ class Lesson:
         torch.set_num_threads(1)
         self.session = Session()
         self.session.preview.watch(True)
-        self.session.open()
+        self.session.choose.open()
 
     def numbers(self) -> "Part":
         """Return two buttons, and the right answers before, after the first and after the second."""
@@ -87,7 +83,7 @@ class Lesson:
 
         user.observe(ratio, moved, "ratio")
         follow(fill, (plan, "plan"))
-        drawing = network_view(self.session, aspect=DRAWING_ASPECT)
+        drawing = network_view(self.session, aspect=3.2)
         drawing.add_class("wb-large")
         return Part(row(ratio, saving, gap=16), drawing, macs_ratio=12)
 
@@ -107,18 +103,11 @@ class Part:
     """A part of the lesson, in the looks of the dashboard; in a copy that nothing runs behind, a still picture."""
 
     def __init__(self, *children: w.Widget, macs_ratio: float) -> None:
-        start = PageStart()
-        style = w.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", layout={"display": "none"})
-        self.widget = start.page = column(start, style, *children, gap=10)
-        self.widget.add_class("wb")
+        self.widget = styled_page(*children, grid_gap="10px")
         self._macs_ratio = macs_ratio
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = self.widget._repr_mimebundle_(**kwargs)
-        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):  # it is alive there
-            return shown, {}
-        picture, metadata = still(self._macs_ratio)._repr_mimebundle_()
-        return {**shown, **picture}, metadata
+        return bundle(self.widget, partial(still, self._macs_ratio), **kwargs)
 
 
 @lru_cache

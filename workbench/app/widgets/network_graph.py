@@ -1,12 +1,11 @@
 """The network as a drawing, of which the user picks a layer."""
 
 from html import escape
-from typing import Any
 
 import traitlets
 
 from workbench.app.widgets.base import HERE, PageWidget, script
-from workbench.inspect.drawing.fills import COLORS, Fill
+from workbench.inspect.drawing.fills import COLORS
 from workbench.inspect.drawing.svg import Picture
 
 
@@ -26,31 +25,22 @@ class NetworkGraph(PageWidget):
         self.picture: Picture | None = None
         self.on_msg(lambda _, content, __: self._send_file() if content == {"kind": "save"} else None)
 
-    def draw(self, picture: Picture | None) -> None:
-        """Show another drawing; None for no network."""
-        self.picture = picture
+    def show(self, picture: Picture | None) -> None:
+        """Show a picture, drawn anew unless only its fillings differ from the last one; None for no network."""
+        last, self.picture = self.picture, picture
         with self.hold_sync():
-            self.svg = picture.svg(framed=False, ink="currentColor") if picture else ""
-            self._fill()
-
-    def fill(self, picture: Picture) -> None:
-        """Show another plan of the network that is drawn."""
-        self.picture = picture
-        with self.hold_sync():
-            self._fill()
-
-    def _fill(self) -> None:
-        if self.picture is not None:
-            self.fills = {name: _values(fill) for name, fill in self.picture.fills.items()}
-            self.legend = _legend(self.picture)
+            if picture is None:
+                self.svg = ""
+                return
+            if last is None or not picture.has_blocks_of(last):
+                self.svg = picture.svg(framed=False, ink="currentColor")
+            fills = picture.fills.items()
+            self.fills = {name: [round(fill.share, 4), COLORS[fill.shade], fill.words] for name, fill in fills}
+            self.legend = _legend(picture)
 
     def _send_file(self) -> None:
         if self.picture is not None:
             self.send({"name": f"{self.picture.plan.network}.svg", "svg": self.picture.svg(background="#ffffff")})
-
-
-def _values(fill: Fill) -> list[Any]:
-    return [round(fill.share, 4), COLORS[fill.shade], fill.words]
 
 
 def _legend(picture: Picture) -> str:

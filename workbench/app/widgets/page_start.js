@@ -25,7 +25,7 @@ function name(root) {
 
 function place({ target }) {
   if (!target.matches?.(".wb-term")) return;
-  const edge = target.closest(".wb-card, .wb")?.getBoundingClientRect().right ?? innerWidth;
+  const edge = target.closest(".wb")?.getBoundingClientRect().right ?? innerWidth;
   const over = target.getBoundingClientRect().left + MAX_HINT_PX - edge;
   target.style.setProperty("--wb-shift", `${-Math.max(0, Math.ceil(over))}px`);
 }

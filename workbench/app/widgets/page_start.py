@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import ipywidgets as w
 
-from workbench.app.widgets.base import PageWidget, script
+from workbench.app.widgets.base import HERE, PageWidget, script
 
 
 class PageStart(PageWidget):
@@ -22,6 +22,15 @@ class PageStart(PageWidget):
             for widget in below(self.page):
                 if widget is not self:
                     widget.send_state([name for name in widget.keys if not name.startswith("_")])  # no code or style
+
+
+def styled_page(*children: w.Widget, **layout: str) -> w.VBox:
+    """Return widgets below each other, in the looks of the dashboard."""
+    start = PageStart()
+    style = w.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", layout={"display": "none"})
+    page = start.page = w.VBox([start, style, *children], layout=layout)
+    page.add_class("wb")
+    return page
 
 
 def below(widget: w.Widget) -> Iterator[w.Widget]:

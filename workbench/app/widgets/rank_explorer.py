@@ -10,8 +10,8 @@ from workbench.app.widgets.explorer import Explorer
 from workbench.inspect.factors import Factors, evbmf_ranks
 from workbench.network.layers import Layer
 from workbench.plan.spectrum import Spectrum
-from workbench.plot.interactive.base import Figure
 from workbench.plot.interactive.factors import factors
+from workbench.plot.static.base import NotebookFigure
 from workbench.plot.static.factors import factors as print_factors
 
 
@@ -31,13 +31,12 @@ class RankExplorer(Explorer):
             for name, ranks in named.items()
             if ranks
         ]
-        still = partial(print_factors, begin.spectrum or begin.layer)
-        super().__init__("One convolution and the three in its place", sliders, self._drawn, still, *buttons)
+        label, begun = "One convolution and the three in its place", begin.spectrum or begin.layer
 
-    @property
-    def shown(self) -> Factors:
-        """The layer, and the ranks that the sliders have."""
-        return self._factors(*self.values)
+        def still(shown: Factors) -> NotebookFigure:
+            return print_factors(begun, shown.rank_in, shown.rank_out)
+
+        super().__init__(label, sliders, self._factors, factors, still, *buttons, words=verdict_text)
 
     def set_ranks(self, rank_in: int, rank_out: int) -> None:
         """Move both sliders; ValueError says which rank does not fit."""
@@ -45,11 +44,12 @@ class RankExplorer(Explorer):
         for slider, rank in zip(self.sliders, (rank_in, rank_out), strict=True):
             slider.value = rank
 
-    def _drawn(self, rank_in: int, rank_out: int) -> tuple[Figure, str]:
-        shown = self._factors(rank_in, rank_out)
-        color, mark = ("#00674b", "&#10003;") if shown.pays else ("#a33f00", "&#10007;")
-        error = "" if shown.error is None else f" The kernel moves by at most {100 * shown.error:.1f} %."
-        return factors(shown), f"<b style='color:{color}'>{mark} {escape(shown.verdict)}</b>{error}"
+
+def verdict_text(shown: Factors) -> str:
+    """Return HTML that says whether the three layers save anything, and how far the kernel moves."""
+    color, mark = ("#00674b", "&#10003;") if shown.pays else ("#a33f00", "&#10007;")
+    error = "" if shown.error is None else f" The kernel moves by at most {100 * shown.error:.1f} %."
+    return f"<b style='color:{color}'>{mark} {escape(shown.verdict)}</b>{error}"
 
 
 def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> RankExplorer:

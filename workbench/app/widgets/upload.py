@@ -12,9 +12,8 @@ from workbench.app.server.serve import setting
 from workbench.app.widgets.base import PageWidget, readable, script
 
 DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
-
-
 MAX_FILES = 20_000  # that are accepted at a time
+NONSENSE = "what the page sent makes no sense here; choose the file again"
 
 
 class Upload(PageWidget):
@@ -85,37 +84,34 @@ class Upload(PageWidget):
             case _ if self.problem:  # what follows a file that was refused is no news
                 return False
             case _:
-                raise ValueError("what the page sent makes no sense here; choose the file again")
+                raise ValueError(NONSENSE)
         return True
 
     def _begin(self, files: Any) -> None:
         self._close()
         self.problem = ""
-        limit = upload_limit()
-        max_files = MAX_FILES if self.several else 1
+        limit, max_files = upload_limit(), MAX_FILES if self.several else 1
         if not isinstance(files, list) or not 1 <= len(files) <= max_files:
             raise ValueError(f"1 to {max_files} files are taken at a time")
         if not all(isinstance(file, list) and len(file) == 2 and isinstance(file[0], str) for file in files):
-            raise ValueError("what the page sent makes no sense here; choose the file again")
+            raise ValueError(NONSENSE)
         given = [(readable(name), size) for name, size in files]
-        name, size = given[0]
-        kinds = [next((s for s in self._suffixes if each.lower().endswith(s)), None) for each, _ in given]
-        for (each, bytes_), kind in zip(given, kinds, strict=True):
-            if kind is None:
-                raise ValueError(f"{each or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
-            if not isinstance(bytes_, int) or bytes_ <= 0:
-                raise ValueError(f"{each} is empty, or has no size; upload it again")
-        if len(given) > 1:
-            name, size = f"{len(given)} files", sum(bytes_ for _, bytes_ in given)
+        for name, size in given:
+            if not name.lower().endswith(self._suffixes):
+                raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
+            if not isinstance(size, int) or size <= 0:
+                raise ValueError(f"{name} is empty, or has no size; upload it again")
+        several, size = len(given) > 1, sum(size for _, size in given)
+        name = f"{len(given)} files" if several else given[0][0]
+        suffix = "" if several else next(s for s in self._suffixes if name.lower().endswith(s))
         if size > limit * 2**20:
-            raise ValueError(
-                f"{name} {'has' if len(given) == 1 else 'have'} {size / 2**20:.0f} MiB, at most {limit} are taken here"
-            )
+            has = "have" if several else "has"
+            raise ValueError(f"{name} {has} {size / 2**20:.0f} MiB, at most {limit} are taken here")
         for old in Path(self._folder.name).iterdir():
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         self._name, self._size, self._count = name, size, self._count + 1
-        self._files = [(inside(str(path)), bytes_) for (path, bytes_) in files] if len(given) > 1 else []
-        self._path = Path(self._folder.name) / f"upload{self._count}{kinds[0] if len(given) == 1 else ''}"
+        self._files = [(inside(path), bytes_) for path, bytes_ in files] if several else []
+        self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
         self._file = self._path.open("w+b")
 
     def _end(self) -> None:

@@ -62,6 +62,11 @@ class ChooseModel(HasTraits):
         return self._worker.busy(JobKind.OPEN)
 
     @property
+    def random_weights(self) -> bool:
+        """Whether the open network is untrained."""
+        return self.network is not None and self.network.random_weights
+
+    @property
     def scored_data(self) -> Data | None:
         """The data, unless the network cannot be scored on them."""
         return None if self.misfit else self.data

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from workbench.app.errors import sentence
+from workbench.app.errors import naming, sentence
 from workbench.catalog.datasets.offered import load_folder, load_offered
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, usual_preprocessing
 from workbench.catalog.networks.load import load_network
 from workbench.catalog.onnx.load import load_onnx
-from workbench.catalog.onnx.node import OnnxError, OpenShapeError
+from workbench.catalog.onnx.node import OpenShapeError
 from workbench.network.data import Data, Split
 from workbench.network.inputs import image_size
 from workbench.network.network import Network
@@ -64,13 +64,8 @@ def open_choice(
     report(0.5, f"loading {choice.data}")
     if data is None:
         load = partial(load_offered, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
-        try:
+        with naming(choice.pictures, choice.data):
             data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
-        except ValueError as error:  # the sentence is to name the pictures as the user knows them
-            if choice.pictures is None:
-                raise
-            said = str(error).replace(str(choice.pictures), choice.data)
-            raise ValueError(said.replace(choice.pictures.name, choice.data)) from None
         data = replace(data, name=choice.data)
     misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
     images = None if misfit else data
@@ -83,10 +78,8 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
     if choice.file is not None and choice.file.suffix == ".onnx":
         return _load_onnx(choice.file, choice.network)
     if choice.file is not None:
-        try:
+        with naming(choice.file, choice.weights):
             network = load_network(choice.network, weights=choice.file)
-        except WeightsError as error:  # the sentence is to name the file as the user knows it
-            raise WeightsError(str(error).replace(choice.file.name, choice.weights)) from None
         source = network.source.replace(choice.file.name, choice.weights)
         return network.with_model(network.model, source=source), ""
     if choice.weights == "random":
@@ -103,14 +96,12 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
 def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
     """Open an uploaded ONNX file and return what is assumed of it; an input of an open size gets `OPEN_SIZE`."""
     assumed = []
-    try:
+    with naming(file, name):
         try:
             network = load_onnx(file, name=name)
         except OpenShapeError:
             network = load_onnx(file, name=name, input_shape=OPEN_SIZE)
             assumed.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
-    except OnnxError as error:  # the sentence is to name the file as the user knows it
-        raise OnnxError(str(error).replace(file.name, name)) from None
     if len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None:
         centred = usual_preprocessing(network.input_shape)
         network = network.with_model(network.model, preprocessing=centred)

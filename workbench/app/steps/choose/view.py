@@ -25,8 +25,7 @@ from workbench.tables import count
 
 ONNX = ".onnx"
 LABEL_STYLE = {"description_width": "62px"}
-MAX_THUMBNAILS = 12
-"""Largest number of pictures shown below the description of the open data."""
+MAX_THUMBNAILS = 12  # pictures below the description of the open data
 SEARCH_DELAY_S = 0.3  # seconds between the last keystroke and the search
 PAPER_NETWORKS = ("alexnet_caffe", "vgg_s", "googlenet_bvlc", "vgg16")
 Options = list[tuple[str, str]]
@@ -36,17 +35,13 @@ def choose_view(session: Session) -> w.Widget:
     """Return the controls, and a line on the open network and data."""
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
-    boxes = {
-        field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE)
-        for field in ("network", "weights", "data")
-    }
-
+    options = {"network": network_options, "weights": weights_options, "data": data_options}
+    boxes = {field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE) for field in options}
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, brought = uploads = _uploads(choose)
     about, pictures, user = w.HTML(), w.HTML(), UserChanges()
 
     def fill() -> None:
-        options = {"network": network_options, "weights": weights_options, "data": data_options}
         with user.filling():
             for field, box in boxes.items():
                 if list(box.options) != (found := options[field](session)):
@@ -157,7 +152,7 @@ def about_text(session: Session, problem: str = "") -> str:
             f"{count(network.weights)} {term('weights')}, input {' x '.join(map(str, network.input_shape))}; "
             f"{escape(network.source)}. <b>{escape(data.name)}</b>: {_images(data)}.</div>"
         )
-    if network is not None and network.random_weights:
+    if choose.random_weights:
         words = "what it costs is real, but its ranks and accuracies mean nothing. Upload weights to see more."
         html += f"<div class='wb-warn'><b>Random weights</b>: {words}</div>"
     notes = [escape(sentence(ValueError(text))) for text in (problem, choose.warning) if text]

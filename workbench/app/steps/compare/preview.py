@@ -7,7 +7,7 @@ import torch
 from traitlets import Bool, HasTraits, Instance, Int, Tuple, Unicode
 
 from workbench.app.debounce import Debounce
-from workbench.app.errors import sentence
+from workbench.app.errors import naming, sentence
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
@@ -122,7 +122,8 @@ class PreviewModel(HasTraits):
         network = self._choose.network
         if network is None:
             raise ValueError("open a network first")
-        self.brought = split_of(network, file, name)
+        with naming(file, name):
+            self.brought = split_of(network, file, name)
 
     def next_changed(self) -> Job | None:
         """Show the next picture whose answer is another one in the compressed network."""
@@ -175,7 +176,7 @@ class PreviewModel(HasTraits):
         network, data, plan, run = self._choose.network, self._choose.scored_data, self._plan.plan, self._recover.run
         if network is None or data is None or plan is None or network.random_weights:
             return None
-        if self._plan.spectra is not self._choose.spectra:  # the plan is still that of another network
+        if plan.spectra is not self._choose.spectra:  # the plan is still that of another network
             return None
         made = run.network if run is not None and self._recover.as_planned else None
         stage = str(run.last.name) if made is not None and run is not None and run.last is not None else "planned"

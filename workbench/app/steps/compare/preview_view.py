@@ -13,6 +13,8 @@ from workbench.network.images.decoding import SUFFIXES
 from workbench.network.outputs import MAX_SNR_DB
 
 SIDE = 104  # pixels of the picture
+MARKS = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>", None: ""}
+"""Whether an answer is right, None if that is not known -> HTML."""
 EMPTY = "The picture appears here once the network is open."
 
 
@@ -31,7 +33,7 @@ def preview_view(session: Session) -> w.Widget:
 
     def fill() -> None:
         why = EMPTY if choose.network is None else choose.misfit or model.problem or EMPTY
-        if choose.network is not None and choose.network.random_weights:
+        if choose.random_weights:
             why = "Random weights give no answers: upload weights, or choose a trained network."
         found = model.found
         answers.value = (
@@ -77,12 +79,11 @@ def _decibels(snr_db: float) -> str:
 
 
 def _answers(who: str, answers: tuple[Prediction, ...]) -> str:
-    marks = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>", None: ""}
     lines = ""
     for i, answer in enumerate(answers):
         name, percent = escape(answer.name), f"{100 * answer.probability:.0f}"
         lines += (
-            f"<span title='{name}'>{marks[answer.right] if i == 0 else ''}<em>{name}</em><small>{percent} %</small>"
+            f"<span title='{name}'>{MARKS[answer.right] if i == 0 else ''}<em>{name}</em><small>{percent} %</small>"
         )
         lines += f"<i class='wb-sure' style='width:{percent}%'></i></span>"
     return f"<p><b>{escape(who)}</b>{lines}</p>"

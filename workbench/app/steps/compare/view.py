@@ -8,6 +8,7 @@ import numpy as np
 from workbench.app.controls import button, column, data_url, follow, row, slot
 from workbench.app.debounce import Debounce
 from workbench.app.session import Session
+from workbench.app.steps.compare.preview_view import MARKS, SIDE
 from workbench.app.steps.plan.view import LAYER_CHOICES
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
@@ -17,7 +18,6 @@ from workbench.inspect.gallery import Filters, Gallery, Image, Picture, Predicti
 from workbench.inspect.layerwise import layerwise
 from workbench.plot.interactive.scores import rank_curve, tradeoff
 
-SIDE = 104  # pixels of a picture on the page
 FILTERS_HINT = "The filters of the first layer appear here, original and compressed, once the network is compressed."
 PAPER_TEXT = (
     "The paper's four networks: weights and MACs computed here from their definitions, what compression makes of the "
@@ -33,15 +33,14 @@ def tradeoff_view(session: Session) -> w.Widget:
     ask = button("Forecast", plan.forecast, hint, width="120px")
 
     def enable() -> None:
-        random = choose.network is not None and choose.network.random_weights
-        ask.layout.display = "none" if plan.curve is not None or random else ""
+        ask.layout.display = "none" if plan.curve is not None or choose.random_weights else ""
         ask.disabled = not choose.calibratable or worker.busy(JobKind.IMPORTANCE)
 
     def draw() -> None:
         numbers = {run.number for run in recover.runs}
         earlier = [run for run in recover.stored if run.number not in numbers]
         dense = choose.spectra.total if choose.spectra else None
-        random = choose.network is not None and choose.network.random_weights
+        random = choose.random_weights
         figure.show(
             tradeoff(recover.runs, choose.original, earlier, dense=dense, random_weights=random, forecast=plan.curve)
         )
@@ -168,11 +167,9 @@ def _card(picture: Picture) -> str:
 def _answer(who: str, answer: Prediction | None) -> str:
     if answer is None:  # its place: nothing is to move when the answer comes
         return f"<span title='{who}: not yet'><small class='wb-who'>{who}</small>&ndash;</span>"
-    marks = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>"}
-    mark = "" if answer.right is None else marks[answer.right]
     name = escape(answer.name)
     return (
-        f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{mark}<em>{name}</em>"
+        f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{MARKS[answer.right]}<em>{name}</em>"
         f"<small>{100 * answer.probability:.0f} %</small></span>"
     )
 

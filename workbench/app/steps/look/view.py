@@ -13,8 +13,6 @@ from workbench.plan.plan import DECISIONS, Plan
 from workbench.plan.spectra import Spectra
 from workbench.tables import times
 
-LOOK_ASPECT = 4.4
-"""Width / height of the drawing in this step, where it has more room than elsewhere."""
 LAYER_KINDS = {"conv": "convolution", "linear": "fully connected"}
 SHAPE_HINT = "Input channels -> output channels, and the size of the window that slides over the image."
 EVBMF_HINT = f"{TERMS['EVBMF']} Input x output; a single number where only the output is reduced."
@@ -38,22 +36,22 @@ LAYER_COLUMNS = [
 def look_view(session: Session) -> w.Widget:
     """Return the drawing above the table."""
     plan = session.plan
-    drawing = network_view(session, aspect=LOOK_ASPECT)  # first, so that it follows a rank first
+    drawing = network_view(session, aspect=4.4)  # first, so that it follows a rank first
     table = LayerTable(file="layers.csv", columns=LAYER_COLUMNS)
 
     def fill() -> None:
-        table.rows = rows(plan.plan, plan.spectra)
+        table.rows = rows(plan.plan)
 
     w.link((session.look, "picked"), (table, "selected"))
     follow(fill, (plan, "plan"))
     return column(drawing, table)
 
 
-def rows(plan: Plan | None, spectra: Spectra | None) -> list[dict[str, Any]]:
+def rows(plan: Plan | None) -> list[dict[str, Any]]:
     """Return what the table shows, one dictionary a layer."""
-    if plan is None or spectra is None:
+    if plan is None or plan.spectra is None:
         return []
-    macs = max(1, spectra.total.macs)
+    spectra, macs = plan.spectra, max(1, plan.dense.macs)
     largest = max(part.layer.cost.macs for part in plan) or 1
     return [
         {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from traitlets import HasTraits, Instance, Unicode, observe
+from traitlets import HasTraits, Instance, Unicode
 
 from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
@@ -34,7 +34,6 @@ MERGE_WITHIN_S = 1.5  # edits of one thing that follow each other faster are one
 class PlanModel(HasTraits):
     """Holds the plan, which follows its settings and remembers what was chosen by hand."""
 
-    spectra = Instance(Spectra, allow_none=True)
     settings = Instance(PlanSettings, ())
     plan = Instance(Plan, allow_none=True)
     measured = Instance(Importance, allow_none=True)  # on the open images
@@ -55,23 +54,23 @@ class PlanModel(HasTraits):
         self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
         self._verification: Job | None = None
         choose.observe(self._forget_images, "data")
+        choose.observe(self._start, "spectra")
+        self.observe(self._forecast, "measured")
 
     def _forget_images(self, _: object) -> None:
         """Forget what was measured on images that are no longer open."""
         self.measured = self.importance = self.curve = None
 
-    @observe("spectra")
-    def _start(self, _: object) -> None:
+    def _start(self, change: dict[str, Any]) -> None:
         """Plan a network that was just opened; a budget that it cannot meet gives way to EVBMF."""
         self._before.clear()
         self._after.clear()
-        notice, plan, settings = "", None, self.settings
-        if self.spectra is not None:
-            try:
-                plan = settings.plan(self.spectra)
-            except PlanError as error:
-                settings = settings.changed(planner="evbmf")
-                plan, notice = settings.plan(self.spectra), f"{sentence(error)} This is EVBMF's plan."
+        spectra, settings, notice = change["new"], self.settings, ""
+        try:
+            plan = settings.plan(spectra)
+        except PlanError as error:
+            settings = settings.changed(planner="evbmf")
+            plan, notice = settings.plan(spectra), f"{sentence(error)} This is EVBMF's plan."
         with self.hold_trait_notifications():
             self.measured = self.importance = self.curve = self.times = None
             self._put(settings, plan, settings, notice)
@@ -92,8 +91,8 @@ class PlanModel(HasTraits):
 
     def reset_layer(self, layer: str) -> None:
         """Plan a layer by EVBMF."""
-        if self.plan is not None and self.spectra is not None and layer:
-            evbmf = self.settings.changed(planner="evbmf").plan(self.spectra)
+        if self.plan is not None and self._choose.spectra is not None and layer:
+            evbmf = self.settings.changed(planner="evbmf").plan(self._choose.spectra)
             self._edit(self.plan.with_layer(evbmf[layer]), f"EVBMF's ranks for {layer}")
 
     def choose_ranks(self, layer: str, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
@@ -157,10 +156,9 @@ class PlanModel(HasTraits):
 
         return measure
 
-    @observe("measured")
     def _forecast(self, _: object) -> None:
         """Forecast budgets by what was measured."""
-        network, spectra, measured = self._choose.network, self.spectra, self.measured
+        network, spectra, measured = self._choose.network, self._choose.spectra, self.measured
         if network is None or spectra is None or measured is None:
             return
 
@@ -183,7 +181,7 @@ class PlanModel(HasTraits):
 
     def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Network, Spectra, Job], Any]) -> Job:
         """Measure something of the layers, and plan anew if the planner goes by it."""
-        network, spectra, data = self._choose.network, self.spectra, self._choose.data
+        network, spectra, data = self._choose.network, self._choose.spectra, self._choose.data
 
         def compute(job: Job) -> Any:
             if network is None or spectra is None:
@@ -191,7 +189,7 @@ class PlanModel(HasTraits):
             return measure(network, spectra, job)
 
         def done(found: Any) -> None:
-            if self.spectra is not spectra or (trait != "times" and self._choose.data is not data):
+            if self._choose.spectra is not spectra or (trait != "times" and self._choose.data is not data):
                 return
             self.set_trait(trait, found)
             if trait == "importance":
@@ -204,7 +202,7 @@ class PlanModel(HasTraits):
 
     def _verify_time(self) -> None:
         """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""
-        network, spectra, times = self._choose.network, self.spectra, self.times
+        network, spectra, times = self._choose.network, self._choose.spectra, self.times
         settings, plan = self.settings, self.plan
         wanted = PLANNERS[settings.planner].uses_times
         if not wanted or network is None or spectra is None or plan is None or times is None:
@@ -216,7 +214,7 @@ class PlanModel(HasTraits):
             return time_plan(network, spectra, ratio, times=times, progress=job.report, **arguments)
 
         def done(found: Plan) -> None:
-            if self.spectra is not spectra or self.settings != settings:
+            if self._choose.spectra is not spectra or self.settings != settings:
                 return
             if self.plan is plan:
                 self._put(settings, with_hand_edits(found, plan), settings)
@@ -228,10 +226,10 @@ class PlanModel(HasTraits):
         self._verification = self._worker.submit(JobKind.LAYER_TIMES, "Timing the planned network", make, done)
 
     def _plan_anew(self, edited: Plan | None) -> None:
-        if self.spectra is None:
+        if self._choose.spectra is None:
             return
         try:
-            plan = self.settings.plan(self.spectra, self.importance, edited, self.times)
+            plan = self.settings.plan(self._choose.spectra, self.importance, edited, self.times)
         except PlanError as error:
             self.notice = sentence(error)
             return
@@ -245,7 +243,7 @@ class PlanModel(HasTraits):
 
     def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings, notice: str = "") -> None:
         if plan is not None and plan.spectra is None:
-            plan = replace(plan, spectra=self.spectra)
+            plan = replace(plan, spectra=self._choose.spectra)
         self.made_by = made_by
         with self.hold_trait_notifications():
             self.settings, self.plan, self.notice = settings, plan, notice

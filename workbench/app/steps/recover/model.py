@@ -36,7 +36,6 @@ class RecoverModel(HasTraits):
     runs = Tuple()  # of this session on the open network and data, each at its newest stage
     curve = Tuple()  # epochs of the present or last training
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
-    checkpoint = Instance(Path, allow_none=True)  # file for the state of training; None to write none
     store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
     stored = Tuple()  # runs of the store on the open network and data, oldest first
 
@@ -44,21 +43,17 @@ class RecoverModel(HasTraits):
         super().__init__()
         self._worker, self._choose, self._plan = worker, choose, plan
         self.store: StoredRuns | None = None
+        self.checkpoint: Path | None = None  # file for the state of training; None to write none
         self._before: tuple[Any, Run | None] = ((), None)  # curve and run as they were when the training began
         choose.observe(self._start, "opened")
 
-    def _start(self, _: object) -> None:
+    def _start(self, change: dict[str, Any]) -> None:
         """Forget the runs of what was open before."""
-        opened = self._choose.opened
-        assert opened is not None
+        opened = change["new"]
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
             self.run, self.runs, self.curve, self.training = None, (), (), {}
         self.read_store()
-
-    def save_training_in(self, file: Path) -> None:
-        """Keep the state of training in this file from now on."""
-        self.checkpoint = file
 
     @property
     def compressed(self) -> CompressedNetwork | None:

@@ -1,6 +1,5 @@
 """The step *Compress and recover*: buttons, settings, progress, the stages side by side, and a live curve."""
 
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -27,23 +26,21 @@ def recover_view(session: Session) -> w.Widget:
     boxes: dict[str, Any] = {
         "learn_from": slot(w.Dropdown, "learn from", 330, 70, options=LEARN_FROM),
         "epochs": limited(w.IntText, "epochs", (1, MAX_EPOCHS), 118, 54, value=10),
-        "learning_rate": limited(w.FloatText, "learning rate", RATES, 172, 86, value=1e-3, step=1e-3),
-        "schedule": slot(w.Dropdown, "schedule", 346, 60, options=SCHEDULES),
+        "learning_rate": expert(limited(w.FloatText, "learning rate", RATES, 172, 86, value=1e-3, step=1e-3)),
+        "schedule": expert(slot(w.Dropdown, "schedule", 346, 60, options=SCHEDULES)),
     }
     learn_from, _, rate, schedule = boxes.values()
-    for box in (rate, schedule):
-        expert(box)
 
     def settings() -> dict[str, Any]:
         return {name: box.value for name, box in boxes.items()}
 
-    acts: dict[str, tuple[Callable[[], object], str]] = {
-        "Compress": (recover.decompose, "Replace every planned layer by its factors"),
-        "Calibrate": (recover.calibrate, "Refit every layer to what the original's gives on some images; no labels"),
-        "Fine-tune": (lambda: recover.finetune(**settings()), "Train the compressed network for a few epochs"),
-        "From scratch": (lambda: recover.from_scratch(**settings()), "Train it from random numbers instead"),
-    }
-    buttons = [button(text, *act, width="112px", primary=text != "From scratch") for text, act in acts.items()]
+    acts = (
+        ("Compress", recover.decompose, "Replace every planned layer by its factors"),
+        ("Calibrate", recover.calibrate, "Refit every layer to what the original's gives on some images; no labels"),
+        ("Fine-tune", lambda: recover.finetune(**settings()), "Train the compressed network for a few epochs"),
+        ("From scratch", lambda: recover.from_scratch(**settings()), "Train it from random numbers instead"),
+    )
+    buttons = [button(*act, width="112px", primary=act[0] != "From scratch") for act in acts]
     compress, calibrate, tune, scratch = buttons
     expert(scratch)
     advice, tries, stages = w.HTML(), w.HTML(), FigureView("Stages", height=380)
@@ -70,8 +67,7 @@ def recover_view(session: Session) -> w.Widget:
 
     def draw_stages() -> None:
         dense = plan.plan.dense if plan.plan else None
-        random = choose.network is not None and choose.network.random_weights
-        stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=random))
+        stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=choose.random_weights))
 
     def list_tries() -> None:
         found = recover.run.tries if recover.run is not None else ()

@@ -16,7 +16,6 @@ from workbench.measure.speed import Speed, speed
 from workbench.progress import part
 
 TIMING_S = 3.0  # in each runtime
-COMPRESS_FIRST = "Compress the network first: its speed is measured against the original's."
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,13 @@ class SpeedModel(HasTraits):
         how: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
 
         def compute(job: Job) -> Findings:
-            if run is None or network is None:
-                raise ValueError(COMPRESS_FIRST)
+            if run is None or network is None or opened is None:
+                raise ValueError("Compress the network first: its speed is measured against the original's.")
             if not runtimes:
                 raise ValueError("choose at least one runtime to measure in")
-            if int8 and (opened is None or opened.misfit):
-                raise ValueError(opened.misfit if opened else COMPRESS_FIRST)
-            report, images = job.report, opened.data.unlabelled if opened and int8 else None
+            if int8 and opened.misfit:
+                raise ValueError(opened.misfit)
+            report, images = job.report, opened.data.unlabelled if int8 else None
             found = speed(network, runtimes, int8=images, seconds=TIMING_S, progress=part(report, 0.0, 0.5), **how)
             report(0.5, "measuring what this machine can do at most")
             roof = roofline(threads)

@@ -91,7 +91,7 @@ def findings_html(findings: Findings | None) -> str:
     )
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""
     return (
-        f"{disturbed}<div class='wb-figures wb-wraps'>{''.join(cards)}</div>"
+        f"{disturbed}<div class='wb-figures'>{''.join(cards)}</div>"
         f"<p class='wb-reason'>Layer by layer in PyTorch, each one timed: {escape(findings.explained)}</p>"
         f"<p class='wb-soft wb-expert'><b>{term('energy')}:</b> {escape(findings.energy.saving)}. "
         f"{escape(findings.energy.source)}</p>"

@@ -12,20 +12,24 @@ from typing import Any
 from traitlets import HasTraits, Tuple
 
 from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.choose.opening import Opened
 from workbench.app.steps.recover.model import RecoverModel
-from workbench.app.steps.take_home.loading import load_code
 from workbench.app.worker import Job, JobKind, Worker
+from workbench.catalog.datasets.load import bundled_data_names
+from workbench.catalog.datasets.table import TORCH_DATASETS
+from workbench.catalog.networks.entries import OWN, Centred
 from workbench.exporters import executorch, onnx
 from workbench.exporters.export import Exported, export
 from workbench.exporters.notebook import notebook
 from workbench.exporters.report import report
 from workbench.inspect.gallery import gallery
+from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE, image_size
 from workbench.progress import part
 from workbench.runs.run import Run
 from workbench.tables import quantity
 
 REPORT_IMAGES = 8
-FIRST = "Compress the network first: then it can be taken home."
+LOOSE_FILES = re.compile(r"\d+ files")  # what the page calls pictures that were uploaded without a folder
 
 
 @dataclass(frozen=True)
@@ -142,31 +146,30 @@ class TakeHomeModel(HasTraits):
 
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
-                raise ValueError(FIRST)
-            path = folder / file_name(run, kind)
-            data = opened.data
+                raise ValueError("Compress the network first: then it can be taken home.")
+            about, path, data = FILE_KINDS[kind], folder / file_name(run, kind), opened.data
             split = data.test if len(data.test) else data.validation
             images = split if len(split) and not opened.misfit else None
-            if FILE_KINDS[kind].int8 and opened.misfit:
+            if about.int8 and opened.misfit:
                 raise ValueError(opened.misfit)
+            words, exported = "", None
             if kind == "notebook":
                 notebook(run, path, **code)
-                words = (
-                    f"; to run it, write into its first cell where to find {' and '.join(missing)}" if missing else ""
-                )
-                return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words)
-            if kind != "report":
-                ranges = opened.data.unlabelled if FILE_KINDS[kind].int8 else None
-                found = export(run.network, path, images, int8=ranges, progress=job.report)
-                return MadeFile(kind, path, f"{quantity(found.bytes, 'B')}; {found.verification}", found)
-            pictures = None
-            if images is not None:
-                more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
-                progress = part(job.report, 0.0, 0.6, "looking at images")
-                pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
-            job.report(0.6, "drawing")
-            report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
-            return MadeFile(kind, path, quantity(path.stat().st_size, "B"))
+                if missing:
+                    words = f"; to run it, write into its first cell where to find {' and '.join(missing)}"
+            elif kind == "report":
+                pictures = None
+                if images is not None:
+                    more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
+                    progress = part(job.report, 0.0, 0.6, "looking at images")
+                    pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
+                job.report(0.6, "drawing")
+                report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
+            else:
+                ranges = data.unlabelled if about.int8 else None
+                exported = export(run.network, path, images, int8=ranges, progress=job.report)
+                words = f"; {exported.verification}"
+            return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words, exported)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
@@ -181,3 +184,46 @@ def file_name(run: Run, kind: str) -> str:
     stage = str(run.last.name).replace("-", "") if run.last else "planned"
     words = (run.network_name, f"run{run.number}", stage, *["int8"] * FILE_KINDS[kind].int8)
     return "-".join(re.sub(r"[^A-Za-z0-9_.]", "_", word) for word in words).lstrip(".") + FILE_KINDS[kind].suffix
+
+
+def load_code(choose: ChooseModel) -> tuple[dict[str, str], list[str]]:
+    """Return "network" and "data" -> a Python expression that loads it, and what the user has to fill in, in words."""
+    opened = choose.opened
+    if opened is None:
+        return {}, []
+    (network, network_file), (data, data_files) = _network_code(choose, opened), _data_code(choose, opened)
+    return {"network": network, "data": data}, [words for words in (network_file, data_files) if words]
+
+
+def _network_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
+    choice, network = opened.choice, opened.network
+    if choice.file is None and choose.given("network", choice.network) is not None:
+        how = f"wb.Network(model, input_shape={network.input_shape}, name={network.name!r})"
+        return f"your_network  # given in code: {how}", f"the network {network.name} (given in code)"
+    if choice.file is not None and choice.file.suffix == ".onnx":
+        takes = network.preprocessing
+        colours = f", mean={takes.mean}, std={takes.std}" if isinstance(takes, Centred) else ""
+        code = f"wb.load_network({choice.weights!r}, input_shape={network.input_shape}{colours})"
+        return code, f"the file {choice.weights}"
+    if choice.file is not None:
+        return f"wb.load_network({choice.network!r}, weights={choice.weights!r})", f"the file {choice.weights}"
+    if network.random_weights:
+        return f"wb.load_network({choice.network!r}, weights=None)", ""
+    pretrained = "" if choice.network in OWN else ", weights='pretrained'"
+    return f"wb.load_network({choice.network!r}{pretrained})", ""
+
+
+def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
+    choice, size = opened.choice, image_size(opened.network)
+    if choice.pictures is None:
+        if choose.given("data", choice.data) is not None:
+            how = "wb.Data(train, validation, test)"
+            return f"your_data  # given in code: {how}", f"the data {choice.data} (given in code)"
+        if choice.data in bundled_data_names():
+            return f"wb.load_data({choice.data!r})", ""
+        if choice.data in TORCH_DATASETS:
+            return f"wb.load_data({choice.data!r}, root='datasets', size={size}, download=True)", ""
+    shares = f"train={TRAIN_SHARE}, validation={VALIDATION_SHARE}"
+    root = "pictures" if LOOSE_FILES.fullmatch(choice.data) else choice.data
+    code = f"wb.load_data('images', root={root!r}, size={size}, classes=network.classes, {shares})"
+    return code, f"the images {choice.data}" if root == choice.data else f"a folder with the {choice.data}"
