@@ -11,7 +11,8 @@ makes up for the errors before it. Sums run over all positions of all images; on
 - Linear part: reduced-rank regression in closed form, for Tucker-2 in turns with the input factor
   (:mod:`workbench.kernels.regression`), from the layer's patch covariance.
 - ReLU: where y <= 0, any answer <= 0 is as good. Each round takes min(answer, 0) as the wanted output there and fits
-  again, which never raises the error (majorisation).
+  again (majorisation); from the second round on, the answer is first carried on by its last change, which makes two
+  such rounds better than three plain ones.
 - rho is chosen for each layer by predicting one half of the images from the other; the search begins at the layer
   before's.
 - A batch norm behind a layer without a bias takes over the fitted intercept. Its variance stays: the fitted outputs
@@ -20,7 +21,8 @@ makes up for the errors before it. Sums run over all positions of all images; on
   move by what those of the same images moved, which a few images tell well.
 
 References: Zhang, Zou, He, Sun, *Accelerating very deep convolutional networks for classification and detection*,
-TPAMI 2016, sec. 3 (asymmetric reconstruction; their ReLU relaxation is exact in the limit); Izenman 1975.
+TPAMI 2016, sec. 3 (asymmetric reconstruction; their ReLU relaxation is exact in the limit); Izenman 1975; Beck and
+Teboulle, *A fast iterative shrinkage-thresholding algorithm*, SIAM J. Imaging Sciences 2009 (the momentum).
 """
 
 from collections.abc import Callable
@@ -41,7 +43,7 @@ from workbench.recover.refit import Refit
 FACTORS = ("factor_in", "core", "factor_out")
 CALIBRATION_IMAGES = 200
 """Images to calibrate with: more are slower and hardly better."""
-RELU_ROUNDS = 3
+RELU_ROUNDS = 2
 """Number of fits in which answers below zero behind a ReLU are taken as wanted outputs."""
 
 
@@ -96,15 +98,15 @@ def _fit_layer(
         _move_norm(activations, part.name, check)
         return ridge
     problem.ridge = ridge
-    for given, wanted in activations.pairs(part.name):
+    for batch, (given, wanted) in enumerate(activations.pairs(part.name)):
         check()
-        problem.add(given, wanted)
+        problem.add(batch, given, wanted)
     problem.solve()
     for _ in range(rounds if activations.rectified(part.name) else 0):
         problem.reset_outputs()
-        for given, wanted in activations.pairs(part.name):
+        for batch, (given, wanted) in enumerate(activations.pairs(part.name)):
             check()
-            problem.add(given, torch.where(wanted > 0, wanted, made(given).clamp(max=0)), again=True)
+            problem.add(batch, given, wanted, made(given))
         problem.solve()
     if norm is not None and problem.shift is not None:
         mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")

@@ -29,6 +29,12 @@ LATER_SWEEPS = 3
 MAX_POSITIONS = 400
 """Positions of one image's map that are looked at; neighbours say nearly the same."""
 
+MOMENTUM = 1.0
+"""Number of last changes by which the answers are carried on before a fit behind a ReLU takes them as wanted."""
+
+MAX_KEPT_BYTES = 2**28
+"""Bytes of a layer's inputs, as rows, that are kept for later fits; what is more is made again each time."""
+
 
 class Refit:
     """Sums up a layer's inputs and wanted outputs, then fits its weights in place.
@@ -53,6 +59,9 @@ class Refit:
         self.ridges: list[float] = []
         self.shift: Tensor | None = None
         self.inner: dict[int, Tensor] = {}
+        self.kept: dict[tuple[int, int], Tensor] = {}
+        self.kept_bytes = 0
+        self.answers: dict[tuple[int, int], Tensor] = {}
 
     @classmethod
     def of(cls, part: LayerPlan, dense: nn.Module, made: nn.Module, norm_after: bool) -> "Refit | None":
@@ -84,8 +93,12 @@ class Refit:
             return rows(seen, places, flat=not self.shape.kernel_size)
         return patches(self.dense if self.level == 0 else self.made.get_submodule("core"), seen, places)
 
-    def add(self, given: Tensor, wanted: Tensor, *, again: bool = False) -> None:
-        """Add a batch: the first half of its images to one half of the sums, the rest to the other."""
+    def add(self, batch: int, given: Tensor, wanted: Tensor, answers: Tensor | None = None) -> None:
+        """Add a batch: the first half of its images to one half of the sums, the rest to the other.
+
+        With `answers` of the fitted layer the batch of this number was added before, and a ReLU is behind the layer:
+        where `wanted` is below zero, answers below zero are taken as wanted.
+        """
         flat = isinstance(self.dense, nn.Linear)
         positions = 1 if flat else prod(wanted.shape[2:])
         places = pick_places(positions, MAX_POSITIONS)
@@ -95,11 +108,21 @@ class Refit:
         for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
             for start in range(begin, end, step):
                 stop = min(start + step, end)
-                x = self._features(given[start:stop], places)
+                x = self.kept.get((batch, start))
+                if x is None:
+                    x = self._features(given[start:stop], places)
+                    if self.kept_bytes + x.nbytes <= MAX_KEPT_BYTES:
+                        self.kept[batch, start] = x
+                        self.kept_bytes += x.nbytes
                 y = rows(wanted[start:stop], places, flat=flat)
+                if answers is not None:
+                    now = rows(answers[start:stop], places, flat=flat)
+                    ahead = now + MOMENTUM * (now - self.answers.get((batch, start), now))
+                    self.answers[batch, start] = now
+                    y = torch.where(y > 0, y, ahead.clamp(max=0))
                 groups = zip(self.moments, x.chunk(len(self.moments), 1), y.chunk(len(self.moments), 1), strict=True)
-                for moments, mine, answer in groups:
-                    (moments.add_outputs if again else moments.add)(half, mine, answer)
+                for moments, mine, outputs in groups:
+                    (moments.add if answers is None else moments.add_outputs)(half, mine, outputs)
 
     def reset_outputs(self) -> None:
         """Begin the sums over the wanted outputs again."""
