@@ -58,7 +58,7 @@ lab: $(LAB) ## open JupyterLab on the notebooks (BROWSER=none)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(filter none,$(BROWSER)),--no-browser)
 
 test: lint ## lint, then run the tests (MARK="tests/kernels", WORKERS=0)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(MARK)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(MARK)
 
 lint: $(DEV) ## run ruff and mypy
 	$(BIN)/ruff check .

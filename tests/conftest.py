@@ -13,6 +13,12 @@ import workbench as wb
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have slow tests, so that all workers end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_and_a_cache_of_its_own(tmp_path_factory):
     torch.set_num_threads(1)
