@@ -11,7 +11,7 @@ from workbench.measure.roofline import Roofline
 from workbench.measure.runtimes import RUNTIMES
 from workbench.measure.speed import Speed
 from workbench.network.verdict import wilson
-from workbench.plot.colors import BLUE, GREEN, GREY, INK, KIND_MARKS, ORANGE, SKY, SLATE, VERMILLION
+from workbench.plot.colors import BLUE, GREEN, GREY, GRID, INK, KIND_MARKS, ORANGE, SKY, SLATE, VERMILLION
 from workbench.plot.interactive.base import Figure, axis, bar, empty, figure, filled, hover, interval, line, scatter
 from workbench.tables import count, quantity
 
@@ -163,6 +163,6 @@ def speeds(found: Speed | None) -> Figure:
         point |= interval([100 * value for value in share], percents, color=color, width=4)
         data.append({**point, "marker": {"symbol": symbol, "color": color, "size": size}})
     y = axis(f"answers as the original's (%)<br>of {found.compared} images")
-    x = axis("milliseconds for one run", rangemode="tozero")
+    x = axis("milliseconds for one run (logarithmic)", type="log", minor={"showgrid": True, "gridcolor": GRID})
     legend = {"y": 1.02, "yanchor": "bottom"}
     return figure(data, 250, margin={"l": 74, "t": 30}, legend=legend, xaxis=x, yaxis=y)

@@ -11,9 +11,11 @@ from workbench.app.widgets.figure_view import FigureView, pick_layers
 from workbench.app.widgets.glossary import term
 from workbench.app.worker import JobKind
 from workbench.measure.runtimes import RUNTIMES
+from workbench.measure.speed import Speed
 from workbench.plot.interactive.measured import energy, layer_times, roofline, speeds
-from workbench.tables import compared, times
+from workbench.tables import compared, html_table, times
 
+TABLE_HEIGHT_BELOW_FIGURE = "115px"
 MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it has been measured.</p>"
 
 
@@ -46,7 +48,7 @@ def speed_view(session: Session) -> w.Widget:
         f, picked = speed.findings, look.picked
         profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
         found.value = findings_html(f)
-        table.value = f"<div class='wb-scroll'>{f.speed._repr_html_()}</div>" if f else MISSING_TEXT
+        table.value = table_html(f.speed) if f else MISSING_TEXT
         drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent))
         for view, figure in zip(figures, drawn, strict=True):
             view.show(figure)
@@ -64,6 +66,13 @@ def speed_view(session: Session) -> w.Widget:
     tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Runtimes"])
     tabs.add_class("wb-2-simple")
     return column(row(measure, settings, gap=10), beside((found, 1), (tabs, 1)), gap=8)
+
+
+def table_html(found: Speed) -> str:
+    """Return the table of the runtimes as HTML, lower where a figure is above it."""
+    style = f" style='max-height:{TABLE_HEIGHT_BELOW_FIGURE}'" if found.compared else ""
+    table = html_table(found.headers, found.rows, left=found.left)
+    return f"<p class='wb-soft'>{escape(found.caption)}</p><div class='wb-scroll'{style}>{table}</div>"
 
 
 def figure_html(label: str, value: str, note: str, *, loss: bool = False) -> str:
