@@ -41,6 +41,13 @@ def indices(found):
     return [picture.index for picture in found.pictures]
 
 
+def test_probabilities_that_a_network_gives_are_shown_as_they_are(colours):
+    right, _, split = colours
+    ends = wb.Network(nn.Sequential(right.model, nn.Softmax(1)), (3, 2, 2), "ends in a softmax")
+    found = [{p.index: p.before.probability for p in wb.gallery(n, split, 40).pictures} for n in (right, ends)]
+    assert found[1] == pytest.approx(found[0])
+
+
 def test_answers_of_each_image(colours):
     right, blind, split = colours
     shown = wb.gallery(right, split, 40, compressed=blind)

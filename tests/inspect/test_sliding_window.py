@@ -47,6 +47,15 @@ def test_what_cannot_be_shown(layer, data):
         SlidingWindow.of(layer, data.test.images[0], 0, 0)
 
 
-def test_a_place_outside(data):
-    with pytest.raises(ValueError, match="0 to 35, not 36"):
-        SlidingWindow.of(nn.Conv2d(1, 4, 3), data.test.images[0], 36, 0)
+@pytest.mark.parametrize(
+    ("position", "out_channel", "message"),
+    [(36, 0, "places 0 to 35, not 36"), (0, 4, "filters 0 to 3, not 4"), (0, -1, "filters 0 to 3, not -1")],
+)
+def test_a_place_or_filter_outside(data, position, out_channel, message):
+    with pytest.raises(ValueError, match=message):
+        SlidingWindow.of(nn.Conv2d(1, 4, 3), data.test.images[0], position, out_channel)
+
+
+def test_several_pictures(data):
+    with pytest.raises(ValueError, match=r"\(1, height, width\), not \(2, 1, 8, 8\)"):
+        SlidingWindow.of(nn.Conv2d(1, 4, 3), data.test.images[:2], 0, 0)

@@ -64,6 +64,11 @@ def test_no_plan_on_its_own_budget_is_better():
         assert predicted(plan) <= plans[plans[:, 0] <= plan.macs, 1].min() + 1e-9
 
 
+def test_a_layer_is_not_pinned_to_a_part_of_another(spectra, plan):
+    with pytest.raises(PlanError, match=r"layer features\.3 is pinned to a part of another layer, features\.7"):
+        budget_plan(spectra, 2.5, pinned={"features.3": plan["features.7"]})
+
+
 def test_pinned_layers_are_as_they_were_pinned(spectra):
     pinned = {"features.3": (5, 9), "features.0": (None, 4), "features.7": "keep"}
     plan = budget_plan(spectra, 2.5, pinned=pinned)

@@ -94,6 +94,8 @@ def test_delete_takes_the_weights_too(store, compressed):
     assert [p.name for p in store.folder.iterdir()] == [second.weights_file]
     with pytest.raises(StoreError, match=r"there is no run 1 in runs\.db"):
         store.delete(1)
+    with pytest.raises(StoreError, match="there is no run None"):
+        store.delete(None)
     assert store.add(run_of(compressed)).number == 3  # a number is never used again
 
 

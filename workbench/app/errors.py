@@ -30,4 +30,5 @@ def naming(path: Path | None, name: str) -> Iterator[None]:
     except ValueError as error:
         if path is None:
             raise
-        raise ValueError(str(error).replace(str(path), name).replace(path.name, name)) from None
+        own = f"{re.escape(str(path))}|{re.escape(path.name)}"
+        raise ValueError(re.sub(own, lambda _: name, str(error))) from None

@@ -46,10 +46,15 @@ class SlidingWindow:
 
         Raises
         ------
-        ValueError : if the layer has several input channels or gaps in its filters, or if there is no such position.
+        ValueError : if the layer has several input channels or gaps in its filters, or if there is no such position or
+            filter.
         """
         if layer.in_channels != 1 or layer.dilation != (1, 1):
             raise ValueError("this shows filters of one input channel, without gaps (dilation 1)")
+        if picture.ndim != 3 or len(picture) != 1:
+            raise ValueError(f"the picture must be (1, height, width), not {tuple(picture.shape)}")
+        if not 0 <= out_channel < layer.out_channels:
+            raise ValueError(f"the layer has filters 0 to {layer.out_channels - 1}, not {out_channel}")
         weights, given = layer.weight.detach()[out_channel].cpu().double(), picture.cpu().double()
         bias = 0.0 if layer.bias is None else float(layer.bias.detach()[out_channel])
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode

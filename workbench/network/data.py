@@ -117,9 +117,9 @@ class Split:
         return first, second
 
 
-def empty_split(name: str, *shape: int) -> Split:
+def empty_split(name: str, *shape: int, dtype: torch.dtype | None = None) -> Split:
     """Return a split without images, which would have this shape."""
-    return Split(torch.empty(0, *shape), torch.empty(0, dtype=torch.long), name)
+    return Split(torch.empty(0, *shape, dtype=dtype), torch.empty(0, dtype=torch.long), name)
 
 
 @dataclass(frozen=True, eq=False)

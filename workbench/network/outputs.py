@@ -36,11 +36,14 @@ def tensors_of(outputs: Any) -> list[Tensor]:
     """Return the tensors of floating-point numbers in outputs of any nesting, in their order."""
     if isinstance(outputs, Tensor):
         return [outputs] if outputs.is_floating_point() else []
-    parts: Iterable[Any] = outputs if isinstance(outputs, list | tuple) else ()
     if isinstance(outputs, Mapping):
-        parts = outputs.values()
+        parts: Iterable[Any] = outputs.values()
     elif hasattr(outputs, "__dataclass_fields__"):
         parts = [getattr(outputs, name) for name in outputs.__dataclass_fields__]
+    elif callable(getattr(outputs, "to_tuple", None)):
+        parts = outputs.to_tuple()
+    else:
+        parts = [leaf for leaf in tree_leaves(outputs) if leaf is not outputs]
     return [tensor for part in parts for tensor in tensors_of(part)]
 
 

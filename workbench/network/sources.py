@@ -244,11 +244,13 @@ def _of_batches(batches: Iterable[Any], size: int, ndim: int | None, labelled: b
         if missing is not None:
             raise ValueError(f"there is no picture {missing}")
         return image_files(paths, size), None
-    if items and not images:
+    if items and not (images or paths):
         return _of_dataset(items, size, labelled)
+    if paths or items:
+        raise ValueError("give either all pictures, all paths of pictures, or all batches of one shape")
     if not sum(map(len, images)):
         raise ValueError("there are no images to look at")
-    if paths or items or len({tuple(found.shape[1:]) for found in images}) > 1:
+    if len({tuple(found.shape[1:]) for found in images}) > 1:
         raise ValueError("the batches have images of different shapes")
     known = [label.reshape(-1) for label in labels if label is not None]
     return torch.cat(images), torch.cat(known) if len(known) == len(images) else None

@@ -186,6 +186,8 @@ def _pinned(spectra: Spectra, layer: Layer, pin: Pin) -> LayerPlan:
     if pin == "keep":
         return LayerPlan.kept(layer, "kept by hand")
     if isinstance(pin, LayerPlan):
+        if pin.layer != layer:
+            raise PlanError(f"layer {layer.name} is pinned to a part of another layer, {pin.name}")
         return pin
     if isinstance(pin, str):
         raise PlanError(f'layer {layer.name}: it is pinned to (rank_in, rank_out) or to "keep", not to {pin!r}')

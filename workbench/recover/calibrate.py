@@ -11,8 +11,8 @@ makes up for the errors before it. Sums run over all positions of all images; on
 - Linear part: reduced-rank regression in closed form, for Tucker-2 in turns with the input factor
   (:mod:`workbench.kernels.regression`), from the layer's patch covariance.
 - ReLU: where y <= 0, any answer <= 0 is as good. Each round takes min(answer, 0) as the wanted output there and fits
-  again (majorisation); from the second round on, the answer is first carried on by its last change, which makes two
-  such rounds better than three plain ones.
+  again, which never raises the error (majorisation). In the second round the answer is first carried on by its last
+  change, after which two rounds are about as good as three.
 - rho is chosen for each layer by predicting one half of the images from the other; the search begins at the layer
   before's.
 - A batch norm behind a layer without a bias takes over the fitted intercept. Its variance stays: the fitted outputs

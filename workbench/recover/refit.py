@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,16 +30,15 @@ LATER_SWEEPS = 3
 MAX_POSITIONS = 400
 """Positions of one image's map that are looked at; neighbours say nearly the same."""
 
-MOMENTUM = 1.0
-"""Number of last changes by which the answers are carried on before a fit behind a ReLU takes them as wanted."""
 
 MAX_KEPT_BYTES = 2**28
-"""Bytes of a layer's inputs, as rows, that are kept for later fits; what is more is made again each time."""
+"""Bytes of a layer's inputs and answers, as rows, that are kept for later fits."""
 
 
 class Refit:
     """Sums up a layer's inputs and wanted outputs, then fits its weights in place.
 
+    Inputs are kept for the fits after the first, and the answers of the first for the third, as far as there is room.
     `level` says what is fitted: 0 everything, 1 core and output factor behind a fixed input factor, 2 only the
     output factor (transposed convolutions, and layers too large for more). `ridge` is where the search for a ridge
     begins, and then the one that was found.
@@ -59,9 +59,9 @@ class Refit:
         self.ridges: list[float] = []
         self.shift: Tensor | None = None
         self.inner: dict[int, Tensor] = {}
-        self.kept: dict[tuple[int, int], Tensor] = {}
+        self.fits = 0
+        self.kept: dict[Any, Tensor] = {}
         self.kept_bytes = 0
-        self.answers: dict[tuple[int, int], Tensor] = {}
 
     @classmethod
     def of(cls, part: LayerPlan, dense: nn.Module, made: nn.Module, norm_after: bool) -> "Refit | None":
@@ -97,7 +97,8 @@ class Refit:
         """Add a batch: the first half of its images to one half of the sums, the rest to the other.
 
         With `answers` of the fitted layer the batch of this number was added before, and a ReLU is behind the layer:
-        where `wanted` is below zero, answers below zero are taken as wanted.
+        where `wanted` is below zero, answers below zero are taken as wanted. In the second such fit they are first
+        carried on by their last change.
         """
         flat = isinstance(self.dense, nn.Linear)
         positions = 1 if flat else prod(wanted.shape[2:])
@@ -108,21 +109,26 @@ class Refit:
         for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
             for start in range(begin, end, step):
                 stop = min(start + step, end)
-                x = self.kept.get((batch, start))
+                x = self.kept.get(("inputs", batch, start))
                 if x is None:
                     x = self._features(given[start:stop], places)
-                    if self.kept_bytes + x.nbytes <= MAX_KEPT_BYTES:
-                        self.kept[batch, start] = x
-                        self.kept_bytes += x.nbytes
+                    self._keep(x, "inputs", batch, start)
                 y = rows(wanted[start:stop], places, flat=flat)
                 if answers is not None:
-                    now = rows(answers[start:stop], places, flat=flat)
-                    ahead = now + MOMENTUM * (now - self.answers.get((batch, start), now))
-                    self.answers[batch, start] = now
-                    y = torch.where(y > 0, y, ahead.clamp(max=0))
+                    found = rows(answers[start:stop], places, flat=flat)
+                    before = self.kept.get(("answers", batch, start), found) if self.fits == 2 else found
+                    y = torch.where(y > 0, y, (2 * found - before).clamp(max=0))  # the second time carried on
+                    if self.fits == 1:
+                        self._keep(found, "answers", batch, start)
                 groups = zip(self.moments, x.chunk(len(self.moments), 1), y.chunk(len(self.moments), 1), strict=True)
                 for moments, mine, outputs in groups:
                     (moments.add if answers is None else moments.add_outputs)(half, mine, outputs)
+
+    def _keep(self, values: Tensor, *key: Any) -> None:
+        """Keep rows of a batch, while there is room."""
+        if self.kept_bytes + values.nbytes <= MAX_KEPT_BYTES:
+            self.kept[key] = values
+            self.kept_bytes += values.nbytes
 
     def reset_outputs(self) -> None:
         """Begin the sums over the wanted outputs again."""
@@ -131,6 +137,7 @@ class Refit:
 
     def solve(self) -> None:
         """Fit, and write the weights and the bias into the smaller network's layer."""
+        self.fits += 1
         pieces: dict[str, list[Tensor]] = defaultdict(list)
         for i, (moments, prior) in enumerate(zip(self.moments, self.prior.chunk(len(self.moments)), strict=True)):
             normal = self._problem(i, moments, prior)

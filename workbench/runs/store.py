@@ -131,7 +131,8 @@ class RunStore:
 
     def runs(self, *, network: str | None = None, data: str | None = None) -> Runs:
         """Return all runs, or those of one network or data set, oldest first."""
-        return self._select(network=network, data=data)
+        asked = {"network": network, "data": data}
+        return self._select(**{key: value for key, value in asked.items() if value is not None})
 
     def load(self, run: Run | int, network: Network) -> CompressedNetwork:
         """Return the compressed network of a run.
@@ -173,13 +174,12 @@ class RunStore:
         return pareto(self.runs())
 
     def _select(self, **columns: Any) -> Runs:
-        """Return the runs in which these columns have these values; None is any."""
-        values = {key: value for key, value in columns.items() if value is not None}
-        where = " AND ".join(f"{key} = :{key}" for key in values) or "TRUE"
+        """Return the runs in which these columns have these values."""
+        where = " AND ".join(f"{key} = :{key}" for key in columns) or "TRUE"
         scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run WHERE {where}) ORDER BY run, position"  # noqa: S608
         with self._database.reading() as database:
-            rows = database.execute(f"SELECT * FROM run WHERE {where} ORDER BY number", values).fetchall()  # noqa: S608
-            found = database.execute(scores, values).fetchall()
+            rows = database.execute(f"SELECT * FROM run WHERE {where} ORDER BY number", columns).fetchall()  # noqa: S608
+            found = database.execute(scores, columns).fetchall()
         stages: dict[int, dict[str, Stage]] = {row["number"]: {} for row in rows}
         for number, _, name, split, top1, top5, n, kind, note in found:
             stage = stages[number].get(name, Stage(StageName(name), {}, note))

@@ -67,6 +67,8 @@ def test_subjects(network, spectra, plan):
     assert [d.picture.fills["features.3"].share < 1 for d in drawings] == [False, False, True, True]
     alone = wb.plot.network(wb.Plan.from_json(plan.to_json()))
     assert alone.picture.nodes == graphs[0]  # the network is a chain
+    nothing = wb.evbmf_plan(wb.analyze(wb.Network(nn.Sequential(nn.ReLU()), (3, 8, 8))))
+    assert blocks(wb.plot.network(wb.Plan.from_json(nothing.to_json()))._repr_svg_()) == {}
     with pytest.raises(TypeError, match="not a Sequential"):
         wb.plot.network(nn.Sequential())
     with pytest.raises(ValueError, match="area='time'"):

@@ -133,12 +133,16 @@ def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     return x
 
 
+def _from_start(index: Tensor, size: int) -> Tensor:
+    return torch.where(index < 0, index + size, index)
+
+
 def _gather(a: Attributes, x: Value, indices: Value) -> Tensor:
     if isinstance(indices, np.ndarray) and indices.ndim == 0:
         return tensor(x).select(a.get("axis", 0), int(indices))
     x, index = tensors(x, indices)
     axis = a.get("axis", 0) % x.ndim
-    taken = x.index_select(axis, index.long().reshape(-1) % x.shape[axis])
+    taken = x.index_select(axis, _from_start(index.long().reshape(-1), x.shape[axis]))
     return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
@@ -181,7 +185,7 @@ def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
 
 def _gather_elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
     axis = a.get("axis", 0)
-    return x.gather(axis, tensor(indices, x).long() % x.shape[axis])
+    return x.gather(axis, _from_start(tensor(indices, x).long(), x.shape[axis]))
 
 
 UNARY = ["Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid"]

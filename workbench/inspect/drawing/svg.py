@@ -50,7 +50,7 @@ class Picture:
     def nodes(self) -> tuple[Node, ...]:
         """The graph, or where it has not all layers, the layers one after the other."""
         names = [part.name for part in self.plan]
-        if sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
+        if self.graph and sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
             return self.graph
         kinds = ["input", *["layer"] * len(names), "output"]
         chain = zip(kinds, ["", *names, ""], strict=True)

@@ -62,7 +62,9 @@ class LazyImages:
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         indices = torch.arange(len(self))[index]
-        return self.read(indices) if len(indices) else torch.empty(0, *self.shape[1:])
+        if not len(indices):
+            return self.read(torch.arange(len(self))[:1])[:0] if len(self) else torch.empty(0, *self.shape[1:])
+        return self.read(indices)
 
 
 def image_files(paths: Sequence[Path], size: int) -> LazyImages:

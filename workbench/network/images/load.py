@@ -40,7 +40,9 @@ def load_images(
     name, report = Path(root).stem, reporter(progress)
     if is_picture(root):
         one = read_path(root, size, ())
-        validation_split, test = (empty_split(split, 3, size, size) for split in ("validation", "test"))
+        validation_split, test = (
+            empty_split(split, 3, size, size, dtype=torch.uint8) for split in ("validation", "test")
+        )
         return Data(Split(one.images, one.labels, "train"), validation_split, test, name=name)
     folder, left_out = open_folder(root)
     if not (0 <= train < 1 and 0 <= validation < 1 and train + validation < 1):
@@ -49,7 +51,7 @@ def load_images(
     if splits:
         entries = [e.name for e in sorted(folder.iterdir()) if e not in splits.values() and not is_hidden(e.name)]
         skipped = [*left_out, *(f"{entry} is in none of the splits" for entry in entries if entry != OWN_TABLE)]
-        made = {split: empty_split(split, 3, size, size) for split in SPLITS}
+        made = {split: empty_split(split, 3, size, size, dtype=torch.uint8) for split in SPLITS}
         for i, (split, inner) in enumerate(splits.items()):
             share = part(report, i / len(splits), (i + 1) / len(splits))
             found = read_pictures(inner, None, size, classes, share)

@@ -19,7 +19,7 @@ def sliding_window(shown: SlidingWindow) -> NotebookFigure:
     low, high = float(shown.picture.min()), float(shown.picture.max())
     panels = figure.subplots(1, len(shown.parts))
     for i, (axes, (title, values)) in enumerate(zip(panels, shown.parts.items(), strict=True)):
-        reach = float(np.nanmax(np.abs(values))) or 1.0
+        reach = (shown.reach if values is shown.feature_map else float(np.abs(values).max())) or 1.0
         colors: dict[str, Any] = {"cmap": SIGNED, "vmin": -reach, "vmax": reach}
         if i < 2:
             colors = {"cmap": "gray_r", "vmin": low, "vmax": high}
