@@ -76,10 +76,9 @@ def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(us
     assert [-e.validation.top1 for e in other.history] != found
 
 
-@pytest.mark.parametrize("macs_ratio", [12.0, 20.0])
-def test_views_that_never_occur_do_not_outweigh_those_that_do(network, spectra, data, macs_ratio):
+def test_views_that_never_occur_do_not_outweigh_those_that_do(network, spectra, data):
     images = data.train.images[:200]  # digits, which are never mirrored
-    calibrated = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, macs_ratio=macs_ratio)), images)
+    calibrated = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, macs_ratio=20.0)), images)
     made = wb.distill(calibrated, images, epochs=10)
     before, after = (wb.compare(small, data.test.images).divergence for small in (calibrated, made))
     assert after < 1.5 * before
