@@ -107,7 +107,7 @@ def served(
         yield Served(address + query, psutil.Process(server.pid))
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 @contextmanager
