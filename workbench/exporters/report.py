@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +70,6 @@ def report(
     return Path(path)
 
 
-def _measured(run: Run, name: str, unit: str) -> list[tuple[Mapping[str, Any], float, float]]:
-    """Return (entry, original's value, compressed network's) of each measurement with two positive values."""
-    given = run.measured.get(name)
-    found = []
-    for entry in given if isinstance(given, list | tuple) else [given]:
-        if isinstance(entry, Mapping):
-            pair: list[Any] = [entry.get(f"dense_{unit}"), entry.get(f"compressed_{unit}")]
-            if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in pair):
-                found.append((entry, float(pair[0]), float(pair[1])))
-    return found
-
-
 def _kind(energy: Mapping[str, Any]) -> str:
     return "measured" if energy.get("measured") is True else "estimate"
 
@@ -114,13 +101,13 @@ def _cards(run: Run) -> str:
         verdict = run.verdict(split)
         more += f"; {verdict}" if verdict is not None else ""
         cards.append((score.value, f"of {score.n} {split} images {words}{more}"))
-    if timed := _measured(run, "latency", "ms"):
+    if timed := run.measurements("latency", "ms"):
         dense_ms, small_ms = min(row[1] for row in timed), min(row[2] for row in timed)
         words = f"in the fastest runtime of each: {small_ms:.3g} ms instead of {dense_ms:.3g}"
         gain, share = dense_ms / small_ms, dense_ms / small_ms / plan.macs_ratio
         shown = compared(gain, "faster", "slower", "as fast")
         cards.append((shown, f"{words}, {share:.0%} of what the multiply-adds promise"))
-    for entry, dense_mj, small_mj in _measured(run, "energy", "mj"):
+    for entry, dense_mj, small_mj in run.measurements("energy", "mj"):
         words = f"{quantity(small_mj / 1e3, 'J')} instead of {quantity(dense_mj / 1e3, 'J')} an image"
         shown = compared(dense_mj / small_mj, "less", "more", "as much")
         cards.append((f"{shown} energy", f"{_kind(entry)}: {words}"))
@@ -193,7 +180,7 @@ def _picture(picture: Picture) -> str:
 
 
 def _speed(run: Run) -> str:
-    timed, promised = _measured(run, "latency", "ms"), run.plan.macs_ratio
+    timed, promised = run.measurements("latency", "ms"), run.plan.macs_ratio
     if not timed:
         return _section("Speed", _paragraph("Speed was not measured in this run."))
     text = (
@@ -212,7 +199,7 @@ def _speed(run: Run) -> str:
 
 
 def _energy(run: Run) -> str:
-    for entry, before, after in _measured(run, "energy", "mj"):
+    for entry, before, after in run.measurements("energy", "mj"):
         kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
         counted = "Measured by the machine's own counters."
         text = counted if kind == "measured" else "This is an estimate, not a measurement."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
+from math import isfinite
 from typing import Any, TypeVar
 
 from workbench.network.network import Network
@@ -144,6 +145,19 @@ class Run(Table):
                 verdict = after.verdict(before, max_drop=max_drop)
                 found += [replace(verdict, split=name)] if verdict is not None else []
         return min(found, key=lambda verdict: verdict.width, default=None)
+
+    def measurements(
+        self, name: str, unit: str, after: str = "compressed"
+    ) -> list[tuple[Mapping[str, Any], float, float]]:
+        """Return (entry, original's value, value after) of each stored measurement with two positive values."""
+        given = self.measured.get(name)  # a store's file may hold anything
+        found = []
+        for entry in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(entry, Mapping):
+                pair: list[Any] = [entry.get(f"dense_{unit}"), entry.get(f"{after}_{unit}")]
+                if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in pair):
+                    found.append((entry, float(pair[0]), float(pair[1])))
+        return found
 
     def _pair(self, split: str) -> tuple[Score | None, Score | None]:
         """Return the scores of the original and of the compressed network on a split."""

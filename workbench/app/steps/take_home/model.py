@@ -124,13 +124,10 @@ class TakeHomeModel(HasTraits):
     def timed(self, kind: str) -> str:
         """Return the time of a kind of file in its own runtime, in words, if *Speed* measured it."""
         run, about = self._recover.run, FILE_KINDS[kind]
-        time = "int8_ms" if about.int8 else "compressed_ms"
-        rows = run.measured.get("latency") if run is not None else None
-        for row in rows if isinstance(rows, list) else ():  # a store's file may hold anything
-            if isinstance(row, dict) and row.get("runtime") == RUNTIME_OF.get(about.suffix, ""):
-                before, after = row.get("dense_ms"), row.get(time)
-                if isinstance(before, float) and isinstance(after, float):
-                    return f"; {after:.3g} ms an image on this machine, the original {before:.3g} ms"
+        after = "int8" if about.int8 else "compressed"
+        for entry, before, now in run.measurements("latency", "ms", after) if run is not None else ():
+            if entry.get("runtime") == RUNTIME_OF.get(about.suffix, ""):
+                return f"; {now:.3g} ms an image on this machine, the original {before:.3g} ms"
         return ""
 
     @property
