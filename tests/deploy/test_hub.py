@@ -136,6 +136,8 @@ def test_two_users(hub, short_folder):
             assert kernel.environ()["HOME"] in {str(folder / name) for name in USERS}
         for socket in sockets:
             socket.close()
+        for user in users:
+            user.session.close()
 
     asyncio.run(run())
     assert "Read-only" not in (folder / "log").read_text()
