@@ -149,9 +149,8 @@ class _Match:
     def _images(self, piece: Tensor) -> Any:
         return self.images[int(piece)] if isinstance(self.images, tuple) else self.images[piece]
 
-    def _moved(self, piece: Tensor) -> Any:
+    def _moved(self, images: Any) -> Any:
         """Return images as inputs, in random views by the default generator."""
-        images = self._images(piece)
         if isinstance(self.images, tuple):
             return self.student.inputs(images)
         if images.ndim == 4 and tuple(images.shape[2:]) == tuple(self.student.input_shape[1:]):
@@ -160,7 +159,7 @@ class _Match:
 
     def loss(self, piece: Tensor) -> Tensor:
         """Return the divergence between the answers, times the number of the indices."""
-        inputs = self._moved(piece)
+        inputs = self._moved(self._images(piece))
         if isinstance(inputs, Tensor) and inputs.ndim == 4 and not isinstance(self.images, tuple):
             inputs = mixed(inputs)
         with torch.no_grad():
@@ -179,7 +178,8 @@ class _Match:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for piece in pieces:
-                for inputs in (self.student.inputs(self._images(piece)), self._moved(piece)):
+                images = self._images(piece)
+                for inputs in (self.student.inputs(images), self._moved(images)):
                     nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
                     n += size_of(inputs)
         return Score(-nats / max(1, n), -nats / max(1, n), n // 2, "negative divergence")

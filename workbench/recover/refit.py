@@ -30,7 +30,6 @@ LATER_SWEEPS = 3
 MAX_POSITIONS = 400
 """Positions of one image's map that are looked at; neighbours say nearly the same."""
 
-
 MAX_KEPT_BYTES = 2**28
 """Bytes of a layer's inputs and answers, as rows, that are kept for later fits."""
 
