@@ -30,7 +30,7 @@ def test_each_place(settings, generator):
         seen = shown.feature_map.flatten()
         assert np.allclose(seen[: position + 1], wanted.flatten()[: position + 1], atol=1e-6)
         assert np.isnan(seen[position + 1 :]).all()
-        assert shown.reach == pytest.approx(float(wanted.abs().max()), abs=1e-6)
+        assert shown.max_output == pytest.approx(float(wanted.abs().max()), abs=1e-6)
     assert layer.weight.dtype == torch.float32
     assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
 

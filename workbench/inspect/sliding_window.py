@@ -25,7 +25,7 @@ class SlidingWindow:
     window, weights : (kernel_height, kernel_width); the window is the part of the picture under the filter.
     bias : 0 without one.
     feature_map : (height, width) of the outputs, NaN where the filter has not been yet.
-    reach : largest magnitude of all outputs.
+    max_output : largest magnitude of all outputs.
     """
 
     out_channel: int
@@ -38,7 +38,7 @@ class SlidingWindow:
     weights: Array
     bias: float
     feature_map: Array
-    reach: float
+    max_output: float
 
     @classmethod
     def of(cls, layer: nn.Conv2d, picture: Tensor, position: int, out_channel: int) -> "SlidingWindow":
@@ -63,13 +63,13 @@ class SlidingWindow:
         if not 0 <= position < feature_map.size:
             raise ValueError(f"the filter has places 0 to {feature_map.size - 1}, not {position}")
         row, column = divmod(position, feature_map.shape[1])
-        reach = float(np.abs(feature_map).max())
+        max_output = float(np.abs(feature_map).max())
         feature_map.flat[position + 1 :] = np.nan
         shown, filter_weights = np.asarray(padded[0, 0]), np.asarray(weights[0])
         top, left = row * layer.stride[0], column * layer.stride[1]
         height, width = filter_weights.shape
         window = shown[top : top + height, left : left + width]
-        return cls(out_channel, row, column, top, left, shown, window, filter_weights, bias, feature_map, reach)
+        return cls(out_channel, row, column, top, left, shown, window, filter_weights, bias, feature_map, max_output)
 
     @property
     def parts(self) -> dict[str, Array]:
@@ -81,6 +81,10 @@ class SlidingWindow:
             "gives these products": self.window * self.weights,
             "their sum, place by place": self.feature_map,
         }
+
+    def limit(self, values: Array) -> float:
+        """Return the number at which the colours of a part end; the same for the feature map at each place."""
+        return (self.max_output if values is self.feature_map else float(np.abs(values).max())) or 1.0
 
     @property
     def summary(self) -> str:

@@ -13,7 +13,7 @@ from workbench.app.widgets.base import PageWidget, readable, script
 
 DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
 MAX_FILES = 20_000  # that are accepted at a time
-NONSENSE = "what the page sent makes no sense here; choose the file again"
+UNREADABLE_MESSAGE = "what the page sent makes no sense here; choose the file again"
 
 
 class Upload(PageWidget):
@@ -84,7 +84,7 @@ class Upload(PageWidget):
             case _ if self.problem:  # what follows a file that was refused is no news
                 return False
             case _:
-                raise ValueError(NONSENSE)
+                raise ValueError(UNREADABLE_MESSAGE)
         return True
 
     def _begin(self, files: Any) -> None:
@@ -94,7 +94,7 @@ class Upload(PageWidget):
         if not isinstance(files, list) or not 1 <= len(files) <= max_files:
             raise ValueError(f"1 to {max_files} files are taken at a time")
         if not all(isinstance(file, list) and len(file) == 2 and isinstance(file[0], str) for file in files):
-            raise ValueError(NONSENSE)
+            raise ValueError(UNREADABLE_MESSAGE)
         given = [(readable(name), size) for name, size in files]
         for name, size in given:
             if not name.lower().endswith(self._suffixes):

@@ -137,13 +137,13 @@ def _compare(model: OnnxModel, takes: Sequence[Input], file: str) -> None:
         several = _random(takes, 2 * model.batch)
         with torch.no_grad():
             one_by_one = _listed(model(*several))
-            model.batched = _gives(model, several, one_by_one)
+            model.batched = _has_outputs(model, several, one_by_one)
             if not model.batched:
                 model.relax()
-                model.batched = _gives(model, several, one_by_one)
+                model.batched = _has_outputs(model, several, one_by_one)
 
 
-def _gives(model: OnnxModel, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+def _has_outputs(model: OnnxModel, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
     """Return whether the graph runs on all of these inputs at a time, with these outputs."""
     try:
         pairs = zip(_listed(model.run(inputs)), wanted, strict=True)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from workbench.inspect.sliding_window import SlidingWindow
 from workbench.plot.colors import EDGE, INK, VERMILLION
 from workbench.plot.interactive.base import Figure, Trace, figure
@@ -26,8 +24,8 @@ def sliding_window(shown: SlidingWindow) -> Figure:
     boxes = [_box("", shown.top, shown.left, shown.window.shape), _box("5", shown.row, shown.column, (1, 1))]
     for i, ((title, values), domain) in enumerate(zip(shown.parts.items(), PARTS, strict=True)):
         number = str(i + 1) if i else ""
-        reach = (shown.reach if values is shown.feature_map else float(np.abs(values).max())) or 1.0
-        colors = grey if i < 2 else {"colorscale": SIGNED, "zmin": -reach, "zmax": reach}
+        limit = shown.limit(values)
+        colors = grey if i < 2 else {"colorscale": SIGNED, "zmin": -limit, "zmax": limit}
         if 1 <= i <= 3 and values.size <= MAX_NUMBERS:
             colors = {**colors, "texttemplate": "%{z:.2f}", "textfont": {"size": 9}}
         data.append(picture_trace(values, number, **colors))

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -19,8 +18,8 @@ def sliding_window(shown: SlidingWindow) -> NotebookFigure:
     low, high = float(shown.picture.min()), float(shown.picture.max())
     panels = figure.subplots(1, len(shown.parts))
     for i, (axes, (title, values)) in enumerate(zip(panels, shown.parts.items(), strict=True)):
-        reach = (shown.reach if values is shown.feature_map else float(np.abs(values).max())) or 1.0
-        colors: dict[str, Any] = {"cmap": SIGNED, "vmin": -reach, "vmax": reach}
+        limit = shown.limit(values)
+        colors: dict[str, Any] = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
         if i < 2:
             colors = {"cmap": "gray_r", "vmin": low, "vmax": high}
         axes.imshow(values, interpolation="nearest", **colors)
