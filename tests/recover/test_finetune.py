@@ -107,6 +107,7 @@ def test_batch_norms_of_a_calibrated_network_keep_their_statistics(data):
         ({"label_weight": 1.5}, ValueError, "label_weight is a share"),
         ({"warmup": 2}, ValueError, "warmup must be shorter than the 2 epochs"),
         ({"epoch": 2}, TypeError, "no setting epoch; it has epochs"),
+        ({"recipe": wb.Recipe(epochs=2), "epoch": 2}, TypeError, "no setting epoch; it has epochs"),
         ({"epochs": 1, "learning_rate": 1e30}, ValueError, "training diverged in epoch 1"),
     ],
 )

@@ -26,6 +26,7 @@ from workbench.progress import Progress, reporter
 from workbench.recover.calibrate import balance
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.finetune import augmented, distillation_losses
+from workbench.recover.layout import TRIAL_IMAGES, laid_out, training_layout
 from workbench.recover.processes import BATCH_NORMS
 from workbench.recover.recipe import Recipe
 from workbench.recover.training import Training
@@ -145,6 +146,8 @@ class _Match:
 
     def __init__(self, student: CompressedNetwork, images: Any) -> None:
         self.student, self.images = student, images  # (n, ...), or a tuple of batches
+        few = images[0] if isinstance(images, tuple) else images[:TRIAL_IMAGES]
+        self.layout = training_layout([student], few)
 
     def _images(self, piece: Tensor) -> Any:
         return self.images[int(piece)] if isinstance(self.images, tuple) else self.images[piece]
@@ -162,6 +165,7 @@ class _Match:
         inputs = self._moved(self._images(piece))
         if isinstance(inputs, Tensor) and inputs.ndim == 4 and not isinstance(self.images, tuple):
             inputs = mixed(inputs)
+        inputs = laid_out(inputs, self.layout)
         with torch.no_grad():
             wanted = call(self.student.original.model, inputs)
         made = call(self.student.model, inputs)

@@ -5,7 +5,7 @@ A network may also be trained from Gaussian weights, the baseline of the paper's
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import prod, sqrt
 from pathlib import Path
@@ -22,6 +22,7 @@ from workbench.network.outputs import log_probabilities
 from workbench.network.scores import Metric, answers, check_labels, score
 from workbench.progress import Progress, reporter
 from workbench.recover.checkpoint import Epoch
+from workbench.recover.layout import TRIAL_IMAGES, laid_out, training_layout
 from workbench.recover.recipe import Recipe
 from workbench.recover.training import Training
 
@@ -86,7 +87,7 @@ def finetune(
     """
     expect_network(network)
     data = data_of(network, data)
-    recipe = Recipe.of(**settings) if recipe is None else replace(recipe, **settings)
+    recipe = Recipe.of(**{**(asdict(recipe) if recipe else {}), **settings})
     if recipe.batch_norm == "auto":
         frozen = {"batch_norm": "frozen", "clip_norm": recipe.clip_norm or FITTED_CLIP_NORM}
         recipe = replace(recipe, **(frozen if network.fitted else {"batch_norm": "train"}))
@@ -96,12 +97,13 @@ def finetune(
         if teacher is None:
             raise ValueError(f"{data.name} has images without a label: give a teacher to learn from")
     tuned = network.with_model(copy_model(network.model))
+    layout = training_layout([tuned, *([teacher] if teacher else [])], train.images[:TRIAL_IMAGES])
     training = Training(
         tuned,
         recipe,
         reporter(progress),
         size=len(train),
-        loss=partial(_loss, tuned, train, teacher, recipe),
+        loss=partial(_loss, tuned, train, teacher, recipe, layout),
         score=lambda: score(tuned, validation, metric=metric).without_hits(),
     )
     if checkpoint is not None:
@@ -137,7 +139,14 @@ def _splits(data: Data) -> tuple[Split, Split]:
     return kept, replace(held, name="validation")
 
 
-def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recipe, piece: Tensor) -> Tensor:
+def _loss(
+    network: Network,
+    train: Split,
+    teacher: Network | None,
+    recipe: Recipe,
+    layout: torch.memory_format,
+    piece: Tensor,
+) -> Tensor:
     """Sum the losses of the images with these indices."""
     images, labels = train.images[piece], train.labels[piece]
     if recipe.flip or recipe.shift:
@@ -146,8 +155,8 @@ def _loss(network: Network, train: Split, teacher: Network | None, recipe: Recip
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
         if teacher is not None:
             with torch.no_grad():
-                taught = teacher.run(teacher.inputs(images)).to(device)
-        outputs = network.run(network.inputs(images))
+                taught = teacher.run(laid_out(teacher.inputs(images), layout)).to(device)
+        outputs = network.run(laid_out(network.inputs(images), layout))
     check_labels(outputs, labels, train.name)
     if teacher is not None and taught is not None and taught.shape != outputs.shape:
         raise ValueError(
