@@ -222,20 +222,17 @@ def layer_outputs(models: Sequence[nn.Module], names: Sequence[str]) -> Iterator
 
 @dataclass
 class LayerCall:
-    """One call of a layer: its module, input and output, and the gradient of a functional at the output."""
+    """One call of a layer: its module, input and output, and the gradients of a functional at both.
+
+    The gradient at the input is that of the paths through this layer.
+    """
 
     name: str
     module: nn.Module
     given: Tensor
     output: Tensor
-    gradient: Tensor
-
-    def input_gradient(self) -> Tensor:
-        """Return the gradient at the layer's input, of the paths through this layer."""
-        given = self.given.clone().requires_grad_(True)
-        with torch.enable_grad():
-            output = type(self.module).forward(self.module, given)  # without hooks
-        return torch.autograd.grad(output, given, self.gradient)[0]
+    given_gradient: Tensor
+    output_gradient: Tensor
 
 
 def layer_calls(
@@ -247,19 +244,26 @@ def layer_calls(
     """
     seen: list[LayerCall] = []
 
-    def record(name: str, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
-        leaf = torch.zeros_like(output, requires_grad=True) if functional else output.new_empty(0)
-        # what follows may work in place
-        seen.append(LayerCall(name, module, given[0].detach().clone(), output.detach().clone(), leaf))
+    def separate(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        given = args[0].clone()  # what follows may work in place
+        return (given if given.requires_grad or not functional else given.requires_grad_(True), *args[1:])
+
+    def record(name: str, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        empty = output.new_empty(0)
+        leaf = torch.zeros_like(output, requires_grad=True) if functional else empty
+        seen.append(LayerCall(name, module, args[0], output.detach().clone(), empty, leaf))
         return output + leaf if functional else output
 
     with ExitStack() as hooks, torch.set_grad_enabled(functional is not None):
         for name in names:
-            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(record, name)))
+            layer = model.get_submodule(name)
+            hooks.enter_context(layer.register_forward_pre_hook(separate))
+            hooks.enter_context(layer.register_forward_hook(partial(record, name)))
         outputs = call(model, inputs)
         if functional is not None:
-            leaves = [one.gradient for one in seen]
-            found = torch.autograd.grad(functional(outputs), leaves, allow_unused=True)
-            for one, gradient, leaf in zip(seen, found, leaves, strict=True):
-                one.gradient = torch.zeros_like(leaf) if gradient is None else gradient
+            places = [place for one in seen for place in (one.given, one.output_gradient)]
+            found = torch.autograd.grad(functional(outputs), places, allow_unused=True)
+            filled = [torch.zeros_like(b) if a is None else a for a, b in zip(found, places, strict=True)]
+            for one, before, behind in zip(seen, filled[::2], filled[1::2], strict=True):
+                one.given, one.given_gradient, one.output_gradient = one.given.detach(), before, behind
     yield from seen

@@ -287,12 +287,12 @@ def effects(
     for one in layer_calls(model, list(found), batch, functional):
         layer, these = spectra[one.name].layer, found[one.name]
         n = len(one.output)
-        y, g = (_maps(v, layer, given=False) for v in (one.output, one.gradient))
+        y, g = (_maps(v, layer, given=False) for v in (one.output, one.output_gradient))
         most_in, most_out = layer.max_ranks
         out = _products(y - these.mean_out.to(y), g, these.out, these.out, most_out + 1)
         in_ = out.new_zeros(n, most_in + 2)
         if these.give is not None and these.take is not None:
-            x, h = (_maps(v, layer, given=True) for v in (one.given, one.input_gradient()))
+            x, h = (_maps(v, layer, given=True) for v in (one.given, one.given_gradient))
             in_ = _products(x - these.mean_in.to(x), h, these.take, these.give, most_in + 2)
         old = moved.get(one.name)
         moved[one.name] = (old[0] + out, old[1] + in_) if old else (out, in_)
