@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from workbench.network import activations
-from workbench.network.activations import PairedActivations, _trace
+from workbench.network.activations import PairedActivations, _trace, layer_calls
 
 
 def hooked(model, name, batches):
@@ -99,3 +99,39 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
             assert all(found.result() for found in [pool.submit(work) for work in (run, trace, run, trace)])
     finally:
         sys.setswitchinterval(pause)
+
+
+class Paths(nn.Module):
+    """A network whose map goes two ways, is changed in place, and feeds a layer that no gradient reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.blind = (nn.Conv2d(2, 2, 1, bias=False) for _ in range(3))
+
+    def forward(self, x):
+        y = self.one(x).relu_()
+        z = self.two(y)
+        with torch.no_grad():
+            seen = self.blind(y)
+        return z + y.mul(3) + seen
+
+
+def test_gradients_at_a_layer_are_those_of_the_paths_through_it():
+    torch.manual_seed(0)
+    model, x = Paths().double(), torch.rand(4, 2, 3, 3, dtype=torch.float64)
+    calls = {one.name: one for one in layer_calls(model, ["one", "two", "blind"], x, lambda out: out.square().sum())}
+    outputs = model(x).detach()
+    kernels = {name: layer.weight[:, :, 0, 0].detach() for name, layer in model.named_children()}
+    before = torch.einsum("ts,nsij->ntij", kernels["one"], x)
+    y, behind = before.relu(), torch.einsum("ts,ntij->nsij", kernels["two"], 2 * outputs)
+    assert torch.allclose(calls["one"].output, before)
+    assert torch.allclose(calls["two"].given, y)
+    assert torch.allclose(calls["two"].output_gradient, 2 * outputs)
+    assert torch.allclose(calls["two"].given_gradient, behind)  # not what the sum passes back
+    at_one = (behind + 6 * outputs) * (before > 0)
+    assert torch.allclose(calls["one"].output_gradient, at_one)
+    assert torch.allclose(calls["one"].given_gradient, torch.einsum("ts,ntij->nsij", kernels["one"], at_one))
+    assert torch.allclose(calls["blind"].given, y)
+    assert not calls["blind"].output_gradient.any()
+    assert not any(one.output.requires_grad or one.given.requires_grad for one in calls.values())
+    assert all(weight.grad is None for weight in model.parameters())

@@ -244,15 +244,16 @@ def layer_calls(
     """
     seen: list[LayerCall] = []
 
+    def place(tensor: Tensor) -> Tensor:
+        return tensor.requires_grad_(True) if functional and not tensor.requires_grad else tensor
+
     def separate(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        given = args[0].clone()  # what follows may work in place
-        return (given if given.requires_grad or not functional else given.requires_grad_(True), *args[1:])
+        return (place(args[0].clone()), *args[1:])  # what follows may work in place
 
     def record(name: str, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         empty = output.new_empty(0)
-        leaf = torch.zeros_like(output, requires_grad=True) if functional else empty
-        seen.append(LayerCall(name, module, args[0], output.detach().clone(), empty, leaf))
-        return output + leaf if functional else output
+        seen.append(LayerCall(name, module, args[0], place(output), empty, empty))
+        return output.clone()
 
     with ExitStack() as hooks, torch.set_grad_enabled(functional is not None):
         for name in names:
@@ -261,9 +262,10 @@ def layer_calls(
             hooks.enter_context(layer.register_forward_hook(partial(record, name)))
         outputs = call(model, inputs)
         if functional is not None:
-            places = [place for one in seen for place in (one.given, one.output_gradient)]
+            places = [tensor for one in seen for tensor in (one.given, one.output)]
             found = torch.autograd.grad(functional(outputs), places, allow_unused=True)
             filled = [torch.zeros_like(b) if a is None else a for a, b in zip(found, places, strict=True)]
             for one, before, behind in zip(seen, filled[::2], filled[1::2], strict=True):
-                one.given, one.given_gradient, one.output_gradient = one.given.detach(), before, behind
+                one.given, one.given_gradient = one.given.detach(), before
+                one.output, one.output_gradient = one.output.detach(), behind
     yield from seen

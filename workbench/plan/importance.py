@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.kernels.evbmf import Vector
-from workbench.kernels.hosvd import gram, leading_basis
+from workbench.kernels.hosvd import gram
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE
 from workbench.network.activations import layer_calls
 from workbench.network.inputs import Images, InputBatches, inputs_of
@@ -219,34 +219,36 @@ def directions(
             inputs, outputs = sums[i % 2].setdefault(one.name, (_Sums(), _Sums()))
             inputs.add(_maps(one.given, layers[one.name], given=True))
             outputs.add(_maps(one.output, layers[one.name], given=False))
-    kernels = {
-        name: torch.stack(kernel_of(model.get_submodule(name), layers[name]).chunk(layers[name].shape.groups))
-        for name in sums[0]
-    }
-    spreads = {name: torch.stack([gram(kernel, OUT_MODE) for kernel in found]) for name, found in kernels.items()}
+    grams = {name: _grams(kernel_of(model.get_submodule(name), layers[name]), layers[name]) for name in sums[0]}
     return [
-        {
-            name: _directions(layers[name], kernel.double(), spreads[name], *half[name])
-            for name, kernel in kernels.items()
-            if name in half
-        }
+        {name: _directions(layers[name], grams[name], *half[name]) for name in grams if name in half}
         for half in (sums if sums[1] else [sums[0]] * 2)
     ]
 
 
-def _directions(layer: Layer, kernels: Tensor, spread: Tensor, inputs: "_Sums", outputs: "_Sums") -> Directions:
-    """Return the directions of a layer; `spread` is the lower triangle of each group's kernel times its transpose."""
+def _grams(kernel: Tensor, layer: Layer) -> list[Tensor]:
+    """Return the unfoldings that are reduced times their transposes, (groups, out, out) and (groups, in, in)."""
+    groups, found = kernel.chunk(layer.shape.groups), []
+    for mode in (OUT_MODE, IN_MODE) if layer.method == "tucker2" else (OUT_MODE,):
+        lower = torch.stack([gram(group, mode) for group in groups]).tril()
+        found.append(lower + lower.tril(-1).mT)
+    return found
+
+
+def _directions(layer: Layer, grams: list[Tensor], inputs: "_Sums", outputs: "_Sums") -> Directions:
+    """Return the directions of a layer from the products of its kernel and the moments of its channels."""
     (mean_in, within), (mean_out, without) = inputs.moments(), outputs.moments()
-    n = kernels[0, 0].numel()
+    n = layer.shape.in_channels // layer.shape.groups * prod(layer.shape.kernel_size)
     unseen = UNSEEN_VARIANCE * n / (n + inputs.count) * within.diagonal(dim1=1, dim2=2).mean()
-    basis = torch.linalg.eigh(without + unseen * spread)[1].flip(2)  # which reads the lower triangle
+    # float32, if the directions are used in that, takes less than half the time
+    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    basis = torch.linalg.eigh((without + unseen * grams[0]).to(dtype))[1].flip(2)
     if layer.method != "tucker2":
         return Directions(mean_out, basis, mean_in)
     values, vectors = torch.linalg.eigh(within)
     deviations = values.clamp(min=float(values.max()) * MIN_VARIANCE_SHARE or 1.0).sqrt()[:, None, :]
     roots = (vectors * deviations) @ vectors.mT
-    white = [torch.einsum("ts...,su->tu...", k, root) for k, root in zip(kernels, roots, strict=True)]
-    strongest = torch.stack([leading_basis(k, IN_MODE) for k in white])
+    strongest = torch.linalg.eigh(roots @ grams[1] @ roots)[1].flip(2)  # of the kernel behind white inputs
     return Directions(mean_out, basis, mean_in, roots @ strongest, (vectors / deviations) @ vectors.mT @ strongest)
 
 
@@ -254,21 +256,23 @@ class _Sums:
     """First and second moments of the channels of maps (n, groups, channels, positions), in float64."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.total = self.squares = torch.zeros((), dtype=torch.float64)
+        self.count, self.dtype = 0, torch.float64
+        self.sums: list[Tensor] = []
 
     def add(self, maps: Tensor) -> None:
         places = pick_places(maps.shape[3], MAX_POSITIONS)
         sampled = maps if places is None else maps.index_select(3, places.to(maps.device))
         rows = sampled.permute(1, 2, 0, 3).flatten(2)  # (groups, channels, n * positions)
-        self.count += rows.shape[2]
-        self.total = self.total.to(rows.device) + rows.sum(2, keepdim=True).double()
-        self.squares = self.squares.to(rows.device) + (rows @ rows.mT).double()
+        self.count, self.dtype = self.count + rows.shape[2], rows.dtype
+        found = [rows.sum(2, keepdim=True), rows @ rows.mT]
+        self.sums = (
+            [a.add_(b) for a, b in zip(self.sums, found, strict=True)] if self.sums else [v.double() for v in found]
+        )
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return means (groups, channels, 1) and covariances (groups, channels, channels)."""
-        mean = self.total / self.count
-        return mean, self.squares / self.count - mean @ mean.mT
+        mean, squares = (each / self.count for each in self.sums)
+        return mean, squares - mean @ mean.mT
 
 
 def effects(
