@@ -217,7 +217,9 @@ def directions(
         report(i / len(batches), "looking at each layer's activations")
         for one in layer_calls(model, list(layers), batch):
             inputs, outputs = sums[i % 2].setdefault(one.name, (_Sums(), _Sums()))
-            inputs.add(_maps(one.given, layers[one.name], given=True))
+            maps = _maps(one.given, layers[one.name], given=True)
+            # of inputs that are not reduced only the variances count
+            inputs.add(maps if layers[one.name].method == "tucker2" else maps.flatten(1, 2)[:, :, None])
             outputs.add(_maps(one.output, layers[one.name], given=False))
     grams = {name: _grams(kernel_of(model.get_submodule(name), layers[name]), layers[name]) for name in sums[0]}
     return [
@@ -227,12 +229,9 @@ def directions(
 
 
 def _grams(kernel: Tensor, layer: Layer) -> list[Tensor]:
-    """Return the unfoldings that are reduced times their transposes, (groups, out, out) and (groups, in, in)."""
-    groups, found = kernel.chunk(layer.shape.groups), []
-    for mode in (OUT_MODE, IN_MODE) if layer.method == "tucker2" else (OUT_MODE,):
-        lower = torch.stack([gram(group, mode) for group in groups]).tril()
-        found.append(lower + lower.tril(-1).mT)
-    return found
+    """Return lower triangles of the unfoldings that are reduced times their transposes: (groups, out, out), then in."""
+    groups, modes = kernel.chunk(layer.shape.groups), (OUT_MODE, IN_MODE) if layer.method == "tucker2" else (OUT_MODE,)
+    return [torch.stack([gram(group, mode) for group in groups]) for mode in modes]
 
 
 def _directions(layer: Layer, grams: list[Tensor], inputs: "_Sums", outputs: "_Sums") -> Directions:
@@ -242,13 +241,14 @@ def _directions(layer: Layer, grams: list[Tensor], inputs: "_Sums", outputs: "_S
     unseen = UNSEEN_VARIANCE * n / (n + inputs.count) * within.diagonal(dim1=1, dim2=2).mean()
     # float32, if the directions are used in that, takes less than half the time
     dtype = torch.promote_types(outputs.dtype, torch.float32)
-    basis = torch.linalg.eigh((without + unseen * grams[0]).to(dtype))[1].flip(2)
+    basis = torch.linalg.eigh((without + unseen * grams[0]).to(dtype))[1].flip(2)  # which reads the lower triangle
     if layer.method != "tucker2":
         return Directions(mean_out, basis, mean_in)
     values, vectors = torch.linalg.eigh(within)
     deviations = values.clamp(min=float(values.max()) * MIN_VARIANCE_SHARE or 1.0).sqrt()[:, None, :]
     roots = (vectors * deviations) @ vectors.mT
-    strongest = torch.linalg.eigh(roots @ grams[1] @ roots)[1].flip(2)  # of the kernel behind white inputs
+    spread = grams[1].tril() + grams[1].tril(-1).mT
+    strongest = torch.linalg.eigh(roots @ spread @ roots)[1].flip(2)  # of the kernel behind white inputs
     return Directions(mean_out, basis, mean_in, roots @ strongest, (vectors / deviations) @ vectors.mT @ strongest)
 
 
@@ -316,7 +316,8 @@ def _products(values: Tensor, gradients: Tensor, left: Tensor, right: Tensor, si
     if values.shape[3] > values.shape[2]:  # more positions than channels: these are summed over first
         products = (left * (values @ gradients.mT @ right)).sum((1, 2))
     else:
-        products = ((left.mT @ values) * (right.mT @ gradients)).sum((1, 3))
+        along = (torch.einsum("gcd,ngcp->ngdp", *pair) for pair in ((left, values), (right, gradients)))
+        products = torch.mul(*along).sum((1, 3))
     products = products.double().cpu()
     result: Tensor = torch.zeros(len(products), size, dtype=torch.float64)
     result[:, : products.shape[1]] = products.flip(1).cumsum(1).flip(1)
