@@ -8,17 +8,18 @@ from workbench.recover.layout import laid_out, training_layout
 
 
 class Views(nn.Module):
-    """A network that takes a view of its last map, always or in training mode only."""
+    """A network that takes a view of its last map, always or in training mode only, or asks for it to be contiguous."""
 
-    def __init__(self, always):
+    def __init__(self, kind):
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3)
         self.norm, self.linear = nn.BatchNorm2d(6), nn.Linear(6 * 16, 4)
-        self.always = always
+        self.kind = kind
 
     def forward(self, x):
         x = self.norm(self.conv2(self.conv1(x).relu())).relu()
-        flat = x.view(len(x), -1) if self.always or self.training else x.flatten(1)
+        assert self.kind != "asks" or x.is_contiguous()
+        flat = x.view(len(x), -1) if self.kind == "always" or self.training else x.flatten(1)
         return self.linear(flat)
 
 
@@ -26,10 +27,10 @@ def plain():
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(1), nn.Linear(8 * 36, 4))
 
 
-@pytest.mark.parametrize("always", [True, False])
-def test_a_network_that_takes_views_trains_as_before(always):
+@pytest.mark.parametrize("kind", ["always", "in training", "asks"])
+def test_a_network_that_takes_views_trains_as_before(kind):
     torch.manual_seed(0)
-    network = wb.Network(Views(always), (3, 8, 8))
+    network = wb.Network(Views(kind), (3, 8, 8))
     images = torch.rand(32, 3, 8, 8)
     assert training_layout([network], images) == torch.preserve_format
     small = decomposed(network, {"conv2": (4, 3)})
@@ -52,7 +53,7 @@ def test_images_get_their_channels_last_where_all_networks_compute_on_that():
     made = laid_out(images, layout)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(made, images)
-    teacher = wb.Network(Views(True), (3, 8, 8))
+    teacher = wb.Network(Views("always"), (3, 8, 8))
     assert training_layout([network, teacher], images) == torch.preserve_format
 
 
