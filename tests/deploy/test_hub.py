@@ -16,7 +16,7 @@ from ipywidgets._version import __control_protocol_version__
 
 from benchmarks._browser import served
 from tests.helpers.pictures import picture
-from tests.helpers.serving import connect, wait_until
+from tests.helpers.serving import close, connect, wait_until
 from workbench.app.server.serve import ROOT, free_port
 from workbench.app.server.voila import DashboardServer
 
@@ -135,7 +135,7 @@ def test_two_users(hub, short_folder):
             assert kernel.environ()["OMP_NUM_THREADS"] == "1"
             assert kernel.environ()["HOME"] in {str(folder / name) for name in USERS}
         for socket in sockets:
-            socket.close()
+            await close(socket)
         for user in users:
             user.session.close()
 
