@@ -1,10 +1,12 @@
 """The network as a drawing on the page: what is sent, what picks a layer."""
 
 import ipywidgets as w
+import pytest
 
 import workbench as wb
 from tests.helpers.widgets import find
 from workbench.app.network_view import network_view
+from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.inspect.drawing.fills import COLORS, SNR, UNKNOWN
 
@@ -14,16 +16,47 @@ def graph_of(view):
     return graph
 
 
-def test_a_rank_sends_only_the_fillings(digits, monkeypatch):
-    graph, sent = graph_of(network_view(digits)), []
+def sent_by(kind, monkeypatch):
+    """What widgets of a kind send from now on: names of traits, or messages."""
+    sent = []
+    monkeypatch.setattr(kind, "send_state", lambda _, key=None: None if key == set() else sent.append(key))
+    monkeypatch.setattr(kind, "send", lambda _, content, buffers=None: sent.append(content))
+    return sent
+
+
+def test_a_rank_sends_one_filling(digits, monkeypatch):
+    graph = graph_of(network_view(digits))
     assert [name for name in graph.fills if f'data-layer="{name}"' not in graph.svg] == []
-    before = dict(graph.fills)
-    monkeypatch.setattr(NetworkGraph, "_send", lambda _, message, **__: sent.append(message))
+    before, sent = dict(graph.fills), sent_by(NetworkGraph, monkeypatch)
     digits.plan.choose_ranks("features.3", rank_in=3, rank_out=4)
-    assert [sorted(message["state"]) for message in sent if message["method"] == "update"] == [["fills"]]
+    assert sent == [{"kind": "items", "items": {"features.3": graph.fills["features.3"]}}]
     part = digits.plan.plan["features.3"]
     assert [name for name in before if before[name] != graph.fills[name]] == ["features.3"]
     assert abs(graph.fills["features.3"][0] - part.cost.macs / part.layer.cost.macs) < 1e-4
+
+
+def test_a_page_that_has_just_loaded_gets_all_items(digits, monkeypatch):
+    graph = graph_of(network_view(digits))
+    sent = sent_by(NetworkGraph, monkeypatch)
+    graph._handle_custom_msg({"kind": "whole"}, [])
+    assert sent == ["fills"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "messages"),
+    [
+        ([{"name": "a"}, {"name": "c"}], [{"kind": "items", "items": {1: {"name": "c"}}}]),
+        ([{"name": "a"}, {"name": "b"}], []),
+        ([{"name": "a"}], ["rows"]),
+        ([], ["rows"]),
+    ],
+)
+def test_a_table_sends_rows_that_differ(rows, messages, monkeypatch):
+    table = LayerTable(rows=[{"name": "a"}, {"name": "b"}])
+    sent = sent_by(LayerTable, monkeypatch)
+    table.set_items(rows)
+    assert table.rows == rows
+    assert sent == messages
 
 
 def test_areas_and_colours(digits):

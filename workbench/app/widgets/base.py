@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 
@@ -31,6 +31,30 @@ class PageWidget(anywidget.AnyWidget):
     def __init__(self, **traits: object) -> None:
         _longer_timeout()
         super().__init__(**traits)
+
+
+class ItemsWidget(PageWidget):
+    """A page widget with a large trait, of which only the items that change are sent."""
+
+    items: ClassVar[str]
+    """Name of the trait, a list or a dictionary."""
+
+    def __init__(self, **traits: object) -> None:
+        super().__init__(**traits)
+        # asked once the page shows the widget: what was sent while it loaded may be lost
+        self.on_msg(lambda _, content, __: self.send_state(self.items) if content == {"kind": "whole"} else None)
+
+    def set_items(self, new: Any) -> None:
+        """Set the trait; send its items that differ, or all where there are others than before."""
+        old = getattr(self, self.items)
+        if len(old) != len(new) or (isinstance(new, dict) and old.keys() != new.keys()):
+            setattr(self, self.items, new)
+            return
+        changed = {key: new[key] for key in (new if isinstance(new, dict) else range(len(new))) if new[key] != old[key]}
+        for key, value in changed.items():
+            old[key] = value  # in place, which traitlets does not send
+        if changed:
+            self.send({"kind": "items", "items": changed})
 
 
 @lru_cache(maxsize=1)

@@ -46,11 +46,22 @@ function transferRow(el) {
 // Sends what it gets, and waits for the kernel's next message.
 function talk(model) {
   let answer = null;
-  model.on("msg:custom", (message, buffers) => answer?.({ ...message, buffers }));
+  model.on("msg:custom", (message, buffers) => message.kind !== "items" && answer?.({ ...message, buffers }));
   return (content, buffers) => new Promise((resolve) => {
     answer = resolve;
     model.send(content, undefined, buffers);
   });
+}
+
+// Calls a function when a trait changes that is a list or a dictionary, of which the kernel may send some items only.
+function onItems(model, name, act) {
+  model.on(`change:${name}`, act);
+  model.on("msg:custom", ({ kind, items }) => {
+    if (kind !== "items") return;
+    Object.assign(model.get(name), items);
+    act();
+  });
+  model.send({ kind: "whole" });
 }
 
 // Calls a function once in the next frame, however often it is asked to.

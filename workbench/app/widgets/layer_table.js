@@ -81,7 +81,7 @@ function render({ model, el }) {
   }
 
   drawBody();
-  model.on("change:rows", drawBody);
+  onItems(model, "rows", drawBody);
   model.on("change:selected", drawSelection);
 }
 export default { render };

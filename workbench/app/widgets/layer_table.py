@@ -4,13 +4,14 @@ from typing import Any
 
 import traitlets
 
-from workbench.app.widgets.base import PageWidget, script
+from workbench.app.widgets.base import ItemsWidget, script
 
 
-class LayerTable(PageWidget):
+class LayerTable(ItemsWidget):
     """A table whose rows can be picked, by mouse or keyboard, and saved as the CSV `file` if that has a name."""
 
     _esm = script("layer_table.js")
+    items = "rows"
     label = traitlets.Unicode("Layers").tag(sync=True)
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -161,7 +161,7 @@ function render({ model, el }) {
   draw();
   drawLegend();
   model.on("change:svg", draw);
-  model.on("change:fills", fill);
+  onItems(model, "fills", fill);
   model.on("change:legend", drawLegend);
   model.on("change:selected", select);
   return () => observer.disconnect();

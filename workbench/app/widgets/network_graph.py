@@ -4,15 +4,16 @@ from html import escape
 
 import traitlets
 
-from workbench.app.widgets.base import HERE, PageWidget, script
+from workbench.app.widgets.base import HERE, ItemsWidget, script
 from workbench.inspect.drawing.fills import COLORS
 from workbench.inspect.drawing.svg import Picture
 
 
-class NetworkGraph(PageWidget):
+class NetworkGraph(ItemsWidget):
     """A drawing whose blocks can be picked, by mouse or keyboard; a plan that changes only fills them anew."""
 
     _esm = script("network_graph.js")
+    items = "fills"
     _css = HERE / "network_graph.css"
     label = traitlets.Unicode("The network, drawn").tag(sync=True)
     svg = traitlets.Unicode().tag(sync=True)  # the drawing
@@ -35,7 +36,7 @@ class NetworkGraph(PageWidget):
             if last is None or not picture.has_blocks_of(last):
                 self.svg = picture.svg(framed=False, ink="currentColor")
             fills = picture.fills.items()
-            self.fills = {name: [round(fill.share, 4), COLORS[fill.shade], fill.words] for name, fill in fills}
+            self.set_items({name: [round(fill.share, 4), COLORS[fill.shade], fill.words] for name, fill in fills})
             self.legend = _legend(picture)
 
     def _send_file(self) -> None:

@@ -2,6 +2,7 @@
 // only a hint. When the focus moves, a hint that its card would cut off opens further left, and a box for whole numbers
 // shows the number that was taken, which of "1e9" is 1.
 const MAX_HINT_PX = 366; // width of the widest hint, with its border
+const NAME_DELAY_MS = 300; // after a change of the page; a slider that is dragged changes it in every frame
 
 function name(root) {
   const text = (widget) => widget.querySelector(".widget-label")?.textContent.trim() || widget.title || "";
@@ -38,7 +39,12 @@ function whole({ target }) {
 
 function render({ model, el }) {
   let root = null;
-  const watch = new MutationObserver(onceAFrame(() => name(root)));
+  let timer = 0;
+  const nameSoon = () => (timer ||= setTimeout(() => {
+    timer = 0;
+    name(root);
+  }, NAME_DELAY_MS));
+  const watch = new MutationObserver(nameSoon);
   requestAnimationFrame(function begin() {
     root = el.closest(".wb");
     if (!root) return el.isConnected || requestAnimationFrame(begin);
@@ -51,6 +57,7 @@ function render({ model, el }) {
   model.send({ kind: "built" });
   return () => {
     watch.disconnect();
+    clearTimeout(timer);
     root?.removeEventListener("focusin", place);
     root?.removeEventListener("focusout", whole);
   };

@@ -36,7 +36,7 @@ def runs_view(session: Session) -> w.Widget:
         return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
     def fill() -> None:
-        table.rows = [run_row(run) for run in reversed(recover.stored)]
+        table.set_items([run_row(run) for run in reversed(recover.stored)])
         if not picked():
             table.selected = ""
         csv.value = csv_link(recover.stored)

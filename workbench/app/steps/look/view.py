@@ -40,7 +40,7 @@ def look_view(session: Session) -> w.Widget:
     table = LayerTable(file="layers.csv", columns=LAYER_COLUMNS)
 
     def fill() -> None:
-        table.rows = rows(plan.plan)
+        table.set_items(rows(plan.plan))
 
     w.link((session.look, "picked"), (table, "selected"))
     follow(fill, (plan, "plan"))
