@@ -52,9 +52,15 @@ async def long_texts(page: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-async def verdicts(browser: Any, address: str, shared: Path, wait_ms: int) -> dict[str, Any]:
-    """Seconds to a verdict and to the end, by network, and the long texts; GoogLeNet where its weights are at hand."""
+async def verdicts(browser: Any, address: str, shared: Path, wait_ms: int, minutes: float | None) -> dict[str, Any]:
+    """Seconds to a verdict and to the end, by network, and the long texts; GoogLeNet where its weights are at hand.
+
+    *Compress for me* may take `minutes`; None for what the page proposes.
+    """
     page, _ = await opened(browser, address, wait_ms)
+    if minutes is not None:
+        await page.get_by_label("minutes", exact=True).fill(str(minutes))
+        await page.keyboard.press("Tab")
     texts = await long_texts(page)
     times = {"digits": await compressed(page)}
     texts += [text for text in await long_texts(page) if text not in texts]

@@ -166,7 +166,7 @@ async def measure(folder: Path, weights: Path, options: argparse.Namespace) -> d
                 results["step_heights"] = await step_heights(browser, server, weights)
                 say(f"heights: {results['step_heights']}")
             if "verdicts" in options.parts:
-                results |= await verdicts(browser, server.address, options.shared, WAIT_MS)
+                results |= await verdicts(browser, server.address, options.shared, WAIT_MS, options.minutes)
                 say(f"verdicts: {results['time_to_verdict_s']}")
             if "loads" in options.parts:
                 results["loads"] = await loads(browser, server, options.loads)
@@ -206,6 +206,7 @@ def main() -> None:
     arguments = parser(__doc__, shared="real weights")
     arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     arguments.add_argument("--layers", type=int, default=6, help="layers whose ranks are moved, 14 times each")
+    arguments.add_argument("--minutes", type=float, help="of Compress for me (default: what the page proposes)")
     arguments.add_argument("--users", type=int, default=6, help="journeys at once")
     arguments.add_argument("--repeats", type=int, default=3, help="first pages of each kind of server")
     arguments.add_argument("--loads", type=int, default=60, help=f"page loads, {LOADS_AT_ONCE} at a time")

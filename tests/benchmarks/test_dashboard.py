@@ -17,9 +17,8 @@ def test_a_small_run(tmp_path):
         (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_BROWSER") else pytest.skip)(HOW)
     path = tmp_path / "dashboard.json"
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
-    subprocess.run(
-        [*command, "--layers", "1", "--users", "1", "--repeats", "1", "--loads", "1"], check=True, timeout=1500
-    )
+    small = ["--layers", "1", "--users", "1", "--repeats", "1", "--loads", "1", "--minutes", "0.1"]
+    subprocess.run([*command, *small], check=True, timeout=1500)
     found = json.loads(path.read_text())
     assert found["problems"] == []
     assert (found["failures"], found["users"], found["real_weights"]) == (0, 1, False)
