@@ -176,17 +176,20 @@ class _Match:
     def score(self, pieces: Iterable[Tensor], seed: int) -> Score:
         """Return the negative mean divergence from the original on batches of indices.
 
-        Each image is seen in its usual view, and in the same random view each time.
+        Each image is seen in its usual view, and in the same random view each time; batches of the user's as they are.
         """
         nats, n = 0.0, 0
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for piece in pieces:
                 images = self._images(piece)
-                for inputs in (self.student.inputs(images), self._moved(images)):
-                    nats += float(divergence(self.student.original.run(inputs), self.student.run(inputs)))
-                    n += size_of(inputs)
-        return Score(-nats / max(1, n), -nats / max(1, n), n // 2, "negative divergence")
+                usual = self.student.inputs(images)
+                views = (usual,) if isinstance(self.images, tuple) else (usual, self._moved(images))
+                n += size_of(usual)
+                for inputs in views:
+                    found = divergence(self.student.original.run(inputs), self.student.run(inputs))
+                    nats += float(found) / len(views)
+        return Score(-nats / max(1, n), -nats / max(1, n), n, "negative divergence")
 
 
 def mixed(inputs: Tensor) -> Tensor:

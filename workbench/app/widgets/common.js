@@ -64,18 +64,6 @@ function onItems(model, name, act) {
   model.send({ kind: "whole" });
 }
 
-// Calls a function once in the next frame, however often it is asked to.
-function onceAFrame(act) {
-  let waiting = false;
-  return () => {
-    if (!waiting) requestAnimationFrame(() => {
-      waiting = false;
-      act();
-    });
-    waiting = true;
-  };
-}
-
 const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(0);
 const progressText = (done, size) => `${mebibytes(done)} of ${mebibytes(size)} MiB`;
 

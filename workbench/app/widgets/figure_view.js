@@ -10,6 +10,18 @@ async function library(model) {
   return window.Plotly;
 }
 
+// Calls a function once in the next frame, however often it is asked to.
+function onceAFrame(act) {
+  let waiting = false;
+  return () => {
+    if (!waiting) requestAnimationFrame(() => {
+      waiting = false;
+      act();
+    });
+    waiting = true;
+  };
+}
+
 const isDark = () => document.body.dataset.jpThemeLight === "false";
 const withoutTags = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
 
