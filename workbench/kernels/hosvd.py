@@ -25,7 +25,7 @@ MIN_GRAM_RATIO = 1e-5
 """Smallest s_h / s_1 that is taken from a Gram matrix."""
 
 MIN_LIVE_NORM = float(torch.finfo(torch.float32).eps)
-"""Norm of a channel, as a share of the largest one, below which it is dead."""
+"""Norm of a row, or largest entry of a column, as a share of the largest of all, below which it is dead."""
 
 MAX_BLOCK_ENTRIES = 8_000_000
 """Entries of a kernel that are held in float64 at a time."""
@@ -61,7 +61,9 @@ def analyze_mode(kernel: Tensor, mode: int, *, vectors: bool = True) -> Mode:
         found = analyze_mode(kernel, 1 - mode, vectors=False)
         return replace(found, shape=found.shape[::-1], live=found.live[::-1])
     g = gram(kernel, mode)
-    live = _live(g.diagonal().sqrt()), _live(torch.linalg.vector_norm(kernel.detach(), dim=mode, dtype=torch.float64))
+    k = kernel.detach()
+    largest = torch.maximum(k.amax(mode), -k.amin(mode))  # of each column, which needs no copy in float64
+    live = _live(g.diagonal().sqrt()), _live(largest)
     squares, basis = torch.linalg.eigh(g) if vectors else (torch.linalg.eigvalsh(g), g[:, :0].clone())
     del g
     basis = basis.flip(1)
