@@ -13,8 +13,8 @@ class NetworkGraph(ItemsWidget):
     """A drawing whose blocks can be picked, by mouse or keyboard; a plan that changes only fills them anew."""
 
     _esm = script("network_graph.js")
-    items = "fills"
     _css = HERE / "network_graph.css"
+    items = "fills"
     label = traitlets.Unicode("The network, drawn").tag(sync=True)
     svg = traitlets.Unicode().tag(sync=True)  # the drawing
     legend = traitlets.Unicode().tag(sync=True)  # HTML
