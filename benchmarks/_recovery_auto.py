@@ -1,6 +1,6 @@
 """`wb.compress` of real BVLC GoogLeNet in five minutes, with 200 ImageNet images without labels and nothing else.
 
-At most 3 % of the answers on these images may change. The other 300 images score the result and are used for nothing
+At most 3 points of accuracy may be lost, by the original's own probabilities of the answers that change. The other 300 images score the result and are used for nothing
 else. The time that the progress estimates after 30 seconds is compared with what it took. The minutes are the case's
 own: `--minutes` is of training.
 """
@@ -17,7 +17,7 @@ from workbench.progress import remaining_seconds
 
 MINUTES = 5.0
 MAX_DROP_POINTS = 3.0
-"""Hundredths of the answers that may change."""
+"""Points of accuracy that may be lost."""
 ESTIMATE_AT_S = 30.0
 """Seconds after which the estimate is taken."""
 

@@ -1,6 +1,7 @@
 """The pages hold: links lead to files, code runs, commands exist, lists are those of the code."""
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+
+from benchmarks._zoo_page import page
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs"
@@ -61,7 +64,7 @@ def test_its_links_lead_somewhere(path):
         assert not anchor or anchor in anchors(to), target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=attrgetter("name"))
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=attrgetter("name"))
 def test_its_python_runs(path, monkeypatch, tmp_path, capsys):
     """In a folder with a copy of the notebooks, as it stands."""
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
@@ -90,6 +93,10 @@ def test_its_commands_are_there(path):
                     assert re.search(rf"^{variable.split('=')[0]} [?:]=", makefile, re.M), line
             elif "-m" in words and words[0].endswith("python"):
                 assert importlib.util.find_spec(words[words.index("-m") + 1]), line
+
+
+def test_the_page_of_networks_is_that_of_the_results():
+    assert page(json.loads(read(ROOT / "benchmarks" / "zoo.json"))) == read(FOLDER / "networks.md")
 
 
 def test_every_variable_is_on_a_page():

@@ -51,7 +51,8 @@ def test_a_disturbed_timing_says_so(smaller, fake, monkeypatch):
     assert found.disturbed == found.latencies["eager"].disturbed == "another session of the workbench was computing"
     assert found.disturbed in str(found)
     profile = wb.profile(smaller, repeats=1)
-    assert profile.disturbed in str(profile) != ""
+    assert profile.disturbed
+    assert profile.disturbed in str(profile)
 
 
 def test_only_a_compressed_network_has_a_speed_beside_another(network):

@@ -2,7 +2,6 @@ from .static.factors import factors as factors
 from .static.inspected import gallery as gallery
 from .static.inspected import rank_curve as rank_curve
 from .static.inspected import roofline as roofline
-from .static.kernel import growing_rank as growing_rank
 from .static.kernel import kernel as kernel
 from .static.kernel import unfoldings as unfoldings
 from .static.network import network as network

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from torch import nn
 
 import workbench as wb
@@ -57,6 +58,28 @@ def test_colours_are_errors_importance_or_noise(network, plan, data):
     assert blocks(wb.plot.network(plan)._repr_svg_())["features.7"][2] == COLORS[UNCHANGED]
 
 
+@pytest.mark.parametrize(
+    ("scale", "value", "shade", "name"),
+    [
+        (ERROR, 0.1, 0, "≤ 20 %"),
+        (ERROR, 0.4, 2, "35–50 %"),
+        (ERROR, 0.9, 4, "> 70 %"),
+        (IMPORTANCE, 0.05, 3, "1–10 %"),
+        (SNR, 30.0, 0, "> 25 dB"),
+        (SNR, 12.0, 2, "10–15 dB"),
+        (SNR, -200.0, 4, "≤ 5 dB"),
+    ],
+)
+def test_the_legend_says_what_a_shade_means(scale, value, shade, name):
+    assert (scale.shade(value), scale.names[shade]) == (shade, name)
+
+
+def test_importance_of_a_single_output_is_that_of_keeping_it(generator):
+    head = wb.Network(nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Linear(576, 1)), (3, 8, 8))
+    measured = wb.importance(head, wb.analyze(head, cached=False), torch.rand(16, 3, 8, 8, generator=generator))
+    assert wb.plot.network(head, measured).picture.fills["2"].shade == 0
+
+
 def test_subjects(network, spectra, plan):
     small = wb.decompose(network, plan)
     drawings = [wb.plot.network(subject) for subject in (network, spectra, plan, small)]
@@ -71,6 +94,8 @@ def test_subjects(network, spectra, plan):
     assert blocks(wb.plot.network(wb.Plan.from_json(nothing.to_json()))._repr_svg_()) == {}
     with pytest.raises(TypeError, match="not a Sequential"):
         wb.plot.network(nn.Sequential())
+    with pytest.raises(TypeError, match="not a Spectra"):
+        wb.plot.network(plan, spectra)
     with pytest.raises(ValueError, match="area='time'"):
         wb.plot.network(plan, area="time")
 

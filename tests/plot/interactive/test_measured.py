@@ -88,6 +88,12 @@ def test_bars_add_up_to_the_joules_in_the_unit_of_the_axis(scale, unit, height, 
     assert valid(energy(None))["data"] == []
 
 
+def test_bars_of_many_parts_add_up_too(valid):
+    network = NetworkEnergy("n", 5.0, False, 5.0, 5.0, dict.fromkeys("abcde", 1.0))
+    *parts, whole = valid(energy(Energy(network, None, "counters")))["data"]
+    assert sum(part["y"][0] for part in parts) == whole["y"][0] == 5.0
+
+
 def test_each_network_is_a_point_in_each_runtime(valid):
     samples = {"original": [0.008] * 3, "compressed": [0.004] * 3, "int8": [0.002] * 3}
     same = {"original": 1.0, "compressed": 0.9, "int8": 0.85}

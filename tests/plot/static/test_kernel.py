@@ -27,10 +27,8 @@ def test_unfoldings_put_every_number_where_unfold_puts_it():
 
 
 def test_what_cannot_be_drawn(kernel):
-    for draw in (wb.plot.kernel, wb.plot.unfoldings, lambda k: wb.plot.growing_rank(k, (1,))):
+    for draw in (wb.plot.kernel, wb.plot.unfoldings):
         with pytest.raises(ValueError, match=r"this picture is of a kernel of shape .*, not \(6, 36\)"):
             draw(kernel.flatten(1))
     with pytest.raises(ValueError, match="too large for this picture"):
         wb.plot.unfoldings(kernel)
-    with pytest.raises(ValueError, match="rank_out=7 does not fit"):
-        wb.plot.growing_rank(kernel, ranks=(7,))

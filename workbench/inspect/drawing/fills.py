@@ -96,7 +96,7 @@ def _values(plan: Plan, measured: Measured) -> dict[str, float]:
         return {part.name: part.error for part in plan if part.decision != "keep" and part.error is not None}
     halves: dict[str, tuple[int | None, int]] = {}
     for part in plan:
-        half_in, half_out = (rank // 2 for rank in part.layer.max_ranks)
+        half_in, half_out = (max(1, rank // 2) for rank in part.layer.max_ranks)
         halves[part.name] = (None if part.layer.method == "tucker1" else half_in, half_out)
     ranks = (plan.ranks or halves).items()  # without rank_in, the last column
     return {

@@ -1,6 +1,7 @@
 """What was measured: parts of a network under the roofline, times of its layers, its energy, and speed by runtime."""
 
 from collections import defaultdict
+from itertools import cycle
 from math import sqrt
 from textwrap import wrap
 
@@ -127,7 +128,7 @@ def energy(energy: Energy | None) -> Figure:
     largest = max(each.joules for each in networks)
     unit, scale = next(((u, s) for u, s in (("J", 1.0), ("mJ", 1e3)) if largest * s >= 1), ("µJ", 1e6))
     data = []
-    for part, fill in zip(energy.original.parts, PART_FILLS, strict=False):
+    for part, fill in zip(energy.original.parts, cycle(PART_FILLS), strict=False):
         parts = [each.parts.get(part, 0.0) for each in networks]
         texts = hover(f"{name}<br>{part}: {quantity(j, 'J')} ({label})" for name, j in zip(names, parts, strict=True))
         look = {"name": f"{part} ({label})", "width": 0.5, "marker": filled(*fill), **texts}

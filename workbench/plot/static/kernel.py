@@ -1,6 +1,4 @@
-"""A kernel as a tensor: its filters, its unfoldings, and itself at low rank."""
-
-from collections.abc import Sequence
+"""A kernel as a tensor: its filters, and its unfoldings."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.inspect.low_rank import tiled
-from workbench.kernels.tucker import relative_error, tucker1
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 from workbench.plot.colors import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION
 from workbench.plot.static.base import NotebookFigure
@@ -81,42 +78,6 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
         _draw_cells(axes, numbers, shades, f"{name} unfolding, {rows} x {columns}")
         axes.set(xlim=(0, k.size / min(t, s)), xticks=[])
         axes.set_yticks(np.arange(rows) + 0.5, [f"{index} = {i}" for i in range(rows)])
-    return figure
-
-
-def growing_rank(kernel: Tensor, ranks: Sequence[int], title: str = "", *, columns: int = 12) -> Figure:
-    """Draw the strongest patterns, the filters made of ever more of them, and the filters themselves.
-
-    Parameters
-    ----------
-    kernel : (out_channels, in_channels, height, width); of several input channels the first is drawn.
-    ranks : of the output unfolding, in the order of the rows.
-    columns : largest number of filters, counted from the first.
-
-    Raises
-    ------
-    ValueError : if a rank does not fit.
-    """
-    original = _four_way(kernel)[:columns, 0]
-    size = 0.7 * float(np.abs(original).max()) or 1.0  # few weights are as large as the largest
-    patterns = _four_way(tucker1(kernel.detach(), rank_out=min(max(ranks), columns)).core)[:, 0]
-    rows = [("patterns,\nstrongest first", patterns, float(np.abs(patterns).max()) or 1.0)]
-    for rank in ranks:
-        made = tucker1(kernel.detach(), rank_out=rank)
-        share = 1 - relative_error(kernel, made) ** 2
-        rows.append((f"rank {rank}\n{100 * share:.0f} % explained", _four_way(made.reconstruct())[:columns, 0], size))
-    rows.append(("original", original, size))
-    figure = NotebookFigure(figsize=(8.4, 0.62 * len(rows) + 0.4), layout="constrained")
-    figure.suptitle(title)
-    for (name, images, limit), line in zip(rows, figure.subplots(len(rows), columns + 3, squeeze=False), strict=True):
-        for axes in line:
-            axes.axis("off")
-        line[0].text(0, 0.5, name, fontsize=9, va="center", transform=line[0].transAxes)
-        for axes, image in zip(line[3:], images, strict=False):
-            axes.imshow(image, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
-            axes.axis("on")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_color("#AEB7C2")
     return figure
 
 

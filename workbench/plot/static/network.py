@@ -48,13 +48,15 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
 
     Raises
     ------
-    TypeError : if there is nothing to draw in the subject.
+    TypeError : if there is nothing to draw in the subject, or `measured` is none of these.
     ValueError : if `area` is none of the two.
 
     References: Sugiyama, Tagawa, Toda, 1981 (layered layouts).
     """
     if area not in AREAS:
         raise ValueError(f"area={area!r}: the area of a block is one of {', '.join(map(repr, AREAS))}")
+    if not isinstance(measured, Measured):
+        raise TypeError(f"measured is an importance, a comparison or None, not a {type(measured).__name__}")
     if isinstance(subject, Plan):
         plan, graph = subject, graph_of(subject)
     elif isinstance(subject, CompressedNetwork):
