@@ -74,7 +74,8 @@ notebooks: $(DOCS) ## execute the notebooks into offline HTML pages in build/not
 bench: $(DEV) ## run every benchmark, for hours; results in build/benchmarks
 	@mkdir -p build/benchmarks
 	@for name in $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))); do \
-		$(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || exit 1; done
+		$(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || failed="$$failed $$name"; done; \
+		test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

@@ -1,8 +1,8 @@
 """`wb.compress` of real BVLC GoogLeNet in five minutes, with 200 ImageNet images without labels and nothing else.
 
-At most 3 points of accuracy may be lost, by the original's own probabilities of the answers that change. The other 300 images score the result and are used for nothing
-else. The time that the progress estimates after 30 seconds is compared with what it took. The minutes are the case's
-own: `--minutes` is of training.
+At most 3 points of accuracy may be lost, by the original's own probabilities of the answers that change. The other 300
+images score the result and are used for nothing else. The time that the progress estimates after 30 seconds is compared
+with what it took. The minutes are the case's own: `--minutes` is of training.
 """
 
 import time

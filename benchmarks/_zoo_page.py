@@ -33,8 +33,8 @@ def page(results: Mapping[str, Any], not_run: Sequence[str] = ()) -> str:
         "",
         "MACs and weights: original over planned. Decomposed, calibrated, distilled: signal-to-noise ratio of the",
         "outputs against the original's, in dB. The error is the largest one, as a share of the largest output.",
-        "Distillation goes by the divergence of the answers on other mixtures of the inputs, which does not see what all",
-        "outputs of an image have in common: this ratio may fall. s: seconds of one core.",
+        "Distillation goes by the divergence of the answers on other mixtures of the inputs, which does not see what",
+        "all outputs of an image have in common: this ratio may fall. s: seconds of one core.",
     ]
     notes = [f"- {row['name']}: {row[key]}." for row in rows for key in ("note", "why") if row.get(key)]
     if not_run:
