@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from workbench.exporters import executorch, onnx
 from workbench.exporters.int8 import Int8
 from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.outputs import size_of
 
 RUNTIMES = {
     "eager": "PyTorch",
@@ -90,10 +91,12 @@ def with_original(network: Network) -> dict[str, Network]:
 
 
 def batch_inputs(network: Network, batch: int = 1) -> Any:
-    """Return inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
+    """Return inputs of one run: the first of the network's example, repeated, or seeded noise of its input shape."""
     inputs = network.example_inputs()
     if network.example is not None:
-        return pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs)
+        n = size_of(inputs)
+        repeat = lambda x: torch.cat([x[:1]] * batch) if x.ndim and len(x) == n else x  # noqa: E731
+        return pytree.tree_map_only(Tensor, repeat, inputs)
     return torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs)
 
 
@@ -121,6 +124,7 @@ def prepare(
     if why := missing(runtime):
         raise AbsentRuntimeError(why)
     ready = copy_model(model).eval()
+    inputs = inputs.cpu() if runtime in FILE_RUNTIMES else inputs
     if runtime == "onnxruntime":
         content = onnx.onnx_bytes(ready, inputs, int8=int8)
         program: Callable[[Tensor], Any] = onnx.load_onnx(content, threads=threads)
