@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch.utils._pytree import tree_map_only
 
 from workbench.exporters import executorch, onnx
 from workbench.exporters.int8 import Int8
@@ -95,8 +95,7 @@ def batch_inputs(network: Network, batch: int = 1) -> Any:
     inputs = network.example_inputs()
     if network.example is not None:
         n = size_of(inputs)
-        repeat = lambda x: torch.cat([x[:1]] * batch) if x.ndim and len(x) == n else x  # noqa: E731
-        return pytree.tree_map_only(Tensor, repeat, inputs)
+        return tree_map_only(Tensor, lambda x: torch.cat([x[:1]] * batch) if x.ndim and len(x) == n else x, inputs)
     return torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs)
 
 
