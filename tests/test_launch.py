@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import workbench as wb
+from tests.helpers.pictures import picture
 from workbench import launch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,7 @@ def test_two_processes_give_the_same_as_one(alone, tmp_path):
     [
         (["nothing_like_it", "--data", "digits"], "no network is called 'nothing_like_it'"),
         ([*DIGITS, "--plan", "nowhere.json"], "nowhere.json"),
+        ([*DIGITS, "--start", "weights.safetensors"], "--start"),
         ([*DIGITS, "--set", "speed=1"], "fine-tuning has no setting speed"),
         ([*DIGITS, "--set", "schedule=zigzag"], "schedule is one of 'step', 'cosine'"),
     ],
@@ -69,6 +71,24 @@ def test_what_is_wrong_is_said_in_a_line(changes, message, tmp_path, capsys):
     said = capsys.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_images_are_read_as_the_network_takes_them(monkeypatch, tmp_path):
+    for i in range(20):
+        picture(tmp_path / "images" / "37"[i % 2] / f"{i}.png")
+    seen = {}
+
+    def finetune(network, data, **how):
+        seen.update(how, data=data)
+        raise ValueError("enough was seen")
+
+    monkeypatch.setattr(launch, "finetune", finetune)
+    data = ["--data", "images", "--root", str(tmp_path / "images")]
+    with pytest.raises(SystemExit):
+        launch.main(["digits_vgg", *data, "--epochs", "1", "--out", str(tmp_path), "--set", "flip=False"])
+    assert seen["recipe"].flip is False
+    assert tuple(seen["data"].train.images.shape) == (8, 1, 8, 8)
+    assert seen["data"].train.labels.unique().tolist() == [3, 7]
 
 
 def test_several_processes_need_accelerate(monkeypatch, tmp_path, capsys):

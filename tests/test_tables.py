@@ -12,6 +12,7 @@ def test_numbers_have_three_digits_and_a_unit():
 def test_a_ratio_of_measured_values_is_said_in_its_direction():
     found = [compared(gain, "faster", "slower", "as fast") for gain in (0.5, 0.98, 1.02, 1.42)]
     assert found == ["x2.00 slower", "as fast", "as fast", "x1.42 faster"]
+    assert [compared(gain, "less", "more") for gain in (0.98, 1)] == ["x1.02 more", "x1.00 less"]
 
 
 def test_html_is_escaped():

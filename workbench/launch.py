@@ -17,6 +17,7 @@ from workbench.catalog.datasets.load import load_data
 from workbench.catalog.networks.checkpoints import read_weights
 from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
+from workbench.network.inputs import data_of, image_size
 from workbench.network.network import Network, copy_model
 from workbench.plan.plan import Plan
 from workbench.recover.decompose import decompose, rebuild, safetensors_bytes
@@ -32,8 +33,14 @@ def train(given: argparse.Namespace, recipe: Recipe) -> None:
     """
     if given.threads:
         torch.set_num_threads(given.threads)
+    if given.start and not given.plan:
+        raise ValueError("--start has the weights of a decomposed network: give its --plan too")
     index, device = _place()
     original = load_network(given.network, weights=given.weights or "default")
+    if given.data == "images" and given.root:
+        data = data_of(original, given.root)
+    else:
+        data = load_data(given.data, root=given.root, size=image_size(original))
     smaller: Network = original
     plan = None if given.plan is None else Plan.from_json(Path(given.plan).read_text(encoding="utf-8"))
     if plan is not None:
@@ -42,7 +49,7 @@ def train(given: argparse.Namespace, recipe: Recipe) -> None:
     moved, teacher = (n.with_model(copy_model(n.model).to(device)) for n in (smaller, original))
     tuned = finetune(
         moved,
-        load_data(given.data, root=given.root),
+        data,
         recipe=recipe,
         teacher=teacher if given.distil else None,
         checkpoint=given.checkpoint,
@@ -96,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not equals:
             parser.error(f"--set takes NAME=VALUE, not {entry!r}")
         try:
-            settings[name] = json.loads(value)
+            settings[name] = json.loads(value.lower())  # True, as Python writes it, is JSON's true
         except json.JSONDecodeError:
             settings[name] = value
     try:

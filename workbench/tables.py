@@ -28,11 +28,11 @@ def times(ratio: float) -> str:
     return f"x{_three_digits(ratio)}"
 
 
-def compared(gain: float, better: str, worse: str, same: str) -> str:
-    """Return a ratio of measured values with a word: "x1.42 faster", "x1.10 slower", or `same` within 3 %."""
-    if 1 / MIN_MEASURED_GAIN < gain < MIN_MEASURED_GAIN:
+def compared(gain: float, better: str, worse: str, same: str = "") -> str:
+    """Return a ratio with a word: "x1.42 faster", "x1.10 slower", or within 3 % `same`, if that is given."""
+    if same and 1 / MIN_MEASURED_GAIN < gain < MIN_MEASURED_GAIN:
         return same
-    return f"{times(gain)} {better}" if gain > 1 else f"{times(1 / gain)} {worse}"
+    return f"{times(gain)} {better}" if gain >= 1 else f"{times(1 / gain)} {worse}"
 
 
 def quantity(number: float, unit: str) -> str:

@@ -86,8 +86,24 @@ def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, t
     found = export(photos, tmp_path / "photos.onnx", images)
     assert found.verification.n == 12
     described_as = described(found.path)["preprocessing"]
-    assert (described_as["size"], described_as["mean"]) == (16, [0.485, 0.456, 0.406])
+    assert (described_as["size"], described_as["width"], described_as["mean"]) == (16, 16, [0.485, 0.456, 0.406])
     assert "cropped to their centre of 16 x 16 pixels. Divide the pixels by 255" in described_as["words"]
+
+
+class Tokens(nn.Module):
+    """Takes indices of fifty tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.convolution, self.head = nn.Embedding(50, 8), nn.Conv1d(8, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(self.convolution(self.embedding(x).mT).mean(2))
+
+
+def test_indices_stay_whole_numbers(tmp_path, generator):
+    network = wb.Network(Tokens(), example=torch.randint(50, (1, 20), generator=generator))
+    assert export(network, tmp_path / "tokens.onnx").verification.passed
 
 
 @pytest.mark.parametrize("suffix", [*RUNNABLE, ".zip"])

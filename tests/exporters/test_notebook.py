@@ -40,14 +40,16 @@ def test_the_cells_make_the_runs_network_again(run, tmp_path):
     assert notebook(run, tmp_path / "run.ipynb").read_bytes() == first
 
 
-def test_recovery_by_the_runs_settings(run, tmp_path):
+@pytest.mark.parametrize("teacher", [{}, {"teacher": False}])
+def test_recovery_by_the_runs_settings(run, tmp_path, teacher):
     stages = [Stage(name) for name in (StageName.DECOMPOSED, StageName.FINE_TUNED)]
-    settings = {"planner": "budget", "epochs": 1, "learning_rate": 0.01}
+    settings = {"planner": "budget", "epochs": 1, "learning_rate": 0.01, **teacher}
     names = execute(notebook(replace(run, stages=tuple(stages), settings=settings), tmp_path / "run.ipynb"))
     assert len(names["small"].history) == 1
     source = "\n".join(code(tmp_path / "run.ipynb"))
     assert "epochs=1, learning_rate=0.01" in source
     assert "calibrate" not in source
+    assert ("teacher=network" in source) is not bool(teacher)
 
 
 def test_other_weights_are_noticed(run, tmp_path):

@@ -47,6 +47,15 @@ def test_nan_and_zeros_and_maps():
         maps.compare(lambda x: x)
 
 
+@pytest.mark.parametrize(("made", "agreement"), [((1.0, 4.00002, 4.00001), 1.0), ((4.0, 1.0, 1.0), 0.0)])
+def test_a_place_between_two_classes_may_answer_either(made, agreement):
+    def maps(*values):
+        return torch.tensor(values)[None, :, None, None].expand(-1, -1, 1, 2)
+
+    wanted = reference(network(lambda x: x[:, :, None, None] * 0 + maps(1.0, 4.0, 4.00001)), None)
+    assert wanted.compare(lambda x: maps(*made)).agreement == agreement
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

@@ -10,6 +10,7 @@ from tests.helpers.runners import FakeRunner, macs
 from workbench.measure import exclusive
 from workbench.measure import layer_times as module
 from workbench.measure.layer_times import measure_times, program_seconds, rank_grid
+from workbench.network.network import copy_model
 
 
 @pytest.fixture
@@ -69,6 +70,9 @@ def test_from_the_cache_and_anew_where_it_is_damaged(network, spectra, counted, 
         assert len(counted) > count
         count = len(counted)
     measure_times(network, spectra, batch=2)
+    assert len(counted) > count
+    count = len(counted)
+    measure_times(network.with_model(copy_model(network.model).double()), spectra)
     assert len(counted) > count
 
 

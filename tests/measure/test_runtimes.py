@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.measure.runtimes import AbsentRuntimeError, missing, prepare
+import workbench as wb
+from workbench.measure.runtimes import AbsentRuntimeError, batch_inputs, missing, prepare
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,15 @@ def test_every_runtime_computes_what_pytorch_does(model, inputs, runtime, channe
     assert model.training
     torch.testing.assert_close(runner.run().cpu(), wanted, rtol=1e-3, atol=1e-4)
     assert runner.clock() > 0
+
+
+@pytest.mark.parametrize(("batch", "wanted"), [(1, [[0, 1]]), (2, [[0, 1], [0, 1]])])
+def test_a_batch_repeats_the_first_of_several_examples(batch, wanted):
+    example = torch.arange(6.0).reshape(3, 2)
+    assert batch_inputs(wb.Network(nn.Flatten(), example=example), batch).tolist() == wanted
+    settings = torch.arange(5.0)  # no batch
+    tokens, same = batch_inputs(wb.Network(nn.Bilinear(2, 5, 1), example=(example, settings)), batch)
+    assert (tokens.tolist(), same.tolist()) == (wanted, settings.tolist())
 
 
 def test_what_is_absent_says_how_to_get_it(model, inputs, monkeypatch):

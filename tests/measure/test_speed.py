@@ -6,26 +6,29 @@ import torch
 
 import workbench as wb
 from tests.helpers.runners import FakeRunner
+from workbench.exporters.tracing import ExportError
 from workbench.measure import exclusive, runtimes
 from workbench.measure import latency as module
 from workbench.measure.runtimes import FILE_RUNTIMES, AbsentRuntimeError
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def fake(monkeypatch, request):
     """Runtimes with known times: compressed takes a quarter in PyTorch, half elsewhere, which is faster altogether."""
+    error = getattr(request, "param", AbsentRuntimeError)
     seconds = {"eager": (0.4, 0.1), "onnxruntime": (0.1, 0.05)}
     order = {name: count() for name in seconds}
 
     def prepare(model, inputs, runtime, **settings):
         if runtime not in seconds:
-            raise AbsentRuntimeError(f"{runtime} is not installed here.")
+            raise error(f"{runtime} is not installed here.")
         return FakeRunner(seconds[runtime][next(order[runtime]) % 2])
 
     monkeypatch.setattr(runtimes, "prepare", prepare)
     monkeypatch.setattr(module, "timed", lambda clocks, *_: {n: np.full(7, clock()) for n, clock in clocks.items()})
 
 
+@pytest.mark.parametrize("fake", [AbsentRuntimeError, ExportError], indirect=True)
 def test_speed_is_beside_what_was_counted(smaller, fake):
     found = wb.speed(smaller, ("eager", "onnxruntime", "executorch"))
     eager, onnx = found.records

@@ -1,13 +1,15 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import workbench as wb
-from tests.helpers.networks import few, same
+from tests.helpers.networks import few, same, small_compressed
 from tests.helpers.progress import Told
+from workbench.recover.checkpoint import CheckpointError
 from workbench.runs import attempt
-from workbench.runs.compress import Candidates
-from workbench.runs.run import StageName
+from workbench.runs.compress import Candidates, _judged
+from workbench.runs.run import Run, Stage, StageName
 from workbench.runs.scoring import accuracy_lost
 
 
@@ -170,16 +172,30 @@ def test_each_try_is_a_training_of_its_own(network, spectra, data, tmp_path, mon
     """The checkpoint of one try does not stop the next."""
     monkeypatch.setattr(attempt, "FINE_TUNING", {**attempt.FINE_TUNING, "epochs": 1})
     file, stages = tmp_path / "training.checkpoint", []
+    interrupted = wb.decompose(network, wb.budget_plan(spectra, 20))
+    wb.finetune(interrupted, few(data), teacher=network, checkpoint=file, **attempt.FINE_TUNING)
     how = {"plan": wb.budget_plan(spectra, 40), "max_drop": 1e-3, "checkpoint": file, "on_stage": stages.append}
     wb.compress(network, few(data), **how)
-    tuned = [run.plan.macs_ratio for run in stages if run.last.name is StageName.FINE_TUNED]
-    assert len(set(tuned)) > 1
+    tuned = [run for run in stages if run.last.name is StageName.FINE_TUNED]
+    assert len({run.plan.macs_ratio for run in tuned}) > 1
+    assert [(run.settings["epochs"], run.settings["teacher"]) for run in tuned] == [(1, True)] * len(tuned)
     assert not file.exists()
+    file.write_bytes(b"a file of the user's")
+    with pytest.raises(CheckpointError):
+        wb.compress(network, few(data), **how)
+    assert file.exists()
 
 
-def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path):
+@pytest.mark.parametrize(("note", "reached"), [("calibrating", [StageName.DECOMPOSED]), ("try 1: scoring", [])])
+def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(network, data, tmp_path, note, reached):
     store = wb.RunStore(tmp_path / "runs.db")
     with pytest.raises(wb.Cancelled):
-        wb.compress(network, data, store=store, progress=Told("calibrating"))
-    (run,) = store.runs()
-    assert run.last.name == StageName.DECOMPOSED
+        wb.compress(network, data, store=store, progress=Told(note))
+    assert [run.last.name for run in store.runs()] == reached
+
+
+def test_few_images_show_nothing_even_if_no_answer_changed():
+    score = wb.Score(1.0, 1.0, 30, "agreement", losses=np.zeros(30))
+    stages = [Stage(name, {"validation": score}) for name in (StageName.ORIGINAL, StageName.CALIBRATED)]
+    judged = _judged(Run.of(small_compressed(), "some", stages), 1.0, "")
+    assert (judged.good, judged.shown) == (True, False)

@@ -1,6 +1,7 @@
 """Scores of stages, and what runs say of a loss and a saving: by accuracy, by agreement and by a metric."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,6 +181,7 @@ def test_what_grows_is_said_to_grow(plan):
     ranks = dict(zip(("rank_in", "rank_out"), layer.layer.max_ranks, strict=True))
     larger = plan.keep(*(part.name for part in plan)).with_ranks(layer.name, **ranks)
     assert larger.macs_ratio < 1
+    assert saving_text(SimpleNamespace(macs_ratio=118.0, weights_ratio=5.23)).startswith("120 times less work, 5.2 t")
     assert saving_text(larger) == (
         f"{1 / larger.macs_ratio:.2g} times more work, {1 / larger.weights_ratio:.2g} times larger"
     )

@@ -61,11 +61,12 @@ def test_what_is_stored_comes_back(store, compressed, original):
 
 
 def test_update_adds_stages_and_newer_weights(store, compressed, original):
-    run = store.add(run_of(compressed, measured={"ms": 1}))
+    run = store.add(run_of(compressed, measured={"ms": 1}, settings={"planner": "evbmf"}))
     trained = wb.rebuild(original, compressed.plan, {k: v + 1 for k, v in compressed.model.state_dict().items()})
     run = run.with_stage(Stage(StageName.DECOMPOSED, {"validation": wb.Score(0.5, 0.6, 10)}))
     run = run.with_stage(Stage(StageName.FINE_TUNED, {"validation": SCORE}, "better"), trained)
-    updated = store.update(replace(run, measured={"joules": 2}, tries=("try 1: kept",)))
+    updated = store.update(replace(run, measured={"joules": 2}, settings={"epochs": 3}, tries=("try 1: kept",)))
+    assert store[updated.number].settings == {"planner": "evbmf", "epochs": 3}
     assert [(s.name, s.score.top1) for s in updated.stages] == [("decomposed", 0.5), ("fine-tuned", 0.9)]
     assert (updated.measured, updated.note) == ({"ms": 1, "joules": 2}, "better")
     assert store[updated.number].tries == ("try 1: kept",)
@@ -97,6 +98,46 @@ def test_delete_takes_the_weights_too(store, compressed):
     with pytest.raises(StoreError, match="there is no run None"):
         store.delete(None)
     assert store.add(run_of(compressed)).number == 3  # a number is never used again
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE run SET plan = '{' WHERE number = 1",
+        "UPDATE run SET settings = 5 WHERE number = 1",
+        "UPDATE stage SET name = 'melted' WHERE run = 1",
+    ],
+)
+def test_a_damaged_run_hides_no_other_and_can_be_deleted(store, compressed, damage, caplog):
+    _, sound = (store.add(run_of(compressed)) for _ in range(2))
+    with store._database.writing() as database:
+        database.execute(damage)
+    assert [run.number for run in store.runs()] == [2]
+    assert "run 1 in runs.db is damaged" in caplog.text
+    with pytest.raises(StoreError, match=r"run 1 in runs\.db is damaged"):
+        store[1]
+    store.delete(1)
+    assert len(store) == 1
+    assert [path.name for path in store.folder.iterdir()] == [sound.weights_file]
+
+
+@pytest.mark.parametrize("named", ["{}/precious", "../precious"])
+def test_no_file_out_of_the_stores_folder_is_deleted(store, compressed, tmp_path, named):
+    (tmp_path / "precious").write_text("")
+    run, _ = (store.add(run_of(compressed)) for _ in range(2))
+    with store._database.writing() as database:
+        database.execute("UPDATE run SET weights_file = ?", (named.format(tmp_path),))
+    assert store[1].weights_file == "precious"
+    store.update(run)
+    store.delete(2)
+    assert (tmp_path / "precious").exists()
+
+
+def test_an_update_that_fails_leaves_no_weights(store, compressed):
+    run = store.add(run_of(compressed))
+    with pytest.raises(StoreError, match="the settings of a run are JSON values"):
+        store.update(replace(run, settings={"device": torch.device("cpu")}))
+    assert [path.name for path in store.folder.iterdir()] == [run.weights_file]
 
 
 def test_what_cannot_be_stored_or_loaded(store, compressed, original):

@@ -35,6 +35,7 @@ def test_one_after_the_other_into_a_store(network, plans, few, tmp_path):
         runs.append(run.number)
         stored.append(len(store))
     assert stored == runs == [1, 2]
+    assert (store[1].settings["teacher"], store[1].settings["epochs"]) == (False, 1)
     assert told[-1][0] == 1
 
 
@@ -60,6 +61,7 @@ def test_steps_before_fine_tuning(network, plans, few):
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: halved})
     assert [s.name for s in run.stages] == ["original", "decomposed", "calibrated"]
     assert "calibrated" in run.network.source
+    assert run.network.fitted
     (run,) = sweep(network, plans[:1], few, steps={StageName.CALIBRATED: lambda compressed, data: 1 / 0})
     assert run.error == "ZeroDivisionError: division by zero"
 

@@ -57,9 +57,10 @@ def export(
 
     The suffix chooses the format: ``.onnx``; ``.pte`` for phones (ExecuTorch, lowered to XNNPACK); ``.zip`` for PyTorch
     without the workbench (plan, parameters and a loader of ten lines), for compressed networks. The file takes one
-    input at a time, after the network's preprocessing, and describes itself: name, classes, input shape, preprocessing,
-    where the weights are from and how they were compressed. ONNX has this in ``metadata_props`` (lists and tables as
-    JSON), ExecuTorch as the JSON text that its method "metadata" returns.
+    input at a time, or as many as the ONNX file that the network was opened from, after the network's preprocessing,
+    and describes itself: name, classes, input shape, preprocessing, where the weights are from and how they were
+    compressed. ONNX has this in ``metadata_props`` (lists and tables as JSON), ExecuTorch as the JSON text that its
+    method "metadata" returns.
 
     Parameters
     ----------

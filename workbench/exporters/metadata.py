@@ -49,12 +49,14 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     own: Any = network.preprocessing
     shape = " x ".join(map(str, network.input_shape))
     if own is None:
-        return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them."}
-    if not all(hasattr(own, name) for name in ("size", "mean", "std")):  # the catalog's
+        scaled = "; bytes are divided by 255" if network.example is None else ""
+        return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them{scaled}."}
+    if not all(hasattr(own, name) for name in ("size", "width", "mean", "std", "shorter")):  # the catalog's
         name = getattr(own, "__qualname__", type(own).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}
     kind = "RGB images" if len(own.mean) == 3 else "Images"
-    words = f"{kind}, channels first, resized and cropped to their centre of {own.size} x {own.size} pixels. "
+    words = f"{kind}, channels first, resized to {own.shorter} pixels on the shorter side and cropped to their centre "
+    words += f"of {own.size} x {own.width} pixels. "
     words += "Divide the pixels by 255, subtract the mean and divide by the deviation of each channel."
-    numbers = {"size": own.size, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std)}
+    numbers = {"size": own.size, "width": own.width, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std)}
     return {"words": words, **numbers}

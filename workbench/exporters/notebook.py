@@ -56,10 +56,11 @@ def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
     known = {field.name for field in fields(Recipe)}
     chosen = {**FINE_TUNING, **{key: value for key, value in run.settings.items() if key in known}}
     training = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
+    training += ", teacher=network" if run.settings.get("teacher", True) else ""
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
         StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
-        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, teacher=network, on_epoch=print)",
+        StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
     }
     score = "split = data.test if len(data.test) else data.validation if len(data.validation) else data.train\n"
     score += 'before = {"original": wb.score(network, split)} if split.labelled else {}\n'

@@ -39,13 +39,16 @@ def onnx_bytes(
     A single input and output are called "input" and "output" in the file. The input has the dtype and shape (n, ...)
     of the example; with `dynamic_batch`, n may vary. Nodes are called after the modules that they are from. For a model
     that was opened from an ONNX file, that file is returned, with the nodes of changed layers replaced. With `int8` its
-    layers are quantised. Raises ExportError if the model cannot be translated.
+    layers are quantised. Raises ExportError if the model cannot be translated, or its file fixes n and it is to vary.
     """
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
         raise ExportError(f"one ONNX file holds 2 GB at most, this model has {size / 1e9:.1f} GB of weights")
     opened: Any = model
     if hasattr(opened, "to_proto"):
+        if dynamic_batch and opened.batch:
+            fixed = f"takes {opened.batch} at a time, and so will this one: leave out dynamic_batch"
+            raise ExportError(f"the ONNX file that the network was opened from {fixed}")
         proto = opened.to_proto(metadata)
     else:
         proto = _translated(model, example, metadata or {}, dynamic_batch)

@@ -23,7 +23,7 @@ from workbench.network.network import Network, copy_model, first_line
 from workbench.network.outputs import call
 from workbench.network.tracing import find_layers
 from workbench.progress import Progress
-from workbench.tables import Table, quantity, times
+from workbench.tables import Table, compared, quantity
 
 CAPTION_WIDTH = 100
 WARM_UP_PASSES = 2
@@ -167,9 +167,8 @@ class Energy(Table):
         if self.compressed is None:
             return ""
         before, after = self.original.joules, self.compressed.joules
-        change = f"{times(before / after)} less" if before >= after else f"{times(after / before)} more"
         joules = f"{quantity(after, 'J')} instead of {quantity(before, 'J')}"
-        return f"{change} energy an image ({self.original.label}): {joules}"
+        return f"{compared(before / after, 'less', 'more')} energy an image ({self.original.label}): {joules}"
 
     @property
     def caption(self) -> str:

@@ -5,7 +5,7 @@ What each kind of part takes beyond the original's rate adds up to what is missi
 
 from workbench.measure.profile import OTHER, PART_KINDS, Group, NetworkProfile, Profile
 from workbench.measure.roofline import Roofline
-from workbench.tables import quantity, times
+from workbench.tables import compared, quantity
 
 SAME_RATIO = 0.02  # ratios that differ from one by less are called the same
 MIN_NAMED_SHARE = 0.2  # share of all that is lost (or won) from which on a second kind of part is named
@@ -34,8 +34,8 @@ def explain(profile: Profile, roofline: Roofline | None = None) -> str:
 def _where(before: NetworkProfile, after: NetworkProfile) -> str:
     """Say how fast it is, and how much of the time each kind of part takes."""
     macs, speed = before.total.macs / after.total.macs, before.seconds / after.seconds
-    amount = "as many" if abs(macs - 1) < SAME_RATIO else _ratio(macs, "fewer", "more")
-    change = "as fast as before" if abs(speed - 1) < SAME_RATIO else _ratio(speed, "faster", "slower")
+    amount = "as many" if abs(macs - 1) < SAME_RATIO else compared(macs, "fewer", "more")
+    change = "as fast as before" if abs(speed - 1) < SAME_RATIO else compared(speed, "faster", "slower")
     took = f"({quantity(after.seconds, 's')} instead of {quantity(before.seconds, 's')})"
     promise = f", {_percent(speed / macs)} of what they promise" if macs > 1 + SAME_RATIO else ""
     spent: list[str] = []
@@ -88,7 +88,3 @@ def _billions(rate: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _ratio(ratio: float, above: str, below: str) -> str:
-    return f"{times(ratio)} {above}" if ratio >= 1 else f"{times(1 / ratio)} {below}"

@@ -66,8 +66,9 @@ def measure_times(
     layers = [layer for layer in spectra.layers if layer.name in shapes]
     geometries = {n.name: _geometry(n, model.get_submodule(n.name), shapes[n.name]) for n in layers}
     how = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
-    machine = [processor(), torch.__version__, str(network.device)]
-    key = json.dumps([VERSION, RANK_SHARES, list(geometries.items()), how, machine], sort_keys=True)
+    gpu = torch.cuda.get_device_name(network.device) if network.device.type == "cuda" else ""
+    machine = [processor(), torch.__version__, str(network.device), gpu, str(inputs.dtype)]
+    key = json.dumps([VERSION, RANK_SHARES, str(model), list(geometries.items()), how, machine], sort_keys=True)
     path = folder() / f"times-{hashlib.blake2b(key.encode(), digest_size=20).hexdigest()}.json"
     known = load_measured(path, partial(_from_dict, network.name))
     if known is not None:

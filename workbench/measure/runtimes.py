@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch.utils._pytree import tree_map_only
 
 from workbench.exporters import executorch, onnx
 from workbench.exporters.int8 import Int8
 from workbench.network.network import Network, copy_model, expect_network
+from workbench.network.outputs import size_of
 
 RUNTIMES = {
     "eager": "PyTorch",
@@ -90,10 +91,11 @@ def with_original(network: Network) -> dict[str, Network]:
 
 
 def batch_inputs(network: Network, batch: int = 1) -> Any:
-    """Return inputs of one run: the network's example, repeated, or seeded noise of its input shape."""
+    """Return inputs of one run: the first of the network's example, repeated, or seeded noise of its input shape."""
     inputs = network.example_inputs()
     if network.example is not None:
-        return pytree.tree_map_only(Tensor, lambda x: torch.cat([x] * batch) if x.ndim else x, inputs)
+        n = size_of(inputs)
+        return tree_map_only(Tensor, lambda x: torch.cat([x[:1]] * batch) if x.ndim and len(x) == n else x, inputs)
     return torch.randn(batch, *network.input_shape, generator=torch.Generator().manual_seed(0)).to(inputs)
 
 
@@ -121,6 +123,7 @@ def prepare(
     if why := missing(runtime):
         raise AbsentRuntimeError(why)
     ready = copy_model(model).eval()
+    inputs = inputs.cpu() if runtime in FILE_RUNTIMES else inputs
     if runtime == "onnxruntime":
         content = onnx.onnx_bytes(ready, inputs, int8=int8)
         program: Callable[[Tensor], Any] = onnx.load_onnx(content, threads=threads)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from workbench.exporters.int8 import Int8, calibration
+from workbench.exporters.tracing import ExportError
 from workbench.measure import runtimes as rt
 from workbench.measure.latency import INT8, Latency, latency
 from workbench.network.inputs import Images, inputs_of, split_of
@@ -92,7 +93,7 @@ class Speed(Table):
         runs = {rt.RUNTIMES[name]: run for name, run in self.latencies.items() if INT8 in run.samples}
         if slow := [name for name, run in runs.items() if run.ms(INT8) > run.ms("compressed")]:
             shown.append(f"int8 is slower than float on this processor in {' and '.join(slow)}")
-        return "; ".join(filter(None, (*shown, *self.absent.values(), self.disturbed)))
+        return "; ".join(filter(None, (*shown, *dict.fromkeys(self.absent.values()), self.disturbed)))
 
     @property
     def rows(self) -> list[list[str]]:
@@ -121,7 +122,7 @@ def speed(
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Speed:
-    """Time a compressed network against its original in several runtimes, of which some may be absent.
+    """Time a compressed network against its original in several runtimes, of which some may be absent or fail on it.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def speed(
     for i, runtime in enumerate(runtimes):
         try:
             latencies[runtime] = latency(networks, runtime, **settings, progress=part(report, i / n, (i + 1) / n))
-        except rt.AbsentRuntimeError as error:
+        except (rt.AbsentRuntimeError, ExportError) as error:
             absent[runtime] = str(error)
     if not latencies:
         raise ValueError(" ".join(absent.values()) or "there are no runtimes to time in")

@@ -1,7 +1,9 @@
 """Try one plan: decompose, calibrate and fine-tune, score each stage, and take back what did not help."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Progress, part
 from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
-from workbench.recover.checkpoint import Epoch
+from workbench.recover.checkpoint import CheckpointError, Epoch
 from workbench.recover.decompose import decompose
 from workbench.recover.finetune import finetune
 from workbench.runs.run import Run, Stage, StageName, source_of
@@ -59,14 +61,13 @@ class Attempts:
         used = {**settings, "source": source_of(self.network)}
         run = Run.of(made, data.name, (self.original,), settings=used)
         about = f"{plan.describe()}; {why}" if why else plan.describe()
-        run = self.reach(run, made, StageName.DECOMPOSED, about)
-        progress(0.15, "decomposed: scored")
+        run = self.reach(run, made, self.scored(made, StageName.DECOMPOSED, about, part(progress, 0.1, 0.15)))
         if len(data.train) or len(data.validation):
             images = data.unlabelled.sample(CALIBRATION_IMAGES)
             made = calibrate(made, images, progress=part(progress, 0.15, fitted - 0.05, "calibrating"))
             about += f"; calibrated on {len(images)} {images.name} images without labels"
-            run = self.reach(run, made, StageName.CALIBRATED, about)
-            progress(fitted, "calibrated: scored")
+            scoring = part(progress, fitted - 0.05, fitted)
+            run = self.reach(run, made, self.scored(made, StageName.CALIBRATED, about, scoring))
         lost = points_lost(run, self.max_drop)
         if labelled and lost is not None and lost > self.max_drop / 2:
             run, taken_back = self.tune(run, made, about, part(progress, fitted, 0.95, "fine-tuning"))
@@ -80,27 +81,38 @@ class Attempts:
         epochs = int(min(FINE_TUNING["epochs"], seconds / (passes * self.pass_s)))
         if not epochs:
             return run, "no time for an epoch of fine-tuning"
-        how = {**FINE_TUNING, "epochs": epochs, "metric": self.metric, "progress": until(progress, seconds)}
+        used: dict[str, Any] = {**FINE_TUNING, "epochs": epochs}
+        how = {**used, "metric": self.metric, "progress": until(part(progress, 0.0, 0.95), seconds)}
         how |= {"checkpoint": self.checkpoint, "on_epoch": self.on_epoch}
-        tuned = finetune(made, self.data, teacher=self.network, **how)
-        if self.checkpoint is not None:  # the next try is another training
-            Path(self.checkpoint).unlink(missing_ok=True)
+        train = partial(finetune, made, self.data, teacher=self.network, **how)
+        file = None if self.checkpoint is None else Path(self.checkpoint)
+        try:
+            tuned = train()
+        except CheckpointError:
+            content = b"" if file is None else file.read_bytes()
+            if file is None or hashlib.sha256(content[32:]).digest() != content[:32]:  # no state of a training
+                raise
+            file.unlink()  # that of another plan, from a search that was interrupted
+            tuned = train()
+        if file is not None:  # the next try is another training
+            file.unlink(missing_ok=True)
         done = f"{len(tuned.history)} epochs of fine-tuning"
         about += f"; {done} with labels and the original's answers"
-        stage = self.scored(tuned, StageName.FINE_TUNED, about)
+        stage = self.scored(tuned, StageName.FINE_TUNED, about, part(progress, 0.95, 1.0))
         before, after = (points_lost(r, self.max_drop) for r in (run, run.with_stage(stage, tuned)))
         if before is not None and after is not None and after >= before:
             return run, f"{done} did not help and were taken back"
-        return self.reach(run, tuned, stage.name, about, stage), ""
+        run = replace(run, settings={**run.settings, **used, "teacher": True})
+        return self.reach(run, tuned, stage), ""
 
-    def scored(self, network: Network, name: StageName, note: str, progress: Progress | None = None) -> Stage:
+    def scored(self, network: Network, name: StageName, note: str, progress: Progress) -> Stage:
         """Score a network at a stage."""
         return scored_stage(network, self.data, name, metric=self.metric, note=note, progress=progress)
 
-    def reach(self, run: Run, made: CompressedNetwork, name: StageName, note: str, stage: Stage | None = None) -> Run:
-        """Return the run with a new stage: score it, judge the loss, store the run, then call `on_stage`."""
-        run = run.with_stage(stage or self.scored(made, name, note), made)
-        run = stored(replace(run, note=f"{note}; {judgement(run, self.max_drop)}"), self.store)
+    def reach(self, run: Run, made: CompressedNetwork, stage: Stage) -> Run:
+        """Return the run with a new stage: judge the loss, store the run, then call `on_stage`."""
+        run = run.with_stage(stage, made)
+        run = stored(replace(run, note=f"{stage.note}; {judgement(run, self.max_drop)}"), self.store)
         if self.on_stage:
             self.on_stage(run)
         return run

@@ -87,7 +87,8 @@ def compress(
     settings : settings that made `plan`, stored with its run; JSON values.
     importance : of the layers, if it is known; else it is measured on 48 images if `plan` is None.
     store : where each try is stored, stage by stage.
-    checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`.
+    checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`. The file belongs to the search: it is
+        deleted after each training, and before one if it is the checkpoint of another.
     on_stage : called with the run after each stage of each try, and with the result if something was taken back.
     progress : called during all work; if it raises `Cancelled`, the work ends, and the store has the stages so far.
 
@@ -168,7 +169,7 @@ def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
     loss = judgement(run, max_drop) if verdict is None else str(verdict)
     if verdict is not None and verdict.kind == "agreement" and lost is not None:
         loss += f", {lost[0]:.1f} points of accuracy by the original's probabilities"
-    shown = lost is not None and lost[1] <= max_drop
+    shown = not unknowable and lost is not None and lost[1] <= max_drop
     return Try(run.plan.macs_ratio, good, shown, loss, taken_back)
 
 

@@ -105,6 +105,11 @@ class Run(Table):
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
+    def fitted(self) -> bool:
+        """Whether the network's layers were fitted to the running statistics of its batch norms."""
+        return any(self.stage(name) for name in (StageName.CALIBRATED, StageName.DISTILLED))
+
+    @property
     def _own(self) -> list[Stage]:
         """Stages of the compressed network, newest first; the baseline from scratch is another network."""
         return [s for s in reversed(self.stages) if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]

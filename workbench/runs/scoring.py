@@ -81,7 +81,8 @@ def accuracy_lost(run: Run, max_drop: float = MAX_DROP_POINTS) -> tuple[float, f
     """Return the points of accuracy that the last stage is expected to have lost, and the upper end of their interval.
 
     Where labels judge a run these are what was lost; without, they follow from the original's own probabilities, see
-    :class:`~workbench.network.scores.Score`. None if nothing judges the run.
+    :class:`~workbench.network.scores.Score`; their interval is Wald's, which has no width if no answer changed. None if
+    nothing judges the run.
     """
     verdict, lost = run.verdict(max_drop=max_drop), points_lost(run, max_drop)
     if lost is None or verdict is None:
@@ -118,9 +119,8 @@ def summary(run: Run) -> str:
 
 def saving_text(plan: Plan) -> str:
     """Return how much less work and how much smaller a planned network is, in words."""
-    work, size = plan.macs_ratio, plan.weights_ratio
-    words = f"{work:.2g} times less work" if work >= 1 else f"{1 / work:.2g} times more work"
-    return words + (f", {size:.2g} times smaller" if size >= 1 else f", {1 / size:.2g} times larger")
+    pairs = (plan.macs_ratio, "less work", "more work"), (plan.weights_ratio, "smaller", "larger")
+    return ", ".join(f"{float(f'{max(r, 1 / r):.2g}'):g} times {less if r >= 1 else more}" for r, less, more in pairs)
 
 
 def _quality(verdict: Verdict | None) -> str:

@@ -6,9 +6,11 @@ is no row without its weights. Nothing is unpickled.
 
 import hashlib
 import json
+import logging
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,8 @@ from workbench.runs.database import Database, StoreError
 from workbench.runs.run import Run, Runs, Stage, StageName, pareto
 
 __all__ = ["RunStore", "StoreError"]
+
+log = logging.getLogger(__name__)
 
 JSON_COLUMNS = ("measured", "settings", "versions")
 OTHER_COLUMNS = ("number", "created", "seed", "note", "weights_file", "weights_hash")
@@ -73,46 +77,40 @@ class RunStore:
         row |= {"note": run.note, "tries": _json(run.tries, "tries")}
         row |= {"plan": plan.to_json(indent=None), "macs": plan.macs, "weights": plan.weights}
         row |= {"dense_macs": dense.macs, "dense_weights": dense.weights}
-        name, hashed = self._write_weights(run.network if weights else None)
-        row |= {"weights_file": name, "weights_hash": hashed}
-        try:
-            with self._database.writing() as database:
-                marks = ", ".join(f":{key}" for key in row)
-                found = database.execute(f"INSERT INTO run ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
-                number = int(found.lastrowid or 0)
-                _put_stages(database, number, run.stages)
-        except BaseException:
-            if name:  # no row names it
-                (self.folder / name).unlink(missing_ok=True)
-            raise
+        with self._written(run.network if weights else None) as file, self._database.writing() as database:
+            row |= file
+            marks = ", ".join(f":{key}" for key in row)
+            found = database.execute(f"INSERT INTO run ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
+            number = int(found.lastrowid or 0)
+            _put_stages(database, number, run.stages)
         return self._with(run, number)
 
     def update(self, run: Run, *, weights: bool = True) -> Run:
-        """Store the stages, measurements, note, tries and weights that a stored run has got since.
+        """Store the stages, settings, measurements, note, tries and weights that a stored run has got since.
 
-        With weights the stages of that network become the run's; measurements of other names and the stage of the
-        baseline, which is another network, stay.
+        With weights the stages of that network become the run's; settings and measurements of other names, and the
+        stage of the baseline, which is another network, stay.
         """
         old = self[run]
         if run.plan.cost != old.plan.cost:
             raise StoreError(f"run {old.number} is of another plan than this one: add it as a run of its own")
-        name, hashed = self._write_weights(run.network if weights else None)
-        with self._database.writing() as database:
-            row = database.execute("SELECT measured, weights_file FROM run WHERE number = ?", (old.number,)).fetchone()
+        with self._written(run.network if weights else None) as file, self._database.writing() as database:
+            asked = "SELECT measured, settings, weights_file FROM run WHERE number = ?"
+            row = database.execute(asked, (old.number,)).fetchone()
             if row is None:
                 raise StoreError(f"run {old.number} is no longer in {self.path.name}")
-            merged = {**json.loads(row[0]), **run.measured}
-            values: dict[str, Any] = {"measured": _json(merged, "measured"), "note": run.note}
-            values["tries"] = _json(run.tries, "tries")
-            if name:
+            values: dict[str, Any] = {"note": run.note, "tries": _json(run.tries, "tries")}
+            for key in ("measured", "settings"):
+                values[key] = _json({**json.loads(row[key]), **getattr(run, key)}, key)
+            if file["weights_file"]:
                 own = (old.number, StageName.FROM_SCRATCH)
                 database.execute("DELETE FROM stage WHERE run = ? AND name != ?", own)
-                values |= {"weights_file": name, "weights_hash": hashed}
+                values |= file
             columns = ", ".join(f"{key} = :{key}" for key in values)
             database.execute(f"UPDATE run SET {columns} WHERE number = :number", {**values, "number": old.number})  # noqa: S608
             _put_stages(database, old.number, run.stages)
-        if name and row[1]:
-            (self.folder / row[1]).unlink(missing_ok=True)
+        if file["weights_file"]:
+            self._delete_weights(row["weights_file"])
         return self._with(run, old.number)
 
     def _with(self, run: Run, number: int) -> Run:
@@ -127,20 +125,26 @@ class RunStore:
         found = self._select(number=number)
         if not found:
             raise StoreError(f"there is no run {number} in {self.path.name}")
-        return found[0]
+        return self._run(*found[0])
 
     def runs(self, *, network: str | None = None, data: str | None = None) -> Runs:
-        """Return all runs, or those of one network or data set, oldest first."""
+        """Return all runs, or those of one network or data set, oldest first; damaged ones are left out, and logged."""
         asked = {"network": network, "data": data}
-        return self._select(**{key: value for key, value in asked.items() if value is not None})
+        found = []
+        for row in self._select(**{key: value for key, value in asked.items() if value is not None}):
+            try:
+                found.append(self._run(*row))
+            except StoreError as error:
+                log.warning("%s; it is left out", error)
+        return Runs(found)
 
     def load(self, run: Run | int, network: Network) -> CompressedNetwork:
         """Return the compressed network of a run.
 
         Parameters
         ----------
-        network : of the original architecture, for instance ``load_network(run.network_name, weights=None)``; its own
-            weights do not matter.
+        network : of the original architecture; it becomes the :attr:`original` that scores compare with. Its weights
+            are not used otherwise: ``load_network(run.network_name, weights=None)`` is enough to run the network.
         """
         found = self[run]
         if not found.weights_file:
@@ -157,49 +161,57 @@ class RunStore:
             made = rebuild(network, found.plan, load(content))
         except (SafetensorError, PlanError) as error:
             raise StoreError(f"run {found.number} cannot be loaded into {network.name}: {error}") from None
-        fitted = any(found.stage(name) for name in (StageName.CALIBRATED, StageName.DISTILLED))
-        return made.with_model(made.model, fitted=fitted)
+        return made.with_model(made.model, fitted=found.fitted)
 
     def delete(self, run: Run | int) -> None:
-        """Delete a run from the store, and its weights from the disk."""
-        found = self[run]
+        """Delete a run from the store, and its weights from the disk; it may be damaged."""
+        number = run.number if isinstance(run, Run) else run
         with self._database.writing() as database:
-            database.execute("DELETE FROM stage WHERE run = ?", (found.number,))
-            database.execute("DELETE FROM run WHERE number = ?", (found.number,))
-        if found.weights_file:
-            (self.folder / found.weights_file).unlink(missing_ok=True)
+            row = database.execute("SELECT weights_file FROM run WHERE number = ?", (number,)).fetchone()
+            if row is None:
+                raise StoreError(f"there is no run {number} in {self.path.name}")
+            database.execute("DELETE FROM stage WHERE run = ?", (number,))
+            database.execute("DELETE FROM run WHERE number = ?", (number,))
+        self._delete_weights(row[0])
 
     def pareto(self) -> Runs:
         """Return the runs that no other of the same network and data beats in MACs and validation score."""
         return pareto(self.runs())
 
-    def _select(self, **columns: Any) -> Runs:
-        """Return the runs in which these columns have these values."""
+    def _select(self, **columns: Any) -> list[tuple[sqlite3.Row, list[sqlite3.Row]]]:
+        """Return the rows of the runs in which these columns have these values, each with those of its stages."""
         where = " AND ".join(f"{key} = :{key}" for key in columns) or "TRUE"
         scores = f"SELECT * FROM stage WHERE run IN (SELECT number FROM run WHERE {where}) ORDER BY run, position"  # noqa: S608
         with self._database.reading() as database:
             rows = database.execute(f"SELECT * FROM run WHERE {where} ORDER BY number", columns).fetchall()  # noqa: S608
             found = database.execute(scores, columns).fetchall()
-        stages: dict[int, dict[str, Stage]] = {row["number"]: {} for row in rows}
-        for number, _, name, split, top1, top5, n, kind, note in found:
-            stage = stages[number].get(name, Stage(StageName(name), {}, note))
-            more = {split: Score(top1, top5, n, kind)} if split else {}
-            stages[number][name] = replace(stage, scores={**stage.scores, **more})
-        return Runs(self._run(row, tuple(stages[row["number"]].values())) for row in rows)
+        stages: dict[int, list[sqlite3.Row]] = {row["number"]: [] for row in rows}
+        for stage in found:
+            stages[stage["run"]].append(stage)
+        return [(row, stages[row["number"]]) for row in rows]
 
-    def _run(self, row: sqlite3.Row, stages: tuple[Stage, ...]) -> Run:
+    def _run(self, row: sqlite3.Row, scores: Iterable[sqlite3.Row]) -> Run:
         values = {key: row[key] for key in OTHER_COLUMNS}
+        stages: dict[str, Stage] = {}
         try:
             plan = Plan.from_json(row["plan"])
-            values |= {key: json.loads(row[key]) for key in JSON_COLUMNS}
+            values |= {key: dict(json.loads(row[key])) for key in JSON_COLUMNS}
             values["tries"] = tuple(map(str, json.loads(row["tries"])))
-        except ValueError as error:
+            values["weights_file"] = Path(row["weights_file"]).name  # not a path that others wrote there
+            for _, _, name, split, top1, top5, n, kind, note in scores:
+                stage = stages.get(name, Stage(StageName(name), {}, note))
+                more = {split: Score(top1, top5, n, kind)} if split else {}
+                stages[name] = replace(stage, scores={**stage.scores, **more})
+        except (ValueError, TypeError) as error:
             raise StoreError(f"run {row['number']} in {self.path.name} is damaged: {error}") from None
-        return Run(plan, stages, network_name=row["network"], data_name=row["data"], **values)
+        return Run(plan, tuple(stages.values()), network_name=row["network"], data_name=row["data"], **values)
 
-    def _write_weights(self, network: CompressedNetwork | None) -> tuple[str, str]:
+    @contextmanager
+    def _written(self, network: CompressedNetwork | None) -> Iterator[dict[str, str]]:
+        """Write the weights, and yield the columns that name them; delete them if the block raises."""
         if network is None:
-            return "", ""
+            yield {"weights_file": "", "weights_hash": ""}
+            return
         content, name = safetensors_bytes(network), f"{uuid.uuid4().hex}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)
@@ -207,7 +219,16 @@ class RunStore:
         except OSError as error:
             where = f"{self.folder}, so nothing was stored: {error.strerror}"
             raise StoreError(f"the weights cannot be written to {where}") from None
-        return name, hashlib.sha256(content).hexdigest()
+        try:
+            yield {"weights_file": name, "weights_hash": hashlib.sha256(content).hexdigest()}
+        except BaseException:
+            self._delete_weights(name)
+            raise
+
+    def _delete_weights(self, name: str) -> None:
+        """Delete a file in the folder of the weights; a store's own file may name any path."""
+        if Path(name).name:
+            (self.folder / Path(name).name).unlink(missing_ok=True)
 
 
 def _json(value: Any, what: str) -> str:

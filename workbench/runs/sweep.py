@@ -114,7 +114,7 @@ def sweep(
     recipe = Recipe.of(epochs=epochs, **settings) if epochs else None
     task = _Task(network, data, recipe, teacher, dict(steps or {}), metric, os.getpid(), threads)
     report = reporter(progress)
-    used = asdict(recipe) if recipe else {}
+    used = {**asdict(recipe), "teacher": teacher is not None} if recipe else {}
     about: dict[str, Any] = {"network_name": network.name, "data_name": data.name}
     about |= {"versions": versions(), "settings": used, "seed": used.get("seed", 0)}
 
@@ -140,8 +140,9 @@ def _run_of(task: _Task, plan: Plan, original: Stage, found: Found, about: Mappi
     weights, stages, seconds = found
     made = rebuild(task.network, plan, load(weights))
     names = ", ".join(s.name for s in stages)
-    made = made.with_model(made.model, source=f"{task.network.source}; {names} ({plan.policy})")
-    return Run(plan, (original, *stages), made, measured={"seconds": seconds}, **about)
+    run = Run(plan, (original, *stages), measured={"seconds": seconds}, **about)
+    source = f"{task.network.source}; {names} ({plan.policy})"
+    return replace(run, network=made.with_model(made.model, source=source, fitted=run.fitted))
 
 
 @contextmanager

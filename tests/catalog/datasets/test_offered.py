@@ -16,6 +16,8 @@ def test_only_folders_of_images_are_offered(folder):
     picture(folder / "table" / "a.png")
     (folder / "table" / "labels.csv").write_text("file,class_index\na.png,3\n")
     picture(folder / ".hidden" / "cat" / "a.png")
+    for torchvisions in ("flowers-102/jpg", "food-101/images/pizza", "imagenette2-320/train/n01440764"):
+        picture(folder / torchvisions / "a.png")
     (folder / "notes" / "empty").mkdir(parents=True)
     (folder / "file.txt").write_text("")
     names = offered_names()

@@ -1,5 +1,6 @@
 """Networks of timm and of the Hugging Face hub, without a network: its cache stands for it."""
 
+import hashlib
 import json
 import sys
 
@@ -40,10 +41,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def publish(cache, repository, content):
+ABOUT = {"architecture": "mobilenetv3_small_050", "num_classes": 5, "pretrained_cfg": {"input_size": [3, 96, 96]}}
+
+
+def publish(cache, repository, content, about=ABOUT):
     folder = cache / repository.replace("/", "--")
     folder.mkdir()
-    about = {"architecture": "mobilenetv3_small_050", "num_classes": 5, "pretrained_cfg": {"input_size": [3, 96, 96]}}
     (folder / "config.json").write_text(json.dumps(about))
     (folder / "model.safetensors").write_bytes(content)
 
@@ -51,8 +54,10 @@ def publish(cache, repository, content):
 def test_a_network_of_the_hub_with_its_own_classes(cache):
     torch.manual_seed(0)
     model = timm.create_model("mobilenetv3_small_050", num_classes=5).eval()
-    publish(cache, "me/mine", save(model.state_dict()))
+    content = save(model.state_dict())
+    publish(cache, "me/mine", content)
     network = wb.load_network("hf-hub:me/mine")
+    assert network.sha256 == hashlib.sha256(content).hexdigest()
     assert (network.input_shape, network.classes, network.random_weights) == ((3, 96, 96), (), False)
     assert network.source.startswith("me/mine")
     x = torch.rand(2, 3, 96, 96)
@@ -67,11 +72,13 @@ def test_a_network_of_the_hub_with_its_own_classes(cache):
             "hf-hub:me/absent",
             r"config\.json of me/absent is not in the cache and cannot be downloaded now: no network$",
         ),
-        ("hf-hub:me/damaged", r"model\.safetensors of me/damaged is damaged"),
+        ("hf-hub:me/damaged", r"model\.safetensors is no sound safetensors file"),
+        ("hf-hub:me/bert", "me/bert is no network of timm"),
     ],
 )
 def test_what_cannot_be_had_is_a_sentence(cache, name, said):
     publish(cache, "me/damaged", b"no weights")
+    publish(cache, "me/bert", b"", {"architectures": ["BertModel"]})
     with pytest.raises(WeightsError, match=said):
         wb.load_network(name)
 

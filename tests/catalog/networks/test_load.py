@@ -10,6 +10,7 @@ from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline, usual_preprocessing
 from workbench.catalog.networks.load import BUNDLED, data_folder
 from workbench.catalog.networks.torchvision import torchvision
+from workbench.network.inputs import image_size
 from workbench.network.tracing import find_layers
 
 
@@ -67,12 +68,25 @@ def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
     flat = wb.export(wb.Network(torch.nn.Linear(4, 2), (4,)), tmp_path / "b.onnx").path
     with pytest.raises(ValueError, match=r"for images, but b\.onnx takes none"):
         wb.load_network(flat, std=std)
-    with pytest.raises(ValueError, match="mean and std are for ONNX files"):
-        wb.load_network("resnet20", mean=mean)
+    for given in ({"mean": mean}, {"input_shape": (3, 32, 32)}):
+        with pytest.raises(ValueError, match="mean, std and input_shape are for ONNX files"):
+            wb.load_network("resnet20", **given)
+    with pytest.raises(ValueError, match=r"b\.onnx has its own weights"):
+        wb.load_network(flat, weights=None)
 
 
 def test_large_inputs_are_cropped_and_small_ones_taken_whole():
     assert [usual_preprocessing((3, n, n)).shorter for n in (8, 32, 224, 299)] == [8, 32, 256, 342]
+
+
+@pytest.mark.parametrize("given", [{}, {"mean": (0.5,)}])
+def test_an_oblong_input_takes_the_middle_of_a_square(tmp_path, given):
+    path = wb.export(wb.Network(torch.nn.Flatten(), (3, 8, 12)), tmp_path / "oblong.onnx").path
+    network = wb.load_network(path, **given)
+    assert image_size(network) == 12
+    square = torch.arange(144, dtype=torch.uint8).reshape(1, 1, 12, 12).expand(-1, 3, -1, -1)
+    wanted = square[:, :, 2:10] / 255 - sum(given.get("mean", ()))
+    torch.testing.assert_close(network.inputs(square), wanted)
 
 
 def test_random_weights_say_so_and_are_always_the_same():

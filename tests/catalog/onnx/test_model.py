@@ -1,6 +1,7 @@
 """ONNX files open as networks that compute the same, and are written back with only their compressed nodes changed."""
 
 import copy
+import hashlib
 from collections import OrderedDict
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import nn
 
 import workbench as wb
 from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
-from workbench.catalog.onnx.model import OnnxError
+from workbench.catalog.onnx.model import OnnxError, OnnxModel
+from workbench.exporters.tracing import ExportError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -49,6 +51,17 @@ def write(folder, model, *, dynamo=True, dynamic=False, half=False):
     else:
         axes = {"x": {0: "n"}} if dynamic else None
         torch.onnx.export(model, (x,), path, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    return path
+
+
+def saved(path, nodes, taken, given, *, opset=15, **constants):
+    """Write a file whose nodes (operator, inputs, outputs, attributes) compute "y" from "x", of these shapes."""
+    h = onnx.helper
+    values = [h.make_tensor_value_info(name, 1, shape) for name, shape in (("x", taken), ("y", given))]
+    weights = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
+    made = [h.make_node(*node, **attributes) for *node, attributes in nodes]
+    graph = h.make_graph(made, "g", values[:1], values[1:], weights)
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=8), path)
     return path
 
 
@@ -167,18 +180,68 @@ def test_files_converted_from_caffe(tmp_path):
         same(smaller.model(x), run_in_onnxruntime(made, [x]))
 
 
-def quantised(path):
-    h = onnx.helper
-    nodes = [h.make_node("QuantizeLinear", ["x", "s"], ["q"]), h.make_node("DequantizeLinear", ["q", "s"], ["y"])]
-    values = [h.make_tensor_value_info(n, 1, [1, 3]) for n in ("x", "y")]
-    scale = onnx.numpy_helper.from_array(np.float32(0.1), "s")
-    onnx.save(h.make_model(h.make_graph(nodes, "g", values[:1], values[1:], [scale])), path)
+def test_a_matrix_without_a_bias_in_an_old_file(tmp_path):
+    """Gemm takes a bias before version 11 of the operators, and the core of a Tucker-1 layer has none."""
+    values = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    nodes = [("Gemm", ["x", "w", "b"], ["y"], {"transB": 1})]
+    network = load_onnx(saved(tmp_path / "in.onnx", nodes, [1, 6], [1, 4], opset=9, w=values[:4], b=values[4, :4]))
+    plan = wb.evbmf_plan(wb.analyze(network))
+    smaller = wb.decompose(network, plan.with_ranks(plan.layers[0].name, rank_out=2))
+    x = torch.rand(1, 6)
+    with torch.no_grad():
+        same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
+
+
+def test_what_follows_from_the_size_of_a_batch_is_no_constant(tmp_path):
+    """ONNX Runtime computes this Resize, to a size that the number of images is a part of."""
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [
+        ("Shape", ["x"], ["n"], {"end": 2}),
+        ("Concat", ["n", "size"], ["sizes"], {"axis": 0}),
+        ("Resize", ["x", "", "", "sizes"], ["r"], how),
+        ("GlobalAveragePool", ["r"], ["y"], {}),
+    ]
+    network = load_onnx(saved(tmp_path / "in.onnx", nodes, ["n", 3, 8, 8], ["n", 3, 1, 1], size=[13, 13]))
+    x = torch.rand(5, 3, 8, 8)
+    same(network.model(x), [torch.cat([network.model(one) for one in x.split(1)])])
+
+
+def test_reshapes_that_cannot_follow_the_batch_run_one_by_one(tmp_path):
+    nodes = [("Reshape", ["x", "four"], ["f"], {}), ("Reshape", ["f", "one"], ["y"], {})]
+    network = load_onnx(saved(tmp_path / "in.onnx", nodes, [1, 2, 2, 2], [1, 8], four=[4, -1], one=[1, -1]))
+    x = torch.rand(3, 2, 2, 2)
+    same(network.model(x), [x.flatten(1)])
+
+
+def test_a_file_of_a_fixed_batch_is_exported_with_it(tmp_path):
+    path = saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [4, 3], [4, 3])
+    network = load_onnx(path)
+    assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert wb.export(network, tmp_path / "out.onnx", torch.rand(10, 3)).verification.n == 10
+    with pytest.raises(ExportError, match="leave out dynamic_batch"):
+        wb.export(network, tmp_path / "out.onnx", dynamic_batch=True)
+
+
+@pytest.mark.parametrize(("known", "source"), [({}, "before"), ({"versions": '{"workbench": "1"}'}, "after")])
+def test_what_the_workbench_wrote_into_a_file_is_replaced(tmp_path, known, source):
+    proto = onnx.load(saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [1, 3], [1, 3]))
+    onnx.helper.set_model_props(proto, {"source": "before", **known})
+    made = OnnxModel(proto).to_proto({"source": "after"})
+    assert {p.key: p.value for p in made.metadata_props} == {"source": source, **known}
+
+
+def test_outputs_that_are_no_numbers_are_not_those_of_the_file(tmp_path, monkeypatch):
+    path = saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [1, 3], [1, 3])
+    monkeypatch.setattr("workbench.catalog.onnx.load.run_in_onnxruntime", lambda *_: [torch.full((1, 3), np.nan)])
+    with pytest.raises(OnnxError, match="another output y"):
+        load_onnx(path)
 
 
 def test_what_cannot_be_opened_is_said_in_a_sentence(small, tmp_path):
     path = write(tmp_path, small, dynamo=False)
     content = path.read_bytes()
-    quantised(tmp_path / "int8.onnx")
+    nodes = [("QuantizeLinear", ["x", "s"], ["q"], {}), ("DequantizeLinear", ["q", "s"], ["y"], {})]
+    saved(tmp_path / "int8.onnx", nodes, [1, 3], [1, 3], s=np.float32(0.1))
     for name, bad in {"cut.onnx": content[: len(content) // 2], "empty.onnx": b"", "text.onnx": b"hello" * 100}.items():
         (tmp_path / name).write_bytes(bad)
     open_shape = onnx.load(path)

@@ -29,7 +29,8 @@ def offered_names() -> dict[str, str]:
     found = dict.fromkeys(bundled_data_names(), "bundled")
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    found |= {entry.name: "your images" for entry in entries if entry.name not in found and _holds_images(entry)}
+    known = {*found, *(name for known in TORCH_DATASETS.values() for name in (known.folder, known.unpacked))}
+    found |= {entry.name: "your images" for entry in entries if entry.name not in known and _holds_images(entry)}
     sizes = {name: round(known.download_bytes / 1e6) for name, known in TORCH_DATASETS.items()}
     return found | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
 

@@ -23,7 +23,7 @@ class TorchDataset:
     splits : arguments of the class for the images to train on, to choose by, and to test on; without the second it is
         drawn from the first, and all are if there is one.
     archives : function from the class to the address and md5 of each archive of pictures; None for arrays.
-    folder : folder of the archives in torchvision's root.
+    folder, unpacked : folder of the archives in torchvision's root, and that of the pictures if it is another one.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class TorchDataset:
     splits: tuple[Mapping[str, Any], ...] = TRAIN_TEST
     archives: Callable[[Any], Iterable[tuple[str, str]]] | None = None
     folder: str = ""
+    unpacked: str = ""
 
     @property
     def notice(self) -> str:
@@ -54,6 +55,7 @@ TORCH_DATASETS = {
         "Apache 2.0; the photographs are ImageNet's, for research and teaching only",
         _splits("train", "val", size="320px"),
         lambda kind: [kind._ARCHIVES["320px"]],
+        unpacked="imagenette2-320",
     ),
     "flowers102": TorchDataset(
         "Flowers102",
@@ -77,6 +79,7 @@ TORCH_DATASETS = {
         "none stated; the photographs are foodspotting.com's, for research only",
         _splits("train", "test"),
         lambda kind: [(kind._URL, kind._MD5)],
+        unpacked="food-101",
     ),
     "eurosat": TorchDataset("EuroSAT", 94_280_567, "MIT", ({},), lambda kind: [EUROSAT], "eurosat"),
 }

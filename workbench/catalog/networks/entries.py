@@ -21,23 +21,28 @@ CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 
 @dataclass(frozen=True)
 class Centred:
-    """Preprocessing of a batch of images: the centre of `size` pixels, integers scaled to 0..1, normalised.
+    """Preprocessing of a batch of images: their centre, of `size` x `width` pixels, scaled to 0..1 and normalised.
 
-    `shorter` is the number of pixels that the shorter side of the images should have.
+    `width` is `size` if it is not given. `shorter` is the number of pixels that the shorter side of the images should
+    have.
     """
 
     size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     shorter: int = 256
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", self.width or self.size)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, size)."""
+        """Preprocess images (n, channels, height, width), uint8 or floats in 0..1, to (n, channels, size, width)."""
         height, width = images.shape[-2:]
-        top, left = (height - self.size) // 2, (width - self.size) // 2
+        top, left = (height - self.size) // 2, (width - self.width) // 2
         if top < 0 or left < 0:
-            raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.size}")
-        middle = images[..., top : top + self.size, left : left + self.size]
+            raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.width}")
+        middle = images[..., top : top + self.size, left : left + self.width]
         scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
         mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
         return (scaled - mean) / std
@@ -48,11 +53,13 @@ def usual_preprocessing(
 ) -> Centred:
     """Return preprocessing for inputs (channels, height, width) of which no more is known.
 
-    Large images are cropped, to 224 pixels of 256, as is usual for ImageNet; small ones are taken whole.
+    Large images are cropped, to 224 pixels of 256, as is usual for ImageNet; small ones are taken whole. Files are read
+    as squares, so their shorter side is for the larger one of the inputs.
     """
-    size = min(input_shape[1:])
-    shorter = size if size < MIN_CROPPED_SIZE else round(size * 256 / 224)
-    return Centred(size, tuple(mean), tuple(std), shorter)
+    height, width = input_shape[1:]
+    largest = max(height, width)
+    shorter = largest if largest < MIN_CROPPED_SIZE else round(largest * 256 / 224)
+    return Centred(height, tuple(mean), tuple(std), shorter, width)
 
 
 @dataclass(frozen=True)

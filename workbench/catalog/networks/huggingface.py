@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from workbench.catalog.networks.checkpoints import WeightsError
@@ -36,7 +34,7 @@ def build(name: str) -> tuple[nn.Module, dict[str, Any], str]:
     Raises
     ------
     KeyError : if timm has no such network.
-    WeightsError : if timm is not installed, or the hub's description of the network cannot be had.
+    WeightsError : if timm is not installed, or the hub's description of the network cannot be had or is of no such one.
     """
     timm = _timm()
     options: dict[str, Any] = {}
@@ -44,6 +42,8 @@ def build(name: str) -> tuple[nn.Module, dict[str, Any], str]:
         repository = name.removeprefix(HUB)
         about = json.loads(fetch(repository, "config.json").read_text(encoding="utf-8"))
         settings = {**about.get("pretrained_cfg", about), "hf_hub_id": repository}
+        if "architecture" not in about:
+            raise WeightsError(f"{repository} is no network of timm: its config.json names no architecture of it")
         architecture, options = about["architecture"], dict(about.get("model_args", {}))
         options.setdefault("num_classes", about.get("num_classes", settings.get("num_classes", 1000)))
     else:
@@ -80,22 +80,6 @@ def fetch(repository: str, file: str) -> Path:
     except Exception as error:  # the hub's, requests' and the operating system's
         why = f"is not in the cache and cannot be downloaded now: {first_line(error)}"
         raise WeightsError(f"{file} of {repository} {why}") from None
-
-
-def pretrained(name: str, repository: str) -> tuple[dict[str, Any], str]:
-    """Return the weights of a network of the hub, which must be safetensors, and where they are from.
-
-    Raises
-    ------
-    WeightsError : if they cannot be had, or are damaged.
-    """
-    if not repository:
-        raise WeightsError(f"{name} has no weights on the hub; give the path of a file")
-    path = fetch(repository, "model.safetensors")
-    try:
-        return load_file(path), f"{repository} (Hugging Face hub)"
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"model.safetensors of {repository} is damaged: {error}") from None
 
 
 def _timm() -> Any:

@@ -62,7 +62,7 @@ def load_network(
         state_dict, which may have another number of classes and a classifier of one linear layer; or of an ONNX file
         of the same layers. ONNX files of the networks of Caffe take pixels as Caffe did (0 to 255 less the mean; blue
         first): the network gets that preprocessing.
-    input_shape : of an ONNX file that leaves it open.
+    input_shape : only for an ONNX file that leaves it open.
     mean, std : for an ONNX file, of each channel of its images, scaled to 0 to 1, like ImageNet's (0.485, 0.456, 0.406)
         and (0.229, 0.224, 0.225). The file does not say them: without them images are only scaled to 0 to 1.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
@@ -70,21 +70,15 @@ def load_network(
     Raises
     ------
     KeyError : if the catalog has no such network, with names that are like it.
+    ValueError : if an argument is for another kind of network.
     WeightsError, OnnxError : ValueErrors that name the file and what is wrong with it.
     """
     if Path(name).suffix.lower() == ".onnx":
-        network = load_onnx(name, input_shape=input_shape)
-        images = len(network.input_shape) == 3
-        if mean is not None or std is not None:
-            if not images:
-                raise ValueError(f"mean and std are for images, but {Path(name).name} takes none")
-            scaled = (0.0,) if mean is None else mean, (1.0,) if std is None else std
-            return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, *scaled))
-        if images:
-            log.warning("%s does not say how images are normalised: give mean and std if they are", Path(name).name)
-        return network
-    if mean is not None or std is not None:
-        raise ValueError("mean and std are for ONNX files: the networks of the catalog come with theirs")
+        if weights != "default":
+            raise ValueError(f"{Path(name).name} has its own weights: leave out weights={weights!r}")
+        return _opened(Path(name), input_shape, mean, std)
+    if mean is not None or std is not None or input_shape is not None:
+        raise ValueError("mean, std and input_shape are for ONNX files: the networks of the catalog come with theirs")
     name = str(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -116,11 +110,31 @@ def load_network(
     return wrapped(name, entry, model, source, random, sha256)
 
 
+def _opened(
+    path: Path, input_shape: Sequence[int] | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Network:
+    """Open an ONNX file with the preprocessing of its images: none for square ones of no given mean or deviation."""
+    network = load_onnx(path, input_shape=input_shape)
+    given = mean is not None or std is not None
+    if len(network.input_shape) != 3:
+        if given:
+            raise ValueError(f"mean and std are for images, but {path.name} takes none")
+        return network
+    if not given:
+        log.warning("%s does not say how images are normalised: give mean and std if they are", path.name)
+        if network.input_shape[1] == network.input_shape[2]:
+            return network
+    scaled = (0.0,) if mean is None else mean, (1.0,) if std is None else std
+    return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, *scaled))
+
+
 def _pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
     if name.startswith((huggingface.TIMM, huggingface.HUB)):
-        weights, source = huggingface.pretrained(name, entry.repository)
-        load_weights(model, weights, "model.safetensors")
-        return source, ""
+        if not entry.repository:
+            raise WeightsError(f"{name} has no weights on the hub; give the path of a file")
+        path = huggingface.fetch(entry.repository, "model.safetensors")
+        load_weights(model, read_weights(path), path.name)
+        return f"{entry.repository} (Hugging Face hub)", checksum_of(path)
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
     found = torchvision("models").get_model_weights(name).DEFAULT

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.catalog.networks.download import checksum_of
 from workbench.catalog.onnx.model import OnnxModel
 from workbench.catalog.onnx.node import OnnxError, OpenShapeError, as_float32, onnxruntime_session
 from workbench.network.network import Network, first_line
@@ -42,7 +43,7 @@ def load_onnx(
     path = Path(path)
     model = OnnxModel(read_proto(path)).eval()
     inputs = _inputs_of(model, input_shape, path.name)
-    about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX"}
+    about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX", "sha256": checksum_of(path)}
     if [dtype for _, dtype in inputs] == [torch.float32]:
         network = Network(model, inputs[0][0], **about)
     else:
@@ -131,7 +132,7 @@ def _compare(model: OnnxModel, takes: Sequence[Input], file: str) -> None:
         raise OnnxError(f"{file} does not run on inputs of {takes[0][0]}: {first_line(error)}") from error
     wanted = run_in_onnxruntime(model.proto, inputs)
     for name, mine, theirs in zip(model.output_names, found, wanted, strict=False):
-        if mine.shape != theirs.shape or _difference(mine, theirs) > MAX_DIFFERENCE:
+        if mine.shape != theirs.shape or not _difference(mine, theirs) <= MAX_DIFFERENCE:
             raise OnnxError(f"{file} gives another output {name} here than in ONNX Runtime, so it is not opened")
     if model.batch is not None:
         several = _random(takes, 2 * model.batch)
@@ -139,8 +140,12 @@ def _compare(model: OnnxModel, takes: Sequence[Input], file: str) -> None:
             one_by_one = _listed(model(*several))
             model.batched = _has_outputs(model, several, one_by_one)
             if not model.batched:
+                before = [step.inputs for step in model.steps]
                 model.relax()
                 model.batched = _has_outputs(model, several, one_by_one)
+                if not model.batched:
+                    for step, names in zip(model.steps, before, strict=True):
+                        step.inputs = names
 
 
 def _has_outputs(model: OnnxModel, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:

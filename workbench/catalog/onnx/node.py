@@ -92,10 +92,13 @@ class Node:
         named = {name: value for name, value in zip(self.inputs, values, strict=True) if name}
         given = {name: v.detach().cpu().numpy() for name, v in named.items() if isinstance(v, Tensor)}
         device = next(v.device for v in values if isinstance(v, Tensor))
-        if self._session is None:
-            self._session = _node_session(self, given, {n: v for n, v in named.items() if n not in given})
+        fixed = {name: np.asarray(v) for name, v in named.items() if name not in given}
+        key = [(v.shape, v.tobytes()) for v in fixed.values()]  # some follow from the size of the batch
+        known = self._session
+        if known is None or known[0] != key:
+            known = self._session = key, _node_session(self, given, fixed)
         try:
-            found = self._session.run(None, given)
+            found = known[1].run(None, given)
         except Exception as error:
             raise OnnxError(f"its node {self.title} does not run: {first_line(error)}") from error
         return [torch.from_numpy(np.array(v)).to(device) for v in found]
@@ -192,7 +195,7 @@ def _node_session(node: Node, given: Mapping[str, np.ndarray], constants: Mappin
         for name, v in given.items()
     ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
-    fixed = [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
+    fixed = [numpy_helper.from_array(v, name) for name, v in constants.items()]
     graph = helper.make_graph([node.proto], "node", inputs, outputs, fixed)
     opsets = [helper.make_opsetid(node.domain, node.opset)] + [helper.make_opsetid("", 17)] * bool(node.domain)
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)

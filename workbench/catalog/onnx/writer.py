@@ -19,7 +19,7 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
     Parameters
     ----------
     model : an OnnxModel; its layers may have been replaced by factors, and its weights may have changed.
-    metadata : added to the file's ``metadata_props``, where it has no such key.
+    metadata : added to the file's ``metadata_props``; what the workbench wrote there is replaced, all else stays.
     """
     proto = copy.deepcopy(model.proto)
     graph, opened = proto.graph, type(model)(model.proto)
@@ -38,10 +38,13 @@ def changed_proto(model: Any, metadata: Mapping[str, str] | None = None) -> Any:
     for values in (graph.initializer, graph.input):
         for value in [v for v in values if v.name in used_before and v.name not in used]:
             values.remove(value)
-    known = {entry.key for entry in proto.metadata_props}
+    known = {entry.key: entry for entry in proto.metadata_props}
+    ours = "versions" in known and '"workbench"' in known["versions"].value
     for key, value in (metadata or {}).items():
         if key not in known:
             proto.metadata_props.add(key=key, value=value)
+        elif ours:
+            known[key].value = value
     return proto
 
 
@@ -89,7 +92,7 @@ class _NodeWriter:
                 attributes["pads"] = [*part.padding, *part.padding]
             kind = "ConvTranspose" if isinstance(part, TRANSPOSED) else "Conv"
             return kind, [x, *self._constants(name, weight=part.weight, bias=part.bias)], attributes
-        if isinstance(part, nn.Linear) and self.node.op_type == "Gemm":
+        if isinstance(part, nn.Linear) and self.node.op_type == "Gemm" and part.bias is not None:
             return "Gemm", [x, *self._constants(name, weight=part.weight, bias=part.bias)], {"transB": 1}
         if isinstance(part, nn.Linear):
             return "MatMul", [x, *self._constants(name, weight=part.weight.mT)], {}
