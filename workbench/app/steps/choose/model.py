@@ -69,7 +69,7 @@ class ChooseModel(HasTraits):
     @property
     def scored_data(self) -> Data | None:
         """The data, unless the network cannot be scored on them."""
-        return None if self.misfit else self.data
+        return self.opened.scored_data if self.opened is not None else None
 
     @property
     def why_untrainable(self) -> str:
