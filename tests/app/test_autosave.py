@@ -124,6 +124,18 @@ def test_old_sessions_are_deleted_and_a_full_disk_is_said(monkeypatch):
     assert "No space left on device" in session.autosave.problem
 
 
+def test_sessions_of_other_browsers_are_read_once_until_they_change(monkeypatch):
+    file, sessions = left(edit), SavedSessions()
+    read = Mock(side_effect=saved_sessions._read)
+    monkeypatch.setattr(saved_sessions, "_read", read)
+    for _ in range(2):
+        assert sessions.left_by(OTHER) == (None, False)
+    assert read.call_count == 1
+    file.write_text(json.dumps({**json.loads(file.read_text()), "browser": OTHER}))
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    assert sessions.left_by(OTHER)[0].file == file
+
+
 @pytest.mark.parametrize("name", [None, "", "../../etc", 7, "f" * 31])
 def test_without_a_browser_s_number_nothing_is_saved(name):
     session = begun(name)

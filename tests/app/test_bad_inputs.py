@@ -130,9 +130,9 @@ def test_stores_that_are_none(tmp_path, monkeypatch, make):
         assert verb().error == ""
         assert recover.store_problem in html(view)
         expect_readable(recover.store_problem)
-    assert (recover.run.number, recover.run.last.name) == (1, "calibrated")
+    assert (recover.run.number, recover.run.last.name) == (-1, "calibrated")
     recover.decompose()
-    assert [run.number for run in recover.runs] == [1, 2]
+    assert [run.number for run in recover.runs] == [-1, -2]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
 

@@ -2,6 +2,8 @@ import re
 
 import ipywidgets as w
 import pytest
+import torch
+from torch import nn
 
 import workbench as wb
 from tests.app.conftest import small_session
@@ -76,6 +78,16 @@ def test_step_by_step_the_highlighted_button_leads_to_the_next(session):
     assert statuses(session)[6] == "done"
     highlighted(page).click()
     assert find(page, Guide)[0].shown == 1 + statuses(session).index("next")
+
+
+def test_a_network_of_sequences_opens_without_pictures():
+    model = nn.Sequential(nn.Conv1d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(240, 2))
+    split = wb.Split(torch.rand(12, 1, 32), torch.arange(12) % 2)
+    session = Session(wb.Network(model, (1, 32)), wb.Data(split, split, split))
+    build_dashboard(session=session)
+    assert (session.choose.job.error, session.choose.misfit) == ("", "")
+    assert session.plan.plan is not None
+    assert session.gallery.why_no_gallery
 
 
 def test_random_weights_lead_to_weights_and_not_to_a_plan():

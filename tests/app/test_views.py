@@ -3,10 +3,12 @@
 import json
 import re
 from dataclasses import replace
+from html import escape
 
 import ipywidgets as w
 import nbformat
 import pytest
+from torch import nn
 
 import workbench as wb
 from tests.app.conftest import small_session
@@ -14,7 +16,7 @@ from tests.helpers.sessions import unlabelled_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.steps.compare.runs_view import run_row
-from workbench.app.steps.compare.view import tradeoff_view
+from workbench.app.steps.compare.view import gallery_view, tradeoff_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
@@ -105,6 +107,9 @@ def test_settings_go_both_ways_and_are_undone(session):
     assert "outputs" in plan.plan.policy
     session.undo()
     assert "outputs" not in plan.plan.policy
+    for multiple in (4, 8):  # in code any
+        plan.replan(rank_multiple=multiple)
+        assert find(view, w.Dropdown, "Ranks").value == multiple
 
 
 def test_tiles_show_original_planned_and_measured(digits):
@@ -206,6 +211,7 @@ def test_files_are_made_and_offered_and_go_with_their_network(session):
     assert take_home.file("report").path.name == savers[5].name == "small-run1-decomposed.html"
     session.recover.calibrate()
     assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)
+    assert [*take_home._folder.iterdir()] == []
 
 
 def job(worker, kind):
@@ -230,6 +236,27 @@ def test_the_list_shows_how_far_a_job_is_and_what_became_of_it():
     made.error, made.state, worker.jobs = "<script>alert(1)</script>", JobState.FAILED, ()
     assert "&lt;script&gt;" in html(jobs)
     assert (made.cancelled, stop.layout.visibility) == (True, "hidden")
+
+
+def test_a_short_job_that_failed_is_listed_until_the_next_long_one():
+    worker = Worker()
+    jobs = JobList(worker)
+    worker.submit(JobKind.EXPORT, "Exporting", str)
+    worker.submit(JobKind.GALLERY, "Looking", lambda job: {}["x"], short=True)
+    worker.submit(JobKind.PREVIEW, "Previewing", str, short=True)
+    assert ["Exporting</b>: done" in html(jobs), "Looking</b>: stopped" in html(jobs)] == [True, True]
+    worker.submit(JobKind.EXPORT, "Exporting", str)
+    assert ["Exporting</b>: done" in html(jobs), "Looking" in html(jobs)] == [True, False]
+
+
+def test_images_of_a_segmentation_network_say_why_there_are_none_and_its_filters_are_shown():
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+    session = small_session(model, unlabelled_data(), opened=True)
+    view, gallery = gallery_view(session), session.gallery
+    session.recover.decompose()
+    assert (gallery.gallery, gallery.filters.layer) == (None, "0")
+    assert gallery.why_no_gallery
+    assert escape(gallery.why_no_gallery) in html(view)
 
 
 def test_a_forecast_is_drawn_once_it_is_asked_for(digits):

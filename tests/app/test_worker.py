@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 
 from tests.app import conftest
-from workbench.app.worker import Job, JobKind, JobState, Worker
+from workbench.app.worker import OUT_OF_MEMORY, Job, JobKind, JobState, Worker
 from workbench.progress import Cancelled
 
 FAULT = "Exporting stopped because of a fault in the workbench (RuntimeError); see the log."
+NO_MEMORY = f"Exporting {OUT_OF_MEMORY}"
 
 
 async def worker():
@@ -97,6 +98,24 @@ async def test_only_short_jobs_run_between_the_epochs_of_a_long_one(worker):
     assert order == ["epoch 1", "gallery", "epoch 2", "export"]
 
 
+def test_a_report_is_shown_though_the_one_before_is_taken_meanwhile():
+    worker, posted = Worker(), []
+    job = Job(worker, JobKind.TRAIN, "train")
+    worker.post = lambda change, delay_s: posted.append(change)
+    job.state = JobState.RUNNING
+
+    class Share(float):
+        def __float__(self):
+            posted.pop()()
+            return 0.5
+
+    job.report(0.1)
+    job.report(Share())
+    for change in posted:
+        change()
+    assert (job.progress, len(posted)) == (0.5, 1)
+
+
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(
     ("error", "said", "logged"),
@@ -107,6 +126,8 @@ async def test_only_short_jobs_run_between_the_epochs_of_a_long_one(worker):
         (ValueError("cannot read /home/user/secret/a.png"), "Cannot read a.png.", ["WARNING"]),
         (ValueError(""), "ValueError.", ["WARNING"]),
         (KeyError("no layer x"), "No layer x.", ["WARNING"]),
+        (MemoryError(), NO_MEMORY, ["WARNING"]),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), NO_MEMORY, ["WARNING"]),
         (RuntimeError("boom"), FAULT, ["ERROR"]),
         (Cancelled(), "", []),
     ],

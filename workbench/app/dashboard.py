@@ -3,12 +3,10 @@
 from html import escape
 
 import ipywidgets as w
-import torch
 
 from workbench.app.controls import Alert, column, follow
 from workbench.app.server.lessons import why
 from workbench.app.server.logs import log_to_server
-from workbench.app.server.serve import setting
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
 from workbench.app.steps.compare.runs_view import runs_view
@@ -26,6 +24,7 @@ from workbench.app.steps.recover.view import recover_view
 from workbench.app.steps.speed.view import speed_view
 from workbench.app.steps.take_home.view import take_home_view
 from workbench.app.top_bar import top_bar
+from workbench.app.widgets.base import limit_threads
 from workbench.app.widgets.glossary import RANDOM, term
 from workbench.app.widgets.guide import Guide
 from workbench.app.widgets.page_start import styled_page
@@ -51,7 +50,7 @@ def build_dashboard(
     if not isinstance(data, Data | None):
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     log_to_server()
-    torch.set_num_threads(setting("WORKBENCH_THREADS", 1))  # several kernels may share the machine
+    limit_threads()
     s = session or Session(network, data)
     refused = Alert()
     guide = Guide(s)

@@ -77,6 +77,7 @@ class SavedSessions:
         self.file = runs.with_name(f"{runs.name}.sessions") / f"{uuid.uuid4().hex}.json"
         self.checkpoint = self.file.with_suffix(".checkpoint")
         self.problem = ""  # why the session is not saved, in a sentence
+        self._of_others: set[tuple[float, Path]] = set()  # when they were written, and files, of other browsers
         self._lock = _lock(self.file)
         self._written: SavedSession | None = None
 
@@ -98,12 +99,18 @@ class SavedSessions:
 
     def left_by(self, browser: str) -> tuple[SavedSession | None, bool]:
         """Return the newest session that this browser has left, and whether it has one open in another tab."""
-        mine = [saved for saved in map(_read, self._files()) if saved is not None and saved.browser == browser]
+        mine = []
+        for entry in self._files():
+            saved = _read(entry[1]) if entry not in self._of_others else None
+            if saved is not None and saved.browser == browser:
+                mine.append(saved)
+            else:
+                self._of_others.add(entry)
         left = [saved for saved in mine if not _locked(saved.file)]
         return next(iter(left), None), len(left) < len(mine)
 
-    def _files(self) -> list[Path]:
-        """Return the files of other kernels, the newest first, and remove old ones."""
+    def _files(self) -> list[tuple[float, Path]]:
+        """Return the files of other kernels and when they were written, the newest first, and remove old ones."""
         files = []
         try:
             for file in self.file.parent.glob("*.json"):
@@ -114,7 +121,7 @@ class SavedSessions:
                     files.append((when, file))
         except OSError as error:
             log.warning("sessions cannot be read: %s", error)
-        return [file for _, file in sorted(files, reverse=True)]
+        return sorted(files, reverse=True)
 
 
 def _lock(file: Path) -> FileLock:

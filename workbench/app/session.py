@@ -144,14 +144,15 @@ class Autosave(HasTraits):
     def _state(self) -> SavedSession:
         s = self._session
         choice, settings, plan, run = s.choose.choice, s.plan.settings, s.plan.plan, s.recover.run
+        number = max(0, run.number) if run is not None else 0  # below 0: it is not stored
         return SavedSession(
             browser=self.browser,
             choice={"network": choice.network, "data": choice.data, "weights": choice.weights},
             settings={"planner": settings.planner, **settings.values},
             plan=plan.to_json(indent=None) if plan is not None else "",
             picked=s.look.picked,
-            number=run.number if run else 0,
-            training=dict(s.recover.training),
+            number=number,
+            training=dict(s.recover.training) if number else {},
         )
 
     def save(self) -> None:

@@ -48,9 +48,7 @@ class StoredRuns:
 
     def save(self, run: Run) -> Run:
         """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
-        if run.number and not run.weights_file:  # it was never stored: the store may have another run of that number
-            return run
-        return self._ask(lambda store: store.update(run) if run.number else store.add(run)) or run
+        return self._ask(lambda store: store.update(run) if run.number > 0 else store.add(run)) or run
 
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
         """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""

@@ -25,7 +25,9 @@ T = TypeVar("T")
 Entry = tuple["Job", Callable[["Job"], Any], Callable[[Any], None] | None]
 
 REPORT_INTERVAL_S = 0.1  # between two reports of progress that become traits
-EXIT_WAIT_S = 5.0  # for a running job when the interpreter exits; torch does not survive being cut off
+# For a running job when the interpreter exits: torch does not survive being cut off. After 2.5 s Jupyter terminates it.
+EXIT_WAIT_S = 2.0
+OUT_OF_MEMORY = "needs more memory than there is: take a smaller network or smaller pictures, or close other programs."
 
 
 class JobKind(StrEnum):
@@ -81,7 +83,8 @@ class Job(HasTraits):
         self._worker = worker
         self._cancel = threading.Event()
         self._started = 0.0
-        self._report: tuple[float, str] | None = None
+        self._report = (0.0, "")
+        self._posted = False  # whether the loop's thread will show the last report
 
     @property
     def active(self) -> bool:
@@ -103,8 +106,9 @@ class Job(HasTraits):
         """Say how far the job is, from its function; raise Cancelled if it was asked to stop."""
         if self._cancel.is_set():
             raise Cancelled
-        waiting, self._report = self._report is not None, (min(1.0, max(0.0, float(share))), note)
-        if not waiting:
+        self._report = (min(1.0, max(0.0, float(share))), note)
+        if not self._posted:
+            self._posted = True
             self._worker.post(self._show, delay_s=REPORT_INTERVAL_S)
 
     def let_short_jobs_run(self) -> None:
@@ -114,9 +118,9 @@ class Job(HasTraits):
 
     def _show(self) -> None:
         """Show the last report, in the thread of the event loop."""
-        report, self._report = self._report, None
-        if report is not None and self.state is JobState.RUNNING and not self.cancelled:
-            share, note = report
+        self._posted = False  # first: a report that comes now is posted again
+        if self.state is JobState.RUNNING and not self.cancelled:
+            share, note = self._report
             left = remaining_seconds(share, time.perf_counter() - self._started)
             with self.hold_trait_notifications():
                 self.progress, self.note = share, note or self.note
@@ -247,6 +251,9 @@ class Worker(HasTraits):
             log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
             return JobState.FAILED, sentence(problem)
         except Exception as problem:
+            if isinstance(problem, MemoryError) or "allocate memory" in str(problem):  # the second is torch's
+                log.warning("%s stopped", job.title, exc_info=True)
+                return JobState.FAILED, f"{job.title} {OUT_OF_MEMORY}"
             log.exception("%s failed", job.title)
             fault = f"a fault in the workbench ({type(problem).__name__}); see the log."
             return JobState.FAILED, f"{job.title} stopped because of {fault}"

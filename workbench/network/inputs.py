@@ -64,8 +64,13 @@ def split_of(network: Network, images: Images, name: str = "images", *, labelled
     return split if isinstance(images, Split) or not files else _in_channels(network, split)
 
 
+def in_channels(network: Network, data: Data) -> Data:
+    """Return data in the number of channels of a network: luminance of RGB (ITU-R 601), or grey as RGB."""
+    train, validation, test = (_in_channels(network, split) for split in (data.train, data.validation, data.test))
+    return replace(data, train=train, validation=validation, test=test)
+
+
 def _in_channels(network: Network, split: Split) -> Split:
-    """Return images of files in the number of channels of a network: luminance of RGB (ITU-R 601), or grey as RGB."""
     shape, wanted = tuple(split.images.shape), network.input_shape[0]
     if len(shape) != 4 or (wanted, shape[1]) not in ((1, 3), (3, 1)):
         return split
@@ -96,8 +101,7 @@ def data_of(network: Network, data: Any) -> Data:
     if isinstance(data, str | Path):
         size, classes = image_size(network), network.classes
         made = load_images(data, size=size, classes=classes, train=TRAIN_SHARE, validation=VALIDATION_SHARE)
-        train, validation, test = (_in_channels(network, split) for split in (made.train, made.validation, made.test))
-        return replace(made, train=train, validation=validation, test=test)
+        return in_channels(network, made)
     named = isinstance(data, Mapping) and any(name in data for names in SPLITS.values() for name in names)
     given = data if named else {"train": data}
     keys = {split: name for split, names in SPLITS.items() for name in names if name in given}

@@ -171,7 +171,9 @@ class Run(Table):
 
     @property
     def label(self) -> str:
-        """Like "run 2"."""
+        """Like "run 2"; "unstored run 1" for the number -1, which the dashboard gives a run that it could not store."""
+        if self.number < 0:
+            return f"unstored run {-self.number}"
         return f"run {self.number}" if self.number else "run"
 
     caption = label

@@ -12,15 +12,17 @@ from workbench.app.server.lessons import LESSONS, NOTEBOOKS, lesson_url, why
 
 
 def test_every_lesson_of_a_step_is_there():
-    assert [name for name in LESSONS.values() if not (NOTEBOOKS / f"{name}.ipynb").is_file()] == []
+    words = {3: "three", 5: "five"}
+    for name, minutes in LESSONS.values():
+        assert f"About {words[minutes]} minutes" in (NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
 
 
 def test_in_voila_a_long_lesson_needs_its_page(tmp_path, monkeypatch):
     monkeypatch.setattr(lessons, "PAGES", tmp_path)
-    names, voila = ("2_ranks_with_evbmf", LESSONS[4], "9_missing"), {"VOILA_BASE_URL": "/class/"}
+    names, voila = ("2_ranks_with_evbmf", LESSONS[4][0], "9_missing"), {"VOILA_BASE_URL": "/class/"}
     assert [lesson_url(name, voila) for name in names] == [f"voila/lessons/{names[0]}.html", "", ""]
-    (tmp_path / f"{LESSONS[4]}.html").touch()
-    assert lesson_url(LESSONS[4], voila) == f"voila/lessons/{LESSONS[4]}.html"
+    (tmp_path / f"{names[1]}.html").touch()
+    assert lesson_url(names[1], voila) == f"voila/lessons/{names[1]}.html"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_the_dashboard_s_server_runs_lessons_and_no_other_notebook(tmp_path):
     start += "from workbench.app.server.voila import DashboardServer; DashboardServer.launch_instance()"
     command[1:3] = ["-c", start]
     with served(command, serve.page_url(serve.ADDRESS, port, ""), PROBE, log, environment) as server:
-        names = (f"{LESSONS[3]}.html", "dashboard.html", "explore.ipynb")
+        names = (f"{LESSONS[3][0]}.html", "dashboard.html", "explore.ipynb")
         found = [Client(server, log).ask(f"/voila/lessons/{name}?token={TOKEN}") for name in names]
     assert [answer.status for answer in found] == [200, 404, 404]
     assert "EVBMF" in found[0].text

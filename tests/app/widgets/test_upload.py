@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.widgets import upload
-from workbench.app.widgets.upload import Upload
+from workbench.app.widgets.upload import Upload, inside
 
 
 def upload_of(**more):
@@ -21,16 +21,22 @@ def kept(widget):
     return list(Path(widget._folder.name).iterdir())
 
 
-def test_a_file_has_a_name_of_ours_and_goes_with_the_next_or_once_nobody_uses_it():
+def test_a_file_has_a_name_of_ours_and_stays_until_another_one_is_used():
     widget, received = upload_of()
-    for content in (b"one", b"two" * 2**19):
-        assert upload(widget, {"../../etc/passwd.png": content})
-        path, name = received[-1]
-        assert path.read_bytes() == content
-    assert (path.name, name, kept(widget), widget.problem) == ("upload2.png", "../../etc/passwd.png", [path], "")
-    widget._receive(None, {"kind": "nonsense"}, [])  # it may be being read just now
-    widget.keep_only(path)
-    assert path.exists()
+    assert upload(widget, {"../../etc/passwd.png": b"one"})
+    ((first, name),) = received
+    assert (first.name, name, first.read_bytes(), widget.problem) == ("upload1.png", "../../etc/passwd.png", b"one", "")
+    begin = {"kind": "begin", "files": [["a.png", 3]]}
+    for message in ({"kind": "stop"}, {"kind": "end"}, {"kind": "nonsense"}, begin, {"kind": "begin", "files": []}):
+        widget._receive(None, begin, [])
+        widget.keep_only(first)
+        assert len(kept(widget)) == 2  # that which is being written
+        widget._receive(None, message, [])
+    widget._receive(None, {"kind": "stop"}, [])
+    assert kept(widget) == [first]
+    assert upload(widget, {"b.png": b"two" * 2**19})
+    widget.keep_only(received[-1][0])
+    assert [path.read_bytes() for path in kept(widget)] == [b"two" * 2**19]
     widget.keep_only(None)
     assert kept(widget) == []
 
@@ -43,10 +49,24 @@ def test_several_files_become_a_folder_like_the_one_they_came_in():
     assert name == "3 files"
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
     assert found == given
-    assert upload(widget, {"all.zip": b"PK"})  # takes the place of the folder
+    assert upload(widget, {"all.zip": b"PK"})
     archive, name = received[-1]
     assert (archive.read_bytes(), archive.suffix, name) == (b"PK", ".zip", "all.zip")
+    widget.keep_only(archive)
     assert not folder.exists()
+
+
+def test_files_that_cannot_be_written_leave_nothing():
+    widget, received = upload_of(several=True)
+    assert not upload(widget, {"a.png": b"1", "a.png/b.png": b"2"})
+    assert (received, kept(widget)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "made"), [(".git/a.png", ".git/a.png"), ("../ b. /c.png", "b/c.png"), (". ./..", "file"), ("a<b", "a_b")]
+)
+def test_parts_of_a_path(path, made):
+    assert inside(path) == made
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=5))

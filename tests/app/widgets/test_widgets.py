@@ -7,6 +7,7 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.widgets import html
+from workbench.app.widgets.base import limit_threads
 from workbench.app.widgets.explorer import FIGURES, Explorer, explore_convolution, explore_filters, explore_noise
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.page_start import PageStart
@@ -61,6 +62,20 @@ def test_a_page_without_a_kernel_gets_the_figure_at_many_values(network, data, m
     assert slider["values"][slider["at"]] == 4
     assert [figure["words"].split(" of ")[0] for figure in figures] == [f"Rank {rank}" for rank in range(1, 26)]
     assert metadata["image/png"]["alt"].startswith("Rank 4 of 25")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "threads"),
+    [("SERVER_SOFTWARE", "voila/0.5", [1]), ("WORKBENCH_THREADS", "2", [2]), ("X", "", [])],
+)
+def test_threads_of_a_notebook_stay_what_they_are(monkeypatch, name, value, threads):
+    seen = []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    for each in ("SERVER_SOFTWARE", "WORKBENCH_THREADS"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, value)
+    limit_threads()
+    assert seen == threads
 
 
 def test_few_filters_begin_at_their_largest_rank(data):

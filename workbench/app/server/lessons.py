@@ -12,20 +12,20 @@ from workbench.app.server.serve import ROOT
 
 NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "build" / "notebooks"
 LESSONS = {
-    2: "1_a_convolution_as_a_tensor",
-    3: "2_ranks_with_evbmf",
-    4: "4_compress_and_recover",
-    6: "6_why_macs_are_not_milliseconds",
+    2: ("1_a_convolution_as_a_tensor", 5),
+    3: ("2_ranks_with_evbmf", 5),
+    4: ("4_compress_and_recover", 5),
+    6: ("6_why_macs_are_not_milliseconds", 3),
 }
-"""Step of the dashboard -> the lesson that says why."""
+"""Step of the dashboard -> the lesson that says why, and the minutes that it takes."""
 LONG = ("4_", "6_")
 """Lessons that run for minutes: the dashboard links to their pages only, which ``make notebooks`` makes."""
 
 
 def why(step: int) -> str:
     """Return HTML: a link to the lesson of a step, which opens beside the page; "" if there is none at hand."""
-    name = LESSONS.get(step, "")
-    url, text = lesson_url(name), f"Why? Lesson {name[:1]}, 3 minutes"
+    name, minutes = LESSONS.get(step, ("", 0))
+    url, text = lesson_url(name), f"Why? Lesson {name[:1]}, {minutes} minutes"
     return f'<a class="wb-why" href="{url}" target="_blank" rel="noopener">{text}</a>' if url else ""
 
 

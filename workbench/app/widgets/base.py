@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import torch
+
+from workbench.app.server.serve import setting
 
 HERE = Path(__file__).parent
 
@@ -62,10 +65,21 @@ def _longer_timeout() -> anywidget.AnyWidget:
     return anywidget.AnyWidget(_esm=ESM)
 
 
+def in_voila() -> bool:
+    """Return whether Voila serves the page."""
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+
+
+def limit_threads() -> None:
+    """Have PyTorch take ``$WORKBENCH_THREADS`` threads, or one under Voila: its kernels share the machine."""
+    if in_voila() or "WORKBENCH_THREADS" in os.environ:
+        torch.set_num_threads(setting("WORKBENCH_THREADS", 1))
+
+
 def bundle(widget: Any, still: Callable[[], Any], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the MIME bundle of a widget; unless Voila serves it, where it is alive, also that of a still picture."""
     shown = widget._repr_mimebundle_(**kwargs)
-    if os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):
+    if in_voila():
         return shown, {}
     picture, metadata = still()._repr_mimebundle_()
     return {**shown, **picture}, metadata

@@ -86,18 +86,19 @@ function render({ model, el }) {
   drawLog();
   requestAnimationFrame(function begin() {
     if (!el.closest(".wb")) return el.isConnected || requestAnimationFrame(begin);
+    root().append(lost); // for the theme's colours
     draw();
     toggle();
   });
 
   function keys(event) {
-    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor");
+    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor, [contenteditable=true]");
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
+    if (inLab && !el.closest(".wb")?.contains(event.target)) return; // it is for the notebook
     event.preventDefault();
     model.send({ kind: event.shiftKey ? "redo" : "undo" });
   }
-  const listens = inLab ? root() : document;
-  listens.addEventListener("keydown", keys);
+  document.addEventListener("keydown", keys, true); // before JupyterLab, which then does not undo an edit of a cell
 
   // Is the kernel still there?
   const [what, again] = inLab
@@ -111,7 +112,6 @@ function render({ model, el }) {
     reload.addEventListener("click", () => location.reload());
     lost.append(reload);
   }
-  (el.closest(".wb") || document.body).append(lost); // for the theme's colours
   let asked = null; // when the first beat was sent that has no answer yet
   let moved = performance.now();
   const here = () => (moved = performance.now());
@@ -140,7 +140,7 @@ function render({ model, el }) {
   return () => {
     clearInterval(timer);
     for (const sign of signs) removeEventListener(sign, here, { capture: true });
-    listens.removeEventListener("keydown", keys);
+    document.removeEventListener("keydown", keys, true);
     lost.remove();
   };
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 
@@ -57,7 +58,7 @@ class JobLine(w.VBox):  # type: ignore[misc]
 
 
 class JobList(w.VBox):  # type: ignore[misc]
-    """Lists the job that runs and those that wait but for short ones; after its end, the last of them."""
+    """Lists the job that runs and those that wait but for short ones; then the last, and a short one that failed."""
 
     def __init__(self, worker: Worker, titles: Mapping[JobKind, str] | None = None) -> None:
         self._titles = titles or {}
@@ -65,13 +66,17 @@ class JobList(w.VBox):  # type: ignore[misc]
         super().__init__(self._lines, layout={"grid_gap": "2px"})
         self._worker = worker
         self._last: Job | None = None
+        self._failed: Job | None = None  # the last short one that failed since then
         self.add_class("wb-jobs")
         worker.observe(self._follow, "jobs")
 
-    def _follow(self, _: object) -> None:
+    def _follow(self, change: dict[str, Any]) -> None:
         jobs = [job for i, job in enumerate(self._worker.jobs) if i == 0 or not job.short]
-        self._last = next((job for job in jobs if not job.short), self._last)
-        shown = jobs or [self._last]
+        last = next((job for job in jobs if not job.short), self._last)
+        failed = [job for job in change["old"] if job.short and job.state is JobState.FAILED]
+        self._failed = next(iter(failed), self._failed if last is self._last else None)
+        self._last = last
+        shown = jobs or [*filter(None, (last, self._failed))] or [None]
         self._lines += [JobLine(self._titles) for _ in shown[len(self._lines) :]]
         for line, job in zip(self._lines, shown, strict=False):
             line.show(job)

@@ -4,14 +4,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as w
-import torch
 
 from workbench.app.controls import UserChanges, button, follow, row, slot
 from workbench.app.network_view import network_view
 from workbench.app.overview import tile
 from workbench.app.session import Session
 from workbench.app.steps.plan.view import saving_html
-from workbench.app.widgets.base import bundle
+from workbench.app.widgets.base import bundle, limit_threads
 from workbench.app.widgets.job_row import JobList
 from workbench.app.widgets.page_start import styled_page
 from workbench.app.worker import JobKind
@@ -39,7 +38,7 @@ class Lesson:
     """Parts of lesson 0, which share one network: show each in a cell of its own."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
+        limit_threads()
         self.session = Session()
         self.session.preview.watch(True)
         self.session.choose.open()

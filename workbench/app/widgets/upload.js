@@ -2,6 +2,7 @@
 // on the dashboard, or pasted. Several files go one behind the other. A piece counts in the bar when the kernel has
 // written it.
 const PIECE_BYTES = 1 << 20;
+const MAX_FILES = 20000; // as in upload.py
 
 // Files of a drop with their paths below a folder that was dropped.
 async function filesOf(entry, path = "") {
@@ -38,7 +39,8 @@ function render({ model, el }) {
     const mine = ++run;
     show(true);
     const all = files.length === 1 ? files[0][1] : new Blob(files.map(([, file]) => file));
-    let reply = await ask({ kind: "begin", files: files.map(([path, file]) => [path, file.size]) });
+    const first = files.slice(0, MAX_FILES + 1); // one too many is refused
+    let reply = await ask({ kind: "begin", files: first.map(([path, file]) => [path, file.size]) });
     for (let at = 0; reply.ok && at < all.size && mine === run; at += PIECE_BYTES) {
       const piece = await all.slice(at, at + PIECE_BYTES).arrayBuffer();
       if (mine !== run) return;

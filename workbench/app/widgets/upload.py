@@ -51,10 +51,11 @@ class Upload(PageWidget):
         self._name, self._size, self._count = "", 0, 0
         self.on_msg(self._receive)
 
-    def keep_only(self, used: Path | None) -> None:
-        """Remove the last file that came whole, unless it is the one that is used."""
-        if self._file is None and self._path is not None and self._path != used:
-            self._drop()
+    def keep_only(self, *used: Path | None) -> None:
+        """Remove all files that came whole but those that are used."""
+        for path in Path(self._folder.name).iterdir():
+            if path not in used and (self._file is None or path != self._path):
+                _remove(path)
 
     def _receive(self, _: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Handle one message of the page, and answer whether to continue."""
@@ -88,7 +89,7 @@ class Upload(PageWidget):
         return True
 
     def _begin(self, files: Any) -> None:
-        self._close()
+        self._stop()
         self.problem = ""
         limit, max_files = upload_limit(), MAX_FILES if self.several else 1
         if not isinstance(files, list) or not 1 <= len(files) <= max_files:
@@ -107,8 +108,6 @@ class Upload(PageWidget):
         if size > limit * 2**20:
             has = "have" if several else "has"
             raise ValueError(f"{name} {has} {size / 2**20:.0f} MiB, at most {limit} are taken here")
-        for old in Path(self._folder.name).iterdir():
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
         self._name, self._size, self._count = name, size, self._count + 1
         self._files = [(inside(path), bytes_) for path, bytes_ in files] if several else []
         self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
@@ -141,14 +140,18 @@ class Upload(PageWidget):
     def _drop(self) -> None:
         self._close()
         if self._path is not None:
-            shutil.rmtree(self._path) if self._path.is_dir() else self._path.unlink(missing_ok=True)
+            _remove(self._path)
             self._path = None
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def inside(path: str) -> str:
     """Return a path of the page as one that stays below a folder, of parts that every file system takes."""
     parts = [
-        "".join(c if c.isalnum() or c in " ._-+()" else "_" for c in part)[-100:].strip(". ")
+        "".join(c if c.isalnum() or c in " ._-+()" else "_" for c in part)[-100:].lstrip(" ").rstrip(". ")
         for part in PurePosixPath(path.replace("\\", "/")).parts
     ]
     return "/".join(part for part in parts[-8:] if part) or "file"
@@ -158,13 +161,17 @@ def _split(file: BinaryIO, path: Path, files: Sequence[tuple[str, int]]) -> Path
     """Write the files that lie one behind the other into a folder beside the file, which is removed; return it."""
     folder = path.with_name(f"{path.name}-files")
     file.seek(0)
-    for number, (name, size) in enumerate(files):
-        target = folder / name
-        if target.exists():
-            target = target.with_name(f"{number}-{target.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as out:
-            out.write(file.read(size))
+    try:
+        for number, (name, size) in enumerate(files):
+            target = folder / name
+            if target.exists():
+                target = target.with_name(f"{number}-{target.name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as out:
+                out.write(file.read(size))
+    except OSError:  # a full disk, say
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     path.unlink()
     return folder
 

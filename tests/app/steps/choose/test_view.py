@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import threading
+from pathlib import Path
 
 import ipywidgets as w
 import pytest
@@ -11,13 +13,16 @@ from safetensors.torch import save
 from torch import nn
 
 import workbench as wb
+from tests.app.conftest import on_a_loop
 from tests.helpers.pictures import picture, png
+from tests.helpers.sessions import idle
 from tests.helpers.widgets import find, html, upload
 from workbench.app.overview import RANDOM_WORDS, verdict_text
 from workbench.app.steps.choose.view import choose_view, data_options, network_options
 from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.upload import Upload
+from workbench.app.worker import JobKind
 from workbench.catalog.networks.download import DownloadError
 
 
@@ -119,6 +124,31 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_session_stays(session, plac
     assert said in session.choose.job.error
     assert "upload" not in session.choose.job.error.lower()  # the name on the disk is ours
     assert session.choose.opened is before
+
+
+@on_a_loop
+async def test_pictures_for_a_grey_network_stay_until_others_are_open(session):
+    pictures, choose, gate = find(choose_view(session), Upload)[1], session.choose, threading.Event()
+
+    async def bring(files):
+        assert upload(pictures, files)
+        assert choose.choice.pictures.exists()
+        gate.set()
+        await idle(session)
+        assert [*Path(pictures._folder.name).iterdir()] == [choose.choice.pictures]
+        return choose.choice.pictures
+
+    given = {f"{i}.png": png((12 * i, 0, 0), (8, 8)) for i in range(4)}
+    first = await bring(given)
+    assert (choose.misfit, choose.data.train.images.shape[1:]) == ("", (1, 8, 8))
+    assert await bring({"bomb.zip": b"PK\x03\x04 no zip"}) == first
+    gate.clear()
+    session.worker.submit(JobKind.SPEED, "Timing", lambda job: gate.wait(20))
+    assert upload(pictures, given)  # waits, and is given up for the next
+    assert await bring(given) != first
+    choose.open(data="digits")
+    await idle(session)
+    assert [*Path(pictures._folder.name).iterdir()] == []
 
 
 def test_weights_for_an_onnx_file_are_refused(session, onnx_file):

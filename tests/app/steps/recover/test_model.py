@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 import workbench as wb
 from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import batch_normed, idle, state_of, tiny_data
+from workbench.app.session import Session
 
 
 @on_a_loop
@@ -126,6 +128,82 @@ def test_a_cluster_that_does_not_answer(session, monkeypatch):
     monkeypatch.setattr("workbench.runs.sweep.CONNECT_TIMEOUT_S", 0.2)
     monkeypatch.setenv("WORKBENCH_DASK_SCHEDULER", "tcp://127.0.0.1:9")
     assert "Dask scheduler at tcp://127.0.0.1:9 does not answer" in session.recover.sweep([1.3], "none").error
+
+
+@pytest.fixture
+def unstored(monkeypatch, tmp_path):
+    """A session whose store cannot be used: it is a folder."""
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))
+    return small_session(opened=True)
+
+
+def test_a_run_that_is_not_stored_is_no_stored_one(unstored, monkeypatch, tmp_path):
+    recover = unstored.recover
+    recover.decompose()
+    recover.store_measured(-1, {"latency": 1})
+    assert (recover.run.label, unstored.autosave._state().number) == ("unstored run 1", 0)
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs.sqlite"))
+    unstored.plan.choose_ranks("3", rank_in=2, rank_out=2)
+    recover.decompose()
+    assert [(run.number, run.measured) for run in recover.runs] == [(-1, {"latency": 1}), (1, {})]
+    assert unstored.autosave._state().number == 1
+
+
+def test_a_run_is_stored_at_its_next_stage(unstored, monkeypatch, tmp_path):
+    recover = unstored.recover
+    recover.decompose()
+    recover.calibrate()
+    recover.store_measured(-1, {"latency": 1})
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs.sqlite"))
+    recover.calibrate()
+    assert [(run.number, run.last.name, run.measured) for run in recover.runs] == [(1, "calibrated", {"latency": 1})]
+    assert [run.last.name for run in recover.stored] == ["calibrated"]
+
+
+def test_compress_for_me_without_a_store_makes_one_run_a_try(unstored):
+    assert unstored.recover.compress_for_me(minutes=0.02).error == ""
+    runs = unstored.recover.runs
+    assert len({id(run.plan) for run in runs}) == len(runs)
+    assert {run.last.name for run in runs} <= {"calibrated", "fine-tuned"}
+
+
+@pytest.mark.parametrize(("history", "state"), [((), "cancelled"), (("an epoch",), "done")])
+def test_a_distillation_without_an_epoch_is_no_stage(session, monkeypatch, history, state):
+    """It is one where nothing better was found."""
+    recover = session.recover
+    distilled = lambda network, *_, **__: network.with_model(network.model, history=history)  # noqa: E731
+    monkeypatch.setattr("workbench.app.steps.recover.model.distill", distilled)
+    recover.decompose()
+    assert recover.finetune(learn_from="original").state == state
+    assert recover.run.last.name == ("distilled" if history else "decomposed")
+
+
+def test_compress_for_me_leaves_no_checkpoint(session, monkeypatch, tmp_path):
+    session.recover.checkpoint = tmp_path / "checkpoint"
+    session.recover.checkpoint.touch()
+    monkeypatch.setattr("workbench.app.steps.recover.model.compress", Mock(side_effect=ValueError("diverged")))
+    assert session.recover.compress_for_me().error == "Diverged."
+    assert not session.recover.checkpoint.exists()
+
+
+class TwoInputs(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(8, 12, 3)
+
+    def forward(self, a, b):
+        return self.conv(a + b).mean((2, 3))
+
+
+def test_a_network_of_two_inputs_is_planned_and_compressed_unscored():
+    network = wb.Network(TwoInputs(), example=(torch.zeros(1, 8, 8, 8), torch.zeros(1, 8, 8, 8)))
+    session = Session(network, tiny_data())
+    assert session.choose.open().error == ""
+    assert session.choose.misfit
+    session.plan.choose_ranks("conv", rank_in=2, rank_out=2)
+    assert session.recover.decompose().error == ""
+    assert (session.recover.run.plan["conv"].rank_out, session.recover.run.last.score) == (2, None)
 
 
 def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():

@@ -14,7 +14,7 @@ from tests.app.conftest import on_a_loop
 from tests.helpers.pictures import picture
 from tests.helpers.sessions import idle
 from workbench.app.session import Session
-from workbench.app.steps.take_home.model import FILE_KINDS, load_code
+from workbench.app.steps.take_home.model import FILE_KINDS, IN_CHANNELS, load_code
 from workbench.catalog.networks.entries import Centred
 from workbench.catalog.networks.load import BUNDLED
 
@@ -63,10 +63,11 @@ def test_a_checkpoint(digits, tmp_path, monkeypatch):
     assert execute(digits)[1].endswith("where to find the file mine.safetensors")
 
 
-def test_pictures_of_the_user(tmp_path, monkeypatch):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_the_user(tmp_path, monkeypatch, channels):
     for name in (f"{kind}/{i}.png" for kind in "ab" for i in range(10)):
         picture(tmp_path / "own" / name, (20 * int(name[2]), 0, 0), (8, 8))
-    session = Session(wb.Network(small_model(3), (3, 8, 8), "small"))
+    session = Session(wb.Network(small_model(channels), (channels, 8, 8), "small"))
     session.choose.open()
     session.choose.open(data="own", pictures=tmp_path / "own")
     monkeypatch.chdir(tmp_path)
@@ -109,7 +110,7 @@ def test_an_onnx_file_of_coloured_images_and_pictures_without_labels(tmp_path, m
     [
         ({"network": "resnet18"}, False, "wb.load_network('resnet18', weights='pretrained')"),
         ({"network": "resnet18"}, True, "wb.load_network('resnet18', weights=None)"),
-        ({"data": "cifar10"}, False, "wb.load_data('cifar10', root='datasets', size=8, download=True)"),
+        ({"data": "cifar10"}, False, f"wb.load_data('cifar10', root='datasets', size=8, download=True){IN_CHANNELS}"),
     ],
 )
 def test_what_the_catalogs_have(digits, changes, random, wanted):
@@ -169,6 +170,7 @@ async def test_files_need_a_compressed_network_that_stays(session):
     job = session.take_home.make("weights")
     await idle(session)
     assert "became another one" in job.error
+    assert [*session.take_home._folder.iterdir()] == []
 
 
 def test_a_file_comes_with_the_time_of_its_own_runtime(session):

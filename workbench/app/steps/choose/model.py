@@ -69,7 +69,7 @@ class ChooseModel(HasTraits):
     @property
     def scored_data(self) -> Data | None:
         """The data, unless the network cannot be scored on them."""
-        return None if self.misfit else self.data
+        return self.opened.scored_data if self.opened is not None else None
 
     @property
     def why_untrainable(self) -> str:
@@ -90,9 +90,10 @@ class ChooseModel(HasTraits):
             changes = {"weights": "default", "file": None, **changes}
         if "data" in changes:
             changes = {"pictures": None, **changes}
-        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
-        if self.job is not None:
-            self.job.cancel()  # an opening that is under way is given up for this one
+        self.choice = choice = replace(self.choice, **changes)  # type: ignore[arg-type]
+        given_up, self.job = self.job, None
+        if given_up is not None:
+            given_up.cancel()  # an opening that is under way is given up for this one
         known: Any = self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data) if choice.pictures is None else None
         if (before := self.opened) is not None:
@@ -101,7 +102,6 @@ class ChooseModel(HasTraits):
             # a folder's classes are those of the network: another network reads it anew
             keeps = choice.network == before.choice.network or choice.data in bundled_data_names()
             data = before.data if keeps and data_of(before.choice) == data_of(choice) else data
-        self.choice = choice
 
         def compute(job: Job) -> Opened:
             return open_choice(choice, known, data, job.report)

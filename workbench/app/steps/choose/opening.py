@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from workbench.app.errors import naming, sentence
+from workbench.catalog.datasets.load import bundled_data_names
 from workbench.catalog.datasets.offered import load_folder, load_offered
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, usual_preprocessing
@@ -15,7 +16,7 @@ from workbench.catalog.networks.load import load_network
 from workbench.catalog.onnx.load import load_onnx
 from workbench.catalog.onnx.node import OpenShapeError
 from workbench.network.data import Data, Split
-from workbench.network.inputs import image_size
+from workbench.network.inputs import image_size, in_channels
 from workbench.network.network import Network
 from workbench.network.scores import accuracy
 from workbench.plan.spectra import Spectra, analyze
@@ -50,6 +51,11 @@ class Opened:
     misfit: str = ""  # why it cannot be scored on the data, in a sentence
     warning: str = ""  # what the user must know of how it was opened
 
+    @property
+    def scored_data(self) -> Data | None:
+        """The data, unless the network cannot be scored on them."""
+        return None if self.misfit else self.data
+
 
 def open_choice(
     choice: Choice, known: Network | Opened | None, data: Data | None, report: Callable[[float, str], None]
@@ -66,6 +72,8 @@ def open_choice(
         load = partial(load_offered, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
         with naming(choice.pictures, choice.data):
             data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
+        if choice.pictures is not None or choice.data not in bundled_data_names():  # they serve any network
+            data = in_channels(network, data)
         data = replace(data, name=choice.data)
     misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
     images = None if misfit else data
@@ -115,6 +123,8 @@ def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
 
 def _misfit(network: Network, data: Data) -> str:
     """Return why the network cannot be scored on these images, in a sentence; "" if it can."""
+    if network.structured:
+        return f"{network.name} takes other inputs than one picture."
     splits = [split for split in (data.validation, data.test, data.train) if len(split)]
     if not splits:
         return f"{data.name} has no images."

@@ -47,9 +47,12 @@ def choose_view(session: Session) -> w.Widget:
                 if list(box.options) != (found := options[field](session)):
                     box.options = found
                 box.value = getattr(choose.choice, field)
-        if not choose.opening:
-            upload.keep_only(choose.choice.file)  # removes a file that could not be opened
-            brought.keep_only(choose.choice.pictures)
+
+    def clean() -> None:
+        if not choose.opening:  # then no other file is being read
+            used = [choose.choice, choose.opened.choice if choose.opened is not None else choose.choice]
+            upload.keep_only(*(choice.file for choice in used))
+            brought.keep_only(*(choice.pictures for choice in used))
 
     def enable() -> None:
         for box in (*boxes.values(), *uploads):
@@ -69,6 +72,7 @@ def choose_view(session: Session) -> w.Widget:
         each.observe(lambda _: fill(), ["problem"])
     find.observe(Debounce(lambda: choose.search(find.value), SEARCH_DELAY_S), ["value"])
     follow(fill, (choose, "choice networks opened matches details"))
+    follow(clean, (choose, "choice"), (worker, "jobs"))
     follow(enable, (worker, "jobs"))
     follow(look, (choose, "data"))
     follow(describe, (choose, "choice opened"), (worker, "jobs"), *((each, "problem") for each in uploads))
@@ -176,5 +180,6 @@ def _thumbnails(data: Data) -> str:
     found: list[str] = []
     for split in (data.test, data.validation, data.train):
         images = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
-        found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(images)] if len(images) else []
+        if len(images) and images.ndim == 4:
+            found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(images)]
     return f"<div class='wb-strip'>{''.join(found)}</div>"

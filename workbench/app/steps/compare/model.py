@@ -12,9 +12,15 @@ from workbench.app.worker import Job, JobKind, Worker
 from workbench.catalog.paper.table import PaperTable, paper_table
 from workbench.inspect.gallery import Filters, Gallery, first_filters, gallery
 from workbench.inspect.rank_curve import CurvePoint, rank_curve
+from workbench.network.data import Data, Split
 from workbench.plan.evbmf import CHOICES
 
 GALLERY_IMAGES = 12
+
+
+def images_to_show(data: Data) -> Split:
+    """Return the test images, or those of another split if there are none."""
+    return next(split for split in (data.test, data.validation, data.train) if len(split))
 
 
 class GalleryModel(HasTraits):
@@ -23,6 +29,7 @@ class GalleryModel(HasTraits):
     seed = Int(0)  # which sample
     changed_first = Bool(False)  # whether images whose answer changed come first
     gallery = Instance(Gallery, allow_none=True)
+    why_no_gallery = Unicode()  # in a sentence, or ""
     filters = Instance(Filters, allow_none=True)
     why_no_filters = Unicode()  # in a sentence, or ""
 
@@ -49,24 +56,26 @@ class GalleryModel(HasTraits):
         if self._job is not None:
             self._job.cancel()
 
-        def look(job: Job) -> tuple[Gallery | None, Filters | None, str]:
+        def look(job: Job) -> tuple[Gallery | None, str, Filters | None, str]:
             images = filters = None
-            why = ""
+            why_no_images = why_no_filters = ""
             if network is not None and data is not None:
-                split = next(split for split in (data.test, data.validation, data.train) if len(split))
                 how: dict[str, Any] = {"compressed": compressed, "prefer_changed": changed_first}
                 how |= {"classes": data.classes, "progress": job.report}
-                images = gallery(network, split, GALLERY_IMAGES, seed, **how)
+                try:
+                    images = gallery(network, images_to_show(data), GALLERY_IMAGES, seed, **how)
+                except (ValueError, OSError) as error:  # outputs that name no class, inputs that are no pictures
+                    why_no_images = sentence(error)
             if compressed is not None:
                 try:
                     filters = first_filters(compressed)
                 except ValueError as error:
-                    why = sentence(error)
-            return images, filters, why
+                    why_no_filters = sentence(error)
+            return images, why_no_images, filters, why_no_filters
 
-        def show(found: tuple[Gallery | None, Filters | None, str]) -> None:
+        def show(found: tuple[Gallery | None, str, Filters | None, str]) -> None:
             with self.hold_trait_notifications():
-                self.gallery, self.filters, self.why_no_filters = found
+                self.gallery, self.why_no_gallery, self.filters, self.why_no_filters = found
 
         self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, show, short=True)
 

@@ -9,6 +9,7 @@ from traitlets import Bool, HasTraits, Instance, Int, Tuple, Unicode
 from workbench.app.debounce import Debounce
 from workbench.app.errors import naming, sentence
 from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.compare.model import images_to_show
 from workbench.app.steps.look.model import LookModel
 from workbench.app.steps.plan.model import PlanModel
 from workbench.app.steps.recover.model import RecoverModel
@@ -30,7 +31,7 @@ MAX_DECOMPOSED_MACS = 1e11  # multiply-adds to decompose the network for a previ
 TOO_LARGE = "Decomposing this network takes a while: the picture appears once you decompose it."
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Subject:
     """What a preview is of: networks, images and a picture, as they were when it was asked for."""
 
@@ -44,19 +45,14 @@ class Subject:
     layer: str
 
     @property
-    def networks(self) -> tuple[int, ...]:
-        """What tells the two networks and their images from others, as long as this exists."""
-        return id(self.network), id(self.data), id(self.plan), id(self.made)
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What tells this from others, likewise."""
-        return *self.networks, id(self.brought), self.index, self.layer
+    def networks(self) -> tuple[object, ...]:
+        """The two networks and their images."""
+        return self.network, self.data, self.plan, self.made
 
     @property
     def split(self) -> Split:
-        """The images to choose from: those that score, if there are any."""
-        return next(s for s in (self.data.test, self.data.validation, self.data.train) if len(s))
+        """The images to choose from."""
+        return images_to_show(self.data)
 
     @property
     def too_large(self) -> bool:
@@ -185,7 +181,7 @@ class PreviewModel(HasTraits):
     def _changed(self, _: object = None) -> None:
         """Give up what is being computed, if something else is wanted now; look at that after the last change."""
         before, now = self._wanted, self._subject()
-        if before is None or now is None or before.key != now.key:
+        if now is None or before != now:
             self._wanted, self.current = now, False
             if self._job is not None:
                 self._job.cancel()

@@ -1,6 +1,7 @@
 """One picture and the answers of both networks, beside the drawing of the network."""
 
 from html import escape
+from pathlib import Path
 
 import ipywidgets as w
 
@@ -27,9 +28,12 @@ def preview_view(session: Session) -> w.Widget:
     changed = button(
         "Other answer", model.next_changed, "A picture that the planned network answers otherwise", width="112px"
     )
-    own = Upload(
-        "Own picture", "A picture of yours; it can be dropped here, too.", SUFFIXES, model.bring, area=".wb-preview"
-    )
+
+    def bring(file: Path, name: str) -> None:
+        model.bring(file, name)
+        own.keep_only(file)
+
+    own = Upload("Own picture", "A picture of yours; it can be dropped here, too.", SUFFIXES, bring, area=".wb-preview")
 
     def fill() -> None:
         why = EMPTY if choose.network is None else choose.misfit or model.problem or EMPTY

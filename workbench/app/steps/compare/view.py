@@ -121,12 +121,13 @@ def gallery_view(session: Session) -> w.Widget:
     images = w.HTML()
 
     def fill() -> None:
-        nothing = f"No images to show: {choose.misfit}" if choose.misfit else "The images appear here once it is open."
+        why = choose.misfit or gallery.why_no_gallery
+        nothing = f"No images to show: {why}" if why else "The images appear here once it is open."
         images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
         changed.disabled = recover.run is None
 
     w.link((gallery, "changed_first"), (changed, "value"))
-    follow(fill, (gallery, "gallery"), (recover, "run"))
+    follow(fill, (gallery, "gallery why_no_gallery"), (recover, "run"))
     return column(row(other, changed, gap=10), images)
 
 

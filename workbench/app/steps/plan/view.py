@@ -60,7 +60,10 @@ def plan_view(session: Session) -> w.Widget:
     words, user = w.HTML(), UserChanges()
 
     def fill() -> None:
+        multiple, choices = plan.settings["rank_multiple"], fields["rank_multiple"]
         with user.filling():
+            if multiple not in dict(choices.options).values():  # set in code
+                choices.options = (*MULTIPLES, (f"multiples of {multiple}", multiple))
             for name, box in fields.items():
                 box.value = plan.settings.planner if name == "planner" else plan.settings[name]
         planner = PLANNERS[plan.settings.planner]

@@ -102,6 +102,8 @@ class RecoverModel(HasTraits):
             if training.learn_from == "original":
                 images, show, report = now.opened.data.unlabelled, self._epochs(job), part(job.report, 0.0, 0.98)
                 made = distill(network, images, epochs=training.epochs, on_epoch=show, progress=report)
+                if not made.history or job.exiting:
+                    raise Cancelled
                 name, what = StageName.DISTILLED, "epochs on the original's answers, without labels"
             else:
                 made = self._tuned(job, now, network, training)
@@ -137,20 +139,24 @@ class RecoverModel(HasTraits):
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
-            kept = compress(
-                now.opened.network,
-                now.data or without_images(now.opened.data),
-                minutes=minutes,
-                plan=now.plan if chosen else None,
-                settings=now.made_by.used() if chosen else None,
-                spectra=now.plan.spectra,
-                importance=now.importance,
-                store=now.store.store,
-                checkpoint=now.checkpoint,
-                on_stage=reached,
-                on_epoch=self._epochs(job),
-                progress=job.report,
-            )
+            try:
+                kept = compress(
+                    now.opened.network,
+                    now.opened.scored_data or without_images(now.opened.data),
+                    minutes=minutes,
+                    plan=now.plan if chosen else None,
+                    settings=now.made_by.used() if chosen else None,
+                    spectra=now.plan.spectra,
+                    importance=now.importance,
+                    store=now.store.store,
+                    checkpoint=now.checkpoint,
+                    on_stage=reached,
+                    on_epoch=self._epochs(job),
+                    progress=job.report,
+                )
+            finally:
+                if now.checkpoint is not None:
+                    now.checkpoint.unlink(missing_ok=True)
             epochs = kept.network.history if kept.network is not None else ()
             self._worker.post(partial(self.set_trait, "curve", epochs))  # not those of the last try
 
@@ -309,11 +315,15 @@ class RecoverModel(HasTraits):
         self._worker.post(take)
 
     def _put(self, run: Run, *, select: bool = True) -> None:
-        """Take a run's newest state, and make it the current run if `select`; one without a number gets the next."""
+        """Take a run's newest state, and make it the current run if `select`.
+
+        Runs that are not stored have numbers below 0, so that no stored run has the same.
+        """
         known = {other.number: other for other in self.runs}
-        if not run.number:
-            run = replace(run, number=max(known, default=0) + 1)
-        before = known.pop(run.number, run)
+        own = {id(stage) for stage in run.stages[1:]}  # the first is the original's
+        unstored = next((n for n, other in known.items() if n < 0 and own & {*map(id, other.stages[1:])}), 0)
+        run = replace(run, number=run.number or unstored or min([0, *known]) - 1)
+        before = known.pop(unstored or run.number, run)
         baseline = before.stage(StageName.FROM_SCRATCH)
         if baseline is not None and run.stage(StageName.FROM_SCRATCH) is None:
             run = replace(run, stages=(*run.stages, baseline))

@@ -39,11 +39,6 @@ class Snapshot:
     run: Run | None
     checkpoint: Path | None
 
-    @property
-    def data(self) -> Data | None:
-        """The data, unless the network cannot be scored on them."""
-        return None if self.opened.misfit else self.opened.data
-
     def worked_on(self, verb: str) -> tuple[Run, CompressedNetwork]:
         """Return the current run and its network; raise ValueError, naming the action (`verb`), if there is none."""
         if self.run is None or self.run.network is None:
@@ -52,7 +47,7 @@ class Snapshot:
 
     def stage(self, network: CompressedNetwork, name: StageName, note: str) -> Stage:
         """Return a stage with the scores of a network."""
-        return scored_stage(network, self.data, name, note=note)
+        return scored_stage(network, self.opened.scored_data, name, note=note)
 
     def new_run(self, network: CompressedNetwork, note: str) -> Run:
         """Store a new run of a network that was just decomposed, and return it."""

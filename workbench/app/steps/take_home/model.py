@@ -29,6 +29,9 @@ from workbench.runs.run import Run
 from workbench.tables import quantity
 
 REPORT_IMAGES = 8
+IN_CHANNELS = """
+from workbench.network.inputs import in_channels
+data = in_channels(network, data)"""  # after the line that loads data other than the bundled ones
 LOOSE_FILES = re.compile(r"\d+ files")  # what the page calls pictures that were uploaded without a folder
 
 
@@ -115,7 +118,10 @@ class TakeHomeModel(HasTraits):
 
     def _follow(self, _: object) -> None:
         if self._recover.compressed is not self._network:
-            self._network, self.made = self._recover.compressed, ()
+            old, self.made = self.made, ()
+            self._network = self._recover.compressed
+            for file in old:
+                file.path.unlink(missing_ok=True)
 
     def file(self, kind: str) -> MadeFile | None:
         """Return the file of a kind, if it is ready."""
@@ -170,6 +176,7 @@ class TakeHomeModel(HasTraits):
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
+                file.path.unlink(missing_ok=True)
                 raise ValueError("the compressed network became another one while its file was made: make it again")
             self.made = (*(other for other in self.made if other.kind != file.kind), file)
 
@@ -179,7 +186,7 @@ class TakeHomeModel(HasTraits):
 def file_name(run: Run, kind: str) -> str:
     """Return a name like "digits_vgg-run2-finetuned.onnx", of characters that any file system takes."""
     stage = str(run.last.name).replace("-", "") if run.last else "planned"
-    words = (run.network_name, f"run{run.number}", stage, *["int8"] * FILE_KINDS[kind].int8)
+    words = (run.network_name, run.label.replace(" ", ""), stage, *["int8"] * FILE_KINDS[kind].int8)
     return "-".join(re.sub(r"[^A-Za-z0-9_.]", "_", word) for word in words).lstrip(".") + FILE_KINDS[kind].suffix
 
 
@@ -212,6 +219,7 @@ def _network_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
 
 def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
     choice, size = opened.choice, image_size(opened.network)
+    channels = IN_CHANNELS if opened.network.input_shape[0] == 1 or "mnist" in choice.data else ""
     if choice.pictures is None:
         if choose.given("data", choice.data) is not None:
             how = "wb.Data(train, validation, test)"
@@ -219,8 +227,8 @@ def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
         if choice.data in bundled_data_names():
             return f"wb.load_data({choice.data!r})", ""
         if choice.data in TORCH_DATASETS:
-            return f"wb.load_data({choice.data!r}, root='datasets', size={size}, download=True)", ""
+            return f"wb.load_data({choice.data!r}, root='datasets', size={size}, download=True){channels}", ""
     shares = f"train={TRAIN_SHARE}, validation={VALIDATION_SHARE}"
     root = "pictures" if LOOSE_FILES.fullmatch(choice.data) else choice.data
-    code = f"wb.load_data('images', root={root!r}, size={size}, classes=network.classes, {shares})"
+    code = f"wb.load_data('images', root={root!r}, size={size}, classes=network.classes, {shares}){channels}"
     return code, f"the images {choice.data}" if root == choice.data else f"a folder with the {choice.data}"
