@@ -79,7 +79,7 @@ def main() -> None:
     content = save({k: v.contiguous() for k, v in model.state_dict().items()})
     card = {
         "name": "digits_vgg",
-        "what": "six convolutions with batch norm, two fully connected layers; see digits.py of the catalog",
+        "what": "six convolutions with batch norm, two fully connected layers; see catalog/networks/classics.py",
         "trained_on": "scikit-learn digits: 1,000 of 1,797 scans (297 validation, 500 test), jittered",
         "script": f"data/{Path(__file__).name}",
         "settings": {k: v for k, v in vars(args).items() if k != "out"},

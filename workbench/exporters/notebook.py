@@ -54,7 +54,8 @@ def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
     plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string
     apply = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
     known = {field.name for field in fields(Recipe)}
-    chosen = {**FINE_TUNING, **{key: value for key, value in run.settings.items() if key in known}}
+    chosen = {key: value for key, value in run.settings.items() if key in known}
+    chosen = chosen if "teacher" in run.settings else {**FINE_TUNING, **chosen}
     training = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
     training += ", teacher=network" if run.settings.get("teacher", True) else ""
     recovery = {

@@ -62,11 +62,11 @@ def test_colours_are_errors_importance_or_noise(network, plan, data):
     ("scale", "value", "shade", "name"),
     [
         (ERROR, 0.1, 0, "≤ 20 %"),
-        (ERROR, 0.4, 2, "35–50 %"),
+        (ERROR, 0.4, 2, "35–50"),
         (ERROR, 0.9, 4, "> 70 %"),
-        (IMPORTANCE, 0.05, 3, "1–10 %"),
+        (IMPORTANCE, 0.05, 3, "1–10"),
         (SNR, 30.0, 0, "> 25 dB"),
-        (SNR, 12.0, 2, "10–15 dB"),
+        (SNR, 12.0, 2, "10–15"),
         (SNR, -200.0, 4, "≤ 5 dB"),
     ],
 )

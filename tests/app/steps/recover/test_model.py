@@ -94,6 +94,13 @@ async def test_trainings_that_wait_and_that_are_cancelled(session):
     assert seen == [1, None, 2, None]
 
 
+def test_a_run_knows_how_it_was_fine_tuned(session):
+    session.recover.decompose()
+    session.recover.finetune(epochs=1, learning_rate=0.01, learn_from="labels")
+    used = session.recover.stored[-1].settings
+    assert [used[name] for name in ("epochs", "learning_rate", "schedule", "teacher")] == [1, 0.01, "step", False]
+
+
 def test_a_sweep_leaves_out_what_is_out_of_reach_and_says_so(session):
     assert "out of reach" in session.recover.sweep([1.3, 1.6, 95.0], "calibrate").error
     made = [(run.settings["macs_ratio"], run.last.name) for run in session.recover.runs]

@@ -114,7 +114,7 @@ def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
         centred = usual_preprocessing(network.input_shape)
         network = network.with_model(network.model, preprocessing=centred)
         whole = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
-        assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.size}")
+        assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.width}")
         assumed.append("colours are from 0 to 1, less ImageNet's mean, over its deviation")
     source = network.source.replace(file.name, name)
     warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""

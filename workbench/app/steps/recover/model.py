@@ -108,6 +108,8 @@ class RecoverModel(HasTraits):
             else:
                 made = self._tuned(job, now, network, training)
                 name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
+                used = {**training.recipe, "teacher": training.learn_from == "both"}
+                run = replace(run, settings={**run.settings, **used})
             self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
         return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, compute)
@@ -263,9 +265,7 @@ class RecoverModel(HasTraits):
         made = finetune(
             network,
             now.opened.data,
-            epochs=by.epochs,
-            learning_rate=by.learning_rate,
-            schedule=by.schedule,
+            **by.recipe,
             teacher=now.opened.network if by.learn_from == "both" else None,
             checkpoint=now.checkpoint,
             on_epoch=self._epochs(job),

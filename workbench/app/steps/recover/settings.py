@@ -35,6 +35,11 @@ class TrainingSettings:
             raise ValueError("settings of training make no sense")
         return found
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Those of them that are settings of fine-tuning."""
+        return {"epochs": self.epochs, "learning_rate": self.learning_rate, "schedule": self.schedule}
+
     def __str__(self) -> str:
         words = {"labels": "", "both": " and the original's answers", "original": " only on the original's answers"}
         return f"learning rate {self.learning_rate:g}{words[self.learn_from]}"

@@ -84,7 +84,7 @@ class Snapshot:
                 problem = run.error
                 continue
             budget = next(budget for budget, plan in made if plan is run.plan)
-            used = {**budget.used(), "source": source_of(network), "recovery": recovery}
+            used = {**run.settings, **budget.used(), "source": source_of(network), "recovery": recovery}
             yield self.store.save(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
         if problem:
             raise ValueError(problem)
