@@ -12,7 +12,7 @@ from workbench.app.worker import Job, JobKind, Worker
 from workbench.catalog.paper.table import PaperTable, paper_table
 from workbench.inspect.gallery import Filters, Gallery, first_filters, gallery
 from workbench.inspect.rank_curve import CurvePoint, rank_curve
-from workbench.plan.evbmf import CHOICES
+from workbench.plan.layer_choice import CHOICES
 
 GALLERY_IMAGES = 12
 
