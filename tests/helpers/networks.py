@@ -11,6 +11,22 @@ import workbench as wb
 TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}  # seven steps for a hundred images
 
 
+class Windows(nn.Module):
+    """A layer that sees windows of an image's 64 tokens, so that its first dimension is not the batch."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+        torch.manual_seed(0)
+        self.stem, self.mix, self.head = nn.Conv2d(3, 32, 4, stride=4), nn.Linear(32, 64), nn.Linear(64, 10)
+        self.register_buffer("table", torch.rand(64, 64))
+
+    def forward(self, x):
+        tokens = self.stem(x).flatten(2).mT.reshape(-1, self.size, 32)
+        tokens = self.mix(tokens).relu() @ self.table  # a product that is no layer
+        return self.head(tokens.reshape(-1, 64, 64).mean(1))
+
+
 def flops(network):
     """Floating-point operations of one pass, counted by torch: two for each MAC."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -80,6 +80,38 @@ def test_outputs_are_compared_worst_first(compared):
     assert [row[0] for row in found.rows] == ["signal-to-noise ratio of the outputs", "output 1", "output 0"]
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_outputs_that_are_no_numbers_are_as_bad_as_can_be(compared, value):
+    found = compared([torch.ones(5, 3)], [torch.full((5, 3), value)])
+    assert math.isnan(found.divergence)
+    assert found.snr_db == found.outputs[0].snr_db == -200
+
+
+class InPlace(nn.Module):
+    """Works in place on its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        x -= 0.5
+        return self.conv(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_network_that_works_in_place_changes_nothing_that_was_given(structured, generator):
+    x = torch.rand(4, 1, 6, 6, generator=generator)
+    given, before = {"x": x} if structured else x, x.clone()
+    network = wb.Network(InPlace(), example=given)
+    spectra = wb.analyze(network, cached=False)
+    wb.importance(network, spectra, given)
+    kept = wb.decompose(network, wb.evbmf_plan(spectra, layers=[]))
+    assert wb.compare(kept, given).snr_db == 200
+    assert wb.compare(wb.calibrate(kept, given), given).snr_db > 80
+    assert torch.equal(x, before)
+
+
 def test_a_network_without_an_original_cannot_be_compared(network, data):
     with pytest.raises(ValueError, match="digits_vgg was not compressed"):
         wb.compare(network, data.test)

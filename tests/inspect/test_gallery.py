@@ -12,6 +12,7 @@ from tests.helpers.progress import cancel
 from workbench.inspect import gallery as module
 from workbench.inspect.gallery import reconstruct
 from workbench.kernels.tucker import relative_error
+from workbench.network.tracing import find_layers
 
 
 class Sums(nn.Module):
@@ -90,6 +91,13 @@ def test_what_cannot_be_shown(colours):
             wb.gallery(right, images, **options)
     with pytest.raises(wb.Cancelled):
         wb.gallery(right, split, progress=cancel)
+
+
+def test_the_kernel_of_a_convolution_with_a_norm_of_its_own():
+    conv = nn.Conv2d(3, 4, 3)
+    conv.norm = nn.BatchNorm2d(4)
+    (layer,) = find_layers(wb.Network(conv, (3, 8, 8))).layers
+    assert torch.equal(reconstruct(conv, layer), conv.weight.double())
 
 
 def test_filters_before_and_after(network, plan):

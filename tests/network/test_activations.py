@@ -19,18 +19,19 @@ def hooked(model, name, batches):
         layer.register_forward_hook(lambda _, args, out: made.append(out.clone())),
     ):
         for batch in batches:
-            model(batch)
+            model(batch.clone())
     return given, made
 
 
 class Looks(nn.Module):
-    """Its forward looks at values, so that it cannot be traced; ReLUs work in place."""
+    """Its forward looks at values, so that it cannot be traced; it works in place, also on its input."""
 
     def __init__(self):
         super().__init__()
         self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(5, 2)
 
     def forward(self, x):
+        x.sub_(0.5)
         x = torch.relu_(self.a(x))
         x = self.b(x if x.sum() > -1e30 else -x).relu_()
         return self.c(x.mean((2, 3)))
@@ -44,6 +45,7 @@ class Branches(nn.Module):
         self.pool, self.tail, self.last = nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 3)
 
     def forward(self, x):
+        x.sub_(0.5)
         x = self.stem(x)
         y = torch.relu(
             torch.cat([self.left(x), self.pool(self.right(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)], 1)
@@ -75,6 +77,24 @@ def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batche
                 torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
                 torch.testing.assert_close(list(made), hooked(original, name, batches)[1])
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
+
+
+class Norms(nn.Module):
+    """Two convolutions, with a batch norm behind each, or the same one behind both."""
+
+    def __init__(self, same):
+        super().__init__()
+        self.a, self.b, self.one = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        self.two = self.one if same else nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.two(self.b(self.one(self.a(x))))
+
+
+def test_a_batch_norm_that_is_called_twice_follows_no_layer(batches):
+    models = Norms(False).eval(), Norms(True).eval()
+    found = [PairedActivations(model, model, batches).norm_after("a") for model in models]
+    assert found == ["one", None]
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):

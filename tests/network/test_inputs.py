@@ -30,6 +30,13 @@ def test_random_views_are_pieces_of_the_image(large):
     assert torch.equal(large.inputs(images[..., :6, :6]), images[..., :6, :6].float() / 255)
 
 
+def test_bytes_become_what_the_example_is():
+    images = torch.randint(0, 256, (2, 3, 6, 6), dtype=torch.uint8)
+    floats, whole = (wb.Network(torch.nn.Flatten(), example=each).inputs(images) for each in (images.float(), images))
+    assert torch.equal(floats, images.float() / 255)
+    assert torch.equal(whole, images)
+
+
 def test_any_batches_of_images():
     network = wb.Network(torch.nn.Flatten(), (1, 8, 8), preprocessing=lambda x: 2 * x)
     given = [torch.rand(3, 1, 8, 8), torch.rand(2, 1, 8, 8)]

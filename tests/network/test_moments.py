@@ -57,3 +57,14 @@ def test_moments_are_those_of_all_rows_whatever_the_batches(generator):
     for half in (0, 1):
         moments.add_outputs(half, *(torch.cat(rows.split(7)[half::2]) for rows in (x, 2 * y)))
     assert torch.allclose(moments.normal().cross, 2 * problem.cross)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_moments_of_half_precision_are_those_in_double(dtype, generator):
+    x, y = (300 * torch.randn(500, size, generator=generator).to(dtype) for size in (4, 2))
+    found, wanted = Moments(4, 2, centred=True), Moments(4, 2, centred=True)
+    found.add(0, x, y)
+    wanted.add(0, x.double(), y.double())
+    for name in ("xx", "yx", "yy", "x", "y"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert (one - other).abs().max() < 1e-6 * other.abs().max()

@@ -13,6 +13,7 @@ from workbench.network.outputs import (
     log_probabilities,
     probabilities,
     probability_lost,
+    same_answers,
 )
 
 Named = namedtuple("Named", "boxes scores")
@@ -34,6 +35,11 @@ def test_inputs_are_positional_keyword_or_one():
     assert call(Adds(), (x, y)).tolist() == [4, 4]
     assert call(Adds(), {"x": x, "y": y}).tolist() == [4, 4]
     assert call(Takes(), {"x": x, "y": y}).tolist() == [-2, -2]
+
+
+def test_of_equal_answers_the_same_one_is_the_first(generator):
+    outputs = torch.randint(2, (200, 12), generator=generator).float()
+    assert same_answers(outputs, outputs).all()
 
 
 def test_divergence_of_classes_is_kullback_and_leiblers():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 import workbench as wb
 
@@ -15,8 +23,8 @@ Y = torch.tensor([0, 1, 2, 0, 1, 2])
 class Items(Dataset):
     """Pictures with labels, one by one."""
 
-    def __init__(self, item):
-        self.item = item
+    def __init__(self, item, targets=None):
+        self.item, self.targets = item, targets
 
     def __len__(self):
         return len(X)
@@ -39,6 +47,10 @@ def every(split):
         Items(lambda i: X[i]),
         [{"pixel_values": X, "size": 3}],
         X.numpy().astype(">f4"),
+        TensorDataset(X, X.clone()),
+        TensorDataset(X, torch.zeros(6, 5)),
+        Items(lambda i: (X[i], X[i]), ["mask.png"] * 6),
+        Items(lambda i: (X[i], 0.5), [0.5] * 6),
     ],
 )
 def test_images_without_labels(images):
@@ -62,6 +74,7 @@ def test_images_without_labels(images):
         {"image": X, "label": Y},
         DataLoader(Items(lambda i: {"image": X[i], "label": int(Y[i])}), batch_size=4, collate_fn=list),
         Subset(TensorDataset(X, Y), range(6)),
+        Items(lambda i: X[i], Y.tolist()),
     ],
 )
 def test_images_with_labels(images):
@@ -90,8 +103,9 @@ def test_what_holds_no_images(images, kind, message):
 
 
 def test_a_loader_of_a_part_gives_that_part():
-    for sampler in (SubsetRandomSampler([1, 3]), [3, 1]):
-        split = wb.Split.of(DataLoader(TensorDataset(X, Y), sampler=sampler))
+    one, other = SubsetRandomSampler([1, 3]), [3, 1]
+    for options in ({"sampler": one}, {"sampler": other}, {"batch_sampler": BatchSampler(one, 2, drop_last=False)}):
+        split = wb.Split.of(DataLoader(TensorDataset(X, Y), **options))
         assert sorted(split.labels.tolist()) == [0, 1]  # of items 3 and 1
         assert torch.equal(every(split).sort(0).values, X[[1, 3]])
 
@@ -117,6 +131,10 @@ def test_arrays_of_every_kind():
     assert torch.equal(every(wb.Split.of(list(values))), wanted)
     assert torch.equal(every(wb.Split.of(values[:, :, ::-1])), wanted.flip(3))
     assert every(wb.Split.of(values / 255.0)).dtype == torch.float64  # a network's inputs have its weights' type
+    for labels in (np.arange(5, dtype=np.uint8), [0, 1, 2, 3, 4]):
+        split = wb.Split(values, labels)
+        assert torch.equal(split.images, wanted)
+        assert torch.equal(split.labels, torch.arange(5))
     deep = np.array([0, 65535], np.uint16).reshape(2, 1, 1, 1)
     assert every(wb.Split.of(deep)).flatten().tolist() == [0, 1]
     values.flags.writeable = False

@@ -1,12 +1,16 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import workbench as wb
+from tests.helpers.networks import Windows
 from workbench.network.inputs import inputs_of
 from workbench.network.outputs import random_functional
-from workbench.plan.importance import BATCH_SIZE, directions, effects, importance
+from workbench.plan.importance import BATCH_SIZE, _Sums, directions, effects, importance
+from workbench.plan.plan import PlanError
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_effects_are_exact_in_a_linear_network(linear, generator):
             expected = linear.model(x) @ weights - made
         out, in_ = moved[name]
         assert out.shape == (6, layer.max_ranks[1] + 1)
-        assert in_.shape == (6, layer.max_ranks[0] + 2)
+        assert in_.shape == (6, layer.max_ranks[0] + 2 if layer.method == "tucker2" else 2)
         effect = out[:, rank_out] + in_[:, -1 if rank_in is None else rank_in]
         assert torch.allclose(effect, expected, rtol=1e-6, atol=1e-9), name
 
@@ -89,7 +93,8 @@ def test_losses_fall_from_all_to_nothing(network, spectra, data):
     assert set(found.lost) == {part.layer.name for part in spectra}
     for name, table in found.lost.items():
         most_in, most_out = spectra[name].layer.max_ranks
-        assert table.shape == (most_out + 1, most_in + 2)
+        columns = most_in + 2 if spectra[name].layer.method == "tucker2" else 2
+        assert table.shape == (most_out + 1, columns)
         assert (np.diff(table, axis=0) <= 0).all()
         assert (np.diff(table[:, :-1], axis=1) <= 0).all()
         assert (table[-1, -2:] == 0).all()
@@ -112,6 +117,45 @@ def test_a_forecast_is_near_what_calibration_leaves(network, spectra, data):
     curve = wb.forecast_curve(network, images, ratios=(6.0, 1e6), spectra=spectra, measured=measured)
     assert [f.agreement for f in curve.forecasts] == [found[1][0]]
     assert len(curve.rows[0]) == len(curve.headers)
+    with pytest.raises(PlanError, match="this importance is of other"):
+        wb.forecast_curve(network, images, spectra=spectra, measured=replace(measured, network="other"))
+
+
+def test_windows_of_an_image_add_up(generator):
+    x = torch.randn(12, 3, 32, 32, generator=generator)
+    networks = [wb.Network(Windows(size), (3, 32, 32)) for size in (64, 16)]
+    tables = [importance(each, wb.analyze(each, cached=False), x).lost["mix"] for each in networks]
+    assert tables[0][1, -1] > 0
+    assert np.allclose(*tables, rtol=1e-3)
+
+
+def test_moments_of_half_precision_are_those_in_double(generator):
+    maps = (300 * torch.randn(3, 1, 4, 50, generator=generator)).half()
+    found, wanted = _Sums(), _Sums()
+    found.add(maps)
+    wanted.add(maps.double())
+    for one, other in zip(found.moments(), wanted.moments(), strict=True):
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+
+
+class Answers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return Answer(self.conv(x).mean((2, 3)))
+
+
+def test_outputs_in_a_dataclass_have_an_importance(generator):
+    network = wb.Network(Answers(), (3, 8, 8))
+    x = torch.randn(4, 3, 8, 8, generator=generator)
+    assert importance(network, wb.analyze(network, cached=False), x).lost["conv"][0, -1] > 0
 
 
 def test_any_structure(generator):

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ def test_ranks_by_hand(plan):
     kept = plan.keep("features.7")
     assert kept.with_ranks("features.7", rank_out=9)["features.7"].decision == "tucker1"
     assert "1.28 times the MACs" in plan.with_ranks("features.3", rank_in=32, rank_out=64)["features.3"].reason
+    of_numpy = plan.with_ranks("features.3", rank_in=np.int64(12), rank_out=np.int32(20))
+    assert of_numpy.to_json() == edited.to_json()
 
 
 @given(rank_in=st.integers(1, 31), rank_out=st.integers(1, 63))
@@ -49,6 +52,7 @@ def test_more_rank_costs_more_and_errs_less(spectra, rank_in, rank_out):
         ("features.3", {"rank_in": 33, "rank_out": 2}, "layer features.3: rank_in=33 does not fit, it can be 1 to 32"),
         ("features.3", {"rank_in": 3, "rank_out": 0}, "layer features.3: rank_out=0 does not fit"),
         ("features.3", {"rank_in": 3, "rank_out": 2.5}, "layer features.3: rank_out=2.5 is not a whole number"),
+        ("features.3", {"rank_in": 3, "rank_out": True}, "layer features.3: rank_out=True is not a whole number"),
         ("features.3", {}, "layer features.3: give rank_in, rank_out or both"),
         ("features.0", {"rank_in": 1}, "layer features.0 is reduced in its output channels only"),
         ("classifier.2", {"rank_in": 3, "rank_out": 3}, "layer classifier.2 is a matrix"),

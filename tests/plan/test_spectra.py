@@ -48,6 +48,11 @@ def test_a_network_of_zeros():
     assert found.error(rank_in=1, rank_out=1) == 0
 
 
+def test_ranks_of_groups_are_of_a_groups_channels(mixed):
+    row = next(row for row in wb.analyze(mixed, cached=False).rows if row[0] == "grouped")
+    assert [cell.split(" of ")[1] for cell in row[-2:]] == ["8", "8"]
+
+
 def test_a_broken_layer_is_named():
     model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
     with torch.no_grad():

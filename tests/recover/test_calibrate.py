@@ -10,6 +10,7 @@ import workbench as wb
 from tests.helpers.networks import at_full_rank, decomposed, same, unlabelled
 from workbench.recover import refit
 from workbench.recover.calibrate import balance, calibrate
+from workbench.recover.refit import Refit
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,16 @@ def test_the_relu_is_taken_into_account(behind_a_relu):
     found = [errors(calibrate(smaller, x, rounds=n), x)["answers"] for n in (0, 1, 2, 3, 4, 6, 10, 20)]
     assert found == sorted(found, reverse=True)
     assert found[2] < 0.95 * found[0]
+
+
+def test_batches_of_one_image_go_to_both_halves(behind_a_relu):
+    smaller, x = behind_a_relu
+    dense, made = (net.model[0] for net in (smaller.original, smaller))
+    problem = Refit.of(smaller.plan["0"], dense, made, False)
+    with torch.no_grad():
+        for i in range(3):
+            problem.add(i, x[i : i + 1], dense(x[i : i + 1]))
+    assert problem.moments[0].count.tolist() == [2 * 49, 49]
 
 
 @pytest.mark.parametrize("room", [0, 150_000])

@@ -41,6 +41,7 @@ def test_another_training_is_refused(hundred, tmp_path, monkeypatch):
         (tiny(), hundred, {"epochs": 4}, "its epochs was 3, not 4"),
         (wb.load_network("digits_vgg"), hundred, {}, "its network was tiny, not digits_vgg"),
         (tiny(12), hundred, {}, "its weights was "),
+        (wb.from_scratch(tiny()), hundred, {}, "its norm of the weights was "),
         (tiny(), other, {}, "its training labels was"),
     ):
         with pytest.raises(CheckpointError, match=message):

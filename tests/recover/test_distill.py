@@ -46,6 +46,28 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views
     assert losses[0] > 1e-4
 
 
+class Maps(nn.Module):
+    """Gives classes, and its maps if it is to."""
+
+    def __init__(self, maps):
+        super().__init__()
+        self.conv, self.head, self.maps = nn.Conv2d(1, 8, 3), nn.Linear(8, 10), maps
+
+    def forward(self, x):
+        maps = self.conv(x)
+        return {"logits": self.head(maps.mean((2, 3)))} | ({"maps": maps} if self.maps else {})
+
+
+def test_only_the_outputs_that_matter_are_learned(data):
+    losses = []
+    for maps in (False, True):
+        torch.manual_seed(0)
+        network = wb.Network(Maps(maps), (1, 8, 8), output=lambda outputs: outputs["logits"])
+        made = wb.distill(decomposed(network, {"conv": (None, 2)}), data.train.images[:16], epochs=1)
+        losses.append(made.history[0].loss)
+    assert losses[0] == losses[1] > 0
+
+
 @pytest.mark.parametrize("count", [8, 64])  # of 8 none is held out
 def test_it_never_returns_what_agrees_less(usual_views, smaller, data, count):
     images = data.train.images[:count]

@@ -107,6 +107,7 @@ def test_batch_norms_of_a_calibrated_network_keep_their_statistics(data):
         ({"label_weight": 1.5}, ValueError, "label_weight is a share"),
         ({"warmup": 2}, ValueError, "warmup must be shorter than the 2 epochs"),
         ({"epoch": 2}, TypeError, "no setting epoch; it has epochs"),
+        ({"epochs": 1, "flip": "False"}, ValueError, "flip is one of False, True, not 'False'"),
         ({"recipe": wb.Recipe(epochs=2), "epoch": 2}, TypeError, "no setting epoch; it has epochs"),
         ({"epochs": 1, "learning_rate": 1e30}, ValueError, "training diverged in epoch 1"),
     ],
@@ -132,6 +133,9 @@ def test_other_validation_images(small, data):
     empty = wb.Split(data.test.images[:0], data.test.labels[:0], "validation")
     tuned = wb.finetune(small, replace(few(data), validation=empty), epochs=1)
     assert tuned.history[0].validation.n == 10  # a tenth, without the half that judges
+    images, labels = few(data, 100).train.images, few(data, 100).train.labels
+    tuned = wb.finetune(small, (images, labels), epochs=1)
+    assert tuned.history[0].validation.n == 10  # a tenth of all
 
 
 def test_data_that_do_not_fit(network, small, data):
@@ -145,6 +149,30 @@ def test_data_that_do_not_fit(network, small, data):
     other = wb.Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), (1, 8, 8), name="other")
     with pytest.raises(ValueError, match="the teacher other has 3 classes, digits_vgg has 10"):
         wb.finetune(small, few(data), epochs=1, teacher=other)
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return {"logits": self.head(self.conv(x).mean((2, 3)))}
+
+
+def test_networks_that_are_no_classifiers_of_images(small, data):
+    named = wb.Network(Named(), (1, 8, 8))
+    with pytest.raises(ValueError, match="this network returned a dict"):
+        wb.finetune(decomposed(named, {}), data.train.images[:32], epochs=1)
+    with pytest.raises(ValueError, match="this network returned a dict"):
+        wb.finetune(small, few(data), epochs=1, teacher=named)
+    with pytest.raises(ValueError, match="distill it instead"):
+        wb.finetune(wb.Network(Named(), example={"x": data.train.images[:2]}), few(data), epochs=1)
+
+
+def test_a_last_batch_of_one_image_has_no_statistics_of_its_own(data):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10))
+    assert wb.finetune(wb.Network(model, (1, 8, 8)), few(data, 33), epochs=1, batch_size=16).history
 
 
 LOGITS = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))

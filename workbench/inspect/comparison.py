@@ -46,7 +46,7 @@ class Comparison(Table):
         are no classes.
     agreement_top5 : share of the images whose original first answer is among the compressed network's first five.
     n : number of images.
-    divergence : mean Kullback-Leibler divergence of the class probabilities, in nats.
+    divergence : mean Kullback-Leibler divergence of the class probabilities, in nats; NaN if an output is no number.
     snr_db : signal-to-noise ratio of the outputs in dB: power of the original's outputs over that of the difference.
     layers : the same of every layer of the plan, worst first.
     outputs : the same of every output, worst first.
@@ -180,7 +180,7 @@ def comparison_of(found: Iterable[Pass]) -> Comparison:
         raise ValueError("the network gives no tensors of numbers that can be compared")
     top1, top5 = torch.cat(same).double().mean(0).tolist() if same else (math.nan, math.nan)
     relative = [powers / powers[0].clamp(min=1e-300) for powers in outputs.values()]
-    divergence_nats, snr = max(0.0, nats / n), snr_db(torch.stack(relative).sum(0))
+    divergence_nats, snr = 0.0 if nats < 0 else nats / n, snr_db(torch.stack(relative).sum(0))
     both, either = overlap
     mean_iou = float((both / either)[either > 0].mean())  # of no class, NaN
     return Comparison(top1, top5, n, divergence_nats, snr, _worst_first(inner), _worst_first(outputs), mean_iou)

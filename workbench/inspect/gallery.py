@@ -214,7 +214,7 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
 def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
     """Return a layer's kernel (out_channels, in_channels per group, ...), or the one its factors multiply to."""
     groups, parts = layer.shape.groups, dict(module.named_children())
-    if not parts:
+    if "core" not in parts:
         return kernel_of(module, layer).detach().double()
     names = [name for name in ("factor_in", "core", "factor_out") if name in parts]
     weights = [parts[name].get_parameter("weight").detach().double().chunk(groups) for name in names]

@@ -132,7 +132,7 @@ class PairedActivations:
         values = held.values[side]
         for i in range(held.done[side], until):
             node = self.nodes[i]
-            values[node] = batch if node.op == "placeholder" else _call(self.models[side], self.constants, node, values)
+            values[node] = _call(self.models[side], self.constants, node, values, batch)
             for old in [n for n in node.all_input_nodes if self.last_use[n] == i]:
                 values.pop(old, None)
         held.done[side] = max(held.done[side], until)
@@ -143,11 +143,13 @@ class PairedActivations:
             yield from ((one.given, other.output) for one, other in zip(compressed, original, strict=True))
 
     def norm_after(self, name: str) -> str | None:
-        """Return the batch norm with running statistics that is the only user of this layer's output, if any."""
+        """Return the batch norm with running statistics that is the only user of this output, and of no other."""
         node = self._only_call(name)
         users = list(node.users) if node else []
         norm = self._called(users[0]) if len(users) == 1 else None
-        return str(users[0].target) if isinstance(norm, BATCH_NORMS) and isinstance(norm.running_mean, Tensor) else None
+        if not isinstance(norm, BATCH_NORMS) or not isinstance(norm.running_mean, Tensor):
+            return None
+        return str(users[0].target) if self._only_call(str(users[0].target)) else None
 
     def rectified(self, name: str) -> bool:
         """Return whether only a ReLU uses this layer's output, directly or behind a concatenation or max-pooling."""
@@ -169,8 +171,10 @@ class PairedActivations:
         return str(getattr(node.target, "__name__", node.target))
 
 
-def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+def _call(model: nn.Module, constants: nn.Module, node: fx.Node, values: dict[fx.Node, Any], batch: Tensor) -> Any:
     """Compute one node; tensors that tracing has found in the code are attributes of the traced copy."""
+    if node.op == "placeholder":
+        return batch.clone()  # what follows may work in place
     args = fx.node.map_arg(node.args, values.__getitem__)
     kwargs = fx.node.map_arg(node.kwargs, values.__getitem__)
     if node.op == "output":
@@ -196,9 +200,9 @@ def _trace(model: nn.Module, batch: Any) -> tuple[list[fx.Node], nn.Module]:
             nodes = list(_Tracer().trace(traced).nodes)
         values: dict[fx.Node, Any] = {}
         for node in nodes:
-            values[node] = batch[:1] if node.op == "placeholder" else _call(model, traced, node, values)
+            values[node] = _call(model, traced, node, values, batch[:1])
         one_input = sum(node.op == "placeholder" for node in nodes) == 1
-        pairs = zip(tensors_of(values[nodes[-1]]), tensors_of(model(batch[:1])), strict=True)
+        pairs = zip(tensors_of(values[nodes[-1]]), tensors_of(call(model, batch[:1])), strict=True)
         same = all(torch.allclose(found, wanted, rtol=1e-4, atol=1e-5) for found, wanted in pairs)
         return (nodes if one_input and same else []), traced
     except Exception:  # whatever it was: such a model is run whole

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,8 +35,9 @@ class Split:
     Parameters
     ----------
     images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
-        or an object that has its length, its shape and batches by a tensor of indices, like the images of a folder.
-    labels : (n,) class indices; ``UNLABELLED`` where the class is not known.
+        an array, or an object that has its length, its shape and batches by a tensor of indices, like the images of a
+        folder.
+    labels : (n,) class indices, a tensor or an array; ``UNLABELLED`` where the class is not known.
 
     Raises
     ------
@@ -47,7 +49,13 @@ class Split:
     name: str = "images"
 
     def __post_init__(self) -> None:
-        labels, where = self.labels, f"the {self.name} split has"
+        if isinstance(self.images, np.ndarray):
+            object.__setattr__(self, "images", held_images(self.images)[0])
+        labels: Any = self.labels
+        if isinstance(labels, np.ndarray | list):
+            labels = torch.tensor(labels)
+            object.__setattr__(self, "labels", labels if labels.is_floating_point() else labels.long())
+        where = f"the {self.name} split has"
         if labels.is_floating_point() or labels.ndim != 1:
             wanted = "class indices, one whole number an image"
             raise ValueError(f"{where} labels of {labels.dtype} and shape {tuple(labels.shape)}, not {wanted}")

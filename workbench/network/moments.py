@@ -75,6 +75,7 @@ class Moments:
 
     def add(self, half: int, x: Tensor, y: Tensor) -> None:
         """Add matching rows of inputs (m, n) and outputs (m, t) of images of one half."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         self.xx[half] += (x.mT @ x).double().cpu()
         self.x[half] += x.sum(0, dtype=torch.float64).cpu()
         self.count[half] += len(x)
@@ -82,6 +83,7 @@ class Moments:
 
     def add_outputs(self, half: int, x: Tensor, y: Tensor) -> None:
         """Add outputs for inputs that were added before."""
+        x, y = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (x, y))
         self.yx[half] += (y.mT @ x).double().cpu()
         self.y[half] += y.sum(0, dtype=torch.float64).cpu()
         self.yy[half] += y.square().sum(dtype=torch.float64).cpu()

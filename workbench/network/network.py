@@ -119,7 +119,8 @@ class Network(Table):
             return tree_map_only(Tensor, lambda x: x.to(self.device), images)
         images = images.to(self.device)
         ready = images if self.preprocessing is None else self.preprocessing(images)
-        if self.preprocessing is None and self.example is None and ready.dtype == torch.uint8:
+        floats = self.example is None or self.example.is_floating_point()
+        if self.preprocessing is None and floats and ready.dtype == torch.uint8:
             ready = ready / 255
         if ready.is_floating_point():
             ready = ready.to(self._dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 MAX_SNR_DB = 200.0
 """Signal-to-noise ratio in dB that stands for equal outputs."""
@@ -18,7 +18,11 @@ MIN_PROBABILITY = 1e-38
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
-    """Run a model: a tuple holds its positional inputs, a dictionary its keyword inputs, or its only one."""
+    """Run a model on a copy of inputs, as it may work in place.
+
+    A tuple holds its positional inputs, a dictionary its keyword inputs, or its only one.
+    """
+    inputs = tree_map_only(Tensor, torch.clone, inputs)
     if isinstance(inputs, tuple):
         return model(*inputs)
     if isinstance(inputs, dict) and takes_keywords(model, inputs):
@@ -64,8 +68,9 @@ def in_rows(outputs: Tensor) -> Tensor:
 
 def hits(outputs: Tensor, labels: Tensor) -> Tensor:
     """Return (n, 2): whether the first of (n, classes) answers is the label, and whether one of the first five is."""
-    right = outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels.to(outputs.device)[:, None]
-    return torch.stack([right[:, 0], right.any(dim=1)], dim=1).cpu()
+    labels = labels.to(outputs.device)
+    first, among = outputs.argmax(1) == labels, outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]
+    return torch.stack([first, first | among.any(dim=1)], dim=1).cpu()
 
 
 def same_answers(wanted: Tensor, made: Tensor) -> Tensor:
@@ -111,8 +116,10 @@ def powers_of(wanted: Tensor, made: Tensor) -> Tensor:
 
 
 def snr_db(powers: Tensor) -> float:
-    """Return the signal-to-noise ratio in dB of the two powers, at most 200."""
+    """Return the signal-to-noise ratio in dB of the two powers, at most 200; -200 if the noise is NaN or infinite."""
     signal, noise = powers.tolist()
+    if not math.isfinite(noise):
+        return -MAX_SNR_DB
     equal = noise <= signal * 10 ** (-MAX_SNR_DB / 10)
     return MAX_SNR_DB if equal else 10 * math.log10(max(signal, 1e-300) / noise)
 
@@ -146,7 +153,7 @@ def random_functional(outputs: Any, generator: torch.Generator) -> Tensor:
     for values in tensors:
         flat = values.double()
         flat = flat - flat.mean(1, keepdim=True) if are_classes(outputs) else flat
-        power = flat.detach().square().sum().clamp(min=1e-300) / size_of(outputs)
+        power = flat.detach().square().sum().clamp(min=1e-300) / max(1, size_of(tensors_of(outputs)))
         directions = torch.randn(values.shape, generator=generator, dtype=torch.float64).to(values.device)
         total = total.to(values.device) + (flat * directions).sum() / (power * len(tensors)).sqrt()
     return total

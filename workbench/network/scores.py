@@ -244,6 +244,11 @@ def check_labels(outputs: Any, labels: Tensor, split_name: str) -> None:
 
 
 def answers(network: Network, images: Split | Images) -> Tensor:
-    """Return the class that a network answers for each image, (n,)."""
+    """Return the class that a network answers for each image, (n,); raise ValueError if its outputs are no classes."""
+    found = []
     with torch.inference_mode():
-        return torch.cat([network.run(batch).argmax(1).cpu() for batch in inputs_of(network, images)])
+        for batch in inputs_of(network, images):
+            outputs = network.run(batch)
+            check_labels(outputs, torch.empty(0), "")
+            found.append(outputs.argmax(1).cpu())
+    return torch.cat(found)

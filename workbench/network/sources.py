@@ -162,6 +162,8 @@ def _reads_all(loader: Any) -> bool:
     if loader.collate_fn is not default_collate or not hasattr(loader.dataset, "__len__"):
         return False
     sampler, items = loader.sampler, len(loader.dataset)
+    if getattr(loader.batch_sampler, "sampler", None) is not sampler:  # the loader's own is not used
+        return False
     drawn = isinstance(sampler, RandomSampler) and not sampler.replacement and sampler.num_samples == items
     return drawn or type(sampler) is SequentialSampler
 
@@ -198,7 +200,7 @@ def _of_dataset(dataset: Any, size: int, labelled: bool) -> tuple[Any, Tensor | 
     if isinstance(dataset, Tensor | np.ndarray):
         return _tensor(dataset), None
     if hasattr(dataset, "tensors"):  # a TensorDataset
-        return held_images(tuple(dataset.tensors[:2]) if len(dataset.tensors) > 1 else dataset.tensors[0])
+        return _tensor(dataset.tensors[0]), label_of(dataset.tensors) if labelled else None
     return _dataset_images(dataset, size), _labels_of(dataset) if labelled else None
 
 
@@ -207,11 +209,12 @@ def _labels_of(dataset: Any) -> Tensor | None:
     if isinstance(dataset, Subset):
         labels = _labels_of(dataset.dataset)
         return None if labels is None else labels[torch.as_tensor(dataset.indices)]
-    tables = [getattr(dataset, name, None) for name in ("targets", "labels", "_labels")]
+    tables: list[Any] = [getattr(dataset, name, None) for name in ("targets", "labels", "_labels")]
     if getattr(dataset, "target_transform", None) is None:
         for table in tables:
-            if table is not None and hasattr(table, "__len__") and len(table) == len(dataset):
-                return torch.as_tensor(table).long()
+            whole = hasattr(table, "__len__") and len(table) == len(dataset)
+            if whole and (labels := label_of((None, table))) is not None:
+                return labels
     if hasattr(dataset, "column_names"):
         name = next((key for key in LABEL_KEYS if key in dataset.column_names), None)
         return None if name is None else label_of({"label": np.asarray(list(dataset[name]))})

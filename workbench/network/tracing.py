@@ -4,7 +4,6 @@ import copy
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt, prod
@@ -22,7 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from workbench.kernels.complexity import ConvShape, Cost, total
 from workbench.network.layers import LAYER_CLASSES, TRANSPOSED, Layer
 from workbench.network.network import Network, copy_model, first_line
-from workbench.network.outputs import call
+from workbench.network.outputs import call, size_of
 
 INNER_PARTS = ("backbone", "encoder", "features", "model")
 """Names of the parts of larger models, like detectors, that take a tensor."""
@@ -86,17 +85,23 @@ def find_layers(network: Network) -> Traced:
 
 def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Traced:
     names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, LAYER_CLASSES)}
-    owners = Counter(id(p) for module in model.modules() for p in module.parameters(recurse=False))
+    # a module that has several names is there as often
+    places = [model, *(child for m in model.modules() for child in m._modules.values() if child is not None)]
+    owners = Counter(id(p) for module in places for p in module.parameters(recurse=False))
     found: dict[str, Layer] = {}
+    given_more: set[str] = set()
     inputs = tree_map_only(Tensor, fake.from_tensor if fake else torch.clone, network.example_inputs())
+    batch = max(1, size_of(inputs))
     flow = _Flow(inputs)
     last_map: Sequence[int] = ()
     flat: tuple[Tensor | None, Sequence[int]] = (None, ())
 
-    def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        nonlocal last_map, flat
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        nonlocal last_map, flat, batch
         name = names.get(module)
         if name is not None and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            if not found and len(args[0]) % batch:  # the first tensor is no batch, but one image of a list
+                batch = len(args[0])
             flow.add("again" if name in found else "layer", flow.sources(args), output, name)
             guess = last_map
             if isinstance(module, nn.Linear) and args[0].ndim == 2:
@@ -104,15 +109,17 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
                 if args[0] is not flat[0] and last_map:
                     flat = (args[0], last_map)
                 guess, last_map = flat[1] if args[0] is flat[0] else (), ()
-            shape = _shape(module, args[0], output, network.maps.get(name, guess))
+            shape = _shape(module, args[0], output, network.maps.get(name, guess), batch)
             if name in found:
                 first = found[name].shape
                 shape = replace(first, positions=first.positions + shape.positions)
             found[name] = _layer(name, module, shape, owners)
+            if len(args) > 1 or kwargs:
+                given_more.add(name)
         if isinstance(output, Tensor) and output.ndim == 4:
             last_map = output.shape[1:]
 
-    hooks = [module.register_forward_hook(record) for module in model.modules()]
+    hooks = [module.register_forward_hook(record, with_kwargs=True) for module in model.modules()]
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter, flow:
@@ -124,11 +131,12 @@ def _run(network: Network, model: nn.Module, fake: FakeTensorMode | None) -> Tra
         raise ValueError(f"{network.name} does not run on {where}: {first_line(error)}{hint}") from error
     for hook in hooks:
         hook.remove()
-    for name in _read_from_outside(model, {name for name, layer in found.items() if layer.method != "keep"}, inputs):
-        reason = "the model reads its attributes, like its weight, from outside of it"
+    usable = {name for name, layer in found.items() if layer.method != "keep"}
+    reasons = dict.fromkeys(usable & given_more, "it is called with more than its input")
+    for name, reason in {**reasons, **_needed_whole(model, usable - given_more, inputs, fake)}.items():
         found[name] = replace(found[name], method="keep", reason=reason)
     inside = total(layer.cost for layer in found.values())
-    other = Cost(network.weights - inside.weights, counter.get_total_flops() // 2 - inside.macs)
+    other = Cost(network.weights - inside.weights, max(0, counter.get_total_flops() // (2 * batch) - inside.macs))
     return Traced(tuple(found.values()), other, flow.graph(outputs))
 
 
@@ -230,29 +238,40 @@ class _Watched(nn.Sequential):
             return getattr(self.core, name)
 
 
-def _read_from_outside(model: nn.Module, names: Set[str], inputs: Any) -> Set[str]:
-    """Run a model once more, and return which of the layers' attributes it reads: it would miss those of factors."""
-    read: set[str] = set()
+def _needed_whole(model: nn.Module, names: Set[str], inputs: Any, fake: FakeTensorMode | None) -> dict[str, str]:
+    """Run a model once more with its layers inside of other modules; return those that it needs as they are, and why.
+
+    Raises what the model raises if it is run on fake tensors.
+    """
+    found: dict[str, str] = {}
+    reason = "the model reads its attributes, like its weight, from outside of it"
     layers = {name: model.get_submodule(name) for name in names}
-    watched = {layer: _Watched(layer, partial(read.add, name)) for name, layer in layers.items()}
+    watched = {layer: _Watched(layer, partial(found.__setitem__, name, reason)) for name, layer in layers.items()}
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if child in watched and not isinstance(module, _Watched):
                 setattr(module, name, watched[child])
-    with torch.no_grad(), suppress(Exception):  # if this run fails, no layer is kept for it
-        call(model, inputs)
-    return read
+    try:
+        with torch.no_grad():
+            call(model, inputs)
+    except Exception:  # whatever it was: with factors it would be raised too
+        if fake:
+            raise
+        return dict.fromkeys(names, "the model does not run with other modules in the place of its layers")
+    return found
 
 
-def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] | None) -> ConvShape:
-    bias = module.bias is not None
-    if isinstance(module, nn.Linear):
+def _shape(module: Any, given: Tensor, output: Tensor, last_map: Sequence[int] | None, batch: int) -> ConvShape:
+    """Return a layer's shape by a call with a batch of inputs, each of which may be several maps, like windows."""
+    bias, size = module.bias is not None, () if isinstance(module, nn.Linear) else tuple(module.kernel_size)
+    maps = max(1, len(given) // batch) if given.ndim > len(size) + 1 else 1
+    if not size:
         features, *map_size = _flattened_map(module.in_features, last_map if given.ndim == 2 else None)
-        positions = prod(given.shape[1:-1])
+        positions = maps * prod(given.shape[1:-1])
         calls = ((positions * prod(map_size), positions),)
         return ConvShape(features, module.out_features, tuple(map_size), calls, bias=bias)
-    calls = ((prod(given.shape[2:]), prod(output.shape[2:])),)
-    channels, size = (module.in_channels, module.out_channels), tuple(module.kernel_size)
+    calls = ((maps * prod(given.shape[-len(size) :]), maps * prod(output.shape[-len(size) :])),)
+    channels = (module.in_channels, module.out_channels)
     return ConvShape(*channels, size, calls, module.groups, bias, isinstance(module, TRANSPOSED))
 
 

@@ -3,17 +3,10 @@
 from collections.abc import Sequence
 
 from workbench.kernels.evbmf import Evbmf
-from workbench.plan.layer_choice import choose_layers, kept_if_left_out
+from workbench.plan.layer_choice import CHOICES, choose_layers, kept_if_left_out
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan, ratio
 from workbench.plan.spectra import Spectra
 from workbench.plan.spectrum import Spectrum
-
-CHOICES = {
-    "default": "EVBMF, all but 1x1 convolutions",
-    "spatial": "EVBMF, spatial convolutions only",
-    "all": "EVBMF, all layers",
-}
-"""Choices of layers, and how a plan made by them is called."""
 
 
 def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, strength: float = 1.0) -> Plan:
@@ -43,7 +36,7 @@ def evbmf_plan(spectra: Spectra, layers: str | Sequence[str] = "default", *, str
     parts = tuple(
         kept_if_left_out(layer, chosen) or _at_evbmf_ranks(spectra[layer.name], strength) for layer in spectra.layers
     )
-    policy = CHOICES[layers] if isinstance(layers, str) else f"EVBMF, {len(chosen)} chosen layers"
+    policy = f"EVBMF, {CHOICES[layers][0] if isinstance(layers, str) else f'{len(chosen)} chosen layers'}"
     policy += "" if strength == 1 else f", strength {strength:g}"
     return Plan(spectra.network, spectra.input_shape, parts, spectra.other, policy, spectra)
 

@@ -64,9 +64,15 @@ def forecast_curve(
     spectra, measured : of the network, if they are known: its importance is measured in several passes over the
         images, and all else is arithmetic.
     progress : called during the measurement; raising `Cancelled` ends it.
+
+    Raises
+    ------
+    PlanError : if the importance is not of the network of the spectra.
     """
     spectra = spectra or analyze(network)
     measured = measured or importance(network, spectra, images, progress=progress)
+    if measured.network != spectra.network:
+        raise PlanError(f"this importance is of {measured.network}, the spectra of {spectra.network}")
     plans = []
     for ratio in sorted(ratios):
         try:

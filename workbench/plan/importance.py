@@ -68,12 +68,12 @@ class Importance:
     Attributes
     ----------
     images : how many unlabelled inputs were looked at.
-    lost : by layer, (out + 1, in + 2) expected squared change of the outputs at (rank_out, rank_in), if only
-        this layer is reduced and fitted; the last column is that of Tucker-1. A share of their power, or for classes of
-        the squared margins.
+    lost : by layer, (out + 1, columns) expected squared change of the outputs at (rank_out, rank_in), if only this
+        layer is reduced and fitted. There are in + 2 columns, or 2 equal ones of a layer without Tucker-2; the last
+        column is that of Tucker-1. A share of the outputs' power, or for classes of the squared margins.
     leading : (n, classes) the largest outputs of the original for each image, largest first, by which a forecast counts
         changed answers; None if they are no classes.
-    margins : by layer, changes of each image's margin, (n, out + 1) and (n, in + 2).
+    margins : by layer, changes of each image's margin, (n, out + 1) and (n, columns).
     """
 
     network: str
@@ -240,8 +240,7 @@ def _directions(layer: Layer, grams: list[Tensor], inputs: "_Sums", outputs: "_S
     n = layer.shape.in_channels // layer.shape.groups * prod(layer.shape.kernel_size)
     unseen = UNSEEN_VARIANCE * n / (n + inputs.count) * within.diagonal(dim1=1, dim2=2).mean()
     # float32, if the directions are used in that, takes less than half the time
-    dtype = torch.promote_types(outputs.dtype, torch.float32)
-    basis = torch.linalg.eigh((without + unseen * grams[0]).to(dtype))[1].flip(2)  # which reads the lower triangle
+    basis = torch.linalg.eigh((without + unseen * grams[0]).to(outputs.dtype))[1].flip(2)  # reads the lower triangle
     if layer.method != "tucker2":
         return Directions(mean_out, basis, mean_in)
     values, vectors = torch.linalg.eigh(within)
@@ -263,6 +262,7 @@ class _Sums:
         places = pick_places(maps.shape[3], MAX_POSITIONS)
         sampled = maps if places is None else maps.index_select(3, places.to(maps.device))
         rows = sampled.permute(1, 2, 0, 3).flatten(2)  # (groups, channels, n * positions)
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         self.count, self.dtype = self.count + rows.shape[2], rows.dtype
         found = [rows.sum(2, keepdim=True), rows @ rows.mT]
         self.sums = (
@@ -284,20 +284,26 @@ def effects(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return by layer how much reducing it moves a functional of the outputs, to first order.
 
-    Two tables for each layer, (images, out + 1) for the output ranks and (images, in + 2) for the input ranks, the last
-    column, Tucker-1, zero. The effect of a pair of ranks is their sum.
+    Two tables for each layer, (images, out + 1) for the output ranks and (images, in + 2) for the input ranks, (images,
+    2) of a layer without Tucker-2; the last column, Tucker-1, is zero. The effect of a pair of ranks is their sum.
+    Several maps of an image, like windows, add up; if their number is no multiple of the images', each has the mean.
     """
     moved: dict[str, tuple[Tensor, Tensor]] = {}
+    images = max(1, size_of(batch))
     for one in layer_calls(model, list(found), batch, functional):
         layer, these = spectra[one.name].layer, found[one.name]
         n = len(one.output)
         y, g = (_maps(v, layer, given=False) for v in (one.output, one.output_gradient))
         most_in, most_out = layer.max_ranks
         out = _products(y - these.mean_out.to(y), g, these.out, these.out, most_out + 1)
-        in_ = out.new_zeros(n, most_in + 2)
+        in_ = out.new_zeros(n, 2)
         if these.give is not None and these.take is not None:
             x, h = (_maps(v, layer, given=True) for v in (one.given, one.given_gradient))
             in_ = _products(x - these.mean_in.to(x), h, these.take, these.give, most_in + 2)
+        if n % images:
+            out, in_ = (each.sum(0).expand(images, -1) / images for each in (out, in_))
+        else:
+            out, in_ = (each.unflatten(0, (images, -1)).sum(1) for each in (out, in_))
         old = moved.get(one.name)
         moved[one.name] = (old[0] + out, old[1] + in_) if old else (out, in_)
     return moved

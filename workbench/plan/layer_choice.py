@@ -6,12 +6,12 @@ from workbench.network.layers import Layer
 from workbench.plan.plan import LayerPlan
 from workbench.plan.spectra import Spectra
 
-IN_CHOICE: dict[str, Callable[[Layer], bool]] = {
-    "default": lambda layer: not layer.pointwise,
-    "spatial": lambda layer: layer.kind == "conv" and not layer.pointwise,
-    "all": lambda layer: True,
+CHOICES: dict[str, tuple[str, Callable[[Layer], bool]]] = {
+    "default": ("all but 1x1 convolutions", lambda layer: not layer.pointwise),
+    "spatial": ("spatial convolutions only", lambda layer: layer.kind == "conv" and not layer.pointwise),
+    "all": ("all layers", lambda layer: True),
 }
-"""Choice -> whether a layer is in it."""
+"""Choice -> its name in plans and on the page, and whether a layer is in it."""
 
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
@@ -19,9 +19,9 @@ def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
     if not isinstance(spectra, Spectra):
         raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(spectra).__name__}")
     if isinstance(layers, str):
-        if layers not in IN_CHOICE:
-            raise ValueError(f"layers is one of {', '.join(map(repr, IN_CHOICE))} or a list of names, not {layers!r}")
-        return {layer.name for layer in spectra.layers if IN_CHOICE[layers](layer)}
+        if layers not in CHOICES:
+            raise ValueError(f"layers is one of {', '.join(map(repr, CHOICES))} or a list of names, not {layers!r}")
+        return {layer.name for layer in spectra.layers if CHOICES[layers][1](layer)}
     unknown = sorted(set(layers) - {layer.name for layer in spectra.layers})
     if unknown:
         raise ValueError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))}")

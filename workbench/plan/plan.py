@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 from workbench.kernels.complexity import Cost, factorised_cost, total
@@ -65,10 +66,12 @@ class LayerPlan:
             channels = self.layer.max_ranks[which == "rank_out"]
             if needed != (rank is not None):
                 raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
-            if needed and type(rank) is not int:
+            if needed and (type(rank) is bool or not isinstance(rank, Integral)):
                 raise PlanError(f"layer {name}: {which}={rank!r} is not a whole number")
             if needed and not 1 <= rank <= channels:
                 raise PlanError(f"layer {name}: {which}={rank} does not fit, it can be 1 to {channels}")
+            if needed:
+                object.__setattr__(self, which, int(rank))  # of numpy
 
     @classmethod
     def kept(cls, layer: Layer, reason: str) -> "LayerPlan":

@@ -67,9 +67,9 @@ class Spectra(Table):
         """One line a layer."""
         macs, rows = max(1, self.total.macs), []
         for layer in self.layers:
-            spectrum = self.by_name.get(layer.name)
-            in_ = f"{spectrum.in_.rank} of {layer.shape.in_channels}" if spectrum and spectrum.in_ else "-"
-            out = f"{spectrum.out.rank} of {layer.shape.out_channels}" if spectrum else layer.reason
+            spectrum, (max_in, max_out) = self.by_name.get(layer.name), layer.max_ranks
+            in_ = f"{spectrum.in_.rank} of {max_in}" if spectrum and spectrum.in_ else "-"
+            out = f"{spectrum.out.rank} of {max_out}" if spectrum else layer.reason
             costs = [count(layer.cost.weights), count(layer.cost.macs), f"{layer.cost.macs / macs:.1%}"]
             rows.append([layer.name, layer.describe(), *costs, in_, out])
         return rows

@@ -43,9 +43,9 @@ class Spectrum:
 def spectrum(layer: Layer, kernel: Tensor) -> Spectrum:
     """Analyse one kernel (out_channels, in_channels per group, ...) of a layer whose method is tucker1 or tucker2.
 
-    A grouped convolution is analysed group by group: its ranks are the largest that any group asks for, its singular
-    values the root mean squares over the groups, its errors those of all groups together. The errors of Tucker-1 follow
-    from its singular values; those of Tucker-2 need the singular vectors of both unfoldings.
+    A grouped convolution is analysed group by group: its EVBMF is that of the group with the largest rank, at any
+    strength, its singular values the root mean squares over the groups, its errors those of all groups together. The
+    errors of Tucker-1 follow from its singular values; those of Tucker-2 need the singular vectors of both unfoldings.
     """
     groups, vectors = kernel.chunk(layer.shape.groups), layer.method == "tucker2"
     outs = [analyze_mode(group, OUT_MODE, vectors=vectors) for group in groups]

@@ -7,6 +7,7 @@ no state of a random generator is needed. The file is written atomically, with a
 
 import hashlib
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ from workbench.network.scores import Score
 
 VERSION = 3
 """Version of the file's layout."""
+MAX_ROUNDING = 1e-5
+"""Relative difference of two numbers in `about` up to which they are the same: a decomposition on another machine, or
+in other threads, is rounded otherwise."""
 
 
 class CheckpointError(ValueError):
@@ -96,7 +100,8 @@ def load_checkpoint(
     state = torch.load(io.BytesIO(found[size:]), map_location=next(model.parameters()).device, weights_only=True)
     for key, now in {"version": VERSION, **about}.items():
         then = state["about"].get(key)
-        if then != now:
+        both = isinstance(then, float) and isinstance(now, float)
+        if not math.isclose(then, now, rel_tol=MAX_ROUNDING) if both else then != now:
             raise CheckpointError(
                 f"{path.name} is the checkpoint of another training, its {key} was {then}, not {now}: "
                 "go on with the same settings, or delete it"

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.network.activations import BATCH_NORMS
 from workbench.network.data import Split
 from workbench.network.inputs import Images, inputs_of, random_view
 from workbench.network.network import copy_model
-from workbench.network.outputs import call, divergence, size_of
+from workbench.network.outputs import divergence, size_of
 from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
 from workbench.progress import Progress, reporter
@@ -27,7 +28,6 @@ from workbench.recover.calibrate import balance
 from workbench.recover.checkpoint import Epoch
 from workbench.recover.finetune import augmented, distillation_losses
 from workbench.recover.layout import TRIAL_IMAGES, laid_out, training_layout
-from workbench.recover.processes import BATCH_NORMS
 from workbench.recover.recipe import Recipe
 from workbench.recover.training import Training
 
@@ -167,8 +167,8 @@ class _Match:
             inputs = mixed(inputs)
         inputs = laid_out(inputs, self.layout)
         with torch.no_grad():
-            wanted = call(self.student.original.model, inputs)
-        made = call(self.student.model, inputs)
+            wanted = self.student.original.run(inputs)
+        made = self.student.run(inputs)
         if isinstance(wanted, Tensor) and wanted.ndim == 2:  # logits
             return len(piece) * distillation_losses(made, wanted, TEMPERATURE).mean()
         return len(piece) * divergence(wanted, made) / max(1, size_of(inputs))
@@ -180,7 +180,7 @@ class _Match:
         """
         nats, n = 0.0, 0
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # those of GPUs are the user's
             for piece in pieces:
                 images = self._images(piece)
                 usual = self.student.inputs(images)

@@ -58,7 +58,8 @@ def finetune(
 
     Parameters
     ----------
-    data : a Data; else images with labels, all to train on, or the path of a folder of them, whose splits are used.
+    data : a Data, whose :attr:`~workbench.network.data.Data.held_out` is not trained on; else images with labels, which
+        are training images, or the path of a folder of them, whose splits are used.
     recipe : all settings; None for the paper's.
     settings : those of :class:`~workbench.recover.recipe.Recipe` by name, over those of `recipe`: `epochs`,
         `learning_rate`, `drop_every`, `schedule`, `batch_size`, `seed`, `flip` and so on.
@@ -80,18 +81,21 @@ def finetune(
     Raises
     ------
     TypeError, ValueError : on settings that there are not or make no sense, no images to learn from, labels the
-        network has no output for, or a loss that is not finite.
+        network has no output for, outputs or inputs that are not those of a classifier of images, or a loss that is not
+        finite.
     CheckpointError : if the checkpoint is damaged, or of another training.
 
     References: Kim et al., ICLR 2016, sec. 4 (base learning rate 1e-3, divided by 10 every 5 or 10 epochs).
     """
     expect_network(network)
-    data = data_of(network, data)
+    if network.structured:
+        raise ValueError(f"{network.name} takes other inputs than one batch of images: distill it instead")
+    data, whole = data_of(network, data), not isinstance(data, Data)
     recipe = Recipe.of(**{**(asdict(recipe) if recipe else {}), **settings})
     if recipe.batch_norm == "auto":
         frozen = {"batch_norm": "frozen", "clip_norm": recipe.clip_norm or FITTED_CLIP_NORM}
         recipe = replace(recipe, **(frozen if network.fitted else {"batch_norm": "train"}))
-    train, validation = _splits(data)
+    train, validation = _splits(data, whole)
     if teacher is None and not (train.labelled and validation.labelled):
         teacher = network.original
         if teacher is None:
@@ -116,6 +120,7 @@ def finetune(
             "data": data.name,
             "training labels": hashlib.blake2b(labels, digest_size=8).hexdigest(),
             "training images": len(train),
+            "norm of the weights": sum(float(p.detach().cpu().double().norm()) for p in tuned.model.parameters()),
         }
         training.keep_in(Path(checkpoint), checkpoint_seconds, about)
     if teacher is not None and not validation.labelled:
@@ -125,11 +130,11 @@ def finetune(
     return tuned.with_model(tuned.model, source=source, history=tuple(training.done.epochs))
 
 
-def _splits(data: Data) -> tuple[Split, Split]:
-    """Return the images to train on and the images to choose the best epoch by."""
+def _splits(data: Data, whole: bool) -> tuple[Split, Split]:
+    """Return the images to train on, all or without those that are held out, and those to choose the best epoch by."""
     if not len(data.train):
         raise ValueError(f"{data.name} has no training images")
-    train = data.unlabelled  # without those that are held out to judge by
+    train = data.train if whole else data.unlabelled
     if len(data.validation):
         return train, data.validation
     count = max(1, round(HELD_OUT_SHARE * len(train)))
@@ -155,7 +160,9 @@ def _loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
         if teacher is not None:
             with torch.no_grad():
-                taught = teacher.run(laid_out(teacher.inputs(images), layout)).to(device)
+                taught = teacher.run(laid_out(teacher.inputs(images), layout))
+            check_labels(taught, labels[:0], train.name)
+            taught = taught.to(device)
         outputs = network.run(laid_out(network.inputs(images), layout))
     check_labels(outputs, labels, train.name)
     if teacher is not None and taught is not None and taught.shape != outputs.shape:

@@ -61,7 +61,8 @@ class Recipe:
             value = getattr(self, name)
             if int(value) != value or value < minimum:
                 raise ValueError(f"{name} must be a whole number of at least {minimum}, not {value}")
-        for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", BATCH_NORMS)):
+        texts = (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", BATCH_NORMS))
+        for name, choices in (*texts, ("flip", (False, True)), ("mixed_precision", (False, True))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {getattr(self, name)!r}")
         for name in ("learning_rate", "temperature"):

@@ -93,7 +93,7 @@ class Refit:
         return patches(self.dense if self.level == 0 else self.made.get_submodule("core"), seen, places)
 
     def add(self, batch: int, given: Tensor, wanted: Tensor, answers: Tensor | None = None) -> None:
-        """Add a batch: the first half of its images to one half of the sums, the rest to the other.
+        """Add a batch: half of its images to one half of the sums, the rest to the other, an odd one to each in turn.
 
         With `answers` of the fitted layer the batch of this number was added before, and a ReLU is behind the layer:
         where `wanted` is below zero, answers below zero are taken as wanted. In the second such fit they are first
@@ -104,7 +104,7 @@ class Refit:
         places = pick_places(positions, MAX_POSITIONS)
         per_image = min(positions, MAX_POSITIONS)
         step = max(1, MAX_PATCH_NUMBERS // max(1, per_image * self.prior.shape[1] * self.shape.groups))
-        middle = (len(given) + 1) // 2
+        middle = (len(given) + 1 - batch % 2) // 2
         for half, (begin, end) in enumerate(((0, middle), (middle, len(given)))):
             for start in range(begin, end, step):
                 stop = min(start + step, end)

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.network.activations import BATCH_NORMS
 from workbench.network.network import Network
 from workbench.network.scores import Score
 from workbench.progress import Cancelled, Progress
 from workbench.recover.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from workbench.recover.processes import BATCH_NORMS, Processes
+from workbench.recover.processes import Processes
 from workbench.recover.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Training:
         self.recipe, self.report, self.size, self.loss, self.score = recipe, report, size, loss, score
         self.model, self.device = network.model, network.device
         self.processes = Processes()
+        self.processes.begin_alike(self.model)
         self.steps = -(-size // recipe.batch_size)  # of one epoch
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         momentum: dict[str, Any] = {"momentum": recipe.momentum, "nesterov": recipe.optimizer == "nesterov"}
@@ -73,7 +75,6 @@ class Training:
         Where weights are averaged, the average at the end of an epoch that was cancelled is scored too.
         """
         on_epoch = on_epoch or (lambda epoch: None)
-        self.processes.begin_alike(self.model)
         if not self.best:
             self.done.start, self.best = self.score(), self.weights()
             self.score_seconds = time.perf_counter() - self.began
@@ -129,7 +130,7 @@ class Training:
             self._evaluate()
         else:
             self.model.train()
-        trained = self.recipe.batch_norm != "frozen" and (count > 1 or not self.average)
+        trained = self.recipe.batch_norm != "frozen" and count > 1
         for norm in self.norms:
             norm.train(trained)
 

@@ -11,8 +11,8 @@ from workbench.network.layers import Layer
 from workbench.network.network import Network, expect_network
 from workbench.network.scores import Score, accuracy
 from workbench.network.tracing import find_layers
-from workbench.plan.evbmf import CHOICES, evbmf_plan
-from workbench.plan.layer_choice import choose_layers
+from workbench.plan.evbmf import evbmf_plan
+from workbench.plan.layer_choice import CHOICES, choose_layers
 from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, part, reporter
@@ -158,7 +158,7 @@ def paper_plan(spectra: Spectra, layers: str | Sequence[str], fully_connected: b
         chosen = choose_layers(spectra, layers)
         plan = evbmf_plan(spectra, [*(chosen | linear if fully_connected else chosen - linear)])
         words = f"{'with' if fully_connected else 'without'} fully connected layers"
-        return replace(plan, policy=f"{CHOICES[layers]}, {words}")
+        return replace(plan, policy=f"EVBMF, {CHOICES[layers][0]}, {words}")
     return evbmf_plan(spectra, layers)
 
 

@@ -13,7 +13,7 @@ from workbench.catalog.paper.table import PaperTable, paper_table
 from workbench.inspect.gallery import Filters, Gallery, first_filters, gallery
 from workbench.inspect.rank_curve import CurvePoint, rank_curve
 from workbench.network.data import Data, Split
-from workbench.plan.evbmf import CHOICES
+from workbench.plan.layer_choice import CHOICES
 
 GALLERY_IMAGES = 12
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.plan.budget import budget_plan
-from workbench.plan.evbmf import CHOICES, evbmf_plan
+from workbench.plan.evbmf import evbmf_plan
 from workbench.plan.importance import Importance
+from workbench.plan.layer_choice import CHOICES
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra

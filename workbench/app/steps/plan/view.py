@@ -15,14 +15,14 @@ from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
 from workbench.app.worker import JobKind
 from workbench.inspect.factors import Factors
-from workbench.plan.evbmf import CHOICES
+from workbench.plan.layer_choice import CHOICES
 from workbench.plan.plan import DECISIONS, LayerPlan, Plan
 from workbench.plan.spectrum import Spectrum
 from workbench.plot.interactive.factors import blocks
 from workbench.plot.interactive.spectrum import spectrum as singular_values
 from workbench.tables import count, times
 
-LAYER_CHOICES = tuple((text.removeprefix("EVBMF, "), choice) for choice, text in CHOICES.items())
+LAYER_CHOICES = tuple((text, choice) for choice, (text, _) in CHOICES.items())
 STEP = 0.05  # of the sliders
 MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = (
