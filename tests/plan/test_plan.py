@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import workbench as wb
 from workbench.plan.plan import LayerPlan, PlanError
@@ -64,7 +65,9 @@ def test_ranks_that_do_not_fit(plan, name, ranks, message):
 
 
 def test_json_there_and_back(plan, mixed):
-    for original in (plan, wb.evbmf_plan(wb.analyze(mixed))):
+    tied = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    tied[1].weight = tied[0].weight
+    for original in (plan, *(wb.evbmf_plan(wb.analyze(n)) for n in (mixed, wb.Network(tied, (8, 9, 9))))):
         assert wb.Plan.from_json(original.to_json()) == original
     assert wb.Plan.from_json(plan.to_json(), plan.spectra).with_ranks("features.3", rank_in=3)["features.3"].error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.kernels.complexity import Cost, factorised_cost, total
 from workbench.network.inputs import Images
-from workbench.network.layers import Layer, whole_number
+from workbench.network.layers import MAX_SIZE, Layer, whole_number
 from workbench.network.network import Network
 from workbench.plan.importance import Forecast, Importance
 from workbench.plan.importance import importance as measure_importance
@@ -279,7 +279,8 @@ class Plan(Table):
             network = str(values["network"])
             input_shape = tuple(whole_number(d, minimum=1) for d in values["input_shape"])
             counts, policy = values["other"], str(values["policy"])
-            other = Cost(whole_number(counts["weights"]), whole_number(counts["macs"]))
+            # layers that share weights each count them
+            other = Cost(whole_number(counts["weights"], minimum=-MAX_SIZE), whole_number(counts["macs"]))
             parts = []
             for i, entry in enumerate(values["layers"]):
                 where = f"layer number {i + 1}"
