@@ -43,7 +43,7 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views
         wb.distill(small, images, epochs=1, learning_rate=1e-12, batch_size=size).history[0].loss for size in (1, 2, 8)
     ]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-2)
-    assert losses[0] > 1e-4
+    assert losses[0] > 1e-6  # the weights of the head are of no seed
 
 
 class Maps(nn.Module):
