@@ -28,7 +28,7 @@ from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.datasets.offered import load_offered
 from workbench.catalog.networks.load import load_network
-from workbench.network.inputs import image_size
+from workbench.network.inputs import image_size, in_channels
 from workbench.runs.run import Run, source_of
 from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore
@@ -147,7 +147,7 @@ def check(run: Run, store: RunStore) -> str:
     last = run.last
     if last is None or not last.scores:
         return ""
-    data = load_offered(run.data_name, classes=network.classes, size=image_size(network))
+    data = in_channels(network, load_offered(run.data_name, classes=network.classes, size=image_size(network)))
     found = scored_stage(made, data, last.name).scores
     return "" if found == last.scores else f"its scores are {last.scores}, its network gives {found}"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from workbench.catalog.datasets.load import load_data
+from workbench.catalog.datasets.load import bundled_data_names, load_data
 from workbench.catalog.networks.checkpoints import read_weights
 from workbench.catalog.networks.load import load_network
 from workbench.files import write_atomically
-from workbench.network.inputs import data_of, image_size
+from workbench.network.inputs import data_of, image_size, in_channels
 from workbench.network.network import Network, copy_model
 from workbench.plan.plan import Plan
 from workbench.recover.decompose import decompose, rebuild, safetensors_bytes
@@ -41,6 +41,7 @@ def train(given: argparse.Namespace, recipe: Recipe) -> None:
         data = data_of(original, given.root)
     else:
         data = load_data(given.data, root=given.root, size=image_size(original))
+        data = data if given.data in bundled_data_names() else in_channels(original, data)
     smaller: Network = original
     plan = None if given.plan is None else Plan.from_json(Path(given.plan).read_text(encoding="utf-8"))
     if plan is not None:

@@ -52,6 +52,14 @@ def test_recovery_by_the_runs_settings(run, tmp_path, teacher):
     assert ("teacher=network" in source) is not bool(teacher)
 
 
+def test_recovery_is_in_the_order_of_the_run(run, tmp_path):
+    stages = tuple(Stage(name) for name in (StageName.DISTILLED, StageName.CALIBRATED))
+    names = execute(notebook(replace(run, stages=stages, settings={"distilled_epochs": 1}), tmp_path / "run.ipynb"))
+    assert names["small"].fitted
+    source = "\n".join(code(tmp_path / "run.ipynb"))
+    assert source.index("epochs=1") < source.index("wb.calibrate")
+
+
 def test_other_weights_are_noticed(run, tmp_path):
     original = wb.Network(run.network.original.model, (1, 8, 8), name="digits_vgg", sha256="0" * 64)
     other = wb.CompressedNetwork.of(original, run.plan, run.network.model)

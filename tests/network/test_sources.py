@@ -51,6 +51,7 @@ def every(split):
         TensorDataset(X, torch.zeros(6, 5)),
         Items(lambda i: (X[i], X[i]), ["mask.png"] * 6),
         Items(lambda i: (X[i], 0.5), [0.5] * 6),
+        Items(lambda i: (X[i], "cat"), np.array(["cat"] * 6)),
     ],
 )
 def test_images_without_labels(images):

@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -32,10 +33,13 @@ def test_it_learns_the_originals_answers_without_labels(network, smaller, data):
     assert made.history[-1].loss < made.history[0].loss
 
 
-@pytest.mark.parametrize("head", [[], [nn.Flatten(1), nn.Linear(18, 5)], [nn.Flatten(1), nn.Unflatten(1, (2, 9))]])
+FLAT = partial(nn.Flatten, 1)
+
+
+@pytest.mark.parametrize("head", [[], [FLAT, partial(nn.Linear, 18, 5)], [FLAT, partial(nn.Unflatten, 1, (2, 9))]])
 def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views, head):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *head)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *(make() for make in head))
     network = wb.Network(model, (3, 7, 7))
     small = decomposed(network, {"2": (4, 1)})
     images = torch.rand(1, 3, 7, 7).expand(8, -1, -1, -1)
@@ -43,7 +47,7 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views
         wb.distill(small, images, epochs=1, learning_rate=1e-12, batch_size=size).history[0].loss for size in (1, 2, 8)
     ]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-2)
-    assert losses[0] > 1e-6  # the weights of the head are of no seed
+    assert losses[0] > 1e-4
 
 
 class Maps(nn.Module):

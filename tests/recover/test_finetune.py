@@ -175,6 +175,12 @@ def test_a_last_batch_of_one_image_has_no_statistics_of_its_own(data):
     assert wb.finetune(wb.Network(model, (1, 8, 8)), few(data, 33), epochs=1, batch_size=16).history
 
 
+def test_batches_of_one_image_have_statistics_if_all_are(data):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
+    tuned = wb.finetune(wb.Network(model, (1, 8, 8)), few(data, 8), epochs=1, batch_size=1)
+    assert tuned.model[1].num_batches_tracked or not tuned.history
+
+
 LOGITS = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
 MINE, THEIRS = LOGITS[0], LOGITS[1]
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])

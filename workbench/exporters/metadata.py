@@ -49,7 +49,8 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     own: Any = network.preprocessing
     shape = " x ".join(map(str, network.input_shape))
     if own is None:
-        scaled = "; bytes are divided by 255" if network.example is None else ""
+        floats = network.example is None or (not network.structured and network.example.is_floating_point())
+        scaled = "; bytes are divided by 255" if floats else ""
         return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them{scaled}."}
     if not all(hasattr(own, name) for name in ("size", "width", "mean", "std", "shorter")):  # the catalog's
         name = getattr(own, "__qualname__", type(own).__qualname__)

@@ -58,9 +58,10 @@ def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
     chosen = chosen if "teacher" in run.settings else {**FINE_TUNING, **chosen}
     training = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
     training += ", teacher=network" if run.settings.get("teacher", True) else ""
+    distilled = run.settings.get("distilled_epochs", FINE_TUNING["epochs"])
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
-        StageName.DISTILLED: "small = wb.distill(small, data.unlabelled)",
+        StageName.DISTILLED: f"small = wb.distill(small, data.unlabelled, epochs={distilled!r})",
         StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
     }
     score = "split = data.test if len(data.test) else data.validation if len(data.validation) else data.train\n"
@@ -69,7 +70,7 @@ def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
     return [
         ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load)),
         ("## Apply the plan", "\n".join(apply)),
-        *((f"## Recover: {name}", code) for name, code in recovery.items() if run.stage(name)),
+        *((f"## Recover: {stage.name}", recovery[stage.name]) for stage in run.stages if stage.name in recovery),
         ("## Score" + _scores(run), score),
     ]
 

@@ -78,7 +78,7 @@ class Reference:
 
         A place of dense classes (n, classes, ...) counts as the same if its two best classes differ by rounding only.
         """
-        report, same = reporter(progress), 0.0
+        report, same, compared = reporter(progress), 0.0, 0
         precision = max((torch.finfo(t.dtype).eps for tensors in self.outputs for t in tensors), default=0.0)
         tolerance = max(MAX_RELATIVE_ERROR, MAX_ROUNDINGS * precision)
         powers = [torch.zeros(2, dtype=torch.float64) for _ in self.outputs[0]]
@@ -88,6 +88,8 @@ class Reference:
             report(i / len(self.inputs), "checking it")
             with torch.inference_mode():
                 found = tensors_of(run(one))
+            if len(wanted) == len(found) and all(t.ndim for t in (*wanted, *found)) and isinstance(one, Tensor):
+                found = [t[: len(w)] if len(t) == len(one) else t for t, w in zip(found, wanted, strict=True)]
             shapes = [[tuple(t.shape) for t in tensors] for tensors in (found, wanted)]
             if shapes[0] != shapes[1]:
                 raise ExportError(f"it gives {_words(shapes[0])} where PyTorch gives {_words(shapes[1])}")
@@ -96,8 +98,10 @@ class Reference:
                 difference = float((mine - theirs).abs().max()) / scale if theirs.numel() else 0.0
                 error = max(error, difference) if difference == difference else float("inf")
             classes = len(wanted) == 1 and wanted[0].ndim > 1
-            same += float(_agreement(wanted[0], found[0], tolerance * largest[0])) if classes else 1.0
-        agreement, snr = same / len(self.inputs), min(map(snr_db, powers))
+            count = len(wanted[0]) if classes else 1
+            same += count * float(_agreement(wanted[0], found[0], tolerance * largest[0])) if classes else 1.0
+            compared += count
+        agreement, snr = same / compared, min(map(snr_db, powers))
         return Verification(error, agreement, self.n, self.name, tolerance, snr, int8)
 
 
@@ -120,10 +124,11 @@ def reference(network: Network, images: Images | None) -> Reference:
             ready = tree_map_only(Tensor, lambda x: x.detach().cpu(), batch)
             if isinstance(ready, Tensor):
                 ready = ready[: MAX_IMAGES - n].to(dtype if batch.is_floating_point() else batch.dtype)
-                n += len(ready)
-                ready = torch.cat([ready, ready[-1:].expand(-len(ready) % size, *ready.shape[1:])])
+                real = len(ready)
+                ready = torch.cat([ready, ready[-1:].expand(-real % size, *ready.shape[1:])])
             else:
-                n += 1
+                real = 1
+            n += real
             try:
                 found = [t.clone() for t in tensors_of(call(model, ready))]
             except Exception as error:
@@ -131,7 +136,8 @@ def reference(network: Network, images: Images | None) -> Reference:
                 raise ExportError(f"{network.name} does not run on {shape}: {first_line(error)}") from error
             single = isinstance(ready, Tensor) and all(t.ndim and len(t) == len(ready) for t in found)
             inputs += ready.split(size) if single else [ready]
-            outputs += [[t[i : i + size] for t in found] for i in range(0, len(ready), size)] if single else [found]
+            runs = range(0, real, size)  # copies that fill the last one are not compared
+            outputs += [[t[i : min(i + size, real)] for t in found] for i in runs] if single else [found]
             if n >= MAX_IMAGES:
                 break
     if not all(outputs):

@@ -106,6 +106,8 @@ def label_of(item: Any) -> Tensor | None:
         found = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
     if isinstance(found, Sequence) and len(found) and all(isinstance(label, int | np.integer) for label in found):
         found = np.asarray(list(found))
+    if isinstance(found, np.ndarray) and found.dtype.kind not in "biu":
+        return None
     if isinstance(found, int | np.integer | np.ndarray):
         found = torch.as_tensor(found)
     whole = isinstance(found, Tensor) and not found.is_floating_point() and found.ndim <= 1
@@ -211,7 +213,7 @@ def _labels_of(dataset: Any) -> Tensor | None:
         return None if labels is None else labels[torch.as_tensor(dataset.indices)]
     tables: list[Any] = [getattr(dataset, name, None) for name in ("targets", "labels", "_labels")]
     if getattr(dataset, "target_transform", None) is None:
-        for table in tables:
+        for table in (table.to_numpy() if hasattr(table, "to_numpy") else table for table in tables):
             whole = hasattr(table, "__len__") and len(table) == len(dataset)
             if whole and (labels := label_of((None, table))) is not None:
                 return labels

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from workbench.files import write_atomically
 from workbench.network.scores import Score
 
-VERSION = 3
+VERSION = 4
 """Version of the file's layout."""
 MAX_ROUNDING = 1e-5
 """Relative difference of two numbers in `about` up to which they are the same: a decomposition on another machine, or

@@ -130,7 +130,8 @@ class Training:
             self._evaluate()
         else:
             self.model.train()
-        trained = self.recipe.batch_norm != "frozen" and count > 1
+        alone = count == 1 and (self.average or self.recipe.batch_size > 1)  # the rest of an epoch
+        trained = self.recipe.batch_norm != "frozen" and not alone
         for norm in self.norms:
             norm.train(trained)
 

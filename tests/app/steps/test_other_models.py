@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.app.conftest import on_a_loop
+from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import idle
 from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.steps.speed.view import findings_html
@@ -43,6 +43,18 @@ def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_spe
     assert speed.findings is not None  # of the same run
     recover.decompose()
     assert speed.findings is None
+
+
+def test_findings_stay_when_their_run_is_stored(monkeypatch, tmp_path, quick_speed):
+    monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: False)
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))  # a folder: no store
+    session = small_session(opened=True)
+    session.recover.decompose()
+    session.speed.runtimes = ("eager",)
+    session.speed.measure()
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs.sqlite"))
+    session.recover.calibrate()
+    assert (session.recover.run.number, session.speed.findings is None) == (1, False)
 
 
 def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):

@@ -1,5 +1,6 @@
 """Uploads; what cannot be is in tests/app/test_bad_inputs.py."""
 
+import shutil
 from itertools import cycle
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def test_several_files_become_a_folder_like_the_one_they_came_in():
     assert (archive.read_bytes(), archive.suffix, name) == (b"PK", ".zip", "all.zip")
     widget.keep_only(archive)
     assert not folder.exists()
+
+
+def test_a_folder_that_was_removed_stops_nothing():
+    widget, _ = upload_of()
+    shutil.rmtree(widget._folder.name)
+    widget.keep_only()
 
 
 def test_files_that_cannot_be_written_leave_nothing():

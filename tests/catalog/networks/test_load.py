@@ -89,6 +89,12 @@ def test_an_oblong_input_takes_the_middle_of_a_square(tmp_path, given):
     torch.testing.assert_close(network.inputs(square), wanted)
 
 
+@pytest.mark.parametrize("shape", [(8, 12, 3), (4, 8, 12)])
+def test_what_is_no_picture_is_not_cropped(tmp_path, shape):
+    path = wb.export(wb.Network(torch.nn.Flatten(), shape), tmp_path / "other.onnx").path
+    assert wb.load_network(path).preprocessing is None
+
+
 def test_random_weights_say_so_and_are_always_the_same():
     one, two = wb.load_network("resnet20"), wb.load_network("resnet20", weights=None)
     assert one.source == two.source == "random weights (seed 0): accuracies mean nothing"

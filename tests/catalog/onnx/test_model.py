@@ -13,6 +13,7 @@ import workbench as wb
 from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
 from workbench.catalog.onnx.model import OnnxError, OnnxModel
 from workbench.exporters.tracing import ExportError
+from workbench.exporters.verification import reference
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -217,7 +218,10 @@ def test_a_file_of_a_fixed_batch_is_exported_with_it(tmp_path):
     path = saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [4, 3], [4, 3])
     network = load_onnx(path)
     assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert wb.export(network, tmp_path / "out.onnx", torch.rand(10, 3)).verification.n == 10
+    checked = wb.export(network, tmp_path / "out.onnx", torch.rand(10, 3)).verification
+    assert (checked.n, checked.agreement) == (10, 1.0)
+    last = reference(network, torch.eye(3).repeat(3, 1)).compare(lambda x: x.flip(1) if x[0].equal(x[1]) else x)
+    assert (last.n, last.agreement) == (9, 8 / 9)
     with pytest.raises(ExportError, match="leave out dynamic_batch"):
         wb.export(network, tmp_path / "out.onnx", dynamic_batch=True)
 
@@ -235,6 +239,22 @@ def test_outputs_that_are_no_numbers_are_not_those_of_the_file(tmp_path, monkeyp
     monkeypatch.setattr("workbench.catalog.onnx.load.run_in_onnxruntime", lambda *_: [torch.full((1, 3), np.nan)])
     with pytest.raises(OnnxError, match="another output y"):
         load_onnx(path)
+
+
+def test_a_file_that_is_not_finite_here_and_there_is_opened(tmp_path):
+    nodes = [("Sub", ["x", "x"], ["z"], {}), ("Div", ["z", "z"], ["y"], {})]
+    assert load_onnx(saved(tmp_path / "nan.onnx", nodes, [1, 3], [1, 3])).run(torch.ones(1, 3)).isnan().all()
+
+
+def test_weights_beside_a_file_are_in_its_checksum(tmp_path):
+    found = set()
+    for value in (1.0, 1.0, 2.0):
+        weight = np.full((64, 64), value, np.float32)
+        proto = onnx.load(saved(tmp_path / "m.onnx", [("MatMul", ["x", "w"], ["y"], {})], [1, 64], [1, 64], w=weight))
+        (tmp_path / "m.data").unlink(missing_ok=True)
+        onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+        found.add(load_onnx(tmp_path / "m.onnx").sha256)
+    assert len(found) == 2
 
 
 def test_what_cannot_be_opened_is_said_in_a_sentence(small, tmp_path):

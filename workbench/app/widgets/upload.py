@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -53,9 +54,10 @@ class Upload(PageWidget):
 
     def keep_only(self, *used: Path | None) -> None:
         """Remove all files that came whole but those that are used."""
-        for path in Path(self._folder.name).iterdir():
-            if path not in used and (self._file is None or path != self._path):
-                _remove(path)
+        with suppress(OSError):  # of a file that is still open, or of a folder that was removed
+            for path in list(Path(self._folder.name).iterdir()):
+                if path not in used and (self._file is None or path != self._path):
+                    _remove(path)
 
     def _receive(self, _: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Handle one message of the page, and answer whether to continue."""

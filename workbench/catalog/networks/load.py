@@ -116,13 +116,14 @@ def _opened(
     """Open an ONNX file with the preprocessing of its images: none for square ones of no given mean or deviation."""
     network = load_onnx(path, input_shape=input_shape)
     given = mean is not None or std is not None
-    if len(network.input_shape) != 3:
+    if len(network.input_shape) != 3 or network.structured:
         if given:
             raise ValueError(f"mean and std are for images, but {path.name} takes none")
         return network
     if not given:
         log.warning("%s does not say how images are normalised: give mean and std if they are", path.name)
-        if network.input_shape[1] == network.input_shape[2]:
+        channels, height, width = network.input_shape
+        if height == width or channels not in (1, 3):
             return network
     scaled = (0.0,) if mean is None else mean, (1.0,) if std is None else std
     return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, *scaled))

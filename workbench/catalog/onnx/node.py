@@ -51,7 +51,8 @@ class Node:
         self.layer = ""
         self.pads: Callable[[Tensor], Tensor] | None = None
         self.last: tuple[str, ...] = ()
-        self._session: Any = None
+        self._session: Any = None  # of ONNX Runtime, with the constants that it was made with
+        self._evaluator: Any = None
 
     def __call__(self, model: nn.Module, values: list[Any]) -> Sequence[Any]:
         """Return the node's outputs."""
@@ -80,10 +81,10 @@ class Node:
         """Run the node on NumPy arrays in ONNX's reference evaluator."""
         from onnx.reference import ReferenceEvaluator
 
-        if self._session is None:
-            self._session = ReferenceEvaluator(self.proto, opsets={self.domain: self.opset})
+        if self._evaluator is None:
+            self._evaluator = ReferenceEvaluator(self.proto, opsets={self.domain: self.opset})
         try:
-            return list(self._session.run(None, {n: v for n, v in zip(self.inputs, values, strict=True) if n}))
+            return list(self._evaluator.run(None, {n: v for n, v in zip(self.inputs, values, strict=True) if n}))
         except Exception as error:
             raise OnnxError(f"its node {self.title} cannot be computed: {first_line(error)}") from error
 

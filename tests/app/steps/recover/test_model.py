@@ -99,6 +99,8 @@ def test_a_run_knows_how_it_was_fine_tuned(session):
     session.recover.finetune(epochs=1, learning_rate=0.01, learn_from="labels")
     used = session.recover.stored[-1].settings
     assert [used[name] for name in ("epochs", "learning_rate", "schedule", "teacher")] == [1, 0.01, "step", False]
+    session.recover.finetune(epochs=2, learn_from="original")
+    assert session.recover.stored[-1].settings["distilled_epochs"] == 2
 
 
 def test_a_sweep_leaves_out_what_is_out_of_reach_and_says_so(session):
@@ -211,6 +213,7 @@ def test_a_network_of_two_inputs_is_planned_and_compressed_unscored():
     session.plan.choose_ranks("conv", rank_in=2, rank_out=2)
     assert session.recover.decompose().error == ""
     assert (session.recover.run.plan["conv"].rank_out, session.recover.run.last.score) == (2, None)
+    assert session.recover.sweep([1.3], "none").error.lower() == session.choose.misfit
 
 
 def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():

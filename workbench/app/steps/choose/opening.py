@@ -135,5 +135,7 @@ def _misfit(network: Network, data: Data) -> str:
                 last = Split(split.images[torch.zeros(1, dtype=torch.long)], split.labels.max()[None], split.name)
                 accuracy(network, last)
     except (ValueError, RuntimeError) as error:
+        if "allocate memory" in str(error):  # torch's
+            raise
         return sentence(error)
     return ""

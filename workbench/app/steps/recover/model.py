@@ -105,11 +105,12 @@ class RecoverModel(HasTraits):
                 if not made.history or job.exiting:
                     raise Cancelled
                 name, what = StageName.DISTILLED, "epochs on the original's answers, without labels"
+                used: dict[str, Any] = {"distilled_epochs": len(made.history)}
             else:
                 made = self._tuned(job, now, network, training)
                 name, what = StageName.FINE_TUNED, f"epochs of fine-tuning from {training}"
-                used = {**training.recipe, "teacher": training.learn_from == "both"}
-                run = replace(run, settings={**run.settings, **used})
+                used = {**training.recipe, "epochs": len(made.history), "teacher": training.learn_from == "both"}
+            run = replace(run, settings={**run.settings, **used})
             self._reach(job, now, run, name, made, f"{run.note}; {len(made.history)} {what}")
 
         return self._train(JobKind.TRAIN, f"Fine-tuning{self._label}", training, compute)
@@ -256,7 +257,8 @@ class RecoverModel(HasTraits):
                 compute(job, now)
             finally:
                 self._worker.post(end)
-                if now.checkpoint is not None and not job.exiting:
+                continued = job.exiting and now.run is not None and now.run.number > 0
+                if now.checkpoint is not None and not continued:
                     now.checkpoint.unlink(missing_ok=True)
 
         return self._submit(kind, title, trained)

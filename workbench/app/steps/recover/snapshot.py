@@ -63,6 +63,8 @@ class Snapshot:
         """
         assert self.plan.spectra is not None
         network, data, problem = self.opened.network, self.opened.data, ""
+        if self.opened.misfit:
+            raise ValueError(self.opened.misfit)
         if not len(data.validation) and not len(data.train):
             raise ValueError(
                 f"{data.name} has no images for training or validation to compare runs by: choose other data"

@@ -53,11 +53,14 @@ class SpeedModel(HasTraits):
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
         self._worker, self._choose, self._recover = worker, choose, recover
+        self._stored: dict[str, Any] = {}  # of the findings; the run has them also when it gets a number of the store
         recover.observe(self._follow, "run")
 
     def _follow(self, _: object) -> None:
-        run = self._recover.run
-        if self.findings is not None and (run is None or run.number != self.findings.number):
+        run, found = self._recover.run, self.findings
+        if found is None or (run is not None and run.number == found.number):
+            return
+        if run is None or run.measured.get("best_realised", run) != self._stored.get("best_realised"):
             self.findings = None
 
     def measure(self) -> Job:
@@ -89,7 +92,8 @@ class SpeedModel(HasTraits):
             if now is None or now.network is not network:
                 raise ValueError("the compressed network became another one while it was measured: measure again")
             self.findings = findings
-            if not findings.disturbed:
-                self._recover.store_measured(findings.number, findings.to_dict())
+            self._stored = {} if findings.disturbed else findings.to_dict()
+            if self._stored:
+                self._recover.store_measured(findings.number, self._stored)
 
         return self._worker.submit(JobKind.SPEED, "Measuring speed", compute, done)
