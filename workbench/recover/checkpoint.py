@@ -30,6 +30,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the sentence names the file and says why."""
 
 
+class OtherTrainingError(CheckpointError):
+    """A checkpoint of a training with other settings, data or starting weights."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """The result of one epoch of training.
@@ -102,7 +106,7 @@ def load_checkpoint(
         then = state["about"].get(key)
         both = isinstance(then, float) and isinstance(now, float)
         if not math.isclose(then, now, rel_tol=MAX_ROUNDING) if both else then != now:
-            raise CheckpointError(
+            raise OtherTrainingError(
                 f"{path.name} is the checkpoint of another training, its {key} was {then}, not {now}: "
                 "go on with the same settings, or delete it"
             )

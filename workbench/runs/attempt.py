@@ -1,6 +1,5 @@
 """Try one plan: decompose, calibrate and fine-tune, score each stage, and take back what did not help."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,7 @@ from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Progress, part
 from workbench.recover.calibrate import CALIBRATION_IMAGES, calibrate
-from workbench.recover.checkpoint import CheckpointError, Epoch
+from workbench.recover.checkpoint import Epoch, OtherTrainingError
 from workbench.recover.decompose import decompose
 from workbench.recover.finetune import finetune
 from workbench.runs.run import Run, Stage, StageName, source_of
@@ -88,11 +87,9 @@ class Attempts:
         file = None if self.checkpoint is None else Path(self.checkpoint)
         try:
             tuned = train()
-        except CheckpointError:
-            content = b"" if file is None else file.read_bytes()
-            if file is None or hashlib.sha256(content[32:]).digest() != content[:32]:  # no state of a training
-                raise
-            file.unlink()  # that of another plan, from a search that was interrupted
+        except OtherTrainingError:  # that of another plan, from a search that was interrupted
+            if file is not None:
+                file.unlink()
             tuned = train()
         if file is not None:  # the next try is another training
             file.unlink(missing_ok=True)
