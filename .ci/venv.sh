@@ -29,7 +29,7 @@ fi
 pip_install() {
     {
         "$venv/bin/python" -m pip install --retries 2 --timeout 20 --disable-pip-version-check --progress-bar off \
-            $compile --constraint constraints.txt "$@" 2>&1
+            --no-compile --constraint constraints.txt "$@" 2>&1
         echo $? >"$log.status"
     } | follow
     return "$(cat "$log.status")"
@@ -60,9 +60,8 @@ say() {
     if [ -t 1 ]; then printf '\r\033[K  %s' "$1"; else echo "  $1"; fi
 }
 
-compile=--no-compile
 case ,$extras, in
-    *,dev,*) compile=--compile; echo "Installing the packages into $venv: about 2.2 GB, one to five minutes the first time." ;;
+    *,dev,*) echo "Installing the packages into $venv: about 2.2 GB, one to five minutes the first time." ;;
     *) echo "Installing the packages into $venv: about 1.6 GB, one to five minutes the first time." ;;
 esac
 : >"$log"
@@ -82,6 +81,7 @@ if [ $mobile = needed ] && ! pip_install --no-deps executorch torchao; then
     echo "  ExecuTorch has no package for this machine: files for phones (.pte) cannot be made here."
 fi
 say "compiling what the first page imports"
+case ,$extras, in *,dev,*) "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null 2>&1 ;; esac
 PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" -c 'import workbench.app.dashboard, workbench.app.server.voila' >"$log" 2>&1
 status=$?
 if [ -t 1 ]; then printf '\r\033[K'; fi
