@@ -137,9 +137,9 @@ class Autosave(HasTraits):
         found, open_ = self.sessions.left_by(self.browser)
         self.offer = found
         self.elsewhere = open_ and found is None and seconds <= 0
-        worker, searching = self._session.worker, found is None and seconds > OTHER_TAB_AFTER_S - SESSION_SEARCH_S
-        if open_ and searching and worker.loop and worker.has_loop:
-            worker.loop.call_later(1.0, lambda: self._look_for(seconds - 1) if self.offer is None else None)
+        searching = open_ and found is None and seconds > OTHER_TAB_AFTER_S - SESSION_SEARCH_S
+        if searching and self._session.worker.has_loop:
+            self._session.worker.post(lambda: self._look_for(seconds - 1) if self.offer is None else None, delay_s=1.0)
 
     def _state(self) -> SavedSession:
         s = self._session

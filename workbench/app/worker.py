@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from traitlets import Enum, Float, HasTraits, Tuple, Unicode
@@ -79,9 +80,9 @@ class Job(HasTraits):
     def __init__(self, worker: "Worker", kind: JobKind, title: str, *, short: bool = False) -> None:
         super().__init__(kind=kind, title=title)
         self.short = short
-        self.exiting = False
+        self.cancelled = False  # whether it was asked to stop
+        self.exiting = False  # whether that was because the interpreter exits
         self._worker = worker
-        self._cancel = threading.Event()
         self._started = 0.0
         self._report = (0.0, "")
         self._posted = False  # whether the loop's thread will show the last report
@@ -91,20 +92,15 @@ class Job(HasTraits):
         """Whether it waits or runs."""
         return self.state in (JobState.WAITING, JobState.RUNNING)
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether it was asked to stop."""
-        return self._cancel.is_set()
-
     def cancel(self) -> None:
         """Ask a running job to stop at its next report, or take a waiting one back."""
         if self.active:
-            self._cancel.set()
+            self.cancelled = True
             self._worker.take_back(self)
 
     def report(self, share: float, note: str = "") -> None:
         """Say how far the job is, from its function; raise Cancelled if it was asked to stop."""
-        if self._cancel.is_set():
+        if self.cancelled:
             raise Cancelled
         self._report = (min(1.0, max(0.0, float(share))), note)
         if not self._posted:
@@ -134,18 +130,18 @@ class Worker(HasTraits):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         with suppress(RuntimeError):
-            self.loop = asyncio.get_running_loop()
+            self._loop = asyncio.get_running_loop()
         self._queue: deque[Entry] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._current: list[Job] = []
 
     @property
     def has_loop(self) -> bool:
         """Whether jobs run in the background."""
-        return self.loop is not None and not self.loop.is_closed()
+        return self._loop is not None and not self._loop.is_closed()
 
     def busy(self, *kinds: JobKind) -> bool:
         """Return whether a job of these kinds waits or runs."""
@@ -179,12 +175,12 @@ class Worker(HasTraits):
 
     def post(self, change: Callable[[], object], *, delay_s: float = 0.0) -> None:
         """Have a function called in the thread of the event loop; calls without a delay keep their order."""
-        if self.loop is None or self.loop.is_closed():
+        if self._loop is None or self._loop.is_closed():
             change()
             return
         with suppress(RuntimeError):  # the loop was closed meanwhile
-            later = (self.loop.call_later, delay_s, change) if delay_s else (change,)
-            self.loop.call_soon_threadsafe(*later)
+            later = (self._loop.call_later, delay_s, change) if delay_s else (change,)
+            self._loop.call_soon_threadsafe(*later)
 
     def take_back(self, job: Job) -> None:
         """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
@@ -204,12 +200,11 @@ class Worker(HasTraits):
     def _serve(self) -> None:
         while True:
             with self._lock:
-                if not self._queue:
+                entry = self.next_job(lambda job: job.kind is not JobKind.PREVIEW) or self.next_job(lambda job: True)
+                if entry is None:
                     self._thread = None
                     atexit.unregister(self._exit)
                     return
-                entry = next((entry for entry in self._queue if entry[0].kind is not JobKind.PREVIEW), self._queue[0])
-                self._queue.remove(entry)
             self.run(*entry)
 
     def run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
@@ -217,17 +212,15 @@ class Worker(HasTraits):
         job._started = time.perf_counter()
         self._current.append(job)
         self.post(lambda: job.set_trait("state", JobState.RUNNING))
-        value: Any = None
 
-        def compute() -> None:
-            nonlocal value
+        def compute() -> Any:
             if job.cancelled:
                 raise Cancelled
             with computing():
-                value = function(job)
+                return function(job)
 
         try:
-            state, error = self._attempt(job, compute)
+            value, state, error = _attempt(job.title, compute)
         finally:
             self._current.pop()
         seconds = time.perf_counter() - job._started
@@ -235,29 +228,11 @@ class Worker(HasTraits):
         def deliver() -> None:
             end, why = state, error
             if end is JobState.DONE and done is not None:
-                end, why = self._attempt(job, lambda: done(value))
+                _, end, why = _attempt(job.title, partial(done, value))
             word = "stopped" if end is JobState.FAILED else str(end)
             self._end(job, end, f"{word} after {seconds:.1f} s", why)
 
         self.post(deliver)
-
-    def _attempt(self, job: Job, act: Callable[[], None]) -> tuple[JobState, str]:
-        """Do a part of a job; return how it ended, and a sentence if it failed."""
-        try:
-            act()
-        except Cancelled:
-            return JobState.CANCELLED, ""
-        except (ValueError, OSError, LookupError, ImportError) as problem:
-            log.warning("%s stopped", job.title, exc_info=True)  # the input is at fault, not the workbench
-            return JobState.FAILED, sentence(problem)
-        except Exception as problem:
-            if isinstance(problem, MemoryError) or "allocate memory" in str(problem):  # the second is torch's
-                log.warning("%s stopped", job.title, exc_info=True)
-                return JobState.FAILED, f"{job.title} {OUT_OF_MEMORY}"
-            log.exception("%s failed", job.title)
-            fault = f"a fault in the workbench ({type(problem).__name__}); see the log."
-            return JobState.FAILED, f"{job.title} stopped because of {fault}"
-        return JobState.DONE, ""
 
     def _end(self, job: Job, state: JobState, note: str, error: str = "") -> None:
         with job.hold_trait_notifications():
@@ -271,8 +246,25 @@ class Worker(HasTraits):
         with self._lock:
             self._queue.clear()
         for job in self._current:
-            job.exiting = True
-            job._cancel.set()
+            job.exiting = job.cancelled = True
         deadline = time.monotonic() + EXIT_WAIT_S
         while self._current and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def _attempt(title: str, act: Callable[[], Any]) -> tuple[Any, JobState, str]:
+    """Do a part of a job; return its value, how it ended, and a sentence if it failed."""
+    try:
+        return act(), JobState.DONE, ""
+    except Cancelled:
+        return None, JobState.CANCELLED, ""
+    except Exception as problem:
+        why = f"{title} {OUT_OF_MEMORY}"
+        if isinstance(problem, ValueError | OSError | LookupError | ImportError):
+            why = sentence(problem)
+        elif not isinstance(problem, MemoryError) and "allocate memory" not in str(problem):  # the second is torch's
+            log.exception("%s failed", title)
+            fault = f"a fault in the workbench ({type(problem).__name__}); see the log."
+            return None, JobState.FAILED, f"{title} stopped because of {fault}"
+        log.warning("%s stopped", title, exc_info=True)  # the input is at fault, or the machine: not the workbench
+        return None, JobState.FAILED, why
