@@ -1,6 +1,6 @@
 """One picture in both networks, which follows the plan while it is changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -43,6 +43,7 @@ class Subject:
     brought: Split | None
     index: int
     layer: str
+    known: Made = field(compare=False)  # factors of the network's layers by the last plan; used by the worker only
 
     @property
     def networks(self) -> tuple[object, ...]:
@@ -65,12 +66,12 @@ class Subject:
         place = torch.tensor([self.index])
         return self.brought or Split(self.split.images[place], self.split.labels[place], self.split.name)
 
-    def compressed(self, known: Made, report: Progress) -> CompressedNetwork:
-        """Return the compressed network, or else make it by the plan; factors of this plan alone stay in `known`."""
-        small = self.made or decompose(self.network, self.plan, known=known, progress=report)
+    def compressed(self, report: Progress) -> CompressedNetwork:
+        """Return the compressed network, or else make it by the plan; factors of this plan alone stay known."""
+        small = self.made or decompose(self.network, self.plan, known=self.known, progress=report)
         wanted = {(part.name, part.rank_in, part.rank_out) for part in self.plan}
-        for key in known.keys() - wanted:
-            del known[key]
+        for key in self.known.keys() - wanted:
+            del self.known[key]
         return small
 
 
@@ -95,7 +96,7 @@ class PreviewModel(HasTraits):
         self._wanted: Subject | None = None
         self._job: Job | None = None  # that looks at it
         self._search: Job | None = None
-        self._known: Made = {}  # factors of the open network's layers by the last plan
+        self._known: Made = {}  # see `Subject`
         self._later = Debounce(self._refresh, DELAY_S)
         choose.observe(self._reset, "opened")
         plan.observe(self._changed, "plan")
@@ -123,7 +124,7 @@ class PreviewModel(HasTraits):
 
     def next_changed(self) -> Job | None:
         """Show the next picture whose answer is another one in the compressed network."""
-        subject, known = self._wanted, dict(self._known)
+        subject = self._wanted
         if subject is None or self.flipped:
             self._show_next()
             return None
@@ -135,7 +136,7 @@ class PreviewModel(HasTraits):
                 subject.network,
                 subject.split,
                 FLIPPED_IMAGES,
-                compressed=subject.compressed(known, job.report),
+                compressed=subject.compressed(job.report),
                 prefer_changed=True,
                 classes=subject.data.classes,
                 progress=job.report,
@@ -143,7 +144,6 @@ class PreviewModel(HasTraits):
             return found.looked_at, tuple(picture for picture in found.pictures if picture.changed)
 
         def show(found: tuple[int, tuple[Picture, ...]]) -> None:
-            self._keep(subject, known)
             if self._wanted is not None and self._wanted.networks == subject.networks:
                 looked_at, self.flipped = found
                 self.words = "" if self.flipped else f"All answers stay, on the {looked_at} images looked at."
@@ -176,7 +176,7 @@ class PreviewModel(HasTraits):
             return None
         made = run.network if run is not None and self._recover.as_planned else None
         stage = str(run.last.name) if made is not None and run is not None and run.last is not None else "planned"
-        return Subject(network, data, plan, made, stage, self.brought, self.index, self._look.picked)
+        return Subject(network, data, plan, made, stage, self.brought, self.index, self._look.picked, self._known)
 
     def _changed(self, _: object = None) -> None:
         """Give up what is being computed, if something else is wanted now; look at that after the last change."""
@@ -193,19 +193,18 @@ class PreviewModel(HasTraits):
         self._later()
 
     def _refresh(self) -> None:
-        subject, known = self._wanted, dict(self._known)
+        subject = self._wanted
         if subject is None or not self.active or self.current or (self._job is not None and self._job.active):
             return
 
         def look(job: Job) -> tuple[Preview | None, str]:
             try:
-                small = subject.compressed(known, job.report)
+                small = subject.compressed(job.report)
                 return preview(small, subject.picture(), layer=subject.layer, classes=subject.data.classes), ""
             except (ValueError, OSError) as error:  # of the picture, or of outputs that hold no numbers
                 return None, sentence(error)
 
         def show(found: tuple[Preview | None, str]) -> None:
-            self._keep(subject, known)
             if self._wanted is subject:
                 with self.hold_trait_notifications():
                     self.found, self.problem = found
@@ -215,7 +214,3 @@ class PreviewModel(HasTraits):
             show((None, TOO_LARGE))
         else:
             self._job = self._worker.submit(JobKind.PREVIEW, "Looking at a picture", look, show, short=True)
-
-    def _keep(self, subject: Subject, known: Made) -> None:
-        if self._choose.network is subject.network:
-            self._known = known

@@ -4,23 +4,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from traitlets import HasTraits, Instance, Unicode
 
 from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
-from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.choose.model import ChooseModel, Opened
 from workbench.app.steps.plan.settings import PLANNERS, PlanSettings, with_hand_edits
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.measure.layer_times import measure_times
 from workbench.measure.time_plan import time_plan
-from workbench.network.network import Network
 from workbench.plan.forecast import ForecastCurve, forecast_curve
 from workbench.plan.importance import Importance, importance
 from workbench.plan.layer_times import NetworkTimes
 from workbench.plan.plan import Plan, PlanError
-from workbench.plan.spectra import Spectra
 from workbench.progress import part
 
 IMPORTANCE_IMAGES = 48
@@ -137,24 +136,13 @@ class PlanModel(HasTraits):
 
     def measure_importance(self) -> Job:
         """Measure on unlabelled images how much the outputs suffer from each layer's error, and plan budgets by it."""
-        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", self._importance())
+        measure = partial(known_importance, self.measured)
+        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
 
     def forecast(self) -> Job:
         """Draw what budgets are expected to cost in answers; the plan stays what it is."""
-        return self._measure(JobKind.IMPORTANCE, "Forecasting", "measured", self._importance())
-
-    def _importance(self) -> Callable[[Network, Spectra, Job], Importance]:
-        data, misfit, known = self._choose.scored_data, self._choose.misfit, self.measured
-
-        def measure(network: Network, spectra: Spectra, job: Job) -> Importance:
-            if known is not None:
-                return known
-            if data is None:
-                raise ValueError(misfit)
-            images = data.unlabelled.sample(IMPORTANCE_IMAGES)
-            return importance(network, spectra, images, progress=part(job.report, 0.0, 1.0, "measuring"))
-
-        return measure
+        measure = partial(known_importance, self.measured)
+        return self._measure(JobKind.IMPORTANCE, "Forecasting", "measured", measure)
 
     def _forecast(self, _: object) -> None:
         """Forecast budgets by what was measured."""
@@ -174,19 +162,19 @@ class PlanModel(HasTraits):
     def time_layers(self) -> Job:
         """Time the layers on this machine, for budgets of time."""
 
-        def measure(network: Network, spectra: Spectra, job: Job) -> NetworkTimes:
-            return measure_times(network, spectra, progress=part(job.report, 0.0, 1.0, "timing"))
+        def measure(opened: Opened, job: Job) -> NetworkTimes:
+            return measure_times(opened.network, opened.spectra, progress=part(job.report, 0.0, 1.0, "timing"))
 
         return self._measure(JobKind.LAYER_TIMES, "Timing layers", "times", measure)
 
-    def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Network, Spectra, Job], Any]) -> Job:
+    def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Opened, Job], Any]) -> Job:
         """Measure something of the layers, and plan anew if the planner goes by it."""
-        network, spectra, data = self._choose.network, self._choose.spectra, self._choose.data
+        opened, spectra, data = self._choose.opened, self._choose.spectra, self._choose.data
 
         def compute(job: Job) -> Any:
-            if network is None or spectra is None:
+            if opened is None:
                 raise ValueError("open a network first")
-            return measure(network, spectra, job)
+            return measure(opened, job)
 
         def done(found: Any) -> None:
             if self._choose.spectra is not spectra or (trait != "times" and self._choose.data is not data):
@@ -263,3 +251,13 @@ class PlanModel(HasTraits):
 
     def _tell_edits(self) -> None:
         self.redoable, self.undoable = (edits[-1][0] if edits else "" for edits in (self._after, self._before))
+
+
+def known_importance(known: Importance | None, opened: Opened, job: Job) -> Importance:
+    """Return the importance of the layers; if it is not known, measure it on images without labels."""
+    if known is not None:
+        return known
+    if opened.misfit:
+        raise ValueError(opened.misfit)
+    images, report = opened.data.unlabelled.sample(IMPORTANCE_IMAGES), part(job.report, 0.0, 1.0, "measuring")
+    return importance(opened.network, opened.spectra, images, progress=report)

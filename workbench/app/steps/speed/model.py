@@ -53,15 +53,14 @@ class SpeedModel(HasTraits):
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
         self._worker, self._choose, self._recover = worker, choose, recover
-        self._stored: dict[str, Any] = {}  # of the findings; the run has them also when it gets a number of the store
         recover.observe(self._follow, "run")
 
     def _follow(self, _: object) -> None:
         run, found = self._recover.run, self.findings
-        if found is None or (run is not None and run.number == found.number):
-            return
-        if run is None or run.measured.get("best_realised", run) != self._stored.get("best_realised"):
+        if run is None or found is None:
             self.findings = None
+        elif run.number != found.number and run.measured.get("best_realised") != found.speed.best_realised:
+            self.findings = None  # a run that gets its number of the store keeps what was measured
 
     def measure(self) -> Job:
         """Time both networks in the chosen runtimes, and their layers and energy; store what nothing disturbed."""
@@ -92,8 +91,7 @@ class SpeedModel(HasTraits):
             if now is None or now.network is not network:
                 raise ValueError("the compressed network became another one while it was measured: measure again")
             self.findings = findings
-            self._stored = {} if findings.disturbed else findings.to_dict()
-            if self._stored:
-                self._recover.store_measured(findings.number, self._stored)
+            if not findings.disturbed:
+                self._recover.store_measured(findings.number, findings.to_dict())
 
         return self._worker.submit(JobKind.SPEED, "Measuring speed", compute, done)
