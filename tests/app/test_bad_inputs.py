@@ -12,7 +12,7 @@ from tests.helpers.bad_page import Page, expect_readable
 from tests.helpers.widgets import html
 from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
-from workbench.app.steps.compare.runs_view import runs_view
+from workbench.app.steps.compare.view import runs_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit

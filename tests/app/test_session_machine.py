@@ -33,7 +33,7 @@ def give(name, weights=None, progress=None):
 @pytest.fixture(autouse=True)
 def _small(monkeypatch, quick_speed):
     """No torchvision, no large networks of the paper, no seconds of timing."""
-    monkeypatch.setattr("workbench.app.steps.choose.opening.load_network", give)
+    monkeypatch.setattr("workbench.app.steps.choose.model.load_network", give)
     monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
     monkeypatch.setattr("workbench.app.steps.plan.model.VERIFY_DELAY_S", 0.01)
     monkeypatch.setattr("workbench.app.steps.plan.model.measure_times", modelled)

@@ -15,8 +15,7 @@ from tests.app.conftest import small_session
 from tests.helpers.sessions import unlabelled_data
 from tests.helpers.widgets import find, html
 from workbench.app.overview import tile_texts, verdict_text
-from workbench.app.steps.compare.runs_view import run_row
-from workbench.app.steps.compare.view import gallery_view, tradeoff_view
+from workbench.app.steps.compare.view import gallery_view, run_row, tradeoff_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view, recovery_status
@@ -134,7 +133,7 @@ def test_tiles_show_original_planned_and_measured(digits):
 def test_what_is_said_of_a_loss_is_the_verdict(digits):
     digits.recover.decompose()
     assert digits.recover.run.verdict().finding is Finding.LOSS
-    assert "Press Calibrate" in recovery_status(digits)[2]
+    assert "Press Calibrate" in recovery_status(digits)[1]
     assert " points lost (between " in step_statuses(digits)[3]["words"]
     assert "wb-loss" in tile_texts(digits)["score"]
     digits.recover.calibrate()
@@ -144,7 +143,7 @@ def test_what_is_said_of_a_loss_is_the_verdict(digits):
     assert run.verdict() == verdict
     assert str(verdict).endswith("on 297 validation images)")
     assert f"{before.shown:.1f} → {after.shown:.1f} % right; {judgement(run)}" in step_statuses(digits)[3]["words"]
-    assert judgement(run) in recovery_status(digits)[2]
+    assert judgement(run) in recovery_status(digits)[1]
     assert str(run.verdict("test")) in tile_texts(digits)["score"]
     ended = verdict_text(digits)
     job(digits.worker, JobKind.AUTOMATIC)
@@ -160,7 +159,7 @@ def test_without_labels_agreement_is_what_is_shown_and_judged():
     for text in (">Agreement</abbr>", "on 15 validation images", "100.0 %", f"{score.shown:.1f} %"):
         assert text in card
     session.recover.calibrate()
-    assert " of the answers changed" in recovery_status(session)[2]
+    assert " of the answers changed" in recovery_status(session)[1]
     assert session.recover.sweep([1.3], "none").error == ""
     assert run_row(session.recover.runs[-1])["decomposed"].splitlines()[1].startswith("same, ")
 
@@ -205,12 +204,12 @@ def test_files_are_made_and_offered_and_go_with_their_network(session):
     for make in makes:
         make.click()
     assert [saver.size > 0 for saver in savers] == [False] * 4 + [True] * 3
-    assert take_home.file("weights").words in html(view)
-    assert nbformat.read(take_home.file("notebook").path, as_version=4).cells[-1].cell_type == "code"
+    assert take_home.made["weights"].words in html(view)
+    assert nbformat.read(take_home.made["notebook"].path, as_version=4).cells[-1].cell_type == "code"
     assert "load(original)" in html(view)
-    assert take_home.file("report").path.name == savers[5].name == "small-run1-decomposed.html"
+    assert take_home.made["report"].path.name == savers[5].name == "small-run1-decomposed.html"
     session.recover.calibrate()
-    assert (take_home.made, sum(saver.size for saver in savers)) == ((), 0)
+    assert (take_home.made, sum(saver.size for saver in savers)) == ({}, 0)
     assert [*take_home._folder.iterdir()] == []
 
 

@@ -21,6 +21,13 @@ def follow(update: Callable[[], object], *sources: tuple[HasTraits, str]) -> Non
     update()
 
 
+def updated_html(text: Callable[[], str], *sources: tuple[HasTraits, str], **layout: str) -> w.HTML:
+    """Return a widget with the HTML that a function returns, now and whenever a trait changes; see `follow`."""
+    box = w.HTML(layout=layout)
+    follow(lambda: setattr(box, "value", text()), *sources)
+    return box
+
+
 class UserChanges:
     """Tells the changes that a user makes in boxes from those made within `filling`."""
 
@@ -80,8 +87,7 @@ class Alert(w.HTML):  # type: ignore[misc]
 
 def expert(widget: Any) -> Any:
     """Mark a widget as one that is shown to experts only; return it."""
-    widget.add_class("wb-expert")
-    return widget
+    return widget.add_class("wb-expert")
 
 
 def row(*children: w.Widget, gap: int = 8) -> w.HBox:

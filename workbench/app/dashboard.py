@@ -4,20 +4,12 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.app.controls import Alert, column, follow
+from workbench.app.controls import Alert, column, follow, updated_html
 from workbench.app.server.lessons import why
 from workbench.app.server.logs import log_to_server
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
-from workbench.app.steps.compare.runs_view import runs_view
-from workbench.app.steps.compare.view import (
-    filters_view,
-    gallery_view,
-    layerwise_view,
-    paper_view,
-    rank_curve_view,
-    tradeoff_view,
-)
+from workbench.app.steps.compare.view import compare_view
 from workbench.app.steps.look.view import look_view
 from workbench.app.steps.plan.view import layer_view, plan_view
 from workbench.app.steps.recover.view import recover_view
@@ -55,11 +47,8 @@ def build_dashboard(
     refused = Alert()
     guide = Guide(s)
     follow(lambda: s.preview.watch(guide.shown in PREVIEWED_STEPS), (guide, "shown"))
-    main = column(top_bar(s, guide, refused), *_panels(s, guide), gap=12)
-    body = w.HBox([guide, main])
-    for widget, name in ((main, "wb-main"), (body, "wb-body")):
-        widget.add_class(name)
-    page = styled_page(body, width="100%")
+    main = column(top_bar(s, guide, refused), *_panels(s, guide), gap=12).add_class("wb-main")
+    page = styled_page(w.HBox([guide, main]).add_class("wb-body"), width="100%")
     validate_messages(page, refused)
     s.choose.open()
     return page
@@ -69,20 +58,15 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
     """Return the panels of the steps, of which the page shows one."""
 
     def panel(step: int, title: str, words: str, *children: w.Widget) -> w.VBox:
-        heading = w.HTML()
-
-        def fill() -> None:
+        def heading() -> str:
             found = guide.steps[step - 1]
             missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
             mark = RANDOM if s.choose.random_weights else ""
             text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"
-            heading.value = f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{why(step)}</div>"
+            return f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{why(step)}</div>"
 
-        follow(fill, (s.choose, "network"), (guide, "steps"))
-        box = column(heading, *children, gap=12)
-        box.add_class("wb-panel")
-        box.add_class(f"wb-at-{step}")
-        return box
+        shown = updated_html(heading, (s.choose, "network"), (guide, "steps"))
+        return column(shown, *children, gap=12).add_class("wb-panel").add_class(f"wb-at-{step}")
 
     choose_words = (
         "A network, its weights, and images that it tells apart. Much of it is redundant."
@@ -104,23 +88,12 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
     )
     speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
     home_words = "The compressed network as a file. All but report and notebook are run after writing, and compared."
-    tabs = {
-        "Trade-off": tradeoff_view(s),
-        "Runs": runs_view(s),
-        "Images": gallery_view(s),
-        "Filters": filters_view(s),
-        "One layer's ranks": rank_curve_view(s),  # this and the next two are for experts
-        "Layer by layer": layerwise_view(s),
-        "The paper's table": paper_view(s),
-    }
-    compared = w.Tab([*tabs.values()], titles=[*tabs])
-    compared.add_class("wb-4-simple")
     return [
         panel(1, "Choose", choose_words, choose_view(s)),
         panel(2, "Look: the layers", look_words, look_view(s)),
         panel(3, "Plan", plan_words, plan_view(s), layer_view(s)),
         panel(4, "Compress and recover", recover_words, recover_view(s)),
-        panel(5, "Compare", compare_words, compared),
+        panel(5, "Compare", compare_words, compare_view(s)),
         panel(6, "Speed: measured, not only counted", speed_words, speed_view(s)),
         panel(7, "Take home", home_words, take_home_view(s)),
     ]

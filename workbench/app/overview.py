@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import follow
+from workbench.app.controls import updated_html
 from workbench.app.session import Session
 from workbench.app.steps.recover.view import SAVES_NOTHING
 from workbench.app.widgets.glossary import RANDOM, TERMS, term
@@ -24,14 +24,12 @@ RANDOM_WORDS = "These weights are random: upload weights, or choose a trained ne
 
 def overview(session: Session) -> w.HTML:
     """Return the five tiles."""
-    box = w.HTML(layout={"width": "auto"})
 
-    def fill() -> None:
-        box.value = f'<div class="wb-tiles">{"".join(tile_texts(session).values())}</div>'
+    def tiles() -> str:
+        return f'<div class="wb-tiles">{"".join(tile_texts(session).values())}</div>'
 
     sources = ((session.choose, "opened"), (session.recover, "run"), (session.speed, "findings"))
-    follow(fill, (session.plan, "plan measured settings"), *sources)
-    return box
+    return updated_html(tiles, (session.plan, "plan measured settings"), *sources, width="auto")
 
 
 def tile_texts(session: Session) -> dict[str, str]:
@@ -40,25 +38,16 @@ def tile_texts(session: Session) -> dict[str, str]:
     stage = str(run.last.name) if run and run.last else "planned"
     if plan is None:
         names = ("work", "size", "time", "energy", "score")
-        return {name: tile(name.capitalize(), missing="Known once a network is open.") for name in names}
-    dense = plan.dense
-    found = {
-        "work": tile(
-            term("MACs", "Work"),
-            (count(dense.macs), count(plan.macs)),
-            plan.macs / dense.macs,
-            _fewer(dense.macs, plan.macs),
-            f"multiply-adds, {stage}",
-        ),
-        "size": tile(
-            term("weights", "Size"),
-            tuple(quantity(BYTES_PER_WEIGHT * n, "B") for n in (dense.weights, plan.weights)),
-            plan.weights / dense.weights,
-            _fewer(dense.weights, plan.weights, "smaller"),
-            f"{count(dense.weights)} → {count(plan.weights)} weights",
-        ),
+        return {name: missing_tile(name.capitalize(), "Known once a network is open.") for name in names}
+    macs, weights = (plan.dense.macs, plan.macs), (plan.dense.weights, plan.weights)
+    sizes = (BYTES_PER_WEIGHT * weights[0], BYTES_PER_WEIGHT * weights[1])
+    numbers = " → ".join(map(count, weights))
+    return {
+        "work": pair_tile(term("MACs", "Work"), macs, "", _fewer(*macs), f"multiply-adds, {stage}"),
+        "size": pair_tile(term("weights", "Size"), sizes, "B", _fewer(*weights, "smaller"), f"{numbers} weights"),
+        **_measured(session, run),
+        "score": _score_tile(session, run),
     }
-    return {**found, **_measured(session, run), "score": _score_tile(session, run)}
 
 
 def _current(session: Session) -> Run | None:
@@ -68,26 +57,27 @@ def _current(session: Session) -> Run | None:
 
 def _measured(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
-    titles = {"time": "Time", "energy": term("energy", "Energy")}
+    title, found = term("energy", "Energy"), session.speed.findings
     first = "compress first, then " if run is None else ""
     missing = f"Not measured yet: {first}press <b>Measure</b> in <b>Speed</b>."
-    tiles = {name: tile(title, missing=missing) for name, title in titles.items()}
-
-    def show(name: str, before: float, after: float, unit: str, words: tuple[str, str, str], note: str) -> None:
-        pair, gain = (quantity(before, unit), quantity(after, unit)), compared(before / after, *words)
-        tiles[name] = tile(titles[name], pair, after / before, gain, note, mark="wb-loss" if after > before else "")
-
-    found = session.speed.findings
-    if run is not None and found is not None:
-        dense, small = found.speed.fastest
-        where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
-        seconds = (dense["dense_ms"] / 1e3, small["compressed_ms"] / 1e3)
-        show("time", *seconds, "s", ("faster", "slower", "as fast"), where)
-        spent, needed = found.energy.original, found.energy.compressed
-        if needed is not None:
-            words = ("less", "more", "as much")
-            show("energy", spent.joules, needed.joules, "J", words, f"an image ({spent.label})")
+    tiles = {"time": missing_tile("Time", missing), "energy": missing_tile(title, missing)}
+    if run is None or found is None:
+        return tiles
+    dense, small = found.speed.fastest
+    where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
+    seconds = (dense["dense_ms"] / 1e3, small["compressed_ms"] / 1e3)
+    tiles["time"] = _gain_tile("Time", seconds, "s", ("faster", "slower", "as fast"), where)
+    spent, needed = found.energy.original, found.energy.compressed
+    if needed is not None:
+        joules, about = (spent.joules, needed.joules), f"an image ({spent.label})"
+        tiles["energy"] = _gain_tile(title, joules, "J", ("less", "more", "as much"), about)
     return tiles
+
+
+def _gain_tile(title: str, pair: tuple[float, float], unit: str, words: tuple[str, str, str], note: str) -> str:
+    before, after = pair
+    mark = "wb-loss" if after > before else ""
+    return pair_tile(title, pair, unit, compared(before / after, *words), note, mark)
 
 
 def _runtime(record: Mapping[str, Any]) -> str:
@@ -97,12 +87,11 @@ def _runtime(record: Mapping[str, Any]) -> str:
 
 def _score_tile(session: Session, run: Run | None) -> str:
     choose = session.choose
-    original = choose.original
-    scores = original.scores if original else {}
+    scores = choose.original.scores if choose.original else {}
     split = "test" if "test" in scores else next(iter(scores), "")
     before = scores.get(split)
     if before is None:
-        return tile("Score", missing=escape(choose.misfit) or "There are no images to score it on: bring pictures.")
+        return missing_tile("Score", escape(choose.misfit) or "There are no images to score it on: bring pictures.")
     title = term(before.kind, before.kind.capitalize()) if before.kind in TERMS else escape(before.kind)
     title += RANDOM if choose.random_weights else ""
     after = run.score(split) if run else None
@@ -110,16 +99,16 @@ def _score_tile(session: Session, run: Run | None) -> str:
     images = f"on {before.n} {escape(split)} images"
     if run is None or after is None:
         return tile(title, (_text(before),), share, "", f"original, {images}{_forecast(session)}")
-    verdict, stage = run.verdict(split), str(run.last.name) if run.last else ""
-    lost = verdict is not None and verdict.finding is Finding.LOSS
-    unsure = verdict is not None and verdict.finding is Finding.TOO_FEW
-    words = "too few to tell" if unsure else str(verdict.finding) if verdict else ""
-    change = f"{-100 * verdict.lost:+.1f} points" if verdict is not None and lost else words
+    verdict, change, mark = run.verdict(split), "", ""
+    if verdict is not None:
+        change = str(verdict.finding)
+        if verdict.finding is Finding.LOSS:
+            change, mark = f"{-100 * verdict.lost:+.1f} points", "wb-loss"
+        elif verdict.finding is Finding.TOO_FEW:
+            change, mark = "too few to tell", "wb-unsure"
     change = f'<span title="{escape(str(verdict or ""), quote=True)}">{change}</span>'
-    note = f"{stage}, {images}{_interval(after)}"
-    return tile(
-        title, (_text(before), _text(after)), share, change, note, mark="wb-loss" if lost else "wb-unsure" * unsure
-    )
+    stage = str(run.last.name) if run.last else ""
+    return tile(title, (_text(before), _text(after)), share, change, f"{stage}, {images}{_interval(after)}", mark)
 
 
 def _text(score: Score) -> str:
@@ -150,22 +139,22 @@ def _fewer(original: int, new: int, word: str = "fewer") -> str:
     return f"{times(original / new)} {word}" if new < original else "the same" if new == original else "more"
 
 
-def tile(
-    title: str,
-    values: tuple[str, ...] = (),
-    share: float | None = None,
-    change: str = "",
-    note: str = "",
-    *,
-    missing: str = "",
-    mark: str = "",
-) -> str:
-    """Return the HTML of a tile: `values` before and now, a bar of `share` of the whole; or how to get them."""
-    if not values:
-        return f'<div class="wb-tile wb-none"><h2>{title}</h2><p>{missing}</p></div>'
+def missing_tile(title: str, how: str) -> str:
+    """Return the HTML of a tile that says how to get its values."""
+    return f'<div class="wb-tile wb-none"><h2>{title}</h2><p>{how}</p></div>'
+
+
+def pair_tile(title: str, pair: tuple[float, float], unit: str, change: str, note: str, mark: str = "") -> str:
+    """Return the HTML of a tile with a number before and now; without a unit it is a count."""
+    before, after = (quantity(number, unit) if unit else count(number) for number in pair)
+    return tile(title, (before, after), pair[1] / pair[0], change, note, mark)
+
+
+def tile(title: str, values: tuple[str, ...], share: float | None, change: str, note: str, mark: str = "") -> str:
+    """Return the HTML of a tile: `values` before and now, a bar of `share` of the whole, and what has changed."""
     *before, now = values
     numbers = "".join(f"<span>{value} &rarr;</span> " for value in before) + f"<b>{now}</b>"
-    width = 100 * min(1.0, max(0.0, share)) if share is not None else 0
+    width = 100 * min(1.0, max(0.0, share or 0.0))
     bar = f'<div class="wb-scale"><i style="width:{width:.1f}%"></i></div>' if share is not None else ""
     noted = f'<em class="{mark}">{change}</em>' if change else ""
     return (

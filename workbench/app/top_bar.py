@@ -73,8 +73,7 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
     first = w.HBox([name, buttons], layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 16px"})
     said = (refused, noticed, unsaved, elsewhere)
     box = column(column(first, verdict, gap=0), overview(session), JobList(session.worker), *said, gap=6)
-    box.add_class("wb-top")
-    return w.VBox([box, offer_box(autosave)])
+    return w.VBox([box.add_class("wb-top"), offer_box(autosave)])
 
 
 def next_step(session: Session, guide: Guide) -> tuple[str, Callable[[], object], str]:
@@ -104,8 +103,7 @@ def offer_box(autosave: Autosave) -> w.Widget:
     decline = button("Begin anew", autosave.decline, "Forget that session; its runs stay", width="auto")
     accept.layout.flex = decline.layout.flex = "none"
     text = w.HTML()
-    box = w.HBox([text, accept, decline])
-    box.add_class("wb-offer")
+    box = w.HBox([text, accept, decline]).add_class("wb-offer")
 
     def fill() -> None:
         saved = autosave.offer
@@ -122,14 +120,14 @@ def offer_box(autosave: Autosave) -> w.Widget:
 
 def step_statuses(session: Session) -> list[dict[str, str]]:
     """Return name, words and status of each step: "done", "next", "open" (at any time), "missing" (one before it)."""
-    found = _statuses(session)
-    next_ = next((i for i, (done, missing, _) in enumerate(found) if not done and not missing), None)
-    steps = []
-    for i, (name, (done, missing, words)) in enumerate(zip(STEPS, found, strict=True)):
-        status = "done" if done else "missing" if missing else "next" if i == next_ else "open"
-        if done and i < CHOSEN_STEPS and session.recover.run is None:
-            status = "open"
-        steps.append({"name": name, "status": status, "words": words})
+    found = zip(STEPS, _statuses(session), strict=True)
+    steps = [{"name": name, "status": status, "words": words} for name, (status, words) in found]
+    following = next((step for step in steps if step["status"] == "open"), None)
+    if following is not None:
+        following["status"] = "next"
+    for step in steps[:CHOSEN_STEPS]:
+        if step["status"] == "done" and session.recover.run is None:
+            step["status"] = "open"
     return steps
 
 
@@ -139,23 +137,26 @@ def _statuses(session: Session) -> list[Status]:
     if network is None or plan is None:
         error = choose.job.error if choose.job else ""
         waits = "Waits for a network to be open."
-        return [(False, False, error or "The network is being opened."), *[(False, True, waits)] * 6]
+        return [("open", error or "The network is being opened."), *[("missing", waits)] * 6]
     edited = f", {len(plan.by_hand)} layers by hand" if plan.by_hand else ""
-    planned = f"MACs x{plan.macs_ratio:.2f} fewer{edited}."
+    planned = SAVES_NOTHING if plan.saves_nothing else f"MACs x{plan.macs_ratio:.2f} fewer{edited}."
     first = [
-        (True, False, f"{network.name} on {choose.data.name if choose.data else 'no data'}."),
-        (True, False, f"{len(plan)} layers; {session.look.picked or 'none'} is picked."),
-        (not plan.saves_nothing or recover.run is not None, False, SAVES_NOTHING if plan.saves_nothing else planned),
+        ("done", f"{network.name} on {choose.data.name if choose.data else 'no data'}."),
+        ("done", f"{len(plan)} layers; {session.look.picked or 'none'} is picked."),
+        ("open" if plan.saves_nothing and recover.run is None else "done", planned),
         recovery_status(session),
     ]
     if recover.run is None:
         waits = "Needs a compressed network: press Compress, or Compress for me."
-        return [*first, *[(False, True, waits)] * 3]
+        return [*first, *[("missing", waits)] * 3]
     stages = sum(len(r.stages) - 1 for r in recover.runs)
-    compared = f"{stages} measured stages beside the original."
-    if stages < 2:
-        compared = "1 stage beside the original: recover it, or compress by another plan, to have more to compare."
     timed, exported = session.speed.findings is not None, bool(session.take_home.made)
-    speed = "Timed on this machine." if timed else "See how fast it is on this machine: press Measure."
-    home = "Exported." if exported else "Save it as a file: for phones, for PyTorch, or a report."
-    return [*first, (stages > 1, False, compared), (timed, False, speed), (exported, False, home)]
+    few = "1 stage beside the original: recover it, or compress by another plan, to have more to compare."
+    speed = "See how fast it is on this machine: press Measure."
+    home = "Save it as a file: for phones, for PyTorch, or a report."
+    return [
+        *first,
+        ("done", f"{stages} measured stages beside the original.") if stages > 1 else ("open", few),
+        ("done", "Timed on this machine.") if timed else ("open", speed),
+        ("done", "Exported.") if exported else ("open", home),
+    ]

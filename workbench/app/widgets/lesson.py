@@ -7,7 +7,7 @@ import ipywidgets as w
 
 from workbench.app.controls import UserChanges, button, follow, row, slot
 from workbench.app.network_view import network_view
-from workbench.app.overview import tile
+from workbench.app.overview import missing_tile, tile
 from workbench.app.session import Session
 from workbench.app.steps.plan.view import saving_html
 from workbench.app.widgets.base import bundle, limit_threads
@@ -93,7 +93,7 @@ def stage_tile(session: Session, name: StageName) -> str:
     stage = original if name == StageName.ORIGINAL else run.stage(name) if run is not None else None
     score = stage.scores.get("test") if stage is not None else None
     if score is None:
-        return tile(STAGES[name], missing="The network is being opened." if original is None else "Press the button.")
+        return missing_tile(STAGES[name], "The network is being opened." if original is None else "Press the button.")
     work = "all of the work" if run is None or stage is original else f"{run.plan.macs_ratio:.1f} times less work"
     return tile(STAGES[name], (f"{score.shown:.1f} %",), score.top1, "", f"of {score.n} digits right, with {work}")
 

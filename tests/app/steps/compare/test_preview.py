@@ -17,9 +17,9 @@ from tests.helpers.networks import decomposed
 from tests.helpers.pictures import picture
 from tests.helpers.sessions import batch_normed, idle, tiny_data, unlabelled_data
 from tests.helpers.widgets import find
+from workbench.app.network_view import maps_html, preview_html, preview_view
 from workbench.app.session import Session
 from workbench.app.steps.compare import preview as module
-from workbench.app.steps.compare.preview_view import maps_html, preview_html, preview_view
 from workbench.app.worker import JobKind, JobState
 from workbench.inspect.preview import Preview, preview
 from workbench.network.outputs import MAX_SNR_DB

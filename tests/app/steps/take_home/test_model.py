@@ -32,7 +32,7 @@ def execute(session, names=None, *, calibrated=False):
         session.recover.calibrate()
     job = session.take_home.make("notebook")
     assert job.error == ""
-    made = session.take_home.file("notebook")
+    made = session.take_home.made["notebook"]
     cells = nbformat.read(made.path, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     found = dict(names or {})
@@ -126,7 +126,7 @@ def test_what_the_catalogs_have(digits, changes, random, wanted):
 def test_the_three_lines_run(session, kind, tmp_path, monkeypatch):
     session.recover.decompose()
     session.take_home.make(kind)
-    made, small = session.take_home.file(kind), session.recover.compressed
+    made, small = session.take_home.made.get(kind), session.recover.compressed
     assert made is not None, FILE_KINDS[kind].missing()
     image = session.choose.data.test.images[:1].float()
     names = {"image": image.numpy() if kind == "onnx" else image, "original": small.original.model}

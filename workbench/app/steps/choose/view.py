@@ -6,7 +6,7 @@ from pathlib import Path
 import ipywidgets as w
 import torch
 
-from workbench.app.controls import UserChanges, column, data_url, follow, row
+from workbench.app.controls import UserChanges, column, data_url, follow, row, updated_html
 from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.session import Session
@@ -39,7 +39,7 @@ def choose_view(session: Session) -> w.Widget:
     boxes = {field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE) for field in options}
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, brought = uploads = _uploads(choose)
-    about, pictures, user = w.HTML(), w.HTML(), UserChanges()
+    user = UserChanges()
 
     def fill() -> None:
         with user.filling():
@@ -58,25 +58,21 @@ def choose_view(session: Session) -> w.Widget:
         for box in (*boxes.values(), *uploads):
             box.disabled = worker.busy(*COMPRESSING, JobKind.SWEEP, JobKind.RESUME)
 
-    def describe() -> None:
-        about.value = about_text(session, " ".join(each.problem for each in uploads if each.problem))
-
-    def look() -> None:
-        pictures.value = _thumbnails(choose.data) if choose.data is not None else ""
+    def about() -> str:
+        return about_text(session, " ".join(each.problem for each in uploads if each.problem))
 
     for field, box in boxes.items():
         user.observe(box, lambda name, value: choose.open(**{name: value}), field)
-    for each in uploads:
-        # a problem with a file ends when another choice is made
+    for each in uploads:  # a problem with a file ends when another choice is made
         choose.observe(lambda _, each=each: setattr(each, "problem", ""), ["choice"])
-        each.observe(lambda _: fill(), ["problem"])
+    problems = [(each, "problem") for each in uploads]
     find.observe(Debounce(lambda: choose.search(find.value), SEARCH_DELAY_S), ["value"])
-    follow(fill, (choose, "choice networks opened matches details"))
+    follow(fill, (choose, "choice networks opened matches details"), *problems)
     follow(clean, (choose, "choice"), (worker, "jobs"))
     follow(enable, (worker, "jobs"))
-    follow(look, (choose, "data"))
-    follow(describe, (choose, "choice opened"), (worker, "jobs"), *((each, "problem") for each in uploads))
-    return column(row(find, *boxes.values(), gap=12), row(*uploads), about, pictures, gap=12)
+    described = updated_html(about, (choose, "choice opened"), (worker, "jobs"), *problems)
+    pictures = updated_html(lambda: _thumbnails(choose.data), (choose, "data"))
+    return column(row(find, *boxes.values(), gap=12), row(*uploads), described, pictures, gap=12)
 
 
 def _uploads(choose: ChooseModel) -> tuple[Upload, Upload]:
@@ -175,10 +171,10 @@ def _images(data: Data) -> str:
     return f"{text}; <abbr class='wb-term' tabindex='0' title='{names}'>{len(data.skipped)} left out</abbr>"
 
 
-def _thumbnails(data: Data) -> str:
+def _thumbnails(data: Data | None) -> str:
     """Return HTML with the first pictures of the data in a row, test images first."""
     found: list[str] = []
-    for split in (data.test, data.validation, data.train):
+    for split in (data.test, data.validation, data.train) if data is not None else ():
         images = split.images[torch.arange(min(len(split), MAX_THUMBNAILS - len(found)))]
         if len(images) and images.ndim == 4:
             found += [f"<img alt='' src='{data_url(image, 56)}'>" for image in as_pictures(images)]

@@ -83,13 +83,14 @@ class GalleryModel(HasTraits):
 class RankCurveModel(HasTraits):
     """Scores of the network with only one layer reduced, at several ranks."""
 
-    layer = Unicode()  # the one that was measured, or ""
-    points = Tuple()  # of :func:`~workbench.inspect.rank_curve.rank_curve`
+    measured = Tuple(
+        ("", ())
+    )  # name of the layer, and its points, see :func:`~workbench.inspect.rank_curve.rank_curve`
 
     def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel) -> None:
         super().__init__()
         self._worker, self._choose, self._look = worker, choose, look
-        choose.observe(lambda _: self._put("", ()), "opened")
+        choose.observe(lambda _: self.set_trait("measured", ("", ())), "opened")
 
     def measure(self) -> Job:
         """Measure the picked layer."""
@@ -103,13 +104,9 @@ class RankCurveModel(HasTraits):
 
         def done(points: list[CurvePoint]) -> None:
             if self._choose.opened is opened:
-                self._put(layer, tuple(points))
+                self.measured = layer, tuple(points)
 
         return self._worker.submit(JobKind.RANK_CURVE, f"Trying ranks of {layer}", compute, done)
-
-    def _put(self, layer: str, points: tuple[CurvePoint, ...]) -> None:
-        with self.hold_trait_notifications():
-            self.layer, self.points = layer, points
 
 
 class PaperModel(HasTraits):

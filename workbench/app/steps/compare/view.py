@@ -1,28 +1,59 @@
-"""The step *Compare*: accuracy against FLOPs and against rank, images, filters, and tables."""
+"""The step *Compare*: accuracy against FLOPs and against rank, runs, images, filters, and tables."""
 
+from base64 import b64encode
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
-from workbench.app.controls import button, column, data_url, follow, row, slot
+from workbench.app.controls import Alert, button, column, data_url, follow, limited, row, slot, updated_html
 from workbench.app.debounce import Debounce
+from workbench.app.network_view import MARKS, SIDE
 from workbench.app.session import Session
-from workbench.app.steps.compare.preview_view import MARKS, SIDE
 from workbench.app.steps.plan.view import LAYER_CHOICES
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
+from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.worker import JobKind
 from workbench.catalog.paper.published import SOURCE
 from workbench.inspect.gallery import Filters, Gallery, Image, Picture, Prediction
 from workbench.inspect.layerwise import layerwise
+from workbench.network.scores import Score
 from workbench.plot.interactive.scores import rank_curve, tradeoff
+from workbench.runs.run import Run, Runs
+from workbench.tables import times
 
+SCORE_HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval; the number of images."
+STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
+RUN_COLUMNS = [
+    {"key": "number", "title": "run", "kind": "number"},
+    {"key": "created", "title": "made", "kind": "text", "expert": True},
+    {"key": "plan", "title": "plan", "kind": "reason"},
+    {"key": "macs", "title": "fewer MACs", "kind": "number"},
+    {"key": "weights", "title": "fewer weights", "kind": "number", "expert": True},
+    *({"key": stage, "title": stage, "kind": "score", "hint": SCORE_HINT} for stage in STAGES),
+]
+RECOVERIES = (("calibrate each", "calibrate"), ("calibrate and fine-tune each", "fine-tune"), ("no recovery", "none"))
 FILTERS_HINT = "The filters of the first layer appear here, original and compressed, once the network is compressed."
 PAPER_TEXT = (
     "The paper's four networks: weights and MACs computed here from their definitions, what compression makes of the "
     f"open network if it has real weights, and beside them the published figures ({escape(SOURCE)})."
 )
+
+
+def compare_view(session: Session) -> w.Widget:
+    """Return the views of this step as tabs."""
+    tabs = {
+        "Trade-off": tradeoff_view(session),
+        "Runs": runs_view(session),
+        "Images": gallery_view(session),
+        "Filters": filters_view(session),
+        "One layer's ranks": rank_curve_view(session),  # this and the next two are for experts
+        "Layer by layer": layerwise_view(session),
+        "The paper's table": paper_view(session),
+    }
+    return w.Tab([*tabs.values()], titles=[*tabs]).add_class("wb-4-simple")
 
 
 def tradeoff_view(session: Session) -> w.Widget:
@@ -50,6 +81,74 @@ def tradeoff_view(session: Session) -> w.Widget:
     return column(ask, figure, gap=2)
 
 
+def runs_view(session: Session) -> w.Widget:
+    """Return the table of runs, and what can be done with the picked one."""
+    recover, worker = session.recover, session.worker
+    table, csv, note, problem = LayerTable(label="Runs", columns=RUN_COLUMNS), w.HTML(), w.HTML(), Alert()
+    asked = 0  # the run that the button has asked about
+
+    def picked() -> int:
+        return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
+
+    def fill() -> None:
+        table.set_items([run_row(run) for run in reversed(recover.stored)])
+        if not picked():
+            table.selected = ""
+        csv.value = csv_link(recover.stored)
+        none = "Every compression becomes a row here, and is still there after reopening."
+        words = "Pick a row to go on with that run, or to delete it." if recover.stored else none
+        note.value = f"<div class='wb-soft'>{words}</div>"
+        problem.say(recover.store_problem)
+
+    def ask(number: int = 0) -> None:
+        nonlocal asked
+        asked = number
+        delete.description = f"Really delete run {number}?" if number else "Delete"
+        delete.button_style = "danger" if number else ""
+
+    def press() -> None:
+        number = picked()
+        confirmed = asked == number
+        ask(0 if confirmed else number)
+        if confirmed:
+            recover.delete(number)
+
+    def enable() -> None:
+        resume.disabled = delete.disabled = not picked() or recover.busy
+        ask()
+
+    hint = "Make it the compressed network again, from the store"
+    resume = button("Go on with this run", lambda: recover.resume(picked()), hint)
+    delete = button("Delete", press, "Take the picked run out of the store, for good", width="auto")
+    delete.layout.min_width = "148px"
+    follow(fill, (recover, "stored store_problem"))
+    follow(enable, (worker, "jobs"), (table, "selected"))
+    return column(sweep_box(session), table, note, problem, row(resume, delete, csv))
+
+
+def sweep_box(session: Session) -> w.Widget:
+    """Return the controls of a sweep over several budgets."""
+    recover, plan, worker = session.recover, session.plan, session.worker
+    limits = {"min": 1.1, "max": 10.0, "step": 0.1, "value": (1.5, 6.0), "readout_format": ".1f"}
+    span = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
+    number = limited(w.IntText, "budgets", (2, 12), 122, 62, value=4)
+    recovery = slot(w.Dropdown, "then", 256, 32, options=RECOVERIES)
+
+    def sweep() -> None:
+        low, high = span.value
+        recover.sweep(np.geomspace(low, high, number.value).round(2).tolist(), recovery.value)
+
+    def enable() -> None:
+        start.disabled = recover.busy or plan.plan is None
+        for box in (span, number, recovery):
+            box.disabled = recover.busy
+
+    hint = "Compress to every budget and recover each; the points come as they are ready"
+    start = button("Sweep", sweep, hint, width="100px", primary=True)
+    follow(enable, (worker, "jobs"), (plan, "plan"))
+    return row(span, number, recovery, start)
+
+
 def rank_curve_view(session: Session) -> w.Widget:
     """Return a button above the curve of accuracy against the rank of the picked layer."""
     curve, choose, look, worker = session.rank_curve, session.choose, session.look, session.worker
@@ -67,7 +166,7 @@ def rank_curve_view(session: Session) -> w.Widget:
         measure.disabled = worker.busy(JobKind.RANK_CURVE) or not choose.calibratable or not look.picked
 
     follow(enable, (look, "picked"), (choose, "opened"), (worker, "jobs"))
-    follow(lambda: figure.show(rank_curve(curve.layer, curve.points)), (curve, "points"))
+    follow(lambda: figure.show(rank_curve(*curve.measured)), (curve, "measured"))
     return column(words, measure, figure)
 
 
@@ -91,15 +190,13 @@ def paper_view(session: Session) -> w.Widget:
     layers = slot(w.Dropdown, "Compressed layers", 430, 140, options=LAYER_CHOICES)
     linear = w.Checkbox(description="with fully connected layers", indent=False, layout={"width": "auto"})
     compute = button("Compute the table", paper.compute, width="160px", primary=True)
-    shown = w.HTML()
 
-    def fill() -> None:
+    def table_html() -> str:
         if paper.table is None:
-            words, table = PAPER_TEXT, ""
-        else:
-            words = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
-            table = f"<div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
-        shown.value = f"<p class='wb-soft'>{words}</p>{table}"
+            return f"<p class='wb-soft'>{PAPER_TEXT}</p>"
+        words = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
+        table = f"<div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
+        return f"<p class='wb-soft'>{words}</p>{table}"
 
     def enable() -> None:
         for box in (layers, linear, compute):
@@ -107,9 +204,8 @@ def paper_view(session: Session) -> w.Widget:
 
     w.link((paper, "layers"), (layers, "value"))
     w.link((paper, "fully_connected"), (linear, "value"))
-    follow(fill, (paper, "table note"))
     follow(enable, (worker, "jobs"))
-    return w.VBox([row(layers, linear, compute, gap=10), shown])
+    return w.VBox([row(layers, linear, compute, gap=10), updated_html(table_html, (paper, "table note"))])
 
 
 def gallery_view(session: Session) -> w.Widget:
@@ -133,13 +229,38 @@ def gallery_view(session: Session) -> w.Widget:
 
 def filters_view(session: Session) -> w.Widget:
     """Return the first layer's filters, original and compressed."""
-    gallery, filters = session.gallery, w.HTML()
+    gallery = session.gallery
+    shown = (gallery, "filters why_no_filters")
+    return updated_html(lambda: filters_html(gallery.filters, gallery.why_no_filters), shown)
 
-    def fill() -> None:
-        filters.value = filters_html(gallery.filters, gallery.why_no_filters)
 
-    follow(fill, (gallery, "filters why_no_filters"))
-    return filters
+def run_row(run: Run) -> dict[str, Any]:
+    """Return what the table shows of a run; a score in two lines, the second of which is shown small."""
+    scores = {str(s.name): _score(s.score) for s in run.stages if s.score}
+    return {
+        "name": str(run.number),
+        "number": run.number,
+        "created": run.created[:16].replace("T", " "),
+        "plan": run.plan.describe(),
+        "macs": times(run.plan.macs_ratio),
+        "weights": times(run.plan.weights_ratio),
+        **{stage: scores.get(stage, "-") for stage in STAGES},
+    }
+
+
+def _score(score: Score) -> str:
+    if not score.is_share:
+        return f"{score.value}\n{score.kind} ({score.n})"
+    low, high = score.interval
+    same = "same, " if score.kind == "agreement" else ""
+    return f"{score.shown:.1f} %\n{same}{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
+
+
+def csv_link(runs: tuple[Run, ...]) -> str:
+    """Return a link that holds the runs as CSV."""
+    content = b64encode(Runs(runs).to_csv().encode()).decode()
+    link = f"<a class='wb-link' download='runs.csv' href='data:text/csv;base64,{content}'>Download as CSV</a>"
+    return link if runs else ""
 
 
 def gallery_html(gallery: Gallery | None) -> str:

@@ -5,11 +5,10 @@ from typing import Any
 
 import ipywidgets as w
 
-from workbench.app.controls import UserChanges, beside, button, column, expert, follow, row, slot
+from workbench.app.controls import UserChanges, beside, button, column, expert, follow, row, slot, updated_html
 from workbench.app.errors import sentence
-from workbench.app.network_view import network_view
+from workbench.app.network_view import maps_html, network_view
 from workbench.app.session import Session
-from workbench.app.steps.compare.preview_view import maps_html
 from workbench.app.steps.plan.settings import NUMBERS, PLANNERS
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.glossary import term
@@ -20,7 +19,7 @@ from workbench.plan.plan import DECISIONS, LayerPlan, Plan
 from workbench.plan.spectrum import Spectrum
 from workbench.plot.interactive.factors import blocks
 from workbench.plot.interactive.spectrum import spectrum as singular_values
-from workbench.tables import count, times
+from workbench.tables import compared, count, times
 
 LAYER_CHOICES = tuple((text, choice) for choice, (text, _) in CHOICES.items())
 STEP = 0.05  # of the sliders
@@ -29,7 +28,6 @@ MEASURE_HINT = (
     "Measure how much the answers depend on each layer; a budget then keeps higher ranks where they depend most"
 )
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
-TWO_FACTORS = "Two layers take the place of this one: only its outputs are reduced."
 NAMES = {**DECISIONS, "keep": "kept as it is"}
 MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
 VIEWS = {
@@ -53,11 +51,10 @@ def plan_view(session: Session) -> w.Widget:
     fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES))
     expert(fields["weights_ratio"])
     undo, redo = button("Undo", session.undo, width="auto"), button("Redo", session.redo, width="auto")
-    saving = w.HTML()
     reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says", width="auto")
     measure = button("Measure layers", plan.measure_importance)
     clock = button("Time layers", plan.time_layers, TIME_HINT)
-    words, user = w.HTML(), UserChanges()
+    words, user = w.HTML(layout={"flex": "1 1 300px"}), UserChanges()
 
     def fill() -> None:
         multiple, choices = plan.settings["rank_multiple"], fields["rank_multiple"]
@@ -72,7 +69,6 @@ def plan_view(session: Session) -> w.Widget:
         for box, is_shown in {**shown, measure: planner.uses_importance}.items():
             box.layout.display = "" if is_shown else "none"
         words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
-        saving.value = saving_html(plan.plan)
 
     def enable() -> None:
         undo.disabled, redo.disabled = not plan.undoable, not plan.redoable
@@ -94,7 +90,7 @@ def plan_view(session: Session) -> w.Widget:
     follow(fill, (plan, "settings importance times plan notice"))
     follow(enable, (plan, "importance plan undoable redoable"), (choose, "opened"), (worker, "jobs"))
     planner, layers, *numbers = fields.values()
-    words.layout.flex = "1 1 300px"
+    saving = updated_html(lambda: saving_html(plan.plan), (plan, "plan"))
     first = row(planner, layers, *numbers, clock, measure)
     return column(network_view(session), first, row(words, saving, undo, redo, reset), gap=6)
 
@@ -157,8 +153,10 @@ def layer_figure(session: Session) -> w.Widget:
         elif view.value == "On the picture":
             words = maps_html(preview.found, preview.stage, preview.current)
         else:
-            words, factors = factors_of(part, spectrum)
-            figure = blocks(factors) if factors is not None else None
+            try:
+                figure = blocks(factors_of(part, spectrum))
+            except ValueError as error:
+                words = f"<p class='wb-soft'>{escape(sentence(error))}</p>"
         text.value = words
         text.layout.display = "" if words else "none"
         for name, shown in figures.items():
@@ -167,21 +165,18 @@ def layer_figure(session: Session) -> w.Widget:
             figures[view.value].show(figure)
 
     follow(fill, (session.plan, "plan notice"), (session.look, "picked"), (preview, "found current"), (view, "value"))
-    box = column(view, *figures.values(), text, gap=4)
-    box.add_class("wb-layer")
-    return box
+    return column(view, *figures.values(), text, gap=4).add_class("wb-layer")
 
 
 def layer_ranks(session: Session) -> w.Widget:
     """Return sliders for the ranks of the picked layer, with their predicted cost and error."""
     plan, look = session.plan, session.look
     heading, readout, user = w.HTML(), w.HTML(), UserChanges()
+    settings = {"min": 1, "max": MAX_SLIDER, "layout": {"width": "100%"}, "style": {"description_width": "92px"}}
     sliders = {
-        which: w.IntSlider(min=1, max=MAX_SLIDER, description=label, style={"description_width": "92px"})
-        for which, label in (("rank_in", "input rank"), ("rank_out", "output rank"))
+        "rank_in": w.IntSlider(description="input rank", **settings),
+        "rank_out": w.IntSlider(description="output rank", **settings),
     }
-    for slider in sliders.values():
-        slider.layout.width = "100%"
     evbmf = button("EVBMF ranks", lambda: plan.reset_layer(look.picked), "Set this layer back to what EVBMF says")
     keep = button("Keep layer as it is", lambda: plan.keep_layer(look.picked), "Do not factorise this layer")
 
@@ -212,15 +207,13 @@ def layer_ranks(session: Session) -> w.Widget:
     return column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
 
 
-def factors_of(part: LayerPlan | None, spectrum: Spectrum | None) -> tuple[str, Factors | None]:
-    """Return HTML that says why a layer's factors cannot be drawn, or ""; and the factors."""
-    if part is None or part.rank_out is None or part.rank_in is None:
-        why = "This layer is kept as it is." if part is None or part.rank_out is None else TWO_FACTORS
-        return f"<p class='wb-soft'>{why}</p>", None
-    try:
-        return "", Factors(part.layer, part.rank_in, part.rank_out, spectrum)
-    except ValueError as error:
-        return f"<p class='wb-soft'>{escape(sentence(error))}</p>", None
+def factors_of(part: LayerPlan | None, spectrum: Spectrum | None) -> Factors:
+    """Return the factors of a layer; ValueError says why they cannot be drawn."""
+    if part is None or part.rank_out is None:
+        raise ValueError("this layer is kept as it is")
+    if part.rank_in is None:
+        raise ValueError("two layers take the place of this one: only its outputs are reduced")
+    return Factors(part.layer, part.rank_in, part.rank_out, spectrum)
 
 
 def heading_text(part: LayerPlan | None) -> str:
@@ -240,8 +233,8 @@ def readout_text(part: LayerPlan | None) -> str:
     error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
 
     def change(before: int, after: int) -> str:
-        note = f"{times(before / after)} fewer" if after < before else f"{times(after / before)} more"
-        return f"{count(before)} &rarr; {count(after)} ({'the same' if after == before else note})"
+        note = "the same" if after == before else compared(before / after, "fewer", "more")
+        return f"{count(before)} &rarr; {count(after)} ({note})"
 
     decision = NAMES[part.decision]
     return (

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from workbench.app.errors import sentence
-from workbench.app.steps.choose.opening import Opened
+from workbench.app.steps.choose.model import Opened
 from workbench.app.steps.plan.settings import PlanSettings
 from workbench.app.stored_runs import StoredRuns
-from workbench.network.data import Data, Split
+from workbench.network.data import Data, empty_split
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.importance import Importance
 from workbench.plan.plan import Plan, PlanError
@@ -99,5 +97,5 @@ def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
 
 def without_images(data: Data) -> Data:
     """Return empty splits under the name of the data, for a network that cannot be scored on them."""
-    empty = Split.unlabelled(torch.zeros(0, *data.train.images.shape[1:]))
+    empty = empty_split("images", *data.train.images.shape[1:])
     return Data(empty, empty, empty, name=data.name)

@@ -16,7 +16,7 @@ from workbench.plot.interactive.scores import training_curve
 from workbench.runs.run import StageName
 from workbench.runs.scoring import judgement
 
-Status = tuple[bool, bool, str]  # of a step: whether it is done, whether something before it is missing, a sentence
+Status = tuple[str, str]  # of a step: "done", "open", or "missing" where it needs one before it; and a sentence
 SAVES_NOTHING = "This plan saves nothing yet: take a budget of work, or other layers."
 
 
@@ -55,7 +55,7 @@ def recover_view(session: Session) -> w.Widget:
         tune.disabled = not (ready and (choose.calibratable if unlabelled else trainable))
         scratch.disabled = not (ready and trainable) or unlabelled
         rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
-        advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[2])}</div>"
+        advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[1])}</div>"
 
     def draw_curve() -> None:
         run, before = recover.run, None
@@ -99,17 +99,17 @@ def recovery_status(session: Session) -> Status:
     recover, choose = session.recover, session.choose
     plan, run = session.plan.plan, recover.run
     if plan is None:
-        return False, True, "The network is being opened."
+        return "missing", "The network is being opened."
     for job in session.worker.jobs:
         if job.kind in COMPRESSING:
-            return False, False, f"{job.title}; you can look and plan meanwhile."
+            return "open", f"{job.title}; you can look and plan meanwhile."
     if run is None and plan.saves_nothing:
-        return False, True, SAVES_NOTHING
+        return "missing", SAVES_NOTHING
     if run is None or run.last is None:
         after = "Accuracy falls at first; Calibrate and Fine-tune bring it back."
-        return False, False, f"Press Compress, or let Compress for me do it all. {after}"
+        return "open", f"Press Compress, or let Compress for me do it all. {after}"
     if not recover.as_planned:
-        return False, False, f"You changed the plan after {run.label}: press Compress again to see what it gives now."
+        return "open", f"You changed the plan after {run.label}: press Compress again to see what it gives now."
     verdict, last, original = run.verdict(), run.last, run.stage(StageName.ORIGINAL)
     finding = verdict.finding if verdict else None
     words = f"{run.label[0].upper()}{run.label[1:]} is {last.name}"
@@ -118,11 +118,11 @@ def recovery_status(session: Session) -> Status:
         words += f": {original.score.shown:.1f} → {last.score.shown:.1f}"
         words += f"{kinds.get(last.score.kind, f' {last.score.kind}')}; {judgement(run)}"
     if not choose.calibratable:
-        return True, False, f"{words}; it cannot be recovered. {choose.why_untrainable}"
+        return "done", f"{words}; it cannot be recovered. {choose.why_untrainable}"
     if last.name == StageName.DECOMPOSED and finding is not Finding.NO_LOSS:
-        return False, False, f"{words}. Press Calibrate, which takes seconds and no labels, then Fine-tune."
+        return "open", f"{words}. Press Calibrate, which takes seconds and no labels, then Fine-tune."
     if last.name == StageName.CALIBRATED and not choose.why_untrainable and finding is Finding.LOSS:
-        return False, False, f"{words}. Press Fine-tune to recover more; from here a few epochs are enough."
+        return "open", f"{words}. Press Fine-tune to recover more; from here a few epochs are enough."
     if finding is Finding.NO_LOSS:
-        return True, False, f"{words}. Go on to what comes next, or plan to save more."
-    return True, False, f"{words}. Change ranks and Compress again for another point, or Fine-tune on."
+        return "done", f"{words}. Go on to what comes next, or plan to save more."
+    return "done", f"{words}. Change ranks and Compress again for another point, or Fine-tune on."

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traitlets import HasTraits, Tuple
+from traitlets import Dict, HasTraits
 
-from workbench.app.steps.choose.model import ChooseModel
-from workbench.app.steps.choose.opening import Opened
+from workbench.app.steps.choose.model import ChooseModel, Opened
 from workbench.app.steps.recover.model import RecoverModel
 from workbench.app.worker import Job, JobKind, Worker
 from workbench.catalog.datasets.load import bundled_data_names
@@ -97,7 +96,6 @@ FILE_KINDS = {
 class MadeFile:
     """A file that is ready."""
 
-    kind: str  # key of `FILE_KINDS`
     path: Path  # on the server's side; its name is the one on the user's machine
     words: str  # its size, and how it compares with the network
     exported: Exported | None = None  # None for a report
@@ -106,7 +104,7 @@ class MadeFile:
 class TakeHomeModel(HasTraits):
     """Makes files of the compressed network; they go when another one is worked on."""
 
-    made = Tuple()  # files that are ready
+    made = Dict()  # key of `FILE_KINDS` -> a file that is ready
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -118,14 +116,10 @@ class TakeHomeModel(HasTraits):
 
     def _follow(self, _: object) -> None:
         if self._recover.compressed is not self._network:
-            old, self.made = self.made, ()
+            old, self.made = self.made, {}
             self._network = self._recover.compressed
-            for file in old:
+            for file in old.values():
                 file.path.unlink(missing_ok=True)
-
-    def file(self, kind: str) -> MadeFile | None:
-        """Return the file of a kind, if it is ready."""
-        return next((made for made in self.made if made.kind == kind), None)
 
     def timed(self, kind: str) -> str:
         """Return the time of a kind of file in its own runtime, in words, if *Speed* measured it."""
@@ -167,18 +161,18 @@ class TakeHomeModel(HasTraits):
                     progress = part(job.report, 0.0, 0.6, "looking at images")
                     pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
                 job.report(0.6, "drawing")
-                report(run, path, pictures=pictures, exports=[file.exported for file in made if file.exported])
+                report(run, path, pictures=pictures, exports=[file.exported for file in made.values() if file.exported])
             else:
                 ranges = data.unlabelled if about.int8 else None
                 exported = export(run.network, path, images, int8=ranges, progress=job.report)
                 words = f"; {exported.verification}"
-            return MadeFile(kind, path, quantity(path.stat().st_size, "B") + words, exported)
+            return MadeFile(path, quantity(path.stat().st_size, "B") + words, exported)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
                 file.path.unlink(missing_ok=True)
                 raise ValueError("the compressed network became another one while its file was made: make it again")
-            self.made = (*(other for other in self.made if other.kind != file.kind), file)
+            self.made = {**self.made, kind: file}
 
         return self._worker.submit(JobKind.EXPORT, f"Making {FILE_KINDS[kind].label}", compute, done)
 

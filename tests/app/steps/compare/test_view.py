@@ -10,8 +10,7 @@ import torch
 
 from tests.app.conftest import small_session
 from tests.helpers.widgets import find, html
-from workbench.app.steps.compare.runs_view import runs_view
-from workbench.app.steps.compare.view import tradeoff_view
+from workbench.app.steps.compare.view import runs_view, tradeoff_view
 from workbench.app.widgets.figure_view import FigureView
 from workbench.app.widgets.layer_table import LayerTable
 
