@@ -76,15 +76,14 @@ class SavedSessions:
         runs = runs_file()
         self.file = runs.with_name(f"{runs.name}.sessions") / f"{uuid.uuid4().hex}.json"
         self.checkpoint = self.file.with_suffix(".checkpoint")
-        self.problem = ""  # why the session is not saved, in a sentence
         self._of_others: set[tuple[float, Path]] = set()  # when they were written, and files, of other browsers
         self._lock = _lock(self.file)
         self._written: SavedSession | None = None
 
-    def save(self, saved: SavedSession) -> None:
-        """Write the session if it has changed; `problem` says what goes wrong."""
+    def save(self, saved: SavedSession) -> str:
+        """Write the session if it has changed; return why it is not saved, in a sentence, or ""."""
         if saved == self._written:
-            return
+            return ""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.is_locked:
@@ -92,10 +91,11 @@ class SavedSessions:
             values = {"version": VERSION, **asdict(saved), "when": time.time()}
             del values["file"]
             write_atomically(self.file, json.dumps(values).encode())
-            self._written, self.problem = saved, ""
+            self._written = saved
         except (OSError, Timeout) as error:
             log.warning("the session is not saved: %s", error)
-            self.problem = f"This session is not saved, only its runs: {sentence(error)}"
+            return f"This session is not saved, only its runs: {sentence(error)}"
+        return ""
 
     def left_by(self, browser: str) -> tuple[SavedSession | None, bool]:
         """Return the newest session that this browser has left, and whether it has one open in another tab."""

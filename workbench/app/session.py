@@ -75,7 +75,7 @@ class History(HasTraits):
 
     def __init__(self, choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> None:
         super().__init__()
-        self._plan, self._choose = plan, choose
+        self._plan = plan
         self._told: set[tuple[int, str, str]] = set()
         choose.observe(self._opened, "opened")
         plan.observe(self._edited, "undoable")
@@ -85,11 +85,9 @@ class History(HasTraits):
         """Add a line."""
         self.lines = (*self.lines, f"{time.strftime('%H:%M')} {text}")[-MAX_LINES:]
 
-    def _opened(self, _: object) -> None:
-        network, data = self._choose.network, self._choose.data
+    def _opened(self, change: dict[str, Any]) -> None:
         self._told.clear()
-        if network is not None and data is not None:
-            self.add(f"Opened {network.name} on {data.name}.")
+        self.add(f"Opened {change['new'].network.name} on {change['new'].data.name}.")
 
     def _edited(self, change: dict[str, Any]) -> None:
         if change["new"] and not self._plan.redoable:  # else it is what an undo has left
@@ -162,9 +160,9 @@ class Autosave(HasTraits):
             return
         now, first = self._state(), self._first
         if plan.by_hand or now.number or now.settings != first.settings or now.choice != first.choice:
-            self.sessions.save(now)
-            if self.sessions.problem or self.problem.startswith("This session"):
-                self.problem = self.sessions.problem
+            problem = self.sessions.save(now)
+            if problem or self.problem.startswith("This session"):
+                self.problem = problem
 
     def decline(self) -> None:
         """Remove what was left; its runs stay in the store."""

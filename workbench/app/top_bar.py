@@ -52,12 +52,6 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
         name.value = f"<h1>{escape(network.name if network else session.choose.choice.network)}{mark}</h1>"
         verdict.value = f"<p class='wb-verdict' role='status'>{escape(verdict_text(session))}</p>"
 
-    def show_notices() -> None:
-        other = "This browser has another session open: the runs of both are in one list, the plans are apart."
-        noticed.say(plan.notice)
-        unsaved.say(autosave.problem)
-        elsewhere.say(other if autosave.elsewhere else "")
-
     follow(
         show_steps,
         (session.choose, "opened"),
@@ -68,7 +62,10 @@ def top_bar(session: Session, guide: Guide, refused: Alert) -> w.Widget:
         (session.take_home, "made"),
         (session.worker, "jobs"),
     )
-    follow(show_notices, (plan, "notice"), (autosave, "problem elsewhere"))
+    follow(lambda: noticed.say(plan.notice), (plan, "notice"))
+    follow(lambda: unsaved.say(autosave.problem), (autosave, "problem"))
+    other = "This browser has another session open: the runs of both are in one list, the plans are apart."
+    follow(lambda: elsewhere.say(other if autosave.elsewhere else ""), (autosave, "elsewhere"))
     buttons = w.HBox([for_me, minutes, onward], layout={"grid_gap": "8px", "align_items": "center"})
     first = w.HBox([name, buttons], layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 16px"})
     said = (refused, noticed, unsaved, elsewhere)

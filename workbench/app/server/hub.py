@@ -31,11 +31,9 @@ def main() -> int:
         service, prefix = urlsplit(environment["JUPYTERHUB_SERVICE_URL"]), environment["JUPYTERHUB_SERVICE_PREFIX"]
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
         read_settings([CLASS])  # Voila passes over a file that is absent, and with it the headers
-    except KeyError as error:
-        print(f"{error.args[0]} is not set: this is started by JupyterHub, see docs/operators.md.", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except (KeyError, ValueError) as error:
+        unset = f"{error.args[0]} is not set: this is started by JupyterHub, see docs/operators.md."
+        print(unset if isinstance(error, KeyError) else error, file=sys.stderr)
         return 1
     command, environment = voila_command(
         service.port or 80,

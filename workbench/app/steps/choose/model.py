@@ -169,14 +169,11 @@ class ChooseModel(HasTraits):
         unknown = [name for name in self.matches if name not in self.details]
         if self._lookup is not None:
             self._lookup.cancel()
+        submit = partial(self._worker.submit, JobKind.LIST_NETWORKS, "Looking up networks", short=True)
         if not self._timm_listed and text.strip():  # importing timm takes seconds
-            self._look_up(lambda job: timm_names(), partial(self._list_timm, text))
+            self._lookup = submit(lambda job: timm_names(), partial(self._list_timm, text))
         elif unknown:
-            self._look_up(partial(look_up, unknown), self._describe)
-
-    def _look_up(self, compute: Callable[[Job], Any], take: Callable[[Any], None]) -> None:
-        kind, title = JobKind.LIST_NETWORKS, "Looking up networks"
-        self._lookup = self._worker.submit(kind, title, compute, take, short=True)
+            self._lookup = submit(partial(look_up, unknown), self._describe)
 
     def _list_timm(self, text: str, names: list[str]) -> None:
         self._timm_listed = True

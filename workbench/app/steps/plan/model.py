@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -230,8 +229,6 @@ class PlanModel(HasTraits):
         self._put(self.settings, plan, self.made_by)
 
     def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings, notice: str = "") -> None:
-        if plan is not None and plan.spectra is None:
-            plan = replace(plan, spectra=self._choose.spectra)
         self.made_by = made_by
         with self.hold_trait_notifications():
             self.settings, self.plan, self.notice = settings, plan, notice

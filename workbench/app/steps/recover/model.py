@@ -124,7 +124,7 @@ class RecoverModel(HasTraits):
             made = self._tuned(job, now, from_scratch(network), training)
             note = f"{len(made.history)} epochs of training from scratch from {training}"
             stage = now.stage(made, StageName.FROM_SCRATCH, note)
-            self._worker.post(lambda: self._extend(now, run.number, stage=stage))
+            self._worker.post(lambda: self._extend(now.store, run.number, stage=stage))
 
         return self._train(JobKind.FROM_SCRATCH, f"Training from scratch{self._label}", training, compute)
 
@@ -203,15 +203,14 @@ class RecoverModel(HasTraits):
 
     def store_measured(self, number: int, measured: Mapping[str, Any]) -> None:
         """Store what was measured of a run of this session."""
-        now = self._snapshot()
-        if now is not None:
-            self._extend(now, number, measured=measured)
+        if self.store is not None:
+            self._extend(self.store, number, measured=measured)
 
-    def _extend(self, now: Snapshot, number: int, **more: Any) -> None:
+    def _extend(self, store: StoredRuns, number: int, **more: Any) -> None:
         """Add a stage of another network, or measurements, to the newest state of a run."""
         run = next((run for run in self.runs if run.number == number), None)
-        if run is not None and self._choose.opened is now.opened:
-            self._put(now.store.extend(run, **more), select=False)
+        if run is not None and self.store is store:  # there is one for each opening
+            self._put(store.extend(run, **more), select=False)
 
     @property
     def _label(self) -> str:
