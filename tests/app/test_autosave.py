@@ -89,8 +89,30 @@ def test_training_that_was_cut_off_goes_on(stage):
     assert len(session.recover.curve) == 2
 
 
+def test_compress_for_me_that_was_cut_off_begins_again_with_its_plan():
+    def cut_off(session):
+        edit(session)
+        session.recover.searching = 0.02
+
+    left(cut_off)
+    session, seen = begun(), []
+    session.recover.observe(lambda change: seen.append(change["new"]), "searching")
+    session.autosave.accept()
+    first = session.recover.runs[0].plan["3"]
+    assert (first.rank_in, first.rank_out, seen) == (4, 5, [0.02, 0.0])
+
+
 @pytest.mark.parametrize(
-    "change", [{"version": 99}, {"plan": 3}, {"choice": {"network": 7}}, {"settings": []}, {"browser": OTHER}, None]
+    "change",
+    [
+        {"version": 99},
+        {"plan": 3},
+        {"choice": {"network": "small"}},
+        {"minutes": "1"},
+        {"settings": []},
+        {"browser": OTHER},
+        None,
+    ],
 )
 def test_files_that_are_no_session_of_this_browser_are_left_out(change):
     file = left(lambda session: session.recover.decompose())

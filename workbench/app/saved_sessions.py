@@ -33,6 +33,7 @@ class SavedSession:
     picked: str = ""  # name of the layer
     number: int = 0  # the run that was worked on, or 0
     training: dict[str, Any] = field(default_factory=dict)  # {"stage", and its settings} while a network is trained
+    minutes: float = 0.0  # of *Compress for me* while that is in progress, else 0
     when: float = field(default=0.0, compare=False)  # seconds since 1970
     file: Path = field(default=Path(), compare=False)
 
@@ -51,7 +52,9 @@ class SavedSession:
 
     @property
     def doing(self) -> str:
-        """What was trained, in words, or ""."""
+        """What was cut off, in words, or ""."""
+        if self.minutes:
+            return "Compress for me"
         verb = "Training from scratch" if self.scratch else "Fine-tuning"
         return f"{verb} run {self.number}" if self.training else ""
 
@@ -148,9 +151,9 @@ def _read(file: Path) -> SavedSession | None:
         saved = SavedSession(**values, file=file)
         kinds = {str: ("browser", "plan", "picked"), dict: ("choice", "settings", "training"), int: ("number",)}
         wrong = [n for kind, names in kinds.items() for n in names if not isinstance(getattr(saved, n), kind)]
-        if wrong or not all(isinstance(value, str) for value in saved.choice.values()):
+        if wrong or not all(isinstance(saved.choice[field], str) for field in ("network", "data", "weights")):
             raise ValueError(f"{wrong or 'choice'} makes no sense")
-        return saved if isinstance(saved.when, int | float) else None
+        return saved if all(isinstance(number, int | float) for number in (saved.when, saved.minutes)) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("the session %s is left out: %s", file.name, error)
         return None

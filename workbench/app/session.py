@@ -120,7 +120,7 @@ class Autosave(HasTraits):
         session.choose.observe(save, ["choice", "network"])
         session.look.observe(save, ["picked"])
         session.plan.observe(save, ["settings", "plan"])
-        session.recover.observe(save, ["run", "training"])
+        session.recover.observe(save, ["run", "training", "searching"])
 
     def begin(self, browser: object) -> None:
         """Take the number of the page's browser, and look for what it has left."""
@@ -151,6 +151,7 @@ class Autosave(HasTraits):
             picked=s.look.picked,
             number=number,
             training=dict(s.recover.training) if number else {},
+            minutes=s.recover.searching,
         )
 
     def save(self) -> None:
@@ -159,7 +160,7 @@ class Autosave(HasTraits):
         if not self.browser or plan is None or len(self._steps) > 1:  # the last one waits for the training
             return
         now, first = self._state(), self._first
-        if plan.by_hand or now.number or now.settings != first.settings or now.choice != first.choice:
+        if plan.by_hand or now.number or now.minutes or now.settings != first.settings or now.choice != first.choice:
             problem = self.sessions.save(now)
             if problem or self.problem.startswith("This session"):
                 self.problem = problem
@@ -182,13 +183,13 @@ class Autosave(HasTraits):
             except OSError as error:
                 log.warning("the checkpoint cannot be moved: %s", error)
         choice: dict[str, Any] = saved.choice
-        uploaded = choice.get("weights") not in ("default", "random")
+        uploaded = choice["weights"] not in ("default", "random")
         if uploaded:
             self.problem = f"{choice['weights']} is not kept by the server: upload it again to find its runs."
             if choice["weights"] == choice["network"]:  # an ONNX file
                 return
             choice = {**choice, "weights": "default"}
-        if choice.get("data") not in {self._first.choice["data"], *offered_names()}:
+        if choice["data"] not in {self._first.choice["data"], *offered_names()}:
             self.problem += f" {choice['data']} are not kept by the server: bring them again."
             choice = {**choice, "data": self._first.choice["data"]}
         session, kept = self._session, not uploaded
@@ -198,7 +199,7 @@ class Autosave(HasTraits):
             lambda: session.recover.resume(saved.number) if saved.number and kept else None,
             lambda: self._restore_plan(saved),
             saved.remove,
-            lambda: self._restore_training(saved) if saved.training and kept else None,
+            lambda: self._restore_training(saved) if (saved.training or saved.minutes) and kept else None,
             self.save,
         ]
         self._continue()
@@ -230,7 +231,12 @@ class Autosave(HasTraits):
         self._session.look.pick(saved.picked)
 
     def _restore_training(self, saved: SavedSession) -> Job:
-        """Continue a training that was cut off; without its checkpoint, from where it began."""
+        """Continue a training that was cut off; without its checkpoint, from where it began.
+
+        *Compress for me* begins again, with the plan that it had reached.
+        """
         recover = self._session.recover
+        if saved.minutes:
+            return recover.compress_for_me(saved.minutes)
         train = recover.from_scratch if saved.scratch else recover.finetune
         return train(**asdict(TrainingSettings.of(saved.training)))

@@ -95,7 +95,7 @@ def next_step(session: Session, guide: Guide) -> tuple[str, Callable[[], object]
 
 def offer_box(autosave: Autosave) -> w.Widget:
     """Return what an earlier session has left, over the page, so that nothing moves."""
-    hint = "Open the same network, plan and run, and continue training that was cut off"
+    hint = "Open the same network, plan and run, and continue what was cut off"
     accept = button("Go on", autosave.accept, hint, width="92px", primary=True)
     decline = button("Begin anew", autosave.decline, "Forget that session; its runs stay", width="auto")
     accept.layout.flex = decline.layout.flex = "none"

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
+from traitlets import Dict, Float, HasTraits, Instance, Tuple, Unicode
 
 from workbench.app.steps.choose.model import ChooseModel
 from workbench.app.steps.plan.model import PlanModel
@@ -36,6 +36,7 @@ class RecoverModel(HasTraits):
     runs = Tuple()  # of this session on the open network and data, each at its newest stage
     curve = Tuple()  # epochs of the present or last training
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
+    searching = Float()  # minutes of `compress_for_me` while that is in progress, else 0
     store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
     stored = Tuple()  # runs of the store on the open network and data, oldest first
 
@@ -52,7 +53,7 @@ class RecoverModel(HasTraits):
         opened = change["new"]
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
-            self.run, self.runs, self.curve, self.training = None, (), (), {}
+            self.run, self.runs, self.curve, self.training, self.searching = None, (), (), {}, 0.0
         self.read_store()
 
     @property
@@ -142,6 +143,7 @@ class RecoverModel(HasTraits):
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
 
+            self._worker.post(partial(self.set_trait, "searching", float(minutes)))
             try:
                 kept = compress(
                     now.opened.network,
@@ -158,6 +160,7 @@ class RecoverModel(HasTraits):
                     progress=job.report,
                 )
             finally:
+                self._worker.post(partial(self.set_trait, "searching", 0.0))
                 if now.checkpoint is not None:
                     now.checkpoint.unlink(missing_ok=True)
             epochs = kept.network.history if kept.network is not None else ()
