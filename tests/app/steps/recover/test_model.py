@@ -11,6 +11,7 @@ import workbench as wb
 from tests.app.conftest import on_a_loop, small_session
 from tests.helpers.sessions import batch_normed, idle, state_of, tiny_data
 from workbench.app.session import Session
+from workbench.runs import attempt
 
 
 @on_a_loop
@@ -223,3 +224,25 @@ def test_a_network_that_does_not_fit_its_data_is_compressed_unscored():
     assert session.recover.compress_for_me(minutes=0.05).error == ""
     assert session.recover.run.last.score is None
     assert session.recover.finetune().error
+
+
+def test_a_training_curve_begins_at_the_score_that_the_training_began_with(session):
+    recover = session.recover
+    recover.decompose()
+    recover.calibrate()
+    recover.finetune(epochs=2, learn_from="labels")
+    assert (len(recover.curve), recover.start) == (2, recover.run.stage("calibrated").score)
+    recover.finetune(epochs=1, learn_from="labels")
+    assert (len(recover.curve), recover.start) == (1, recover.runs[-1].stages[-2].score)
+    recover.from_scratch(epochs=1, learn_from="labels")
+    assert (len(recover.curve), recover.start) == (1, None)
+
+
+def test_the_curve_of_compress_for_me_is_that_of_the_run_that_is_kept(session, monkeypatch):
+    monkeypatch.setattr(attempt, "points_lost", Mock(side_effect=[9.0, 2.0, 1.0] ))  # fine-tuning helps
+    monkeypatch.setattr("workbench.runs.compress.MAX_TRIES_IN_MINUTES", 1)
+    assert session.recover.compress_for_me(minutes=5.0).error == ""
+    run = session.recover.run
+    assert [str(stage.name) for stage in run.stages] == ["original", "decomposed", "calibrated", "fine-tuned"]
+    assert session.recover.curve == run.network.history != ()
+    assert session.recover.start == run.stages[2].score

@@ -15,6 +15,7 @@ from workbench.app.steps.recover.settings import COMPRESS_MINUTES, TrainingSetti
 from workbench.app.steps.recover.snapshot import Snapshot, without_images
 from workbench.app.stored_runs import StoredRuns
 from workbench.app.worker import COMPRESSING, Job, JobKind, Worker
+from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.progress import Cancelled, part
@@ -35,6 +36,7 @@ class RecoverModel(HasTraits):
     run = Instance(Run, allow_none=True)  # the one that is worked on, with its network; None before the first
     runs = Tuple()  # of this session on the open network and data, each at its newest stage
     curve = Tuple()  # epochs of the present or last training
+    start = Instance(Score, allow_none=True)  # that training's epoch 0; None from scratch, or if there is none
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
     searching = Float()  # minutes of `compress_for_me` while that is in progress, else 0
     store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
@@ -45,7 +47,7 @@ class RecoverModel(HasTraits):
         self._worker, self._choose, self._plan = worker, choose, plan
         self.store: StoredRuns | None = None
         self.checkpoint: Path | None = None  # file for the state of training; None to write none
-        self._before: tuple[Any, Run | None] = ((), None)  # curve and run as they were when the training began
+        self._before: tuple[Any, ...] = ((), None, None)  # curve, start and run when the training began
         choose.observe(self._start, "opened")
 
     def _start(self, change: dict[str, Any]) -> None:
@@ -53,7 +55,8 @@ class RecoverModel(HasTraits):
         opened = change["new"]
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
-            self.run, self.runs, self.curve, self.training, self.searching = None, (), (), {}, 0.0
+            self.run, self.runs, self.training, self.searching = None, (), {}, 0.0
+            self._draw((), None)
         self.read_store()
 
     @property
@@ -142,6 +145,8 @@ class RecoverModel(HasTraits):
             def reached(run: Run) -> None:
                 self._take(now, run, instead_of=shown[-1])
                 shown.append(run.plan)
+                if run.last is not None and run.last.name != StageName.FINE_TUNED:
+                    self._worker.post(partial(self._draw, (), run.last.score))
 
             self._worker.post(partial(self.set_trait, "searching", float(minutes)))
             try:
@@ -164,7 +169,8 @@ class RecoverModel(HasTraits):
                 if now.checkpoint is not None:
                     now.checkpoint.unlink(missing_ok=True)
             epochs = kept.network.history if kept.network is not None else ()
-            self._worker.post(partial(self.set_trait, "curve", epochs))  # not those of the last try
+            start = kept.stages[-2].score if epochs else None
+            self._worker.post(partial(self._draw, epochs, start))  # not those of the last try
 
         name = self._choose.network.name if self._choose.network else ""
         return self._submit(JobKind.AUTOMATIC, f"Compressing {name} for you", compute)
@@ -242,14 +248,16 @@ class RecoverModel(HasTraits):
         why_untrainable = "" if unlabelled else self._choose.why_untrainable
 
         def begin() -> None:
-            self._before = self.curve, self.run
-            self.training, self.curve = {"stage": str(stage), **asdict(training)}, ()
+            self._before = self.curve, self.start, self.run
+            last = self.run.last if self.run is not None and stage is not StageName.FROM_SCRATCH else None
+            self._draw((), last.score if last is not None else None)
+            self.training = {"stage": str(stage), **asdict(training)}
 
         def end() -> None:
             self.training = {}
-            curve, run = self._before
+            *drawn, run = self._before
             if self.run is run:  # nothing was reached, and so the curve before is shown again
-                self.curve = curve
+                self._draw(*drawn)
 
         def trained(job: Job, now: Snapshot) -> None:
             if why_untrainable:
@@ -281,15 +289,17 @@ class RecoverModel(HasTraits):
 
     def _epochs(self, job: Job) -> Callable[[Epoch], None]:
         """Return a callback that shows each epoch and lets short jobs run after it."""
-        curve: tuple[Epoch, ...] = ()
 
         def show(epoch: Epoch) -> None:
-            nonlocal curve
-            curve = (*curve, epoch) if epoch.epoch > 1 else (epoch,)
-            self._worker.post(partial(self.set_trait, "curve", curve))
+            self._worker.post(lambda: self._draw((*self.curve, epoch), self.start))
             job.let_short_jobs_run()
 
         return show
+
+    def _draw(self, curve: tuple[Epoch, ...], start: Score | None) -> None:
+        """Show a training curve and the score that it begins with."""
+        with self.hold_trait_notifications():
+            self.curve, self.start = curve, start
 
     def _reach(self, job: Job, now: Snapshot, run: Run, name: StageName, made: CompressedNetwork, note: str) -> None:
         """Score and store a further stage of a run; what was reached before a cancellation is kept."""

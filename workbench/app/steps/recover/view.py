@@ -9,7 +9,7 @@ from workbench.app.controls import beside, button, column, expert, follow, limit
 from workbench.app.session import Session
 from workbench.app.steps.recover.settings import LEARN_FROM, MAX_EPOCHS, RATES, SCHEDULES
 from workbench.app.widgets.figure_view import FigureView
-from workbench.app.worker import COMPRESSING, JobKind
+from workbench.app.worker import COMPRESSING
 from workbench.network.verdict import Finding
 from workbench.plot.interactive.scores import stages as stages_figure
 from workbench.plot.interactive.scores import training_curve
@@ -57,14 +57,6 @@ def recover_view(session: Session) -> w.Widget:
         rate.disabled = schedule.disabled = busy or unlabelled  # distillation has its own
         advice.value = f"<div class='wb-soft' style='min-height:38px'>{escape(recovery_status(session)[1])}</div>"
 
-    def draw_curve() -> None:
-        run, before = recover.run, None
-        if recover.curve and run is not None and not worker.busy(JobKind.FROM_SCRATCH):
-            own = [s for s in run.stages if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
-            done = own[:-1] if len(own) > 1 and not recover.training else own
-            before = done[-1].score if done else None
-        curve.show(training_curve(recover.curve, before))
-
     def draw_stages() -> None:
         dense = plan.plan.dense if plan.plan else None
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=choose.random_weights))
@@ -88,7 +80,7 @@ def recover_view(session: Session) -> w.Widget:
     follow(enable, (learn_from, "value"), (plan, "plan"), (choose, "opened"), (recover, "run"), (worker, "jobs"))
     follow(list_tries, (recover, "run"))
     follow(draw_stages, (choose, "opened"), (recover, "run"))
-    follow(draw_curve, (recover, "curve training"))
+    follow(lambda: curve.show(training_curve(recover.curve, recover.start)), (recover, "curve start"))
     follow(show_training, (recover, "training"))  # which an earlier session may have begun
     left = column(row(*buttons), row(*boxes.values()), advice, tries, curve, gap=10)
     return beside((left, 1), (stages, 1))
