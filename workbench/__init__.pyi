@@ -1,7 +1,7 @@
 from . import kernels as kernels
 from . import plot as plot
 from .app.dashboard import build_dashboard as build_dashboard
-from .app.widgets.rank_explorer import explore_ranks as explore_ranks
+from .app.widgets.explorer import explore_ranks as explore_ranks
 from .catalog.datasets.load import load_data as load_data
 from .catalog.networks.load import load_network as load_network
 from .catalog.paper.table import paper_table as paper_table

@@ -140,13 +140,8 @@ class Factors:
     def verdict(self) -> str:
         """Whether it pays, and up to which rank."""
         max_rank, limit = self.layer.max_ranks[1], int(break_even(self.layer.shape, rank_in=self.rank_in))
-        where = (
-            "no rank_out pays"
-            if limit == 0
-            else "any rank_out pays"
-            if limit == max_rank
-            else f"rank_out may be at most {limit}"
-        )
+        ends = {0: "no rank_out pays", max_rank: "any rank_out pays"}
+        where = ends.get(limit, f"rank_out may be at most {limit}")
         return f"{'It pays' if self.pays else 'It does not pay'}. With rank_in = {self.rank_in}, {where}."
 
     def line(self, ratio: float) -> Points:
@@ -165,19 +160,16 @@ class Factors:
     def blocks(self) -> tuple[Block, ...]:
         """The dense layer's two maps, then the factors' four."""
         shape = self.layer.shape
-        s, t = shape.in_channels, shape.out_channels
         inside, outside = map(sqrt, shape.all_positions)
-        named = (  # the core is the one with the stride
-            *(("S", s, "map", inside), ("rank_in", self.rank_in, "rank", inside)),
-            *(("rank_out", self.rank_out, "rank", outside), ("T", t, "map", outside)),
-        )
-
-        def block(i: int, y: float) -> Block:
-            name, channels, kind, side = named[i]
-            width = max(0.35, MAX_BLOCK * channels / max(s, t))
-            return Block(f"{name} = {channels}", kind, COLUMNS_X[i], y, width, MAX_BLOCK * side / max(inside, outside))
-
-        return (*(block(i, ROWS_Y[0]) for i in (0, 3)), *(block(i, ROWS_Y[1]) for i in range(4)))
+        named = {"S": shape.in_channels, "rank_in": self.rank_in, "rank_out": self.rank_out, "T": shape.out_channels}
+        sides = (inside, inside, outside, outside)  # the core is the one with the stride
+        above, below = ROWS_Y
+        row = []
+        for (name, channels), side, x in zip(named.items(), sides, COLUMNS_X, strict=True):
+            kind = "rank" if name.startswith("rank") else "map"
+            width = max(0.35, MAX_BLOCK * channels / max(shape.in_channels, shape.out_channels))
+            row.append(Block(f"{name} = {channels}", kind, x, below, width, MAX_BLOCK * side / max(inside, outside)))
+        return (*(block._replace(y=above) for block in (row[0], row[-1])), *row)
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:
@@ -186,13 +178,11 @@ class Factors:
         size = "x".join(map(str, self.layer.shape.kernel_size))
         ones = "x".join("1" for _ in self.layer.shape.kernel_size)
         words = (f"{size} convolution", ones, f"{size} core", ones)
-        drawn = zip([(first, last), *pairwise(four)], words, (self.layer.cost, *self.parts), strict=True)
-        return tuple(
-            Arrow(
-                (a.x + a.width / 2 + 2.6, a.y), (b.x - b.width / 2 - 0.8, b.y), word, f"{count(cost.weights)} weights"
-            )
-            for (a, b), word, cost in drawn
-        )
+        costs, arrows = (self.layer.cost, *self.parts), []
+        for (a, b), word, cost in zip([(first, last), *pairwise(four)], words, costs, strict=True):
+            ends = (a.x + a.width / 2 + 2.6, a.y), (b.x - b.width / 2 - 0.8, b.y)
+            arrows.append(Arrow(*ends, word, f"{count(cost.weights)} weights"))
+        return tuple(arrows)
 
 
 def evbmf_ranks(spectrum: Spectrum | None) -> tuple[int, int] | None:

@@ -1,8 +1,9 @@
 """Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from html import escape
 from itertools import product
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -12,17 +13,19 @@ import numpy as np
 from plotly.io.json import to_json_plotly
 from torch import Tensor, nn
 
-from workbench.app.controls import column, row, slot
+from workbench.app.controls import button, column, row, slot
 from workbench.app.widgets.base import bundle
 from workbench.app.widgets.figure_view import FigureView
-from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
-from workbench.inspect.sliding_window import SlidingWindow
+from workbench.inspect.demonstrations import LowRankFilters, NoisyDigits, SlidingWindow
+from workbench.inspect.factors import Factors, evbmf_ranks
+from workbench.network.layers import Layer
+from workbench.plan.spectrum import Spectrum
 from workbench.plot.interactive.base import Figure
-from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
-from workbench.plot.interactive.sliding_window import sliding_window
-from workbench.plot.static import inspected as static
+from workbench.plot.interactive.demonstrations import low_rank_filters, noisy_digits, sliding_window
+from workbench.plot.interactive.factors import factors
+from workbench.plot.static import demonstrations as static
 from workbench.plot.static.base import NotebookFigure
-from workbench.plot.static.sliding_window import sliding_window as print_sliding_window
+from workbench.plot.static.factors import factors as print_factors
 
 FIGURES = "application/vnd.workbench.figures+json"
 """MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
@@ -42,6 +45,8 @@ class Explorer:
     make : values of the sliders -> what is shown.
     draw : what is shown -> interactive figure.
     still : what is shown -> printed figure, which is shown where nothing else can be.
+    more : beside the sliders.
+    named : text of a button -> the values that it gives the sliders.
     words : what is shown -> HTML.
     """
 
@@ -55,13 +60,18 @@ class Explorer:
         make: Callable[..., Any],
         draw: Callable[[Any], Figure],
         still: Callable[[Any], NotebookFigure],
-        *buttons: w.Widget,
+        *more: w.Widget,
+        named: Mapping[str, Sequence[Any]] | None = None,
         words: Callable[[Any], str] = attrgetter("summary"),
     ) -> None:
         self.sliders, self._make, self._draw, self._still, self._describe = sliders, make, draw, still, words
         self._figure, self._words = FigureView(label), w.HTML()
         self._figure.layout.width = "100%"
-        self.widget = column(row(*sliders, *buttons, gap=10), self._words, self._figure, gap=4)
+        buttons = [
+            button(name, partial(self.move, *values), ", ".join(map(str, values)), width="118px")
+            for name, values in (named or {}).items()
+        ]
+        self.widget = column(row(*sliders, *more, *buttons, gap=10), self._words, self._figure, gap=4)
         self.widget.layout.max_width = "980px"
         for slider in sliders:
             slider.observe(self._show, "value")
@@ -71,6 +81,12 @@ class Explorer:
     def shown(self) -> Any:
         """What is shown at the present values of the sliders."""
         return self._make(*(slider.value for slider in self.sliders))
+
+    def move(self, *values: Any) -> None:
+        """Move the sliders; ValueError says which value does not fit."""
+        self._make(*values)  # a slider would take the nearest value without a word
+        for slider, value in zip(self.sliders, values, strict=True):
+            slider.value = value
 
     def _show(self, _: object = None) -> None:
         shown = self.shown
@@ -153,4 +169,39 @@ def explore_convolution(layer: nn.Conv2d, picture: Tensor, position: int = 0, ou
     play = w.Play(max=last, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
     w.jslink((play, "value"), (place, "value"))
     label = "A filter at one place of a picture"
-    return Explorer(label, [place, which], make, sliding_window, print_sliding_window, play)
+    return Explorer(label, [place, which], make, sliding_window, static.sliding_window, play)
+
+
+def verdict_text(shown: Factors) -> str:
+    """Return HTML that says whether the three layers save anything, and how far the kernel moves."""
+    color, mark = ("#00674b", "&#10003;") if shown.pays else ("#a33f00", "&#10007;")
+    error = "" if shown.error is None else f" The kernel moves by at most {100 * shown.error:.1f} %."
+    return f"<b style='color:{color}'>{mark} {escape(shown.verdict)}</b>{error}"
+
+
+def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> Explorer:
+    """Show one convolution and the three in its place, with sliders for the ranks.
+
+    Parameters
+    ----------
+    layer : of ``spectra["features.3"]``, or only a Layer, of which no weights are known.
+    rank_in, rank_out : to begin with; left out, EVBMF's, or half the channels.
+
+    Raises
+    ------
+    ValueError : if the layer is no convolution that three others can replace, or a rank does not fit.
+    """
+    begin = Factors.of(layer, rank_in, rank_out)
+    (most_in, most_out), found = begin.layer.max_ranks, evbmf_ranks(begin.spectrum)
+    return Explorer(
+        "One convolution and the three in its place",
+        [
+            slot(w.IntSlider, "rank_in", 316, 64, value=begin.rank_in, min=1, max=most_in),
+            slot(w.IntSlider, "rank_out", 316, 64, value=begin.rank_out, min=1, max=most_out),
+        ],
+        partial(Factors, begin.layer, spectrum=begin.spectrum),
+        factors,
+        lambda shown: print_factors(layer, shown.rank_in, shown.rank_out),
+        named={**({"EVBMF ranks": found} if found else {}), "Full ranks": (most_in, most_out)},
+        words=verdict_text,
+    )

@@ -13,6 +13,8 @@ Figure: TypeAlias = dict[str, Any]
 Trace: TypeAlias = dict[str, Any]
 
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
+HIDDEN: dict[str, Any] = {"visible": False, "fixedrange": True}
+"""An axis that is not drawn."""
 EMPTY_HEIGHT = 96
 """Height in pixels of a figure without content."""
 LAYOUT: dict[str, Any] = {
@@ -35,8 +37,13 @@ def figure(data: Sequence[Trace], height: int, **layout: Any) -> Figure:
 
 def empty(text: str, height: int = EMPTY_HEIGHT) -> Figure:
     """Return a figure with a sentence in place of axes."""
-    note = {"text": text, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
-    return figure([], height, annotations=[note], xaxis={"visible": False}, yaxis={"visible": False})
+    return figure([], height, annotations=[annotation(text, 0.5, 0.5)], xaxis=HIDDEN, yaxis=HIDDEN)
+
+
+def annotation(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
+    """Return a text centred at a place, which is in shares of the figure unless `more` says otherwise."""
+    centred = {"xref": "paper", "yref": "paper", "xanchor": "center", "showarrow": False}
+    return {"text": text, "x": x, "y": y, **centred, **more}
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from workbench.inspect.factors import FACTOR_NAMES, HEIGHT, MEASURES, RATIOS, WIDTH, Factors, evbmf_ranks
 from workbench.plot import colors
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, hover, line, scatter
+from workbench.plot.interactive.base import HIDDEN, Figure, Trace, annotation, axis, bar, figure, hover, line, scatter
 
 BREAK_EVEN_LINE = {"color": colors.VERMILLION, "width": 2.5}
 UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
@@ -13,7 +13,6 @@ UNNAMED: Trace = {"hoverinfo": "skip", "showlegend": False}
 def factors(factors: Factors) -> Figure:
     """Draw the blocks at their sizes, the costs beside the dense layer's, and the place of these ranks in the plane."""
     max_in, max_out = factors.layer.max_ranks
-    hidden = {"visible": False, "fixedrange": True}
     bars = {"anchor": "x2", "domain": [0, 0.465], "range": [1.65, -0.5], "categoryarray": list(MEASURES.values())}
     dense = {"xref": "x2", "yref": "y2 domain", "x0": 100, "x1": 100, "y0": 0, "y1": 1, "line": BREAK_EVEN_LINE}
     plane = {"showgrid": False, "anchor": "y3", "domain": [0.565, 1]}
@@ -24,8 +23,8 @@ def factors(factors: Factors) -> Figure:
         paper_bgcolor="white",  # also in a dark notebook
         margin={"l": 66, "t": 4, "b": 84},
         legend={"y": -0.12, "traceorder": "normal"},
-        xaxis={**hidden, "range": [0, WIDTH], "anchor": "y"},
-        yaxis={**hidden, "range": [0, HEIGHT], "anchor": "x", "domain": [0.535, 1]},
+        xaxis={**HIDDEN, "range": [0, WIDTH], "anchor": "y"},
+        yaxis={**HIDDEN, "range": [0, HEIGHT], "anchor": "x", "domain": [0.535, 1]},
         xaxis2=axis("percent of the dense layer", range=[0, 100 * factors.max_share], anchor="y2", domain=[0, 0.435]),
         yaxis2=axis("", ticks="", showgrid=False, **bars),
         xaxis3=axis("rank_in", range=[0, 1.03 * max_in], **plane),
@@ -37,7 +36,6 @@ def factors(factors: Factors) -> Figure:
 
 def blocks(factors: Factors) -> Figure:
     """Draw only the blocks: one convolution above, the three in its place below."""
-    hidden = {"visible": False, "fixedrange": True}
     x, y = zip(*((arrow.middle, arrow.end[1]) for arrow in factors.arrows), strict=True)
     words = hover(f"{arrow.above}: {arrow.below}" for arrow in factors.arrows)
     marks = scatter(x, y, "markers", name="convolutions", marker={"opacity": 0, "size": 24}, **words)
@@ -46,8 +44,8 @@ def blocks(factors: Factors) -> Figure:
         250,
         showlegend=False,
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
-        xaxis={**hidden, "range": [0, WIDTH]},
-        yaxis={**hidden, "range": [0, HEIGHT]},
+        xaxis={**HIDDEN, "range": [0, WIDTH]},
+        yaxis={**HIDDEN, "range": [0, HEIGHT]},
         annotations=_block_texts(factors),
     )
 
@@ -81,9 +79,9 @@ def _plane(factors: Factors) -> list[Trace]:
     traces = [line(factors.line(r), **(cheaper if r == 1 else thin), **UNNAMED, **place) for r in RATIOS]
     found = {"symbol": "diamond-open", "color": colors.GREEN, "size": 13, "line": {"width": 2.5}}
     chosen = {"symbol": "circle", "color": colors.INK, "size": 12, "line": {"width": 2, "color": "white"}}
-    marks = {"EVBMF's ranks": (evbmf_ranks(factors.spectrum), found)}
-    marks["these ranks"] = (factors.rank_in, factors.rank_out), chosen
-    for name, (ranks, marker) in marks.items():
+    marks = [("EVBMF's ranks", evbmf_ranks(factors.spectrum), found)]
+    marks.append(("these ranks", (factors.rank_in, factors.rank_out), chosen))
+    for name, ranks, marker in marks:
         if ranks is not None:
             look = {"marker": marker, "hovertemplate": f"{name}: rank_in = %{{x}}, rank_out = %{{y}}<extra></extra>"}
             traces.append(scatter([ranks[0]], [ranks[1]], "markers", name=name, **look, **place))
@@ -116,5 +114,4 @@ def _texts(factors: Factors) -> list[dict[str, Any]]:
 
 
 def _text(text: str, x: float, y: float, number: str = "", **more: Any) -> dict[str, Any]:
-    place = {"xref": f"x{number}", "yref": f"y{number}", "x": x, "y": y}
-    return {"text": text, "showarrow": False, "font": {"size": 12}, **place, **more}
+    return annotation(text, x, y, **{"xref": f"x{number}", "yref": f"y{number}"} | more)

@@ -9,7 +9,7 @@ from workbench.kernels.evbmf import Evbmf
 from workbench.plan.plan import LayerPlan
 from workbench.plan.spectrum import Spectrum
 from workbench.plot.colors import BLUE, INK, SLATE, VEILED_BLUE, VERMILLION
-from workbench.plot.interactive.base import Figure, Trace, axis, bar, figure, line, scatter
+from workbench.plot.interactive.base import Figure, Trace, annotation, axis, bar, figure, line, scatter
 
 VEIL_OPACITY = 0.62
 THRESHOLD_LINE = {"color": VERMILLION, "dash": "dash", "width": 2}
@@ -50,12 +50,13 @@ def spectrum(spectrum: Spectrum | None, part: LayerPlan | None) -> Figure:
         ends = [(x, found.threshold) for x in (0.5, n + 0.5)] if found else []
         look = {"line": THRESHOLD_LINE, "hovertemplate": "EVBMF threshold %{y:.3g}<extra></extra>", **place}
         data.append(line(ends, name="EVBMF threshold: below it is noise", showlegend=i == 1, **look))
-        note = "not reduced in this layer" if spectrum is not None else ""
+        note = "" if spectrum is None else "not reduced in this layer"
         if found is not None:
             kept = n if rank is None else min(rank, n)
             note = f"{'all ' if rank is None else f'{kept} of '}{n} directions kept; EVBMF finds {found.rank}"
             shapes += _regions(values, found.threshold, kept, number)
-        titles.append(_title(f"{name} channels", note, sum(DOMAINS[i]) / 2))
+        text = f"{name} channels" + (f'<br><span style="font-size:12px">{note}</span>' if note else "")
+        titles.append(annotation(text, sum(DOMAINS[i]) / 2, 1.0, yanchor="bottom", font={"size": 13}))
         across = {"showgrid": False, "anchor": f"y{number}", "domain": DOMAINS[i], "visible": found is not None}
         up = {"rangemode": "tozero", "anchor": f"x{number}", "visible": found is not None}
         axes[f"xaxis{number}"] = axis("direction, strongest first", **across)
@@ -64,12 +65,6 @@ def spectrum(spectrum: Spectrum | None, part: LayerPlan | None) -> Figure:
     legend = {"itemclick": False, "itemdoubleclick": False, "yref": "container", "y": 0, "yanchor": "bottom"}
     same = part.name if part else ""  # the zoom stays as long as it is the same layer
     return figure([*data, *LEGEND], 330, legend=legend, uirevision=same, shapes=shapes, **layout)
-
-
-def _title(text: str, note: str, x: float) -> dict[str, Any]:
-    small = f'<br><span style="font-size:12px">{note}</span>' if note else ""
-    place = {"x": x, "y": 1.0, "xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
-    return {"text": text + small, "font": {"size": 13}, "showarrow": False, **place}
 
 
 def _regions(values: NDArray[np.float64], threshold: float, kept: int, number: str) -> list[dict[str, Any]]:

@@ -1,21 +1,18 @@
-"""Images with answers, scores against a rank, parts of a network under the roofline, and what a low rank keeps."""
+"""Images with answers, scores against a rank, and parts of a network under the roofline."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
 
-import numpy as np
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from workbench.inspect.gallery import Gallery
-from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
 from workbench.inspect.rank_curve import CurvePoint
 from workbench.measure.profile import PART_KINDS, Profile
 from workbench.measure.roofline import Roofline
-from workbench.plot.colors import BLUE, GREY, INK, KIND_MARKS, ORANGE, VERMILLION
+from workbench.plot.colors import BLUE, INK, KIND_MARKS, ORANGE
 from workbench.plot.static.base import NotebookFigure, new_axes
-from workbench.plot.static.kernel import SIGNED
 from workbench.tables import count, quantity
 
 MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"}
@@ -83,50 +80,4 @@ def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") ->
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([40])
-    return figure
-
-
-def low_rank_filters(shown: LowRankFilters) -> NotebookFigure:
-    """Draw the patterns, filters and feature maps at a rank, those of the original, and the digit."""
-    figure = NotebookFigure(figsize=(8.6, 4.2), layout="constrained")
-    figure.suptitle(shown.summary, fontsize=10)
-    grid = figure.add_gridspec(5, 12, height_ratios=(1, 1, 1, 1.4, 1.4))
-    full = [strip for name, strip in shown.strips.items() if name.endswith("original")]
-    for i, (name, strip) in enumerate(shown.strips.items()):
-        axes, original = figure.add_subplot(grid[i, 2:]), full[name.startswith("maps")]
-        limit = float(np.nanmax(np.abs(strip if name == "patterns" else original))) or 1.0
-        axes.imshow(strip, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
-        axes.set(xlim=(-0.5, original.shape[1] - 0.5), xticks=[], yticks=[])
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        axes.spines[:].set_visible(False)
-    axes = figure.add_subplot(grid[3:, 0])
-    axes.imshow(shown.picture, cmap="gray_r", interpolation="nearest")
-    axes.axis("off")
-    return figure
-
-
-def noisy_digits(shown: NoisyDigits) -> NotebookFigure:
-    """Draw singular values beside the free energy, which share an axis: the minimum is as high as the threshold."""
-    figure = NotebookFigure(figsize=(9.2, 3.8), layout="constrained")
-    figure.suptitle(shown.summary, fontsize=10)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
-    middle.sharey(left)
-    found, rank = shown.found, shown.found.rank
-    index = np.arange(1, len(found.singular_values) + 1)
-    left.bar(index[:rank], found.singular_values[:rank], color=BLUE, label=f"signal: rank {rank}")
-    left.bar(index[rank:], found.singular_values[rank:], color=GREY, label="noise")
-    left.plot(index, shown.clean, ".", color=ORANGE, label="before the noise")
-    thresholds, energies = shown.valley()
-    middle.plot(energies, thresholds, color=INK, label="free energy")
-    middle.plot([0], [found.threshold], "*", color=VERMILLION, markersize=14, label="its minimum")
-    left.set(xlabel="direction, strongest first", ylabel="singular value; threshold")
-    left.set_ylim(0, 1.1 * max(found.singular_values[0], found.threshold))
-    middle.set(xlabel="free energy above its minimum", xlim=(-0.06, 0.6))
-    for axes in (left, middle):
-        axes.axhline(found.threshold, color=VERMILLION, linestyle="--")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    right.imshow(shown.pictures, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    right.set_title("original, with noise, denoised", fontsize=9)
-    right.axis("off")
     return figure

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.inspect.low_rank import tiled
+from workbench.inspect.demonstrations import tiled
 from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 from workbench.plot.colors import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION
 from workbench.plot.static.base import NotebookFigure

@@ -1,11 +1,11 @@
-"""Filters at a rank, and pictures with noise: the interactive figures and the printed ones."""
+"""A sliding filter, filters at a rank, and pictures with noise: the interactive figures and the printed ones."""
 
 import numpy as np
 import pytest
 
-from workbench.inspect.low_rank import LowRankFilters, NoisyDigits
-from workbench.plot.interactive.low_rank import low_rank_filters, noisy_digits
-from workbench.plot.static import inspected as static
+from workbench.inspect.demonstrations import LowRankFilters, NoisyDigits, SlidingWindow
+from workbench.plot.interactive.demonstrations import low_rank_filters, noisy_digits, sliding_window
+from workbench.plot.static import demonstrations as static
 
 
 def test_filters_at_a_rank(network, data, valid):
@@ -33,3 +33,16 @@ def test_the_minimum_is_as_high_as_the_threshold(data, valid, noise):
     assert figure["layout"]["yaxis"]["range"] == [0, 40.0]
     printed = static.noisy_digits(shown)
     assert list(printed.axes[1].lines[1].get_ydata()) == [shown.found.threshold]
+
+
+def test_the_parts_and_the_frames(network, data, valid):
+    shown = SlidingWindow.of(network.model.get_submodule("features.0"), data.test.images[0], 28, 6)
+    figure, printed = valid(sliding_window(shown)), static.sliding_window(shown)
+    for trace, values, axes in zip(figure["data"], shown.parts.values(), printed.axes, strict=True):
+        assert np.array_equal(np.array(trace["z"], dtype=float), values, equal_nan=True)
+        assert axes.images[0].get_array().shape == values.shape
+    limits = {figure["data"][-1]["zmax"], printed.axes[-1].images[0].get_clim()[1]}
+    assert limits == {shown.max_output}  # colours stay while the filter slides
+    window, output = figure["layout"]["shapes"][:2]
+    assert [window[key] + 0.5 for key in ("x0", "x1", "y0", "y1")] == [4, 9, 3, 8]
+    assert [output[key] + 0.5 for key in ("x0", "x1", "y0", "y1")] == [4, 5, 3, 4]
