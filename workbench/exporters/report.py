@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from io import BytesIO
@@ -18,8 +18,6 @@ from workbench.inspect.drawing.svg import Picture as NetworkPicture
 from workbench.inspect.drawing.svg import graph_of
 from workbench.inspect.gallery import Gallery, Picture
 from workbench.inspect.layerwise import layerwise
-from workbench.plan.plan import Plan
-from workbench.plan.spectra import Spectra
 from workbench.runs.run import Run, StageName
 from workbench.runs.scoring import summary
 from workbench.tables import compared, count, html_table, quantity, times
@@ -55,9 +53,12 @@ def report(
     """
     if latency:
         run = replace(run, measured={**run.measured, "latency": latency})
-    parts = [_head(run), _cards(run), _drawing(run), *map(_paragraph, text.split("\n\n"))]
+    graph = graph_of(run.plan, run.network.original if run.network is not None else None)
+    drawing = f"<figure>{NetworkPicture(run.plan, graph).svg()}</figure>"  # the tables say the same in words
+    layers = (_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan))
+    parts = [_head(run), _cards(run), drawing, *map(_paragraph, text.split("\n\n"))]
     parts += [_done(run), _scores(run), _pictures(pictures), _speed(run), _energy(run)]
-    parts += [_layers(run), _redundancy(run), _files(exports), _made(run)]
+    parts += [_section("Layer by layer", *layers), _redundancy(run), _files(exports), _made(run)]
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(filter(None, parts))
     page = (
@@ -113,12 +114,6 @@ def _cards(run: Run) -> str:
         cards.append((f"{shown} energy", f"{_kind(entry)}: {words}"))
     items = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in cards)
     return f'<ul class="cards">{items}</ul>'
-
-
-def _drawing(run: Run) -> str:
-    """Return the network as a picture; the tables say the same in words."""
-    graph = graph_of(run.plan, run.network.original if run.network is not None else None)
-    return f"<figure>{NetworkPicture(run.plan, graph).svg(ink='currentColor')}</figure>"
 
 
 def _done(run: Run) -> str:
@@ -199,39 +194,30 @@ def _speed(run: Run) -> str:
 
 
 def _energy(run: Run) -> str:
-    for entry, before, after in run.measurements("energy", "mj"):
-        kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
-        counted = "Measured by the machine's own counters."
-        text = counted if kind == "measured" else "This is an estimate, not a measurement."
-        rows = [
-            [name, f"{quantity(mj / 1e3, 'J')} ({kind})"] for name, mj in (("original", before), ("compressed", after))
-        ]
-        table = html_table(("network", "energy of one image"), rows)
-        return _section(f"Energy ({kind})", _paragraph(f"{text} Source: {source}." if source else text), table)
-    return ""
-
-
-def _layers(run: Run) -> str:
-    return _section("Layer by layer", *(_scrolling(table._repr_html_()) for table in (layerwise(run.plan), run.plan)))
+    found = run.measurements("energy", "mj")
+    if not found:
+        return ""
+    entry, *joules = found[0]
+    kind, source = _kind(entry), str(entry.get("source") or "").rstrip(".")
+    counted = "Measured by the machine's own counters."
+    text = counted if kind == "measured" else "This is an estimate, not a measurement."
+    pairs = zip(("original", "compressed"), joules, strict=True)
+    rows = [[name, f"{quantity(millijoules / 1e3, 'J')} ({kind})"] for name, millijoules in pairs]
+    table = html_table(("network", "energy of one image"), rows)
+    return _section(f"Energy ({kind})", _paragraph(f"{text} Source: {source}." if source else text), table)
 
 
 def _redundancy(run: Run) -> str:
-    spectra = run.plan.spectra
-    if spectra is None or not any(part.name in spectra for part in run.plan):
-        return ""
-    text = (
-        "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
-        "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
-    )
-    return _section("What was redundant", _paragraph(text), _spectra(spectra, run.plan))
-
-
-def _spectra(found: Spectra, plan: Plan) -> str:
     """Draw the singular values of the layers that cost most, those that the plan keeps in blue."""
-    parts = sorted((part for part in plan if part.name in found), key=lambda part: -part.layer.cost.macs)[:MAX_SPECTRA]
+    spectra = run.plan.spectra
+    known = [part for part in run.plan if spectra is not None and part.name in spectra]
+    if spectra is None or not known:
+        return ""
+    largest = sorted(known, key=lambda part: -part.layer.cost.macs)[:MAX_SPECTRA]
+    parts = [part for part in known if part in largest]
     panels = []
-    for i, part in enumerate(part for part in plan if part in parts):
-        values = [float(value) for value in found[part.name].singular_out]
+    for i, part in enumerate(parts):
+        values = [float(value) for value in spectra[part.name].singular_out]
         scaled = [value / max(values[0], 1e-30) for value in values]
         words = f"{part.rank_out} of {len(values)}" if part.rank_out is not None else "kept whole"
         panels.append(
@@ -239,12 +225,17 @@ def _spectra(found: Spectra, plan: Plan) -> str:
             f'<text x="0" y="14">{escape(f"{part.name}: {words}")}</text>'
             f"{_area(scaled, len(values), GREY)}{_area(scaled[: part.rank_out], len(values), BLUE)}</g>"
         )
+    text = (
+        "The singular values of a layer's kernel, largest first: how strong each independent direction of its output "
+        "channels is. Blue ones are kept, grey ones are dropped. Shown are the layers that cost most."
+    )
     title = "Singular values of the layers that cost most: kept ones in blue"
-    return (
+    drawing = (
         f'<figure><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" '
         f'viewBox="0 0 {WIDTH} {-(-len(parts) // 3) * PANEL_HEIGHT}" font-size="12" fill="currentColor">'
         f"{''.join(panels)}</svg><figcaption>{title}</figcaption></figure>"
     )
+    return _section("What was redundant", _paragraph(text), drawing)
 
 
 def _area(values: Sequence[float], number: int, color: str) -> str:
@@ -260,22 +251,19 @@ def _files(exports: Sequence[Exported]) -> str:
 
 
 def _made(run: Run) -> str:
-    rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in _known(run) if value != ""]
-    table = _table(("what", "value"), rows, (0, 1))
-    return _section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
-
-
-def _known(run: Run) -> Iterator[tuple[str, object]]:
-    yield from (("data", run.data_name), ("seed", run.seed), ("input", " x ".join(map(str, run.plan.input_shape))))
+    known: list[tuple[str, object]] = [("data", run.data_name), ("seed", run.seed)]
+    known.append(("input", " x ".join(map(str, run.plan.input_shape))))
     if run.network is not None:
         original = run.network.original
-        yield from (("weights of the original", original.source), ("sha256", original.sha256))
-        yield from (("classes", len(original.classes) or "not named"), ("compressed", run.network.source))
-        yield "preprocessing", metadata(original)["preprocessing"]["words"]
-    yield "plan", run.plan.describe()
-    yield from run.settings.items()
-    yield from ((f"version of {name}", value) for name, value in run.versions.items())
-    yield "sha256 of the compressed weights", run.weights_hash
+        known += [("weights of the original", original.source), ("sha256", original.sha256)]
+        known += [("classes", len(original.classes) or "not named"), ("compressed", run.network.source)]
+        known.append(("preprocessing", metadata(original)["preprocessing"]["words"]))
+    known += [("plan", run.plan.describe()), *run.settings.items()]
+    known += [(f"version of {name}", value) for name, value in run.versions.items()]
+    known.append(("sha256 of the compressed weights", run.weights_hash))
+    rows = [[key, value if isinstance(value, str) else json.dumps(value)] for key, value in known if value != ""]
+    table = _table(("what", "value"), rows, (0, 1))
+    return _section("How it was made", table, f'<p class="quiet">Method: {escape(PAPER)}.</p>')
 
 
 def _section(title: str, *parts: str) -> str:

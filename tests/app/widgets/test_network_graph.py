@@ -73,7 +73,7 @@ def test_areas_and_colours(digits):
     digits.plan.measure_importance()
     assert color.layout.display == ""
     color.value = "importance"
-    importance = wb.plot.network(digits.plan.plan, digits.plan.importance).picture
+    importance = wb.plot.network(digits.plan.plan, digits.plan.importance)
     assert {name: values[2] for name, values in graph.fills.items()} == {
         n: f.words for n, f in importance.fills.items()
     }

@@ -78,19 +78,19 @@ def test_importance_of_a_single_output_is_that_of_keeping_it(generator):
     layers = nn.Conv2d(3, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 1)
     head = wb.Network(nn.Sequential(*layers), (3, 8, 8))
     measured = wb.importance(head, wb.analyze(head, cached=False), torch.rand(16, 3, 8, 8, generator=generator))
-    assert wb.plot.network(head, measured).picture.fills["3"].shade == 0
+    assert wb.plot.network(head, measured).fills["3"].shade == 0
 
 
 def test_subjects(network, spectra, plan):
     small = wb.decompose(network, plan)
     drawings = [wb.plot.network(subject) for subject in (network, spectra, plan, small)]
-    graphs = [drawing.picture.nodes for drawing in drawings]
+    graphs = [drawing.nodes for drawing in drawings]
     assert graphs[1:] == graphs[:-1]
     places = [{name: block[3] for name, block in blocks(d._repr_svg_()).items()} for d in drawings]
     assert places[1:] == places[:-1]
-    assert [d.picture.fills["features.3"].share < 1 for d in drawings] == [False, False, True, True]
+    assert [d.fills["features.3"].share < 1 for d in drawings] == [False, False, True, True]
     alone = wb.plot.network(wb.Plan.from_json(plan.to_json()))
-    assert alone.picture.nodes == graphs[0]  # the network is a chain
+    assert alone.nodes == graphs[0]  # the network is a chain
     nothing = wb.evbmf_plan(wb.analyze(wb.Network(nn.Sequential(nn.ReLU()), (3, 8, 8))))
     assert blocks(wb.plot.network(wb.Plan.from_json(nothing.to_json()))._repr_svg_()) == {}
     with pytest.raises(TypeError, match="not a Sequential"):

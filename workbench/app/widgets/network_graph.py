@@ -34,14 +34,14 @@ class NetworkGraph(ItemsWidget):
                 self.svg = ""
                 return
             if last is None or not picture.has_blocks_of(last):
-                self.svg = picture.svg(framed=False, ink="currentColor")
+                self.svg = picture.svg(framed=False)
             fills = picture.fills.items()
             self.set_items({name: [round(fill.share, 4), COLORS[fill.shade], fill.words] for name, fill in fills})
             self.legend = _legend(picture)
 
     def _send_file(self) -> None:
         if self.picture is not None:
-            self.send({"name": f"{self.picture.plan.network}.svg", "svg": self.picture.svg(background="#ffffff")})
+            self.send({"name": f"{self.picture.plan.network}.svg", "svg": self.picture.svg(on_white=True)})
 
 
 def _legend(picture: Picture) -> str:

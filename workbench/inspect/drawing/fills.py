@@ -24,12 +24,8 @@ class Scale:
     title: str
     limits: tuple[float, float, float, float]
     unit: str
+    factor: int = 1  # from a value to the unit
     falling: bool = False  # whether large values are good
-
-    @property
-    def factor(self) -> int:
-        """What a value is multiplied by to be in the unit."""
-        return 100 if self.unit == "%" else 1
 
     def shade(self, value: float) -> int:
         """Return the number of a value's shade."""
@@ -44,8 +40,8 @@ class Scale:
         return [f"{outer[0]} {ends[0]} {self.unit}", *middle, f"{outer[1]} {ends[-1]} {self.unit}"]
 
 
-ERROR = Scale("kernel error", (0.2, 0.35, 0.5, 0.7), "%")
-IMPORTANCE = Scale("expected change of the answers", (0.0001, 0.001, 0.01, 0.1), "%")
+ERROR = Scale("kernel error", (0.2, 0.35, 0.5, 0.7), "%", 100)
+IMPORTANCE = Scale("expected change of the answers", (0.0001, 0.001, 0.01, 0.1), "%", 100)
 SNR = Scale("signal to noise", (25.0, 15.0, 10.0, 5.0), "dB", falling=True)
 Measured = Importance | Comparison | None
 

@@ -10,9 +10,10 @@ Transactions on Systems, Man, and Cybernetics 1981.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, combinations, pairwise
 from math import inf
 from operator import add
+from statistics import fmean
 
 from scipy.optimize import isotonic_regression
 
@@ -108,29 +109,26 @@ def _connect(blocks: Sequence[Item], inputs: Sequence[Sequence[int]]) -> list[It
 
 def _order(columns: list[list[Item]]) -> None:
     """Order each column by the mean place of its neighbours, keeping the order with the fewest crossings."""
-    best, order = _crossings(columns), [list(column) for column in columns]
+    best, order = inf, columns
     for sweep in range(SWEEPS):
         forwards = sweep % 2 == 0
         for column in columns if forwards else reversed(columns):
-            keys = {}
-            for place, item in enumerate(column):
-                near = item.before if forwards else item.after
-                keys[id(item)] = sum(n.y for n in near) / len(near) if near else float(place)
-            column.sort(key=lambda item: keys[id(item)])
+            near = [item.before if forwards else item.after for item in column]
+            means = [fmean(item.y for item in items) if items else place for place, items in enumerate(near)]
+            column[:] = [column[i] for i in sorted(range(len(column)), key=means.__getitem__)]
             for place, item in enumerate(column):
                 item.y = place - (len(column) - 1) / 2
         crossings = _crossings(columns)
-        if crossings < best or sweep == 0:
+        if crossings < best:
             best, order = crossings, [list(column) for column in columns]
     columns[:] = order
 
 
 def _crossings(columns: list[list[Item]]) -> int:
     number = 0
-    for column, following in pairwise(columns):
-        place = {id(item): i for i, item in enumerate(following)}
-        ends = [place[id(after)] for item in column for after in sorted(item.after, key=lambda a: place[id(a)])]
-        number += sum(one > other for i, one in enumerate(ends) for other in ends[i + 1 :])
+    for column in columns:
+        ends = [y for item in column for y in sorted(after.y for after in item.after)]
+        number += sum(one > other for one, other in combinations(ends, 2))
     return number
 
 
@@ -175,13 +173,22 @@ def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
 def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
     """Break the columns into rows of the best shape, set where every item is, and return the rows' bottoms."""
     widths = [max(item.width for item in column) for column in columns]
-    gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * _rise(column)) for column in columns]
+    rises = [max((abs(i.y - after.y) for i in column for after in i.after), default=0.0) for column in columns]
+    gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * rise) for rise in rises]
     breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
+
+    def scale_of(starts: Sequence[int]) -> float:
+        """Return how large these rows are drawn on a page of width `aspect` and height 1."""
+        rows = list(pairwise([*starts, len(columns)]))
+        width = max(sum(widths[begin:end]) + sum(gaps[begin : end - 1]) for begin, end in rows)
+        height = sum(sum(_extent(columns[begin:end])) + ROW_GAP for begin, end in rows)
+        return min(aspect / width, 1 / height)
+
     starts = _broken(widths, gaps, breaks, inf)
-    best = _scale(columns, widths, gaps, starts, aspect)
+    best = scale_of(starts)
     for number in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW_WIDTH else ():
         candidate = _balanced(widths, gaps, breaks, number)
-        scale = _scale(columns, widths, gaps, candidate, aspect)
+        scale = scale_of(candidate)
         if len(candidate) == number and scale <= best:
             break
         starts, best = (candidate, scale) if scale > best else (starts, best)
@@ -198,25 +205,6 @@ def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
         bottoms.append(centre + below)
         bottom = bottoms[-1] + ROW_GAP
     return bottoms
-
-
-def _rise(column: Sequence[Item]) -> float:
-    return max((abs(item.y - after.y) for item in column for after in item.after), default=0.0)
-
-
-def _scale(
-    columns: Sequence[Sequence[Item]],
-    widths: Sequence[float],
-    gaps: Sequence[float],
-    starts: Sequence[int],
-    aspect: float,
-) -> float:
-    """Return how large these rows are drawn on a page of width `aspect` and height 1."""
-    width, height = 0.0, 0.0
-    for begin, end in pairwise([*starts, len(columns)]):
-        width = max(width, sum(widths[begin:end]) + sum(gaps[begin : end - 1]))
-        height += sum(_extent(columns[begin:end])) + ROW_GAP
-    return min(aspect / width, 1 / height)
 
 
 def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], number: int) -> list[int]:

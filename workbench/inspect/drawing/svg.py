@@ -1,11 +1,14 @@
 """Draw a laid-out network as SVG: blocks with an area by their cost, what is planned as their filling."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from math import sqrt
+from pathlib import Path
 
+from workbench.files import write_atomically
 from workbench.inspect.drawing.fills import AREAS, COLORS, ERROR, UNCHANGED, Fill, Measured, fills, scale_of
 from workbench.inspect.drawing.layout import ROW_GAP, Item, Layout, layout, mean_height
 from workbench.network.network import Network
@@ -38,7 +41,7 @@ def graph_of(plan: Plan, network: Network | None = None) -> tuple[Node, ...]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A network as a drawing."""
+    """A network as a drawing, which a notebook shows."""
 
     plan: Plan  # its layers, planned or kept
     graph: tuple[Node, ...]  # how they follow each other
@@ -52,9 +55,8 @@ class Picture:
         names = [part.name for part in self.plan]
         if self.graph and sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
             return self.graph
-        kinds = ["input", *["layer"] * len(names), "output"]
-        chain = zip(kinds, ["", *names, ""], strict=True)
-        return tuple(Node(kind, name, (i - 1,) if i else ()) for i, (kind, name) in enumerate(chain))
+        chain = [Node("layer", name, (i,)) for i, name in enumerate(names)]
+        return (Node("input"), *chain, Node("output", inputs=(len(names),)))
 
     @cached_property
     def sizes(self) -> dict[str, tuple[float, float]]:
@@ -62,10 +64,9 @@ class Picture:
         costs = {part.name: getattr(part.layer.cost, self.area) for part in self.plan}
         largest = max(costs.values(), default=0) or 1
         sides = {name: sqrt(cost / largest) for name, cost in costs.items()}
-        side = MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)
-        side = min(MAX_SIDE, max(MIN_SIDE, side))
-        users = [sum(i in node.inputs and node.kind == "layer" for node in self.nodes) for i in range(len(self.nodes))]
-        slim = 1.0 if max(users, default=0) > 2 else 1.35  # height of a block to a square's; branches need the height
+        side = min(MAX_SIDE, max(MIN_SIDE, MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)))
+        users = Counter(i for node in self.nodes if node.kind == "layer" for i in {*node.inputs})
+        slim = 1.0 if max(users.values(), default=0) > 2 else 1.35  # height to a square's; branches need the height
         return {name: (side * share / slim, side * share * slim) for name, share in sides.items()}
 
     @cached_property
@@ -113,8 +114,19 @@ class Picture:
         change = f" → {count(after)}, {times(before / after)} fewer" if 0 < after < before else ""
         return f"{len(self.plan)} layers, {count(before)} {AREAS[self.area]}{change}"
 
-    def svg(self, *, framed: bool = True, background: str = "", ink: str = "#1f2933") -> str:
-        """Return the drawing; `framed` with a title and a legend."""
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing as an SVG file, on white."""
+        write_atomically(path, self._repr_svg_().encode())
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x:auto">{self.svg()}</div>'
+
+    def _repr_svg_(self) -> str:
+        return self.svg(on_white=True)
+
+    def svg(self, *, framed: bool = True, on_white: bool = False) -> str:
+        """Return the drawing; `framed` with a title and a legend, `on_white` for a file, else in the page's colour."""
         rows = len(self.layout.bottoms) > 1
         left, top = MARGIN + (RETURN_WIDTH if rows else 0.0), MARGIN + (24.0 if framed else 0.0)
         width = self.layout.width + left + MARGIN + (RETURN_WIDTH / 2 if rows else 0.0)
@@ -123,19 +135,18 @@ class Picture:
         shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
         place = f"translate({left + shift:.1f} {top:.1f})"
         body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
-        frame = self._title() + self._legend(height - 46.0) if framed else ""
-        name = self.plan.network
-        paper = f'<rect width="100%" height="100%" fill="{background}"/>' if background else ""
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{escape(name)}: '
-            f'{escape(self.words)}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
-            f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
-            f'font-size="{FONT_SIZE:g}"><desc>{escape(self._description())}</desc>{paper}{frame}{body}</svg>'
-        )
-
-    def _description(self) -> str:
+        frame = self._frame(height - 46.0) if framed else ""
+        paper, ink = ('<rect width="100%" height="100%" fill="#ffffff"/>', "#1f2933") if on_white else ("", INK)
+        label = escape(f"{self.plan.network}: {self.words}")
         largest = sorted(self.plan, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
-        return f"{self.words}, from left to right. The largest: " + "; ".join(self.fills[p.name].words for p in largest)
+        about = "; ".join(self.fills[part.name].words for part in largest)
+        description = escape(f"{self.words}, from left to right. The largest: {about}")
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{label}" '
+            f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
+            f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
+            f'font-size="{FONT_SIZE:g}"><desc>{description}</desc>{paper}{frame}{body}</svg>'
+        )
 
     def _wires(self) -> str:
         items = (*self.layout.blocks, *self.layout.lanes)
@@ -206,11 +217,10 @@ class Picture:
                 break
         return texts
 
-    def _title(self) -> str:
-        name = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.plan.network)}</tspan>'
-        return f'{name}<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
-
-    def _legend(self, top: float) -> str:
+    def _frame(self, top: float) -> str:
+        """Return the title, and the legend at a height."""
+        head = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.plan.network)}</tspan>'
+        head += f'<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
         text, title, colors = self.key
         drawn = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}{self.marks}</text>']
         drawn += [f'<text x="{MARGIN}" y="{top + 22}" opacity="0.85">{title}</text>'] if title else []
@@ -219,7 +229,7 @@ class Picture:
             drawn.append(f'<rect x="{x:.0f}" y="{top + 29}" width="10" height="10" fill="{color}"/>')
             drawn.append(f'<text x="{x + 15:.0f}" y="{top + 38}" opacity="0.85">{name}</text>')
             x += 15 + LETTER_WIDTH * len(name) + 16
-        return f'<g class="legend" aria-hidden="true">{"".join(drawn)}</g>'
+        return f'{head}<g class="legend" aria-hidden="true">{"".join(drawn)}</g>'
 
 
 def _mark(node: Node, item: Item) -> str:

@@ -1,9 +1,5 @@
 """The network as a drawing: layers as blocks, branches as they are."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from workbench.files import write_atomically
 from workbench.inspect.drawing.fills import AREAS, Measured
 from workbench.inspect.drawing.svg import Picture, graph_of
 from workbench.network.network import Network
@@ -13,25 +9,7 @@ from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A drawing, which a notebook shows."""
-
-    picture: Picture
-
-    def save(self, path: str | Path) -> Path:
-        """Write the drawing as an SVG file, on white."""
-        write_atomically(path, self._repr_svg_().encode())
-        return Path(path)
-
-    def _repr_html_(self) -> str:
-        return f'<div style="overflow-x:auto">{self.picture.svg(ink="currentColor")}</div>'
-
-    def _repr_svg_(self) -> str:
-        return self.picture.svg(background="#ffffff")
-
-
-def network(subject: Network | Spectra | Plan, measured: Measured = None, *, area: str = "macs") -> Drawing:
+def network(subject: Network | Spectra | Plan, measured: Measured = None, *, area: str = "macs") -> Picture:
     """Draw a network: every layer a block, as large as its cost, and filled as far as a plan leaves of it.
 
     Parameters
@@ -44,7 +22,7 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
 
     Returns
     -------
-    Drawing, which a notebook shows; ``.save("network.svg")`` writes it.
+    Picture, which a notebook shows; ``.save("network.svg")`` writes it.
 
     Raises
     ------
@@ -68,4 +46,4 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
         plan, graph = Plan(name, subject.input_shape, parts, traced.other, "nothing is planned"), traced.graph
     else:
         raise TypeError(f"this draws a network, spectra or a plan, not a {type(subject).__name__}")
-    return Drawing(Picture(plan, graph, measured, area))
+    return Picture(plan, graph, measured, area)
