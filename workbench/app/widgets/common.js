@@ -21,10 +21,8 @@ function element(tag, properties = {}, attributes = {}, ...children) {
 }
 
 // A small button below a figure or a table.
-function saveButton(text, title, act) {
-  const button = element("button", { type: "button", textContent: text, title }, { "aria-label": title });
-  button.addEventListener("click", act);
-  return button;
+function saveButton(text, title, onclick) {
+  return element("button", { type: "button", textContent: text, title, onclick }, { "aria-label": title });
 }
 
 // A button, a progress bar and a text: of a file that is on its way. `show` draws them.

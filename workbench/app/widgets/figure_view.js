@@ -10,18 +10,6 @@ async function library(model) {
   return window.Plotly;
 }
 
-// Calls a function once in the next frame, however often it is asked to.
-function onceAFrame(act) {
-  let waiting = false;
-  return () => {
-    if (!waiting) requestAnimationFrame(() => {
-      waiting = false;
-      act();
-    });
-    waiting = true;
-  };
-}
-
 const isDark = () => document.body.dataset.jpThemeLight === "false";
 const withoutTags = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
 
@@ -112,6 +100,8 @@ async function render({ model, el }) {
   }
 
   let drawing = Promise.resolve();
+  const next = (act) => (drawing = drawing.then(act).catch(console.error));
+  let frame = 0; // in which it is drawn
   let timer = 0;
   let seen = true;
 
@@ -133,11 +123,13 @@ async function render({ model, el }) {
     words.textContent = nothing ? withoutTags(layout.annotations?.[0]?.text) : "";
   }
 
-  const frame = onceAFrame(() => (drawing = drawing.then(react).catch(console.error)));
   function paint() {
     clearTimeout(timer);
     timer = 0;
-    frame();
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      next(react);
+    });
   }
   function draw() {
     if (seen) paint();
@@ -145,10 +137,10 @@ async function render({ model, el }) {
   }
   draw();
   model.on("change:traces change:around", draw);
-  const again = () => (drawing = drawing.then(() => plotly.redraw(box)).catch(console.error));
   const resize = new ResizeObserver(() => {
+    if (!box.isConnected || !box.clientWidth || !box._fullLayout) return;
     // Drawn again, because the first time the legend's room is that of the old width.
-    if (box.isConnected && box.clientWidth && box._fullLayout) plotly.Plots.resize(box).then(again, console.error);
+    plotly.Plots.resize(box).then(() => next(() => plotly.redraw(box)), console.error);
   });
   resize.observe(el);
   const sight = new IntersectionObserver((entries) => {

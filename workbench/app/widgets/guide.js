@@ -21,7 +21,7 @@ function browserNumber() {
 function render({ model, el }) {
   const inLab = !window.workbenchServed;
   const list = element("ol");
-  const expert = element("input", { type: "checkbox" });
+  const expert = element("input", { type: "checkbox", onchange: toggle });
   const number = element("span");
   const lines = element("ol", { tabIndex: 0 }, { "aria-label": "Log" });
   const log = element("details", { className: "wb-log" }, {}, element("summary", {}, {}, "Log ", number), lines);
@@ -41,12 +41,11 @@ function render({ model, el }) {
     const steps = model.get("steps");
     steps.forEach((step, i) => {
       if (!list.children[i]) {
-        const made = element("button", { type: "button" });
-        made.addEventListener("click", () => {
+        const onclick = () => {
           model.set("shown", i + 1);
           model.save_changes();
-        });
-        list.append(element("li", {}, {}, made));
+        };
+        list.append(element("li", {}, {}, element("button", { type: "button", onclick })));
       }
       const button = list.children[i].firstChild;
       const mark = element("span", { textContent: step.status === "done" ? "✓" : i + 1 });
@@ -79,7 +78,6 @@ function render({ model, el }) {
       // it keeps nothing
     }
   }
-  expert.addEventListener("change", toggle);
   model.on("change:steps", draw);
   model.on("change:shown", show);
   model.on("change:log", drawLog);
@@ -101,17 +99,14 @@ function render({ model, el }) {
   document.addEventListener("keydown", keys, true); // before JupyterLab, which then does not undo an edit of a cell
 
   // Is the kernel still there?
-  const [what, again] = inLab
+  const [what, advice] = inLab
     ? ["The kernel of this notebook", "restart the kernel and run the cell again to go on."]
     : ["The program behind this page", "load the page again to go on."];
   const stored = "Every stage that was measured is in the run store, and your plan is kept";
-  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${stored}: ${again}`);
+  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${stored}: ${advice}`);
   const lost = element("div", { className: "wb-lost", hidden: true }, { role: "alert" }, text);
-  if (!inLab) {
-    const reload = element("button", { type: "button", textContent: "Load again" });
-    reload.addEventListener("click", () => location.reload());
-    lost.append(reload);
-  }
+  const reload = () => location.reload();
+  if (!inLab) lost.append(element("button", { type: "button", textContent: "Load again", onclick: reload }));
   let asked = null; // when the first beat was sent that has no answer yet
   let moved = performance.now();
   const here = () => (moved = performance.now());
