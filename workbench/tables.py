@@ -74,16 +74,13 @@ def csv_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _inert(cell: Any) -> Any:
-    formula = isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _is_number(cell)
-    return f"'{cell}" if formula else cell
-
-
-def _is_number(text: str) -> bool:
+    if not isinstance(cell, str) or cell == "-" or not cell.startswith(FORMULA_STARTS):
+        return cell
     try:
-        float(text)
+        float(cell)
     except ValueError:
-        return text == "-"
-    return True
+        return f"'{cell}"
+    return cell
 
 
 class Table:

@@ -133,12 +133,9 @@ def as_pictures(images: Tensor) -> Image:
     least, largest = float(pixels.min()), float(pixels.max())
     if least < 0 or largest > 1:
         pixels = (pixels - least) / ((largest - least) or 1.0)
-    colours = _in_colour(pixels).expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    channels = pixels if pixels.shape[1] in (1, 3) else pixels.mean(dim=1, keepdim=True)
+    colours = channels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     return (255 * colours.clamp(0, 1)).round().to(torch.uint8).numpy()
-
-
-def _in_colour(pixels: Tensor) -> Tensor:
-    return pixels if pixels.shape[1] in (1, 3) else pixels.mean(dim=1, keepdim=True)
 
 
 def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes: Sequence[str]) -> list[Picture]:
@@ -206,7 +203,7 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
     scale = float(torch.stack([before, after]).abs().max())
     missed, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
     errors = torch.where(missed == 0, 0.0, missed / norms).numpy()
-    original, reconstructed = (as_pictures(_in_colour(k) / (2 * scale or 1.0) + 0.5) for k in (before, after))
+    original, reconstructed = (as_pictures(kernel / (2 * scale or 1.0) + 0.5) for kernel in (before, after))
     error = float(missed.norm() / norms.norm()) if missed.any() else 0.0
     return Filters(layer.name, original, reconstructed, scale, errors, error)
 

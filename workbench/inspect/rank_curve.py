@@ -12,7 +12,8 @@ from workbench.network.inputs import Images, split_of
 from workbench.network.network import Network, expect_network
 from workbench.network.outputs import hits
 from workbench.network.scores import Score, outputs_of
-from workbench.plan.plan import LayerPlan, Plan, PlanError
+from workbench.plan.evbmf import evbmf_plan
+from workbench.plan.plan import PlanError
 from workbench.plan.spectra import Spectra
 from workbench.progress import Cancelled, Progress, reporter
 from workbench.recover.decompose import decompose
@@ -59,9 +60,8 @@ def rank_curve(
     """
     expect_network(network)
     split = split_of(network, images)
-    found = next((known for known in spectra.layers if known.name == layer), None)
-    if found is None:
-        raise KeyError(f"{layer!r} is no layer of {spectra.network}")
+    kept = evbmf_plan(spectra, layers=[])
+    found = kept[layer].layer
     if found.method == "keep":
         raise PlanError(f"layer {layer} cannot be factorised: {found.reason}")
     if not len(split) or sample < 1:
@@ -70,15 +70,13 @@ def rank_curve(
     count = min(sample, len(split))
     index = torch.arange(count) * len(split) // count
     drawn = Split(split.images[index], split.labels[index], split.name)
-    kept = [LayerPlan.kept(known, "not measured") for known in spectra.layers]
-    whole = Plan(spectra.network, spectra.input_shape, tuple(kept), spectra.other, f"only {layer}", spectra)
     points: list[CurvePoint] = []
     with suppress(Cancelled):
         answers = _outputs(network, drawn).argmax(dim=1)
         for i, share in enumerate(shares):
             report(i / len(shares), layer)
             rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
-            plan = whole.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
+            plan = kept.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
             outputs = _outputs(decompose(network, plan), drawn)
             accuracy = Score.of(hits(outputs, drawn.labels), "accuracy") if drawn.labelled else None
             agreement, part = Score.of(hits(outputs, answers), "agreement"), plan[layer]

@@ -46,17 +46,17 @@ class Upload(PageWidget):
         super().__init__(label=label, hint=hint, accept=",".join(suffixes), several=several, area=area)
         self._suffixes, self._received = suffixes, received
         self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
-        self._file: BinaryIO | None = None
-        self._path: Path | None = None
+        self._file: BinaryIO | None = None  # that is being written
         self._files: list[tuple[str, int]] = []  # of several: their names, which lead nowhere, and sizes
         self._name, self._size, self._count = "", 0, 0
         self.on_msg(self._receive)
 
     def keep_only(self, *used: Path | None) -> None:
         """Remove all files that came whole but those that are used."""
+        written = Path(self._file.name) if self._file is not None else None
         with suppress(OSError):  # of a file that is still open, or of a folder that was removed
             for path in list(Path(self._folder.name).iterdir()):
-                if path not in used and (self._file is None or path != self._path):
+                if path not in (*used, written):
                     _remove(path)
 
     def _receive(self, _: object, content: dict[str, Any], buffers: list[Any]) -> None:
@@ -112,38 +112,28 @@ class Upload(PageWidget):
             raise ValueError(f"{name} {has} {size / 2**20:.0f} MiB, at most {limit} are taken here")
         self._name, self._size, self._count = name, size, self._count + 1
         self._files = [(inside(path), bytes_) for path, bytes_ in files] if several else []
-        self._path = Path(self._folder.name) / f"upload{self._count}{suffix}"
-        self._file = self._path.open("w+b")
+        path = Path(self._folder.name) / f"upload{self._count}{suffix}"
+        self._file = path.open("w+b")
 
     def _end(self) -> None:
         assert self._file is not None
-        assert self._path is not None
         if self._file.tell() != self._size:
             raise ValueError(f"{self._name} did not arrive whole; upload it again")
-        if self._files:
-            self._path = _split(self._file, self._path, self._files)
-        self._close()
+        path = _split(self._file, self._files) if self._files else Path(self._file.name)
+        self._file.close()
+        self._file = None
         try:
-            self._received(self._path, self._name)
+            self._received(path, self._name)
         except ValueError:  # it was refused
-            self._drop()
+            _remove(path)
             raise
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def _stop(self) -> None:
         """Leave nothing of a file that is being written."""
         if self._file is not None:
-            self._drop()
-
-    def _drop(self) -> None:
-        self._close()
-        if self._path is not None:
-            _remove(self._path)
-            self._path = None
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+            self._file = None
 
 
 def _remove(path: Path) -> None:
@@ -159,9 +149,9 @@ def inside(path: str) -> str:
     return "/".join(part for part in parts[-8:] if part) or "file"
 
 
-def _split(file: BinaryIO, path: Path, files: Sequence[tuple[str, int]]) -> Path:
+def _split(file: BinaryIO, files: Sequence[tuple[str, int]]) -> Path:
     """Write the files that lie one behind the other into a folder beside the file, which is removed; return it."""
-    folder = path.with_name(f"{path.name}-files")
+    folder = Path(f"{file.name}-files")
     file.seek(0)
     try:
         for number, (name, size) in enumerate(files):
@@ -174,7 +164,7 @@ def _split(file: BinaryIO, path: Path, files: Sequence[tuple[str, int]]) -> Path
     except OSError:  # a full disk, say
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    path.unlink()
+    Path(file.name).unlink()
     return folder
 
 

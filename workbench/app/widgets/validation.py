@@ -1,7 +1,6 @@
 """Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing."""
 
 import logging
-import math
 from functools import partial
 from typing import Any
 
@@ -76,14 +75,11 @@ def refusal(widget: w.Widget, values: Any) -> str:
 def _number(widget: w.Widget, value: Any) -> str:  # ipywidgets takes NaN, or the nearest number without a word
     pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, INTEGER_WIDGETS)
     numbers = value if pair and isinstance(value, list) else [value]
-    valid = all(_is_number(number, whole) and widget.min <= number <= widget.max for number in numbers)
+    valid = all(
+        type(number) in (int, float) and widget.min <= number <= widget.max and not (whole and number % 1)
+        for number in numbers
+    )
     if valid and (not pair or (len(numbers) == 2 and numbers[0] <= numbers[1])):
         return ""
     kind = "a whole number" if whole else "two numbers, the smaller one first," if pair else "a number"
     return f"takes {kind} from {widget.min:g} to {widget.max:g}, not {shown(value)}"
-
-
-def _is_number(value: Any, whole: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or (math.isfinite(value) and (not whole or value.is_integer()))
