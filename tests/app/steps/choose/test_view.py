@@ -18,6 +18,7 @@ from tests.helpers.pictures import picture, png
 from tests.helpers.sessions import idle
 from tests.helpers.widgets import find, html, upload
 from workbench.app.overview import RANDOM_WORDS, verdict_text
+from workbench.app.steps.choose.model import Choice
 from workbench.app.steps.choose.view import choose_view, data_options, network_options
 from workbench.app.steps.compare.view import tradeoff_view
 from workbench.app.widgets.figure_view import FigureView
@@ -156,3 +157,20 @@ def test_weights_for_an_onnx_file_are_refused(session, onnx_file):
     upload(network, {"mine.onnx": onnx_file})
     assert not upload(network, {"other.pth": b"x"})
     assert "choose the network that they are of" in network.problem
+
+
+def test_the_scale_of_an_onnx_files_colours_is_a_choice(session, tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    file = wb.export(wb.Network(model, (3, 32, 32)), tmp_path / "a.onnx").path
+    view, choose = choose_view(session), session.choose
+    colours = find(view, w.Dropdown, "Colours")
+    assert colours.layout.display == "none"
+    upload(find(view, Upload)[0], {"mine.onnx": file.read_bytes()})
+    assert colours.layout.display == ""
+    black_and_white = torch.tensor([0, 255], dtype=torch.uint8).expand(1, 3, 32, 2).repeat(1, 1, 1, 16)
+    for scale, ends in (("from 0 to 1", (0, 1)), ("from -1 to 1", (-1, 1)), ("from 0 to 255", (0, 255))):
+        colours.value = scale
+        scaled = choose.network.preprocessing(black_and_white)
+        assert (float(scaled.min()), float(scaled.max())) == pytest.approx(ends)
+    choose.open(network="digits_vgg")
+    assert (colours.value, colours.layout.display) == (Choice.colours, "none")

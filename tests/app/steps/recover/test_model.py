@@ -239,7 +239,7 @@ def test_a_training_curve_begins_at_the_score_that_the_training_began_with(sessi
 
 
 def test_the_curve_of_compress_for_me_is_that_of_the_run_that_is_kept(session, monkeypatch):
-    monkeypatch.setattr(attempt, "points_lost", Mock(side_effect=[9.0, 2.0, 1.0] ))  # fine-tuning helps
+    monkeypatch.setattr(attempt, "points_lost", Mock(side_effect=[9.0, 2.0, 1.0]))  # fine-tuning helps
     monkeypatch.setattr("workbench.runs.compress.MAX_TRIES_IN_MINUTES", 1)
     assert session.recover.compress_for_me(minutes=5.0).error == ""
     run = session.recover.run

@@ -16,7 +16,14 @@ from workbench.app.worker import Job, JobKind, JobState, Worker
 from workbench.catalog.datasets.load import bundled_data_names
 from workbench.catalog.datasets.offered import load_folder, load_offered
 from workbench.catalog.networks.checkpoints import WeightsError
-from workbench.catalog.networks.entries import OWN, bundled_names, network_names, usual_preprocessing
+from workbench.catalog.networks.entries import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    OWN,
+    bundled_names,
+    network_names,
+    usual_preprocessing,
+)
 from workbench.catalog.networks.huggingface import timm_names
 from workbench.catalog.networks.load import load_network
 from workbench.catalog.networks.search import details, search
@@ -33,10 +40,17 @@ from workbench.runs.scoring import scored_stage
 
 log = logging.getLogger(__name__)
 
-network_of, data_of = attrgetter("network", "weights", "file"), attrgetter("data", "pictures")
+network_of, data_of = attrgetter("network", "weights", "file", "colours"), attrgetter("data", "pictures")
 """Return the parts of a :class:`Choice` that say which network, and which data."""
 OPEN_SIZE = (3, 224, 224)
 """Channels, height and width of the input of an ONNX file that leaves them open."""
+COLOURS = {
+    "less ImageNet's mean, over its deviation": (IMAGENET_MEAN, IMAGENET_STD),
+    "from 0 to 1": ((0.0,) * 3, (1.0,) * 3),
+    "from -1 to 1": ((0.5,) * 3, (0.5,) * 3),
+    "from 0 to 255": ((0.0,) * 3, (1 / 255,) * 3),
+}
+"""Scale of the colours that an ONNX file takes -> mean and deviation by which those from 0 to 1 are scaled to it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Choice:
     data: str
     weights: str = "default"  # bundled, else torchvision's, else random; "random"; or the name of an uploaded file
     file: Path | None = None  # the uploaded weights, or network (ONNX); the workbench chooses its name on the disk
+    colours: str = next(iter(COLOURS))  # of an ONNX file that does not say how its colours are scaled
     pictures: Path | None = None  # the uploaded folder or ZIP file of images; `data` is its name for the user
 
 
@@ -61,6 +76,7 @@ class Opened:
     original: Stage
     misfit: str = ""  # why it cannot be scored on the data, in a sentence
     warning: str = ""  # what the user must know of how it was opened
+    scalable: bool = False  # whether the scale of its colours is a choice
 
     @property
     def scored_data(self) -> Data | None:
@@ -128,7 +144,7 @@ class ChooseModel(HasTraits):
     def open(self, **changes: str | Path | None) -> Job:
         """Open the current :class:`Choice` with these changes; another network has its default weights."""
         if "network" in changes:
-            changes = {"weights": "default", "file": None, **changes}
+            changes = {"weights": "default", "file": None, "colours": Choice.colours, **changes}
         if "data" in changes:
             changes = {"pictures": None, **changes}
         self.choice = choice = replace(self.choice, **changes)  # type: ignore[arg-type]
@@ -209,9 +225,15 @@ def open_choice(choice: Choice, known: Network | Opened | None, data: Data | Non
     report = job.report
     report(0.0, f"loading {choice.network}")
     if isinstance(known, Opened):
-        network, spectra, warning = known.network, known.spectra, known.warning
+        network, spectra, warning, scalable = known.network, known.spectra, known.warning, known.scalable
     else:
-        network, warning = (known, "") if isinstance(known, Network) else _load(choice, part(report, 0.0, 0.05))
+        scalable = False
+        if isinstance(known, Network):
+            network, warning = known, ""
+        elif choice.file is not None and choice.file.suffix == ".onnx":
+            network, warning, scalable = _load_onnx(choice.file, choice)
+        else:
+            network, warning = _load(choice, part(report, 0.0, 0.05))
         spectra = analyze(network, progress=part(report, 0.05, 0.5, "analysing"))
     report(0.5, f"loading {choice.data}")
     if data is None:
@@ -224,13 +246,11 @@ def open_choice(choice: Choice, known: Network | Opened | None, data: Data | Non
     misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
     images = None if misfit else data
     stage = scored_stage(network, images, StageName.ORIGINAL, note=network.source, progress=progress)
-    return Opened(choice, network, data, spectra, stage, misfit, warning)
+    return Opened(choice, network, data, spectra, stage, misfit, warning, scalable)
 
 
 def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network, str]:
     """Return the network, and a sentence if it is not the requested one."""
-    if choice.file is not None and choice.file.suffix == ".onnx":
-        return _load_onnx(choice.file, choice.network)
     if choice.file is not None:
         with naming(choice.file, choice.weights):
             network = load_network(choice.network, weights=choice.file)
@@ -247,24 +267,25 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
         return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
 
 
-def _load_onnx(file: Path, name: str) -> tuple[Network, str]:
-    """Open an uploaded ONNX file and return what is assumed of it; an input of an open size gets `OPEN_SIZE`."""
-    assumed = []
+def _load_onnx(file: Path, choice: Choice) -> tuple[Network, str, bool]:
+    """Open an uploaded ONNX file; return what is assumed of it, and whether the scale of its colours is a choice."""
+    assumed, name = [], choice.network
     with naming(file, name):
         try:
             network = load_onnx(file, name=name)
         except OpenShapeError:
             network = load_onnx(file, name=name, input_shape=OPEN_SIZE)
             assumed.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
-    if len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None:
-        centred = usual_preprocessing(network.input_shape)
+    scalable = len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None
+    if scalable:
+        centred = usual_preprocessing(network.input_shape, *COLOURS[choice.colours])
         network = network.with_model(network.model, preprocessing=centred)
         whole = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
         assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.width}")
-        assumed.append("colours are from 0 to 1, less ImageNet's mean, over its deviation")
+        assumed.append(f"colours are {choice.colours} (Colours has others)")
     source = network.source.replace(file.name, name)
     warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""
-    return network.with_model(network.model, source=source), warning
+    return network.with_model(network.model, source=source), warning, scalable
 
 
 def _misfit(network: Network, data: Data) -> str:

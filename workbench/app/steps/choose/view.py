@@ -10,7 +10,7 @@ from workbench.app.controls import UserChanges, column, data_url, follow, row, u
 from workbench.app.debounce import Debounce
 from workbench.app.errors import sentence
 from workbench.app.session import Session
-from workbench.app.steps.choose.model import ChooseModel
+from workbench.app.steps.choose.model import COLOURS, ChooseModel
 from workbench.app.widgets.glossary import term
 from workbench.app.widgets.upload import Upload, upload_limit
 from workbench.app.worker import COMPRESSING, JobKind
@@ -35,7 +35,7 @@ def choose_view(session: Session) -> w.Widget:
     """Return the controls, and a line on the open network and data."""
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
-    options = {"network": network_options, "weights": weights_options, "data": data_options}
+    options = {"network": network_options, "weights": weights_options, "colours": colours_options, "data": data_options}
     boxes = {field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE) for field in options}
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, brought = uploads = _uploads(choose)
@@ -47,6 +47,7 @@ def choose_view(session: Session) -> w.Widget:
                 if list(box.options) != (found := options[field](session)):
                     box.options = found
                 box.value = getattr(choose.choice, field)
+            boxes["colours"].layout.display = "" if choose.opened is not None and choose.opened.scalable else "none"
 
     def clean() -> None:
         if not choose.opening:  # then no other file is being read
@@ -133,6 +134,11 @@ def weights_options(session: Session) -> Options:
     else:
         options = [("bundled" if name in OWN else "torchvision's", "default"), ("random", "random")]
     return options if chosen in dict(options).values() else [*options, (chosen, chosen)]
+
+
+def colours_options(session: Session) -> Options:
+    """Return (text, value) of the scales of colours that an ONNX file may take."""
+    return [(name, name) for name in COLOURS]
 
 
 def data_options(session: Session) -> Options:
