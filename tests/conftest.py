@@ -32,6 +32,17 @@ def _no_runs_of_others(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path_factory.mktemp("runs") / "runs.sqlite"))
 
 
+@pytest.fixture(autouse=True)
+def _weights_of_seed_0():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="module")
 def short_folder():
     """With a short path: names of the kernels' sockets have 107 characters at most."""
@@ -68,6 +79,12 @@ def plan(spectra) -> wb.Plan:
     return wb.evbmf_plan(spectra)
 
 
+@pytest.fixture(scope="session")
+def small(network, spectra) -> wb.CompressedNetwork:
+    """The bundled network by EVBMF's plan."""
+    return wb.decompose(network, wb.evbmf_plan(spectra))
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
@@ -98,5 +115,4 @@ class Mixed(nn.Module):
 
 @pytest.fixture
 def mixed() -> wb.Network:
-    torch.manual_seed(0)
     return wb.Network(Mixed().double().eval(), input_shape=(3, 19, 22), name="mixed")

@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import Computes
 from workbench.exporters import executorch
 
 NO_WHEELS = pytest.mark.skipif(executorch.missing() != "", reason="ExecuTorch has no wheels for this machine")
 RUNNABLE = [".onnx", pytest.param(".pte", marks=[NO_WHEELS, pytest.mark.slow])]
 """Suffixes of the files that run by themselves; by default `test_executorch` alone runs ExecuTorch's."""
+EIGENVALUES = Computes(lambda _, x: torch.linalg.eigvals(x).real)
+"""Computes what neither ONNX nor ExecuTorch has an operator for."""
 
 
 def described(path):
@@ -41,10 +44,3 @@ def model():
 @pytest.fixture(scope="package")
 def inputs():
     return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(0))
-
-
-class Eigenvalues(nn.Module):
-    """Computes what neither ONNX nor ExecuTorch has an operator for."""
-
-    def forward(self, x):
-        return torch.linalg.eigvals(x).real

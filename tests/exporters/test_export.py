@@ -9,7 +9,7 @@ from torch import nn
 
 import workbench as wb
 from tests.exporters.conftest import RUNNABLE, described
-from tests.helpers.networks import decomposed, same
+from tests.helpers.networks import Computes, decomposed, same
 from workbench.catalog.networks.entries import Centred
 from workbench.exporters import archive, executorch, onnx
 from workbench.exporters.executorch import load_executorch
@@ -66,8 +66,7 @@ def test_any_number_of_images_at_a_time(small, data, tmp_path):
     for value in (graph.input[0], graph.output[0]):
         assert value.type.tensor_type.shape.dim[0].dim_param == "n"
     images = data.test.images[:7]
-    with torch.no_grad():
-        assert torch.allclose(load_onnx(found.path)(images), small.model(images), atol=1e-4)
+    assert torch.allclose(load_onnx(found.path)(images), small.model(images), atol=1e-4)
     with pytest.raises(ExportError, match=r"dynamic_batch is only for \.onnx files"):
         export(small, tmp_path / "any.zip", dynamic_batch=True)
 
@@ -90,19 +89,10 @@ def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, t
     assert "cropped to their centre of 16 x 16 pixels. Divide the pixels by 255" in described_as["words"]
 
 
-class Tokens(nn.Module):
-    """Takes indices of fifty tokens."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.convolution, self.head = nn.Embedding(50, 8), nn.Conv1d(8, 8, 3), nn.Linear(8, 4)
-
-    def forward(self, x):
-        return self.head(self.convolution(self.embedding(x).mT).mean(2))
-
-
 def test_indices_stay_whole_numbers(tmp_path, generator):
-    network = wb.Network(Tokens(), example=torch.randint(50, (1, 20), generator=generator))
+    layers = {"embedding": nn.Embedding(50, 8), "convolution": nn.Conv1d(8, 8, 3), "head": nn.Linear(8, 4)}
+    model = Computes(lambda net, x: net.head(net.convolution(net.embedding(x).mT).mean(2)), **layers)
+    network = wb.Network(model, example=torch.randint(50, (1, 20), generator=generator))
     assert export(network, tmp_path / "tokens.onnx").verification.passed
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import workbench as wb
 from tests.exporters.conftest import RUNNABLE, described
-from tests.helpers.networks import decomposed
+from tests.helpers.networks import Computes, decomposed
 from workbench.catalog.networks.classics import LocalResponseNorm
 from workbench.exporters.executorch import executorch_bytes, load_executorch
 from workbench.exporters.export import export
@@ -105,20 +105,14 @@ def test_layers_that_are_named_stay_in_float(photos, suffix, tmp_path):
 )
 @pytest.mark.parametrize("suffix", RUNNABLE)
 def test_normalisations_batch_norms_and_sums(suffix, scale):
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
-            self.scale, self.second = scale, nn.Conv2d(16, 16, 3, padding=1)
-            self.last = nn.Linear(32, 5)
+    def block(net, x):
+        x = torch.relu(net.norm(net.first(x)))
+        x = torch.cat([net.scale(x), torch.relu(net.second(x) + x)], dim=1)
+        return net.last(x.mean((2, 3)))
 
-        def forward(self, x):
-            x = torch.relu(self.norm(self.first(x)))
-            x = torch.cat([self.scale(x), torch.relu(self.second(x) + x)], dim=1)
-            return self.last(x.mean((2, 3)))
-
-    torch.manual_seed(0)
-    model = Block()
+    first, second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+    layers = {"norm": nn.BatchNorm2d(16), "scale": scale, "last": nn.Linear(32, 5)}
+    model = Computes(block, first=first, second=second, **layers)
     model(10 * torch.randn(16, 3, 9, 9))
     network = wb.Network(model, (3, 9, 9))
     images = torch.randn(32, 3, 9, 9)

@@ -11,6 +11,42 @@ import workbench as wb
 TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 1}  # seven steps for a hundred images
 
 
+class Computes(nn.Module):
+    """Computes a function of itself, which has these layers, and of its input."""
+
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+class Caches(nn.Module):
+    """Keeps what it computes from a weight while it is in evaluation mode, as LeViT does with its attention biases."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.index, self.cache = nn.Parameter(torch.ones(24)), torch.arange(24), {}
+        self.layers = nn.Sequential(nn.Conv2d(1, 24, 3), nn.ReLU(), nn.Conv2d(24, 24, 3), nn.ReLU())
+        self.head = nn.Linear(24, 10)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if mode:
+            self.cache.clear()
+        return self
+
+    def forward(self, x):
+        scale = self.scale[self.index] * 2
+        if not self.training:
+            scale = self.cache.setdefault("scale", scale)
+        return self.head((self.layers(x).mean((2, 3)) * scale).relu())
+
+
 class Windows(nn.Module):
     """A layer that sees windows of an image's 64 tokens, so that its first dimension is not the batch."""
 
@@ -57,6 +93,28 @@ def unlabelled(split, n):
     made = wb.Split.unlabelled(split.images[:n])
     object.__setattr__(made, "labels", NoLabels(n))
     return made
+
+
+def listed(*outputs):
+    """A model whose outputs are those of lists, at the place that an image's only pixel names."""
+
+    def look_up(_, x):
+        found = [output[x.flatten().long()] for output in outputs]
+        return found[0] if len(found) == 1 else found
+
+    return Computes(look_up)
+
+
+def numbered(n, labels=None, name="test"):
+    """Images of one pixel, which counts them; with labels, or without."""
+    images = torch.arange(float(n)).reshape(-1, 1, 1, 1)
+    return wb.Split.unlabelled(images, name) if labels is None else wb.Split(images, torch.as_tensor(labels), name)
+
+
+def made_of(plan, wanted, made):
+    """A compressed network that computes `made`, whose original computes `wanted`."""
+    original = wb.Network(wanted, (1, 1, 1), name="original")
+    return wb.CompressedNetwork.of(original, replace(plan, layers=()), made)
 
 
 def decomposed(network, ranks):

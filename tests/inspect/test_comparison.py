@@ -1,7 +1,6 @@
 """Comparisons of a compressed network with its original, against closed forms."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,20 +8,8 @@ from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import Computes, listed, made_of, numbered
 from workbench.network.verdict import judge_agreement
-from workbench.plan.compressed import CompressedNetwork
-
-
-class Listed(nn.Module):
-    """Gives the output of a list that an image's only pixel names."""
-
-    def __init__(self, *outputs):
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x):
-        found = [output[x.flatten().long()] for output in self.outputs]
-        return found[0] if len(found) == 1 else found
 
 
 @pytest.fixture
@@ -30,9 +17,7 @@ def compared(plan):
     """Compare networks that give these outputs."""
 
     def compare(wanted, made):
-        original = wb.Network(Listed(*wanted), (1, 1, 1), name="listed")
-        made = CompressedNetwork.of(original, replace(plan, layers=()), Listed(*made))
-        return wb.compare(made, torch.arange(len(wanted[0])).reshape(-1, 1, 1, 1))
+        return wb.compare(made_of(plan, listed(*wanted), listed(*made)), numbered(len(wanted[0])))
 
     return compare
 
@@ -87,23 +72,17 @@ def test_outputs_that_are_no_numbers_are_as_bad_as_can_be(compared, value):
     assert found.snr_db == found.outputs[0].snr_db == -200
 
 
-class InPlace(nn.Module):
+def in_place(net, x):
     """Works in place on its input."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(1, 4, 3)
-
-    def forward(self, x):
-        x -= 0.5
-        return self.conv(x).mean((2, 3))
+    x -= 0.5
+    return net.conv(x).mean((2, 3))
 
 
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_network_that_works_in_place_changes_nothing_that_was_given(structured, generator):
     x = torch.rand(4, 1, 6, 6, generator=generator)
     given, before = {"x": x} if structured else x, x.clone()
-    network = wb.Network(InPlace(), example=given)
+    network = wb.Network(Computes(in_place, conv=nn.Conv2d(1, 4, 3)), example=given)
     spectra = wb.analyze(network, cached=False)
     wb.importance(network, spectra, given)
     kept = wb.decompose(network, wb.evbmf_plan(spectra, layers=[]))

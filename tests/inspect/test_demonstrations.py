@@ -9,13 +9,9 @@ from torch.nn.functional import conv2d, pad
 from workbench.inspect.demonstrations import LowRankFilters, NoisyDigits, SlidingWindow
 
 
-@pytest.fixture(scope="module")
-def layer(network):
-    return network.model.get_submodule("features.0")
-
-
-def test_filters_and_maps_at_a_rank(layer, data):
-    picture, kernel = data.test.images[0], layer.weight.detach()
+def test_filters_and_maps_at_a_rank(network, data):
+    layer, picture = network.model.get_submodule("features.0"), data.test.images[0]
+    kernel = layer.weight.detach()
     left, values, right = np.linalg.svd(kernel.reshape(32, 25).double().numpy(), full_matrices=False)
     shown = LowRankFilters.of(layer, picture, 3)
     low = (left[:, :3] * values[:3]) @ right[:3]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import Computes
 from tests.helpers.progress import cancel
 from workbench.inspect import gallery as module
 from workbench.inspect.gallery import reconstruct
@@ -15,15 +16,9 @@ from workbench.kernels.tucker import relative_error
 from workbench.network.tracing import find_layers
 
 
-class Sums(nn.Module):
-    """Outputs are the channel sums of the image, each times a factor."""
-
-    def __init__(self, *factors):
-        super().__init__()
-        self.register_buffer("factors", torch.tensor(factors))
-
-    def forward(self, x):
-        return x.sum(dim=(2, 3)) * self.factors
+def sums(*factors):
+    """A model whose outputs are the channel sums of the image, each times a factor."""
+    return Computes(lambda _, x: x.sum(dim=(2, 3)) * torch.tensor(factors))
 
 
 @pytest.fixture
@@ -33,9 +28,9 @@ def colours():
     images[:30, 0] = 1.0
     images[30:, 1] = 0.5
     split = wb.Split(images, torch.tensor([0] * 30 + [1] * 10), "validation")
-    right = wb.Network(Sums(1.0, 1.0, 1.0), (3, 2, 2), "right", classes=("red", "green", "blue"))
+    right = wb.Network(sums(1.0, 1.0, 1.0), (3, 2, 2), "right", classes=("red", "green", "blue"))
     plan = wb.evbmf_plan(wb.analyze(right, cached=False))
-    return right, wb.CompressedNetwork.of(right, plan, Sums(1.0, -1.0, 1.0)), split
+    return right, wb.CompressedNetwork.of(right, plan, sums(1.0, -1.0, 1.0)), split
 
 
 def indices(found):
@@ -100,13 +95,12 @@ def test_the_kernel_of_a_convolution_with_a_norm_of_its_own():
     assert torch.equal(reconstruct(conv, layer), conv.weight.double())
 
 
-def test_filters_before_and_after(network, plan):
-    small = wb.decompose(network, plan)
+def test_filters_before_and_after(network, small):
     found = wb.first_filters(small)
     assert found.layer == "features.0"
     assert found.original.shape == found.reconstructed.shape == (32, 5, 5, 3)
     kernel = network.model.get_submodule("features.0").weight.detach().double()
-    made = reconstruct(small.model.get_submodule("features.0"), plan["features.0"].layer)
+    made = reconstruct(small.model.get_submodule("features.0"), small.plan["features.0"].layer)
     assert found.error == pytest.approx(relative_error(kernel, made), rel=1e-5)
     norms = kernel.flatten(1).norm(dim=1).numpy()
     assert np.sqrt(((found.errors * norms) ** 2).sum() / (norms**2).sum()) == pytest.approx(found.error)

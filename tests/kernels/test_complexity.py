@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,15 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from workbench.kernels.complexity import (
-    ConvShape,
-    Cost,
-    break_even,
-    bytes_moved,
-    dense_cost,
-    factor_costs,
-    factorised_cost,
-)
+from workbench.kernels.complexity import ConvShape, Cost, break_even, dense_cost, factorised_cost
 
 
 def counted(size, *modules):
@@ -85,37 +75,3 @@ def test_break_even_of_equal_ranks(size):
     n, rho = 1000, ((1 + size**4) ** 0.5 - 1) / size**2
     shape = ConvShape(n, n, (size, size), ((49, 49),), bias=False)
     assert break_even(shape, rank_in=round(rho * n)) == pytest.approx(rho * n, abs=2)
-
-
-SHAPES = [
-    ConvShape(256, 384, (3, 3), ((169, 169),), 1, False),  # AlexNet's conv3 as one tower
-    ConvShape(6, 8, (3, 5), ((49, 49), (25, 25)), 2, False),
-    ConvShape(6, 8, (3, 3), ((25, 100),), 2, True, transposed=True),
-    ConvShape(6, 8, (), ((4, 4),), 1, True),
-]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_costs_of_the_factors_are_the_papers_formula(shape):
-    parts = factor_costs(shape, rank_in=2, rank_out=3)
-    s, t, g, taps = shape.in_channels, shape.out_channels, shape.groups, math.prod(shape.kernel_size)
-    inputs, outputs = (sum(pair[i] for pair in shape.positions) for i in (0, 1))
-    core_positions = inputs if shape.transposed else outputs
-    assert parts == {
-        "factor_in": Cost(2 * s, 2 * s * inputs),
-        "core": Cost(6 * g * taps, 6 * g * taps * core_positions),
-        "factor_out": Cost(3 * t + shape.bias * t, 3 * t * outputs),
-    }
-    core = Cost(3 * s * taps, 3 * s * taps * core_positions)
-    assert factor_costs(shape, rank_out=3) == {"core": core, "factor_out": parts["factor_out"]}
-
-
-def test_bytes_are_those_of_the_tensors():
-    conv, image = nn.Conv2d(6, 8, 3, stride=2), torch.zeros(5, 6, 9, 11)
-    out = conv(image)
-    shape = ConvShape(6, 8, (3, 3), ((99, out[0, 0].numel()),), 1, True)
-    weights = sum(p.numel() for p in conv.parameters())
-    assert bytes_moved(shape, batch=5) == 4 * (weights + image.numel() + out.numel())
-    assert bytes_moved(shape, batch=5, item=2) == bytes_moved(shape, batch=5) // 2
-    twice = ConvShape(6, 8, (3, 3), shape.positions * 2, 1, True)
-    assert bytes_moved(twice, batch=5) == 2 * bytes_moved(shape, batch=5)

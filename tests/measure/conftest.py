@@ -7,9 +7,3 @@ import workbench as wb
 def smaller(network, spectra) -> wb.CompressedNetwork:
     """The bundled network with every kind of part: Tucker-2, Tucker-1, and layers that are kept."""
     return wb.decompose(network, wb.evbmf_plan(spectra).keep("features.7").keep("classifier.2"))
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"

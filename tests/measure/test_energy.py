@@ -14,17 +14,6 @@ from workbench.measure.energy import Energy, estimate, find_meter
 JOULES = re.compile(r"\d\s?[GMkmµnp]?J\b")
 
 
-@pytest.fixture
-def no_counters(monkeypatch):
-    install(monkeypatch)
-    monkeypatch.setattr(module, "RAPL", "/nowhere")
-
-
-@pytest.fixture
-def some_counters(monkeypatch):
-    return install(monkeypatch, cpus=("package-0",))
-
-
 def test_what_a_window_adds_up(monkeypatch):
     install(monkeypatch, gpus=1, cpus=("package-0", "psys"))
     now = iter([0.0, 1.0, 2.0, 3.0, 3.0])
@@ -42,7 +31,9 @@ def shown(energy):
     return [*forms, energy.saving, *rows, *(each.text for each in networks), *map(repr, networks)]
 
 
-def test_without_counters_every_joule_is_an_estimate(smaller, no_counters):
+def test_without_counters_every_joule_is_an_estimate(smaller, monkeypatch):
+    install(monkeypatch)
+    monkeypatch.setattr(module, "RAPL", "/nowhere")
     found = wb.energy(smaller)
     assert found.estimated
     everything = shown(found)
@@ -54,7 +45,8 @@ def test_without_counters_every_joule_is_an_estimate(smaller, no_counters):
     assert json.loads(json.dumps(found.to_dict()))["measured"] is False
 
 
-def test_with_counters_it_is_measured(smaller, some_counters):
+def test_with_counters_it_is_measured(smaller, monkeypatch):
+    install(monkeypatch, cpus=("package-0",))
     told = Told()
     found = wb.energy(smaller, seconds=0.02, rounds=2, batch=2, progress=told)
     assert not found.estimated

@@ -34,8 +34,10 @@ def test_macs_and_bytes_are_those_that_go_through_the_modules(mixed, smaller, ba
     assert found.total.macs / batch == smaller.plan.macs - smaller.plan.other.macs
 
 
-def test_each_factor_is_a_part_of_its_layer(smaller, mixed):
-    found = wb.profile(smaller, repeats=2).compressed
+def test_each_factor_is_a_part_of_its_layer_and_all_add_up(smaller, mixed):
+    told = Told()
+    both = wb.profile(smaller, repeats=2, progress=told)
+    found = both.compressed
     assert list(found.sums("layer")) == [part.name for part in smaller.plan]
     kinds = {(part.layer, part.part): (part.kind, part.kernel) for part in found.parts}
     assert kinds["features.3", "factor_in"] == ("1x1", "1x1")
@@ -44,12 +46,6 @@ def test_each_factor_is_a_part_of_its_layer(smaller, mixed):
     assert kinds["classifier.0", "core"] == ("linear", "2x2")  # a linear layer, seen as a convolution
     assert kinds["classifier.2", "dense"] == ("linear", "linear")
     assert {"3x5", "3x3, 4 groups", "linear"} <= {part.kernel for part in wb.profile(mixed, repeats=1).original.parts}
-
-
-def test_sums(smaller):
-    told = Told()
-    both = wb.profile(smaller, repeats=2, progress=told)
-    found = both.compressed
     for groups in (found.sums("layer").values(), found.sums("kind").values()):
         assert sum(g.macs for g in groups) == found.total.macs < both.original.total.macs
         assert sum(g.moved for g in groups) == found.total.moved

@@ -58,11 +58,6 @@ def test_a_disturbed_timing_says_so(smaller, fake, monkeypatch):
     assert profile.disturbed in str(profile)
 
 
-def test_only_a_compressed_network_has_a_speed_beside_another(network):
-    with pytest.raises(TypeError, match="compressed network"):
-        wb.speed(network)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", [name for name in FILE_RUNTIMES if not runtimes.missing(name)])
 def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
@@ -86,7 +81,9 @@ def test_int8_files_are_timed_beside_float_ones(smaller, data, runtime):
     assert found.rows[-1][6:] == [f"{sizes['int8'] / 1e6:.2f}", f"{files['agreement']['int8']:.1%}"]
 
 
-def test_int8_needs_images_and_a_runtime_of_files(smaller, data):
+def test_what_has_no_speed(network, smaller, data):
+    with pytest.raises(TypeError, match="compressed network"):
+        wb.speed(network)
     for images, chosen, batch, why in (
         (data.test, ("eager",), 1, "int8 files run in onnxruntime and executorch: choose one of these runtimes"),
         (data.test.images[:7], ("onnxruntime",), 4, "int8 takes at least 8 images"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.networks import Computes
 from workbench.network import activations
 from workbench.network.activations import PairedActivations, _trace, layer_calls
 
@@ -23,37 +24,31 @@ def hooked(model, name, batches):
     return given, made
 
 
-class Looks(nn.Module):
-    """Its forward looks at values, so that it cannot be traced; it works in place, also on its input."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(5, 2)
-
-    def forward(self, x):
-        x.sub_(0.5)
-        x = torch.relu_(self.a(x))
-        x = self.b(x if x.sum() > -1e30 else -x).relu_()
-        return self.c(x.mean((2, 3)))
+def looks(net, x):
+    """Looks at values, so that it cannot be traced; works in place, also on its input."""
+    x.sub_(0.5)
+    x = torch.relu_(net.a(x))
+    x = net.b(x if x.sum() > -1e30 else -x).relu_()
+    return net.c(x.mean((2, 3)))
 
 
-class Branches(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
-        self.left, self.right = nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(8, 4, 1)
-        self.pool, self.tail, self.last = nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 3)
-
-    def forward(self, x):
-        x.sub_(0.5)
-        x = self.stem(x)
-        y = torch.relu(
-            torch.cat([self.left(x), self.pool(self.right(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)], 1)
-        )
-        return self.last((self.tail(y) + x).relu().mean((2, 3)))
+def branches(net, x):
+    x.sub_(0.5)
+    x = net.stem(x)
+    right = net.pool(net.right(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    y = torch.relu(torch.cat([net.left(x), right], 1))
+    return net.last((net.tail(y) + x).relu().mean((2, 3)))
 
 
-NAMES = {Looks: ("a", "b", "c"), Branches: ("stem.0", "left", "right", "tail", "last")}
+def model_of(forward):
+    if forward is looks:
+        return Computes(looks, a=nn.Conv2d(3, 4, 3), b=nn.Conv2d(4, 5, 3), c=nn.Linear(5, 2)).eval()
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+    sides = {"left": nn.Conv2d(8, 4, 3, padding=1), "right": nn.Conv2d(8, 4, 1), "pool": nn.MaxPool2d(2)}
+    return Computes(branches, stem=stem, **sides, tail=nn.Conv2d(8, 8, 3, padding=1), last=nn.Linear(8, 3)).eval()
+
+
+NAMES = {looks: ("a", "b", "c"), branches: ("stem.0", "right", "left", "tail", "last")}
 
 
 @pytest.fixture
@@ -61,17 +56,16 @@ def batches(generator):
     return [torch.randn(n, 3, 12, 12, generator=generator) for n in (4, 4, 2)]
 
 
-@pytest.mark.parametrize("build", [Looks, Branches])
+@pytest.mark.parametrize("forward", NAMES)
 @pytest.mark.parametrize("memory", [2**30, 0, 3000])
-def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batches, monkeypatch):
+def test_pairs_are_what_whole_runs_show_also_after_changes(forward, memory, batches, monkeypatch):
     monkeypatch.setattr(activations, "MAX_HELD_BYTES", memory)
-    torch.manual_seed(0)
-    original = build().eval()
+    original = model_of(forward)
     compressed = copy.deepcopy(original)
     with torch.no_grad():
         paired = PairedActivations(compressed, original, batches)
-        assert bool(paired.nodes) == (build is Branches)
-        for name in NAMES[build]:
+        assert bool(paired.nodes) == (forward is branches)
+        for name in NAMES[forward]:
             for _ in range(2):  # asked twice, the same
                 given, made = zip(*((x.clone(), y.clone()) for x, y in paired.pairs(name)), strict=True)
                 torch.testing.assert_close(list(given), hooked(compressed, name, batches)[0])
@@ -79,22 +73,11 @@ def test_pairs_are_what_whole_runs_show_also_after_changes(build, memory, batche
             compressed.get_submodule(name).weight.mul_(0.5)  # later layers see what this one gives from now on
 
 
-class Norms(nn.Module):
-    """Two convolutions, with a batch norm behind each, or the same one behind both."""
-
-    def __init__(self, same):
-        super().__init__()
-        self.a, self.b, self.one = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
-        self.two = self.one if same else nn.BatchNorm2d(3)
-
-    def forward(self, x):
-        return self.two(self.b(self.one(self.a(x))))
-
-
 def test_a_batch_norm_that_is_called_twice_follows_no_layer(batches):
-    models = Norms(False).eval(), Norms(True).eval()
-    found = [PairedActivations(model, model, batches).norm_after("a") for model in models]
-    assert found == ["one", None]
+    first, second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    for last, found in ((second, "1"), (first, None)):
+        model = nn.Sequential(nn.Conv2d(3, 3, 1), first, nn.Conv2d(3, 3, 1), last).eval()
+        assert PairedActivations(model, model, batches).norm_after("0") == found
 
 
 def test_tracing_does_not_touch_what_other_threads_run(network):
@@ -121,24 +104,18 @@ def test_tracing_does_not_touch_what_other_threads_run(network):
         sys.setswitchinterval(pause)
 
 
-class Paths(nn.Module):
-    """A network whose map goes two ways, is changed in place, and feeds a layer that no gradient reaches."""
-
-    def __init__(self):
-        super().__init__()
-        self.one, self.two, self.blind = (nn.Conv2d(2, 2, 1, bias=False) for _ in range(3))
-
-    def forward(self, x):
-        y = self.one(x).relu_()
-        z = self.two(y)
-        with torch.no_grad():
-            seen = self.blind(y)
-        return z + y.mul(3) + seen
+def paths(net, x):
+    """The map goes two ways, is changed in place, and feeds a layer that no gradient reaches."""
+    y = net.one(x).relu_()
+    z = net.two(y)
+    with torch.no_grad():
+        seen = net.blind(y)
+    return z + y.mul(3) + seen
 
 
 def test_gradients_at_a_layer_are_those_of_the_paths_through_it():
-    torch.manual_seed(0)
-    model, x = Paths().double(), torch.rand(4, 2, 3, 3, dtype=torch.float64)
+    model = Computes(paths, **{name: nn.Conv2d(2, 2, 1, bias=False) for name in ("one", "two", "blind")}).double()
+    x = torch.rand(4, 2, 3, 3, dtype=torch.float64)
     calls = {one.name: one for one in layer_calls(model, ["one", "two", "blind"], x, lambda out: out.square().sum())}
     outputs = model(x).detach()
     kernels = {name: layer.weight[:, :, 0, 0].detach() for name, layer in model.named_children()}

@@ -39,7 +39,6 @@ WRAPS = {
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize("after_backward", [False, True])
 def test_weights_are_folded_in_the_copy(wrap, after_backward):
-    torch.manual_seed(0)
     model = nn.Sequential(wrap(nn.Conv2d(3, 16, 3, padding=1)), nn.ReLU(), wrap(nn.Conv2d(16, 16, 3, padding=1)))
     if after_backward:
         model(torch.rand(1, 3, 8, 8)).sum().backward()

@@ -4,30 +4,26 @@ import torch
 from PIL import Image
 
 import workbench as wb
+from tests.helpers.networks import Computes
 from tests.helpers.pictures import picture
 from workbench.network.inputs import data_of, inputs_of, random_view, split_of
 
 
-@pytest.fixture
-def large():
-    """A network on 6 x 6 inputs, for larger images."""
-    return wb.Network(torch.nn.Flatten(), (3, 6, 6))
-
-
-def test_random_views_are_pieces_of_the_image(large):
+def test_random_views_are_pieces_of_the_image():
+    small = wb.Network(torch.nn.Flatten(), (3, 6, 6))
     ramp = torch.arange(10.0)[None, None, :, None].expand(5, 3, 10, 8) / 10
-    first, again, other = (random_view(large, ramp, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (random_view(small, ramp, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert first.shape == (5, 3, 6, 6)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert ((first >= 0) & (first <= 0.9)).all()
     assert (first.diff(dim=2) > 0).all()
     images = torch.randint(0, 256, (2, 3, 10, 8), dtype=torch.uint8)
-    view = random_view(large, images, torch.Generator())  # without preprocessing bytes become 0 to 1
+    view = random_view(small, images, torch.Generator())  # without preprocessing bytes become 0 to 1
     assert (view.dtype, float(view.max()) <= 1) == (torch.float32, True)
     bytes_too = wb.Network(torch.nn.Flatten(), (3, 6, 6), preprocessing=lambda x: x)
     assert random_view(bytes_too, images, torch.Generator()).dtype == torch.uint8
-    assert torch.equal(large.inputs(images[..., :6, :6]), images[..., :6, :6].float() / 255)
+    assert torch.equal(small.inputs(images[..., :6, :6]), images[..., :6, :6].float() / 255)
 
 
 def test_bytes_become_what_the_example_is():
@@ -60,41 +56,29 @@ def test_what_is_no_images(network, images, error, message):
         inputs_of(network, images)
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """Folders of two classes, with twelve images each."""
+def redness(net, images):
+    """Answers class 1 to red images, of the classes bee, ant."""
+    red = images[:, 0].mean(dim=(1, 2))
+    return torch.stack([red, 0.2 - red], dim=1) + 0 * net.conv(images).mean(dim=(2, 3))
+
+
+def test_verbs_take_paths(tmp_path):
     for label, name in enumerate(("ant", "bee")):
         for i in range(12):
             picture(tmp_path / name / f"{i}.png", (100 * label, 2 * i, 0))
-    return tmp_path
-
-
-class Redness(torch.nn.Module):
-    """Answers class 1 to red images, of the classes bee, ant."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(3, 2, 1)
-
-    def forward(self, images):
-        red = images[:, 0].mean(dim=(1, 2))
-        return torch.stack([red, 0.2 - red], dim=1) + 0 * self.conv(images).mean(dim=(2, 3))
-
-
-def test_verbs_take_paths(photos):
-    network = wb.Network(Redness(), (3, 8, 8), classes=("bee", "ant"))
-    assert wb.score(network, photos).top1 == 1  # folders are the network's classes, not in their own order
-    found = inputs_of(network, photos / "ant" / "0.png")
+    network = wb.Network(Computes(redness, conv=torch.nn.Conv2d(3, 2, 1)), (3, 8, 8), classes=("bee", "ant"))
+    assert wb.score(network, tmp_path).top1 == 1  # folders are the network's classes, not in their own order
+    found = inputs_of(network, tmp_path / "ant" / "0.png")
     assert [tuple(batch.shape) for batch in found] == [(1, 3, 8, 8)]
-    assert not split_of(network, photos, labelled=False).labelled
-    data = data_of(network, str(photos))
+    assert not split_of(network, tmp_path, labelled=False).labelled
+    data = data_of(network, str(tmp_path))
     assert [len(s) for s in (data.train, data.validation, data.test)] == [10, 2, 12]
     assert data.classes == ("bee", "ant")
     assert wb.score(network, data).top1 == 1
     small = wb.decompose(network, wb.evbmf_plan(wb.analyze(network)))
-    tuned = wb.finetune(small, photos, epochs=1, learning_rate=1e-3)
+    tuned = wb.finetune(small, tmp_path, epochs=1, learning_rate=1e-3)
     assert len(tuned.history) == 1
-    assert wb.compare(small, photos / "bee").n == 12
+    assert wb.compare(small, tmp_path / "bee").n == 12
 
 
 def test_pictures_have_the_networks_channels(tmp_path):

@@ -1,7 +1,6 @@
 """Inputs and outputs of any structure: runs, and distances against closed forms."""
 
 import math
-from collections import namedtuple
 
 import pytest
 import torch
@@ -15,8 +14,6 @@ from workbench.network.outputs import (
     probability_lost,
     same_answers,
 )
-
-Named = namedtuple("Named", "boxes scores")
 
 
 class Adds(nn.Module):

@@ -4,26 +4,15 @@ from dataclasses import asdict
 import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import workbench as wb
-from tests.helpers.networks import Windows, at_full_rank, flops
+from tests.helpers.networks import Computes, Windows, at_full_rank, flops
 from workbench.network.layers import Layer
-from workbench.network.tracing import find_layers
+from workbench.network.tracing import Node, find_layers
 
 
 def by_name(network):
     return {layer.name: layer for layer in find_layers(network).layers}
-
-
-def test_costs_are_those_of_the_model(network, mixed):
-    for net in (network, mixed):
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            net.model(torch.zeros(1, *net.input_shape, dtype=next(net.model.parameters()).dtype))
-        cost = find_layers(net).total
-        assert cost.macs == counter.get_total_flops() // 2
-        assert cost.weights == net.weights
 
 
 def test_geometry(mixed):
@@ -54,18 +43,10 @@ def test_costs_are_of_one_input_also_in_windows_and_of_many(n):
     assert find_layers(wb.decompose(network, plan)).total.macs == plan.macs
 
 
-class Stacks(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3)
-
-    def forward(self, images):
-        return self.conv(torch.stack(images))
-
-
 @pytest.mark.parametrize("n", [1, 4])
 def test_costs_are_of_one_image_of_a_list(n):
-    assert find_layers(wb.Network(Stacks(), example=([torch.rand(3, 9, 9)] * n,))).total.macs == 49 * 8 * 27
+    model = Computes(lambda net, images: net.conv(torch.stack(images)), conv=nn.Conv2d(3, 8, 3))
+    assert find_layers(wb.Network(model, example=([torch.rand(3, 9, 9)] * n,))).total.macs == 49 * 8 * 27
 
 
 def test_shared_weights_are_refused():
@@ -79,7 +60,6 @@ def test_shared_weights_are_refused():
 
 
 def test_one_module_under_two_names(generator):
-    torch.manual_seed(0)
     conv, block = nn.Conv2d(8, 8, 3, padding=1), nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
     network = wb.Network(nn.Sequential(conv, nn.ReLU(), conv, block, block), (8, 6, 6))
     layers = by_name(network)
@@ -94,27 +74,16 @@ def test_one_module_under_two_names(generator):
     assert after.snr_db > before.snr_db
 
 
-def test_a_network_that_does_not_run():
-    network = wb.Network(nn.Conv2d(3, 4, 3), (1, 8, 8), name="broken")
-    with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
-        find_layers(network)
-
-
-class Reads(nn.Module):
+def reads(net, x):
     """Uses the weight of a convolution itself, as fused networks do, and asks another for its number of channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.called, self.read, self.asked = nn.Conv2d(8, 32, 3), nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3)
-
-    def forward(self, x):
-        x = self.called(x)
-        x = self.read(x) + nn.functional.conv2d(x, self.read.weight)
-        return self.asked(x) / self.asked.out_channels
+    x = net.called(x)
+    x = net.read(x) + nn.functional.conv2d(x, net.read.weight)
+    return net.asked(x) / net.asked.out_channels
 
 
 def test_layers_whose_attributes_the_model_reads_are_kept_with_the_reason():
-    network = wb.Network(Reads(), (8, 12, 12))
+    convolutions = {"called": nn.Conv2d(8, 32, 3), "read": nn.Conv2d(32, 32, 3), "asked": nn.Conv2d(32, 32, 3)}
+    network = wb.Network(Computes(reads, **convolutions), (8, 12, 12))
     layers = by_name(network)
     assert [layer.method for layer in layers.values()] == ["tucker2", "keep", "keep"]
     assert "reads its attributes" in layers["read"].reason
@@ -124,40 +93,88 @@ def test_layers_whose_attributes_the_model_reads_are_kept_with_the_reason():
     assert small.model(x).shape == network.model(x).shape
 
 
-class Upsamples(nn.Module):
-    """Says how large a layer makes its output, as U-Nets do; else runs another only if it is a convolution."""
-
-    def __init__(self, sized):
-        super().__init__()
-        self.sized = sized
-        self.down = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-        self.up = nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1)
-
-    def forward(self, x):
-        if self.sized:
-            return self.up(self.down(x), output_size=x.shape[2:])
-        if not isinstance(self.down, nn.Conv2d):
-            raise TypeError("this takes a convolution")
-        return self.up(self.down(x))
+def sized(net, x):
+    """Says how large a layer makes its output, as U-Nets do."""
+    return net.up(net.down(x), output_size=x.shape[2:])
 
 
-@pytest.mark.parametrize(("sized", "methods"), [(True, ["tucker2", "keep"]), (False, ["keep", "keep"])])
-def test_layers_that_factors_cannot_take_the_place_of_are_kept(sized, methods):
-    network = wb.Network(Upsamples(sized), (8, 12, 12))
+def looks_at_kinds(net, x):
+    if not isinstance(net.down, nn.Conv2d):
+        raise TypeError("this takes a convolution")
+    return net.up(net.down(x))
+
+
+@pytest.mark.parametrize(("forward", "methods"), [(sized, ["tucker2", "keep"]), (looks_at_kinds, ["keep", "keep"])])
+def test_layers_that_factors_cannot_take_the_place_of_are_kept(forward, methods):
+    down, up = nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1)
+    network = wb.Network(Computes(forward, down=down, up=up), (8, 12, 12))
     assert [layer.method for layer in find_layers(network).layers] == methods
     x = torch.rand(2, 8, 12, 12)
     small = wb.decompose(network, at_full_rank(network))
     assert torch.allclose(small.model(x), network.model(x), atol=1e-5)
 
 
-def test_of_a_detector_the_part_that_takes_a_tensor_is_named():
-    class Detector(nn.Module):
+def test_networks_that_do_not_run_and_what_else_to_give():
+    def detect(net, images):
+        return [net.backbone(image["image"]) for image in images]
+
+    with pytest.raises(ValueError, match=r"broken does not run on one input of shape \(1, 8, 8\)"):
+        find_layers(wb.Network(nn.Conv2d(3, 4, 3), (1, 8, 8), name="broken"))
+    with pytest.raises(ValueError, match=r"give the part that takes one: model\.backbone"):
+        find_layers(wb.Network(Computes(detect, backbone=nn.Conv2d(3, 8, 3)), (3, 8, 8)))
+
+
+def graph_of(forward, *names):
+    """The graph of a network of 3x3 convolutions of these names."""
+    model = Computes(forward, **{name: nn.Conv2d(4, 4, 3, padding=1) for name in names})
+    return find_layers(wb.Network(model, (4, 9, 9))).graph
+
+
+def layer(name, *inputs):
+    return Node("layer", name, inputs)
+
+
+def test_the_graph_of_a_chain():
+    found = graph_of(lambda net, x: torch.relu(net.b(nn.functional.max_pool2d(net.a(x), 2) * 2 + 1)), "a", "b")
+    assert found == (Node("input"), layer("a", 0), layer("b", 1), Node("output", inputs=(2,)))
+
+
+@pytest.mark.parametrize("add", [lambda x, y: x + y, lambda x, y: x.add_(y), torch.add, lambda x, y: x.__radd__(y)])
+def test_the_graph_of_a_residual_path(add):
+    def forward(net, x):
+        x = net.a(x)
+        return net.d(torch.relu_(add(net.c(torch.relu(net.b(x))), x)))
+
+    wanted = (Node("input"), layer("a", 0), layer("b", 1), layer("c", 2), Node("add", inputs=(3, 1)), layer("d", 4))
+    assert graph_of(forward, *"abcd") == (*wanted, Node("output", inputs=(5,)))
+
+
+def test_the_graph_of_a_layer_that_is_called_twice_and_of_values_that_lead_nowhere():
+    def forward(net, x):
+        x = net.a(x)
+        _ = x + net.b(x)
+        return net.a(x)
+
+    wanted = (Node("input"), layer("a", 0), layer("b", 1), Node("again", "a", (1,)))
+    assert graph_of(forward, *"ab") == (*wanted, Node("output", inputs=(3,)))
+
+
+def test_the_graph_of_several_inputs_and_outputs():
+    class Two(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone = nn.Conv2d(3, 8, 3)
+            self.one, self.two = nn.Linear(3, 4), nn.Linear(5, 4)
 
-        def forward(self, images):
-            return [self.backbone(image["image"]) for image in images]
+        def forward(self, first, second):
+            return {"both": self.one(first) @ self.two(second).T, "second": second}
 
-    with pytest.raises(ValueError, match=r"give the part that takes one: model\.backbone"):
-        wb.analyze(wb.Network(Detector(), (3, 8, 8)))
+    found = find_layers(wb.Network(Two(), example=(torch.zeros(2, 3), torch.zeros(2, 5)))).graph
+    wanted = (Node("input"), layer("one", 0), layer("two", 0), Node("join", inputs=(1, 2)))
+    assert found == (*wanted, Node("output", inputs=(3, 0)))
+
+
+def test_every_layer_is_in_the_graph_once(mixed):
+    traced = find_layers(mixed)
+    assert [node.name for node in traced.graph if node.kind == "layer"] == [one.name for one in traced.layers]
+    assert all(i < place for place, node in enumerate(traced.graph) for i in node.inputs)
+    assert wb.analyze(mixed).graph == traced.graph

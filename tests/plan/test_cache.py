@@ -7,12 +7,6 @@ import torch
 import workbench as wb
 
 
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def count_work(monkeypatch):
     """How many layers are really analysed from now on."""
     calls = []

@@ -18,7 +18,6 @@ def test_the_papers_plan(plan, spectra):
 
 
 def low_rank_conv(in_channels, out_channels, rank_in, rank_out, size=3, stride=1):
-    torch.manual_seed(0)
     conv = nn.Conv2d(in_channels, out_channels, size, stride=stride, bias=False)
     core = torch.randn(rank_out, rank_in, size, size)
     out, in_ = torch.randn(out_channels, rank_out), torch.randn(in_channels, rank_in)

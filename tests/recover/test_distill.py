@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import decomposed, same, unlabelled
+from tests.helpers.networks import Caches, Computes, decomposed, same, unlabelled
 from tests.helpers.progress import Told
 from workbench.recover.distill import mixed
 
@@ -18,17 +18,12 @@ def usual_views(monkeypatch):
     monkeypatch.setattr("workbench.recover.distill.mixed", lambda inputs: inputs)
 
 
-@pytest.fixture
-def smaller(network, plan):
-    return wb.decompose(network, plan)
-
-
-def test_it_learns_the_originals_answers_without_labels(network, smaller, data):
-    made = wb.distill(smaller, unlabelled(data.train, 256), epochs=6)
+def test_it_learns_the_originals_answers_without_labels(network, small, data):
+    made = wb.distill(small, unlabelled(data.train, 256), epochs=6)
     held = data.validation.images
-    assert wb.compare(made, held).divergence < 0.25 * wb.compare(smaller, held).divergence
-    assert made.weights == smaller.weights
-    assert made.plan is smaller.plan
+    assert wb.compare(made, held).divergence < 0.25 * wb.compare(small, held).divergence
+    assert made.weights == small.weights
+    assert made.plan is small.plan
     assert [e.epoch for e in made.history] == [1, 2, 3, 4, 5, 6]
     assert made.history[-1].loss < made.history[0].loss
 
@@ -38,7 +33,6 @@ FLAT = partial(nn.Flatten, 1)
 
 @pytest.mark.parametrize("head", [[], [FLAT, partial(nn.Linear, 18, 5)], [FLAT, partial(nn.Unflatten, 1, (2, 9))]])
 def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views, head):
-    torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3), *(make() for make in head))
     network = wb.Network(model, (3, 7, 7))
     small = decomposed(network, {"2": (4, 1)})
@@ -50,32 +44,26 @@ def test_the_loss_is_a_mean_over_the_images_for_outputs_of_any_shape(usual_views
     assert losses[0] > 1e-4
 
 
-class Maps(nn.Module):
-    """Gives classes, and its maps if it is to."""
-
-    def __init__(self, maps):
-        super().__init__()
-        self.conv, self.head, self.maps = nn.Conv2d(1, 8, 3), nn.Linear(8, 10), maps
-
-    def forward(self, x):
-        maps = self.conv(x)
-        return {"logits": self.head(maps.mean((2, 3)))} | ({"maps": maps} if self.maps else {})
-
-
 def test_only_the_outputs_that_matter_are_learned(data):
+    def answers(net, x, maps=False):
+        found = net.conv(x)
+        logits = {"logits": net.head(found.mean((2, 3)))}
+        return {**logits, "maps": found} if maps else logits
+
     losses = []
-    for maps in (False, True):
+    for forward in (answers, partial(answers, maps=True)):
         torch.manual_seed(0)
-        network = wb.Network(Maps(maps), (1, 8, 8), output=lambda outputs: outputs["logits"])
+        model = Computes(forward, conv=nn.Conv2d(1, 8, 3), head=nn.Linear(8, 10))
+        network = wb.Network(model, (1, 8, 8), output=lambda outputs: outputs["logits"])
         made = wb.distill(decomposed(network, {"conv": (None, 2)}), data.train.images[:16], epochs=1)
         losses.append(made.history[0].loss)
     assert losses[0] == losses[1] > 0
 
 
 @pytest.mark.parametrize("count", [8, 64])  # of 8 none is held out
-def test_it_never_returns_what_agrees_less(usual_views, smaller, data, count):
+def test_it_never_returns_what_agrees_less(usual_views, small, data, count):
     images = data.train.images[:count]
-    calibrated = wb.calibrate(smaller, images)
+    calibrated = wb.calibrate(small, images)
     made = wb.distill(calibrated, images, epochs=3, learning_rate=1.0)
     assert same(made.model.state_dict(), calibrated.model.state_dict())
     assert made.model is not calibrated.model
@@ -90,14 +78,14 @@ def held_out(count):
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[: round(0.2 * count)]
 
 
-def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(usual_views, smaller, data):
+def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(usual_views, small, data):
     images = data.train.images[:60].clone()
     held = held_out(60)
-    made = wb.distill(smaller, images, epochs=5, learning_rate=0.05)
+    made = wb.distill(small, images, epochs=5, learning_rate=0.05)
     found = [-e.validation.top1 for e in made.history]
     assert wb.compare(made, images[held]).divergence == pytest.approx(min(found), rel=1e-4)
     images[held] = 1 - images[held]
-    other = wb.distill(smaller, images, epochs=5, learning_rate=0.05)
+    other = wb.distill(small, images, epochs=5, learning_rate=0.05)
     assert [e.loss for e in other.history] == [e.loss for e in made.history]
     assert [-e.validation.top1 for e in other.history] != found
 
@@ -106,21 +94,21 @@ def test_views_that_never_occur_do_not_outweigh_those_that_do(network, spectra, 
     images = data.train.images[:200]  # digits, which are never mirrored
     calibrated = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, macs_ratio=20.0)), images)
     made = wb.distill(calibrated, images, epochs=10)
-    before, after = (wb.compare(small, data.test.images).divergence for small in (calibrated, made))
+    before, after = (wb.compare(each, data.test.images).divergence for each in (calibrated, made))
     assert after < 1.5 * before
 
 
-def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(smaller, data):
+def test_an_average_that_was_cancelled_within_an_epoch_is_judged_too(small, data):
     images, told, seen = data.train.images[:64], Told(steps=2), []
-    made = wb.distill(smaller, images, epochs=9, learning_rate=1.0, batch_size=16, progress=told, on_epoch=seen.append)
+    made = wb.distill(small, images, epochs=9, learning_rate=1.0, batch_size=16, progress=told, on_epoch=seen.append)
     assert (len(told), seen, len(made.history)) == (3, [], 1)
-    assert same(made.model.state_dict(), smaller.model.state_dict())
+    assert same(made.model.state_dict(), small.model.state_dict())
 
 
-def test_it_takes_no_longer_than_it_may(smaller, data, monkeypatch):
+def test_it_takes_no_longer_than_it_may(small, data, monkeypatch):
     told = Told()
     monkeypatch.setattr("workbench.recover.training.time.perf_counter", lambda: 100.0 + 7.0 * len(told))
-    wb.distill(smaller, data.train.images[:32], minutes=1, learning_rate=1e-5, progress=told)
+    wb.distill(small, data.train.images[:32], minutes=1, learning_rate=1e-5, progress=told)
     assert len(told) == 8  # of 7 s each: a ninth would end after the minute
 
 
@@ -135,35 +123,13 @@ def test_it_takes_no_longer_than_it_may(smaller, data, monkeypatch):
         ({"epochs": 1, "batch_size": 0}, "0"),
     ],
 )
-def test_settings_that_make_no_sense(smaller, data, settings, message):
+def test_settings_that_make_no_sense(small, data, settings, message):
     with pytest.raises(ValueError, match=message):
-        wb.distill(smaller, data.train, **settings)
-
-
-class Cached(nn.Module):
-    """Keeps what it computes from a weight while it is in evaluation mode, as LeViT does with its attention biases."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(24))
-        self.cache = {}
-        self.layers = nn.Sequential(nn.Conv2d(1, 24, 3), nn.ReLU(), nn.Conv2d(24, 24, 3), nn.ReLU())
-        self.head = nn.Linear(24, 10)
-
-    def train(self, mode=True):
-        super().train(mode)
-        if mode:
-            self.cache.clear()
-        return self
-
-    def forward(self, x):
-        scale = self.scale * 2 if self.training else self.cache.setdefault("scale", self.scale * 2)
-        return self.head((self.layers(x).mean((2, 3)) * scale).relu())
+        wb.distill(small, data.train, **settings)
 
 
 def test_models_that_cache_what_they_compute(data):
-    torch.manual_seed(0)
-    network = wb.Network(Cached(), (1, 8, 8))
+    network = wb.Network(Caches(), (1, 8, 8))
     small = wb.decompose(network, wb.budget_plan(wb.analyze(network, cached=False), macs_ratio=1.3))
     made = wb.distill(small, data.train.images[:64], epochs=2)
     fresh = copy.deepcopy(made.model)
@@ -175,7 +141,6 @@ def test_models_that_cache_what_they_compute(data):
 
 
 def test_batch_norms_follow_the_weights(data):
-    torch.manual_seed(0)
     layers = [nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)]
     model, images = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 5)), data.train.images[:41]
     for _ in range(100):
@@ -191,7 +156,6 @@ def test_batch_norms_follow_the_weights(data):
 
 
 def test_mixed_images_are_made_of_two():
-    torch.manual_seed(0)
     images = torch.rand(400, 1, 8, 8)
     own, other = images, images.roll(1, 0)
     made = mixed(images)

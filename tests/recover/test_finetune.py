@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import workbench as wb
-from tests.helpers.networks import decomposed, few, same
+from tests.helpers.networks import Computes, decomposed, few, same
 from tests.helpers.progress import Told
 from workbench.network.data import UNLABELLED
 from workbench.recover.finetune import augmented, distillation_losses, losses
@@ -16,11 +16,6 @@ from workbench.recover.recipe import Recipe
 
 RISING = {"epochs": 4, "learning_rate": 0.1, "warmup": 3.9, "batch_norm": "train"}
 """A rate that grows and ruins what the first epochs have reached."""
-
-
-@pytest.fixture
-def small(network, plan):
-    return wb.decompose(network, plan)
 
 
 def test_accuracy_comes_back_in_a_new_network(network, small, data):
@@ -67,24 +62,16 @@ def test_the_papers_schedule_and_changes_to_a_recipe(small, data):
     assert [e.learning_rate for e in wb.finetune(small, few(data, 64), recipe=recipe, epochs=1).history] == [2e-3]
 
 
-class Residual(nn.Module):
-    """Batch norms behind convolutions without bias, and a shortcut."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem, self.one = nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        self.body, self.two = nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        self.head = nn.Linear(16 * 16, 10)
-
-    def forward(self, x):
-        x = torch.relu(self.one(self.stem(x)))
-        x = torch.relu(x + self.two(self.body(x)))
-        return self.head(nn.functional.avg_pool2d(x, 2).flatten(1))
-
-
 def test_batch_norms_of_a_calibrated_network_keep_their_statistics(data):
-    torch.manual_seed(0)
-    network = wb.finetune(wb.Network(Residual(), (1, 8, 8)), data, epochs=3, learning_rate=0.05)
+    def forward(net, x):
+        x = torch.relu(net.one(net.stem(x)))
+        x = torch.relu(x + net.two(net.body(x)))  # a shortcut
+        return net.head(nn.functional.avg_pool2d(x, 2).flatten(1))
+
+    stem, body = (nn.Conv2d(n, 16, 3, padding=1, bias=False) for n in (1, 16))
+    norms = {"one": nn.BatchNorm2d(16), "two": nn.BatchNorm2d(16)}
+    model = Computes(forward, stem=stem, body=body, head=nn.Linear(256, 10), **norms)
+    network = wb.finetune(wb.Network(model, (1, 8, 8)), data, epochs=3, learning_rate=0.05)
     small = decomposed(network, {"body": (6, 6)})
     fitted = wb.calibrate(small, data.train.images[:64])
     for start, stay in ((small, False), (fitted, True)):
@@ -138,36 +125,24 @@ def test_other_validation_images(small, data):
     assert tuned.history[0].validation.n == 10  # a tenth of all
 
 
-def test_data_that_do_not_fit(network, small, data):
-    wrong = replace(data, train=wb.Split(data.train.images[:40], torch.full((40,), 10), "train"))
-    with pytest.raises(ValueError, match="class 10, but the network has outputs 0 to 9"):
-        wb.finetune(small, wrong, epochs=1)
-    with pytest.raises(ValueError, match="images without a label: give a teacher"):
-        wb.finetune(network, replace(data, train=wb.Split.unlabelled(data.train.images)), epochs=1)
-    with pytest.raises(ValueError, match="has no training images"):
-        wb.finetune(small, replace(data, train=wb.Split.unlabelled(data.train.images[:0])), epochs=1)
+def test_data_and_networks_that_do_not_fit(network, small, data):
+    images, some = data.train.images, few(data)
     other = wb.Network(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), (1, 8, 8), name="other")
-    with pytest.raises(ValueError, match="the teacher other has 3 classes, digits_vgg has 10"):
-        wb.finetune(small, few(data), epochs=1, teacher=other)
-
-
-class Named(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv, self.head = nn.Conv2d(1, 8, 3), nn.Linear(8, 10)
-
-    def forward(self, x):
-        return {"logits": self.head(self.conv(x).mean((2, 3)))}
-
-
-def test_networks_that_are_no_classifiers_of_images(small, data):
-    named = wb.Network(Named(), (1, 8, 8))
-    with pytest.raises(ValueError, match="this network returned a dict"):
-        wb.finetune(decomposed(named, {}), data.train.images[:32], epochs=1)
-    with pytest.raises(ValueError, match="this network returned a dict"):
-        wb.finetune(small, few(data), epochs=1, teacher=named)
-    with pytest.raises(ValueError, match="distill it instead"):
-        wb.finetune(wb.Network(Named(), example={"x": data.train.images[:2]}), few(data), epochs=1)
+    conv, head = nn.Conv2d(1, 8, 3), nn.Linear(8, 10)
+    model = Computes(lambda net, x: {"logits": net.head(net.conv(x).mean((2, 3)))}, conv=conv, head=head)
+    named = wb.Network(model, (1, 8, 8))
+    wrong = wb.Split(images[:40], torch.full((40,), 10), "train")
+    for subject, given, teacher, message in (
+        (small, replace(data, train=wrong), None, "class 10, but the network has outputs 0 to 9"),
+        (network, replace(data, train=wb.Split.unlabelled(images)), None, "images without a label: give a teacher"),
+        (small, replace(data, train=wb.Split.unlabelled(images[:0])), None, "has no training images"),
+        (small, some, other, "the teacher other has 3 classes, digits_vgg has 10"),
+        (small, some, named, "this network returned a dict"),
+        (decomposed(named, {}), images[:32], None, "this network returned a dict"),
+        (wb.Network(model, example={"x": images[:2]}), some, None, "distill it instead"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wb.finetune(subject, given, epochs=1, teacher=teacher)
 
 
 def test_a_last_batch_of_one_image_has_no_statistics_of_its_own(data):
@@ -232,7 +207,6 @@ def moved(image, flip, up, left):
 
 def test_every_augmented_image_is_a_shift_of_it_or_its_mirror_and_all_of_them_occur(generator):
     image = torch.randint(1, 255, (2, 5, 6), generator=generator, dtype=torch.uint8)
-    torch.manual_seed(0)
     many = augmented(image.expand(400, -1, -1, -1), flip=True, shift=1)
     assert many.dtype == torch.uint8
     choices = [moved(image, f, u, v) for f in (False, True) for u in (-1, 0, 1) for v in (-1, 0, 1)]
@@ -252,15 +226,15 @@ def test_a_cosine_after_a_warm_up():
 
 def test_from_scratch_has_the_same_architecture_and_nothing_of_what_was_learned(small):
     before = copy.deepcopy(small.model.state_dict())
-    fresh, again, other = (wb.from_scratch(small, seed=seed).model.state_dict() for seed in (1, 1, 2))
-    assert wb.from_scratch(small).plan is small.plan
-    assert wb.from_scratch(small).random_weights
+    fresh, again, other = (wb.from_scratch(small, seed=seed) for seed in (1, 1, 2))
+    assert fresh.plan is small.plan
+    assert fresh.random_weights
     assert same(small.model.state_dict(), before)
-    assert same(fresh, again)
-    for key, value in fresh.items():
+    assert same(fresh.model.state_dict(), again.model.state_dict())
+    for key, value in fresh.model.state_dict().items():
         if value.ndim > 1:
             assert not torch.equal(value, before[key])
-            assert not torch.equal(value, other[key])
+            assert not torch.equal(value, other.model.state_dict()[key])
         elif value.ndim and "running_var" not in key:
             assert torch.equal(value, torch.full_like(value, float(key.endswith("weight"))))
 

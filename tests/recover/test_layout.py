@@ -3,34 +3,25 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import decomposed
+from tests.helpers.networks import Computes, decomposed
 from workbench.recover.layout import laid_out, training_layout
 
 
-class Views(nn.Module):
+def views(kind):
     """A network that takes a view of its last map, always or in training mode only, or asks for it to be contiguous."""
 
-    def __init__(self, kind):
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3)
-        self.norm, self.linear = nn.BatchNorm2d(6), nn.Linear(6 * 16, 4)
-        self.kind = kind
+    def forward(net, x):
+        x = net.norm(net.conv2(net.conv1(x).relu())).relu()
+        assert kind != "asks" or x.is_contiguous()
+        return net.linear(x.view(len(x), -1) if kind == "always" or net.training else x.flatten(1))
 
-    def forward(self, x):
-        x = self.norm(self.conv2(self.conv1(x).relu())).relu()
-        assert self.kind != "asks" or x.is_contiguous()
-        flat = x.view(len(x), -1) if self.kind == "always" or self.training else x.flatten(1)
-        return self.linear(flat)
-
-
-def plain():
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(1), nn.Linear(8 * 36, 4))
+    layers = {"conv1": nn.Conv2d(3, 8, 3), "conv2": nn.Conv2d(8, 6, 3), "norm": nn.BatchNorm2d(6)}
+    return wb.Network(Computes(forward, **layers, linear=nn.Linear(6 * 16, 4)), (3, 8, 8))
 
 
 @pytest.mark.parametrize("kind", ["always", "in training", "asks"])
 def test_a_network_that_takes_views_trains_as_before(kind):
-    torch.manual_seed(0)
-    network = wb.Network(Views(kind), (3, 8, 8))
+    network = views(kind)
     images = torch.rand(32, 3, 8, 8)
     assert training_layout([network], images) == torch.preserve_format
     small = decomposed(network, {"conv2": (4, 3)})
@@ -42,8 +33,8 @@ def test_a_network_that_takes_views_trains_as_before(kind):
 
 
 def test_images_get_their_channels_last_where_all_networks_compute_on_that():
-    torch.manual_seed(0)
-    network, images = wb.Network(plain(), (3, 8, 8)), torch.rand(4, 3, 8, 8)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(1), nn.Linear(8 * 36, 4))
+    network, images = wb.Network(model, (3, 8, 8)), torch.rand(4, 3, 8, 8)
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
     chance = torch.get_rng_state()
     layout = training_layout([network], images)
@@ -53,8 +44,7 @@ def test_images_get_their_channels_last_where_all_networks_compute_on_that():
     made = laid_out(images, layout)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(made, images)
-    teacher = wb.Network(Views("always"), (3, 8, 8))
-    assert training_layout([network, teacher], images) == torch.preserve_format
+    assert training_layout([network, views("always")], images) == torch.preserve_format
 
 
 def test_what_is_no_batch_of_images_stays_as_it_is():

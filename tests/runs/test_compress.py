@@ -11,6 +11,7 @@ from workbench.runs import attempt
 from workbench.runs.compress import Candidates, _judged
 from workbench.runs.run import Run, Stage, StageName
 from workbench.runs.scoring import accuracy_lost
+from workbench.runs.search import Try, best_of, lines, next_ratio
 
 
 def without(data, *names):
@@ -53,7 +54,7 @@ def test_gentler_plans_with_their_own_settings_until_it_is_enough(network, spect
 
 
 def test_a_plan_that_saves_weights_alone_is_not_thrown_away(network, spectra, data):
-    """Fault 4: all layers kept but one, whose factors save weights and no MACs worth mentioning."""
+    """All layers are kept but one, whose factors save weights and no MACs worth mentioning."""
     plan = wb.evbmf_plan(spectra)
     plan = plan.keep(*(part.name for part in plan)).with_ranks("classifier.0", rank_in=32, rank_out=32)
     assert plan.weights_ratio > 1.2
@@ -64,7 +65,7 @@ def test_a_plan_that_saves_weights_alone_is_not_thrown_away(network, spectra, da
 
 
 def test_nothing_is_chosen_by_the_test_images(network, spectra, data):
-    """Fault 5: the test images would say that much was lost."""
+    """The test images would say that much was lost."""
     stages, tested = [], without(data, "train", "validation")
     run = wb.compress(network, tested, plan=wb.budget_plan(spectra, 12), on_stage=stages.append)
     assert len(stages) == 1
@@ -199,3 +200,20 @@ def test_few_images_show_nothing_even_if_no_answer_changed():
     stages = [Stage(name, {"validation": score}) for name in (StageName.ORIGINAL, StageName.CALIBRATED)]
     judged = _judged(Run.of(small_compressed(), "some", stages), 1.0, "")
     assert (judged.good, judged.shown) == (True, False)
+
+
+@pytest.mark.parametrize("limit", [1.2, 1.73, 2.9, 9.0])
+def test_the_search_ends_near_the_largest_good_ratio(limit):
+    found = [Try(2.33, limit >= 2.33)]
+    while (ratio := next_ratio(found, larger=True)) is not None:
+        found.append(Try(ratio, ratio <= limit))
+    assert limit / 1.06 < found[best_of(found)].macs_ratio <= limit
+    assert len(found) <= 9
+
+
+def test_what_images_show_comes_before_what_saves_more():
+    tries = [Try(9.6, True, shown=True), Try(14.1, True), Try(28.6, False)]
+    assert best_of(tries) == 0
+    assert best_of([Try(9.6, True), Try(14.1, True)]) == 1
+    assert best_of([*tries, Try(11.0, True, shown=True)]) == 3
+    assert "less sure" in lines(tries)[1]

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import small_compressed
+from tests.helpers.networks import Computes, made_of, numbered, small_compressed
 from workbench.network.scores import Score
 from workbench.network.verdict import judge_agreement, judge_pairs
-from workbench.plan.compressed import CompressedNetwork
 from workbench.runs.run import Run, Runs, Stage, StageName
 from workbench.runs.scoring import (
     accuracy_lost,
@@ -25,28 +24,25 @@ from workbench.runs.scoring import (
 )
 
 
-class Pixel(nn.Module):
+def model(wrong=0):
     """Answers with the class that the image's only pixel names, but for the first `wrong` of a hundred."""
 
-    def __init__(self, wrong=0):
-        super().__init__()
-        self.wrong = wrong
-
-    def forward(self, x):
+    def answer(_, x):
         number = x.flatten().long()
-        return nn.functional.one_hot((number + (number % 100 < self.wrong).long()) % 10, 10).float()
+        return nn.functional.one_hot((number + (number % 100 < wrong).long()) % 10, 10).float()
+
+    return Computes(answer)
 
 
 def split(n, labels=True):
-    images = torch.arange(n).reshape(n, 1, 1, 1)
-    return wb.Split(images, torch.arange(n) % 10) if labels else wb.Split.unlabelled(images)
+    return numbered(n, torch.arange(n) % 10 if labels else None)
 
 
 @pytest.fixture
 def networks(plan):
     """An original, and a network that answers otherwise on five of a hundred images."""
-    original = wb.Network(Pixel(), (1, 1, 1), name="pixel")
-    return original, CompressedNetwork.of(original, replace(plan, layers=()), Pixel(5))
+    made = made_of(plan, model(), model(5))
+    return made.original, made
 
 
 def run_of(networks, data, **more):

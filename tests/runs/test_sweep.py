@@ -132,28 +132,13 @@ def test_settings_that_make_no_sense_and_what_cannot_be_sent(network, plans, few
         sweep(network, plans, few, teacher=network)
     with pytest.raises(TypeError, match="no setting speed"):
         sweep(network, plans, few, epochs=1, speed=2)
+    for address in ("", "tcp://", "tcp://host", "host:port"):
+        with pytest.raises(ValueError, match=f"^'{address}' is no address of a Dask scheduler"):
+            list(sweep(network, plans, few, executor=address))
     monkeypatch.setattr("workbench.runs.sweep.cloudpickle", pickle)
     own = network.with_model(network.model, preprocessing=lambda images: images)
     with pytest.raises(ValueError, match="digits_vgg cannot be sent to other processes"), ThreadPoolExecutor(1) as pool:
         list(sweep(own, plans, few, executor=pool))
-
-
-@pytest.mark.parametrize("address", ["", "tcp://", "tcp://host", "host:port"])
-def test_what_is_no_address(network, plans, few, address):
-    with pytest.raises(ValueError, match=f"^'{address}' is no address of a Dask scheduler"):
-        list(sweep(network, plans, few, executor=address))
-
-
-class Cluster:
-    """A Dask client, as far as a sweep knows it."""
-
-    def get_executor(self):
-        return ThreadPoolExecutor(1)
-
-
-def test_a_client_has_the_executor(network, plans, few):
-    (run,) = sweep(network, plans[:1], few, executor=Cluster())
-    assert run.last.name == "decomposed"
 
 
 def slow(compressed, data):

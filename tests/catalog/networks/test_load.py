@@ -6,21 +6,14 @@ import pytest
 import torch
 
 import workbench as wb
+from tests.helpers.networks import small
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline, usual_preprocessing
 from workbench.catalog.networks.load import BUNDLED, data_folder
+from workbench.catalog.networks.search import search
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.network.inputs import image_size
 from workbench.network.tracing import find_layers
-
-
-@pytest.fixture
-def copied(tmp_path, monkeypatch):
-    """The bundled network, copied to where it may be damaged."""
-    for name in ("digits_vgg.safetensors", "digits_vgg.json"):
-        shutil.copy(BUNDLED / name, tmp_path)
-    monkeypatch.setattr("workbench.catalog.networks.load.BUNDLED", tmp_path)
-    return tmp_path
 
 
 def test_the_bundled_network_is_what_its_card_says(network, data):
@@ -37,8 +30,11 @@ def test_the_bundled_network_is_what_its_card_says(network, data):
 
 
 @pytest.mark.parametrize("damaged", [lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:1000]])
-def test_a_damaged_file_says_so(copied, damaged):
-    path = copied / "digits_vgg.safetensors"
+def test_a_damaged_file_says_so(tmp_path, monkeypatch, damaged):
+    for name in ("digits_vgg.safetensors", "digits_vgg.json"):
+        shutil.copy(BUNDLED / name, tmp_path)
+    monkeypatch.setattr("workbench.catalog.networks.load.BUNDLED", tmp_path)
+    path = tmp_path / "digits_vgg.safetensors"
     path.write_bytes(damaged(path.read_bytes()))
     with pytest.raises(WeightsError, match=r"digits_vgg.safetensors is damaged, its sha256 is not that of its card: i"):
         wb.load_network("digits_vgg")
@@ -54,10 +50,16 @@ def test_an_unknown_name():
     assert bundled_names() == ["digits_vgg"]
 
 
+def test_searched_names_that_are_equal_come_first_then_beginnings_then_short_ones():
+    names = ["resnet18", "wide_resnet50_2", "resnet20", "vgg16", "timm/resnet18", "timm/resnet18d"]
+    assert search("resnet18", names) == ["resnet18", "timm/resnet18", "timm/resnet18d"]
+    assert search("50 RES", names) == ["wide_resnet50_2"]
+    assert search("resnet", names, limit=2) == ["resnet18", "resnet20"]
+    assert search(" ", names) == search("lenet", names) == []
+
+
 def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
-    path = wb.export(wb.Network(model, (3, 8, 8)), tmp_path / "a.onnx").path
+    path = wb.export(small(), tmp_path / "a.onnx").path
     images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
     made = wb.load_network(path, mean=mean, std=std)
@@ -121,3 +123,32 @@ def test_torchvisions_networks_take_what_their_weights_were_trained_for(generato
     assert large.model.encoder.pos_embedding.shape[1] == (518 // 14) ** 2 + 1  # else its weights do not fit
     macs = find_layers(outline("efficientnet_b1")).total.macs
     assert macs / 1e9 == pytest.approx(0.687, rel=0.01)  # torchvision's own count, at 240 pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "head"),
+    [
+        ("resnet18", "fc", torch.nn.Linear(512, 5)),
+        ("mobilenet_v3_small", "classifier.3", torch.nn.Linear(1024, 5)),
+        ("mobilenet_v3_small", "classifier", torch.nn.Linear(576, 5)),
+        ("squeezenet1_1", "classifier.1", torch.nn.Conv2d(512, 5, 1)),
+    ],
+)
+def test_another_number_of_classes(tmp_path, name, place, head):
+    """A new head, or only a new last layer."""
+    model = wb.load_network(name, weights=None).model
+    model.set_submodule(place, head.eval())
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    network = wb.load_network(name, weights=tmp_path / "mine.pth")
+    x = torch.rand(1, *network.input_shape)
+    torch.testing.assert_close(network.model(x), model(x))
+    assert network.classes == ()
+    assert not network.random_weights
+
+
+def test_a_first_layer_that_does_not_fit_is_said(tmp_path):
+    model = wb.load_network("resnet18", weights=None).model
+    model.conv1 = torch.nn.Conv2d(1, 64, 7)
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(ValueError, match=r"conv1\.weight in the shape \(64, 1, 7, 7\)"):
+        wb.load_network("resnet18", weights=tmp_path / "mine.pth")

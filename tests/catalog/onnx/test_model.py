@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.helpers.networks import Computes
 from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
 from workbench.catalog.onnx.model import OnnxError, OnnxModel
 from workbench.exporters.tracing import ExportError
@@ -23,21 +24,16 @@ WARNINGS = ("DeprecationWarning", "FutureWarning", "torch.jit.TracerWarning")
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{name}") for name in WARNINGS]  # of PyTorch's exporters
 
 
-class Small(nn.Module):
+def small_model(outputs=1):
     """A network with a batch norm, a branch, a reshape and two outputs."""
 
-    def __init__(self, outputs=1):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 24, 3, padding=1)
-        self.norm = nn.BatchNorm2d(24)
-        self.body = nn.Conv2d(24, 32, 3, stride=2, padding=1)
-        self.head = nn.Linear(32 * 16, 5)
-        self.outputs = outputs
+    def forward(net, x):
+        maps = torch.relu(net.body(torch.relu(net.norm(net.stem(x)))))
+        answer = net.head(nn.functional.adaptive_avg_pool2d(maps, 4).flatten(1))
+        return answer if outputs == 1 else (answer, maps)
 
-    def forward(self, x):
-        maps = torch.relu(self.body(torch.relu(self.norm(self.stem(x)))))
-        answer = self.head(nn.functional.adaptive_avg_pool2d(maps, 4).flatten(1))
-        return answer if self.outputs == 1 else (answer, maps)
+    stem, body = nn.Conv2d(3, 24, 3, padding=1), nn.Conv2d(24, 32, 3, stride=2, padding=1)
+    return Computes(forward, stem=stem, norm=nn.BatchNorm2d(24), body=body, head=nn.Linear(32 * 16, 5)).eval()
 
 
 def write(folder, model, *, dynamo=True, dynamic=False, half=False):
@@ -69,13 +65,12 @@ def saved(path, nodes, taken, given, *, opset=15, **constants):
 def same(found, wanted, tolerance=1e-5):
     for mine, theirs in zip(found.values() if isinstance(found, dict) else [found], wanted, strict=True):
         assert mine.shape == theirs.shape
-        assert float((mine - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
+        assert (mine - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 @pytest.fixture
 def small():
-    torch.manual_seed(0)
-    return Small().eval()
+    return small_model()
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
@@ -90,13 +85,11 @@ def test_layers_are_called_as_in_the_model_that_was_exported(tmp_path, dynamo):
     ("dynamo", "dynamic", "outputs"), [(True, True, 2), (True, False, 1), (False, True, 1), (False, False, 2)]
 )
 def test_a_file_computes_what_its_model_did(tmp_path, dynamo, dynamic, outputs):
-    torch.manual_seed(0)
-    model = Small(outputs).eval()
+    model = small_model(outputs)
     network = load_onnx(write(tmp_path, model, dynamo=dynamo, dynamic=dynamic))
     x = torch.rand(5, 3, 16, 16)
-    with torch.no_grad():
-        wanted = model(x)
-        same(network.model(x), wanted if isinstance(wanted, tuple) else (wanted,))
+    wanted = model(x)
+    same(network.model(x), wanted if isinstance(wanted, tuple) else (wanted,))
     assert network.model.batch == (None if dynamic else 1)
     spectra = wb.analyze(network)
     assert [layer.shape.out_channels for layer in spectra.layers] == [24, 32, 5]
@@ -128,8 +121,7 @@ def test_only_compressed_nodes_change(small, tmp_path, dynamo, half):
     assert len(kept) == len(untouched)
     assert len(made.SerializeToString()) < len(given.SerializeToString())
     x = torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        same(smaller.model(x), run_in_onnxruntime(made, [x]), 5e-3 if half else 1e-5)
+    same(smaller.model(x), run_in_onnxruntime(made, [x]), 5e-3 if half else 1e-5)
 
 
 def test_weights_that_changed_are_written(small, tmp_path):
@@ -138,9 +130,8 @@ def test_weights_that_changed_are_written(small, tmp_path):
     for parameter in smaller.model.parameters():
         parameter.data.mul_(1.25)
     x = torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
-        same(network.model(x), [small(x)])
+    same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
+    same(network.model(x), [small(x)])
 
 
 def caffe_like(folder):
@@ -177,8 +168,7 @@ def test_files_converted_from_caffe(tmp_path):
     made = smaller.model.to_proto()
     onnx.checker.check_model(made)
     x = torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        same(smaller.model(x), run_in_onnxruntime(made, [x]))
+    same(smaller.model(x), run_in_onnxruntime(made, [x]))
 
 
 def test_a_matrix_without_a_bias_in_an_old_file(tmp_path):
@@ -189,8 +179,7 @@ def test_a_matrix_without_a_bias_in_an_old_file(tmp_path):
     plan = wb.evbmf_plan(wb.analyze(network))
     smaller = wb.decompose(network, plan.with_ranks(plan.layers[0].name, rank_out=2))
     x = torch.rand(1, 6)
-    with torch.no_grad():
-        same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
+    same(smaller.model(x), run_in_onnxruntime(smaller.model.to_proto(), [x]))
 
 
 def test_what_follows_from_the_size_of_a_batch_is_no_constant(tmp_path):

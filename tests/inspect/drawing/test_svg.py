@@ -43,10 +43,9 @@ def test_areas_are_costs(plan, area):
         assert planned == pytest.approx(unit * getattr(part.cost, area), rel=0.01, abs=0.01)
 
 
-def test_colours_are_errors_importance_or_noise(network, plan, data):
+def test_colours_are_errors_importance_or_noise(network, plan, small, data):
     images = data.validation.sample(48)
-    importance, small = wb.importance(network, plan.spectra, images), wb.decompose(network, plan)
-    compared = wb.compare(small, images)
+    importance, compared = wb.importance(network, plan.spectra, images), wb.compare(small, images)
     plan = plan.keep("features.7")
     error = {part.name: part.error for part in plan if part.decision != "keep"}
     lost = {p.name: importance.lost[p.name][p.rank_out, p.rank_in or -1] for p in plan if p.rank_out is not None}
@@ -81,8 +80,7 @@ def test_importance_of_a_single_output_is_that_of_keeping_it(generator):
     assert wb.plot.network(head, measured).fills["3"].shade == 0
 
 
-def test_subjects(network, spectra, plan):
-    small = wb.decompose(network, plan)
+def test_subjects(network, spectra, plan, small):
     drawings = [wb.plot.network(subject) for subject in (network, spectra, plan, small)]
     graphs = [drawing.nodes for drawing in drawings]
     assert graphs[1:] == graphs[:-1]

@@ -4,6 +4,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.pictures import picture
+from workbench.network.images.labels import class_index
 
 ROWS = "file,class_index,more\r\na/café.png,3,x\r\nb\\0.png,1,y\r\n"
 
@@ -54,3 +55,10 @@ def test_what_operating_systems_add_is_no_class(tmp_path):
         "loose.png is in no folder of a class",
         "notes/todo.txt is no image",
     )
+
+
+def test_wordnet_ids_of_all_classes_are_in_the_classes_order():
+    ids = ("n00000030", "n00000010", "n00000020")
+    assert class_index(ids, ("a", "b", "c")) == {"n00000010": 0, "n00000020": 1, "n00000030": 2}
+    with pytest.raises(ValueError, match="the folder n00000030, n00000010 is none of the 3 classes"):
+        class_index(ids[:2], ("a", "b", "c"))  # of a part one cannot tell which

@@ -5,11 +5,6 @@ import workbench as wb
 from workbench.kernels.unfolding import unfold
 
 
-@pytest.fixture
-def kernel(generator):
-    return torch.randn(6, 4, 3, 3, generator=generator)
-
-
 def test_unfoldings_put_every_number_where_unfold_puts_it():
     kernel = torch.arange(36).reshape(3, 2, 3, 2)
     figure = wb.plot.unfoldings(kernel)
@@ -26,7 +21,8 @@ def test_unfoldings_put_every_number_where_unfold_puts_it():
     assert len(set(colors[0].values())) == 6  # one colour for each pair of channels
 
 
-def test_what_cannot_be_drawn(kernel):
+def test_what_cannot_be_drawn():
+    kernel = torch.zeros(6, 4, 3, 3)
     for draw in (wb.plot.kernel, wb.plot.unfoldings):
         with pytest.raises(ValueError, match=r"this picture is of a kernel of shape .*, not \(6, 36\)"):
             draw(kernel.flatten(1))
