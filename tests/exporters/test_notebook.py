@@ -12,7 +12,7 @@ from workbench.network.scores import Score
 from workbench.runs.run import Run, Stage, StageName
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(network, spectra, data):
     small = wb.decompose(network, wb.budget_plan(spectra, macs_ratio=6))
     small = wb.calibrate(small, data.unlabelled.sample(200))

@@ -87,7 +87,7 @@ def test_losses_fall_from_all_to_nothing(network, spectra, data):
 
 
 def test_a_forecast_is_near_what_calibration_leaves(network, spectra, data):
-    images = data.train.images[:128]
+    images = data.train.images[:100]
     measured = importance(network, spectra, images)
     found = []
     for ratio in (1.5, 6.0):

@@ -91,7 +91,7 @@ def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(us
 
 
 def test_views_that_never_occur_do_not_outweigh_those_that_do(network, spectra, data):
-    images = data.train.images[:200]  # digits, which are never mirrored
+    images = data.train.images[:100]  # digits, which are never mirrored
     calibrated = wb.calibrate(wb.decompose(network, wb.budget_plan(spectra, macs_ratio=20.0)), images)
     made = wb.distill(calibrated, images, epochs=10)
     before, after = (wb.compare(each, data.test.images).divergence for each in (calibrated, made))

@@ -37,7 +37,6 @@ ZOO = {
     "resnext": lambda: resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32),
     "densenet": lambda: MODELS.DenseNet(8, (2, 3, 2, 2), 16, num_classes=10),
     "googlenet": lambda: MODELS.googlenet(num_classes=10, aux_logits=False, init_weights=False),
-    "mobilenet_v3": lambda: MODELS.mobilenet_v3_small(num_classes=10),
     "convnext": convnext,
     "segmentation": lambda: torchvision("models.segmentation").lraspp_mobilenet_v3_large(**UNTRAINED, num_classes=5),
 }

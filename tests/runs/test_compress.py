@@ -26,12 +26,12 @@ def plans_tried(stages):
 
 def test_the_first_plan_that_loses_little_enough_is_the_result(network, data, tmp_path):
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
-    run = wb.compress(network, data, max_drop=2, on_stage=stages.append, store=store)
+    run = wb.compress(network, data, max_drop=1, on_stage=stages.append, store=store)
     assert [r.last.name for r in stages][:2] == [StageName.DECOMPOSED, StageName.CALIBRATED]
     assert run.plan.macs_ratio > 2
     lost = wb.score(network, data.validation).top1 - wb.score(run.network, data.validation).top1
     assert run.lost() == pytest.approx(lost)
-    assert lost <= 0.02
+    assert lost <= 0.01
     assert run.stage("original").scores["test"] == wb.score(network, data.test)
     (kept,) = store.runs()
     assert (kept.number, kept.settings["planner"], kept.plan) == (run.number, "budget", run.plan)
@@ -75,12 +75,12 @@ def test_nothing_is_chosen_by_the_test_images(network, spectra, data):
 
 def test_the_first_plan_is_the_largest_that_is_expected_to_lose_little_enough(network, spectra, data):
     """A budget with a larger ratio is forecast to lose more than the tolerated points."""
-    few = bare(data, 60)
-    measured = wb.importance(network, spectra, few)
+    images = bare(data, 60)
+    measured = wb.importance(network, spectra, images)
     first, _, why = Candidates(spectra, measured, 3.0).first(None, None)
     assert measured.forecast(first.ranks).accuracy_lost <= 0.03
     larger = wb.budget_plan(spectra, 1.05 * first.macs_ratio, importance=measured)
-    assert larger.forecast(network, few, importance=measured).accuracy_lost > 0.03
+    assert larger.forecast(network, images, importance=measured).accuracy_lost > 0.03
     assert str(measured.forecast(first.ranks)) in why
     given = wb.budget_plan(spectra, 4)
     assert Candidates(spectra, measured, 3.0).first(given, {"a": 1}) == (given, {"a": 1}, "")
@@ -88,7 +88,7 @@ def test_the_first_plan_is_the_largest_that_is_expected_to_lose_little_enough(ne
     assert Candidates(spectra, measured, None).first(None, None)[0] == wb.evbmf_plan(spectra)
 
 
-def bare(data, n=1000):
+def bare(data, n):
     """The training images without their labels."""
     return wb.Split.unlabelled(data.train.images[:n], "train")
 
@@ -101,11 +101,11 @@ def labelled(data, n):
 def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
     """60 validation images: not even a network without any other answer would be known to lose less than a point."""
     stages, store = [], wb.RunStore(tmp_path / "runs.db")
-    few = labelled(data, 60)
-    run = wb.compress(network, replace(data, validation=few), on_stage=stages.append, store=store)
+    data = replace(data, validation=labelled(data, 60))
+    run = wb.compress(network, data, on_stage=stages.append, store=store)
     verdict = run.verdict()
     assert (verdict.n, verdict.split, verdict.tolerable) == (60, "validation", False)
-    before, after = (wb.score(each, few) for each in (network, run.network))
+    before, after = (wb.score(each, data.validation) for each in (network, run.network))
     assert (verdict.low, verdict.high) == (after.verdict(before).low, after.verdict(before).high)
     assert plans_tried(stages) == [run.plan]
     assert run.lost() <= 0.01
@@ -115,16 +115,16 @@ def test_images_too_few_to_judge_any_plan_are_said(network, data, tmp_path):
 
 
 def test_many_images_without_labels_judge_rather_than_few_with(network, data):
-    given = replace(data, train=bare(data), validation=labelled(data, 60))
+    given = replace(data, train=bare(data, 800), validation=labelled(data, 60))
     run = wb.compress(network, given, max_drop=2)
     verdict = run.verdict(max_drop=2)
-    assert (verdict.split, verdict.kind, verdict.n) == ("unlabelled", "agreement", 500)
+    assert (verdict.split, verdict.kind, verdict.n) == ("unlabelled", "agreement", 400)
     assert verdict.width < run.verdict("validation").width
     assert verdict.tolerable
     assert str(verdict) in run.note
     assert run.score().kind == "accuracy"  # which is still shown
     assert run.stages[-1].scores["unlabelled"] == wb.score(run.network, given.held_out)
-    assert len(given.unlabelled.images) + len(given.held_out) == 1000
+    assert len(given.unlabelled.images) + len(given.held_out) == 800
 
 
 def test_with_minutes_the_good_try_that_saves_most_is_the_result(network, spectra, data, tmp_path, monkeypatch):
@@ -171,6 +171,7 @@ def test_fine_tuning_that_does_not_help_is_taken_back_and_said(network, spectra,
 
 def test_each_try_is_a_training_of_its_own(network, spectra, data, tmp_path, monkeypatch):
     """The checkpoint of one try does not stop the next."""
+    monkeypatch.setattr(attempt, "calibrate", lambda made, images, progress: made)  # which takes time
     monkeypatch.setattr(attempt, "FINE_TUNING", {**attempt.FINE_TUNING, "epochs": 1})
     file, stages = tmp_path / "training.checkpoint", []
     interrupted = wb.decompose(network, wb.budget_plan(spectra, 20))

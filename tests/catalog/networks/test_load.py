@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import workbench as wb
-from tests.helpers.networks import small
+from tests.helpers.onnx_files import relu
 from workbench.catalog.networks.checkpoints import WeightsError
 from workbench.catalog.networks.entries import OWN, bundled_names, catalog, network_names, outline, usual_preprocessing
 from workbench.catalog.networks.load import BUNDLED, data_folder
@@ -59,7 +59,7 @@ def test_searched_names_that_are_equal_come_first_then_beginnings_then_short_one
 
 
 def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
-    path = wb.export(small(), tmp_path / "a.onnx").path
+    path = relu(tmp_path / "a.onnx", 1, 3, 8, 8)
     images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
     made = wb.load_network(path, mean=mean, std=std)
@@ -67,7 +67,7 @@ def test_an_onnx_file_takes_mean_and_deviation(tmp_path, caplog):
     wanted = (images / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     torch.testing.assert_close(made.inputs(images), wanted)
     assert "give mean and std" in (wb.load_network(path) and caplog.text)
-    flat = wb.export(wb.Network(torch.nn.Linear(4, 2), (4,)), tmp_path / "b.onnx").path
+    flat = relu(tmp_path / "b.onnx", 1, 4)
     with pytest.raises(ValueError, match=r"for images, but b\.onnx takes none"):
         wb.load_network(flat, std=std)
     for given in ({"mean": mean}, {"input_shape": (3, 32, 32)}):
@@ -83,7 +83,7 @@ def test_large_inputs_are_cropped_and_small_ones_taken_whole():
 
 @pytest.mark.parametrize("given", [{}, {"mean": (0.5,)}])
 def test_an_oblong_input_takes_the_middle_of_a_square(tmp_path, given):
-    path = wb.export(wb.Network(torch.nn.Flatten(), (3, 8, 12)), tmp_path / "oblong.onnx").path
+    path = relu(tmp_path / "oblong.onnx", 1, 3, 8, 12)
     network = wb.load_network(path, **given)
     assert image_size(network) == 12
     square = torch.arange(144, dtype=torch.uint8).reshape(1, 1, 12, 12).expand(-1, 3, -1, -1)
@@ -93,8 +93,7 @@ def test_an_oblong_input_takes_the_middle_of_a_square(tmp_path, given):
 
 @pytest.mark.parametrize("shape", [(8, 12, 3), (4, 8, 12)])
 def test_what_is_no_picture_is_not_cropped(tmp_path, shape):
-    path = wb.export(wb.Network(torch.nn.Flatten(), shape), tmp_path / "other.onnx").path
-    assert wb.load_network(path).preprocessing is None
+    assert wb.load_network(relu(tmp_path / "other.onnx", 1, *shape)).preprocessing is None
 
 
 def test_random_weights_say_so_and_are_always_the_same():

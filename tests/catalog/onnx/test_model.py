@@ -11,6 +11,7 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.networks import Computes
+from tests.helpers.onnx_files import relu, saved
 from workbench.catalog.onnx.load import load_onnx, run_in_onnxruntime
 from workbench.catalog.onnx.model import OnnxError, OnnxModel
 from workbench.exporters.tracing import ExportError
@@ -48,17 +49,6 @@ def write(folder, model, *, dynamo=True, dynamic=False, half=False):
     else:
         axes = {"x": {0: "n"}} if dynamic else None
         torch.onnx.export(model, (x,), path, dynamo=False, input_names=["x"], dynamic_axes=axes)
-    return path
-
-
-def saved(path, nodes, taken, given, *, opset=15, **constants):
-    """Write a file whose nodes (operator, inputs, outputs, attributes) compute "y" from "x", of these shapes."""
-    h = onnx.helper
-    values = [h.make_tensor_value_info(name, 1, shape) for name, shape in (("x", taken), ("y", given))]
-    weights = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
-    made = [h.make_node(*node, **attributes) for *node, attributes in nodes]
-    graph = h.make_graph(made, "g", values[:1], values[1:], weights)
-    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=8), path)
     return path
 
 
@@ -204,7 +194,7 @@ def test_reshapes_that_cannot_follow_the_batch_run_one_by_one(tmp_path):
 
 
 def test_a_file_of_a_fixed_batch_is_exported_with_it(tmp_path):
-    path = saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [4, 3], [4, 3])
+    path = relu(tmp_path / "in.onnx", 4, 3)
     network = load_onnx(path)
     assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     checked = wb.export(network, tmp_path / "out.onnx", torch.rand(10, 3)).verification
@@ -217,14 +207,14 @@ def test_a_file_of_a_fixed_batch_is_exported_with_it(tmp_path):
 
 @pytest.mark.parametrize(("known", "source"), [({}, "before"), ({"versions": '{"workbench": "1"}'}, "after")])
 def test_what_the_workbench_wrote_into_a_file_is_replaced(tmp_path, known, source):
-    proto = onnx.load(saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [1, 3], [1, 3]))
+    proto = onnx.load(relu(tmp_path / "in.onnx", 1, 3))
     onnx.helper.set_model_props(proto, {"source": "before", **known})
     made = OnnxModel(proto).to_proto({"source": "after"})
     assert {p.key: p.value for p in made.metadata_props} == {"source": source, **known}
 
 
 def test_outputs_that_are_no_numbers_are_not_those_of_the_file(tmp_path, monkeypatch):
-    path = saved(tmp_path / "in.onnx", [("Relu", ["x"], ["y"], {})], [1, 3], [1, 3])
+    path = relu(tmp_path / "in.onnx", 1, 3)
     monkeypatch.setattr("workbench.catalog.onnx.load.run_in_onnxruntime", lambda *_: [torch.full((1, 3), np.nan)])
     with pytest.raises(OnnxError, match="another output y"):
         load_onnx(path)
