@@ -51,6 +51,5 @@ def test_a_compressed_network_is_timed_against_its_original(smaller):
 
 
 def test_what_can_be_timed(network):
-    for setting, message in (({"batch": 0}, "batch is a whole"), ({"runtime": "tpu"}, "no runtime 'tpu'")):
-        with pytest.raises(ValueError, match=message):
-            latency({"it": network}, **setting)
+    with pytest.raises(ValueError, match="batch is a whole"):
+        latency({"it": network}, batch=0)

@@ -94,13 +94,10 @@ def test_a_budget_of_time_is_met_and_a_larger_one_never_predicts_a_larger_error(
     assert errors == sorted(errors)
 
 
-def test_a_layer_is_not_pinned_to_a_part_of_another(spectra, plan):
+def test_pinned_layers_are_as_they_were_pinned(spectra, plan):
+    pinned = {"features.3": (5, 9), "features.0": (None, 4), "features.7": "keep"}
     with pytest.raises(PlanError, match=r"layer features\.3 is pinned to a part of another layer, features\.7"):
         budget_plan(spectra, 2.5, pinned={"features.3": plan["features.7"]})
-
-
-def test_pinned_layers_are_as_they_were_pinned(spectra):
-    pinned = {"features.3": (5, 9), "features.0": (None, 4), "features.7": "keep"}
     plan = budget_plan(spectra, 2.5, pinned=pinned)
     assert (plan["features.3"].rank_in, plan["features.3"].rank_out) == (5, 9)
     assert plan["features.3"].by_hand

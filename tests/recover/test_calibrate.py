@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import at_full_rank, decomposed, same, unlabelled
+from tests.helpers.networks import at_full_rank, decomposed, few, same, unlabelled
 from workbench.recover import refit
 from workbench.recover.calibrate import balance, calibrate
 from workbench.recover.refit import Refit
@@ -138,8 +138,8 @@ def test_its_factors_are_ready_for_training(small, data):
     for part in (part for part in made.plan if part.decision != "keep"):
         norms = torch.stack([p.norm() for n, p in made.model.get_submodule(part.name).named_parameters() if "w" in n])
         assert torch.allclose(norms, norms[0].expand_as(norms), rtol=1e-4)
-    tuned = wb.finetune(made, data, epochs=1, batch_norm="train")
-    assert tuned.history[0].validation.top1 > 0.97  # not balanced, this epoch of the paper's settings falls to 0.83
+    tuned = wb.finetune(made, few(data, 500), epochs=1, batch_norm="train")
+    assert tuned.history[0].validation.top1 > 0.97  # not balanced, this epoch of the paper's settings falls to 0.74
 
 
 def test_factors_are_orthogonal_and_of_like_size_and_every_answer_stays(generator):

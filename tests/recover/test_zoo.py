@@ -31,14 +31,17 @@ def convnext():
     return MODELS.ConvNeXt([setting(24, 48, 1), setting(48, 96, 1), setting(96, None, 2)], num_classes=10)
 
 
-UNTRAINED = {"weights": None, "weights_backbone": None}
+def segmentation():
+    backbone = MODELS.mobilenet_v3_small(dilated=True)
+    return torchvision("models.segmentation").lraspp._lraspp_mobilenetv3(backbone, num_classes=5)
+
+
 ZOO = {
     "resnet18": lambda: resnet(MODELS.resnet.BasicBlock, [2, 2, 2, 2]),
     "resnext": lambda: resnet(MODELS.resnet.Bottleneck, [1, 1, 1, 1], groups=4, width_per_group=32),
     "densenet": lambda: MODELS.DenseNet(8, (2, 3, 2, 2), 16, num_classes=10),
-    "googlenet": lambda: MODELS.googlenet(num_classes=10, aux_logits=False, init_weights=False),
     "convnext": convnext,
-    "segmentation": lambda: torchvision("models.segmentation").lraspp_mobilenet_v3_large(**UNTRAINED, num_classes=5),
+    "segmentation": segmentation,
 }
 
 
