@@ -12,19 +12,8 @@ from workbench.catalog.datasets.table import TORCH_DATASETS
 from workbench.catalog.networks.download import DownloadError
 from workbench.catalog.networks.torchvision import class_names, torchvision
 
-IMAGENETTE = {
-    "n01440764": 0,
-    "n02102040": 217,
-    "n02979186": 482,
-    "n03000684": 491,
-    "n03028079": 497,
-    "n03394916": 566,
-    "n03417042": 569,
-    "n03425413": 571,
-    "n03445777": 574,
-    "n03888257": 701,
-}
-"""WordNet id of each of Imagenette's classes -> its index in ImageNet."""
+INDICES = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
+"""Indices in ImageNet of Imagenette's classes, in the order of their WordNet ids."""
 
 
 def picture(shade):
@@ -32,10 +21,11 @@ def picture(shade):
 
 
 def imagenette():
+    wnids = sorted(torchvision("datasets").Imagenette._WNID_TO_CLASS)
     files = {
         f"imagenette2-320/{split}/{wnid}/{i}.JPEG": picture(10 * c + i)
         for split, count in (("train", 10), ("val", 3))
-        for c, wnid in enumerate(IMAGENETTE)
+        for c, wnid in enumerate(wnids)
         for i in range(count)
     }
     return {"imagenette2-320.tgz": tar(files)}
@@ -96,7 +86,7 @@ def test_splits_of_photographs_and_their_labels(archives, name):
     for split in splits:  # images and labels belong together
         shades = next(split.batches(100))[0][:, 0, 0, 0]
         if name == "imagenette":
-            assert split.labels.tolist() == [list(IMAGENETTE.values())[shade // 10] for shade in shades.tolist()]
+            assert split.labels.tolist() == [INDICES[shade // 10] for shade in shades.tolist()]
         else:
             assert split.labels.tolist() == [int(shade >= 20) for shade in shades.tolist()]
             assert data.classes == ("Bengal", "Great Dane")

@@ -148,36 +148,30 @@ def test_pretrained_weights_without_a_network(pretrained):
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), np.uint8)
 
 
-def tar_of_batches():
-    """CIFAR-10's archive in small, with the checksums that its class compares."""
-    inner = {}
-    for i in range(5):  # the first pixel is the number of the image
-        images, numbers = IMAGES.reshape(20, -1).copy(), range(20 * i, 20 * i + 20)
-        images[:, 0] = numbers
-        inner[f"data_batch_{i + 1}"] = pickle.dumps({"data": images, "labels": [n % 10 for n in numbers]})
-    inner["test_batch"] = pickle.dumps({"data": IMAGES.reshape(20, -1), "labels": [0] * 20})
-    inner["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
-    archive = tar({f"cifar-10-batches-py/{name}": data for name, data in inner.items()})
-    return archive, {name: md5(data) for name, data in inner.items()}
-
-
 @pytest.fixture
 def cifar(server, monkeypatch):
-    archive, sums = tar_of_batches()
-    kind = torchvision("datasets").CIFAR10
-    server.files["/cifar-10-python.tar.gz"] = archive
-    monkeypatch.setattr(kind, "url", f"{server.url}/cifar-10-python.tar.gz")
+    """CIFAR-100 in small on the server, with the checksums that its class compares."""
+    pixels = np.tile(IMAGES.reshape(20, -1), (5, 1))
+    pixels[:, 0] = range(100)  # the first pixel is the number of the image
+    train, test = {"data": pixels, "fine_labels": [n % 10 for n in range(100)]}, IMAGES.reshape(20, -1)
+    contents = {"train": train, "test": {"data": test, "fine_labels": [0] * 20}}
+    contents["meta"] = {"fine_label_names": list("abcdefghij")}
+    inner = {name: pickle.dumps(content) for name, content in contents.items()}
+    archive = tar({f"cifar-100-python/{name}": data for name, data in inner.items()})
+    kind = torchvision("datasets").CIFAR100
+    server.files["/cifar-100-python.tar.gz"] = archive
+    monkeypatch.setattr(kind, "url", f"{server.url}/cifar-100-python.tar.gz")
     monkeypatch.setattr(kind, "tgz_md5", md5(archive))
-    monkeypatch.setattr(kind, "train_list", [[f"data_batch_{i}", sums[f"data_batch_{i}"]] for i in range(1, 6)])
-    monkeypatch.setattr(kind, "test_list", [["test_batch", sums["test_batch"]]])
-    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": sums["batches.meta"]})
+    monkeypatch.setattr(kind, "train_list", [["train", md5(inner["train"])]])
+    monkeypatch.setattr(kind, "test_list", [["test", md5(inner["test"])]])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(inner["meta"])})
     monkeypatch.setattr("workbench.catalog.datasets.torchvision.VALIDATION_IMAGES", 10)
     return kind
 
 
 def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
     told = Told()
-    data = wb.load_data("cifar10", root=tmp_path, download=True, progress=told)
+    data = wb.load_data("cifar100", root=tmp_path, download=True, progress=told)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [90, 10, 20]
     assert torch.equal(data.test.images, torch.from_numpy(IMAGES))
     assert data.classes == tuple("abcdefghij")
@@ -185,31 +179,31 @@ def test_cifar_is_fetched_once_and_unpacked(server, cifar, tmp_path):
     assert sorted(torch.cat([held, kept]).tolist()) == list(range(100))  # nothing twice, nothing lost
     assert torch.equal(kept % 10, data.train.labels)
     assert told[-1][0] == 1
-    assert "cifar-10-python.tar.gz" in told[-1][1]
-    for root in (tmp_path, tmp_path / "cifar-10-batches-py"):  # the inner folder will do
-        assert torch.equal(wb.load_data("cifar10", root=root, download=True).validation.images[:, 0, 0, 0], held)
+    assert "cifar-100-python.tar.gz" in told[-1][1]
+    for root in (tmp_path, tmp_path / "cifar-100-python"):  # the inner folder will do
+        assert torch.equal(wb.load_data("cifar100", root=root, download=True).validation.images[:, 0, 0, 0], held)
     assert len(server.asked) == 1
     # An archive that somebody put there is used, too.
     (tmp_path / "other").mkdir()
-    (tmp_path / "cifar-10-python.tar.gz").rename(tmp_path / "other" / "cifar-10-python.tar.gz")
-    assert len(wb.load_data("cifar10", root=tmp_path / "other", download=True).test) == 20
+    (tmp_path / "cifar-100-python.tar.gz").rename(tmp_path / "other" / "cifar-100-python.tar.gz")
+    assert len(wb.load_data("cifar100", root=tmp_path / "other", download=True).test) == 20
     assert len(server.asked) == 1
 
 
 def test_foreign_batches_are_not_unpickled(cifar, tmp_path):
-    wb.load_data("cifar10", root=tmp_path, download=True)
-    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps({"data": 0}))
-    with pytest.raises(ValueError, match=r"cifar10 is not in .*corrupted"):
-        wb.load_data("cifar10", root=tmp_path)
-    assert len(wb.load_data("cifar10", root=tmp_path, download=True).test) == 20  # unpacked again
+    wb.load_data("cifar100", root=tmp_path, download=True)
+    (tmp_path / "cifar-100-python" / "test").write_bytes(pickle.dumps({"data": 0}))
+    with pytest.raises(ValueError, match=r"cifar100 is not in .*corrupted"):
+        wb.load_data("cifar100", root=tmp_path)
+    assert len(wb.load_data("cifar100", root=tmp_path, download=True).test) == 20  # unpacked again
 
 
 def test_no_network_says_what_to_get_and_where_to_put_it_and_leaves_nothing(cifar, tmp_path, monkeypatch):
     with pytest.raises(wb.Cancelled):
-        wb.load_data("cifar10", root=tmp_path, download=True, progress=cancel)
-    monkeypatch.setattr(cifar, "url", f"{closed()}/cifar-10-python.tar.gz")
-    with pytest.raises(ValueError, match="cifar10 cannot be downloaded now") as caught:
-        wb.load_data("cifar10", root=tmp_path, download=True)
+        wb.load_data("cifar100", root=tmp_path, download=True, progress=cancel)
+    monkeypatch.setattr(cifar, "url", f"{closed()}/cifar-100-python.tar.gz")
+    with pytest.raises(ValueError, match="cifar100 cannot be downloaded now") as caught:
+        wb.load_data("cifar100", root=tmp_path, download=True)
     assert str(caught.value).endswith(f"get {cifar.url} and put it into {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 
