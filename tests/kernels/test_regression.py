@@ -1,14 +1,7 @@
 import pytest
 import torch
 
-from workbench.kernels.regression import (
-    Normal,
-    choose_ridge,
-    full_rank,
-    reduced_rank,
-    scale,
-    tucker2_regression,
-)
+from workbench.kernels.regression import Normal, choose_ridge, full_rank, reduced_rank, scale, tucker2_regression
 from workbench.kernels.tucker import relative_error, tucker2
 
 SHAPE = (10, 8, 3, 3)

@@ -6,14 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.network.outputs import (
-    call,
-    divergence,
-    log_probabilities,
-    probabilities,
-    probability_lost,
-    same_answers,
-)
+from workbench.network.outputs import call, divergence, log_probabilities, probabilities, probability_lost, same_answers
 
 
 class Adds(nn.Module):

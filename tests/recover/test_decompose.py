@@ -157,10 +157,7 @@ def test_the_original_is_never_changed_and_frozen_weights_stay_frozen(mixed):
     [
         (lambda v: v["layers"][1]["layer"].update(name="stem"), "has a layer stem, which digits_vgg has not"),
         (lambda v: v["layers"][1]["layer"].update(name="features.4"), "expects a convolution, digits_vgg has a Batch"),
-        (
-            lambda v: v["layers"][1]["layer"]["shape"].update(out_channels=65),
-            r"weights of shape \(65, 32, 3, 3",
-        ),
+        (lambda v: v["layers"][1]["layer"]["shape"].update(out_channels=65), r"weights of shape \(65, 32, 3, 3"),
     ],
 )
 def test_a_foreign_plan_is_refused(network, plan, change, message):

@@ -124,33 +124,31 @@ def test_weights_that_changed_are_written(small, tmp_path):
     same(network.model(x), [small(x)])
 
 
-def caffe_like(folder):
+def caffe_like(path):
     """A file as converted from Caffe: initialisers among the inputs, groups, LRN, Dropout, Gemm."""
-    h, rng = onnx.helper, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shapes = {"w1": (16, 3, 5, 5), "b1": 16, "w2": (32, 8, 3, 3), "b2": 32, "w3": (4, 512), "b3": 4}
-    values = {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-    weights = [onnx.numpy_helper.from_array(value, name) for name, value in values.items()]
     nodes = [
-        h.make_node("Conv", ["data", "w1", "b1"], ["c1"], "conv1", kernel_shape=[5, 5], pads=[2] * 4),
-        h.make_node("Relu", ["c1"], ["r1"]),
-        h.make_node("LRN", ["r1"], ["n1"], size=5, alpha=1e-4, beta=0.75, bias=1.0),
-        h.make_node("MaxPool", ["n1"], ["p1"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]),
-        h.make_node("Conv", ["p1", "w2", "b2"], ["c2"], group=2, auto_pad="SAME_UPPER", strides=[2, 2]),
-        h.make_node("Flatten", ["c2"], ["f"]),
-        h.make_node("Dropout", ["f"], ["d"]),
-        h.make_node("Gemm", ["d", "w3", "b3"], ["fc"], transB=1),
-        h.make_node("Softmax", ["fc"], ["prob"]),
+        ("Conv", ["x", "w1", "b1"], ["c1"], {"name": "conv1", "kernel_shape": [5, 5], "pads": [2] * 4}),
+        ("Relu", ["c1"], ["r1"], {}),
+        ("LRN", ["r1"], ["n1"], {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}),
+        ("MaxPool", ["n1"], ["p1"], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 0, 1, 1]}),
+        ("Conv", ["p1", "w2", "b2"], ["c2"], {"group": 2, "auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+        ("Flatten", ["c2"], ["f"], {}),
+        ("Dropout", ["f"], ["d"], {}),
+        ("Gemm", ["d", "w3", "b3"], ["fc"], {"transB": 1}),
+        ("Softmax", ["fc"], ["y"], {}),
     ]
-    inputs = [h.make_tensor_value_info("data", 1, [1, 3, 16, 16])]
-    inputs += [h.make_tensor_value_info(w.name, 1, w.dims) for w in weights]
-    graph = h.make_graph(nodes, "caffe", inputs, [h.make_tensor_value_info("prob", 1, [1, 4])], weights)
-    path = folder / "caffe.onnx"
-    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 9)], ir_version=3), path)
+    weights = {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    proto = onnx.load(saved(path, nodes, [1, 3, 16, 16], [1, 4], opset=9, **weights))
+    proto.graph.input.extend(onnx.helper.make_tensor_value_info(w.name, 1, w.dims) for w in proto.graph.initializer)
+    proto.ir_version = 3
+    onnx.save(proto, path)
     return path
 
 
 def test_files_converted_from_caffe(tmp_path):
-    network = load_onnx(caffe_like(tmp_path))
+    network = load_onnx(caffe_like(tmp_path / "caffe.onnx"))
     assert network.input_shape == (3, 16, 16)
     assert [layer.shape.groups for layer in wb.analyze(network).layers] == [1, 2, 1]
     smaller = wb.decompose(network, wb.budget_plan(wb.analyze(network), weights_ratio=1.5))
