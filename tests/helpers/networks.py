@@ -12,7 +12,7 @@ TINY_SETTINGS = {"epochs": 3, "learning_rate": 0.05, "batch_size": 16, "shift": 
 
 
 class Computes(nn.Module):
-    """Computes a function of itself, which has these layers, and of its input."""
+    """Has these layers, and computes `function(self, x)`."""
 
     def __init__(self, function, **layers):
         super().__init__()
@@ -96,7 +96,7 @@ def unlabelled(split, n):
 
 
 def listed(*outputs):
-    """A model whose outputs are those of lists, at the place that an image's only pixel names."""
+    """A model that takes its outputs from these tensors, at the number that an image's only pixel is."""
 
     def look_up(_, x):
         found = [output[x.flatten().long()] for output in outputs]
@@ -106,12 +106,12 @@ def listed(*outputs):
 
 
 def numbered(n, labels=None, name="test"):
-    """Images of one pixel, which counts them; with labels, or without."""
+    """Images of one pixel, which is the number of the image; with labels, or without."""
     images = torch.arange(float(n)).reshape(-1, 1, 1, 1)
     return wb.Split.unlabelled(images, name) if labels is None else wb.Split(images, torch.as_tensor(labels), name)
 
 
-def made_of(plan, wanted, made):
+def compressed_of(plan, wanted, made):
     """A compressed network that computes `made`, whose original computes `wanted`."""
     original = wb.Network(wanted, (1, 1, 1), name="original")
     return wb.CompressedNetwork.of(original, replace(plan, layers=()), made)

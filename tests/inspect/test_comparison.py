@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import Computes, listed, made_of, numbered
+from tests.helpers.networks import Computes, compressed_of, listed, numbered
 from workbench.network.verdict import judge_agreement
 
 
@@ -17,7 +17,7 @@ def compared(plan):
     """Compare networks that give these outputs."""
 
     def compare(wanted, made):
-        return wb.compare(made_of(plan, listed(*wanted), listed(*made)), numbered(len(wanted[0])))
+        return wb.compare(compressed_of(plan, listed(*wanted), listed(*made)), numbered(len(wanted[0])))
 
     return compare
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import listed, made_of, numbered
+from tests.helpers.networks import compressed_of, listed, numbered
 from workbench.network.outputs import probability_lost
 from workbench.network.scores import accuracy
 from workbench.network.verdict import judge_agreement, paired_interval, unpaired_interval
@@ -27,14 +27,14 @@ def test_accuracy_counts_first_and_first_five():
 
 def test_agreement_counts_the_answers_of_the_original(plan, generator):
     wanted, made = torch.randn(2, 40, 10, dtype=torch.float64, generator=generator)
-    score = wb.score(made_of(plan, listed(wanted), listed(made)), numbered(40))
+    score = wb.score(compressed_of(plan, listed(wanted), listed(made)), numbered(40))
     same = wanted.argmax(1) == made.argmax(1)
     among = (made.topk(5).indices == wanted.argmax(1)[:, None]).any(1)
     assert score == wb.Score(float(same.double().mean()), float(among.double().mean()), 40, "agreement")
     assert score.hits.tolist() == same.tolist()
     assert score.losses.tolist() == probability_lost(wanted, made).tolist()
     places = torch.randn(2, 3, 4, 5, 6, generator=generator)  # 3 images, 4 classes
-    score = wb.score(made_of(plan, *map(listed, places)), numbered(3))
+    score = wb.score(compressed_of(plan, *map(listed, places)), numbered(3))
     assert score.top1 == pytest.approx(float((places[0].argmax(1) == places[1].argmax(1)).double().mean()))
     assert (score.n, score.kind, score.hits) == (3, "agreement", None)
 
@@ -53,7 +53,7 @@ def test_scores_of_the_same_images_are_judged_image_by_image(plan, generator):
     apart = made.verdict(original.without_hits())  # from a file, say
     assert (apart.low, apart.high) == unpaired_interval(original.top1, 200, made.top1, 200)
     assert apart.width > found.width
-    changed = wb.score(made_of(plan, listed(before), listed(after)), numbered(200))
+    changed = wb.score(compressed_of(plan, listed(before), listed(after)), numbered(200))
     assert str(changed.verdict(wb.Score(1.0, 1.0, 200, "agreement"))) == str(judge_agreement(170 / 200, 200))
     with pytest.raises(ValueError, match="accuracy of 200 images cannot be compared with agreement of 200 images"):
         changed.verdict(original)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.helpers.networks import Computes, made_of, numbered, small_compressed
+from tests.helpers.networks import Computes, compressed_of, numbered, small_compressed
 from workbench.network.scores import Score
 from workbench.network.verdict import judge_agreement, judge_pairs
 from workbench.runs.run import Run, Runs, Stage, StageName
@@ -41,7 +41,7 @@ def split(n, labels=True):
 @pytest.fixture
 def networks(plan):
     """An original, and a network that answers otherwise on five of a hundred images."""
-    made = made_of(plan, model(), model(5))
+    made = compressed_of(plan, model(), model(5))
     return made.original, made
 
 
