@@ -91,6 +91,7 @@ BOMB = safetensors({"a": {"dtype": "F32", "shape": [2**20, 2**20], "data_offsets
         ("sparse.pth", lambda p: torch.save({"a": torch.eye(3).to_sparse()}, p), "holds no dense numbers under 'a'"),
         ("meta.pth", lambda p: torch.save({"a": torch.zeros(3, device="meta")}, p), "no dense numbers under 'a'"),
         ("none.pth", lambda p: None, "there is no file"),
+        ("empty.pth", lambda p: p.write_bytes(b""), "damaged or no file of weights"),
         ("cut.pth", truncated, "damaged or no file of weights"),
         ("weights.h5", lambda p: p.write_bytes(b"x"), "neither .safetensors nor one of .pth, .pt, .th"),
     ],
