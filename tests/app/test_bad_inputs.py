@@ -1,6 +1,5 @@
 """Whatever is done to the dashboard: one sentence, the session lives, and nothing is written."""
 
-import logging
 import shutil
 import sqlite3
 
@@ -15,7 +14,6 @@ from workbench.app.session import Session
 from workbench.app.steps.compare.view import runs_view
 from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 from workbench.runs.store import RunStore
 
 
@@ -134,14 +132,3 @@ def test_stores_that_are_none(tmp_path, monkeypatch, make):
     recover.decompose()
     assert [run.number for run in recover.runs] == [-1, -2]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
-
-
-@pytest.mark.parametrize("text", ["many", "0", "-2", "1.5", "\N{SUPERSCRIPT TWO}", " "])
-def test_settings_of_the_server(monkeypatch, caplog, text):
-    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)
-    with caplog.at_level(logging.WARNING):
-        assert upload_limit() == DEFAULT_LIMIT_MIB
-    (said,) = caplog.messages
-    expect_readable(said)
-    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", "3")
-    assert upload_limit() == 3

@@ -1,21 +1,16 @@
 """JupyterHub on this machine with two users: each has a page of their own, and both read one catalog."""
 
 import asyncio
-import json
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import uuid
 
 import psutil
 import pytest
-from ipywidgets._version import __control_protocol_version__
 
 from benchmarks._browser import served
-from tests.helpers.pictures import picture
 from tests.helpers.serving import close, connect, wait_until
 from workbench.app.server.serve import ROOT, free_port
 from workbench.app.server.voila import DashboardServer
@@ -66,33 +61,13 @@ class User:
         return await connect(self.address + path, {"Cookie": cookies, "Origin": self.address})
 
 
-async def widgets(socket):
-    """States of the page's widgets, as the browser asks for them."""
-    comm = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control", "data": {}}
-    empty = {"parent_header": {}, "metadata": {"version": __control_protocol_version__}, "channel": "shell"}
-    for kind, data in (("comm_open", {}), ("comm_msg", {"method": "request_states"})):
-        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "tests", "username": "", "version": "5.3"}
-        content = {"content": {**comm, "data": data}, "header": {**header, "date": ""}}
-        await socket.write_message(json.dumps({**content, **empty, "buffers": []}))
-    while True:
-        received = await asyncio.wait_for(socket.read_message(), 60)
-        if isinstance(received, bytes):  # the number of parts, where each begins, and the parts; the first is JSON
-            begin, end = struct.unpack("!2I", received[4:12])
-            received = received[begin:end]
-        content = json.loads(received)["content"]
-        if content.get("data", {}).get("method") == "update_states":
-            return [widget["state"] for widget in content["data"]["states"].values()]
-
-
 @pytest.fixture
 def hub(short_folder):
     pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: pip install -e '.[jupyterhub]'")
     if not shutil.which("configurable-http-proxy"):
         pytest.skip("JupyterHub's proxy is not installed: npm install --global configurable-http-proxy")
     folder = short_folder
-    for kind in ("cats", "dogs"):
-        for number in range(4):
-            picture(folder / "catalog" / "photographs" / kind / f"{number}.png", (40 * number,) * 3, (8, 8))
+    (folder / "catalog").mkdir()
     ports = {name: free_port() for name in ("port", "hub_port", "proxy_port")}
     ours = {"ours": str(ROOT / "deploy" / "hub" / "jupyterhub_config.py"), "home": str(folder / "{username}")}
     text = CONFIGURATION.format(password=PASSWORD, token=CULLER_TOKEN, **ports, **ours)
@@ -120,9 +95,6 @@ def test_two_users(hub, short_folder):
         assert all("frame-ancestors 'self'" in page.headers["Content-Security-Policy"] for page in pages)
         kernels = [re.search(r'"kernelId": "([\w-]+)"', page.text)[1] for page in pages]
         sockets = [await user.connect(user.name, kernel) for user, kernel in zip(users, kernels, strict=True)]
-        for socket in sockets:
-            labels = [label for state in await widgets(socket) for label in state.get("_options_labels", ())]
-            assert any("photographs" in label for label in labels)
         for user, other, kernel in zip(users, USERS[::-1], kernels[::-1], strict=True):
             for path in ("", f"api/kernels/{kernel}"):
                 answer = await asyncio.to_thread(user.get, f"/user/{other}/{path}")
@@ -132,8 +104,9 @@ def test_two_users(hub, short_folder):
         await asyncio.to_thread(wait_until, lambda: all(store.exists() for store in stores), 90, folder / "log")
         for kernel in server.kernel_processes():
             assert kernel.rlimit(psutil.RLIMIT_AS)[1] == 8192 * 2**20
-            assert kernel.environ()["OMP_NUM_THREADS"] == "1"
-            assert kernel.environ()["HOME"] in {str(folder / name) for name in USERS}
+            variables = kernel.environ()
+            assert (variables["OMP_NUM_THREADS"], variables["WORKBENCH_DATASETS"]) == ("1", str(folder / "catalog"))
+            assert variables["HOME"] in {str(folder / name) for name in USERS}
         for socket in sockets:
             await close(socket)
         for user in users:

@@ -2,12 +2,10 @@
 
 import shutil
 import subprocess
-import urllib.request
 
 import pytest
 
-from benchmarks._browser import PROBE, served
-from tests.helpers.serving import wait_until
+from tests.helpers.serving import serving, wait_until
 from workbench.app.server import serve
 
 pytestmark = pytest.mark.slow
@@ -30,22 +28,18 @@ exec "$@"
 def test_it_opens_a_network_and_its_run_store(short_folder):
     if not shutil.which("unshare") or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("only root can make a file system of its own read-only")
-    runs, tmp, log = (short_folder / name for name in ("runs", "tmp", "log"))
+    runs, tmp = (short_folder / name for name in ("runs", "tmp"))
     runs.mkdir()
     tmp.mkdir()
     own = {"RUNS": str(runs), "TMPDIR": str(tmp), "HOME": str(tmp), "ELSEWHERE": str(serve.ROOT)}
     own |= {"WORKBENCH_RUNS": str(runs / "runs.sqlite"), "WORKBENCH_CACHE": str(runs / "cache")}
     own |= {"WORKBENCH_DATASETS": str(runs / "datasets"), "JUPYTER_RUNTIME_DIR": "", "XDG_CACHE_HOME": ""}
     own |= {"JUPYTER_CONFIG_DIR": str(tmp), "IPYTHONDIR": str(tmp)}
-    port = serve.free_port()
-    command, environment = serve.voila_command(
-        port, browser=False, folders=[serve.ONE_USER, serve.CLASS], environment=own
-    )
-    shell = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", *command]
-    with served(shell, serve.page_url(serve.ADDRESS, port, ""), PROBE, log, environment) as server:
-        with urllib.request.urlopen(server.address, timeout=60) as answer:  # noqa: S310 - our own server
-            assert "error when executing" not in answer.read().decode()
-        wait_until(lambda: (runs / "runs.sqlite").exists() and list((runs / "cache").glob("*.npz")), 90, log)
-    assert "Read-only" not in log.read_text()
-    assert "Traceback" not in log.read_text()
+    shell = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"]
+    with serving(short_folder, variables=own, shell=shell) as server:
+        assert "error when executing" not in server.entered[1].text
+        wait_until(lambda: (runs / "runs.sqlite").exists() and list((runs / "cache").glob("*.npz")), 90, server.log)
+    log = server.log.read_text()
+    assert "Read-only" not in log
+    assert "Traceback" not in log
     assert not (serve.ROOT / "written").exists()

@@ -1,6 +1,7 @@
 """Every option in our configuration files is an option of the installed classes, and takes the value."""
 
 import json
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -17,6 +18,7 @@ from workbench.app.server import serve
 
 CLASSES = (Voila, VoilaConfiguration, VoilaExecutor, IdentityProvider, MappingKernelManager)
 HUB = serve.ROOT / "deploy" / "hub"
+CONTAINER = (serve.CLASS / "Containerfile").read_text()
 KNOWN = {kind.__name__: kind for kind in CLASSES}
 
 
@@ -75,8 +77,8 @@ def test_the_hub_s_settings_are_options_that_take_the_values():
             check(known[name], option, value)
 
 
-VALUES = {
-    "hub": {"config": {}, "activeServerLimit": int, "concurrentSpawnLimit": int},
+KINDS = {
+    "hub": {"config": dict, "activeServerLimit": int, "concurrentSpawnLimit": int},
     "proxy": {"service": {"type": str}},
     "ingress": {"enabled": bool, "hosts": list, "tls": list},
     "singleuser": {
@@ -87,37 +89,45 @@ VALUES = {
         "startTimeout": int,
         "cpu": {"guarantee": float, "limit": int},
         "memory": {"guarantee": str, "limit": str},
-        "extraEnv": {},
+        "extraEnv": dict,
         "storage": {"capacity": str, "homeMountPath": str, "extraVolumes": list, "extraVolumeMounts": list},
     },
     "cull": {"enabled": bool, "timeout": int, "every": int},
 }
-"""Keys of zero-to-jupyterhub's schema that we use, with their types; {} takes any keys.
+"""Keys of zero-to-jupyterhub's schema that we use, with their types; `dict` takes any keys.
 
 The schema (jupyterhub/values.schema.yaml of jupyterhub/zero-to-jupyterhub-k8s) refuses other keys; no package has it.
 """
 
 
-def misfits(values, schema, path=""):
-    """Paths of the values that the schema refuses."""
-    for key, value in values.items():
-        wanted, where = schema.get(key), f"{path}/{key}"
-        if isinstance(wanted, dict) and isinstance(value, dict):
-            yield from misfits(value, wanted, where) if wanted else ()
-        elif not isinstance(wanted, type) or type(value) is not wanted:
-            yield where
+def kinds(values, wanted):
+    """Types of values, of nested ones where they are wanted."""
+    if isinstance(values, dict) and isinstance(wanted, dict):
+        return {key: kinds(value, wanted.get(key)) for key, value in values.items()}
+    return type(values)
 
 
 def test_the_values_for_kubernetes():
     values = yaml.safe_load((HUB / "values.yaml").read_text())
-    assert list(misfits(values, VALUES)) == []
-    assert list(misfits({"cull": {"often": 1, "every": "1"}}, VALUES)) == ["/cull/often", "/cull/every"]
+    assert kinds(values, KINDS) == KINDS
     one = values["singleuser"]
     assert find_spec(one["cmd"][2])
-    container = (serve.CLASS / "Containerfile").read_text()
-    assert f"uid {one['uid']}" in container
-    assert f"VOLUME {one['storage']['homeMountPath']}" in container
+    assert f"uid {one['uid']}" in CONTAINER
+    assert f"VOLUME {one['storage']['homeMountPath']}" in CONTAINER
     assert all(entry["readOnly"] for entry in one["storage"]["extraVolumeMounts"])
     assert one["extraEnv"]["WORKBENCH_HOSTS"] in values["ingress"]["hosts"]
     assert all(isinstance(value, str) for value in one["extraEnv"].values())
     assert "--timeout={timeout}".format(**values["cull"]) in (HUB / "jupyterhub_config.py").read_text()
+
+
+def test_the_container_by_its_text():
+    """It ends as a user without rights and without a shell, holds no secret, and fetches only packages."""
+    lines = re.sub(r"^\s*#.*\n", "", CONTAINER, flags=re.M).replace("\\\n", " ").splitlines()
+    instructions = [tuple(line.split(maxsplit=1)) for line in lines if line.strip()]
+    names, one = [name for name, _ in instructions], dict(instructions)
+    assert (names[0], names[names.index("USER") :], "ADD" in names) == ("FROM", ["USER", "CMD"], False)
+    assert int(one["USER"]) >= 1000
+    assert one["CMD"].startswith(f'["python", "-m", "{serve.__name__}", "--class"')  # a shell would keep the SIGTERM
+    variables = " ".join(rest for name, rest in instructions if name == "ENV")
+    assert not re.search(r"(PASS|SECRET|KEY|TOKEN(?!_FILE))\w*=", variables)
+    assert not re.search(r"\w+://|curl |wget |git clone|sudo |chmod 777", CONTAINER)

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from contextlib import closing, contextmanager
+from functools import cached_property
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -34,10 +35,15 @@ class Client:
         return answer
 
     def enter(self):
-        """The cookie that the token gives, and the page."""
+        """The cookie that the token gives, and a new page."""
         page = self.ask(f"/?token={TOKEN}")
         assert page.status == 200
         return page.headers["Set-Cookie"].split(";")[0], page
+
+    @cached_property
+    def entered(self):
+        """The same once, for tests that can share a page."""
+        return self.enter()
 
     async def connect(self, kernel, **headers):
         """A websocket to a kernel; the status as an integer if the server refuses it."""
@@ -70,15 +76,19 @@ def kernel_of(page):
 
 
 @contextmanager
-def serving(folder, cells, *, settings=(serve.CLASS,), variables=()):
-    """Serve a notebook with these cells; `settings` are folders whose voila.json replaces options for one user."""
-    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
-    notebook = folder / "lesson.ipynb"
-    nbformat.write(new_notebook(cells=cells, metadata=spec), notebook)
+def serving(folder, cells=(), *, settings=(serve.CLASS,), variables=(), shell=()):
+    """Serve a notebook with these cells, or the dashboard, its log in a folder.
+
+    `settings` are folders whose voila.json replaces options for one user; `shell` is a command that runs the server's.
+    """
+    notebook = serve.NOTEBOOK
+    if cells:
+        spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+        nbformat.write(new_notebook(cells=cells, metadata=spec), notebook := folder / "lesson.ipynb")
     port = serve.free_port()
     how = {"folders": [serve.ONE_USER, *settings], "notebook": notebook, "browser": False}
     environment = {**os.environ, "JUPYTER_TOKEN": TOKEN, **dict(variables)}
     command, environment = serve.voila_command(port, environment=environment, **how)
-    log = folder / "log"
-    with served(command, serve.page_url(serve.ADDRESS, port, ""), PROBE, log, environment) as server:
+    log, address = folder / "log", serve.page_url(serve.ADDRESS, port, "")
+    with served([*shell, *command], address, PROBE, log, environment) as server:
         yield Client(server, log)

@@ -5,9 +5,7 @@ import os
 
 import pytest
 
-from benchmarks._browser import PROBE, TOKEN, served
-from tests.helpers.serving import Client
-from workbench.app.server import lessons, serve
+from workbench.app.server import lessons
 from workbench.app.server.lessons import LESSONS, NOTEBOOKS, lesson_url, why
 
 
@@ -43,19 +41,3 @@ def test_the_link_of_a_step(monkeypatch):
     monkeypatch.delitem(os.environ, "VOILA_BASE_URL")
     monkeypatch.setitem(os.environ, "JPY_PARENT_PID", "0")
     assert why(2) == ""
-
-
-@pytest.mark.slow
-def test_the_dashboard_s_server_runs_lessons_and_no_other_notebook(tmp_path):
-    """Without the pages of ``make notebooks``."""
-    port, log = serve.free_port(), tmp_path / "log"
-    command, environment = serve.voila_command(port, browser=False, environment={**os.environ, "JUPYTER_TOKEN": TOKEN})
-    start = "from workbench.app.server import lessons; lessons.PAGES = lessons.ROOT / 'none'; "
-    start += "from workbench.app.server.voila import DashboardServer; DashboardServer.launch_instance()"
-    command[1:3] = ["-c", start]
-    with served(command, serve.page_url(serve.ADDRESS, port, ""), PROBE, log, environment) as server:
-        names = (f"{LESSONS[3][0]}.html", "dashboard.html", "explore.ipynb")
-        found = [Client(server, log).ask(f"/voila/lessons/{name}?token={TOKEN}") for name in names]
-    assert [answer.status for answer in found] == [200, 404, 404]
-    assert "EVBMF" in found[0].text
-    assert "error when executing" not in found[0].text

@@ -4,18 +4,26 @@ import sys
 
 import pytest
 
+from tests.helpers.bad_page import expect_readable
 from workbench.app.server import serve
+from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB, upload_limit
 
 PUBLIC = ["--address", "0.0.0.0"]  # noqa: S104 - nothing is served
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "http", "1.5", "²", "70000"])
-def test_numbers_that_are_none(text):
-    with pytest.raises(ValueError, match=f"^{text} is not a port"):
-        serve.check_port(text)
-    if text != "70000":
-        with pytest.raises(ValueError, match=f"^WORKBENCH_MEMORY_MIB={text} is not a whole number above 0.$"):
-            serve.limit_memory(text)
+@pytest.mark.parametrize("text", ["0", "-1", "http", "1.5", "²", " "])
+def test_numbers_that_are_none(monkeypatch, caplog, text):
+    for number in (text, "70000"):
+        with pytest.raises(ValueError, match=f"^{number} is not a port"):
+            serve.check_port(number)
+    with pytest.raises(ValueError, match=f"^WORKBENCH_MEMORY_MIB={text} is not a whole number above 0.$"):
+        serve.limit_memory(text)
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", text)
+    assert upload_limit() == DEFAULT_LIMIT_MIB
+    (said,) = caplog.messages
+    expect_readable(said)
+    monkeypatch.setenv("WORKBENCH_UPLOAD_MIB", "3")
+    assert upload_limit() == 3
 
 
 @pytest.fixture
