@@ -1,4 +1,4 @@
-"""One picture in both networks, on a running event loop: it follows the plan, the picked layer and the picture."""
+"""One picture in both networks: it follows the plan, the picked layer and the picture."""
 
 import asyncio
 import threading
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.app.conftest import on_a_loop, opened, small_session
+from tests.app import conftest
+from tests.app.conftest import small_session
 from tests.helpers.networks import decomposed
 from tests.helpers.pictures import picture
 from tests.helpers.sessions import batch_normed, idle, tiny_data, unlabelled_data
@@ -30,21 +31,10 @@ def at_once(monkeypatch):
     monkeypatch.setattr(module, "DELAY_S", 0.01)
 
 
-async def seen(session: Session) -> Preview | None:
-    await idle(session)
-    await asyncio.sleep(5 * module.DELAY_S)
-    await idle(session)
-    return session.preview.found
-
-
-async def watched() -> Session:
-    session = await opened()
+@pytest.fixture
+def watched(session):
     session.preview.watch(True)
-    await seen(session)
     return session
-
-
-on_a_network = partial(on_a_loop, begin=watched)
 
 
 def same_answers(found, network, images):
@@ -53,48 +43,46 @@ def same_answers(found, network, images):
     return all(float(shares[a.label]) == pytest.approx(a.probability, abs=1e-5) for a in found.compressed)
 
 
-@on_a_loop
-async def test_it_follows_what_the_user_does(session):
-    preview, plan = session.preview, session.plan
-    assert await seen(session) is None  # nobody looks
-    preview.watch(True)
-    first = await seen(session)
-    test = session.choose.data.test
+def change(session: Session, rank: int = 1) -> None:
+    session.plan.choose_ranks("3", rank_in=rank, rank_out=rank)
+
+
+def test_it_follows_what_the_user_does(session):
+    preview, plan, test = session.preview, session.plan, session.choose.data.test
     network, images = session.choose.network, test.images[:1]
+    assert preview.found is None  # nobody looks
+    preview.watch(True)
+    first = preview.found
     assert preview.stage == "planned"
     assert same_answers(first, wb.decompose(network, plan.plan), images)
 
     change(session)
-    moved = await seen(session)
-    assert moved is not first
-    assert same_answers(moved, wb.decompose(network, plan.plan), images)
+    assert preview.found is not first
+    assert same_answers(preview.found, wb.decompose(network, plan.plan), images)
     assert set(preview._known) >= {("3", 1, 1)}
 
     session.look.pick("0")
-    assert (await seen(session)).layer == "0"
+    assert preview.found.layer == "0"
     preview.step(-1)
     assert preview.index == len(test) - 1
-    assert (await seen(session)).name == str(int(test.labels[-1]))
+    assert preview.found.name == str(int(test.labels[-1]))
 
     session.recover.decompose()
-    await idle(session)
     session.recover.calibrate()
-    made = await seen(session)
     assert preview.stage == "calibrated"
+    made = preview.found
     assert same_answers(made, session.recover.compressed, test.images[-1:])
 
     preview.watch(False)
     change(session, 4)
-    assert await seen(session) is made
+    assert preview.found is made
 
 
-@on_a_network
-async def test_pictures_whose_answer_changed_come_one_after_the_other(session):
-    preview, plan = session.preview, session.plan
+def test_pictures_whose_answer_changed_come_one_after_the_other(watched):
+    preview, plan, test = watched.preview, watched.plan, watched.choose.data.test
     plan.choose_ranks("0", rank_out=1)
-    change(session)
-    await seen(session)
-    network, test = session.choose.network, session.choose.data.test
+    change(watched)
+    network = watched.choose.network
     small = wb.decompose(network, plan.plan)
     answers = [n.run(n.inputs(test.images)).argmax(1) for n in (network, small)]
     changed = (answers[0] != answers[1]).nonzero().flatten().tolist()
@@ -102,40 +90,81 @@ async def test_pictures_whose_answer_changed_come_one_after_the_other(session):
     shown = []
     for _ in range(min(len(changed), module.FLIPPED_IMAGES)):
         preview.next_changed()
-        assert (await seen(session)).changed
+        assert preview.found.changed
         shown.append(preview.index)
     assert sorted(shown) == sorted({picture.index for picture in preview.flipped})
     assert set(shown) <= set(changed)
 
     # Those of the planned network are not those of the recovered one, nor of another plan.
-    for act, stage in ((session.recover.decompose, "decomposed"), (session.recover.calibrate, "calibrated")):
+    for act, stage in ((watched.recover.decompose, "decomposed"), (watched.recover.calibrate, "calibrated")):
         act()
-        await seen(session)
         assert (preview.flipped, preview.words, preview.stage) == ((), "", stage)
         preview.next_changed()
-        await seen(session)
         assert preview.flipped or stage == "calibrated"
     plan.reset()
-    await seen(session)
     assert (preview.flipped, preview.words) == ((), "")
 
 
-def test_a_picture_of_the_users(tmp_path):
-    file = picture(tmp_path / "mine.png", (200, 200, 200))
+def test_a_picture_of_the_users(watched, tmp_path):
+    preview, file = watched.preview, picture(tmp_path / "mine.png", (200, 200, 200))
+    preview.bring(file, "mine.png")
+    assert (preview.found.name, preview.found.original[0].right) == ("", None)
+    assert preview.found.image.shape == (8, 8, 3)
+    assert (preview.found.image == 200).all()
+    preview.step(1)
+    assert preview.brought is None
+    file.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"^broken\.png is no sound image"):  # the name on the disk is ours
+        preview.bring(file, "broken.png")
 
-    async def journey(session):
-        session.preview.bring(file, "mine.png")
-        found = await seen(session)
-        assert (found.name, found.original[0].right) == ("", None)
-        assert found.image.shape == (8, 8, 3)
-        assert (found.image == 200).all()
-        session.preview.step(1)
-        assert session.preview.brought is None
-        file.write_bytes(b"no picture")
-        with pytest.raises(ValueError, match=r"^broken\.png is no sound image"):  # the name on the disk is ours
-            session.preview.bring(file, "broken.png")
 
-    on_a_network(journey)()
+def test_random_weights_give_no_preview(digits):
+    digits.preview.watch(True)
+    assert digits.preview.found is not None
+    digits.choose.open(weights="random")
+    assert digits.preview.found is None
+
+
+def test_factors_of_a_network_that_is_no_longer_open_are_not_kept(watched, monkeypatch):
+    preview, choose = watched.preview, watched.choose
+
+    def another_is_opened(*args, **kwargs):
+        preview.watch(False)
+        choose._take(replace(choose.opened, network=choose.network.with_model(batch_normed())))
+
+    monkeypatch.setattr(module, "preview", another_is_opened)
+    assert preview._known
+    change(watched)
+    assert preview._known == {}
+
+
+def test_a_large_network_is_shown_once_it_is_decomposed(watched, monkeypatch):
+    preview = watched.preview
+    monkeypatch.setattr(module, "MAX_DECOMPOSED_MACS", 1e3)
+    monkeypatch.setattr(module, "decompose", None)
+    change(watched)
+    assert (preview.found, preview.problem) == (None, module.TOO_LARGE)
+    watched.recover.decompose()
+    assert preview.found.original
+    assert (preview.stage, preview.problem) == ("decomposed", "")
+
+
+async def seen(session: Session) -> Preview | None:
+    await idle(session)
+    await asyncio.sleep(5 * module.DELAY_S)
+    await idle(session)
+    return session.preview.found
+
+
+async def watched_from_the_start() -> Session:
+    session = small_session()
+    session.preview.watch(True)
+    session.choose.open()
+    await seen(session)
+    return session
+
+
+on_a_loop = partial(conftest.on_a_loop, begin=watched_from_the_start)
 
 
 def busy(session: Session) -> threading.Event:
@@ -143,20 +172,6 @@ def busy(session: Session) -> threading.Event:
     gate = threading.Event()
     session.worker.submit(JobKind.SPEED, "Timing", lambda job: gate.wait(20))
     return gate
-
-
-def change(session: Session, rank: int = 1) -> None:
-    session.plan.choose_ranks("3", rank_in=rank, rank_out=rank)
-
-
-@on_a_network
-async def test_random_weights_give_no_preview(session):
-    session.choose.open(network="digits_vgg", data="digits")
-    await idle(session)
-    assert await seen(session) is not None
-    session.choose.open(weights="random")
-    await idle(session)
-    assert await seen(session) is None
 
 
 @pytest.fixture
@@ -171,24 +186,11 @@ def slowly(monkeypatch):
     monkeypatch.setattr(module, "decompose", slow)
 
 
-async def watched_from_the_start() -> Session:
-    session = small_session()
-    session.preview.watch(True)
-    session.choose.open()
-    return session
-
-
 @pytest.mark.usefixtures("slowly")
-@partial(on_a_loop, begin=watched_from_the_start)
-async def test_a_network_that_is_opened_while_it_is_seen_has_a_preview(session):
-    assert await seen(session) is not None
-    assert session.preview.current
-
-
-@pytest.mark.usefixtures("slowly")
-@on_a_network
+@on_a_loop
 async def test_a_step_that_is_left_and_shown_again_keeps_what_is_being_computed(session):
     before = session.preview.found
+    assert (before is not None, session.preview.current) == (True, True)  # though it was being watched while it opened
     change(session)
     await asyncio.sleep(2 * module.DELAY_S)
     job = session.preview._job
@@ -200,7 +202,7 @@ async def test_a_step_that_is_left_and_shown_again_keeps_what_is_being_computed(
     assert session.preview.current
 
 
-@on_a_network
+@on_a_loop
 async def test_a_preview_is_not_current_until_it_is_that_of_the_plan_and_a_cancelled_one_is_tried_again(session):
     preview, before = session.preview, session.preview.found
     assert preview.current
@@ -218,7 +220,7 @@ async def test_a_preview_is_not_current_until_it_is_that_of_the_plan_and_a_cance
     assert preview.current
 
 
-@on_a_network
+@on_a_loop
 async def test_a_picture_that_cannot_be_read_says_why_and_the_next_one_is_shown(session):
     preview, main, threads = session.preview, threading.get_ident(), []
     test = session.choose.data.test
@@ -246,7 +248,7 @@ async def test_a_picture_that_cannot_be_read_says_why_and_the_next_one_is_shown(
     assert main not in threads
 
 
-@on_a_network
+@on_a_loop
 async def test_one_search_at_a_time_which_ends_with_its_plan(session):
     preview, gate = session.preview, busy(session)
     first = preview.next_changed()
@@ -259,35 +261,6 @@ async def test_one_search_at_a_time_which_ends_with_its_plan(session):
     gate.set()
     await seen(session)
     assert second.state is JobState.DONE
-
-
-@on_a_network
-async def test_factors_of_a_network_that_is_no_longer_open_are_not_kept(session):
-    preview, computing, gate = session.preview, threading.Event(), threading.Event()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "preview", lambda *args, **kwargs: computing.set() or gate.wait(20))
-        change(session)
-        await asyncio.to_thread(computing.wait, 20)  # it has decomposed, and reports no more
-        preview.watch(False)
-        other = session.choose.network.with_model(batch_normed())
-        session.choose._take(replace(session.choose.opened, network=other))
-        gate.set()
-        await idle(session)
-    assert preview._known == {}
-
-
-@on_a_network
-async def test_a_large_network_is_shown_once_it_is_decomposed(session):
-    preview = session.preview
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_DECOMPOSED_MACS", 1e3)
-        patch.setattr(module, "decompose", None)
-        change(session)
-        assert (await seen(session), preview.problem) == (None, module.TOO_LARGE)
-        session.recover.decompose()
-        await idle(session)
-        assert (await seen(session)).original
-        assert (preview.stage, preview.problem) == ("decomposed", "")
 
 
 def test_what_a_layer_without_maps_gives():
