@@ -6,13 +6,13 @@ from dataclasses import replace
 import nbformat
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import workbench as wb
-from tests.app.conftest import on_a_loop
+from tests.app.conftest import on_a_loop, small_session
+from tests.helpers.networks import same
 from tests.helpers.pictures import picture
-from tests.helpers.sessions import idle
+from tests.helpers.sessions import idle, unlabelled_data
 from workbench.app.session import Session
 from workbench.app.steps.take_home.model import FILE_KINDS, IN_CHANNELS, load_code
 from workbench.catalog.networks.entries import Centred
@@ -25,34 +25,36 @@ def small_model(channels):
     return nn.Sequential(*layers)
 
 
-def execute(session, names=None, *, calibrated=False):
-    """What the notebook's cells make, and the words of its file."""
+def loads(choose, **names):
+    """Check that the notebook's code loads what is open; what the user has to fill in."""
+    code, missing = load_code(choose)
+    exec(f"import workbench as wb\nnetwork = {code['network']}\ndata = {code['data']}", names)  # noqa: S102 - our own
+    for name in ("train", "validation", "test"):
+        one, other = getattr(names["data"], name), getattr(choose.data, name)
+        assert torch.equal(one.images[:], other.images[:])
+        assert torch.equal(one.labels, other.labels)
+    answers = [network.run(network.inputs(one.images[:4])) for network in (names["network"], choose.network)]
+    assert torch.equal(*answers)
+    return missing
+
+
+def test_a_notebook_asks_for_what_was_given_in_code_and_repeats_the_run_with_it():
+    session = small_session(data=unlabelled_data(), opened=True)
     session.recover.decompose()
-    if calibrated:
-        session.recover.calibrate()
-    job = session.take_home.make("notebook")
-    assert job.error == ""
+    session.take_home.make("notebook")
     made = session.take_home.made["notebook"]
+    assert made.words.endswith("the network small (given in code) and the data bare (given in code)")
     cells = nbformat.read(made.path, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    found = dict(names or {})
-    exec(code.replace("{**before", "scores = {**before"), found)  # noqa: S102 - our own
-    after, before = found["small"].model.state_dict(), session.recover.compressed.model.state_dict()
-    for key in before:
-        torch.testing.assert_close(after[key], before[key], rtol=0, atol=1e-6 if calibrated else 0)
-    return found, made.words
-
-
-def test_what_was_given_in_code(session):
     with pytest.raises(NameError, match="your_network"):
-        execute(session)
+        exec(code, {})  # noqa: S102
     names = {"your_network": session.choose.network, "your_data": session.choose.data}
-    _, words = execute(session, names)
-    assert words.endswith("the network small (given in code) and the data tiny (given in code)")
+    exec(code, names)  # noqa: S102
+    assert same(names["small"].model.state_dict(), session.recover.compressed.model.state_dict())
 
 
 def test_bundled_names_need_nothing(digits):
-    assert "first cell" not in execute(digits)[1]
+    assert loads(digits.choose) == []
 
 
 def test_a_checkpoint(digits, tmp_path, monkeypatch):
@@ -60,49 +62,27 @@ def test_a_checkpoint(digits, tmp_path, monkeypatch):
     file.write_bytes((BUNDLED / "digits_vgg.safetensors").read_bytes())
     digits.choose.open(weights=file.name, file=file)
     monkeypatch.chdir(tmp_path)
-    assert execute(digits)[1].endswith("where to find the file mine.safetensors")
+    assert loads(digits.choose) == ["the file mine.safetensors"]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_the_user(tmp_path, monkeypatch, channels):
-    for name in (f"{kind}/{i}.png" for kind in "ab" for i in range(10)):
-        picture(tmp_path / "own" / name, (20 * int(name[2]), 0, 0), (8, 8))
-    session = Session(wb.Network(small_model(channels), (channels, 8, 8), "small"))
-    session.choose.open()
-    session.choose.open(data="own", pictures=tmp_path / "own")
-    monkeypatch.chdir(tmp_path)
-    found, words = execute(session, {"your_network": session.choose.network})
-    assert words.endswith("the network small (given in code) and the images own")
-    for name in ("train", "validation", "test"):
-        one, other = getattr(found["data"], name), getattr(session.choose.data, name)
-        assert torch.equal(one.images[:], other.images[:])
-        assert torch.equal(one.labels, other.labels)
-
-
-def test_an_onnx_file(session, tmp_path, monkeypatch):
-    path = wb.export(wb.Network(small_model(1), (1, 8, 8)), tmp_path / "mine.onnx").path
-    session.choose.open(network="mine.onnx", weights="mine.onnx", file=path)
-    monkeypatch.chdir(tmp_path)
-    found, words = execute(session, {"your_data": session.choose.data})
-    assert found["network"].input_shape == (1, 8, 8)
-    assert "the file mine.onnx and the data tiny" in words
-
-
-def test_an_onnx_file_of_coloured_images_and_pictures_without_labels(tmp_path, monkeypatch):
-    path = wb.export(wb.Network(small_model(3), (3, 8, 8)), tmp_path / "mine.onnx").path
-    (tmp_path / "pictures").mkdir()
-    noise = torch.Generator().manual_seed(0)
-    for i in range(30):
-        pixels = torch.randint(256, (12, 10, 3), generator=noise, dtype=torch.uint8)
-        Image.fromarray(pixels.numpy()).save(tmp_path / "pictures" / f"{i}.png")
+@pytest.mark.parametrize(
+    ("channels", "name", "folder", "missing"),
+    [
+        (1, "own", "own/{}", "the images own"),
+        (3, "20 files", "pictures", "a folder with the 20 files"),
+    ],
+)
+def test_an_onnx_file_and_pictures(tmp_path, monkeypatch, channels, name, folder, missing):
+    for i in range(20):
+        picture(tmp_path / folder.format("ab"[i % 2]) / f"{i}.png", (10 * i, 0, 0), (12, 10))
+    file = wb.export(wb.Network(small_model(channels), (channels, 8, 8)), tmp_path / "mine.onnx").path
     session = Session()
-    session.choose.open(network="mine.onnx", weights="mine.onnx", file=path)
-    session.choose.open(data="30 files", pictures=tmp_path / "pictures")
-    assert session.choose.network.preprocessing == Centred(8, shorter=8)  # small pictures are taken whole
+    session.choose.open(network="mine.onnx", weights="mine.onnx", file=file)
+    session.choose.open(data=name, pictures=tmp_path / folder.partition("/")[0])
     monkeypatch.chdir(tmp_path)
-    found, words = execute(session, calibrated=True)
-    assert words.endswith("the file mine.onnx and a folder with the 30 files")
-    assert found["scores"]["compressed"].kind == "agreement"
+    assert loads(session.choose) == ["the file mine.onnx", missing]
+    centred = Centred(8, shorter=8) if channels == 3 else None  # small pictures are taken whole
+    assert session.choose.network.preprocessing == centred
 
 
 @pytest.mark.parametrize(
