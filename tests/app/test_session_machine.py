@@ -1,8 +1,8 @@
 """A whole session on a running event loop: anything in any order, overlapping, and nothing is corrupted."""
 
 import asyncio
-import os
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -15,10 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import workbench as wb
 from tests.helpers.machines import machine
-from tests.helpers.sessions import Recorder, ThreadPerJob, Untraceable, batch_normed, idle, state_of, tiny_data, trained
+from tests.helpers.sessions import Overlaps, ThreadPerJob, Untraceable, batch_normed, idle, state_of, tiny_data, trained
 from workbench.app.session import Session
 from workbench.app.steps.plan.settings import PlanSettings
-from workbench.app.worker import Worker
 from workbench.runs.scoring import scored_stage
 from workbench.runs.store import RunStore
 
@@ -56,22 +55,21 @@ def press_rule(path, **strategies):
 
 
 class SessionMachine(RuleBasedStateMachine):
-    worker_class: type[Worker] = Worker
-
     def __init__(self):
         super().__init__()
         MODELS.update(batch_normed=batch_normed(), untraceable=trained(Untraceable()).train())
         self.before = {name: state_of(model) for name, model in MODELS.items()}
-        self.data, self.recorder = tiny_data(), Recorder()
+        self.data, self.overlaps, self.jobs = tiny_data(), Overlaps(), set()
         self.folder = tempfile.TemporaryDirectory()
         self.file = Path(self.folder.name) / "runs.sqlite"
-        os.environ["WORKBENCH_RUNS"] = str(self.file)
         self.loop = asyncio.new_event_loop()
-        patched = pytest.MonkeyPatch()
-        patched.setattr("workbench.app.session.Worker", self.recorder.of(self.worker_class))
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setenv("WORKBENCH_RUNS", str(self.file))
+        self.patch.setattr("workbench.app.worker.computing", self.overlaps)
 
         async def begin():
             session = Session(give("batch_normed"), self.data)
+            session.worker.observe(lambda change: self.jobs.update(change["new"]), "jobs")
             session.speed.runtimes = ("eager",)
             session.preview.active = True
             session.choose.open()
@@ -79,7 +77,6 @@ class SessionMachine(RuleBasedStateMachine):
             return session
 
         self.session = self.loop.run_until_complete(begin())
-        patched.undo()
         self.checked = {}
 
     def press(self, verb, *arguments, **more):
@@ -154,8 +151,8 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_overlap_and_no_fault(self):
-        assert self.recorder.overlaps == 0, "two computations overlapped"
-        for job in self.recorder.jobs:
+        assert self.overlaps.count == 0, "two computations overlapped"
+        for job in self.jobs:
             assert "fault in the workbench" not in job.error, f"{job.title}: {job.error}"
 
     @invariant()
@@ -202,6 +199,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.given_models_are_unchanged()
             self.no_overlap_and_no_fault()
         finally:
+            self.patch.undo()
             self.loop.close()
             self.folder.cleanup()
 
@@ -221,20 +219,15 @@ def test_a_session_driven_at_random_corrupts_nothing(machine, examples, steps):
     run_state_machine_as_test(machine, settings=settings(**limits, **more))
 
 
-def test_the_machine_fails_if_the_single_worker_is_bypassed():
-    class Bypassed(SessionMachine):
-        worker_class = ThreadPerJob
-
-    machine = Bypassed()
-    try:
-        with pytest.raises(AssertionError, match="overlapped"):  # noqa: PT012
-            for _ in range(20):
-                machine.decompose()
-                machine.gallery(changed_first=False)
-                machine.importance()
-                machine.wait(0.05)
-                machine.no_overlap_and_no_fault()
-        machine.loop.run_until_complete(idle(machine.session))
-    finally:
-        machine.loop.close()
-        machine.folder.cleanup()
+def test_the_machine_fails_if_the_single_worker_is_bypassed(monkeypatch):
+    monkeypatch.setattr("workbench.app.session.Worker", ThreadPerJob)
+    machine = SessionMachine()
+    with pytest.raises(AssertionError, match="overlapped"):  # noqa: PT012
+        for _ in range(20):
+            machine.decompose()
+            machine.gallery(changed_first=False)
+            machine.importance()
+            machine.wait(0.05)
+            machine.no_overlap_and_no_fault()
+    with suppress(Exception):  # whatever was corrupted
+        machine.teardown()

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from tests.app import conftest
+from tests.helpers.sessions import idle
 from workbench.app.worker import OUT_OF_MEMORY, Job, JobKind, JobState, Worker
 from workbench.progress import Cancelled
 
@@ -19,11 +20,6 @@ async def worker():
 
 
 on_a_loop = partial(conftest.on_a_loop, begin=worker)
-
-
-async def ended(*jobs: Job) -> None:
-    while any(job.active for job in jobs):
-        await asyncio.sleep(0.005)
 
 
 @on_a_loop
@@ -40,7 +36,7 @@ async def test_jobs_run_in_order_in_one_other_thread_and_traits_change_in_the_lo
     for job in jobs:
         job.observe(lambda _: seen.add(threading.get_ident()))
     assert worker.jobs == tuple(jobs)
-    await ended(*jobs)
+    await idle(worker)
     assert values == [0, 1, 2, 3, 4]
     assert len(threads) == 1
     assert seen == {threading.get_ident()} != threads
@@ -63,18 +59,18 @@ async def test_a_waiting_job_is_taken_back_and_a_running_one_stops_at_its_next_r
     assert waiting.state is JobState.CANCELLED
     assert worker.jobs == (running,)
     running.cancel()
-    await ended(running)
+    await idle(worker)
     assert (running.state, running.error, ran) == (JobState.CANCELLED, "", [])
 
 
 @on_a_loop
 async def test_a_preview_waits_for_what_the_user_presses(worker):
     gate, order = threading.Event(), []
-    first = worker.submit(JobKind.SPEED, "first", lambda job: gate.wait(10))
-    kinds = [JobKind.PREVIEW, JobKind.EXPORT, JobKind.PREVIEW, JobKind.SPEED]
-    jobs = [worker.submit(kind, "next", lambda job: order.append(job.kind)) for kind in kinds]
+    worker.submit(JobKind.SPEED, "first", lambda job: gate.wait(10))
+    for kind in (JobKind.PREVIEW, JobKind.EXPORT, JobKind.PREVIEW, JobKind.SPEED):
+        worker.submit(kind, "next", lambda job: order.append(job.kind))
     gate.set()
-    await ended(first, *jobs)
+    await idle(worker)
     assert order == [JobKind.EXPORT, JobKind.SPEED, JobKind.PREVIEW, JobKind.PREVIEW]
 
 
@@ -89,12 +85,12 @@ async def test_only_short_jobs_run_between_the_epochs_of_a_long_one(worker):
         job.let_short_jobs_run()
         order.append("epoch 2")
 
-    first = worker.submit(JobKind.TRAIN, "train", long)
+    worker.submit(JobKind.TRAIN, "train", long)
     await asyncio.to_thread(started.wait)
-    other = worker.submit(JobKind.EXPORT, "export", lambda _: order.append("export"))
-    short = worker.submit(JobKind.GALLERY, "gallery", lambda _: order.append("gallery"), short=True)
+    worker.submit(JobKind.EXPORT, "export", lambda _: order.append("export"))
+    worker.submit(JobKind.GALLERY, "gallery", lambda _: order.append("gallery"), short=True)
     queued.set()
-    await ended(first, other, short)
+    await idle(worker)
     assert order == ["epoch 1", "gallery", "epoch 2", "export"]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -76,30 +77,20 @@ def state_of(model: nn.Module) -> dict[str, object]:
     return state
 
 
-class Recorder:
-    """Notes the jobs of a worker, and how often their functions run in two threads at the same time."""
+class Overlaps:
+    """In place of a worker's `computing`: counts how often two threads compute at the same time."""
 
     def __init__(self):
-        self.threads, self.jobs, self.overlaps = [], [], 0
+        self.threads, self.count = [], 0
 
-    def of(self, worker_class: type[Worker]) -> type[Worker]:
-        """The class of worker, with every job noted."""
-        recorder = self
-
-        class Recorded(worker_class):
-            def submit(self, kind, title, function, done=None, *, short=False):
-                def watched(job):
-                    recorder.threads.append(threading.get_ident())
-                    recorder.overlaps += len(set(recorder.threads)) > 1
-                    try:
-                        return function(job)
-                    finally:
-                        recorder.threads.remove(threading.get_ident())
-
-                recorder.jobs.append(super().submit(kind, title, watched, done, short=short))
-                return recorder.jobs[-1]
-
-        return Recorded
+    @contextmanager
+    def __call__(self):
+        self.threads.append(threading.get_ident())
+        self.count += len(set(self.threads)) > 1
+        try:
+            yield
+        finally:
+            self.threads.remove(threading.get_ident())
 
 
 class ThreadPerJob(Worker):
@@ -112,10 +103,11 @@ class ThreadPerJob(Worker):
         return job
 
 
-async def idle(session: Session, seconds: float = 120) -> None:
-    """Wait until no job of a session runs or waits."""
+async def idle(session: Session | Worker, seconds: float = 120) -> None:
+    """Wait until no job of a session or a worker runs or waits."""
+    worker = getattr(session, "worker", session)
     await asyncio.sleep(0)
     async with asyncio.timeout(seconds):
-        while session.worker.jobs:
+        while worker.jobs:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0)
