@@ -1,4 +1,4 @@
-"""The names of the notebook API, and the README's examples, which run as they stand."""
+"""The names of the notebook API, and the README's examples, which run as they stand but for the seconds."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(time_plan, "measure_times", lambda network, spectra, **_: machine(spectra, overhead=1e-6))
     names = {}
     for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S):
-        exec(block, names)  # noqa: S102 - our own README
+        exec(re.sub(r"seconds=\d+", "seconds=0.1", block), names)  # noqa: S102 - our own README
     plan, small, test = names["plan"], names["small"], names["data"].test
     assert (plan["features.3"].rank_in, plan["features.3"].rank_out) == (12, 20)
     assert plan.weights < names["network"].weights / 3

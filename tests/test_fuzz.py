@@ -1,6 +1,5 @@
 """Damaged files: whatever is opened gives a result or a sentence, and never takes long or much memory."""
 
-import io
 import resource
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from safetensors.torch import save
 
 import workbench as wb
 from tests.helpers.networks import small
-from tests.helpers.pictures import picture, png
+from tests.helpers.pictures import picture, png, written
 from workbench.catalog.networks.checkpoints import read_weights
 from workbench.catalog.onnx.load import load_onnx
 from workbench.network.images.decoding import decode
@@ -32,25 +31,15 @@ def tensors():
     return {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
 
-def pickled():
-    file = io.BytesIO()
-    torch.save({"state_dict": tensors()}, file)
-    return file.getvalue()
-
-
-def jpeg():
-    file = io.BytesIO()
+def jpeg(file):
     Image.linear_gradient("L").resize((12, 10)).convert("RGB").save(file, "jpeg")
-    return file.getvalue()
 
 
-def zipped():
-    file = io.BytesIO()
+def zipped(file):
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("cat/a.png", "cat/b.png", "dog/c.png", "dog/d.png"):
             archive.writestr(name, png(size=(12, 10)))
         archive.writestr("labels.csv", "file,class_index\ncat/a.png,0\n")
-    return file.getvalue()
 
 
 def plan():
@@ -78,12 +67,12 @@ def open_plan(path):
 
 
 KINDS = {
-    "weights.pth": (pickled, read_weights),
+    "weights.pth": (lambda: written(torch.save, {"state_dict": tensors()}), read_weights),
     "weights.safetensors": (lambda: save(tensors()), read_weights),
     "network.onnx": (onnx_file, load_onnx),
-    "images.zip": (zipped, open_images),
+    "images.zip": (lambda: written(zipped), open_images),
     "picture.png": (png, lambda path: decode(path, 8)),
-    "picture.jpg": (jpeg, lambda path: decode(path, 8)),
+    "picture.jpg": (lambda: written(jpeg), lambda path: decode(path, 8)),
     "plan.json": (plan, open_plan),
     "labels.csv": (lambda: b"file,class_index\na.png,0\nb.png,1\n", open_table),
 }

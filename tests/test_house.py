@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = ("files", "progress", "tables")
-"""Modules that stand on nothing of the package."""
 LEVELS = {
+    "files": 0,
+    "progress": 0,
+    "tables": 0,
     "kernels": 1,
     "network": 2,
     "plan": 3,
@@ -62,27 +64,28 @@ def room(name):
     return name.split(".")[1] if "." in name else ""
 
 
+def allowed(name, other):
+    """Whether a module may import another, or a module of another package."""
+    mine, theirs, package = room(name), room(other), other.split(".")[0]
+    if package == "workbench":
+        return mine in ("", theirs) or LEVELS[theirs] < LEVELS[mine]
+    if f"{other}.".startswith("torch.nn."):
+        return mine != "kernels"
+    if package == "plotly":
+        return mine == "app" or name.startswith("workbench.plot.interactive")
+    return mine == "app" or package not in WIDGETS
+
+
 def problems(folder):
     """Sentences on what breaks the rules below a `workbench` folder."""
     paths = modules(folder)
-    known = set(paths)
-    graph = {name: imports(path.read_text(encoding="utf-8"), known) for name, path in paths.items()}
-    found = []
-    for name, path in paths.items():
-        lines = path.read_text(encoding="utf-8").count("\n")
-        if lines > MAX_MODULE_LINES:
-            found.append(f"{name} has {lines} lines")
-        for other in graph[name]:
-            if other.split(".")[0] != "workbench":
-                found += [f"{name} imports {other}"] if is_foreign(name, other) else []
-            elif room(other) not in LEAVES and room(name):
-                mine, theirs = (0 if room(n) in LEAVES else LEVELS[room(n)] for n in (name, other))
-                if theirs > mine or (theirs == mine and room(name) != room(other)):
-                    found.append(f"{name} imports {other}")
-    for path in {p.parent for p in paths.values()}:
-        count = sum(1 for p in path.glob("*.py") if p.name != "__init__.py")
-        if count > MAX_MODULES and path.name != "widgets":
-            found.append(f"{path.name} has {count} modules")
+    sources = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
+    graph = {name: imports(source, sources.keys()) for name, source in sources.items()}
+    lines = {name: source.count("\n") for name, source in sources.items()}
+    sizes = Counter(p.parent for p in paths.values() if p.name != "__init__.py" and p.parent.name != "widgets")
+    found = [f"{name} has {count} lines" for name, count in lines.items() if count > MAX_MODULE_LINES]
+    found += [f"{parent.name} has {count} modules" for parent, count in sizes.items() if count > MAX_MODULES]
+    found += [f"{name} imports {o}" for name, others in graph.items() for o in others if not allowed(name, o)]
     try:
         TopologicalSorter({name: graph[name] & graph.keys() for name in graph}).prepare()
     except CycleError as error:
@@ -90,42 +93,29 @@ def problems(folder):
     return found
 
 
-def is_foreign(name, other):
-    """Whether a room must not import this from outside."""
-    top = other.split(".")[0]
-    return (
-        (room(name) == "kernels" and f"{other}.".startswith("torch.nn."))
-        or (room(name) != "app" and top in WIDGETS)
-        or (top == "plotly" and room(name) != "app" and not name.startswith("workbench.plot.interactive"))
-    )
+def targets(node):
+    """What a statement assigns to."""
+    return [*getattr(node, "targets", ()), getattr(node, "target", None)]
 
 
 def traits_written(folder):
     """(file, target) of each trait of a model that another object writes; a worker writes those of its jobs."""
-    app = folder / "app"
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(app.rglob("*.py"))}
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((folder / "app").rglob("*.py"))}
     traits, models = set(), set()  # a model is any class that inherits HasTraits; objects are named like their class
     for node in (node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
         if any(re.search(r"\bHasTraits$", ast.unparse(base)) for base in node.bases):
             models |= {snake := re.sub(r"(?<!^)(?=[A-Z])", "_", node.name).lower(), snake.removesuffix("_model")}
-            statements = [s for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign)]
-            targets = [t for s in statements for t in getattr(s, "targets", [getattr(s, "target", None)])]
-            traits |= {target.id for target in targets if isinstance(target, ast.Name)}
+            traits |= {target.id for s in node.body for target in targets(s) if isinstance(target, ast.Name)}
     owned = re.compile(rf"(^|[._])({'|'.join(sorted(models))})$")
     found = []
     for path, tree in trees.items():
         own = {"self", "job"} if path.name == "worker.py" else {"self"}
         for node in ast.walk(tree):
-            hits = [
-                target
-                for target in [*getattr(node, "targets", ()), getattr(node, "target", None)]
-                if isinstance(target, ast.Attribute)
-                and target.attr in traits
-                and owned.search(ast.unparse(target.value))
-            ]
+            written = [t for t in targets(node) if isinstance(t, ast.Attribute) and t.attr in traits]
+            written = [target for target in written if owned.search(ast.unparse(target.value))]
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_trait":
-                hits.append(node.func)
-            foreign = [ast.unparse(hit) for hit in hits if ast.unparse(hit.value) not in own]
+                written.append(node.func)
+            foreign = [ast.unparse(target) for target in written if ast.unparse(target.value) not in own]
             found += [(path.relative_to(folder).as_posix(), target) for target in foreign]
     return found
 

@@ -44,7 +44,8 @@ def _no_torchvision(monkeypatch):
 
 @pytest.fixture
 def quick_speed(monkeypatch):
-    """No seconds of timing."""
+    """No seconds of timing, which nothing disturbs."""
+    monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: False)
     monkeypatch.setattr("workbench.app.steps.speed.model.TIMING_S", 0.01)
     monkeypatch.setattr("workbench.app.steps.speed.model.roofline", lambda n: Roofline(1e9, 1e9, n, "test"))
 
@@ -63,3 +64,10 @@ def digits():
     session = Session()
     session.choose.open()
     return session
+
+
+@pytest.fixture
+def unstored(monkeypatch, tmp_path):
+    """The same as `session`, with a store that cannot be used: it is a folder."""
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))
+    return small_session(opened=True)

@@ -1,14 +1,13 @@
 """Files, folders, values and messages that the dashboard cannot use."""
 
-import io
 from pathlib import Path
 
 import ipywidgets as w
 import torch
-from PIL import Image
 from safetensors.torch import save
 
 import workbench as wb
+from tests.helpers.pictures import png, written
 from workbench.app.widgets.layer_table import LayerTable
 from workbench.app.widgets.upload import DEFAULT_LIMIT_MIB
 
@@ -23,21 +22,16 @@ class Hostile:
         return open, (str(MARK), "w")
 
 
-def saved(content):
-    file = io.BytesIO()
-    torch.save(content, file)
-    return file.getvalue()
-
-
 def own_state(**changes):
     return {**wb.load_network("digits_vgg").model.state_dict(), **changes}
 
 
 WEIGHTS = {
-    "hostile.pth": lambda: saved({"features.0.weight": Hostile()}),
+    "hostile.pth": lambda: written(torch.save, {"features.0.weight": Hostile()}),
     "cut.safetensors": lambda: save(own_state())[:5000],
     "text.pth": lambda: b"hello, this is text",
     "other-shape.safetensors": lambda: save(own_state(**{"classifier.2.bias": torch.zeros(9)})),
+    "half.onnx": lambda: b"\x08\x07\x12\x04half",
     "nan.safetensors": lambda: save(own_state(**{"classifier.2.bias": torch.full((10,), NAN)})),
 }
 """Name -> content that no network of ten digits can be made of."""
@@ -53,9 +47,7 @@ FILE_NAMES = {
 }
 """Name of a file -> what the page shows of it."""
 
-FILE = io.BytesIO()
-Image.new("L", (8, 8)).save(FILE, "PNG")
-PICTURE = FILE.getvalue()
+PICTURE = png(size=(8, 8))
 TABLES = {
     "negative": b"a.png,-1",
     "class-ten": b"a.png,10",

@@ -7,11 +7,16 @@ import tarfile
 from PIL import Image
 
 
+def written(write, *given):
+    """The content of a file, which a function writes after what it is given."""
+    file = io.BytesIO()
+    write(*given, file)
+    return file.getvalue()
+
+
 def png(color=(9, 9, 9), size=(40, 30)):
     """The content of a PNG file of one colour."""
-    content = io.BytesIO()
-    Image.new("RGB", size, color).save(content, "PNG")
-    return content.getvalue()
+    return written(lambda file: Image.new("RGB", size, color).save(file, "PNG"))
 
 
 def picture(path, color=(9, 9, 9), size=(40, 30)):

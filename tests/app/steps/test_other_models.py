@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.app.conftest import on_a_loop, small_session
+from tests.app.conftest import on_a_loop
 from tests.helpers.sessions import idle
 from workbench.app.overview import tile_texts, verdict_text
 from workbench.app.steps.speed.view import findings_html
@@ -31,11 +31,11 @@ def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_spe
     speed, recover = session.speed, session.recover
     recover.decompose()
     speed.runtimes = ("eager",)
-    monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: True)
-    speed.measure()
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.measure.exclusive.others_computing", lambda: True)
+        speed.measure()
     assert speed.findings.disturbed
     assert recover.run.measured == {}
-    monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: False)
     speed.measure()
     assert recover.run.measured["latency"][0]["runtime"] == "eager"
     assert recover.stored[0].measured.keys() == {"latency", "best_realised", "machine", "energy"}
@@ -45,16 +45,13 @@ def test_speed_is_stored_unless_it_was_disturbed(session, monkeypatch, quick_spe
     assert speed.findings is None
 
 
-def test_findings_stay_when_their_run_is_stored(monkeypatch, tmp_path, quick_speed):
-    monkeypatch.setattr("workbench.measure.exclusive.others_computing", lambda: False)
-    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))  # a folder: no store
-    session = small_session(opened=True)
-    session.recover.decompose()
-    session.speed.runtimes = ("eager",)
-    session.speed.measure()
+def test_findings_stay_when_their_run_is_stored(unstored, quick_speed, monkeypatch, tmp_path):
+    unstored.recover.decompose()
+    unstored.speed.runtimes = ("eager",)
+    unstored.speed.measure()
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs.sqlite"))
-    session.recover.calibrate()
-    assert (session.recover.run.number, session.speed.findings is None) == (1, False)
+    unstored.recover.calibrate()
+    assert (unstored.recover.run.number, unstored.speed.findings is None) == (1, False)
 
 
 def test_page_and_report_give_one_speed_up(session, quick_speed, tmp_path):

@@ -17,8 +17,6 @@ def test_settings_and_the_plan_follow_each_other(session):
     plan.replan(macs_ratio=90.0)  # out of reach: the plan stays, with the settings that made it
     assert (plan.plan, "out of reach" in plan.notice) == (before, True)
     assert (plan.settings["macs_ratio"], plan.made_by["macs_ratio"]) == (90.0, 1.5)
-    session.recover.decompose()
-    assert session.recover.run.settings["macs_ratio"] == 1.5
     plan.choose_ranks(by_hand, rank_out=3)
     plan.replan(macs_ratio=1.3)
     assert plan.plan[by_hand].rank_out == 3
