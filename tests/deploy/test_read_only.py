@@ -36,7 +36,8 @@ def test_it_opens_a_network_and_its_run_store(short_folder):
     own |= {"WORKBENCH_DATASETS": str(runs / "datasets"), "JUPYTER_RUNTIME_DIR": "", "XDG_CACHE_HOME": ""}
     own |= {"JUPYTER_CONFIG_DIR": str(tmp), "IPYTHONDIR": str(tmp)}
     shell = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"]
-    with serving(short_folder, variables=own, shell=shell) as server:
+    (short_folder / "voila.json").write_text('{"VoilaConfiguration": {"preheat_kernel": false}}')
+    with serving(short_folder, settings=(serve.CLASS, short_folder), variables=own, shell=shell) as server:
         assert "error when executing" not in server.entered[1].text
         wait_until(lambda: (runs / "runs.sqlite").exists() and list((runs / "cache").glob("*.npz")), 90, server.log)
     log = server.log.read_text()
