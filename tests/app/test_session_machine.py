@@ -34,7 +34,8 @@ def _small(monkeypatch, quick_speed):
     """No torchvision, no large networks of the paper, no seconds of timing."""
     monkeypatch.setattr("workbench.app.steps.choose.model.load_network", give)
     monkeypatch.setattr("workbench.catalog.paper.table.PUBLISHED", {})
-    monkeypatch.setattr("workbench.app.steps.plan.model.VERIFY_DELAY_S", 0.01)
+    for delay in ("plan.model.VERIFY_DELAY_S", "compare.preview.DELAY_S"):
+        monkeypatch.setattr(f"workbench.app.steps.{delay}", 0.01)
     monkeypatch.setattr("workbench.app.steps.plan.model.measure_times", modelled)
 
 
