@@ -45,7 +45,7 @@ network_of, data_of = attrgetter("network", "weights", "file", "colours"), attrg
 OPEN_SIZE = (3, 224, 224)
 """Channels, height and width of the input of an ONNX file that leaves them open."""
 COLOURS = {
-    "less ImageNet's mean, over its deviation": (IMAGENET_MEAN, IMAGENET_STD),
+    "as for ImageNet": (IMAGENET_MEAN, IMAGENET_STD),
     "from 0 to 1": ((0.0,) * 3, (1.0,) * 3),
     "from -1 to 1": ((0.5,) * 3, (0.5,) * 3),
     "from 0 to 255": ((0.0,) * 3, (1 / 255,) * 3),
@@ -282,7 +282,7 @@ def _load_onnx(file: Path, choice: Choice) -> tuple[Network, str, bool]:
         network = network.with_model(network.model, preprocessing=centred)
         whole = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
         assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.width}")
-        assumed.append(f"colours are {choice.colours} (Colours has others)")
+        assumed.append(f"colours are scaled {choice.colours} (Colours has others)")
     source = network.source.replace(file.name, name)
     warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""
     return network.with_model(network.model, source=source), warning, scalable

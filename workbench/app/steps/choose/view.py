@@ -35,7 +35,7 @@ def choose_view(session: Session) -> w.Widget:
     """Return the controls, and a line on the open network and data."""
     choose, worker = session.choose, session.worker
     layout = {"flex": "1 1 240px", "width": "auto", "min_width": "200px", "max_width": "320px"}
-    options = {"network": network_options, "weights": weights_options, "colours": colours_options, "data": data_options}
+    options = {"network": network_options, "weights": weights_options, "data": data_options, "colours": colours_options}
     boxes = {field: w.Dropdown(description=field.title(), layout=layout, style=LABEL_STYLE) for field in options}
     find = w.Text(description="Find", placeholder="part of a network's name", layout=layout, style=LABEL_STYLE)
     upload, brought = uploads = _uploads(choose)
