@@ -92,11 +92,11 @@ def test_training_that_was_cut_off_goes_on(stage):
 def test_compress_for_me_that_was_cut_off_begins_again_with_its_plan():
     def cut_off(session):
         edit(session)
-        session.recover.searching = 0.02
+        session.recover.search_minutes = 0.02
 
     left(cut_off)
     session, seen = begun(), []
-    session.recover.observe(lambda change: seen.append(change["new"]), "searching")
+    session.recover.observe(lambda change: seen.append(change["new"]), "search_minutes")
     session.autosave.accept()
     first = session.recover.runs[0].plan["3"]
     assert (first.rank_in, first.rank_out, seen) == (4, 5, [0.02, 0.0])

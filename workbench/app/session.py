@@ -120,7 +120,7 @@ class Autosave(HasTraits):
         session.choose.observe(save, ["choice", "network"])
         session.look.observe(save, ["picked"])
         session.plan.observe(save, ["settings", "plan"])
-        session.recover.observe(save, ["run", "training", "searching"])
+        session.recover.observe(save, ["run", "training", "search_minutes"])
 
     def begin(self, browser: object) -> None:
         """Take the number of the page's browser, and look for what it has left."""
@@ -151,7 +151,7 @@ class Autosave(HasTraits):
             picked=s.look.picked,
             number=number,
             training=dict(s.recover.training) if number else {},
-            minutes=s.recover.searching,
+            minutes=s.recover.search_minutes,
         )
 
     def save(self) -> None:

@@ -38,7 +38,7 @@ class RecoverModel(HasTraits):
     curve = Tuple()  # epochs of the present or last training
     start = Instance(Score, allow_none=True)  # that training's epoch 0; None from scratch, or if there is none
     training = Dict()  # {"stage", and the settings} of the training in progress, or empty
-    searching = Float()  # minutes of `compress_for_me` while that is in progress, else 0
+    search_minutes = Float()  # of `compress_for_me` while that is in progress, else 0
     store_problem = Unicode()  # why runs are not stored or cannot be read, in a sentence, or ""
     stored = Tuple()  # runs of the store on the open network and data, oldest first
 
@@ -55,7 +55,7 @@ class RecoverModel(HasTraits):
         opened = change["new"]
         self.store = StoredRuns(opened.network, opened.data)
         with self.hold_trait_notifications():
-            self.run, self.runs, self.training, self.searching = None, (), {}, 0.0
+            self.run, self.runs, self.training, self.search_minutes = None, (), {}, 0.0
             self._draw((), None)
         self.read_store()
 
@@ -148,7 +148,7 @@ class RecoverModel(HasTraits):
                 if run.last is not None and run.last.name != StageName.FINE_TUNED:
                     self._worker.post(partial(self._draw, (), run.last.score))
 
-            self._worker.post(partial(self.set_trait, "searching", float(minutes)))
+            self._worker.post(partial(self.set_trait, "search_minutes", float(minutes)))
             try:
                 kept = compress(
                     now.opened.network,
@@ -165,7 +165,7 @@ class RecoverModel(HasTraits):
                     progress=job.report,
                 )
             finally:
-                self._worker.post(partial(self.set_trait, "searching", 0.0))
+                self._worker.post(partial(self.set_trait, "search_minutes", 0.0))
                 if now.checkpoint is not None:
                     now.checkpoint.unlink(missing_ok=True)
             epochs = kept.network.history if kept.network is not None else ()
