@@ -65,7 +65,7 @@ def test_a_foreign_host_is_refused(server, path):
 
 
 def test_the_page_needs_the_token_once(server):
-    for path in ("/", "/?token=", "/?token=wrong", "/lesson.ipynb"):
+    for path in ("/", "/?token=", "/?token=wrong", "/lesson.ipynb", f"/voila/lessons/{LESSONS[3][0]}.html"):
         answer = server.ask(path)
         assert (answer.status, answer.location[:6]) == (302, "/login")
     assert server.ask(f"/api/kernels/{UNKNOWN_KERNEL}", method="DELETE").status == 403

@@ -75,7 +75,8 @@ def test_a_checkpoint(digits, tmp_path, monkeypatch):
 def test_an_onnx_file_and_pictures(tmp_path, monkeypatch, channels, name, folder, missing):
     for i in range(20):
         picture(tmp_path / folder.format("ab"[i % 2]) / f"{i}.png", (10 * i, 0, 0), (12, 10))
-    file = wb.export(wb.Network(small_model(channels), (channels, 8, 8)), tmp_path / "mine.onnx").path
+    original = wb.Network(small_model(channels), (channels, 8, 8), classes=("b", "a", "c"))
+    file = wb.export(original, tmp_path / "mine.onnx").path
     session = Session()
     session.choose.open(network="mine.onnx", weights="mine.onnx", file=file)
     session.choose.open(data=name, pictures=tmp_path / folder.partition("/")[0])
