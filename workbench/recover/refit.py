@@ -159,10 +159,10 @@ class Refit:
             normal = moments.normal()
             self.ridge = choose_ridge([moments.normal([0]), moments.normal([1])], prior, start=self.ridge)
             self.ridges.append(self.ridge / 2 * scale(normal.inputs))
-            self.problems.append(normal.ridged(prior, self.ridges[group]))
+            self.problems.append(normal.with_ridge(prior, self.ridges[group]))
         else:
-            normal = self.problems[group].wanting(*moments.outputs())
-            self.problems[group] = normal.towards(prior, self.ridges[group])
+            normal = self.problems[group].with_outputs(*moments.outputs())
+            self.problems[group] = normal.with_prior(prior, self.ridges[group])
         return self.problems[group]
 
     def _solve(self, normal: Normal, group: int) -> tuple[dict[str, Tensor], Tensor]:
