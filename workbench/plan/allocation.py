@@ -23,16 +23,16 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
-class Options:
+class Candidates:
     """Candidates for one layer; the first is the dense layer."""
 
     cost: Vector  # (candidates, costs)
     error: Vector  # (candidates,) predicted
     ranks: NDArray[np.int64]  # (candidates, 2) rank_in and rank_out; rank_in 0 is Tucker-1, both 0 the dense layer
 
-    def subset(self, indices: NDArray[np.intp]) -> "Options":
+    def subset(self, indices: NDArray[np.intp]) -> "Candidates":
         """Return the candidates at these indices."""
-        return Options(self.cost[indices], self.error[indices], self.ranks[indices])
+        return Candidates(self.cost[indices], self.error[indices], self.ranks[indices])
 
     def hull(self, mixture: Vector) -> NDArray[np.intp]:
         """Return indices of the candidates on the lower convex hull of error over mixed cost, the cheapest first."""
@@ -65,7 +65,7 @@ def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> Vector:
     return weights
 
 
-def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[int] | None:
+def allocate(layers: Sequence[Candidates], limit: Vector, scale: Vector) -> list[int] | None:
     """Return the index of each layer's candidate; None if even the cheapest ones exceed the limits.
 
     `limit` (costs,) is infinite for unlimited costs; `scale` (costs,) is the cost of the original network, by which the
@@ -74,8 +74,8 @@ def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[i
     all_mixtures = mixtures(scale, np.isfinite(limit))
     # Costs are nearly proportional within a layer: the hulls of a few mixtures hold all useful candidates.
     few_mixtures = all_mixtures[:: max(1, len(all_mixtures) // 2)]
-    corners = [np.unique(np.concatenate([option.hull(mixture) for mixture in few_mixtures])) for option in options]
-    on_hulls = [option.subset(indices) for option, indices in zip(options, corners, strict=True)]
+    corners = [np.unique(np.concatenate([layer.hull(mixture) for mixture in few_mixtures])) for layer in layers]
+    on_hulls = [layer.subset(indices) for layer, indices in zip(layers, corners, strict=True)]
     results = [result for mixture in all_mixtures if (result := _walk_hulls(on_hulls, mixture, limit)) is not None]
     if not results:
         return None
@@ -83,22 +83,22 @@ def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[i
     return [int(indices[pick]) for indices, pick in zip(corners, best, strict=True)]
 
 
-def _walk_hulls(options: Sequence[Options], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
+def _walk_hulls(layers: Sequence[Candidates], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
     """Return (sum of errors, index of each layer's candidate); None if the cheapest ones exceed the limits."""
-    hulls = [option.hull(mixture) for option in options]
+    hulls = [layer.hull(mixture) for layer in layers]
     picks = [int(hull[0]) for hull in hulls]
-    cost = np.sum([option.cost[pick] for option, pick in zip(options, picks, strict=True)], axis=0)
+    cost = np.sum([layer.cost[pick] for layer, pick in zip(layers, picks, strict=True)], axis=0)
     if (cost > limit).any():
         return None
     edges = []
-    for i, (option, hull) in enumerate(zip(options, hulls, strict=True)):
-        mixed_cost = option.cost[hull] @ mixture
-        slopes = np.diff(option.error[hull]) / np.maximum(np.diff(mixed_cost), 1e-300)
+    for i, (layer, hull) in enumerate(zip(layers, hulls, strict=True)):
+        mixed_cost = layer.cost[hull] @ mixture
+        slopes = np.diff(layer.error[hull]) / np.maximum(np.diff(mixed_cost), 1e-300)
         edges += [(float(slope), i, step) for step, slope in enumerate(slopes)]
     for _, i, step in sorted(edges):
         next_pick = int(hulls[i][step + 1])
-        next_cost = cost + options[i].cost[next_pick] - options[i].cost[picks[i]]
+        next_cost = cost + layers[i].cost[next_pick] - layers[i].cost[picks[i]]
         if (next_cost > limit).any():
             break
         cost, picks[i] = next_cost, next_pick
-    return float(sum(option.error[pick] for option, pick in zip(options, picks, strict=True))), picks
+    return float(sum(layer.error[pick] for layer, pick in zip(layers, picks, strict=True))), picks

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from workbench.kernels.complexity import factorised_cost
 from workbench.kernels.evbmf import Vector
 from workbench.network.layers import Layer
-from workbench.plan.allocation import Options, allocate
+from workbench.plan.allocation import Candidates, allocate
 from workbench.plan.importance import Importance
 from workbench.plan.layer_choice import choose_layers, kept_if_left_out
 from workbench.plan.layer_times import NetworkTimes
@@ -63,7 +63,7 @@ def budget_plan(
     min_gain : smallest share of a layer's time that reducing it must save; with `times` only.
     importance : from :func:`~workbench.plan.importance.importance`, to measure errors in the network's outputs; None to
         measure them in the weights.
-    pinned : layer -> (rank_in, rank_out), "keep", or a LayerPlan of it; rank_in is None for Tucker-1.
+    pinned : layer -> (rank_in, rank_out), "keep", or its LayerPlan; rank_in is None for Tucker-1.
     rank_multiple : ranks are multiples of this (some hardware is faster with multiples of 8 or 16).
     min_rank : smallest rank of any mode.
     layers : layers to reduce, all others are kept: "default" (all but 1x1 convolutions), "spatial" (convolutions larger
@@ -91,28 +91,28 @@ def budget_plan(
     if unknown:
         raise PlanError(f"{spectra.network} has no layer {', '.join(map(repr, unknown))} to pin")
     fixed_parts: dict[str, LayerPlan] = {}
-    options = []
+    candidates = []
     for layer in spectra.layers:
         part = _pinned_part(spectra, layer, pins[layer.name]) if layer.name in pins else kept_if_left_out(layer, chosen)
         if part is None:
             ranks, errors = _rank_pairs(layer, rank_multiple, min_rank), _errors(layer, spectra, importance)
-            options.append(_options(layer, ranks, errors, times, min_gain))
+            candidates.append(_candidates(layer, ranks, errors, times, min_gain))
         else:
             fixed_parts[layer.name] = part
-            options.append(Options(_costs(part, times), np.zeros(1), np.zeros((1, 2), dtype=np.int64)))
+            candidates.append(Candidates(_costs(part, times), np.zeros(1), np.zeros((1, 2), dtype=np.int64)))
     dense_costs = np.array([spectra.total.macs, spectra.total.weights, times.dense if times else 0.0])
     other_costs = np.array([spectra.other.macs, spectra.other.weights, times.other if times else 0.0])
     budgets = zip(ratios.values(), dense_costs, other_costs, strict=True)
     limits = np.array([np.inf if ratio is None else dense / ratio - other for ratio, dense, other in budgets])
-    picks = allocate(options, limits, dense_costs)
+    picks = allocate(candidates, limits, dense_costs)
     requested = {name: ratio for name, ratio in ratios.items() if ratio is not None}
     if picks is None:
-        cheapest = np.sum([option.cost.min(axis=0) for option in options], axis=0) + other_costs
+        cheapest = np.sum([options.cost.min(axis=0) for options in candidates], axis=0) + other_costs
         reachable = dict(zip(ratios, dense_costs / np.maximum(cheapest, 1e-300), strict=True))
         raise PlanError(f"{spectra.network}: {_unreachable_text(requested, reachable)}")
     parts = tuple(
-        fixed_parts.get(layer.name) or _layer_plan(spectra, layer, option, pick)
-        for layer, option, pick in zip(spectra.layers, options, picks, strict=True)
+        fixed_parts.get(layer.name) or _layer_plan(spectra, layer, options, pick)
+        for layer, options, pick in zip(spectra.layers, candidates, picks, strict=True)
     )
     errors_in = "in weights" if importance is None else f"in outputs over {importance.images} images"
     machine = f" on {times.where}" if times is not None else ""
@@ -153,9 +153,9 @@ def _costs(part: LayerPlan, times: NetworkTimes | None) -> Vector:
     return np.array([[part.cost.macs, part.cost.weights, times.layer(part) if times else 0.0]])
 
 
-def _options(
+def _candidates(
     layer: Layer, ranks: NDArray[np.int64], errors: Vector, times: NetworkTimes | None, min_gain: float
-) -> Options:
+) -> Candidates:
     """Return the dense layer, and candidates with no more MACs or weights, and with less time if `times` is given."""
     layer_times = times.layers.get(layer.name) if times else None
     kept_costs = _costs(LayerPlan(layer, "keep"), times)
@@ -171,7 +171,7 @@ def _options(
         allowed &= costs[:, 2] < (1 - min_gain) * layer_times.dense if layer_times is not None else False
     rows, columns = np.minimum(ranks[:, 1], len(errors) - 1), np.where(is_tucker1, -1, ranks[:, 0])
     error = np.r_[0.0, np.maximum(errors[rows, columns], 0.0)[allowed]]
-    return Options(np.concatenate([kept_costs, costs[allowed]]), error, np.concatenate([[[0, 0]], ranks[allowed]]))
+    return Candidates(np.concatenate([kept_costs, costs[allowed]]), error, np.concatenate([[[0, 0]], ranks[allowed]]))
 
 
 def _errors(layer: Layer, spectra: Spectra, importance: Importance | None) -> Vector:
@@ -207,10 +207,10 @@ def _unreachable_text(requested: Mapping[str, float], reachable: Mapping[str, fl
     return f"{together} is out of reach: one at a time they reach {separately}"
 
 
-def _layer_plan(spectra: Spectra, layer: Layer, option: Options, pick: int) -> LayerPlan:
-    rank_in, rank_out = (int(rank) or None for rank in option.ranks[pick])
+def _layer_plan(spectra: Spectra, layer: Layer, candidates: Candidates, pick: int) -> LayerPlan:
+    rank_in, rank_out = (int(rank) or None for rank in candidates.ranks[pick])
     if rank_out is None:
-        return LayerPlan.kept(layer, NOT_CHEAPER if len(option.error) == 1 else NOT_WORTH_IT)
+        return LayerPlan.kept(layer, NOT_CHEAPER if len(candidates.error) == 1 else NOT_WORTH_IT)
     error = spectra[layer.name].error(rank_out=rank_out, rank_in=rank_in)
     decision = "tucker1" if rank_in is None else "tucker2"
     return LayerPlan(layer, decision, rank_in, rank_out, "its share of the budget", error)

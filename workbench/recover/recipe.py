@@ -81,10 +81,10 @@ class Recipe:
     @classmethod
     def of(cls, **settings: Any) -> "Recipe":
         """Return a recipe from settings by name; raise TypeError if a setting is unknown or `epochs` is missing."""
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(settings.keys() - set(known))
+        names = [f.name for f in fields(cls)]
+        unknown = sorted(settings.keys() - set(names))
         if unknown:
-            raise TypeError(f"fine-tuning has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+            raise TypeError(f"fine-tuning has no setting {', '.join(unknown)}; it has {', '.join(names)}")
         if "epochs" not in settings:
             raise TypeError("say for how long: epochs=...")
         return cls(**settings)

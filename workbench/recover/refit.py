@@ -52,8 +52,8 @@ class Refit:
         self.shape = part.layer.shape
         groups = self.shape.groups
         self.prior = self._prior()
-        prior_shape = self.prior.shape
-        self.moments = [Moments(prior_shape[1], prior_shape[0] // groups, centred=centred) for _ in range(groups)]
+        outputs, features = self.prior.shape
+        self.moments = [Moments(features, outputs // groups, centred=centred) for _ in range(groups)]
         self.problems: list[Normal] = []
         self.ridges: list[float] = []
         self.shift: Tensor | None = None
@@ -65,16 +65,15 @@ class Refit:
     @classmethod
     def of(cls, part: LayerPlan, dense: nn.Module, compressed: nn.Module, norm_after: bool) -> "Refit | None":
         """Return the problem of a layer; None if its type or size cannot be fitted."""
-        layer = part.layer
-        taps, inputs = prod(layer.shape.kernel_size), layer.shape.in_channels // layer.shape.groups
-        bias = isinstance(dense.bias, Tensor)
+        shape, centred = part.layer.shape, norm_after or isinstance(dense.bias, Tensor)
+        taps, inputs = prod(shape.kernel_size), shape.in_channels // shape.groups
         if part.decision == "keep":
-            is_small = inputs * taps <= MAX_INPUTS and not layer.shape.transposed
-            is_fittable = layer.method != "keep" and type(compressed) is type(dense)
-            return cls(part, dense, compressed, 0, centred=bias or norm_after) if is_small and is_fittable else None
+            is_small = inputs * taps <= MAX_INPUTS and not shape.transposed
+            is_fittable = part.layer.method != "keep" and type(compressed) is type(dense)
+            return cls(part, dense, compressed, 0, centred=centred) if is_small and is_fittable else None
         sizes = [inputs * taps, (part.rank_in or inputs) * taps, part.rank_out or 0]
-        level = 2 if layer.shape.transposed else next((i for i, n in enumerate(sizes) if n <= MAX_INPUTS), 2)
-        return cls(part, dense, compressed, level, centred=bias or norm_after)
+        level = 2 if shape.transposed else next((i for i, n in enumerate(sizes) if n <= MAX_INPUTS), 2)
+        return cls(part, dense, compressed, level, centred=centred)
 
     def _prior(self) -> Tensor:
         """Return the weights (out_channels, features) towards which the ridge pulls the fitted weights."""
