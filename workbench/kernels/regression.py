@@ -48,7 +48,7 @@ class Normal:
 
     inputs: Tensor  # (n, n), P above
     cross: Tensor  # (t, n), C above
-    power: float  # E||y||^2, centred like the others
+    power: float  # E||y||^2 of centred outputs
     _shared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -75,12 +75,12 @@ class Normal:
         return Normal(_with_diagonal(self.inputs, rho), self.cross, self.power).with_prior(prior, rho)
 
     def with_prior(self, prior: Tensor, rho: float) -> "Normal":
-        """Add a ridge's terms to the outputs' moments; `inputs` already holds its term."""
+        """Return the problem with a ridge's terms in the outputs' moments; `inputs` already has its term."""
         return self.with_outputs(self.cross + rho * prior, self.power + rho * float(prior.square().sum()))
 
 
 def scale(inputs: Tensor) -> float:
-    """Return the mean variance of an input; 1 where all are zero, so that a ridge is positive."""
+    """Return the mean variance of an input, or 1 if all are zero, so that a ridge is positive."""
     mean = float(inputs.diagonal().mean()) if inputs.numel() else 0.0
     return mean if mean > 0 else 1.0
 
@@ -103,7 +103,7 @@ def choose_ridge(halves: Sequence[Normal], prior: Tensor, *, start: float = STAR
         """Return the derivative of the prediction error by the ridge's exponent, divided by the ridge."""
         lower = _lower(_with_diagonal(fit.inputs, unit * 10**exponent))
         update = torch.cholesky_solve(residual, lower)
-        descent = torch.cholesky_solve(update, lower).mT  # minus the derivative of the change
+        descent = torch.cholesky_solve(update, lower).mT  # minus the derivative of `update`
         return float(((held_out_residual - update.mT @ held_out.inputs) * descent).sum()) * 10**exponent
 
     exponent, slope_here = log10(start), slope(log10(start))

@@ -148,8 +148,8 @@ def balance(network: CompressedNetwork) -> CompressedNetwork:
     with torch.no_grad():
         for part in network.plan:
             if part.decision != "keep":
-                layer = part.layer.shape
-                balance_factors(model.get_submodule(part.name), groups=layer.groups, transposed=layer.transposed)
+                shape = part.layer.shape
+                balance_factors(model.get_submodule(part.name), groups=shape.groups, transposed=shape.transposed)
     return network.with_model(model)
 
 
