@@ -87,7 +87,7 @@ def test_sweeps_never_raise_the_error_and_beat_the_weights_own_factors(x, kernel
 def test_the_ridge_pulls_towards_the_prior(x, kernel):
     prior = kernel.flatten(1)
     problem = normal(x, torch.zeros(400, 10, dtype=torch.float64))
-    near, far = (full_rank(problem.ridged(prior, r * scale(problem.inputs))) for r in (1e3, 1e-9))
+    near, far = (full_rank(problem.with_ridge(prior, r * scale(problem.inputs))) for r in (1e3, 1e-9))
     assert relative_error(prior, near) < 0.01
     assert float(far.abs().max()) < 0.01 * float(prior.abs().max())
 
@@ -108,7 +108,7 @@ def test_the_ridge_is_chosen_by_prediction(generator):
     near = truth + 0.5 * torch.randn(truth.shape, dtype=torch.float64, generator=generator)
 
     def error(ridge):
-        return loss(check, full_rank(fit.ridged(near, ridge * scale(fit.inputs))))
+        return loss(check, full_rank(fit.with_ridge(near, ridge * scale(fit.inputs))))
 
     found = [choose_ridge([fit, check], near, start=start) for start in (1e-4, 1e-2, 1.0)]
     best = min(map(error, torch.logspace(-6, 0, 200, dtype=torch.float64).tolist()))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.plan.allocation import Options, allocate
+from workbench.plan.allocation import Candidates, allocate
 
 
 def options(seed, layers=3, candidates=6, costs=3):
@@ -14,7 +14,7 @@ def options(seed, layers=3, candidates=6, costs=3):
         cost = chance.integers(1, 100, (candidates, costs)).astype(float)
         cost[0] = 100  # as it is: dearest, no error
         error = np.concatenate([[0.0], chance.random(candidates - 1)])
-        found.append(Options(cost, error, np.zeros((candidates, 2), dtype=np.int64)))
+        found.append(Candidates(cost, error, np.zeros((candidates, 2), dtype=np.int64)))
     return found
 
 

@@ -9,7 +9,7 @@ import workbench as wb
 from tests.helpers.networks import Computes, Windows
 from workbench.network.inputs import inputs_of
 from workbench.network.outputs import random_functional
-from workbench.plan.importance import BATCH_SIZE, _Sums, directions, effects, importance
+from workbench.plan.importance import BATCH_SIZE, _ChannelMoments, directions, effects, importance
 from workbench.plan.plan import PlanError
 
 
@@ -20,7 +20,7 @@ def projected(layer, these, rank_in, rank_out):
         x, y = given[0], output
         if rank_in is not None:
             maps = x.reshape(len(x), layer.shape.groups, layer.max_ranks[0], -1) - these.mean_in
-            lost = these.give[:, :, rank_in:] @ (these.take[:, :, rank_in:].mT @ maps)
+            lost = these.synthesis[:, :, rank_in:] @ (these.analysis[:, :, rank_in:].mT @ maps)
             bias, module.bias = module.bias, None
             y = y - type(module).forward(module, lost.reshape(x.shape))
             module.bias = bias
@@ -116,7 +116,7 @@ def test_windows_of_an_image_add_up(generator):
 
 def test_moments_of_half_precision_are_those_in_double(generator):
     maps = (300 * torch.randn(3, 1, 4, 50, generator=generator)).half()
-    found, wanted = _Sums(), _Sums()
+    found, wanted = _ChannelMoments(), _ChannelMoments()
     found.add(maps)
     wanted.add(maps.double())
     for one, other in zip(found.moments(), wanted.moments(), strict=True):

@@ -91,7 +91,7 @@ def test_batches_of_one_image_go_to_both_halves(behind_a_relu):
 def test_without_room_for_its_inputs_a_layer_is_fitted_alike(behind_a_relu, monkeypatch, room):
     small, x = behind_a_relu
     made = calibrate(small, x, rounds=1)
-    monkeypatch.setattr(refit, "MAX_KEPT_BYTES", room)
+    monkeypatch.setattr(refit, "MAX_CACHE_BYTES", room)
     once, twice = (calibrate(small, x, rounds=n) for n in (1, 2))
     assert torch.equal(once.model(x), made.model(x))
     assert errors(twice, x)["answers"] < errors(once, x)["answers"]

@@ -8,14 +8,14 @@ from torch import nn
 import workbench as wb
 from tests.helpers.networks import Caches, Computes, decomposed, same, unlabelled
 from tests.helpers.progress import Told
-from workbench.recover.distill import mixed
+from workbench.recover.distill import mix_images
 
 
 @pytest.fixture
 def usual_views(monkeypatch):
     """Images are learned from, and compared on, as they are."""
-    monkeypatch.setattr("workbench.recover.distill.augmented", lambda images, **_: images)
-    monkeypatch.setattr("workbench.recover.distill.mixed", lambda inputs: inputs)
+    monkeypatch.setattr("workbench.recover.distill.augment", lambda images, **_: images)
+    monkeypatch.setattr("workbench.recover.distill.mix_images", lambda inputs: inputs)
 
 
 def test_it_learns_the_originals_answers_without_labels(network, small, data):
@@ -157,7 +157,7 @@ def test_batch_norms_follow_the_weights(data):
 def test_mixed_images_are_made_of_two():
     images = torch.rand(400, 1, 8, 8)
     own, other = images, images.roll(1, 0)
-    made = mixed(images)
+    made = mix_images(images)
     share = ((made - other) / (own - other)).flatten(1)  # of the image itself, in each pixel
     same = (share > 0.999).all(1)
     parts = ((share > 0.999) | (share < 0.001)).all(1) & ~same

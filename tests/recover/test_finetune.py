@@ -11,7 +11,7 @@ import workbench as wb
 from tests.helpers.networks import Computes, decomposed, few, same
 from tests.helpers.progress import Told
 from workbench.network.data import UNLABELLED
-from workbench.recover.finetune import augmented, distillation_losses, losses
+from workbench.recover.finetune import augment, distillation_losses, losses
 from workbench.recover.recipe import Recipe
 
 RISING = {"epochs": 4, "learning_rate": 0.1, "warmup": 3.9, "batch_norm": "train"}
@@ -207,7 +207,7 @@ def moved(image, flip, up, left):
 
 def test_every_augmented_image_is_a_shift_of_it_or_its_mirror_and_all_of_them_occur(generator):
     image = torch.randint(1, 255, (2, 5, 6), generator=generator, dtype=torch.uint8)
-    many = augmented(image.expand(400, -1, -1, -1), flip=True, shift=1)
+    many = augment(image.expand(400, -1, -1, -1), flip=True, shift=1)
     assert many.dtype == torch.uint8
     choices = [moved(image, f, u, v) for f in (False, True) for u in (-1, 0, 1) for v in (-1, 0, 1)]
     found = [next(i for i, choice in enumerate(choices) if torch.equal(choice, one)) for one in many]

@@ -4,7 +4,7 @@ from torch import nn
 
 import workbench as wb
 from tests.helpers.networks import Computes, decomposed
-from workbench.recover.layout import laid_out, training_layout
+from workbench.recover.layout import to_layout, training_layout
 
 
 def views(kind):
@@ -41,7 +41,7 @@ def test_images_get_their_channels_last_where_all_networks_compute_on_that():
     assert layout == torch.channels_last
     assert torch.equal(torch.get_rng_state(), chance)
     assert all(torch.equal(value, before[name]) for name, value in network.model.state_dict().items())
-    made = laid_out(images, layout)
+    made = to_layout(images, layout)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(made, images)
     assert training_layout([network, views("always")], images) == torch.preserve_format
@@ -51,6 +51,6 @@ def test_what_is_no_batch_of_images_stays_as_it_is():
     network = wb.Network(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)), (5,))
     rows = torch.rand(4, 5)
     assert training_layout([network], rows) == torch.preserve_format
-    assert laid_out(rows, torch.channels_last) is rows
+    assert to_layout(rows, torch.channels_last) is rows
     pair = (rows, rows)
-    assert laid_out(pair, torch.channels_last) is pair
+    assert to_layout(pair, torch.channels_last) is pair

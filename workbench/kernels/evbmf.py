@@ -1,7 +1,7 @@
-r"""Empirical variational Bayesian matrix factorisation (EVBMF): a rank and a noise level from only a matrix.
+r"""Empirical variational Bayesian matrix factorisation (EVBMF): estimate rank and noise variance of a matrix.
 
-A matrix V (L x M, L <= M) is taken as a low-rank signal plus Gaussian noise of unknown variance :math:`\sigma^2`.
-The free energy of the factorised posterior is minimised analytically in everything but :math:`\sigma^2`. With
+EVBMF models a matrix V (L x M, L <= M) as a low-rank signal plus Gaussian noise of unknown variance :math:`\sigma^2`.
+The free energy of the factorised posterior has an analytic minimum in everything but :math:`\sigma^2`. With
 :math:`x_h = s_h^2 / (M \sigma^2)`, :math:`\alpha = L / M` and :math:`x = (1 + \tau)(1 + \alpha/\tau)` it is, up to
 constants,
 
@@ -10,13 +10,13 @@ constants,
    1 + \alpha + \alpha/\tau + \alpha\log(\tau/\alpha) + (\alpha - 1)\log(1 + \alpha/\tau) & x > \bar{x}\end{cases}
 
 The second branch is Nakajima's :math:`x - \log x + \log(\tau + 1) + \alpha \log(\tau/\alpha + 1) - \tau`, written
-so that nothing cancels. In :math:`t = \log \sigma^2` the derivative is
+without cancellation. In :math:`t = \log \sigma^2` the derivative is
 
 .. math:: \Omega'(t) = \sum_{x_h \le \bar{x}} (1 - x_h) - \alpha \sum_{x_h > \bar{x}} (1 + 1/\tau_h),
 
-continuous but where an :math:`x_h` crosses :math:`\bar{x}`; there the slope jumps *down*, so such a point is never a
-minimum. All minima are roots of a smooth function between neighbouring crossings: we bracket them all and take the
-lowest. No tolerance has a unit, so the answer does not depend on the scale of the weights.
+continuous except where an :math:`x_h` crosses :math:`\bar{x}`; there the slope jumps *down*, so such a point is never
+a minimum. All minima are roots of a smooth function between neighbouring crossings: we bracket them all and take the
+lowest. No tolerance has a unit, so the result does not depend on the scale of the weights.
 
 References: Nakajima, Sugiyama, Babacan, Tomioka, *Global analytic solution of fully-observed variational Bayesian
 matrix factorization*, JMLR 14 (2013), and *Perfect dimensionality recovery by variational Bayesian PCA*, NIPS 2012.
@@ -55,7 +55,7 @@ class Evbmf:
     shape : (rows, columns) of the matrix.
     singular_values : (L,) descending.
     exact : whether the matrix is of exactly low rank, without noise; `rank` is then its numerical rank.
-    dead_rows, dead_columns : number of all-zero ones that were left out.
+    dead_rows, dead_columns : number of all-zero rows and columns, which EVBMF leaves out.
     """
 
     rank: int
@@ -96,7 +96,7 @@ def evbmf(singular_values: ArrayLike, shape: tuple[int, int]) -> Evbmf:
 
     Parameters
     ----------
-    singular_values : (min(shape),) non-negative, in any order; missing ones count as zero.
+    singular_values : up to min(shape) non-negative numbers in any order; missing ones count as zero.
     shape : (rows, columns) of the matrix, either way round.
 
     Raises
@@ -105,8 +105,8 @@ def evbmf(singular_values: ArrayLike, shape: tuple[int, int]) -> Evbmf:
 
     Notes
     -----
-    Singular values below ``max(shape) * eps * s_1`` are zeros. If there are any, the matrix is of exactly low rank:
-    its numerical rank is returned with noise variance 0. All-zero rows and columns say nothing about the noise: pass
+    Singular values up to ``max(shape) * eps * s_1`` count as zero. If there are any, the matrix is of exactly low rank:
+    the result is its numerical rank with noise variance 0. All-zero rows and columns say nothing about the noise: pass
     the shape without them, as :func:`evbmf_matrix` does.
 
     Examples
@@ -142,11 +142,11 @@ def evbmf(singular_values: ArrayLike, shape: tuple[int, int]) -> Evbmf:
 
 
 def evbmf_matrix(matrix: ArrayLike) -> Evbmf:
-    """Return EVBMF of a matrix; all-zero rows and columns (dead channels) are left out first, and counted.
+    """Return EVBMF of a matrix without its all-zero rows and columns (dead channels), which are counted.
 
     Parameters
     ----------
-    matrix : (rows, columns), either may be larger.
+    matrix : (rows, columns), of any proportions.
 
     Raises
     ------
@@ -157,8 +157,8 @@ def evbmf_matrix(matrix: ArrayLike) -> Evbmf:
         raise ValueError(f"EVBMF takes a matrix; this array has {m.ndim} dimensions: unfold it first")
     live = m[m.any(axis=1)][:, m.any(axis=0)]
     rows, columns = live.shape
-    found = evbmf(svdvals(live) if live.size else [], (rows, columns))
-    return replace(found, dead_rows=m.shape[0] - rows, dead_columns=m.shape[1] - columns)
+    result = evbmf(svdvals(live) if live.size else [], (rows, columns))
+    return replace(result, dead_rows=m.shape[0] - rows, dead_columns=m.shape[1] - columns)
 
 
 def tau_bar(alpha: float) -> float:
@@ -183,9 +183,9 @@ def x_bar(alpha: float) -> float:
 
 
 class FreeEnergy:
-    """The free energy as a function of t = log sigma^2, for squares scaled so that the largest is 1.
+    """The free energy as a function of t = log sigma^2 - `log_scale`, for squares scaled so that the largest is 1.
 
-    `singular_values` > 0, descending. Above `crossings` (L,), descending, each counts as noise.
+    `singular_values` are positive and descending; each counts as noise at every t above its value of `crossings` (L,).
     """
 
     def __init__(self, singular_values: Vector, shape: tuple[int, int]) -> None:
@@ -229,21 +229,21 @@ class FreeEnergy:
 
     def minimise(self) -> float:
         """Return the t of the global minimum."""
-        # Above the mean square all terms rise (Nakajima et al. 2013, theorem 4). Below the crossing that leaves fewer
-        # than alpha per signal as noise, the slope is negative: (noise) - alpha (signal) < 0.
+        # Above the mean square all terms rise (Nakajima et al. 2013, theorem 4). Below the crossing with fewer than
+        # alpha noise values per signal value the slope is negative: (noise) - alpha (signal) < 0.
         rows = self.log_squares.size
         last = min(rows, int(np.ceil(rows / (1 + self.alpha)))) - 1
         mean_square = log(np.exp(self.log_squares).mean())
         low, high = min(self.crossings[last], mean_square) - 1e-9, mean_square + 1e-9
         kinks = self.crossings[(self.crossings > low) & (self.crossings < high)]
-        even = np.linspace(low, high, max(2, int((high - low) / MAX_BRACKET_WIDTH) + 1))
-        nodes = np.unique(np.concatenate([even, kinks]))
+        grid = np.linspace(low, high, max(2, int((high - low) / MAX_BRACKET_WIDTH) + 1))
+        nodes = np.unique(np.concatenate([grid, kinks]))
         left, right = nodes[:-1], nodes[1:]
         count = self.signal_count(0.5 * (left + right))
         rising = (self.slope(left, count) <= 0) & (self.slope(right, count) >= 0)
         candidates = [self._root(left[i], right[i], count[[i]]) for i in np.flatnonzero(rising)]
-        best = np.array(candidates or [high])
-        return float(best[np.argmin(self.objective(best))])
+        minima = np.array(candidates or [high])
+        return float(minima[np.argmin(self.objective(minima))])
 
     def _root(self, left: float, right: float, count: NDArray[np.intp]) -> float:
         def slope(t: float) -> float:

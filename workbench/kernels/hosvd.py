@@ -1,14 +1,14 @@
-"""Singular values and left singular vectors of both unfoldings of a kernel, and the energy that any ranks keep.
+"""Singular values and left singular vectors of a kernel's unfoldings, and the squared norm that ranks keep.
 
 Singular values are square roots of the eigenvalues of the Gram matrix, summed in float64 whatever the dtype. An
-eigenvalue then has an absolute error of about eps * s_1^2, so a singular value a relative one of about
-eps (s_1 / s_h)^2: below 1e-6 as long as s_h > 1e-5 s_1. If a live singular value of an unfolding is smaller
-(``MIN_GRAM_RATIO``), that unfolding goes through a full float64 SVD. Dead channels, all zero or below what float32
-can tell from zero beside the largest, are left out first, and counted.
+eigenvalue has an absolute error of about eps * s_1^2, so a singular value has a relative error of about
+eps (s_1 / s_h)^2: below 1e-6 if s_h > 1e-5 s_1. If a live singular value of an unfolding is smaller
+(``MIN_GRAM_RATIO``), that unfolding goes through a full float64 SVD. Dead channels (all zero, or below the precision
+of float32 beside the largest) are counted, so that EVBMF can leave them out.
 
-Gram matrices and projections are summed over blocks of channels: beside the kernel only a block and
-(channels x channels) matrices are held, well below three times the kernel even for VGG-16's 25088 -> 4096. Of a Gram
-matrix, which is symmetric, little more than half is computed.
+Gram matrices and projections are summed over blocks of channels, so that memory holds the kernel, one block and
+(channels x channels) matrices: well below three times the kernel even for VGG-16's 25088 -> 4096. A Gram matrix is
+symmetric: little more than half of it is computed.
 """
 
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ MIN_GRAM_RATIO = 1e-5
 """Smallest s_h / s_1 that is taken from a Gram matrix."""
 
 MIN_LIVE_NORM = float(torch.finfo(torch.float32).eps)
-"""Norm of a row, or largest entry of a column, as a share of the largest of all, below which it is dead."""
+"""A row is dead up to this norm, a column up to this largest entry, as a share of the largest of all."""
 
 MAX_BLOCK_ENTRIES = 8_000_000
-"""Entries of a kernel that are held in float64 at a time."""
+"""Entries of a kernel that are converted to float64 at a time."""
 
 GRAM_ROWS = 256
 """Rows of a Gram matrix that are computed at a time, each from the first column to the diagonal."""
@@ -39,49 +39,49 @@ class Mode:
     """Spectrum of one unfolding (channels x all other entries)."""
 
     singular_values: Vector  # (min(shape),) descending, dead channels included as zeros
-    basis: Tensor  # (channels, channels) left singular vectors, strongest first; or (any, 0)
+    basis: Tensor  # (channels, channels) left singular vectors, strongest first; (any, 0) if not computed
     shape: tuple[int, int]
     live: tuple[int, int]  # shape without dead rows and columns
 
     def evbmf(self) -> Evbmf:
         """Return EVBMF of the unfolding without its dead rows and columns."""
-        found = evbmf(self.singular_values[: min(self.live)], self.live)
+        result = evbmf(self.singular_values[: min(self.live)], self.live)
         rows, columns = (a - b for a, b in zip(self.shape, self.live, strict=True))
-        return replace(found, dead_rows=rows, dead_columns=columns)
+        return replace(result, dead_rows=rows, dead_columns=columns)
 
 
 def analyze_mode(kernel: Tensor, mode: int, *, vectors: bool = True) -> Mode:
-    """Return the singular values of one unfolding of a kernel (out, in, ...), and its left singular vectors on request.
+    """Return the singular values of one unfolding of a kernel (out, in, ...), and by default its left singular vectors.
 
-    Without the vectors it takes a quarter of the time, and less where the kernel is a matrix with fewer columns.
+    Without the vectors it takes a quarter of the time, or less if the kernel is a matrix with fewer columns than rows.
     """
     channels = kernel.shape[mode]
     columns = kernel.numel() // channels
     if not vectors and columns == kernel.shape[1 - mode] < channels:
-        found = analyze_mode(kernel, 1 - mode, vectors=False)
-        return replace(found, shape=found.shape[::-1], live=found.live[::-1])
+        transposed = analyze_mode(kernel, 1 - mode, vectors=False)
+        return replace(transposed, shape=transposed.shape[::-1], live=transposed.live[::-1])
     g = gram(kernel, mode)
     k = kernel.detach()
-    largest = torch.maximum(k.amax(mode), -k.amin(mode))  # of each column, which needs no copy in float64
-    live = _live(g.diagonal().sqrt()), _live(largest)
-    squares, basis = torch.linalg.eigh(g) if vectors else (torch.linalg.eigvalsh(g), g[:, :0].clone())
+    largest = torch.maximum(k.amax(mode), -k.amin(mode))  # of each column, without a copy in float64
+    live = _live_count(g.diagonal().sqrt()), _live_count(largest)
+    eigenvalues, basis = torch.linalg.eigh(g) if vectors else (torch.linalg.eigvalsh(g), g[:, :0].clone())
     del g
     basis = basis.flip(1)
-    s = squares.flip(0).clamp(min=0).sqrt().numpy(force=True)[: min(channels, columns)]
+    s = eigenvalues.flip(0).clamp(min=0).sqrt().numpy(force=True)[: min(channels, columns)]
     if min(live) and s[min(live) - 1] <= MIN_GRAM_RATIO * s[0]:
         unfolded = unfold(kernel.detach().double(), mode)
         if vectors:
-            u, exact, _ = torch.linalg.svd(unfolded, full_matrices=False)
+            u, singular_values, _ = torch.linalg.svd(unfolded, full_matrices=False)
             basis = u if u.shape[1] == channels else basis
         else:
-            exact = torch.linalg.svdvals(unfolded)
-        s = exact.numpy(force=True)
+            singular_values = torch.linalg.svdvals(unfolded)
+        s = singular_values.numpy(force=True)
     return Mode(s, basis, (channels, columns), live)
 
 
 def leading_basis(kernel: Tensor, mode: int) -> Tensor:
     """Return the left singular vectors of an unfolding in float64, strongest first, (channels, channels)."""
-    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]  # which reads the lower triangle
+    vectors: Tensor = torch.linalg.eigh(gram(kernel, mode))[1]  # eigh reads the lower triangle
     return vectors.flip(1)
 
 
@@ -101,35 +101,35 @@ def project(kernel: Tensor, factor: Tensor, mode: int) -> Tensor:
     """Return the mode product with the factor's transpose, in float64: the channels of `mode` become ranks."""
     parts = []
     for block in _blocks(kernel, 1 - mode):
-        turned = block.movedim(mode, 0)
-        parts.append((factor.mT @ turned.flatten(1)).unflatten(1, turned.shape[1:]).movedim(0, mode))
+        channels_first = block.movedim(mode, 0)
+        parts.append((factor.mT @ channels_first.flatten(1)).unflatten(1, channels_first.shape[1:]).movedim(0, mode))
     return torch.cat(parts, dim=1 - mode)
 
 
 def captured(kernel: Tensor, basis_out: Tensor, basis_in: Tensor) -> Vector:
     """Return the squared norm that truncated HOSVD keeps at each pair of ranks, (out + 1, in + 1)."""
-    energy = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
-    taps = kernel.detach().flatten(2).mT if kernel.ndim > 2 else kernel.detach()[:, None]  # (out, taps, in)
-    for block in taps.split(max(1, MAX_BLOCK_ENTRIES // energy.numel()), dim=1):
+    squares = torch.zeros(basis_out.shape[1], basis_in.shape[1], dtype=torch.float64, device=kernel.device)
+    by_tap = kernel.detach().flatten(2).mT if kernel.ndim > 2 else kernel.detach()[:, None]  # (out, taps, in)
+    for block in by_tap.split(max(1, MAX_BLOCK_ENTRIES // squares.numel()), dim=1):
         projected = block.double(memory_format=torch.contiguous_format) @ basis_in
-        turned = basis_out.mT @ projected.flatten(1)  # one product of matrices: a batch of them would copy the basis
-        energy += turned.square_().unflatten(1, projected.shape[1:]).sum(1)
-    return np.pad(energy.cumsum(0).cumsum(1).numpy(force=True), ((1, 0), (1, 0)))
+        coefficients = basis_out.mT @ projected.flatten(1)  # a batched product would copy the basis
+        squares += coefficients.square_().unflatten(1, projected.shape[1:]).sum(1)
+    return np.pad(squares.cumsum(0).cumsum(1).numpy(force=True), ((1, 0), (1, 0)))
 
 
 def as_share(table: Vector) -> Vector:
     """Return cumulative squares divided by the last; all ones if everything is zero."""
-    whole = table[-1, -1]
-    return table / whole if whole > 0 else np.ones_like(table)
+    total = table[-1, -1]
+    return table / total if total > 0 else np.ones_like(table)
 
 
-def _live(norms: Tensor) -> int:
-    """Return how many rows or columns of these norms are not dead."""
+def _live_count(norms: Tensor) -> int:
+    """Return how many rows or columns with these norms are not dead."""
     return int((norms > MIN_LIVE_NORM * norms.max()).sum())
 
 
 def _blocks(kernel: Tensor, mode: int) -> Iterator[Tensor]:
-    """Yield the kernel along a mode in float64, in blocks of ``MAX_BLOCK_ENTRIES`` entries or one channel."""
+    """Yield float64 blocks of a kernel along a mode, of at most ``MAX_BLOCK_ENTRIES`` entries or of one channel."""
     per_channel = kernel.numel() // kernel.shape[mode]
     for block in kernel.detach().split(max(1, MAX_BLOCK_ENTRIES // per_channel), dim=mode):
         yield block.double()

@@ -1,8 +1,7 @@
 r"""Tucker-2 and Tucker-1 decompositions of convolution kernels: small cores between orthonormal factors.
 
-Computed in float64 from Gram matrices and symmetric eigenvalues, and returned in the dtype and on the device of the
-kernel. The squared error of a projection on the leading eigenvectors is good to about 1e-15 of the kernel's squared
-norm.
+They are computed in float64 from Gram matrices and symmetric eigenvalues, and returned in the dtype and on the device
+of the kernel. Rounding changes the squared error of a projection by about 1e-15 of the kernel's squared norm.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from workbench.kernels.unfolding import IN_MODE, OUT_MODE, unfold
 
 MAX_SWEEPS = 50
 MIN_GAIN = 1e-5
-"""Share of the squared error by which a new factor must lower it, else HOOI stops."""
+"""HOOI stops when an update lowers the squared error by less than this share of itself."""
 
 EPS = 4 * torch.finfo(torch.float64).eps
 
@@ -58,24 +57,24 @@ def tucker2(
 
     .. math:: K_{tsij} \approx \sum_{a,b} C_{abij} U^{(4)}_{ta} U^{(3)}_{sb}
 
-    Truncated HOSVD, then alternating sweeps (HOOI) that never raise the error; a sweep updates each factor by one step
-    of subspace iteration. Stops when an update lowers the squared error by less than `tolerance` of itself, or after
-    `max_sweeps`.
+    Truncated HOSVD is followed by alternating sweeps (HOOI) that never raise the error; a sweep updates each factor by
+    one step of subspace iteration. They stop when an update lowers the squared error by less than `tolerance` of
+    itself, or after `max_sweeps`.
 
     Parameters
     ----------
     kernel : (out_channels, in_channels, height, width), or any number of spatial dimensions.
     rank_in, rank_out : paper's R3, R4; 1 <= rank_in <= in_channels, likewise rank_out.
-    bases : left singular vectors of the (output, input) unfolding, if they are known already.
+    bases : left singular vectors of the (output, input) unfolding; None to compute them.
 
     Returns
     -------
     Tucker2 with core (rank_out, rank_in, height, width), factor_in (in_channels, rank_in) and
-    factor_out (out_channels, rank_out); factor columns are orthonormal, their largest entry is positive.
+    factor_out (out_channels, rank_out); factor columns are orthonormal and their largest entry is positive.
 
     Raises
     ------
-    ValueError : naming the layer's shape and the rank that does not fit it, or entries that are not finite.
+    ValueError : if a rank does not fit the kernel's shape (both are named), or an entry is not finite.
 
     Examples
     --------
@@ -86,36 +85,36 @@ def tucker2(
 
     References: Kim et al., ICLR 2016, sec. 3; De Lathauwer et al., SIAM J. Matrix Anal. 2000 (HOOI).
     """
-    _check(kernel, rank_in=rank_in, rank_out=rank_out)
+    _check_ranks(kernel, rank_in=rank_in, rank_out=rank_out)
     k = kernel.detach().double() if kernel.numel() <= MAX_BLOCK_ENTRIES else kernel.detach()
     basis_out, basis_in = bases or (leading_basis(k, OUT_MODE), leading_basis(k, IN_MODE))
     core, factor_out, factor_in = _hooi(k, basis_out[:, :rank_out], basis_in[:, :rank_in], max_sweeps, tolerance)
-    # Principal axes, strongest first, with positive largest entries: the answer is reproducible.
-    turn_out, turn_in = leading_basis(core, OUT_MODE), leading_basis(core, IN_MODE)
-    factor_out, signs_out = _signed(factor_out @ turn_out)
-    factor_in, signs_in = _signed(factor_in @ turn_in)
-    core = project(project(core, turn_out * signs_out, OUT_MODE), turn_in * signs_in, IN_MODE)
+    # Principal axes, strongest first, with positive largest entries, make the result reproducible.
+    rotation_out, rotation_in = leading_basis(core, OUT_MODE), leading_basis(core, IN_MODE)
+    factor_out, signs_out = _signed(factor_out @ rotation_out)
+    factor_in, signs_in = _signed(factor_in @ rotation_in)
+    core = project(project(core, rotation_out * signs_out, OUT_MODE), rotation_in * signs_in, IN_MODE)
     return Tucker2(core.to(kernel), factor_in.to(kernel), factor_out.to(kernel))
 
 
 def _hooi(
     kernel: Tensor, factor_out: Tensor, factor_in: Tensor, max_sweeps: int, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return core and factors after alternating updates that begin with truncated HOSVD's."""
+    """Return core and factors after alternating updates of the factors of truncated HOSVD."""
     factors = {OUT_MODE: factor_out, IN_MODE: factor_in}
-    other, projected = OUT_MODE, project(kernel, factor_in, IN_MODE)
-    # If one mode keeps all its channels, the other's HOSVD factor is the best one.
+    remaining, projected = OUT_MODE, project(kernel, factor_in, IN_MODE)
+    # If one mode keeps all its channels, the other mode's HOSVD factor is optimal.
     if factor_in.shape[0] > factor_in.shape[1] and factor_out.shape[0] > factor_out.shape[1]:
         total = float(torch.linalg.vector_norm(kernel, dtype=torch.float64)) ** 2
-        kept = float(project(projected, factor_out, OUT_MODE).square().sum())
-        for half in range(2 * max_sweeps):
-            mode, other = ((OUT_MODE, IN_MODE), (IN_MODE, OUT_MODE))[half % 2]
-            factors[mode], now = _update(unfold(projected, mode), factors[mode])
+        captured = float(project(projected, factor_out, OUT_MODE).square().sum())
+        for update in range(2 * max_sweeps):
+            mode, remaining = ((OUT_MODE, IN_MODE), (IN_MODE, OUT_MODE))[update % 2]
+            factors[mode], new_captured = _update(unfold(projected, mode), factors[mode])
             projected = project(kernel, factors[mode], mode)
-            gain, kept = now - kept, now
-            if half and gain <= tolerance * (total - kept) + EPS * total:
+            gain, captured = new_captured - captured, new_captured
+            if update and gain <= tolerance * (total - captured) + EPS * total:
                 break
-    return project(projected, factors[other], other), factors[OUT_MODE], factors[IN_MODE]
+    return project(projected, factors[remaining], remaining), factors[OUT_MODE], factors[IN_MODE]
 
 
 def tucker1(kernel: Tensor, *, rank_out: int) -> Tucker1:
@@ -128,45 +127,45 @@ def tucker1(kernel: Tensor, *, rank_out: int) -> Tucker1:
 
     Raises
     ------
-    ValueError : naming the layer's shape and the rank that does not fit it, or entries that are not finite.
+    ValueError : if the rank does not fit the kernel's shape (both are named), or an entry is not finite.
 
     References: Kim et al., ICLR 2016, sec. 3; Eckart and Young, 1936.
     """
-    _check(kernel, rank_out=rank_out)
+    _check_ranks(kernel, rank_out=rank_out)
     factor, _ = _signed(leading_basis(kernel, OUT_MODE)[:, :rank_out])
     return Tucker1(project(kernel, factor, OUT_MODE).to(kernel), factor.to(kernel))
 
 
 def relative_error(kernel: Tensor, approximation: Tensor | Tucker1 | Tucker2) -> float:
     """Return ||K - approximation|| / ||K|| in the Frobenius norm, computed in float64; 0 for two kernels of zeros."""
-    other = approximation if isinstance(approximation, Tensor) else approximation.reconstruct()
-    if other.shape != kernel.shape:
-        raise ValueError(f"cannot compare kernels of shapes {tuple(kernel.shape)} and {tuple(other.shape)}")
-    difference = float(torch.linalg.vector_norm(kernel.detach().double() - other.detach().double()))
+    estimate = approximation if isinstance(approximation, Tensor) else approximation.reconstruct()
+    if estimate.shape != kernel.shape:
+        raise ValueError(f"cannot compare kernels of shapes {tuple(kernel.shape)} and {tuple(estimate.shape)}")
+    difference = float(torch.linalg.vector_norm(kernel.detach().double() - estimate.detach().double()))
     norm = float(torch.linalg.vector_norm(kernel.detach().double()))
     return difference / norm if norm else (0.0 if difference == 0 else float("inf"))
 
 
 def _update(matrix: Tensor, basis: Tensor) -> tuple[Tensor, float]:
-    """Return the best (rows, rank) basis U' in span [U, A A^T U], and the energy tr(U'^T A A^T U') that it captures.
+    """Return the best (rows, rank) basis U' in span [U, A A^T U], and the squared norm ||U'^T A||^2 that it captures.
 
-    The energy never falls, because U itself is in that span.
+    The squared norm never falls, because U itself is in that span.
     """
     rank = basis.shape[1]
-    space: Tensor = torch.linalg.qr(torch.cat([basis, matrix @ (matrix.mT @ basis)], dim=1))[0]
-    inner = space.mT @ matrix
+    subspace: Tensor = torch.linalg.qr(torch.cat([basis, matrix @ (matrix.mT @ basis)], dim=1))[0]
+    inner = subspace.mT @ matrix
     values, vectors = torch.linalg.eigh(inner @ inner.mT)
-    return space @ vectors.flip(1)[:, :rank], float(values[-rank:].sum())
+    return subspace @ vectors.flip(1)[:, :rank], float(values[-rank:].sum())
 
 
 def _signed(basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the basis with each column's largest entry positive, and the signs (rank,) of the change."""
+    """Return the basis with each column's largest entry made positive, and the signs (rank,) that did so."""
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     signs = torch.where(largest < 0, -1.0, 1.0).to(basis)
     return basis * signs, signs[0]
 
 
-def _check(kernel: Tensor, **ranks: int) -> None:
+def _check_ranks(kernel: Tensor, **ranks: int) -> None:
     if kernel.ndim < 2:
         raise ValueError(f"a kernel has at least two dimensions (out, in, ...), not the shape {tuple(kernel.shape)}")
     if not bool(torch.isfinite(kernel).all()):

@@ -1,10 +1,10 @@
-r"""Allocate one budget over many layers: choose a candidate for each so that the sum of errors is smallest.
+r"""Allocate a budget over layers: choose one candidate for each layer so that the sum of their errors is smallest.
 
-Of the sum of errors :math:`\sum_l d_l e_l(r_l)` under :math:`\sum_l c_l(r_l) \le B` the Lagrange multiplier gives the
-optimum over the convex hulls: begin with every layer at its cheapest, and go on along the hulls' edges in the order of
-error saved for each unit of cost, while they fit. What one step is short of the budget is less than one layer's step.
-Where several costs are limited, the same is done for a few fixed mixtures of them, and the best is taken. On such
-paths a larger budget never predicts a larger error.
+The problem is to minimise :math:`\sum_l d_l e_l(r_l)` under :math:`\sum_l c_l(r_l) \le B`. Lagrange multipliers give
+the optimum over the convex hulls: start with the cheapest candidate of every layer, and walk along the hulls' edges in
+the order of error saved per unit of cost, until a step exceeds the budget. What remains of the budget is less than
+that step. If several costs are limited, the walk is repeated for a few fixed mixtures of them, and the best result
+counts. On such paths a larger budget never predicts a larger error.
 
 References: Everett, Operations Research 11 (1963) (Lagrange multipliers for allocation).
 """
@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 from workbench.kernels.evbmf import Vector
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
-"""Shares of the second cost in the mixture that is traded against error, where two are limited."""
+"""Shares of the second cost in the mixtures of two limited costs."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What can be done with one layer: candidates, the layer as it is first."""
+class Candidates:
+    """Candidates for one layer; the first is the dense layer."""
 
     cost: Vector  # (candidates, costs)
     error: Vector  # (candidates,) predicted
-    ranks: NDArray[np.int64]  # (candidates, 2) rank_in and rank_out; rank_in 0 is Tucker-1, both 0 the layer as it is
+    ranks: NDArray[np.int64]  # (candidates, 2) rank_in and rank_out; rank_in 0 is Tucker-1, both 0 the dense layer
 
-    def among(self, picks: NDArray[np.intp]) -> "Options":
+    def subset(self, indices: NDArray[np.intp]) -> "Candidates":
         """Return the candidates at these indices."""
-        return Options(self.cost[picks], self.error[picks], self.ranks[picks])
+        return Candidates(self.cost[indices], self.error[indices], self.ranks[indices])
 
     def hull(self, mixture: Vector) -> NDArray[np.intp]:
-        """Return the candidates on the lower convex hull of error over mixed cost, the cheapest first."""
+        """Return indices of the candidates on the lower convex hull of error over mixed cost, the cheapest first."""
         cost, error = self.cost @ mixture, self.error
         order = np.lexsort((error, cost))
-        order = order[error[order] < np.minimum.accumulate(np.r_[np.inf, error[order][:-1]])]  # below all before it
+        order = order[error[order] < np.minimum.accumulate(np.r_[np.inf, error[order][:-1]])]  # below all cheaper ones
 
         def above(a: int, b: int, c: int) -> bool:
             """Return whether b lies on or above the line from a to c."""
@@ -53,52 +53,52 @@ class Options:
 
 
 def mixtures(scale: Vector, limited: NDArray[np.bool_]) -> Vector:
-    """Return weights of the costs in the sum traded against error: a single cost, or shares of the limited ones."""
-    which = np.flatnonzero(limited) if limited.any() else np.array([0])
+    """Return weights (mixtures, costs) by which limited costs are summed; if none is limited, the first cost counts."""
+    indices = np.flatnonzero(limited) if limited.any() else np.array([0])
     shares: list[tuple[float, ...]] = [(1.0,)]
-    if len(which) == 2:
+    if len(indices) == 2:
         shares = [(1 - s, s) for s in SHARES]
-    elif len(which) == 3:
+    elif len(indices) == 3:
         shares = [tuple(s / 4 for s in steps) for steps in product(range(5), repeat=3) if sum(steps) == 4]
-    found = np.zeros((len(shares), len(scale)))
-    found[:, which] = np.array(shares) / np.maximum(scale[which], 1e-300)
-    return found
+    weights = np.zeros((len(shares), len(scale)))
+    weights[:, indices] = np.array(shares) / np.maximum(scale[indices], 1e-300)
+    return weights
 
 
-def allocate(options: Sequence[Options], limit: Vector, scale: Vector) -> list[int] | None:
-    """Return the candidate of each layer; None if even the cheapest do not fit.
+def allocate(layers: Sequence[Candidates], limit: Vector, scale: Vector) -> list[int] | None:
+    """Return the index of each layer's candidate; None if even the cheapest ones exceed the limits.
 
-    `limit` (costs,) is the most of each, infinite where it does not matter; `scale` (costs,) what each costs in the
-    original network, to mix them in fair shares.
+    `limit` (costs,) is infinite for unlimited costs; `scale` (costs,) is the cost of the original network, by which the
+    shares of a mixture are normalised.
     """
-    mixed = mixtures(scale, np.isfinite(limit))
-    # Costs are nearly proportional within a layer: hulls of a few mixtures hold what any of them needs.
-    coarse = mixed[:: max(1, len(mixed) // 2)]
-    few = [np.unique(np.concatenate([o.hull(m) for m in coarse])) for o in options]
-    small = [option.among(picks) for option, picks in zip(options, few, strict=True)]
-    walked = [found for mixture in mixed if (found := _walk_hulls(small, mixture, limit)) is not None]
-    if not walked:
+    all_mixtures = mixtures(scale, np.isfinite(limit))
+    # Costs are nearly proportional within a layer: the hulls of a few mixtures hold all useful candidates.
+    few_mixtures = all_mixtures[:: max(1, len(all_mixtures) // 2)]
+    corners = [np.unique(np.concatenate([layer.hull(mixture) for mixture in few_mixtures])) for layer in layers]
+    on_hulls = [layer.subset(indices) for layer, indices in zip(layers, corners, strict=True)]
+    results = [result for mixture in all_mixtures if (result := _walk_hulls(on_hulls, mixture, limit)) is not None]
+    if not results:
         return None
-    _, best = min(walked, key=lambda found: found[0])
-    return [int(f[pick]) for f, pick in zip(few, best, strict=True)]
+    _, best = min(results, key=lambda result: result[0])
+    return [int(indices[pick]) for indices, pick in zip(corners, best, strict=True)]
 
 
-def _walk_hulls(options: Sequence[Options], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
-    """Return (sum of errors, candidate of each layer); None if the cheapest do not fit."""
-    hulls = [option.hull(mixture) for option in options]
+def _walk_hulls(layers: Sequence[Candidates], mixture: Vector, limit: Vector) -> tuple[float, list[int]] | None:
+    """Return (sum of errors, index of each layer's candidate); None if the cheapest ones exceed the limits."""
+    hulls = [layer.hull(mixture) for layer in layers]
     picks = [int(hull[0]) for hull in hulls]
-    cost = np.sum([option.cost[pick] for option, pick in zip(options, picks, strict=True)], axis=0)
+    cost = np.sum([layer.cost[pick] for layer, pick in zip(layers, picks, strict=True)], axis=0)
     if (cost > limit).any():
         return None
     edges = []
-    for i, (option, hull) in enumerate(zip(options, hulls, strict=True)):
-        mixed = option.cost[hull] @ mixture
-        slopes = np.diff(option.error[hull]) / np.maximum(np.diff(mixed), 1e-300)
+    for i, (layer, hull) in enumerate(zip(layers, hulls, strict=True)):
+        mixed_cost = layer.cost[hull] @ mixture
+        slopes = np.diff(layer.error[hull]) / np.maximum(np.diff(mixed_cost), 1e-300)
         edges += [(float(slope), i, step) for step, slope in enumerate(slopes)]
     for _, i, step in sorted(edges):
-        now = int(hulls[i][step + 1])
-        new = cost + options[i].cost[now] - options[i].cost[picks[i]]
-        if (new > limit).any():
+        next_pick = int(hulls[i][step + 1])
+        next_cost = cost + layers[i].cost[next_pick] - layers[i].cost[picks[i]]
+        if (next_cost > limit).any():
             break
-        cost, picks[i] = new, now
-    return float(sum(option.error[pick] for option, pick in zip(options, picks, strict=True))), picks
+        cost, picks[i] = next_cost, next_pick
+    return float(sum(layer.error[pick] for layer, pick in zip(layers, picks, strict=True))), picks

@@ -1,4 +1,4 @@
-"""A compressed network: a network that knows its original and the plan it was made by."""
+"""A compressed network: a network that knows its original and its plan."""
 
 from typing import Any
 
@@ -9,26 +9,26 @@ from workbench.plan.plan import Plan
 
 
 class CompressedNetwork(Network):
-    """A network in which layers are replaced by their factors; made by :func:`~workbench.recover.decompose.decompose`.
+    """A network with factorised layers, as :func:`~workbench.recover.decompose.decompose` returns it.
 
     Its `history` has the epochs of the last training.
     """
 
     plan: Plan
-    """What was done to each layer."""
+    """Decision and ranks of each layer."""
     _original: Network
 
     @classmethod
     def of(cls, original: Network, plan: Plan, model: nn.Module, **changes: Any) -> "CompressedNetwork":
-        """Return a compressed network with this model, which is not copied and must belong to no other network."""
-        made = object.__new__(cls)
-        made.__dict__.update(original.__dict__, sha256="", history=(), fitted=False)
-        made.__dict__.update(model=model.eval(), _original=original, plan=plan, **changes)
-        return made
+        """Return a compressed network with this model; the model is not copied and must belong to no other network."""
+        compressed = object.__new__(cls)
+        compressed.__dict__.update(original.__dict__, sha256="", history=(), fitted=False)
+        compressed.__dict__.update(model=model.eval(), _original=original, plan=plan, **changes)
+        return compressed
 
     @property
     def original(self) -> Network:
-        """The network that it was compressed from."""
+        """The network before compression."""
         return self._original
 
     @property

@@ -1,4 +1,4 @@
-"""Forecast what budgets of MACs will cost in answers, before anything is compressed."""
+"""Forecast how many answers change at each budget of MACs, before anything is compressed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from workbench.progress import Progress
 from workbench.tables import Table
 
 MIN_RATIO, MAX_RATIO = 1.05, 30.0
-"""Smallest and largest original / compressed MACs that are looked at for a tolerated loss."""
+"""Bounds of the search for a ratio of original / compressed MACs."""
 RATIO_STEP = 1.01
-"""Quotient of two ratios of MACs below which their forecasts are taken as equal."""
+"""The search ends when the quotient of its bounds is below this."""
 RATIOS = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
-"""Original / compressed MACs of the curve's points."""
+"""Original / compressed MACs at which a curve is computed."""
 
 
 @dataclass(frozen=True, repr=False)
 class ForecastCurve(Table):
-    """Forecasts for plans to budgets of MACs, from the smallest ratio to the largest that the network allows."""
+    """Plans to budgets of MACs and their forecasts, by growing ratio."""
 
     network: str
     plans: tuple[Plan, ...]
@@ -33,16 +33,17 @@ class ForecastCurve(Table):
 
     @property
     def caption(self) -> str:
-        """Name of the network, and what is forecast."""
+        """Title of the table."""
         return f"Forecast for {self.network} after calibration"
 
     @property
     def rows(self) -> list[list[str]]:
-        """One line a plan."""
+        """One line per plan."""
         rows = []
-        for plan, found in zip(self.plans, self.forecasts, strict=True):
-            shares = ["-" if v is None else f"{v:.1%}" for v in (found.agreement, found.low, found.high)]
-            rows.append([f"x{plan.macs_ratio:.2f}", f"x{plan.weights_ratio:.2f}", *shares, f"{found.lost:.2%}"])
+        for plan, forecast in zip(self.plans, self.forecasts, strict=True):
+            shares = (forecast.agreement, forecast.low, forecast.high)
+            texts = ["-" if share is None else f"{share:.1%}" for share in shares]
+            rows.append([f"x{plan.macs_ratio:.2f}", f"x{plan.weights_ratio:.2f}", *texts, f"{forecast.lost:.2%}"])
         return rows
 
 
@@ -59,15 +60,15 @@ def forecast_curve(
 
     Parameters
     ----------
-    images : as the data hold them; labels are not looked at. 48 or more.
-    ratios : original / compressed MACs; those beyond what the network allows are left out.
-    spectra, measured : of the network, if they are known: its importance is measured in several passes over the
-        images, and all else is arithmetic.
+    images : 48 or more, as the data hold them (before preprocessing); labels are ignored.
+    ratios : original / compressed MACs; those that the network cannot reach are left out.
+    spectra, measured : spectra and importance of the network; None to compute them. Measuring the importance takes
+        several passes over the images, all else is arithmetic.
     progress : called during the measurement; raising `Cancelled` ends it.
 
     Raises
     ------
-    PlanError : if the importance is not of the network of the spectra.
+    PlanError : if importance and spectra are of different networks.
     """
     spectra = spectra or analyze(network)
     measured = measured or importance(network, spectra, images, progress=progress)
@@ -79,27 +80,27 @@ def forecast_curve(
             plans.append(budget_plan(spectra, ratio, importance=measured))
         except PlanError:
             break
-    found = (plan.forecast(network, images, importance=measured) for plan in plans)
-    return ForecastCurve(network.name, tuple(plans), tuple(found))
+    forecasts = (plan.forecast(network, images, importance=measured) for plan in plans)
+    return ForecastCurve(network.name, tuple(plans), tuple(forecasts))
 
 
 def largest_ratio(spectra: Spectra, measured: Importance, max_loss: float) -> float | None:
-    """Return the largest original / compressed MACs at which at most a share `max_loss` of accuracy should be lost.
+    """Return the largest original / compressed MACs with an expected loss of accuracy (a share) up to `max_loss`.
 
-    It is 1.05 if more is lost at any ratio; None if there is no plan for that, or the outputs are no classes.
+    It is 1.05 if any ratio loses more; None if no plan reaches 1.05, or the outputs are no classes.
     """
 
-    def lost(ratio: float) -> float:
+    def accuracy_lost(ratio: float) -> float:
         try:
-            found = measured.forecast(budget_plan(spectra, ratio, importance=measured).ranks)
+            forecast = measured.forecast(budget_plan(spectra, ratio, importance=measured).ranks)
         except PlanError:
             return 1.0
-        return found.accuracy_lost or 0.0
+        return forecast.accuracy_lost or 0.0
 
     low, high = MIN_RATIO, MAX_RATIO
-    if measured.leading is None or lost(low) == 1:
+    if measured.leading is None or accuracy_lost(low) == 1:
         return None
     while high > low * RATIO_STEP:
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if lost(middle) <= max_loss else (low, middle)
+        low, high = (middle, high) if accuracy_lost(middle) <= max_loss else (low, middle)
     return low

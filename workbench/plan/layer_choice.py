@@ -1,4 +1,4 @@
-"""Which layers a planner reduces: the choices by name, and the reasons for which a layer is kept."""
+"""Choose the layers that a planner reduces, and say why the others are kept."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,11 +11,11 @@ CHOICES: dict[str, tuple[str, Callable[[Layer], bool]]] = {
     "spatial": ("spatial convolutions only", lambda layer: layer.kind == "conv" and not layer.pointwise),
     "all": ("all layers", lambda layer: True),
 }
-"""Choice -> its name in plans and on the page, and whether a layer is in it."""
+"""Choice -> its name in plans and on the page, and a function that says whether a layer belongs to it."""
 
 
 def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
-    """Return the names of the layers that a choice stands for; raise ValueError for a name of no layer."""
+    """Return the names of the chosen layers; raise ValueError if the network has no layer of a given name."""
     if not isinstance(spectra, Spectra):
         raise TypeError(f"this takes spectra, as wb.analyze(network) returns them, not a {type(spectra).__name__}")
     if isinstance(layers, str):
@@ -29,10 +29,10 @@ def choose_layers(spectra: Spectra, layers: str | Sequence[str]) -> set[str]:
 
 
 def kept_if_left_out(layer: Layer, chosen: set[str]) -> LayerPlan | None:
-    """Return the part of a layer that cannot be factorised or is not chosen: kept, with the reason. Else None."""
+    """Return a LayerPlan that keeps a layer which cannot be factorised or is not chosen; None for other layers."""
     if layer.method == "keep":
         return LayerPlan.kept(layer, f"kept: {layer.reason}")
     if layer.name in chosen:
         return None
-    why = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
-    return LayerPlan.kept(layer, f"kept: {why}")
+    reason = "1x1 convolutions are factors already" if layer.pointwise else "not among the chosen layers"
+    return LayerPlan.kept(layer, f"kept: {reason}")

@@ -1,7 +1,6 @@
-"""Seconds of each layer at any ranks on one machine, from a table that was measured once.
+"""Predict the seconds of each layer at any ranks on one machine, by interpolation in a measured table.
 
-The table holds seconds on a grid of ranks, of all factors of a layer together; between grid points they are
-interpolated. It is measured by :func:`workbench.measure.layer_times.measure_times`.
+:func:`workbench.measure.layer_times.measure_times` measures all factors of a layer together on a grid of ranks.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from workbench.plan.plan import LayerPlan, Plan
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Seconds of one layer, as it is and as factors on a grid of ranks (growing; no `ranks_in` without Tucker-2)."""
+    """Seconds of one dense layer, and of its factors on a grid of growing ranks (no `ranks_in` without Tucker-2)."""
 
     dense: float
     ranks_in: tuple[int, ...]
@@ -26,16 +25,16 @@ class LayerTimes:
     one_sided: Vector = field(repr=False)  # (ranks_out,) of Tucker-1's two
 
     def at(self, rank_in: ArrayLike | None, rank_out: ArrayLike) -> Vector:
-        """Return the seconds of Tucker-2 at these pairs of ranks, or of Tucker-1 without `rank_in`.
+        """Return the seconds of Tucker-2 at these pairs of ranks, or of Tucker-1 if `rank_in` is None.
 
-        Interpolated linearly; beyond the grid, those at its end.
+        Interpolation is linear, and constant beyond the grid.
         """
         if rank_in is None:
             return np.asarray(np.interp(np.asarray(rank_out), self.ranks_out, self.one_sided))
         grid = (self.ranks_in, self.ranks_out)
-        at = [np.clip(ranks, known[0], known[-1]) for ranks, known in zip((rank_in, rank_out), grid, strict=True)]
-        found: Vector = RegularGridInterpolator(grid, self.two_sided)(np.stack(at, axis=-1))
-        return found.reshape(np.shape(rank_in))
+        points = [np.clip(ranks, axis[0], axis[-1]) for ranks, axis in zip((rank_in, rank_out), grid, strict=True)]
+        seconds: Vector = RegularGridInterpolator(grid, self.two_sided)(np.stack(points, axis=-1))
+        return seconds.reshape(np.shape(rank_in))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -44,12 +43,12 @@ class LayerTimes:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LayerTimes":
         """Return times from the values of :meth:`to_dict`; raise ValueError if they are no table."""
-        ins, outs = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
-        shapes = {"two_sided": (len(ins), len(outs)) if ins else (0,), "one_sided": (len(outs),)}
+        ranks_in, ranks_out = (tuple(int(r) for r in values[key]) for key in ("ranks_in", "ranks_out"))
+        shapes = {"two_sided": (len(ranks_in), len(ranks_out)) if ranks_in else (0,), "one_sided": (len(ranks_out),)}
         arrays = {key: np.asarray(values[key], dtype=np.float64) for key in shapes}
         if any(arrays[key].shape != shape or (arrays[key] < 0).any() for key, shape in shapes.items()):
             raise ValueError("this is no table of times")
-        return cls(float(values["dense"]), ins, outs, **arrays)
+        return cls(float(values["dense"]), ranks_in, ranks_out, **arrays)
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,20 @@ class NetworkTimes:
     where: str  # runtime, threads, batch and machine, in words
     layers: dict[str, LayerTimes] = field(repr=False)  # those that can be factorised
     other: float  # seconds of everything else in one run
-    seconds: float  # how long measuring took
+    seconds: float  # duration of the measurement
     disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
     def dense(self) -> float:
-        """Seconds of the original network in one run, as the sum of what was measured."""
+        """Seconds of the original network in one run, as the sum over its layers and `other`."""
         return sum(layer.dense for layer in self.layers.values()) + self.other
 
     def layer(self, part: LayerPlan) -> float:
-        """Return the predicted seconds of a planned layer; 0 for one outside the table, which counts under `other`."""
+        """Return the predicted seconds of a planned layer; 0 for a layer that `other` includes."""
         if part.name not in self.layers:
             return 0.0
-        known = self.layers[part.name]
-        return known.dense if part.rank_out is None else float(known.at(part.rank_in, part.rank_out))
+        times = self.layers[part.name]
+        return times.dense if part.rank_out is None else float(times.at(part.rank_in, part.rank_out))
 
     def of(self, plan: Plan) -> float:
         """Return the predicted seconds of a planned network in one run."""

@@ -1,4 +1,4 @@
-"""A plan: what to do with each layer of a network, why, and what the result will cost."""
+"""A plan: a decision for each layer of a network, its reason, and the predicted cost."""
 
 import json
 import math
@@ -22,26 +22,26 @@ SCHEMA = 1
 MIN_SAVING = 1.001
 """Ratio of weights or MACs up to which a plan saves nothing."""
 BY_HAND = ("chosen by hand", "kept by hand")
-"""Beginnings of the reason of a decision that the user made."""
+"""How the reason of a user's decision begins."""
 DECISIONS = {"tucker2": "Tucker-2", "tucker1": "Tucker-1", "keep": "keep"}
 """Decision -> its name in tables and on the page."""
 
 
 class PlanError(ValueError):
-    """A plan that does not fit: the sentence names the layer and the mismatch."""
+    """A plan that is invalid or does not fit; the message names the layer and the mismatch."""
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer's part of a plan.
+    """The decision of a plan for one layer.
 
     Attributes
     ----------
     layer : geometry and cost of the dense layer.
     decision : "tucker2", "tucker1" or "keep".
     rank_in, rank_out : paper's R3 and R4; None where that mode is not reduced.
-    reason : why this decision, in words.
-    error : predicted relative error of the kernel, ||K - K'|| / ||K||; None if no spectra were at hand.
+    reason : the reason of the decision, in words.
+    error : predicted relative error of the kernel, ||K - K'|| / ||K||; None without spectra.
     """
 
     layer: Layer
@@ -58,24 +58,24 @@ class LayerPlan:
         if self.decision != "keep" and self.layer.method == "keep":
             raise PlanError(f"layer {name} cannot be factorised: {self.layer.reason}")
         if self.decision == "tucker2" and self.layer.method == "tucker1":
-            what = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
-            raise PlanError(f"layer {name} {what}: it has no Tucker-2, only tucker1 with a rank_out")
-        wanted = {"rank_in": self.decision == "tucker2", "rank_out": self.decision != "keep"}
-        for which, needed in wanted.items():
-            rank = getattr(self, which)
-            channels = self.layer.max_ranks[which == "rank_out"]
+            limitation = "is a matrix" if not shape.kernel_size else "is reduced in its output channels only"
+            raise PlanError(f"layer {name} {limitation}: it has no Tucker-2, only tucker1 with a rank_out")
+        needs_rank = {"rank_in": self.decision == "tucker2", "rank_out": self.decision != "keep"}
+        for attribute, needed in needs_rank.items():
+            rank = getattr(self, attribute)
+            channels = self.layer.max_ranks[attribute == "rank_out"]
             if needed != (rank is not None):
-                raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {which}")
+                raise PlanError(f"layer {name}: {self.decision} takes {'a' if needed else 'no'} {attribute}")
             if needed and (type(rank) is bool or not isinstance(rank, Integral)):
-                raise PlanError(f"layer {name}: {which}={rank!r} is not a whole number")
+                raise PlanError(f"layer {name}: {attribute}={rank!r} is not a whole number")
             if needed and not 1 <= rank <= channels:
-                raise PlanError(f"layer {name}: {which}={rank} does not fit, it can be 1 to {channels}")
+                raise PlanError(f"layer {name}: {attribute}={rank} does not fit, it can be 1 to {channels}")
             if needed:
-                object.__setattr__(self, which, int(rank))  # of numpy
+                object.__setattr__(self, attribute, int(rank))  # numpy integers, too
 
     @classmethod
     def kept(cls, layer: Layer, reason: str) -> "LayerPlan":
-        """Return the part of a layer that is left as it is."""
+        """Return the decision to keep a layer."""
         return cls(layer, "keep", reason=reason, error=0.0)
 
     @property
@@ -85,14 +85,14 @@ class LayerPlan:
 
     @cached_property
     def cost(self) -> Cost:
-        """Predicted weights and MACs, exact."""
+        """Exact weights and MACs of the planned layer."""
         if self.rank_out is None:
             return self.layer.cost
         return factorised_cost(self.layer.shape, rank_in=self.rank_in, rank_out=self.rank_out)
 
     @property
     def by_hand(self) -> bool:
-        """Whether the user chose this, rather than a policy."""
+        """Whether the user, not a policy, made the decision."""
         return self.reason.startswith(BY_HAND)
 
     @property
@@ -103,14 +103,14 @@ class LayerPlan:
 
 @dataclass(frozen=True, repr=False)
 class Plan(Table):
-    """A decision for every layer of a network. Plans do not change: each edit gives a new one.
+    """A decision for every layer of a network. Plans are immutable: each edit returns a new one.
 
     Attributes
     ----------
-    layers : one LayerPlan for each convolution and linear layer, in the order of their call.
-    other : cost of all other parts.
-    policy : how it was made, in words.
-    spectra : where predicted errors come from; None after `from_json`.
+    layers : one LayerPlan for each convolution and linear layer, in the order of their calls.
+    other : cost of everything else in the network.
+    policy : how the plan was made, in words.
+    spectra : source of predicted errors; None after `from_json`.
     """
 
     network: str
@@ -132,7 +132,7 @@ class Plan(Table):
 
     @property
     def weights(self) -> int:
-        """Predicted number of parameters, exactly what the decomposed model will have."""
+        """Exact number of parameters of the decomposed model."""
         return self.cost.weights
 
     @property
@@ -156,40 +156,40 @@ class Plan(Table):
         return self.macs_ratio <= MIN_SAVING and self.weights_ratio <= MIN_SAVING
 
     def same_decisions(self, other: "Plan") -> bool:
-        """Return whether both plans do the same to every layer."""
-        mine, theirs = ([(p.name, p.decision, p.rank_in, p.rank_out) for p in plan] for plan in (self, other))
-        return mine == theirs
+        """Return whether both plans have the same decision and ranks for every layer."""
+        own, others = ([(p.name, p.decision, p.rank_in, p.rank_out) for p in plan] for plan in (self, other))
+        return own == others
 
     @property
     def by_hand(self) -> tuple[LayerPlan, ...]:
-        """Parts that the user chose."""
+        """Decisions that the user made."""
         return tuple(part for part in self.layers if part.by_hand)
 
     @property
     def error(self) -> float | None:
-        """Root mean square of the layers' predicted relative errors; None if one of them is not known."""
+        """Root mean square of the layers' predicted relative errors; None if one of them is None."""
         errors = [part.error for part in self.layers if part.error is not None]
         return math.hypot(*errors) / math.sqrt(len(errors)) if errors and len(errors) == len(self) else None
 
     def forecast(self, network: Network, images: Images, *, importance: Importance | None = None) -> Forecast:
-        """Predict how many answers stay the same when the network is decomposed by this plan and calibrated.
+        """Predict how many answers stay the same after decomposition by this plan and calibration.
 
         Parameters
         ----------
         network : the plan's network.
-        images : as the data hold them; labels are not looked at. 48 or more.
-        importance : of the same network and images, if it is known; else it is measured, in several passes of the
-            network over the images.
+        images : 48 or more, as the data hold them (before preprocessing); labels are ignored.
+        importance : of the same network and images; None to measure it, in several passes of the network over the
+            images.
 
         Raises
         ------
-        PlanError : if network or importance are not those of the plan.
+        PlanError : if network or importance do not belong to the plan.
         """
         spectra = self.spectra if self.spectra is not None else analyze(network)
         measured = importance or measure_importance(network, spectra, images)
-        for what, name in (("network", network.name), ("importance", measured.network)):
+        for subject, name in (("network", network.name), ("importance", measured.network)):
             if name != self.network:
-                raise PlanError(f"this plan is for {self.network}, this {what} is {name}")
+                raise PlanError(f"this plan is for {self.network}, this {subject} is {name}")
         return measured.forecast(self.ranks)
 
     @property
@@ -198,10 +198,10 @@ class Plan(Table):
         return {part.name: (part.rank_in, part.rank_out) for part in self.layers if part.rank_out is not None}
 
     def __getitem__(self, name: str) -> LayerPlan:
-        known = {part.name: part for part in self.layers}
-        if name not in known:
-            raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(map(repr, known))}")
-        return known[name]
+        parts = {part.name: part for part in self.layers}
+        if name not in parts:
+            raise KeyError(f"{name!r} is no layer of {self.network}; it has {', '.join(map(repr, parts))}")
+        return parts[name]
 
     def __iter__(self) -> Iterator[LayerPlan]:
         return iter(self.layers)
@@ -210,42 +210,42 @@ class Plan(Table):
         return len(self.layers)
 
     def with_layer(self, part: LayerPlan) -> "Plan":
-        """Return the plan with one layer's part exchanged."""
-        old = self[part.name]
-        return replace(self, layers=tuple(part if p is old else p for p in self.layers))
+        """Return the plan with another decision for one layer."""
+        previous = self[part.name]
+        return replace(self, layers=tuple(part if p is previous else p for p in self.layers))
 
     def with_ranks(self, name: str, *, rank_in: int | None = None, rank_out: int | None = None) -> "Plan":
         """Return the plan with a layer's ranks chosen by hand.
 
-        Both ranks make it Tucker-2, only `rank_out` Tucker-1 (where the layer was planned as Tucker-2, or could be,
-        a rank that is left out stays as it was).
+        An omitted rank stays as it was. A layer with both ranks becomes Tucker-2, with `rank_out` only Tucker-1.
 
         Raises
         ------
         KeyError : if there is no such layer.
-        PlanError : naming the layer and the rank that does not fit.
+        PlanError : if a rank does not fit; the message names it and the layer.
         """
-        old = self[name]
+        previous = self[name]
         if rank_in is None and rank_out is None:
             raise PlanError(f"layer {name}: give rank_in, rank_out or both")
-        two_sided = rank_in is not None or old.decision == "tucker2"
-        rank_in, rank_out = (b if a is None else a for a, b in ((rank_in, old.rank_in), (rank_out, old.rank_out)))
-        part = LayerPlan(old.layer, "tucker2" if two_sided else "tucker1", rank_in, rank_out)
-        new, dense = part.cost, old.layer.cost
-        costs = (("MACs", new.macs, dense.macs), ("weights", new.weights, dense.weights))
-        worse = " and ".join(f"{now / then:.2f} times the {what}" for what, now, then in costs if now > then)
-        reason = "chosen by hand" + (f", although it costs {worse}" if worse else "")
+        is_tucker2 = rank_in is not None or previous.decision == "tucker2"
+        rank_in = previous.rank_in if rank_in is None else rank_in
+        rank_out = previous.rank_out if rank_out is None else rank_out
+        part = LayerPlan(previous.layer, "tucker2" if is_tucker2 else "tucker1", rank_in, rank_out)
+        cost, dense = part.cost, previous.layer.cost
+        costs = (("MACs", cost.macs, dense.macs), ("weights", cost.weights, dense.weights))
+        increases = " and ".join(f"{new / old:.2f} times the {unit}" for unit, new, old in costs if new > old)
+        reason = "chosen by hand" + (f", although it costs {increases}" if increases else "")
         return self.with_layer(replace(part, reason=reason, error=self._predict(part)))
 
     def keep(self, *names: str, reason: str = "kept by hand") -> "Plan":
-        """Return the plan with these layers left as they are."""
+        """Return the plan with these layers kept as they are."""
         plan = self
         for name in names:
             plan = plan.with_layer(LayerPlan.kept(plan[name].layer, reason))
         return plan
 
     def describe(self) -> str:
-        """Return the policy, and how many layers were edited by hand."""
+        """Return the policy and the number of layers edited by hand, in words."""
         edited = len(self.by_hand)
         return self.policy + (f", {edited} layer{'s' if edited > 1 else ''} by hand" if edited else "")
 
@@ -264,7 +264,7 @@ class Plan(Table):
     def from_json(cls, text: str, spectra: Spectra | None = None) -> "Plan":
         """Read a plan; with the network's spectra it can predict errors again.
 
-        Raises PlanError, saying what is wrong, and in which layer.
+        Raises PlanError, which says what is wrong and in which layer.
         """
         try:
             values: Any = json.loads(text)
@@ -274,37 +274,37 @@ class Plan(Table):
             raise PlanError("this is not a plan: it has no schema version")
         if values["schema"] != SCHEMA:
             raise PlanError(f"this plan has schema version {values['schema']}; this workbench reads version {SCHEMA}")
-        where = "its head"
+        location = "its head"
         try:
             network = str(values["network"])
             input_shape = tuple(whole_number(d, minimum=1) for d in values["input_shape"])
-            counts, policy = values["other"], str(values["policy"])
-            # layers that share weights each count them
-            other = Cost(whole_number(counts["weights"], minimum=-MAX_SIZE), whole_number(counts["macs"]))
+            other_counts, policy = values["other"], str(values["policy"])
+            # negative if layers share weights, because each counts them
+            other = Cost(whole_number(other_counts["weights"], minimum=-MAX_SIZE), whole_number(other_counts["macs"]))
             parts = []
-            for i, entry in enumerate(values["layers"]):
-                where = f"layer number {i + 1}"
+            for number, entry in enumerate(values["layers"], start=1):
+                location = f"layer number {number}"
                 layer = Layer.from_dict(entry["layer"])
-                where = f"layer {layer.name}"
-                loss = entry.get("error")
-                parts.append(LayerPlan(**{**entry, "layer": layer, "error": None if loss is None else float(loss)}))
+                location = f"layer {layer.name}"
+                kernel_error = None if entry.get("error") is None else float(entry["error"])
+                parts.append(LayerPlan(**{**entry, "layer": layer, "error": kernel_error}))
             return cls(network, input_shape, tuple(parts), other, policy, spectra)
         except PlanError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PlanError(f"this plan is damaged in {where}: {type(error).__name__} {error}") from None
+            raise PlanError(f"this plan is damaged in {location}: {type(error).__name__} {error}") from None
 
     headers = ("layer", "shape", "decision", "rank in", "rank out", "weights", "MACs", "MACs ratio", "error", "reason")
     left = (0, 1, 2, 9)
 
     @property
     def caption(self) -> str:
-        """Network and policy."""
+        """Title of the table: network and policy."""
         return f"Plan for {self.network}: {self.describe()}"
 
     @property
     def rows(self) -> list[list[str]]:
-        """One line a layer, and the total."""
+        """One line per layer, and the total."""
         rows = []
         for p in self.layers:
             ranks = ["-" if r is None else str(r) for r in (p.rank_in, p.rank_out)]

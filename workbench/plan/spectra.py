@@ -1,4 +1,4 @@
-"""Analyse a network once: singular values, EVBMF ranks and errors of every layer, from which plans are computed."""
+"""Analyse a network: compute the singular values, EVBMF ranks and errors of every layer, from which plans are made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from workbench.tables import Table, count
 
 @dataclass(frozen=True, repr=False)
 class Spectra(Table):
-    """The spectra of a network's layers, in the order in which they are called; ``spectra["features.3"]`` is one.
+    """The spectra of a network's layers, in the order of their calls; ``spectra["features.3"]`` is one of them.
 
     Attributes
     ----------
     layers : every convolution and linear layer.
-    other : cost of all other parts.
-    graph : how the layers follow each other, see :class:`~workbench.network.tracing.Node`.
+    other : cost of everything else in the network.
+    graph : the connections of the layers, see :class:`~workbench.network.tracing.Node`.
     """
 
     network: str
@@ -40,9 +40,9 @@ class Spectra(Table):
 
     def __getitem__(self, name: str) -> Spectrum:
         if name not in self.by_name:
-            known = next((layer for layer in self.layers if layer.name == name), None)
-            why = f"has no spectrum: {known.reason}" if known else f"is no layer of {self.network}"
-            raise KeyError(f"{name!r} {why}")
+            layer = next((layer for layer in self.layers if layer.name == name), None)
+            problem = f"has no spectrum: {layer.reason}" if layer else f"is no layer of {self.network}"
+            raise KeyError(f"{name!r} {problem}")
         return self.by_name[name]
 
     def __contains__(self, name: str) -> bool:
@@ -59,12 +59,12 @@ class Spectra(Table):
 
     @property
     def caption(self) -> str:
-        """Name of the network."""
+        """Title of the table."""
         return f"Spectra of {self.network}"
 
     @property
     def rows(self) -> list[list[str]]:
-        """One line a layer."""
+        """One line per layer."""
         macs, rows = max(1, self.total.macs), []
         for layer in self.layers:
             spectrum, (max_in, max_out) = self.by_name.get(layer.name), layer.max_ranks
@@ -76,38 +76,38 @@ class Spectra(Table):
 
 
 def analyze(network: Network, *, cached: bool = True, progress: Progress | bool | None = None) -> Spectra:
-    """Compute singular values, EVBMF ranks and the error at any ranks, for every layer that can be factorised.
+    """Compute singular values, EVBMF ranks and the error at any ranks of every layer that can be factorised.
 
-    Runs on the GPU if there is one. The result is cached on disk by a hash of the weights, see
+    The analysis runs on the GPU if there is one. Its result is cached on disk by a hash of the weights, see
     :mod:`workbench.plan.cache`.
 
     Parameters
     ----------
-    cached : False neither reads nor writes the cache.
+    cached : whether to read and write the cache.
     progress : called before each layer; raising `Cancelled` ends the analysis.
 
     Raises
     ------
-    ValueError : naming the layer whose weights contain NaN or infinity.
+    ValueError : if a layer's weights contain NaN or infinity.
     """
     expect_network(network)
     report = reporter(progress)
     traced = find_layers(network)
     layers = {layer.name: layer for layer in traced.layers if layer.method != "keep"}
     kernels = {name: kernel_of(network.model.get_submodule(name), layer) for name, layer in layers.items()}
-    name = cache.key(kernels, layers) if cached else ""
-    found = cache.load(name, layers) if cached else None
-    if found is None:
-        found = {}
-        amounts = {layer: analysis_macs(layers[layer]) for layer in kernels}
-        done, whole = 0.0, sum(amounts.values())
-        for layer, kernel in kernels.items():
-            report(done / whole, layer)
-            if not all(bool(torch.isfinite(end)) for end in torch.aminmax(kernel)):
-                raise ValueError(f"layer {layer} of {network.name} has weights that are NaN or infinite")
-            found[layer] = spectrum(layers[layer], kernel.cuda() if torch.cuda.is_available() else kernel)
-            done += amounts[layer]
+    key = cache.key(kernels, layers) if cached else ""
+    spectra = cache.load(key, layers) if cached else None
+    if spectra is None:
+        spectra = {}
+        costs = {name: analysis_macs(layers[name]) for name in kernels}
+        done_macs, total_macs = 0.0, sum(costs.values())
+        for name, kernel in kernels.items():
+            report(done_macs / total_macs, name)
+            if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(kernel)):
+                raise ValueError(f"layer {name} of {network.name} has weights that are NaN or infinite")
+            spectra[name] = spectrum(layers[name], kernel.cuda() if torch.cuda.is_available() else kernel)
+            done_macs += costs[name]
         if cached:
-            cache.save(name, found)
+            cache.save(key, spectra)
     report(1.0, "")
-    return Spectra(network.name, network.input_shape, traced.layers, traced.other, found, traced.graph)
+    return Spectra(network.name, network.input_shape, traced.layers, traced.other, spectra, traced.graph)

@@ -1,24 +1,24 @@
-r"""Calibrate a compressed network: fit every layer again to the outputs it had, without labels and gradients.
+r"""Calibrate a compressed network: fit every layer to the original layer's outputs, without labels and gradients.
 
-In forward order, each layer's factors W (of the planned ranks) and bias b are chosen anew to minimise
+In forward order, each layer's factors W (of the planned ranks) and bias b are fitted to minimise
 
 .. math:: \sum \| r(y) - r(W x' + b) \|^2 + \rho \|W - K\|^2,
 
-where x' is what the layer sees in the *compressed* network, whose earlier layers are fitted already, y what the layer
-answered in the *original* network, K the dense kernel and r the ReLU behind the layer, if one is. So each layer also
-makes up for the errors before it. Sums run over all positions of all images; only second moments are kept.
+where x' is the layer's input in the *compressed* network, whose earlier layers are fitted already, y the layer's output
+in the *original* network, K the dense kernel and r the ReLU after the layer, if there is one. So each layer also
+corrects the errors before it. Sums run over all positions of all images; only second moments are stored.
 
-- Linear part: reduced-rank regression in closed form, for Tucker-2 in turns with the input factor
-  (:mod:`workbench.kernels.regression`), from the layer's patch covariance.
-- ReLU: where y <= 0, any answer <= 0 is as good. Each round takes min(answer, 0) as the wanted output there and fits
-  again, which never raises the error (majorisation). In the second round the answer is first carried on by its last
-  change, after which two rounds are about as good as three.
-- rho is chosen for each layer by predicting one half of the images from the other; the search begins at the layer
-  before's.
-- A batch norm behind a layer without a bias takes over the fitted intercept. Its variance stays: the fitted outputs
-  vary less, by what the factors cannot explain, and scaling that up again made ResNet-20 worse (divergence from the
-  original on held-out training images 0.45 instead of 0.41). Behind a layer that cannot be fitted, mean and variance
-  move by what those of the same images moved, which a few images tell well.
+- Linear part: reduced-rank regression in closed form from the layer's patch covariance, for Tucker-2 in turns with the
+  input factor (:mod:`workbench.kernels.regression`).
+- ReLU: where y <= 0, any output <= 0 is as good. Each round takes min(output, 0) as the target there and fits again,
+  which never raises the error (majorisation). The second round first extrapolates the output by its last change, which
+  makes two rounds about as good as three.
+- rho is chosen for each layer by predicting one half of the images from the other; the search starts at the previous
+  layer's rho.
+- A batch norm after a layer without a bias absorbs the fitted intercept. Its variance stays: the fitted outputs lack
+  the variance that the factors cannot explain, and scaling them up again made ResNet-20 worse (divergence from the
+  original on held-out training images 0.45 instead of 0.41). After a layer that cannot be fitted, running mean and
+  variance change as those of the calibration images do, which a few images estimate well.
 
 References: Zhang, Zou, He, Sun, *Accelerating very deep convolutional networks for classification and detection*,
 TPAMI 2016, sec. 3 (asymmetric reconstruction; their ReLU relaxation is exact in the limit); Izenman 1975; Beck and
@@ -42,9 +42,9 @@ from workbench.recover.refit import Refit
 
 FACTORS = ("factor_in", "core", "factor_out")
 CALIBRATION_IMAGES = 200
-"""Images to calibrate with: more are slower and hardly better."""
+"""Number of images to calibrate with: more are slower and hardly better."""
 RELU_ROUNDS = 2
-"""Number of fits in which answers below zero behind a ReLU are taken as wanted outputs."""
+"""Number of fits that take the ReLU into account."""
 
 
 def calibrate(
@@ -54,17 +54,17 @@ def calibrate(
 
     Parameters
     ----------
-    images : as the data hold them; labels are not looked at. From 16 on it helps, hundreds are better.
-    rounds : fits after the first that take the ReLU into account; 0 for only the linear outputs.
+    images : as the data hold them (before preprocessing); labels are ignored. 16 help already, hundreds are better.
+    rounds : number of further fits that take the ReLU into account; 0 to fit the linear outputs only.
     progress : called before each layer and batch; raising `Cancelled` ends the calibration without a result.
 
     Returns
     -------
-    CompressedNetwork with balanced factors, so that training can go on from it.
+    CompressedNetwork with balanced factors (see :func:`balance`), ready for training.
 
     Raises
     ------
-    ValueError : if there are no images, or of another shape.
+    ValueError : if there are no images, or their shape does not fit.
     """
     expect_compressed(compressed)
     original, report = compressed.original, reporter(progress)
@@ -74,12 +74,11 @@ def calibrate(
         activations = PairedActivations(model, original.model, batches)
         parts = sorted(compressed.plan, key=lambda part: activations.place(part.name))
         ridge = START_RIDGE
-        for done, part in enumerate(parts):
-            check = partial(report, done / len(parts), part.name)
+        for i, part in enumerate(parts):
+            check = partial(report, i / len(parts), part.name)
             check()
             ridge = _fit_layer(activations, part, rounds, ridge, check)
     report(1.0, "")
-    # balanced, because the first gradient steps on fitted factors would ruin them
     source = f"{compressed.source}; calibrated"
     return balance(compressed.with_model(model, source=source, fitted=True, history=()))
 
@@ -87,94 +86,90 @@ def calibrate(
 def _fit_layer(
     activations: PairedActivations, part: LayerPlan, rounds: int, ridge: float, check: Callable[[], None]
 ) -> float:
-    """Fit one layer of the compressed network in place, and the norm behind it; return the ridge that was chosen.
+    """Fit one layer of the compressed network and the norm after it in place, and return the chosen ridge.
 
-    The search for it begins at `ridge`. `check` is called before each batch.
+    The search for the ridge starts at `ridge`. `check` is called before each batch.
     """
-    original, made = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
-    norm = activations.norm_after(part.name)
-    problem = Refit.of(part, original, made, norm is not None)
+    original, layer = (activations.models[side].get_submodule(part.name) for side in ("original", "compressed"))
+    norm_name = activations.norm_after(part.name)
+    problem = Refit.of(part, original, layer, norm_name is not None)
     if problem is None:
-        _move_norm(activations, part.name, check)
+        _correct_norm(activations, part.name, check)
         return ridge
     problem.ridge = ridge
-    for batch, (given, wanted) in enumerate(activations.pairs(part.name)):
-        check()
-        problem.add(batch, given, wanted)
-    problem.solve()
-    for _ in range(rounds if activations.rectified(part.name) else 0):
+    for fit in range(1 + rounds if activations.rectified(part.name) else 1):
         problem.reset_outputs()
-        for batch, (given, wanted) in enumerate(activations.pairs(part.name)):
+        for batch, (inputs, targets) in enumerate(activations.pairs(part.name)):
             check()
-            problem.add(batch, given, wanted, made(given))
+            problem.add(batch, inputs, targets, layer(inputs) if fit else None)
         problem.solve()
-    if norm is not None and problem.shift is not None:
-        mean = activations.models["compressed"].get_buffer(f"{norm}.running_mean")
+    if norm_name is not None and problem.shift is not None:
+        mean = activations.models["compressed"].get_buffer(f"{norm_name}.running_mean")
         mean -= problem.shift.to(mean)
     return problem.ridge
 
 
-def _move_norm(activations: PairedActivations, name: str, check: Callable[[], None]) -> None:
-    """Move the statistics of the batch norm behind a layer that is not fitted."""
-    behind = activations.norm_after(name)
-    norm = activations.models["compressed"].get_submodule(behind) if behind is not None else None
-    mean, variance = (getattr(norm, which, None) for which in ("running_mean", "running_var"))
+def _correct_norm(activations: PairedActivations, name: str, check: Callable[[], None]) -> None:
+    """Correct the statistics of the batch norm after a layer that is not fitted."""
+    norm_name = activations.norm_after(name)
+    norm = activations.models["compressed"].get_submodule(norm_name) if norm_name is not None else None
+    mean, variance = (getattr(norm, statistic, None) for statistic in ("running_mean", "running_var"))
     if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
         return
     layer = activations.models["compressed"].get_submodule(name)
-    sums = torch.zeros(2, 2, len(mean), dtype=torch.float64)  # (now, before) x (values, squares)
-    n = 0
-    for given, wanted in activations.pairs(name):
+    sums = torch.zeros(2, 2, len(mean), dtype=torch.float64)  # (new, old) x (values, squares)
+    count = 0
+    for inputs, targets in activations.pairs(name):
         check()
-        for side, values in enumerate((layer(given), wanted)):
-            flat = values.double().transpose(0, 1).flatten(1).cpu()
-            sums[side] += torch.stack([flat.sum(1), flat.square().sum(1)])
-        n += wanted.numel() // len(mean)
-    means = sums[:, 0] / n
-    now, before = (sums[:, 1] / n - means.square()).clamp(min=0)
+        for row, outputs in enumerate((layer(inputs), targets)):
+            channels = outputs.double().transpose(0, 1).flatten(1).cpu()
+            sums[row] += torch.stack([channels.sum(1), channels.square().sum(1)])
+        count += targets.numel() // len(mean)
+    means = sums[:, 0] / count
+    new_variance, old_variance = (sums[:, 1] / count - means.square()).clamp(min=0)
     mean += (means[0] - means[1]).to(mean)
-    alive = before > 1e-12 * before.max().clamp(min=1e-30)
-    variance *= torch.where(alive, now / before, 1.0).to(variance)
+    is_live = old_variance > 1e-12 * old_variance.max().clamp(min=1e-30)
+    variance *= torch.where(is_live, new_variance / old_variance, 1.0).to(variance)
 
 
 def balance(network: CompressedNetwork) -> CompressedNetwork:
     """Return the network with balanced factors; every layer's output stays the same, up to rounding.
 
-    The outer factors become orthogonal (a QR decomposition, whose other part goes into the core), then all factors of
-    a layer are scaled to the same Frobenius norm. Factors that were fitted to data differ a lot in the size of their
-    columns, and the first gradient steps on such factors destroy a network.
+    The outer factors become orthogonal (by a QR decomposition, whose triangle multiplies the core), then all factors of
+    a layer are scaled to the same Frobenius norm. The columns of factors fitted to data differ widely in norm, and the
+    first gradient steps on such factors would destroy the network.
 
     Raises
     ------
-    TypeError : if the network was not compressed.
+    TypeError : if the network is not compressed.
     """
     expect_compressed(network)
     model = copy_model(network.model)
     with torch.no_grad():
         for part in network.plan:
             if part.decision != "keep":
-                layer = part.layer.shape
-                balance_factors(model.get_submodule(part.name), groups=layer.groups, transposed=layer.transposed)
+                shape = part.layer.shape
+                balance_factors(model.get_submodule(part.name), groups=shape.groups, transposed=shape.transposed)
     return network.with_model(model)
 
 
 def balance_factors(factors: nn.Module, *, groups: int = 1, transposed: bool = False) -> None:
     """Balance one layer's ``factor_in`` (if any), ``core`` and ``factor_out`` in place, group by group."""
-    weights = {n: m.get_parameter("weight") for n, m in factors.named_children() if n in FACTORS}
-    found: dict[str, list[Tensor]] = {name: [] for name in weights}
-    for pieces in zip(*(weight.double().chunk(groups) for weight in weights.values()), strict=True):
-        old = dict(zip(weights, pieces, strict=True))
-        core = old["core"].transpose(0, 1) if transposed else old["core"]  # (rank_out, rank_in, ...)
-        outer, triangle = torch.linalg.qr(old["factor_out"].flatten(1))
+    weights = {name: module.get_parameter("weight") for name, module in factors.named_children() if name in FACTORS}
+    balanced: dict[str, list[Tensor]] = {name: [] for name in weights}
+    for group_weights in zip(*(weight.double().chunk(groups) for weight in weights.values()), strict=True):
+        parts = dict(zip(weights, group_weights, strict=True))
+        core = parts["core"].transpose(0, 1) if transposed else parts["core"]  # (rank_out, rank_in, ...)
+        outer, triangle = torch.linalg.qr(parts["factor_out"].flatten(1))
         core = torch.einsum("ab,b...->a...", triangle, core)
-        if "factor_in" in old:
-            inner, triangle = torch.linalg.qr(old["factor_in"].flatten(1).mT)
+        if "factor_in" in parts:
+            inner, triangle = torch.linalg.qr(parts["factor_in"].flatten(1).mT)
             core = torch.einsum("ab,cb...->ca...", triangle, core)
-            found["factor_in"].append(inner.mT)
-        found["core"].append(core.transpose(0, 1) if transposed else core)
-        found["factor_out"].append(outer)
-    values = {name: torch.cat(tensors) for name, tensors in found.items()}
-    norms = torch.stack([torch.linalg.vector_norm(value) for value in values.values()])
-    same = norms.log().mean().exp()  # 0 for a layer of zeros, which stays as it is
-    for (name, value), norm in zip(values.items(), norms, strict=True):
-        weights[name].copy_((value * (same / norm) if same else value).reshape(weights[name].shape))
+            balanced["factor_in"].append(inner.mT)
+        balanced["core"].append(core.transpose(0, 1) if transposed else core)
+        balanced["factor_out"].append(outer)
+    result = {name: torch.cat(tensors) for name, tensors in balanced.items()}
+    norms = torch.stack([torch.linalg.vector_norm(value) for value in result.values()])
+    common_norm = norms.log().mean().exp()  # 0 for a layer of zeros, which stays as it is
+    for (name, value), norm in zip(result.items(), norms, strict=True):
+        weights[name].copy_((value * (common_norm / norm) if common_norm else value).reshape(weights[name].shape))

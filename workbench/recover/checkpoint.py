@@ -1,8 +1,8 @@
-"""Save and load the state of fine-tuning, so that training continues exactly as if it had not been interrupted.
+"""Save and load the state of fine-tuning, so that an interrupted training continues exactly as if uninterrupted.
 
-The file holds only tensors, numbers and text: the weights, the best weights so far, the optimizer's state, the epochs
-done and the settings. The order of the images, the augmentation and dropout are functions of the seed and the step, so
-no state of a random generator is needed. The file is written atomically, with a checksum, and loading runs no code.
+The file holds only tensors, numbers and text: the weights, the best weights so far, the optimizer's state, finished
+epochs and settings. The order of the images, the augmentation and dropout depend only on the seed and the step, so
+no generator's state is needed. The file is written atomically, with a checksum, and loading runs no code.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ from workbench.network.scores import Score
 VERSION = 4
 """Version of the file's layout."""
 MAX_ROUNDING = 1e-5
-"""Relative difference of two numbers in `about` up to which they are the same: a decomposition on another machine, or
-in other threads, is rounded otherwise."""
+"""Relative difference up to which two numbers of `identity` count as equal: rounding in a decomposition depends on the
+machine and the number of threads."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the sentence names the file and says why."""
+    """A checkpoint that cannot be used; the message names the file and says why."""
 
 
 class OtherTrainingError(CheckpointError):
@@ -41,10 +41,10 @@ class Epoch:
     Attributes
     ----------
     epoch : 1, 2, ...
-    loss : mean over the epoch's training images: cross-entropy, the loss of distillation, or a mixture of both.
-    validation : score on the validation images, by labels or by the teacher's answers; of distillation the negative
-        divergence from the original on the images that are held out.
-    learning_rate : that of the epoch's last step.
+    loss : mean loss of the epoch's training images: cross-entropy, distillation loss, or a mixture of both.
+    validation : score on the validation images, by labels or by the teacher's answers; for distillation the negative
+        divergence from the original on the held-out images.
+    learning_rate : learning rate of the epoch's last step.
     seconds : wall time of training, without validation.
     """
 
@@ -61,7 +61,7 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """Progress of training: everything but the weights and the optimizer's state."""
+    """Progress of training, without weights and the optimizer's state."""
 
     step: int = 0  # over all epochs
     loss_sum: float = 0.0  # of the current epoch
@@ -73,14 +73,14 @@ class TrainingState:
 
 def save_checkpoint(
     path: Path,
-    about: Mapping[str, Any],
+    identity: Mapping[str, Any],
     progress: TrainingState,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint; `about` has the settings that must not change, `best` the weights of the best epoch."""
-    state = {"about": {"version": VERSION, **about}, "progress": asdict(progress), "model": dict(model.state_dict())}
+    """Write a checkpoint; `identity` holds the settings that must not change, `best` the weights of the best epoch."""
+    state = {"about": {"version": VERSION, **identity}, "progress": asdict(progress), "model": dict(model.state_dict())}
     buffer = io.BytesIO()
     torch.save({**state, "best": dict(best), "optimizer": optimizer.state_dict()}, buffer)
     content = buffer.getvalue()
@@ -88,30 +88,30 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, about: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, identity: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[TrainingState, dict[str, Tensor]]:
     """Restore the model and the optimizer; return the training state and the weights of the best epoch.
 
     Raises
     ------
-    CheckpointError : if the file is damaged, or `about` or the version differs, naming the first difference; the model
-        and the optimizer are then unchanged.
+    CheckpointError : if the file is damaged, or `identity` or the version differs (the message names the first
+        difference); model and optimizer are then unchanged.
     """
-    found = path.read_bytes()
+    content = path.read_bytes()
     size = hashlib.sha256().digest_size
-    if hashlib.sha256(found[size:]).digest() != found[:size]:
+    if hashlib.sha256(content[size:]).digest() != content[:size]:
         raise CheckpointError(f"{path.name} is damaged or no checkpoint of fine-tuning: delete it")
-    state = torch.load(io.BytesIO(found[size:]), map_location=next(model.parameters()).device, weights_only=True)
-    for key, now in {"version": VERSION, **about}.items():
-        then = state["about"].get(key)
-        both = isinstance(then, float) and isinstance(now, float)
-        if not math.isclose(then, now, rel_tol=MAX_ROUNDING) if both else then != now:
+    state = torch.load(io.BytesIO(content[size:]), map_location=next(model.parameters()).device, weights_only=True)
+    for key, value in {"version": VERSION, **identity}.items():
+        stored = state["about"].get(key)
+        are_floats = isinstance(stored, float) and isinstance(value, float)
+        if not math.isclose(stored, value, rel_tol=MAX_ROUNDING) if are_floats else stored != value:
             raise OtherTrainingError(
-                f"{path.name} is the checkpoint of another training, its {key} was {then}, not {now}: "
+                f"{path.name} is the checkpoint of another training, its {key} was {stored}, not {value}: "
                 "go on with the same settings, or delete it"
             )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    values = state["progress"]
-    epochs = [Epoch(**{**epoch, "validation": Score(**epoch["validation"])}) for epoch in values["epochs"]]
-    return TrainingState(**{**values, "epochs": epochs, "start": Score(**values["start"])}), state["best"]
+    progress = state["progress"]
+    epochs = [Epoch(**{**epoch, "validation": Score(**epoch["validation"])}) for epoch in progress["epochs"]]
+    return TrainingState(**{**progress, "epochs": epochs, "start": Score(**progress["start"])}), state["best"]

@@ -17,82 +17,83 @@ from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress, reporter
 
 GEOMETRY = ("stride", "padding", "dilation", "padding_mode", "groups")
-"""Attributes that the core takes over from the layer; the 1x1 factors around it take only the groups."""
+"""Attributes that the core takes over from the layer; the 1x1 factors take over the groups only."""
 
-
-Made = dict[tuple[str, int | None, int | None], nn.Module]
+FactorCache = dict[tuple[str, int | None, int | None], nn.Module]
 """Factors of layers, by (name, rank_in, rank_out)."""
 
 
 def decompose(
-    network: Network, plan: Plan, *, known: Made | None = None, progress: Progress | bool | None = None
+    network: Network, plan: Plan, *, known: FactorCache | None = None, progress: Progress | bool | None = None
 ) -> CompressedNetwork:
-    """Replace every planned layer of a network by its factors, in a copy.
+    """Return a copy of a network in which every planned layer is replaced by its factors.
 
     A Tucker-2 convolution becomes ``factor_in`` (1x1), ``core`` (with the stride, padding and dilation) and
     ``factor_out`` (1x1, with the bias), with nothing between them; a Tucker-1 layer becomes ``core`` and
-    ``factor_out``. A linear layer seen as a convolution takes and gives flat vectors as before.
+    ``factor_out``. A linear layer that is decomposed as a convolution takes and gives flat vectors as before.
 
     Parameters
     ----------
-    network : the one the plan was made for, or one of the same architecture.
-    known : factors of the same network, which are taken as they are; those of this plan are added. For plans that
-        differ in few layers.
+    network : the plan's network, or one of the same architecture.
+    known : factors of the same network, to use again; this call adds those of the plan. For plans that differ in few
+        layers.
     progress : called before each layer; raising `Cancelled` ends the decomposition.
 
     Raises
     ------
-    PlanError : naming the layer and the mismatch, before anything is computed.
+    PlanError : if the plan does not fit the network (the message names the layer), before anything is computed.
 
     References: Kim et al., ICLR 2016, sec. 3.2.
     """
     check_fit(network, plan)
     report = reporter(progress)
     model = copy_model(network.model)
-    made = {} if known is None else known
+    factors = {} if known is None else known
     planned = [part for part in plan if part.decision != "keep"]
-    amounts = [analysis_macs(part.layer) for part in planned]
+    costs = [analysis_macs(part.layer) for part in planned]
     for i, part in enumerate(planned):
-        report(sum(amounts[:i]) / sum(amounts), part.name)
+        report(sum(costs[:i]) / sum(costs), part.name)
         key = part.name, part.rank_in, part.rank_out
-        if key not in made:
-            made[key] = factorise(model.get_submodule(part.name), part)
-        model = replace_module(model, part.name, made[key])
+        if key not in factors:
+            factors[key] = factorise(model.get_submodule(part.name), part)
+        model = replace_module(model, part.name, factors[key])
     report(1.0, "")
     source = f"{network.source}; decomposed ({plan.policy})"
     return CompressedNetwork.of(network, plan, model, source=source)
 
 
 def rebuild(network: Network, plan: Plan, state: Mapping[str, Tensor]) -> CompressedNetwork:
-    """Make a compressed network again from its plan, its weights and the original architecture.
+    """Restore a compressed network from its plan, its weights and the original architecture.
 
     Parameters
     ----------
-    network : of the original architecture; its own weights do not matter.
+    network : a network of the original architecture; its weights do not matter.
     state : the compressed network's ``model.state_dict()``, for instance from a safetensors file.
 
     Raises
     ------
-    PlanError : if the plan does not fit the architecture, naming the layer, or the weights do not fit the plan,
-        naming the first key.
+    PlanError : if the plan does not fit the architecture (the message names the layer), or the weights do not fit the
+        plan (it names the first key).
     """
     check_fit(network, plan)
     model = copy_model(network.model)
     for part in plan:
         if part.decision != "keep":
             model = replace_module(model, part.name, empty_factors(model.get_submodule(part.name), part))
-    expected, found = ({k: tuple(v.shape) for k, v in s.items()} for s in (model.state_dict(), state))
-    for key in sorted(expected.keys() | found.keys()):
-        want, have = expected.get(key), found.get(key)
-        if have != want:
-            what = "missing" if have is None else "unknown" if want is None else f"of the shape {have}, not {want}"
-            raise PlanError(f"the weights do not fit the plan: {key} is {what}")
+    expected_shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    for key in sorted(expected_shapes.keys() | shapes.keys()):
+        expected, shape = expected_shapes.get(key), shapes.get(key)
+        if shape != expected:
+            mismatch = f"of the shape {shape}, not {expected}"
+            problem = "missing" if shape is None else "unknown" if expected is None else mismatch
+            raise PlanError(f"the weights do not fit the plan: {key} is {problem}")
     model.load_state_dict(dict(state))
     return CompressedNetwork.of(network, plan, model, source=f"rebuilt from weights and a plan ({plan.policy})")
 
 
 def safetensors_bytes(network: Network) -> bytes:
-    """Return the network's weights as the content of a safetensors file, for `rebuild`."""
+    """Return a network's weights as the content of a safetensors file, for `rebuild`."""
     return save({key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()})
 
 
@@ -108,30 +109,30 @@ def check_fit(network: Network, plan: Plan) -> None:
             raise PlanError(f"the plan has a layer {part.name}, which {network.name} has not")
         kind = {"conv": "a convolution", "linear": "a linear layer"}[part.layer.kind]
         if not isinstance(module, LAYER_CLASSES) or (part.layer.kind == "linear") != isinstance(module, nn.Linear):
-            where = f"{network.name} has a {type(module).__name__} there"
-            raise PlanError(f"layer {part.name}: the plan expects {kind}, {where}")
-        wanted, found = weight_shape(part.layer), tuple(module.weight.shape)
-        if found != wanted:
-            where = f"{network.name} has {found}"
-            raise PlanError(f"layer {part.name}: the plan expects weights of shape {wanted}, {where}")
+            actual = f"{network.name} has a {type(module).__name__} there"
+            raise PlanError(f"layer {part.name}: the plan expects {kind}, {actual}")
+        expected, shape = weight_shape(part.layer), tuple(module.weight.shape)
+        if shape != expected:
+            mismatch = f"the plan expects weights of shape {expected}, {network.name} has {shape}"
+            raise PlanError(f"layer {part.name}: {mismatch}")
 
 
 def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
-    """Return the factors that replace one layer."""
+    """Return the factors of one layer."""
     assert part.rank_out is not None
     factors = empty_factors(module, part)
-    pieces: dict[str, list[Tensor]] = defaultdict(list)
+    weights: dict[str, list[Tensor]] = defaultdict(list)
     for group in kernel_of(module, part.layer).chunk(part.layer.shape.groups):
-        found: Tucker1 | Tucker2
+        tucker: Tucker1 | Tucker2
         if part.rank_in is None:
-            found = tucker1(group, rank_out=part.rank_out)
+            tucker = tucker1(group, rank_out=part.rank_out)
         else:
-            found = tucker2(group, rank_in=part.rank_in, rank_out=part.rank_out)
-            pieces["factor_in"].append(found.factor_in.mT)
-        pieces["core"].append(found.core.transpose(0, 1) if part.layer.shape.transposed else found.core)
-        pieces["factor_out"].append(found.factor_out)
+            tucker = tucker2(group, rank_in=part.rank_in, rank_out=part.rank_out)
+            weights["factor_in"].append(tucker.factor_in.mT)
+        weights["core"].append(tucker.core.transpose(0, 1) if part.layer.shape.transposed else tucker.core)
+        weights["factor_out"].append(tucker.factor_out)
     with torch.no_grad():
-        for name, tensors in pieces.items():
+        for name, tensors in weights.items():
             weight = factors.get_parameter(f"{name}.weight")
             weight.copy_(torch.cat(tensors).reshape(weight.shape))
         if isinstance(module.bias, Tensor):
@@ -140,40 +141,40 @@ def factorise(module: nn.Module, part: LayerPlan) -> nn.Sequential:
 
 
 def empty_factors(module: nn.Module, part: LayerPlan) -> nn.Sequential:
-    """Return the modules that replace one layer, without setting their weights."""
+    """Return the factors of one layer with uninitialised weights."""
     shape, bias = part.layer.shape, module.bias is not None
     weight = module.weight
     assert isinstance(weight, Tensor)
     assert part.rank_out is not None
     rank_in = shape.in_channels if part.rank_in is None else part.rank_in * shape.groups
     rank_out = part.rank_out * shape.groups
-    make = partial(nn.utils.skip_init, device=weight.device, dtype=weight.dtype)
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    build = partial(nn.utils.skip_init, device=weight.device, dtype=weight.dtype)
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
     if not shape.kernel_size:
-        parts["core"] = make(nn.Linear, rank_in, rank_out, bias=False)
-        parts["factor_out"] = make(nn.Linear, rank_out, shape.out_channels, bias=bias)
+        modules["core"] = build(nn.Linear, rank_in, rank_out, bias=False)
+        modules["factor_out"] = build(nn.Linear, rank_out, shape.out_channels, bias=bias)
     else:
-        flat, kind = isinstance(module, nn.Linear), CONVOLUTIONS[len(shape.kernel_size) - 1]
-        factor = partial(make, kind, kernel_size=1, groups=shape.groups)
-        if flat:
-            parts["map"] = nn.Unflatten(1, (shape.in_channels, *shape.kernel_size))
+        is_linear, convolution = isinstance(module, nn.Linear), CONVOLUTIONS[len(shape.kernel_size) - 1]
+        factor = partial(build, convolution, kernel_size=1, groups=shape.groups)
+        if is_linear:
+            modules["map"] = nn.Unflatten(1, (shape.in_channels, *shape.kernel_size))
         if part.rank_in is not None:
-            parts["factor_in"] = factor(shape.in_channels, rank_in, bias=False)
-        names = () if flat else (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
-        geometry = {name: getattr(module, name) for name in names}
-        core_kind = kind if flat else next(kind for kind in LAYER_CLASSES if isinstance(module, kind))
-        core = make(core_kind, rank_in, rank_out, bias=False, kernel_size=shape.kernel_size, **geometry)
-        if not flat and not shape.transposed:  # set apart from `padding`, and what other modes than zeros go by
+            modules["factor_in"] = factor(shape.in_channels, rank_in, bias=False)
+        attributes = () if is_linear else (*GEOMETRY, "output_padding") if shape.transposed else GEOMETRY
+        geometry = {name: getattr(module, name) for name in attributes}
+        core_class = convolution if is_linear else next(kind for kind in LAYER_CLASSES if isinstance(module, kind))
+        core = build(core_class, rank_in, rank_out, bias=False, kernel_size=shape.kernel_size, **geometry)
+        if not is_linear and not shape.transposed:  # padding modes other than zeros use this instead of `padding`
             core._reversed_padding_repeated_twice = list(module._reversed_padding_repeated_twice)  # type: ignore[arg-type]
-        parts["core"] = core
-        parts["factor_out"] = factor(rank_out, shape.out_channels, bias=bias)
-        if flat:
-            parts["flat"] = nn.Flatten(1)
-    return nn.Sequential(parts).requires_grad_(weight.requires_grad).eval()
+        modules["core"] = core
+        modules["factor_out"] = factor(rank_out, shape.out_channels, bias=bias)
+        if is_linear:
+            modules["flat"] = nn.Flatten(1)
+    return nn.Sequential(modules).requires_grad_(weight.requires_grad).eval()
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
-    """Return the model with `new` in the place of the module called `name`; the model itself has the empty name."""
+    """Return the model with `new` instead of the module called `name`; the empty name is the model itself."""
     if not name:
         return new
     model.set_submodule(name, new)

@@ -1,8 +1,7 @@
 """Several processes that train one network together, each on its share of every batch.
 
-Gradients and the statistics of batch normalisation are summed over all images of a batch, wherever they are, so that
-the result is that of one process with the same batch, but for rounding. The processes and their group are started by
-the caller (``accelerate launch``, ``torchrun``).
+Gradients and batch-norm statistics are summed over all images of a batch in all processes, so that the result equals
+that of one process, up to rounding. The caller starts the processes (``accelerate launch``, ``torchrun``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,31 +20,31 @@ class Processes:
     """The group of processes that train together; in a group of one, every sum is the value itself."""
 
     def __init__(self) -> None:
-        together = dist.is_available() and dist.is_initialized()
-        self.index = dist.get_rank() if together else 0  # 0 writes files
-        self.count = dist.get_world_size() if together else 1
+        is_distributed = dist.is_available() and dist.is_initialized()
+        self.index = dist.get_rank() if is_distributed else 0  # 0 writes files
+        self.count = dist.get_world_size() if is_distributed else 1
 
-    def share(self, piece: Tensor) -> Tensor:
-        """Return this process's part of a batch of indices; it may be empty."""
-        return piece[self.index :: self.count]
+    def share(self, indices: Tensor) -> Tensor:
+        """Return this process's share of a batch of indices; it may be empty."""
+        return indices[self.index :: self.count]
 
     def sum(self, value: float, device: torch.device) -> float:
         """Return the sum over all processes."""
         if self.count == 1:
             return value
-        # gloo and NCCL both sum float64 where the model is, but for Apple's GPUs, which have no process group
+        # gloo and NCCL sum float64 on the model's device; Apple's GPUs, which cannot, have no process groups
         total = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(total)
         return float(total)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sum gradients in place."""
+        """Sum gradients over all processes, in place."""
         for parameter in parameters if self.count > 1 else ():
             if parameter.grad is not None:
                 dist.all_reduce(parameter.grad)
 
-    def begin_alike(self, model: nn.Module) -> None:
-        """Copy the weights of the first process to all."""
+    def broadcast_weights(self, model: nn.Module) -> None:
+        """Copy the weights of the first process to all others."""
         if self.count > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
@@ -56,8 +55,8 @@ class Processes:
             dist.barrier()
 
     @contextmanager
-    def one_batch_norm(self, model: nn.Module) -> Iterator[None]:
-        """Make batch normalisation in training mode take its statistics over all processes."""
+    def synchronised_batch_norm(self, model: nn.Module) -> Iterator[None]:
+        """Make batch norms in training mode compute their statistics over all processes."""
         modules = [m for m in model.modules() if isinstance(m, BATCH_NORMS)] if self.count > 1 else []
         for module in modules:
             module.forward = partial(_batch_norm, module)  # type: ignore[method-assign]
@@ -69,7 +68,7 @@ class Processes:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes; each one's gradient is the sum of all their gradients."""
+    """Sum over processes; the gradient of each term is the sum of all processes' gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -87,18 +86,18 @@ def _batch_norm(module: Any, x: Tensor) -> Tensor:
         return type(module).forward(module, x)  # type: ignore[no-any-return]
     dims = [d for d in range(x.ndim) if d != 1]
     shape = [1, -1] + [1] * (x.ndim - 2)
-    add: Any = _Sum.apply
-    n = add(x.new_tensor(float(x.numel() // x.shape[1])))
+    sum_all: Any = _Sum.apply
+    count = sum_all(x.new_tensor(float(x.numel() // x.shape[1])))
     # two passes: the mean of squares minus the square of the mean would cancel
-    mean = add(x.sum(dims)) / n
-    variance = add((x - mean.view(shape)).square().sum(dims)) / n
+    mean = sum_all(x.sum(dims)) / count
+    variance = sum_all((x - mean.view(shape)).square().sum(dims)) / count
     if module.track_running_stats and module.training:
         with torch.no_grad():
             module.num_batches_tracked += 1
             momentum = module.momentum if module.momentum is not None else 1 / float(module.num_batches_tracked)
             module.running_mean.lerp_(mean, momentum)
-            module.running_var.lerp_(variance * n / (n - 1), momentum)
-    normal: Tensor = (x - mean.view(shape)) * torch.rsqrt(variance + module.eps).view(shape)
+            module.running_var.lerp_(variance * count / (count - 1), momentum)
+    normalised: Tensor = (x - mean.view(shape)) * torch.rsqrt(variance + module.eps).view(shape)
     if module.affine:
-        normal = normal * module.weight.view(shape) + module.bias.view(shape)
-    return normal
+        normalised = normalised * module.weight.view(shape) + module.bias.view(shape)
+    return normalised

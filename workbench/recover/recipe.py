@@ -11,28 +11,28 @@ BATCH_NORMS = ("auto", "train", "frozen")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All settings of fine-tuning; without changes the paper's.
+    """All settings of fine-tuning; the defaults are the paper's.
 
     Attributes
     ----------
-    epochs : times that every training image is seen, at least 1.
-    learning_rate : the largest one.
+    epochs : passes over the training images, at least 1.
+    learning_rate : the largest learning rate.
     schedule : "step" (divided by 10 every `drop_every` epochs) or "cosine" (half a cosine from the largest to zero).
-    warmup : epochs, or a part of one, in which the learning rate first grows from zero.
+    warmup : epochs, or a fraction of one, in which the learning rate first grows from zero.
     optimizer : "sgd" or "nesterov", both with `momentum`.
-    weight_decay : on all weights.
-    clip_norm : largest length of a step's gradient, over all weights; a longer one is shortened. 0 for no limit.
-    batch_size : images a step, over all processes together.
-    seed : of the order of the images, the augmentation and dropout.
+    weight_decay : L2 penalty on all weights.
+    clip_norm : largest norm of a step's gradient over all weights; a longer gradient is scaled down. 0 for no limit.
+    batch_size : images per step, over all processes together.
+    seed : determines the order of the images, the augmentation and dropout.
     label_weight : with a teacher, the share of the cross-entropy with the labels, 0 to 1; the rest is the divergence
-        from the teacher. Images without a label have only the divergence.
-    temperature : what the logits of both are divided by before that divergence is taken.
-    batch_norm : "train" (statistics of each batch, as usual), "frozen" (the network's running ones, which stay), or
-        "auto": frozen, and gradients clipped to length 1, where the network was calibrated or distilled. Its layers are
-        fitted to the running statistics: a calibrated ResNet fell from 95.6 to 53.5 % in one epoch of "train".
+        from the teacher. Unlabelled images have the divergence only.
+    temperature : divisor of both networks' logits before the divergence.
+    batch_norm : "train" (statistics of each batch, as usual), "frozen" (running statistics, which stay), or "auto":
+        frozen, and gradients clipped to norm 1, if the network was calibrated or distilled, else "train". Calibration
+        fits layers to the running statistics: a calibrated ResNet fell from 95.6 to 53.5 % in one epoch of "train".
     flip : whether images are mirrored left to right at random.
-    shift : pixels by which images are moved at random, at most, in both directions; black comes in.
-    mixed_precision : on a GPU, bfloat16 where that is safe; nothing changes on a CPU.
+    shift : largest random shift of images in pixels, in both directions; the border is filled with black.
+    mixed_precision : whether a GPU computes in bfloat16 where that is safe; a CPU does not.
 
     References: Kim et al., ICLR 2016, sec. 4 (step); Hinton et al., 2015, sec. 2 (teacher, temperature); Loshchilov and
     Hutter, ICLR 2017 (cosine).
@@ -80,21 +80,21 @@ class Recipe:
 
     @classmethod
     def of(cls, **settings: Any) -> "Recipe":
-        """Return a recipe from settings by name; raise TypeError for one that is missing or unknown."""
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(settings.keys() - set(known))
+        """Return a recipe from settings by name; raise TypeError if a setting is unknown or `epochs` is missing."""
+        names = [f.name for f in fields(cls)]
+        unknown = sorted(settings.keys() - set(names))
         if unknown:
-            raise TypeError(f"fine-tuning has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+            raise TypeError(f"fine-tuning has no setting {', '.join(unknown)}; it has {', '.join(names)}")
         if "epochs" not in settings:
             raise TypeError("say for how long: epochs=...")
         return cls(**settings)
 
     def rate(self, step: float, steps_an_epoch: int) -> float:
-        """Return the learning rate of one step, counted from 0; between two steps in a limited time."""
-        warm = self.warmup * steps_an_epoch
-        if step < warm:
-            return self.learning_rate * min(1.0, (step + 1) / warm)
+        """Return the learning rate of a step, counted from 0; it may be fractional, if the time is limited."""
+        warmup_steps = self.warmup * steps_an_epoch
+        if step < warmup_steps:
+            return self.learning_rate * min(1.0, (step + 1) / warmup_steps)
         if self.schedule == "step":
             return self.learning_rate * float(0.1 ** (step // steps_an_epoch // self.drop_every))
-        share = (step - warm) / (self.epochs * steps_an_epoch - warm)
+        share = (step - warmup_steps) / (self.epochs * steps_an_epoch - warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))

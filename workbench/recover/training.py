@@ -1,4 +1,4 @@
-"""Train a network: the loop of fine-tuning and of distillation."""
+"""Train a network: the training loop of fine-tuning and distillation."""
 
 import hashlib
 import logging
@@ -24,11 +24,11 @@ from workbench.recover.recipe import Recipe
 log = logging.getLogger(__name__)
 
 AVERAGE_DECAY = 0.99
-"""Decay of the moving average of the weights, for each step; less in the first steps."""
+"""Decay per step of the moving average of the weights; smaller in the first steps."""
 
 
 class Training:
-    """Trains a network in place: its weights, the optimizer, and how far it is."""
+    """Trains a network in place; holds the optimizer, the best weights so far and the progress."""
 
     def __init__(
         self,
@@ -36,172 +36,173 @@ class Training:
         recipe: Recipe,
         report: Progress,
         *,
-        size: int,  # images of an epoch
+        size: int,  # number of training images
         loss: Callable[[Tensor], Tensor],  # summed over the images with these indices
-        score: Callable[[], Score],  # of the model as it is, to choose the best epoch by
-        averaged: bool = False,  # train without dropout, and score and keep the moving average of the weights
+        score: Callable[[], Score],  # of the model's present weights, to choose the best epoch
+        average_weights: bool = False,  # train without dropout; score and keep the moving average of the weights
         minutes: float | None = None,  # instead of the recipe's epochs
     ) -> None:
         self.recipe, self.report, self.size, self.loss, self.score = recipe, report, size, loss, score
         self.model, self.device = network.model, network.device
         self.processes = Processes()
-        self.processes.begin_alike(self.model)
-        self.steps = -(-size // recipe.batch_size)  # of one epoch
+        self.processes.broadcast_weights(self.model)
+        self.epoch_steps = -(-size // recipe.batch_size)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         momentum: dict[str, Any] = {"momentum": recipe.momentum, "nesterov": recipe.optimizer == "nesterov"}
         self.optimizer = torch.optim.SGD(self.parameters, weight_decay=recipe.weight_decay, **momentum)
-        self.done = TrainingState()
+        self.state = TrainingState()
         self.best: dict[str, Tensor] = {}
         self.norms = [module for module in self.model.modules() if isinstance(module, BATCH_NORMS)]
         statistics = [b for norm in self.norms for b in norm.buffers() if b.is_floating_point()]
-        self.averaged = [*self.parameters, *statistics] if averaged else []
-        self.average = [tensor.detach().clone() for tensor in self.averaged]
-        self.file: Path | None = None
-        self.about: dict[str, Any] = {}
-        self.pause, self.saved = 0.0, time.monotonic()
-        self.limit = None if minutes is None else 60 * minutes
-        self.began, self.score_seconds = time.perf_counter(), 0.0
+        self.averaged_tensors = [*self.parameters, *statistics] if average_weights else []
+        self.averages = [tensor.detach().clone() for tensor in self.averaged_tensors]
+        self.checkpoint: Path | None = None
+        self.identity: dict[str, Any] = {}
+        self.interval_s, self.last_save = 0.0, time.monotonic()
+        self.limit_s = None if minutes is None else 60 * minutes
+        self.start_time, self.score_seconds = time.perf_counter(), 0.0
 
-    def keep_in(self, file: Path, pause: float, about: dict[str, Any]) -> None:
-        """Go on from the file if it exists, of a training `about` the same, and write it every `pause` seconds."""
-        self.file, self.pause, self.about = file, pause, {**about, **asdict(self.recipe)}
+    def use_checkpoint(self, file: Path, interval_s: float, identity: dict[str, Any]) -> None:
+        """Continue from `file`, if it exists and has the same `identity`, and write it every `interval_s` seconds."""
+        self.checkpoint, self.interval_s, self.identity = file, interval_s, {**identity, **asdict(self.recipe)}
         if file.exists():
-            self.done, self.best = load_checkpoint(file, self.about, self.model, self.optimizer)
-        self.processes.wait()  # all processes read before one writes
+            self.state, self.best = load_checkpoint(file, self.identity, self.model, self.optimizer)
+        self.processes.wait()  # until all processes have read it
 
     def run(self, on_epoch: Callable[[Epoch], object] | None) -> None:
-        """Train to the end, or until it is cancelled; the model then has its best weights, those of the start included.
+        """Train to the end, or until it is cancelled; then give the model its best weights, the first ones included.
 
-        Where weights are averaged, the average at the end of an epoch that was cancelled is scored too.
+        If weights are averaged, the average within a cancelled epoch is scored, too.
         """
         on_epoch = on_epoch or (lambda epoch: None)
         if not self.best:
-            self.done.start, self.best = self.score(), self.weights()
-            self.score_seconds = time.perf_counter() - self.began
+            self.state.start, self.best = self.score(), self.copy_weights()
+            self.score_seconds = time.perf_counter() - self.start_time
         try:
-            for epoch in self.done.epochs:
+            for epoch in self.state.epochs:
                 on_epoch(epoch)
-            while self.limit or len(self.done.epochs) < self.recipe.epochs:
+            while self.limit_s or len(self.state.epochs) < self.recipe.epochs:
                 self.epoch()
                 self.save()
-                on_epoch(self.done.epochs[-1])
+                on_epoch(self.state.epochs[-1])
             self.report(1.0, "")
         except Cancelled:
             self.save()
-            if self.average and self.done.step > len(self.done.epochs) * self.steps:
+            if self.averages and self.state.step > len(self.state.epochs) * self.epoch_steps:
                 self.end_epoch()
         finally:
             self.model.load_state_dict(self.best)
-            self._evaluate()
+            self._set_evaluation_mode()
 
     def epoch(self) -> None:
-        """Train to the end of the epoch, score it, and keep its weights if none before was better."""
-        number = len(self.done.epochs)
+        """Train to the end of an epoch, and score it."""
+        number = len(self.state.epochs)
         order = torch.Generator().manual_seed(self.recipe.seed)
-        for _ in range(number):  # the order of an epoch is that epoch's draw
+        for _ in range(number):  # skip the draws of earlier epochs
             torch.randperm(self.size, generator=order)
-        pieces = torch.randperm(self.size, generator=order).split(self.recipe.batch_size)
-        with self.processes.one_batch_norm(self.model):
-            for piece in pieces[self.done.step - number * self.steps :]:  # none, if it was stopped before the score
+        batches = torch.randperm(self.size, generator=order).split(self.recipe.batch_size)
+        with self.processes.synchronised_batch_norm(self.model):
+            for indices in batches[self.state.step - number * self.epoch_steps :]:  # none if only the score is missing
                 started = time.perf_counter()
-                self._train(len(piece))
-                self.step(piece)
-                self.done.seconds += time.perf_counter() - started
-                if self.file and time.monotonic() - self.saved >= self.pause:
+                self._set_training_mode(len(indices))
+                self.step(indices)
+                self.state.seconds += time.perf_counter() - started
+                if self.checkpoint and time.monotonic() - self.last_save >= self.interval_s:
                     self.save()
         self.end_epoch()
 
     def end_epoch(self) -> None:
-        """Score the weights, or their average, and keep them if none before were better."""
-        number, steps = len(self.done.epochs) + 1, self.done.step - len(self.done.epochs) * self.steps
-        with self._averages():
-            self._evaluate()
+        """Score the weights, or their average, and keep them if no earlier ones were better."""
+        number, steps = len(self.state.epochs) + 1, self.state.step - len(self.state.epochs) * self.epoch_steps
+        with self._averaged_weights():
+            self._set_evaluation_mode()
             score = self.score()
-            scores = [self.done.start, *(epoch.validation for epoch in self.done.epochs)]
-            if all(score.top1 >= before.top1 for before in scores if before):
-                self.done.best, self.best = number, self.weights()
+            scores = [self.state.start, *(epoch.validation for epoch in self.state.epochs)]
+            if all(score.top1 >= earlier.top1 for earlier in scores if earlier):
+                self.state.best, self.best = number, self.copy_weights()
         rate, images = self.optimizer.param_groups[0]["lr"], min(self.size, steps * self.recipe.batch_size)
-        self.done.epochs.append(Epoch(number, self.done.loss_sum / images, score, rate, self.done.seconds))
-        self.done.loss_sum = self.done.seconds = 0.0
+        self.state.epochs.append(Epoch(number, self.state.loss_sum / images, score, rate, self.state.seconds))
+        self.state.loss_sum = self.state.seconds = 0.0
 
-    def _train(self, count: int) -> None:
-        """Put the model into the mode to train on so many images in: one alone has no statistics."""
-        if self.average:
-            self._evaluate()
+    def _set_training_mode(self, count: int) -> None:
+        """Put the model into training mode for a batch of `count` images; a single image has no batch statistics."""
+        if self.averages:
+            self._set_evaluation_mode()
         else:
             self.model.train()
-        alone = count == 1 and (self.average or self.recipe.batch_size > 1)  # the rest of an epoch
-        trained = self.recipe.batch_norm != "frozen" and not alone
+        is_single = count == 1 and (self.averages or self.recipe.batch_size > 1)  # the last image of an epoch
+        uses_batch_statistics = self.recipe.batch_norm != "frozen" and not is_single
         for norm in self.norms:
-            norm.train(trained)
+            norm.train(uses_batch_statistics)
 
-    def _evaluate(self) -> None:
-        """Put the model into evaluation mode, and empty what some models, like LeViT, cache in that mode."""
+    def _set_evaluation_mode(self) -> None:
+        """Put the model into evaluation mode, and empty the cache that models like LeViT keep in that mode."""
         self.model.train()
         self.model.eval()
 
     @contextmanager
-    def _averages(self) -> Iterator[None]:
-        """Exchange parameters and statistics for their averages, if there are any, inside the context."""
+    def _averaged_weights(self) -> Iterator[None]:
+        """Exchange parameters and statistics for their averages, if any, inside the context."""
 
         def exchange() -> None:
-            for i, tensor in enumerate(self.averaged):
-                self.average[i], tensor.data = tensor.data, self.average[i]
+            for i, tensor in enumerate(self.averaged_tensors):
+                self.averages[i], tensor.data = tensor.data, self.averages[i]
 
         exchange()
         yield
         exchange()
 
-    def step(self, piece: Tensor) -> None:
-        """Take one step on the images with these indices, over all processes; raise `Cancelled` in all or none."""
-        done, total, elapsed = float(self.done.step), self.steps * self.recipe.epochs, time.perf_counter() - self.began
-        if self.limit:
-            step_seconds = elapsed / done if done else 0.0
-            if done and elapsed + step_seconds + self.score_seconds > self.limit:  # one more step would end too late
+    def step(self, indices: Tensor) -> None:
+        """Take one step on the images with these indices in all processes; all raise `Cancelled`, or none does."""
+        done_steps, total_steps = float(self.state.step), self.epoch_steps * self.recipe.epochs
+        elapsed = time.perf_counter() - self.start_time
+        if self.limit_s:  # stop if one more step would end too late
+            if done_steps and elapsed + elapsed / done_steps + self.score_seconds > self.limit_s:
                 raise Cancelled
-            done = elapsed / self.limit * total
-        number = len(self.done.epochs) + 1
+            done_steps = elapsed / self.limit_s * total_steps
+        epoch = len(self.state.epochs) + 1
+        note = f"epoch {epoch}" if self.limit_s else f"epoch {epoch} of {self.recipe.epochs}"
         cancelled = 0.0
         try:
-            self.report(done / total, f"epoch {number}" if self.limit else f"epoch {number} of {self.recipe.epochs}")
+            self.report(done_steps / total_steps, note)
         except Cancelled:
             cancelled = 1.0
         if self.processes.sum(cancelled, self.device):
             raise Cancelled
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(done, self.steps)
-        of_step = f"{self.recipe.seed} {self.done.step} {self.processes.index}".encode()
+            group["lr"] = self.recipe.rate(done_steps, self.epoch_steps)
+        seed_text = f"{self.recipe.seed} {self.state.step} {self.processes.index}".encode()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            # what is random depends on seed and step alone
-            torch.manual_seed(int.from_bytes(hashlib.blake2b(of_step, digest_size=7).digest(), "big"))
-            loss = self.loss(self.processes.share(piece))
+            # random numbers depend on seed, step and process only
+            torch.manual_seed(int.from_bytes(hashlib.blake2b(seed_text, digest_size=7).digest(), "big"))
+            loss = self.loss(self.processes.share(indices))
         value = self.processes.sum(float(loss.detach()), self.device)
         if not math.isfinite(value):
             raise ValueError(
-                f"training diverged in epoch {number} (the loss is no longer finite): take a smaller learning rate"
+                f"training diverged in epoch {epoch} (the loss is no longer finite): take a smaller learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        (loss / len(piece)).backward()
+        (loss / len(indices)).backward()
         self.processes.sum_gradients(self.parameters)
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()
-        self.done.loss_sum += value
-        self.done.step += 1
-        decay = min(AVERAGE_DECAY, self.done.step / (self.done.step + 9))
-        for average, tensor in zip(self.average, self.averaged, strict=True):
+        self.state.loss_sum += value
+        self.state.step += 1
+        decay = min(AVERAGE_DECAY, self.state.step / (self.state.step + 9))
+        for average, tensor in zip(self.averages, self.averaged_tensors, strict=True):
             average.lerp_(tensor.detach(), 1 - decay)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Copy the model's present weights."""
+    def copy_weights(self) -> dict[str, Tensor]:
+        """Return a copy of the model's present weights."""
         return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 
     def save(self) -> None:
-        """Write the checkpoint, if there is one to be written and this process is the one that writes."""
-        if self.file is None or self.processes.index:
+        """Write the checkpoint, if there is one and this is the process that writes."""
+        if self.checkpoint is None or self.processes.index:
             return
         try:
-            save_checkpoint(self.file, self.about, self.done, self.model, self.optimizer, self.best)
-        except OSError as error:  # a full disk, say: what has been trained so far is worth more than the file
-            log.warning("training goes on, but the checkpoint %s was not written: %s", self.file.name, error)
-        self.saved = time.monotonic()
+            save_checkpoint(self.checkpoint, self.identity, self.state, self.model, self.optimizer, self.best)
+        except OSError as error:  # a full disk must not end the training
+            log.warning("training goes on, but the checkpoint %s was not written: %s", self.checkpoint.name, error)
+        self.last_save = time.monotonic()

@@ -23,7 +23,7 @@ from workbench.plan.compressed import CompressedNetwork
 from workbench.plan.plan import Plan
 from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress
-from workbench.recover.decompose import Made, decompose
+from workbench.recover.decompose import FactorCache, decompose
 
 DELAY_S = 0.3  # after the last change, until the picture is looked at anew
 FLIPPED_IMAGES = 8  # pictures whose answer changed, at most
@@ -43,7 +43,7 @@ class Subject:
     brought: Split | None
     index: int
     layer: str
-    known: Made = field(compare=False)  # factors of the network's layers by the last plan; used by the worker only
+    known: FactorCache = field(compare=False)  # factors by the last plan; used by the worker only
 
     @property
     def networks(self) -> tuple[object, ...]:
@@ -96,7 +96,7 @@ class PreviewModel(HasTraits):
         self._wanted: Subject | None = None
         self._job: Job | None = None  # that looks at it
         self._search: Job | None = None
-        self._known: Made = {}  # see `Subject`
+        self._known: FactorCache = {}  # see `Subject`
         self._later = Debounce(self._refresh, DELAY_S)
         choose.observe(self._reset, "opened")
         plan.observe(self._changed, "plan")
