@@ -217,7 +217,7 @@ def directions(
         report(i / len(batches), "looking at each layer's activations")
         for one in layer_calls(model, list(layers), batch):
             inputs, outputs = sums[i % 2].setdefault(one.name, (_Sums(), _Sums()))
-            maps = _maps(one.given, layers[one.name], given=True)
+            maps = _maps(one.input, layers[one.name], given=True)
             # of inputs that are not reduced only the variances count
             inputs.add(maps if layers[one.name].method == "tucker2" else maps.flatten(1, 2)[:, :, None])
             outputs.add(_maps(one.output, layers[one.name], given=False))
@@ -298,7 +298,7 @@ def effects(
         out = _products(y - these.mean_out.to(y), g, these.out, these.out, most_out + 1)
         in_ = out.new_zeros(n, 2)
         if these.give is not None and these.take is not None:
-            x, h = (_maps(v, layer, given=True) for v in (one.given, one.given_gradient))
+            x, h = (_maps(v, layer, given=True) for v in (one.input, one.input_gradient))
             in_ = _products(x - these.mean_in.to(x), h, these.take, these.give, most_in + 2)
         if n % images:
             out, in_ = (each.sum(0).expand(images, -1) / images for each in (out, in_))
