@@ -1,4 +1,4 @@
-"""Write files atomically and durably: a reader, or a crash, finds the old content or the new one, never a part."""
+"""Write files atomically and durably: readers, also after a crash, find the old or the new content, never a part."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a file beside the target, flush it to the disk, and rename it to the target.
 
-    A new file gets the permissions that the umask leaves, a replaced one keeps those it had.
+    A new file gets the permissions of the umask, a replaced one keeps its own.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -27,7 +27,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def move_durably(source: Path, target: Path) -> None:
-    """Rename a file to a target in the same file system, replacing it, and flush the target's folder to the disk."""
+    """Rename a file to a target on the same file system, replacing that, and flush the target's folder to the disk."""
     os.replace(source, target)
     try:
         folder = os.open(target.parent, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Fine-tune from the command line, in one process or several that share every batch.
+"""Fine-tune a network from the command line, in one process or in several that share every batch.
 
 python -m workbench.launch digits_vgg --plan plan.json --data digits --epochs 5 --out folder
 accelerate launch --num_processes 2 -m workbench.launch digits_vgg ...
@@ -25,39 +25,39 @@ from workbench.recover.finetune import finetune
 from workbench.recover.recipe import Recipe
 
 
-def train(given: argparse.Namespace, recipe: Recipe) -> None:
-    """Fine-tune a network of the catalog by a plan, and write the result to a folder.
+def train(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Fine-tune a network of the catalog, compressed by a plan if there is one, and write the result to a folder.
 
-    Each of several processes (``accelerate launch``, ``torchrun``) takes its share of every batch, on its own GPU where
-    there are some; the first one writes ``weights.safetensors``, ``epochs.json`` and, of a plan, ``plan.json``.
+    Each of several processes (``accelerate launch``, ``torchrun``) takes its share of every batch, on a GPU of its own
+    if there are any. The first process writes ``weights.safetensors``, ``epochs.json`` and the plan, ``plan.json``.
     """
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    if given.start and not given.plan:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.start and not options.plan:
         raise ValueError("--start has the weights of a decomposed network: give its --plan too")
-    index, device = _place()
-    original = load_network(given.network, weights=given.weights or "default")
-    if given.data == "images" and given.root:
-        data = data_of(original, given.root)
+    process, device = _join_processes()
+    original = load_network(options.network, weights=options.weights or "default")
+    if options.data == "images" and options.root:
+        data = data_of(original, options.root)
     else:
-        data = load_data(given.data, root=given.root, size=image_size(original))
-        data = data if given.data in bundled_data_names() else in_channels(original, data)
-    smaller: Network = original
-    plan = None if given.plan is None else Plan.from_json(Path(given.plan).read_text(encoding="utf-8"))
+        data = load_data(options.data, root=options.root, size=image_size(original))
+        data = data if options.data in bundled_data_names() else in_channels(original, data)
+    network: Network = original
+    plan = None if options.plan is None else Plan.from_json(Path(options.plan).read_text(encoding="utf-8"))
     if plan is not None:
-        start = given.start
-        smaller = rebuild(original, plan, read_weights(start)) if start else decompose(original, plan)
-    moved, teacher = (n.with_model(copy_model(n.model).to(device)) for n in (smaller, original))
+        start = options.start
+        network = rebuild(original, plan, read_weights(start)) if start else decompose(original, plan)
+    student, teacher = (n.with_model(copy_model(n.model).to(device)) for n in (network, original))
     tuned = finetune(
-        moved,
+        student,
         data,
         recipe=recipe,
-        teacher=teacher if given.distil else None,
-        checkpoint=given.checkpoint,
-        on_epoch=lambda epoch: None if index else print(epoch, flush=True),  # noqa: T201 - it is a command
+        teacher=teacher if options.distil else None,
+        checkpoint=options.checkpoint,
+        on_epoch=lambda epoch: None if process else print(epoch, flush=True),  # noqa: T201 - it is a command
     )
-    if not index:
-        folder = Path(given.out)
+    if not process:
+        folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "weights.safetensors", safetensors_bytes(tuned))
         if plan is not None:
@@ -66,8 +66,8 @@ def train(given: argparse.Namespace, recipe: Recipe) -> None:
         write_atomically(folder / "epochs.json", epochs.encode())
 
 
-def _place() -> tuple[int, torch.device]:
-    """Return this process's number and device, after joining the other processes, if any."""
+def _join_processes() -> tuple[int, torch.device]:
+    """Join the other processes, if any, and return this process's number and device."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -79,27 +79,27 @@ def _place() -> tuple[int, torch.device]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, and train."""
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser(
         prog="workbench.launch", description="Fine-tune a network of the catalog by a plan, in one process or several."
     )
     parser.add_argument("network", help="name in the catalog")
-    parser.add_argument("--plan", help="JSON file of the plan; without it the network as it is")
+    parser.add_argument("--plan", help="JSON file of the plan; without it the network is not compressed")
     parser.add_argument("--data", required=True, help="name of the data set")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--out", required=True, help="folder for the weights, the plan and the epochs")
     parser.add_argument("--weights", help="file of the original network's weights")
     parser.add_argument("--start", help="file of the decomposed network's weights, instead of decomposing")
     parser.add_argument("--root", help="folder of the data")
-    parser.add_argument("--checkpoint", help="file to go on from, written all the time")
+    parser.add_argument("--checkpoint", help="file to save the training state to, and to resume from")
     parser.add_argument("--threads", type=int, help="of PyTorch in each process")
     parser.add_argument("--distil", action="store_true", help="learn from the original network too")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe, like batch_size=64"
     )
-    given = parser.parse_args(arguments)
-    settings = {"epochs": given.epochs}
-    for entry in given.set:
+    options = parser.parse_args(arguments)
+    settings = {"epochs": options.epochs}
+    for entry in options.set:
         name, equals, value = entry.partition("=")
         if not equals:
             parser.error(f"--set takes NAME=VALUE, not {entry!r}")
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except json.JSONDecodeError:
             settings[name] = value
     try:
-        train(given, Recipe.of(**settings))
+        train(options, Recipe.of(**settings))
     except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
         parser.exit(1, f"{error.args[0] if isinstance(error, KeyError) else error}\n")
 

@@ -1,4 +1,4 @@
-"""Show results as aligned text, as HTML tables in notebooks, and as CSV."""
+"""Format results as aligned text, HTML tables and CSV."""
 
 import csv
 import io
@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of a cell that spreadsheets compute."""
+"""Beginnings of cells that a spreadsheet reads as formulas."""
 MIN_MEASURED_GAIN = 1.03
-"""Ratio of two measured values from which they are said to differ."""
+"""Smallest ratio of two measured values that are reported as different."""
 PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
 
 
@@ -29,7 +29,7 @@ def times(ratio: float) -> str:
 
 
 def compared(gain: float, better: str, worse: str, same: str = "") -> str:
-    """Return a ratio with a word: "x1.42 faster", "x1.10 slower", or within 3 % `same`, if that is given."""
+    """Return a ratio in words: "x1.42 faster", "x1.10 slower"; `same`, if given, for a ratio within 3 % of 1."""
     if same and 1 / MIN_MEASURED_GAIN < gain < MIN_MEASURED_GAIN:
         return same
     return f"{times(gain)} {better}" if gain >= 1 else f"{times(1 / gain)} {worse}"
@@ -67,13 +67,13 @@ def html_table(
 
 
 def csv_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return the table as CSV; text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Return a table as CSV; text that a spreadsheet would read as a formula gets a leading apostrophe."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([[_inert(cell) for cell in row] for row in [headers, *rows]])
+    csv.writer(text, lineterminator="\n").writerows([[_escaped(cell) for cell in row] for row in [headers, *rows]])
     return text.getvalue()
 
 
-def _inert(cell: Any) -> Any:
+def _escaped(cell: Any) -> Any:
     if not isinstance(cell, str) or cell == "-" or not cell.startswith(FORMULA_STARTS):
         return cell
     try:
@@ -86,7 +86,7 @@ def _inert(cell: Any) -> Any:
 class Table:
     """Mixin for results: print as an aligned table, show as HTML in a notebook, save as CSV.
 
-    `left` has the numbers of the columns that are aligned to the left.
+    `left` has the numbers of the left-aligned columns.
     """
 
     headers: Sequence[str] = ()
@@ -94,12 +94,12 @@ class Table:
 
     @property
     def rows(self) -> list[list[str]]:
-        """The cells as text, one list a row."""
+        """Cells as text, one list for each row."""
         raise NotImplementedError
 
     @property
     def caption(self) -> str:
-        """A line above the table, or ""."""
+        """Line above the table, or ""."""
         return ""
 
     def __str__(self) -> str:

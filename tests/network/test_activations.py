@@ -122,13 +122,13 @@ def test_gradients_at_a_layer_are_those_of_the_paths_through_it():
     before = torch.einsum("ts,nsij->ntij", kernels["one"], x)
     y, behind = before.relu(), torch.einsum("ts,ntij->nsij", kernels["two"], 2 * outputs)
     assert torch.allclose(calls["one"].output, before)
-    assert torch.allclose(calls["two"].given, y)
+    assert torch.allclose(calls["two"].input, y)
     assert torch.allclose(calls["two"].output_gradient, 2 * outputs)
-    assert torch.allclose(calls["two"].given_gradient, behind)  # not what the sum passes back
+    assert torch.allclose(calls["two"].input_gradient, behind)  # not what the sum passes back
     at_one = (behind + 6 * outputs) * (before > 0)
     assert torch.allclose(calls["one"].output_gradient, at_one)
-    assert torch.allclose(calls["one"].given_gradient, torch.einsum("ts,ntij->nsij", kernels["one"], at_one))
-    assert torch.allclose(calls["blind"].given, y)
+    assert torch.allclose(calls["one"].input_gradient, torch.einsum("ts,ntij->nsij", kernels["one"], at_one))
+    assert torch.allclose(calls["blind"].input, y)
     assert not calls["blind"].output_gradient.any()
-    assert not any(one.output.requires_grad or one.given.requires_grad for one in calls.values())
+    assert not any(one.output.requires_grad or one.input.requires_grad for one in calls.values())
     assert all(weight.grad is None for weight in model.parameters())

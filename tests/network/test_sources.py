@@ -92,7 +92,7 @@ def test_images_with_labels(images):
         ("no folder", ValueError, "there is no folder, ZIP file or picture no folder"),
         (3, TypeError, "not a int"),
         ([X[:2], torch.zeros(2, 3, 5, 5)], ValueError, "different shapes"),
-        ([X[0], "a.png"], ValueError, "all paths of pictures"),
+        ([X[0], "a.png"], ValueError, "only paths of pictures"),
         ([["x"]], TypeError, "batches of str"),
         ([{"a": 1}], TypeError, "dictionaries of a"),
         ({"train": TensorDataset(X, Y)}, TypeError, r"not a dictionary: say which, like data\['train'\]"),

@@ -122,7 +122,7 @@ def input_shapes(
 ) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
     """Return what shape each of these modules is given in one run, and how often it is called."""
     calls = list(layer_calls(model, names, inputs))
-    return {one.name: tuple(one.given.shape) for one in reversed(calls)}, Counter(one.name for one in calls)
+    return {one.name: tuple(one.input.shape) for one in reversed(calls)}, Counter(one.name for one in calls)
 
 
 def program_seconds(

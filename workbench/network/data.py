@@ -11,18 +11,18 @@ from torch import Tensor
 
 from workbench.network.images.folders import selected
 from workbench.network.images.labels import UNLABELLED as UNLABELLED
-from workbench.network.sources import held_images
+from workbench.network.sources import images_and_labels
 
 MAX_HELD_OUT = 1000
 """Largest number of images that are held out to compare networks without labels."""
 
 MIN_IMAGES_TO_HOLD_OUT = 60
-"""Smallest number of images from which some are held out; with half of fewer, too little is left to learn from."""
+"""Smallest number of images of which some are held out; half of fewer are too few to learn from."""
 
 MIN_CLASS_IMAGES = 10
-"""Smallest number of training images of a class without a caution; with fewer, the class is hardly learned."""
+"""Smallest number of training images of a class without a caution: fewer hardly teach the class."""
 MIN_SCORED_IMAGES = 100
-"""Smallest number of validation or test images without a caution; with fewer, one image is more than one point."""
+"""Smallest number of validation or test images without a caution: of fewer, one image is more than one point."""
 
 MAX_BATCH_NUMBERS = 4_000_000
 """Largest number of values in a batch of inputs (26 images of 3 x 224 x 224), so that feature maps fit into memory."""
@@ -30,18 +30,17 @@ MAX_BATCH_NUMBERS = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and labels that are used together: for training, for validation, or for the test.
+    """Images and labels for training, validation or testing.
 
     Parameters
     ----------
-    images : (n, channels, height, width), as the data set holds them (a network's preprocessing comes later): a tensor,
-        an array, or an object that has its length, its shape and batches by a tensor of indices, like the images of a
-        folder.
+    images : (n, channels, height, width) before a network's preprocessing: a tensor, an array, or an object with a
+        length, a shape and an index that may be a tensor, like the images of a folder.
     labels : (n,) class indices, a tensor or an array; ``UNLABELLED`` where the class is not known.
 
     Raises
     ------
-    ValueError : if labels are no class indices, or not as many as images.
+    ValueError : if labels are not class indices, or not as many as the images.
     """
 
     images: Any
@@ -50,19 +49,19 @@ class Split:
 
     def __post_init__(self) -> None:
         if isinstance(self.images, np.ndarray):
-            object.__setattr__(self, "images", held_images(self.images)[0])
+            object.__setattr__(self, "images", images_and_labels(self.images)[0])
         labels: Any = self.labels
         if isinstance(labels, np.ndarray | list):
             labels = torch.tensor(labels)
             object.__setattr__(self, "labels", labels if labels.is_floating_point() else labels.long())
-        where = f"the {self.name} split has"
+        subject = f"the {self.name} split has"
         if labels.is_floating_point() or labels.ndim != 1:
-            wanted = "class indices, one whole number an image"
-            raise ValueError(f"{where} labels of {labels.dtype} and shape {tuple(labels.shape)}, not {wanted}")
+            expected = "class indices, one whole number an image"
+            raise ValueError(f"{subject} labels of {labels.dtype} and shape {tuple(labels.shape)}, not {expected}")
         if len(self.images) != len(labels):
-            raise ValueError(f"{where} {len(self.images)} images but {len(labels)} labels")
+            raise ValueError(f"{subject} {len(self.images)} images but {len(labels)} labels")
         if len(labels) and int(labels.min()) < UNLABELLED:
-            raise ValueError(f"{where} the class index {int(labels.min())}: they begin with 0")
+            raise ValueError(f"{subject} the class index {int(labels.min())}: they begin with 0")
 
     @classmethod
     def unlabelled(cls, images: Any, name: str = "images") -> "Split":
@@ -75,12 +74,12 @@ class Split:
 
         Parameters
         ----------
-        images : a Split; a tensor or array (n, channels, height, width), arrays also with the channels last; a pair of
-            images and labels; the path of a picture, of a folder or of a ZIP file, or several of pictures; pictures of
-            Pillow; a Dataset, or one of Hugging Face; a DataLoader, whose own data set is read directly
-            if the loader batches each item once with the default ``collate_fn``; or an iterable of batches, with or
-            without labels, which are read into memory.
-        options : `size`, `classes`, `ndim` and `labelled` of :func:`~workbench.network.sources.held_images`.
+        images : a Split; a tensor or array (n, channels, height, width), an array also with the channels last; a pair
+            of images and labels; the path of a picture, folder or ZIP file, or several paths of pictures; Pillow
+            images; a Dataset of PyTorch or Hugging Face; a DataLoader, whose data set is read directly if the loader
+            batches each item once with the default ``collate_fn``; or an iterable of batches, with or without labels,
+            which are read into memory.
+        options : `size`, `classes`, `ndim` and `labelled` of :func:`~workbench.network.sources.images_and_labels`.
 
         Raises
         ------
@@ -91,8 +90,8 @@ class Split:
             return images
         if isinstance(images, Data):
             raise TypeError("this takes images, not a Data: say which, like data.test")
-        held, labels = held_images(images, **options)
-        return cls.unlabelled(held, name) if labels is None else cls(held, labels, name)
+        indexable, labels = images_and_labels(images, **options)
+        return cls.unlabelled(indexable, name) if labels is None else cls(indexable, labels, name)
 
     @property
     def labelled(self) -> bool:
@@ -107,26 +106,26 @@ class Split:
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) in order, `size` at a time."""
-        for piece in torch.arange(len(self)).split(size):
-            yield self.images[piece], self.labels[piece]
+        for indices in torch.arange(len(self)).split(size):
+            yield self.images[indices], self.labels[indices]
 
     def sample(self, count: int) -> "Split":
-        """Return at most `count` images, drawn by a fixed seed, in their order."""
+        """Return at most `count` images, drawn with a fixed seed, in the order of the split."""
         if len(self) <= count:
             return self
-        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
-        return Split(self.images[drawn], self.labels[drawn], self.name)
+        indices = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        return Split(self.images[indices], self.labels[indices], self.name)
 
     def parted(self, count: int) -> tuple["Split", "Split"]:
-        """Return `count` images, drawn by a fixed seed, and all others; images are read only when they are used."""
+        """Return `count` images, drawn with a fixed seed, and all others; images are read only when they are used."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(1))
-        drawn, others = (indices.sort().values for indices in (order[:count], order[count:]))
-        first, second = (Split(selected(self.images, i), self.labels[i], self.name) for i in (drawn, others))
+        parts = (indices.sort().values for indices in (order[:count], order[count:]))
+        first, second = (Split(selected(self.images, i), self.labels[i], self.name) for i in parts)
         return first, second
 
 
 def empty_split(name: str, *shape: int, dtype: torch.dtype | None = None) -> Split:
-    """Return a split without images, which would have this shape."""
+    """Return a split without images; `shape` is that of one image."""
     return Split(torch.empty(0, *shape, dtype=dtype), torch.empty(0, dtype=torch.long), name)
 
 
@@ -138,7 +137,7 @@ class Data:
     ----------
     train, validation, test : Splits, or sources that :meth:`Split.of` takes.
     classes : names of the class indices.
-    skipped : a sentence for each file that had to be left out.
+    skipped : a sentence for each file that could not be used.
     """
 
     train: Split
@@ -154,33 +153,33 @@ class Data:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """A sentence for each split with too few images, in all or of a class, on how this limits the results."""
-        found = []
+        """A sentence for each split that has too few images, or too few of a class, on how this limits the results."""
+        cautions = []
         splits = [split for split in (self.train, self.validation, self.test) if len(split) and split.labelled]
-        known = torch.cat([split.labels for split in splits]).unique() if splits else torch.empty(0)
+        labels = torch.cat([split.labels for split in splits]).unique() if splits else torch.empty(0)
         for split in splits:
             training = split is self.train
-            counts = {int(label): int((split.labels == label).sum()) for label in known}
-            few = [label for label, count in counts.items() if count < (MIN_CLASS_IMAGES if training else 1)]
-            names = ", ".join(self._class_name(label) for label in few[:3])
-            names += f" and {len(few) - 3} more classes" if len(few) > 3 else ""
-            if few and training:
-                found.append(f"fewer than {MIN_CLASS_IMAGES} training images of {names}: they are hardly learned")
-            elif few:
-                found.append(f"no {split.name} images of {names}: the score says nothing of them")
+            counts = {int(label): int((split.labels == label).sum()) for label in labels}
+            rare = [label for label, count in counts.items() if count < (MIN_CLASS_IMAGES if training else 1)]
+            names = ", ".join(self._class_name(label) for label in rare[:3])
+            names += f" and {len(rare) - 3} more classes" if len(rare) > 3 else ""
+            if rare and training:
+                cautions.append(f"fewer than {MIN_CLASS_IMAGES} training images of {names}: they are hardly learned")
+            elif rare:
+                cautions.append(f"no {split.name} images of {names}: the score says nothing of them")
             if not training and len(split) < MIN_SCORED_IMAGES:
                 points = f"one is {100 / len(split):.1f} points of accuracy, so smaller differences mean nothing"
-                found.append(f"only {len(split)} {split.name} images: {points}")
-        return tuple(found)
+                cautions.append(f"only {len(split)} {split.name} images: {points}")
+        return tuple(cautions)
 
     def _class_name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else f"class {label}"
 
     @property
     def unlabelled(self) -> Split:
-        """Images for calibration and distillation: those for training, or for validation if there are none.
+        """Images for calibration and distillation: the training images, or validation images if there are none.
 
-        Images of `held_out` are not among them. Raises ValueError if there are test images only.
+        Images of `held_out` are excluded. Raises ValueError if there are only test images.
         """
         pool, count = self._pool()
         if not len(pool):
@@ -193,8 +192,8 @@ class Data:
         """Images to compare networks without labels, which no network learns from; may be empty.
 
         Half of the training images, at most 1000, are held out if there are no validation images, or if the training
-        images have no labels and there are fewer validation images than that half. If there are no training images, the
-        same number of validation images is held out if these have no labels. Of fewer than 60 images none is held out.
+        images have no labels and there are fewer validation images than that. Without training images, half of the
+        validation images are held out, if these have no labels. Of fewer than 60 images none are held out.
         """
         pool, count = self._pool()
         return pool.parted(count)[0]
@@ -205,10 +204,10 @@ class Data:
         pool = train if len(train) else validation
         count = min(MAX_HELD_OUT, len(pool) // 2) if len(pool) >= MIN_IMAGES_TO_HOLD_OUT else 0
         if pool is validation:
-            needed = not validation.labelled
+            is_needed = not validation.labelled
         else:
-            needed = not len(validation) or (not train.labelled and count > len(validation))
-        return pool, count if needed else 0
+            is_needed = not len(validation) or (not train.labelled and count > len(validation))
+        return pool, count if is_needed else 0
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{s.name} {len(s)}" for s in (self.train, self.validation, self.test))
@@ -219,5 +218,5 @@ class Data:
 
 
 def fitting_batch(input_shape: Sequence[int]) -> int:
-    """Return the batch size for inputs of a shape, 1 to 256."""
+    """Return the batch size for inputs of this shape, 1 to 256."""
     return max(1, min(256, MAX_BATCH_NUMBERS // prod(input_shape)))

@@ -1,4 +1,4 @@
-"""Bring a model into the form that the workbench takes: no wrappers, weights as parameters."""
+"""Remove wrappers from a model, and turn computed weights into parameters."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.network.layers import CONVOLUTIONS
 
-CONVOLVE = (torch.conv1d, torch.conv2d, torch.conv3d)
+CONVOLUTION_FUNCTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -34,27 +34,27 @@ def unwrap(model: nn.Module) -> nn.Module:
         raise TypeError("a TorchScript module cannot be changed: give the Python module that it was made from")
     kind = f"this {type(model).__name__}"
     for name, module in model.named_modules():
-        where = f"its layer {name}" if name else "it"
+        location = f"its layer {name}" if name else "it"
         if ".quantized" in type(module).__module__:
-            raise ValueError(f"{kind} is quantised already ({where}): give it before quantisation")
+            raise ValueError(f"{kind} is quantised already ({location}): give it before quantisation")
         for tensor in module._parameters.values():
             if isinstance(tensor, UninitializedParameter):
-                raise ValueError(f"{kind} has lazy layers ({where}): run it once on an input first")
+                raise ValueError(f"{kind} has lazy layers ({location}): run it once on an input first")
             if tensor is not None and tensor.is_meta:
-                raise ValueError(f"{kind} has no weights ({where} is on the meta device): load some")
+                raise ValueError(f"{kind} has no weights ({location} is on the meta device): load some")
     return model
 
 
 def fold_weights(model: nn.Module) -> None:
-    """Make parameters of weights that are computed in each run, in place.
+    """Replace weights that are computed in each run by parameters, in place.
 
-    Parametrizations (``weight_norm``, ``spectral_norm``), their old forms that are hooks, pruning masks, and
-    convolutions that standardise their weight are replaced by the weight in evaluation mode.
+    The parameter is the weight in evaluation mode. This removes parametrizations (``weight_norm``, ``spectral_norm``),
+    their older forms as hooks, pruning masks, and convolutions that standardise their weight.
     """
     for name, module in list(model.named_modules()):
         _fold_parametrizations(module)
         _fold_hooks(module)
-        convolution = _standard_convolution(module)
+        convolution = _plain_convolution(module)
         if convolution is not None and name:
             model.set_submodule(name, convolution)
 
@@ -62,7 +62,7 @@ def fold_weights(model: nn.Module) -> None:
 def _fold_parametrizations(module: nn.Module) -> None:
     if not parametrize.is_parametrized(module):
         return
-    # PyTorch's own removal deletes a property of the class, which a copy has in common with the model of the user.
+    # PyTorch's own removal deletes a property of the class, which the copy shares with the user's model.
     names = [name for name, _ in module.get_submodule("parametrizations").named_children()]
     values = {name: getattr(module, name).detach().clone() for name in names}
     original_type = parametrize.type_before_parametrizations(module)
@@ -83,40 +83,40 @@ def _fold_hooks(module: nn.Module) -> None:
             prune.remove(module, kind._tensor_name)
 
 
-class _Convolutions(TorchFunctionMode):
-    """Write down every call of a convolution."""
+class _ConvolutionRecorder(TorchFunctionMode):
+    """Records (input, weight, output) of every convolution that is called."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, Any, Any]] = []
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = function(*args, **(kwargs or {}))
-        if function in CONVOLVE:
-            self.calls.append((args[0], args[1], found))
-        return found
+        output = function(*args, **(kwargs or {}))
+        if function in CONVOLUTION_FUNCTIONS:
+            self.calls.append((args[0], args[1], output))
+        return output
 
 
-def _standard_convolution(module: nn.Module) -> nn.Module | None:
-    """Return an ordinary convolution that computes the same as one with a forward of its own; None if there is none."""
+def _plain_convolution(module: nn.Module) -> nn.Module | None:
+    """Return the plain convolution that equals one with its own forward method; None if there is none."""
     kind = next((k for k in CONVOLUTIONS if isinstance(module, k)), None)
     if kind is None or type(module).forward is kind.forward or not isinstance(module, CONVOLUTIONS):
         return None
     sizes = [d * (k - 1) + 3 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
     x = torch.rand(1, module.in_channels, *sizes, generator=torch.Generator().manual_seed(0)).to(module.weight)
     try:
-        with torch.no_grad(), _Convolutions() as seen:
+        with torch.no_grad(), _ConvolutionRecorder() as recorder:
             output = module(x)
-    except Exception:  # whatever it needs: it is kept as it is
+    except Exception:  # the user's forward method may raise anything
         return None
-    if len(seen.calls) != 1 or seen.calls[0][0] is not x or seen.calls[0][2] is not output:
+    if len(recorder.calls) != 1 or recorder.calls[0][0] is not x or recorder.calls[0][2] is not output:
         return None
-    weight: Tensor = seen.calls[0][1]
+    weight: Tensor = recorder.calls[0][1]
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-    made = kind(**{name: getattr(module, name) for name in names}, bias=module.bias is not None).to(weight)
+    plain = kind(**{name: getattr(module, name) for name in names}, bias=module.bias is not None).to(weight)
     with torch.no_grad():
-        made.weight.copy_(weight)
-        if module.bias is not None and made.bias is not None:
-            made.bias.copy_(module.bias)
-        same = torch.allclose(made(x), output, rtol=1e-5, atol=1e-6)
-    return made.eval().requires_grad_(module.weight.requires_grad) if same else None
+        plain.weight.copy_(weight)
+        if module.bias is not None and plain.bias is not None:
+            plain.bias.copy_(module.bias)
+        equal = torch.allclose(plain(x), output, rtol=1e-5, atol=1e-6)
+    return plain.eval().requires_grad_(module.weight.requires_grad) if equal else None

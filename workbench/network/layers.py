@@ -15,8 +15,7 @@ from workbench.kernels.complexity import ConvShape, Cost, dense_cost
 class Layer:
     """One convolution or linear layer.
 
-    A linear layer right after a flatten is seen as a convolution with a kernel as large as its input map, and then has
-    a kernel size.
+    A linear layer right after a flatten counts as a convolution whose kernel has the size of the flattened map.
     """
 
     name: str  # as in `model.named_modules()`
@@ -32,7 +31,7 @@ class Layer:
 
     @property
     def pointwise(self) -> bool:
-        """Whether it is a 1x1 convolution."""
+        """Whether the layer is a 1x1 convolution."""
         return self.kind == "conv" and prod(self.shape.kernel_size) == 1
 
     @property
@@ -43,11 +42,11 @@ class Layer:
 
     @property
     def max_ranks(self) -> tuple[int, int]:
-        """(largest rank_in, largest rank_out), those of each group if there are groups."""
+        """(largest rank_in, largest rank_out), of each group if there are groups."""
         return self.shape.in_channels // self.shape.groups, self.shape.out_channels // self.shape.groups
 
     def describe(self) -> str:
-        """Return words like "64 -> 128, 3x3", "64 -> 64, 3x3, 2 groups" or "512 -> 10"."""
+        """Return the layer's geometry as text: "64 -> 128, 3x3", "64 -> 64, 3x3, 2 groups" or "512 -> 10"."""
         parts = [f"{self.shape.in_channels} -> {self.shape.out_channels}"]
         if self.shape.kernel_size:
             parts.append("x".join(map(str, self.shape.kernel_size)) + ("T" if self.shape.transposed else ""))
@@ -57,7 +56,7 @@ class Layer:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layer":
-        """Return a layer from the values of ``asdict``, read from JSON; raise ValueError if a size is invalid."""
+        """Return the layer of an ``asdict`` that was read from JSON; raise ValueError if a size is invalid."""
         shape = dict(values["shape"])
         for key in ("in_channels", "out_channels", "groups"):
             shape[key] = whole_number(shape[key], minimum=1)
@@ -67,11 +66,11 @@ class Layer:
 
 
 MAX_SIZE = 2**53
-"""Largest size or count that is accepted from a file; no layer has a larger one."""
+"""Largest size or count that is accepted from a file."""
 
 
 def whole_number(value: Any, *, minimum: int = 0) -> int:
-    """Return a value that was read from a file; raise ValueError unless it is a whole number of at least `minimum`."""
+    """Return a value read from a file; raise ValueError unless it is a whole number of at least `minimum`."""
     if type(value) is not int or not minimum <= value <= MAX_SIZE:
         raise ValueError(f"{value!r} is no whole number from {minimum}")
     return value
@@ -96,19 +95,19 @@ def kernel_of(module: nn.Module, layer: Layer) -> Tensor:
     """Return the layer's weight as a kernel (out_channels, in_channels per group, ...)."""
     weight: Tensor = module.weight.detach()  # type: ignore[operator]
     if layer.shape.transposed:  # PyTorch stores (in, out) in each group
-        return torch.cat([part.transpose(0, 1) for part in weight.chunk(layer.shape.groups)])
+        return torch.cat([group.transpose(0, 1) for group in weight.chunk(layer.shape.groups)])
     return weight.reshape(layer.kernel_shape)
 
 
 def input_padding(module: Any) -> list[int]:
     """Return the padding that a convolution's forward pass applies, in the order of ``torch.nn.functional.pad``.
 
-    PyTorch pads with zeros by the current `padding` and `dilation`, which some segmentation encoders set after
-    construction. In other modes it pads by values that were computed at construction.
+    For zeros, PyTorch uses the current `padding` and `dilation`, which some segmentation encoders set after
+    construction. Other padding modes use values that were computed at construction.
     """
     if module.padding_mode != "zeros":
         return list(module._reversed_padding_repeated_twice)
     spans = [d * (k - 1) for k, d in zip(module.kernel_size, module.dilation, strict=True)]
-    named = {"valid": [(0, 0)] * len(spans), "same": [(span // 2, span - span // 2) for span in spans]}
-    pairs = named[module.padding] if isinstance(module.padding, str) else [(p, p) for p in module.padding]
+    modes = {"valid": [(0, 0)] * len(spans), "same": [(span // 2, span - span // 2) for span in spans]}
+    pairs = modes[module.padding] if isinstance(module.padding, str) else [(p, p) for p in module.padding]
     return [side for pair in reversed(pairs) for side in pair]

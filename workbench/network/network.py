@@ -1,4 +1,4 @@
-"""A network: a model, what goes in, what comes out and where it came from."""
+"""A network: a model with its inputs, outputs and source."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -16,36 +16,35 @@ from workbench.tables import Table, count
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network(Table):
-    """An image classifier, with what is needed to run it.
+    """A model, usually an image classifier, and all that is needed to run it.
 
-    The model is copied and the copy is put into evaluation mode: nothing that the workbench does reaches the object
-    that was given, and what is done to that object later does not reach the network.
+    The network holds a copy of the model in evaluation mode; changing one does not affect the other.
 
     Parameters
     ----------
     model : an ``nn.Module`` that takes a batch (n, *input_shape), or inputs like `example`, and returns (n, classes),
-        or tensors in any nesting. Wrappers (``DataParallel``, ``torch.compile``) are taken off, and weights that are
-        computed in each run (``weight_norm``, ``spectral_norm``, pruning) become parameters, in the copy.
-    input_shape : shape of one input, e.g. (3, 224, 224); left out if `example` says it.
-    preprocessing : function from a batch of images as the data hold them to a batch of inputs; None if they are equal,
-        or bytes whose 0 to 255 are the inputs' 0 to 1.
+        or tensors in any nesting. The copy has no wrappers (``DataParallel``, ``torch.compile``), and weights that are
+        computed in each run (``weight_norm``, ``spectral_norm``, pruning) become parameters.
+    input_shape : shape of one input, e.g. (3, 224, 224); may be omitted if there is an `example`.
+    preprocessing : function from a batch of images to a batch of inputs; None if they are equal, or if images are bytes
+        whose 0 to 255 stand for inputs of 0 to 1.
     classes : class names, in the order of the outputs.
-    source : where the weights came from, in words.
-    example : inputs to run the model with, for models that take other than one float image: a tensor, a tuple of
-        positional inputs, or a dictionary of keyword inputs (or the only input). `images` are then batches like it.
+    source : origin of the weights, in words.
+    example : inputs of one run, for models that do not take one batch of float images: a tensor, a tuple of positional
+        inputs, or a dictionary of keyword inputs (or the only input). `images` are then batches of the same structure.
         None for one batch of zeros of `input_shape`.
-    output : function from the model's outputs to those that matter: (n, classes) for scores; None for all of them.
-    maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, or None if
-        it follows no map, where the guess by shape is wrong.
+    output : function that selects from the model's outputs: (n, classes) for scores; None for all outputs.
+    maps : name of a linear layer -> (channels, height, width) of the map that is flattened before it, None for no map;
+        only needed where the guess by shape is wrong.
     random_weights : whether the weights were never trained, so that ranks and scores mean nothing.
-    sha256 : checksum of the file that the weights are from, or "".
-    history : epochs of the training that made it.
-    fitted : whether its layers were fitted to the running statistics of its batch norms (calibrated or distilled).
+    sha256 : checksum of the weights' file, or "".
+    history : training epochs of the weights.
+    fitted : whether layers were fitted to the running statistics of the batch norms (calibrated or distilled).
 
     Raises
     ------
-    TypeError : if the model is no ``nn.Module``, or TorchScript.
-    ValueError : if the input shape is no shape, or the model cannot be copied, has no weights yet, or is quantised.
+    TypeError : if the model is not an ``nn.Module``, or is TorchScript.
+    ValueError : if the input shape is invalid, or the model cannot be copied, has no weights yet, or is quantised.
     """
 
     model: nn.Module
@@ -76,7 +75,7 @@ class Network(Table):
 
     @property
     def original(self) -> "Network | None":
-        """The network that this one was compressed from; None if it is no compressed network."""
+        """The network that this one was compressed from; None if it is not a compressed network."""
         return None
 
     @property
@@ -86,14 +85,14 @@ class Network(Table):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are, and so where the network computes."""
+        """Device of the parameters, on which the network runs."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     def with_model(self, model: nn.Module, **changes: Any) -> Self:
-        """Return the same network with another model, which is not copied and must belong to no other network."""
-        made = copy.copy(self)
-        made.__dict__.update(model=model.eval(), **changes)
-        return made
+        """Return the same network with another model, which is not copied and must not belong to another network."""
+        network = copy.copy(self)
+        network.__dict__.update(model=model.eval(), **changes)
+        return network
 
     @property
     def structured(self) -> bool:
@@ -101,35 +100,34 @@ class Network(Table):
         return self.example is not None and not isinstance(self.example, Tensor)
 
     def run(self, inputs: Any) -> Any:
-        """Return the outputs that matter for a batch of inputs."""
+        """Return the selected outputs for a batch of inputs."""
         outputs = call(self.model, inputs)
         return outputs if self.output is None else self.output(outputs)
 
     def inputs(self, images: Any) -> Any:
-        """Return a batch of images, as the data hold them, as inputs of the model, where the model is.
+        """Convert a batch of images to inputs of the model, on its device.
 
-        Floats become numbers of the type of the model's weights; without preprocessing, integers of 0 to 255 become
-        floats of 0 to 1.
+        Floats get the dtype of the weights; without preprocessing, bytes of 0 to 255 become floats of 0 to 1.
 
         Raises
         ------
-        ValueError : if the images have another shape than the network's input.
+        ValueError : if the images do not have the shape of the network's input.
         """
         if self.structured:
             return tree_map_only(Tensor, lambda x: x.to(self.device), images)
         images = images.to(self.device)
-        ready = images if self.preprocessing is None else self.preprocessing(images)
-        floats = self.example is None or self.example.is_floating_point()
-        if self.preprocessing is None and floats and ready.dtype == torch.uint8:
-            ready = ready / 255
-        if ready.is_floating_point():
-            ready = ready.to(self._dtype)
-        shape = tuple(ready.shape[1:])
+        inputs = images if self.preprocessing is None else self.preprocessing(images)
+        takes_floats = self.example is None or self.example.is_floating_point()
+        if self.preprocessing is None and takes_floats and inputs.dtype == torch.uint8:
+            inputs = inputs / 255
+        if inputs.is_floating_point():
+            inputs = inputs.to(self._dtype)
+        shape = tuple(inputs.shape[1:])
         if shape != self.input_shape:
-            images_both = len(shape) == len(self.input_shape) == 3
-            hint = f": load them with size={max(self.input_shape[1:])}" if images_both else ""
+            are_images = len(shape) == len(self.input_shape) == 3
+            hint = f": load them with size={max(self.input_shape[1:])}" if are_images else ""
             raise ValueError(f"{self.name} takes inputs of shape {self.input_shape}, these images have {shape}{hint}")
-        return ready
+        return inputs
 
     def example_inputs(self) -> Any:
         """Return inputs for one run of the model: the example, or one input of zeros."""
@@ -139,7 +137,7 @@ class Network(Table):
 
     @property
     def _dtype(self) -> torch.dtype:
-        """The type of the model's weights."""
+        """Data type of the model's weights."""
         return next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
 
     @property
@@ -172,7 +170,7 @@ def _shape_of(input_shape: Any, example: Any) -> tuple[int, ...]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the message of an exception, or of the one that caused it; else its type's name."""
+    """Return the first line of an exception's message, or of its first cause's; without a message the type's name."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".")
@@ -182,12 +180,12 @@ def copy_model(model: nn.Module) -> nn.Module:
     """Return a deep copy of a model, its modes and buffers included; raise ValueError if it cannot be copied.
 
     Weights that a hook computes (old-style ``weight_norm``, pruning) are part of an autograd graph after a forward
-    pass, and PyTorch does not deep-copy those; the copy gets their values, which its own hooks compute anew.
+    pass, and PyTorch does not deep-copy those. The copy gets their values, and its own hooks compute them again.
     """
-    held = tree_leaves([vars(module) for module in model.modules()])
-    known = {id(v): v.detach().clone() for v in held if isinstance(v, Tensor) and v.grad_fn is not None}
+    attributes = tree_leaves([vars(module) for module in model.modules()])
+    computed = {id(v): v.detach().clone() for v in attributes if isinstance(v, Tensor) and v.grad_fn is not None}
     try:
-        copied = copy.deepcopy(model, known)
+        copied = copy.deepcopy(model, computed)
     except Exception as error:
         raise ValueError(
             f"this {type(model).__name__} cannot be copied, and the workbench works on copies: {first_line(error)}"
@@ -197,7 +195,7 @@ def copy_model(model: nn.Module) -> nn.Module:
 
 
 def expect_network(value: object) -> None:
-    """Raise TypeError with a hint unless the value is a Network."""
+    """Raise TypeError unless the value is a Network."""
     if not isinstance(value, Network):
         hint = ": wrap it first, wb.Network(model, input_shape=(3, 224, 224))" if isinstance(value, nn.Module) else ""
         raise TypeError(f"this takes a Network, not a {type(value).__name__}{hint}")

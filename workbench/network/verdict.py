@@ -1,6 +1,6 @@
 """Compare two networks on the same images: confidence intervals of the loss, and whether it is significant.
 
-All intervals are of 95 % and two-sided, in shares; a loss is above 0, a gain below.
+All intervals are two-sided 95 % intervals of shares; a loss is positive, a gain negative.
 """
 
 import math
@@ -13,10 +13,10 @@ from scipy.optimize import brentq
 
 Z_95 = 1.959963984540054
 """Quantile of the standard normal distribution at 0.975, for intervals of 95 %."""
-STEP = 1e-9
-"""Smallest distance, in shares, between an observed difference and the ends of its interval."""
+MIN_DISTANCE = 1e-9
+"""Smallest distance, as a share, between an observed difference and an end of its interval."""
 MAX_DROP_POINTS = 1.0
-"""Loss in percentage points that is tolerated if no other is given."""
+"""Default of the tolerated loss, in percentage points."""
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -38,32 +38,32 @@ def paired_interval(lost: int, gained: int, n: int) -> tuple[float, float]:
 
     Parameters
     ----------
-    lost : images that the first network has right and the second has not.
-    gained : images that the second network has right and the first has not.
+    lost : images that only the first network classifies correctly.
+    gained : images that only the second network classifies correctly.
 
     References: Tango, Statistics in Medicine 17, 1998, p. 891; recommended by Fagerland, Lydersen and Laake,
     Statistics in Medicine 33, 2014, p. 2850.
     """
-    found = (lost - gained) / n
+    observed = (lost - gained) / n
 
     def distance(difference: float) -> float:
-        """Return the squared statistic less z squared, times its variance: negative inside the interval."""
+        """Return (squared statistic - z squared) * variance, which is negative inside the interval."""
         b = -lost - gained + (2 * n - lost + gained) * difference
         c = -gained * difference * (1 - difference)
         q = (math.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
         variance = n * max(0.0, 2 * q + difference * (1 - difference))
         return float((lost - gained - n * difference) ** 2 - Z_95**2 * variance)
 
-    # beside `found` and not at it: the statistic is 0 / 0 there if no image differs, or all do
-    low = -1.0 if gained == n else brentq(distance, -1.0, found - STEP, xtol=1e-15)
-    high = 1.0 if lost == n else brentq(distance, found + STEP, 1.0, xtol=1e-15)
+    # the search ends beside `observed`, where the statistic is 0 / 0 if no image differs, or all do
+    low = -1.0 if gained == n else brentq(distance, -1.0, observed - MIN_DISTANCE, xtol=1e-15)
+    high = 1.0 if lost == n else brentq(distance, observed + MIN_DISTANCE, 1.0, xtol=1e-15)
     return float(low), float(high)
 
 
 def unpaired_interval(before: float, n_before: int, after: float, n_after: int) -> tuple[float, float]:
-    """Return Newcombe's 95 % hybrid score interval of the difference of two shares that were measured apart.
+    """Return Newcombe's 95 % hybrid score interval of the difference of two independent shares.
 
-    It is wider than the paired interval, which needs each image's result.
+    It is wider than the paired interval, which needs the result of each image.
 
     References: Newcombe, Statistics in Medicine 17, 1998, p. 873, method 10.
     """
@@ -75,9 +75,9 @@ def unpaired_interval(before: float, n_before: int, after: float, n_after: int) 
 
 
 def images_needed(max_drop: float = MAX_DROP_POINTS) -> int:
-    """Return how many images can show that at most `max_drop` points are lost: 381 for one point.
+    """Return the number of images that can show a loss of at most `max_drop` points: 381 for one point.
 
-    With fewer of them the interval goes beyond `max_drop` even if both networks answer alike on every image.
+    With fewer images, the interval exceeds `max_drop` even if both networks give the same answer to every image.
     """
     if not 0 < max_drop < math.inf:
         raise ValueError(f"max_drop is the loss in points that is tolerated, a number above 0, not {max_drop}")
@@ -99,12 +99,12 @@ class Verdict:
     Attributes
     ----------
     finding : "no loss seen", "points lost" or "too few images to tell".
-    lost : share that was lost on these images; below 0 for a gain.
+    lost : share that was lost on these images; negative for a gain.
     low, high : 95 % confidence interval of that share.
     n : number of images.
-    kind : "accuracy" (the loss of right answers) or "agreement" (the share of answers that changed).
-    max_drop : loss in points that is tolerated.
-    split : name of the images, like "validation", or "".
+    kind : "accuracy" (loss of right answers) or "agreement" (share of changed answers).
+    max_drop : tolerated loss in points.
+    split : name of the split, like "validation", or "".
     """
 
     finding: Finding
@@ -118,7 +118,7 @@ class Verdict:
 
     @property
     def width(self) -> float:
-        """Width of the interval: of two verdicts on one loss, the narrower says more."""
+        """Width of the interval."""
         return self.high - self.low
 
     @property
@@ -129,12 +129,12 @@ class Verdict:
     def __str__(self) -> str:
         lost, low, high = (f"{100 * share:.1f}" for share in (self.lost, self.low, self.high))
         lost, low = lost.replace("-0.0", "0.0"), low.replace("-0.0", "0.0")
-        what = "points lost" if self.kind == "accuracy" else "% of the answers changed"
-        where = f"on {self.n} {self.split} images" if self.split else f"on {self.n} images"
+        unit = "points lost" if self.kind == "accuracy" else "% of the answers changed"
+        images = f"on {self.n} {self.split} images" if self.split else f"on {self.n} images"
         if self.finding is Finding.NO_LOSS:
-            return f"{self.finding} (between {low} and {high} {what} {where})"
-        doubt = f"{self.finding}: " if self.finding is Finding.TOO_FEW else ""
-        return f"{doubt}{lost} {what} (between {low} and {high} {where})"
+            return f"{self.finding} (between {low} and {high} {unit} {images})"
+        prefix = f"{self.finding}: " if self.finding is Finding.TOO_FEW else ""
+        return f"{prefix}{lost} {unit} (between {low} and {high} {images})"
 
 
 def judge(
@@ -147,18 +147,18 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a loss and its interval.
 
-    "Points lost": the whole interval is above 0, and for agreement, where a changed answer need not be a worse one,
-    above `max_drop`. "No loss seen": otherwise, and the whole interval is at most `max_drop`: of a network that loses
-    more, this is said by chance in at most about one of forty cases. "Too few images to tell": all else.
+    "Points lost": the interval is above 0, or, for agreement, where a changed answer need not be worse, above
+    `max_drop`. "No loss seen": else, if the interval is not above `max_drop`; a network that loses more gets this
+    verdict by chance in at most about one of forty cases. "Too few images to tell": otherwise.
 
     Parameters
     ----------
     lost, interval : share that was lost on n images, and its 95 % interval.
-    max_drop : loss in points that is tolerated.
+    max_drop : tolerated loss in points.
 
     Raises
     ------
-    ValueError : if `max_drop` is no number above 0.
+    ValueError : if `max_drop` is not a number above 0.
     """
     images_needed(max_drop)  # raises ValueError if `max_drop` is invalid
     low, high = interval
@@ -171,16 +171,16 @@ def judge(
 
 
 def judge_pairs(before: ArrayLike, after: ArrayLike, *, max_drop: float = MAX_DROP_POINTS) -> Verdict:
-    """Judge the loss between two networks from the images that each classifies correctly.
+    """Judge the loss between two networks by the images that each classifies correctly.
 
     Parameters
     ----------
     before, after : (n,) booleans, of the same images in the same order.
-    max_drop : loss in points that is tolerated.
+    max_drop : tolerated loss in points.
 
     Raises
     ------
-    ValueError : if there are no images, or not as many of each.
+    ValueError : if there are no images, or the numbers of images differ.
     """
     first, second = _results(before), _results(after)
     if first.shape != second.shape:
@@ -197,7 +197,7 @@ def judge_agreement(agreement: float, n: int, *, max_drop: float = MAX_DROP_POIN
 
 
 def _results(values: ArrayLike) -> NDArray[np.bool_]:
-    found = np.asarray(values)
-    if found.ndim != 1 or not len(found) or found.dtype != bool:
-        raise ValueError(f"results are one boolean an image, not {found.dtype} of shape {found.shape}")
-    return found
+    results = np.asarray(values)
+    if results.ndim != 1 or not len(results) or results.dtype != bool:
+        raise ValueError(f"results are one boolean an image, not {results.dtype} of shape {results.shape}")
+    return results

@@ -217,7 +217,7 @@ def directions(
         report(i / len(batches), "looking at each layer's activations")
         for call in layer_calls(model, list(layers), batch):
             inputs, outputs = sums[i % 2].setdefault(call.name, (_ChannelMoments(), _ChannelMoments()))
-            maps = _grouped_maps(call.given, layers[call.name], is_input=True)
+            maps = _grouped_maps(call.input, layers[call.name], is_input=True)
             # Tucker-1 needs the variances of the inputs only
             inputs.add(maps if layers[call.name].method == "tucker2" else maps.flatten(1, 2)[:, :, None])
             outputs.add(_grouped_maps(call.output, layers[call.name], is_input=False))
@@ -298,7 +298,7 @@ def effects(
         out = _products(y - axes.mean_out.to(y), g, axes.out, axes.out, max_out + 1)
         in_ = out.new_zeros(n, 2)
         if axes.synthesis is not None and axes.analysis is not None:
-            x, h = (_grouped_maps(values, layer, is_input=True) for values in (call.given, call.given_gradient))
+            x, h = (_grouped_maps(values, layer, is_input=True) for values in (call.input, call.input_gradient))
             in_ = _products(x - axes.mean_in.to(x), h, axes.analysis, axes.synthesis, max_in + 2)
         if n % images:
             out, in_ = (effect.sum(0).expand(images, -1) / images for effect in (out, in_))

@@ -72,16 +72,16 @@ def encrypted(path):
     ("name", "make", "message"),
     [
         ("bomb.zip", lambda p: zip_of(p, {"a.png": bytes(200_000)}), r"^bomb.zip would unpack to more than \d GiB$"),
-        ("lying.zip", lying, "^lying.zip is no sound ZIP file: "),
+        ("lying.zip", lying, "^lying.zip is not a valid ZIP file: "),
         ("many.zip", lambda p: zip_of(p, {f"{i}.png": b"" for i in range(9)}), "^many.zip has 9 files, more than"),
-        ("cut.zip", cut, "^cut.zip is no sound ZIP file: "),
-        ("damaged.zip", damaged, "^damaged.zip is no sound ZIP file: "),
-        ("secret.zip", encrypted, "^secret.zip is no sound ZIP file: .*encrypted"),
-        ("empty.zip", lambda p: p.write_bytes(b""), "^empty.zip is no sound ZIP file: "),
+        ("cut.zip", cut, "^cut.zip is not a valid ZIP file: "),
+        ("damaged.zip", damaged, "^damaged.zip is not a valid ZIP file: "),
+        ("secret.zip", encrypted, "^secret.zip is not a valid ZIP file: .*encrypted"),
+        ("empty.zip", lambda p: p.write_bytes(b""), "^empty.zip is not a valid ZIP file: "),
         ("a.tar.gz", lambda p: p.write_bytes(b"\x1f\x8b"), "^a.tar.gz is no folder, ZIP file or picture: unpack it"),
-        ("clash.zip", lambda p: zip_of(p, {"a.png": png(), "a.png/b.png": b""}), "^clash.zip is no sound ZIP"),
+        ("clash.zip", lambda p: zip_of(p, {"a.png": png(), "a.png/b.png": b""}), "^clash.zip is not a valid ZIP"),
         ("nothing.zip", lambda p: zip_of(p, {"a.txt": b""}), "there are no images in .*nothing.zip$"),
-        ("zip.png", lambda p: zip_of(p, {"a.png": png()}), "^zip.png is no sound image: it is none of JPEG"),
+        ("zip.png", lambda p: zip_of(p, {"a.png": png()}), "^zip.png is not a valid image: it is none of JPEG"),
     ],
 )
 def test_hostile_archives_are_one_sentence(tmp_path, monkeypatch, name, make, message):

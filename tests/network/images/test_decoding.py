@@ -108,10 +108,10 @@ def half(path, kind):
 )
 def test_files_that_are_no_sound_images(tmp_path, name, make, message):
     make(tmp_path / name)
-    with quiet(), pytest.raises(ValueError, match="is no sound image: ") as caught:
+    with quiet(), pytest.raises(ValueError, match="is not a valid image: ") as caught:
         decode(tmp_path / name, 224)
     text = str(caught.value)
-    assert text.startswith(f"{name} is no sound image")
+    assert text.startswith(f"{name} is not a valid image")
     assert message in text
     assert "\n" not in text
     assert str(tmp_path) not in text

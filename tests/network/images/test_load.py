@@ -26,7 +26,7 @@ def test_images_that_are_not_sound_are_left_out_and_named(table, caplog):
     data = wb.load_data("images", root=table, labels="labels.csv", size=16)
     assert data.test.labels.tolist() == [7, 4]
     assert [text.split(" ")[0] for text in data.skipped] == ["1.png", "2.png", "none.png"]
-    assert data.skipped[-1] == "none.png is no sound image: there is no such file"
+    assert data.skipped[-1] == "none.png is not a valid image: there is no such file"
     assert str(data).endswith("test 2 images of shape (3, 16, 16); 3 left out")
     assert "3 images were left out: 1.png" in caplog.text
 

@@ -1,1 +1,1 @@
-"""Read files of images: one file, a folder of them, a ZIP file."""
+"""Read images from a file, a folder or a ZIP file."""

@@ -1,4 +1,4 @@
-"""Decode an image file of any origin into upright, square RGB pixels."""
+"""Decode image files to upright, square RGB images."""
 
 import warnings
 from pathlib import Path
@@ -10,10 +10,10 @@ from torch import Tensor
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"),
-    *(".heic", ".heif"),  # which are named as not sound
+    *(".heic", ".heif"),  # cannot be decoded, and are reported as such
 )
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
-"""Formats that are read, whatever the file's name: one of Pillow's other decoders starts another program."""
+"""Formats that are decoded, whatever a file's name: another decoder of Pillow starts an external program."""
 
 MAX_IMAGE_PIXELS = 80_000_000
 
@@ -21,8 +21,8 @@ MAX_IMAGE_PIXELS = 80_000_000
 def decode(path: Path, size: int, name: str = "") -> Tensor:
     """Return (3, size, size) uint8: turned by its EXIF orientation, shorter side `size`, centre cropped, RGB.
 
-    Transparent pixels become white; 16 bits and floats are scaled to 8 bits; of several pages or frames the first is
-    read. ValueError calls the file `name`, if it is no sound image or too large.
+    Transparent pixels become white; 16 bits and floats are scaled to 8 bits; only the first page or frame is read.
+    Raises ValueError, with `name` for the file, if it is not a valid image or too large.
     """
     try:
         if not path.stat().st_size:
@@ -36,12 +36,12 @@ def decode(path: Path, size: int, name: str = "") -> Tensor:
         if size**2 * max(width, height) / min(width, height) > MAX_IMAGE_PIXELS:
             raise ValueError(f"it has {width} x {height} pixels, a line")
     except Exception as error:  # Pillow raises anything on damaged and hostile files
-        raise ValueError(f"{name or path.name} is no sound image: {_reason(error, path)}") from None
+        raise ValueError(f"{name or path.name} is not a valid image: {_reason(error, path)}") from None
     return fitted(image, (size, size))
 
 
 def fitted(image: Image.Image, size: tuple[int, int]) -> Tensor:
-    """Return (channels, height, width) uint8 of a grey or RGB picture: scaled to cover (width, height), and cropped."""
+    """Scale a grey or RGB image to cover (width, height), crop it, and return (channels, height, width) uint8."""
     if image.size != size:
         image = ImageOps.cover(image, size, Image.Resampling.BILINEAR)
     left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
@@ -49,8 +49,8 @@ def fitted(image: Image.Image, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `with quiet():`
-    """Context without Pillow's warnings, in all threads: use it around a pool of threads, not in each."""
+class quiet(warnings.catch_warnings):  # noqa: N801 - a context manager: `with quiet():`
+    """Suppress Pillow's warnings in all threads: use it around a pool of threads, not in each thread."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -58,13 +58,13 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - reads as what it does: `wi
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """Return a picture of any mode as an upright RGB picture of 8 bits: turned by its EXIF orientation, on white."""
+    """Convert an image of any mode to 8-bit RGB, turned by its EXIF orientation, on white."""
     try:
         image = ImageOps.exif_transpose(picture)
     except Exception:  # damaged EXIF data
         image = picture.copy()
     if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_to_uint8(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -72,12 +72,12 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Return whether a picture has one channel and no palette."""
+    """Return whether an image has one channel and no palette."""
     return picture.mode in ("1", "L") or picture.mode.startswith(("I", "F"))
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Return greys of more than 8 bits as uint8: 16 bits by their range, floats of 0 to 1 by 255, others stretched."""
+def _to_uint8(values: np.ndarray) -> np.ndarray:
+    """Scale grey values of more than 8 bits to uint8: 16 bits by 1 / 257, floats of 0 to 1 by 255, others to fit."""
     values = np.nan_to_num(values.astype(np.float64))
     smallest, largest = float(values.min()), float(values.max())
     integers = not np.any(values % 1)
@@ -91,7 +91,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _reason(error: BaseException, path: Path) -> str:
-    """Return Pillow's reason in one line, without the folders of this machine."""
+    """Return the message of an error in one line, without the folders of this machine."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):

@@ -1,4 +1,4 @@
-"""Read the pictures of a file, a folder or a ZIP file, with the labels that folders or a table give them."""
+"""Read the pictures of a file, folder or ZIP file, with labels from folders or a table."""
 
 import atexit
 import logging
@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,7 @@ from workbench.network.images.decoding import SUFFIXES, decode, quiet
 from workbench.network.images.labels import (
     OWN_TABLE,
     UNLABELLED,
-    Labelled,
+    FileLabels,
     LabelsError,
     has_own_table,
     is_hidden,
@@ -35,24 +35,24 @@ from workbench.progress import Progress
 log = logging.getLogger(__name__)
 
 MAX_MEMORY_BYTES = 2**30
-"""Bytes of decoded images that are held; larger sets are decoded batch by batch."""
+"""Largest number of bytes of decoded images in memory; larger sets are decoded batch by batch."""
 
 MAX_UNPACKED_BYTES = 2 * 2**30
-"""Bytes of all files of an archive, unpacked, that are accepted: a small file may claim any number."""
+"""Largest number of bytes that an archive may unpack to: a small file may claim any number."""
 
 MAX_ENTRIES = 500_000
-"""Files of an archive that are accepted."""
+"""Largest number of files in an archive."""
 
 DEFAULT_SIZE = 256
-"""Pixels of the shorter side where no network says it."""
+"""Pixels of the shorter side where no network decides."""
 
 SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""Split -> names of its folder, in any case."""
+"""Split -> names of its folder, in lower case."""
 
 
 @dataclass(frozen=True, eq=False)
 class LazyImages:
-    """Images that behave like a tensor (n, ...); `read` is called with the indices of those that are used."""
+    """Images that are indexed like a tensor (n, ...) and read by `read`, a function of indices, when they are used."""
 
     read: Callable[[Tensor], Tensor]
     shape: tuple[int, ...]
@@ -78,18 +78,18 @@ def _read_files(paths: Sequence[Path], size: int, index: Tensor) -> Tensor:
 
 
 def selected(images: Any, indices: Tensor) -> LazyImages:
-    """Return some of the images that another object holds."""
+    """Return the images of another object at these indices, read when they are used."""
     return LazyImages(partial(_read_selected, images, indices), (len(indices), *images.shape[1:]))
 
 
 def _read_selected(images: Any, indices: Tensor, index: Tensor) -> Tensor:
-    found: Tensor = images[indices[index]]
-    return found
+    selection: Tensor = images[indices[index]]
+    return selection
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Sound pictures, their labels (n,), the names of the classes if known, and a sentence on each file left out."""
+    """Decoded images, their labels (n,), class names if known, and a sentence for each file that was left out."""
 
     images: Tensor | LazyImages
     labels: Tensor
@@ -97,18 +97,18 @@ class Pictures:
     skipped: tuple[str, ...] = ()
 
     def of(self, index: Tensor) -> Tensor | LazyImages:
-        """Return the images with these indices; those on disk stay there."""
+        """Return the images with these indices; images on disk are not read yet."""
         return self.images[index] if isinstance(self.images, Tensor) else selected(self.images, index)
 
 
 def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
-    """Return a folder, or that of an unpacked ZIP file, and a sentence on each file of the ZIP file left out.
+    """Return a folder, or the folder of an unpacked ZIP file, and a sentence for each file of it that was left out.
 
-    Where a folder has nothing but one folder of folders or with a table of labels, that is returned.
+    If the folder only contains another folder, and that has folders or a table of labels, the inner one is returned.
 
     Raises
     ------
-    ValueError : if there is none, or the ZIP file is not sound.
+    ValueError : if the path does not exist, or the ZIP file is invalid.
     """
     folder = Path(root).expanduser()
     left_out: tuple[str, ...] = ()
@@ -116,31 +116,31 @@ def open_folder(root: str | Path) -> tuple[Path, tuple[str, ...]]:
         if folder.suffix.lower() != ".zip" and not zipfile.is_zipfile(folder):
             raise ValueError(f"{folder.name} is no folder, ZIP file or picture: unpack it, or pack it as a ZIP file")
         status = folder.stat()
-        folder, left_out = _unpacked(folder, status.st_mtime_ns, status.st_size)
+        folder, left_out = _unpack(folder, status.st_mtime_ns, status.st_size)
     if not folder.is_dir():
         raise ValueError(f"there is no folder, ZIP file or picture {folder}")
-    while len(inner := [e for e in folder.iterdir() if not is_hidden(e.name)]) == 1 and _wraps(inner[0]):
-        folder = inner[0]
+    while len(entries := [e for e in folder.iterdir() if not is_hidden(e.name)]) == 1 and _is_root(entries[0]):
+        folder = entries[0]
     return folder, left_out
 
 
-def _wraps(entry: Path) -> bool:
-    known = {other for names in SPLITS.values() for other in names}
-    if not entry.is_dir() or entry.name.lower() in known:
+def _is_root(entry: Path) -> bool:
+    split_names = {name for names in SPLITS.values() for name in names}
+    if not entry.is_dir() or entry.name.lower() in split_names:
         return False
     return any(child.is_dir() or child.name == OWN_TABLE for child in entry.iterdir())
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """Return the folders "train", "val" and "test", and others of these names; none if other folders are classes.
+    """Return the folder of each split by its name, like "train" or "val"; none if the folders seem to be classes.
 
-    There are two at least, or no other folder, and each holds pictures or folders of pictures.
+    Folders of splits hold pictures or folders of pictures; there are at least two of them, or no other folders.
     """
     if has_own_table(folder):
         return {}
     entries = {entry.name.lower(): entry for entry in picture_folders(folder)}
-    found = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
-    return found if len(found) > 1 or len(found) == len(entries) else {}
+    splits = {split: entries[name] for split, names in SPLITS.items() for name in names[::-1] if name in entries}
+    return splits if len(splits) > 1 or len(splits) == len(entries) else {}
 
 
 def read_pictures(
@@ -151,44 +151,44 @@ def read_pictures(
     report: Progress,
     *,
     labelled: bool = True,
-    where: str | Path = "",
+    source: str | Path = "",
 ) -> Pictures:
-    """Read the pictures of a folder; without `labelled` all there are, at any depth, and no labels.
+    """Read the pictures of a folder; without `labelled` all of them, at any depth, and no labels.
 
-    Errors call the folder `where`.
+    Error messages call the folder `source`.
 
     Raises
     ------
-    ValueError : if there are none, none is sound, or their labels cannot be used.
+    ValueError : if there are no pictures, none is valid, or their labels cannot be used.
     """
     if labelled:
-        found = read_labels(folder, table, classes)
+        files = read_labels(folder, table, classes)
     else:
-        found = Labelled({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
-    if not found.labels:
-        raise ValueError(f"there are no images in {where or folder}" + "".join(f": {s}" for s in found.skipped[:1]))
-    names = list(found.labels)
-    decoded = _decode(folder, names, size, report)
-    sound = [i for i, image in enumerate(decoded) if isinstance(image, Tensor)]
-    skipped = (*(image for image in decoded if isinstance(image, str)), *found.skipped)
-    if not sound:
-        raise ValueError(f"none of the {len(names)} images in {where or folder} is sound: {skipped[0]}")
-    kept = torch.stack([image for image in decoded if isinstance(image, Tensor)])
-    images = kept if kept.numel() else image_files([folder / names[i] for i in sound], size)
-    return Pictures(images, torch.tensor([found.labels[names[i]] for i in sound]), found.classes, skipped)
+        files = FileLabels({file.relative_to(folder).as_posix(): UNLABELLED for file in pictures_in(folder)})
+    if not files.labels:
+        raise ValueError(f"there are no images in {source or folder}" + "".join(f": {s}" for s in files.skipped[:1]))
+    names = list(files.labels)
+    decoded = _decode_all(folder, names, size, report)
+    valid = {name: image for name, image in zip(names, decoded, strict=True) if isinstance(image, Tensor)}
+    skipped = (*(reason for reason in decoded if isinstance(reason, str)), *files.skipped)
+    if not valid:
+        raise ValueError(f"none of the {len(names)} images in {source or folder} is valid: {skipped[0]}")
+    in_memory = torch.stack([*valid.values()])
+    images = in_memory if in_memory.numel() else image_files([folder / name for name in valid], size)
+    return Pictures(images, torch.tensor([files.labels[name] for name in valid]), files.classes, skipped)
 
 
 def is_picture(path: str | Path) -> bool:
-    """Return whether a path is that of a file called like a picture."""
+    """Return whether a path is a file with the suffix of a picture."""
     return Path(path).suffix.lower() in SUFFIXES and Path(path).expanduser().is_file()
 
 
 def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: bool = True) -> Pictures:
-    """Read one picture, or the pictures of a folder or ZIP file, and with `labelled` the labels they have.
+    """Read one picture, or the pictures of a folder or ZIP file, with their labels if `labelled`.
 
     Raises
     ------
-    ValueError : as `read_pictures`, or if a folder is one of splits.
+    ValueError : as `read_pictures`, or if a folder contains splits.
     """
     path = Path(root).expanduser()
     if is_picture(path):
@@ -199,28 +199,28 @@ def read_path(root: str | Path, size: int, classes: Sequence[str], *, labelled: 
         names = " and ".join(entry.name for entry in splits.values())
         hint = f'like "{path.name}/{next(iter(splits.values())).name}", or load_data("images", root=...) for all'
         raise ValueError(f"{path.name} has the folders {names}: say which, {hint}")
-    found = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled, where=path)
-    skipped = (*left_out, *found.skipped)
+    pictures = read_pictures(folder, None, size, classes, lambda share, note: None, labelled=labelled, source=path)
+    skipped = (*left_out, *pictures.skipped)
     if skipped:
         log.warning("%d files of %s were left out: %s", len(skipped), path.name, "; ".join(skipped[:5]))
-    return Pictures(found.images, found.labels, found.classes, skipped)
+    return replace(pictures, skipped=skipped)
 
 
-def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
-    """Return each image (an empty tensor if all together are too large), or a sentence if it is not sound."""
-    keep = len(names) * 3 * size * size <= MAX_MEMORY_BYTES
+def _decode_all(folder: Path, names: Sequence[str], size: int, report: Progress) -> list[Tensor | str]:
+    """Return each image (an empty tensor if all are too large for memory), or a sentence if it is invalid."""
+    fits = len(names) * 3 * size * size <= MAX_MEMORY_BYTES
 
-    def check(name: str) -> Tensor | str:
+    def decode_or_explain(name: str) -> Tensor | str:
         try:
             image = decode(folder / name, size, name)
         except ValueError as error:
             return str(error)
-        return image if keep else torch.empty(0)
+        return image if fits else torch.empty(0)
 
     results = []
     with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for i, result in enumerate(pool.map(check, names)):
+            for i, result in enumerate(pool.map(decode_or_explain, names)):
                 results.append(result)
                 report((i + 1) / len(names), names[i])
         except BaseException:
@@ -230,8 +230,8 @@ def _decode(folder: Path, names: Sequence[str], size: int, report: Progress) -> 
 
 
 @lru_cache(maxsize=8)
-def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...]]:
-    """Unpack a ZIP file into a folder until the process ends; also return a sentence on each file left out."""
+def _unpack(path: Path, modified_ns: int, size: int) -> tuple[Path, tuple[str, ...]]:  # cached by time and size, too
+    """Unpack a ZIP file to a folder that is removed at exit, and return a sentence for each file that is left out."""
     folder = tempfile.TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -240,15 +240,15 @@ def _unpacked(path: Path, changed: int, size: int) -> tuple[Path, tuple[str, ...
         folder.cleanup()
         if isinstance(error, LabelsError) or not isinstance(error, Exception):
             raise
-        # the reader raises anything on damaged and hostile files
+        # zipfile raises anything on damaged and hostile files
         reason = str(error).replace(folder.name, "it") or type(error).__name__
-        raise LabelsError(f"{path.name} is no sound ZIP file: {reason}") from None
+        raise LabelsError(f"{path.name} is not a valid ZIP file: {reason}") from None
     atexit.register(folder.cleanup)
     return Path(folder.name), tuple(skipped)
 
 
 def _extract(archive: zipfile.ZipFile, name: str, folder: Path) -> list[str]:
-    """Write the images and the table of an archive into a folder; no entry is written elsewhere, or as a link."""
+    """Write an archive's images and table to a folder, never outside it or as links; return a sentence on all else."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise LabelsError(f"{name} would unpack to more than {MAX_UNPACKED_BYTES / 2**30:.0f} GiB")

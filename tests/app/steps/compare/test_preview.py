@@ -114,7 +114,7 @@ def test_a_picture_of_the_users(watched, tmp_path):
     preview.step(1)
     assert preview.brought is None
     file.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"^broken\.png is no sound image"):  # the name on the disk is ours
+    with pytest.raises(ValueError, match=r"^broken\.png is not a valid image"):  # the name on the disk is ours
         preview.bring(file, "broken.png")
 
 
