@@ -125,7 +125,7 @@ def outline(name: str) -> Network:
     with torch.device("meta"):
         entry = entry_of(name)
         model = entry.build()
-    return as_network(name, entry, model, "no weights", True)
+    return as_network(name, entry, model, "no weights")
 
 
 def entry_of(name: str) -> Entry:
@@ -143,15 +143,13 @@ def entry_of(name: str) -> Entry:
     return entry
 
 
-def as_network(
-    name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = ""
-) -> Network:
-    """Return a new model as a network that shares its weights; the constructor of Network would copy them."""
+def as_network(name: str, entry: Entry, model: nn.Module, source: str, sha256: str = "") -> Network:
+    """Return a new model as a network without a copy of its weights; they are random unless they have a checksum."""
     classes = entry.classes or class_names()
     if _output_count(model) not in (None, len(classes)):
         classes = ()
     network = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
-    return network.with_model(model, random_weights=random_weights, sha256=sha256)
+    return network.with_model(model, random_weights=not sha256, sha256=sha256)
 
 
 def _output_count(model: nn.Module) -> int | None:

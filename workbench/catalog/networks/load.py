@@ -66,7 +66,7 @@ def load_network(
 
     Raises
     ------
-    KeyError : if the catalog has no such network, with similar names.
+    KeyError : with similar names, if the catalog has no such network.
     ValueError : if an argument is for another kind of network.
     WeightsError, OnnxError : ValueErrors that name the file and its fault.
     """
@@ -83,7 +83,7 @@ def load_network(
         model = entry.build()
     if weights == "default" and entry.repository:
         weights = "pretrained"
-    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
+    source, sha256 = "random weights (seed 0): accuracies mean nothing", ""
     if weights == "pretrained":
         source, sha256 = _load_pretrained(model, name, entry, progress)
     elif weights == "default" and entry.bundled:
@@ -102,9 +102,7 @@ def load_network(
         load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
-    else:
-        random = True
-    return as_network(name, entry, model, source, random, sha256)
+    return as_network(name, entry, model, source, sha256)
 
 
 def _open_onnx(
@@ -127,6 +125,7 @@ def _open_onnx(
 
 
 def _load_pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
+    """Copy torchvision's or the hub's weights into a model; return their source and SHA-256."""
     if name.startswith((huggingface.TIMM, huggingface.HUB)):
         if not entry.repository:
             raise WeightsError(f"{name} has no weights on the hub; give the path of a file")
@@ -159,6 +158,7 @@ def _rename_keys(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _load_bundled(model: nn.Module, name: str) -> tuple[str, str]:
+    """Copy the bundled weights into a model; return their source and SHA-256."""
     path = BUNDLED / f"{name}.safetensors"
     sha256, advice = checksum_of(path), "install the package anew, or restore the file with git"
     if not sha256:
