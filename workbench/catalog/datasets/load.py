@@ -59,7 +59,7 @@ def load_data(
 
     Raises
     ------
-    KeyError : if there is no such data set, with the names of all.
+    KeyError : with the names of all, if there is no such data set.
     ValueError : if the folder or its labels cannot be used, or no sound image has a label.
     """
     if name in BUNDLED:

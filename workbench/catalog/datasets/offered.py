@@ -61,8 +61,7 @@ def _holds_images(entry: Path) -> bool:
     try:
         if not entry.is_dir() or is_hidden(entry.name):
             return entry.suffix.lower() == ".zip" and zipfile.is_zipfile(entry)
-        files = islice(entry.glob("*/*"), MAX_CHECKED_FILES)
-        has_pictures = any(file.suffix.lower() in SUFFIXES for file in files)
+        has_pictures = any(file.suffix.lower() in SUFFIXES for file in islice(entry.glob("*/*"), MAX_CHECKED_FILES))
         return has_pictures or (entry / OWN_TABLE).is_file() or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False

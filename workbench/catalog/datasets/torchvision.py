@@ -59,8 +59,7 @@ def load_torch_dataset(
     Validation images are torchvision's, else drawn from the training images with a fixed seed. Photographs are read as
     those of a folder, `size` pixels on the shorter side. Imagenette's labels are ImageNet's indices, so that networks
     for ImageNet can be scored on it. `root` is the folder that torchvision makes, or the folder above. The first
-    progress note says the size and licence of a download. ValueError if the data set is absent, which says them, too,
-    or cannot be downloaded.
+    progress note says the size and licence of a download. ValueError if the data set is absent or cannot be downloaded.
     """
     entry = TORCH_DATASETS[name]
     cls = getattr(torchvision("datasets"), entry.class_name)

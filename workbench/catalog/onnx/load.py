@@ -17,7 +17,7 @@ from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference from ONNX Runtime, as a share of the largest output, of a file that is opened."""
-INTEGERS = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+INPUT_TYPES = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 """Data types of inputs by ONNX's numbers; all others are computed in float32."""
 WEIGHT_TYPES = {1, 2, 3, 6, 7, 8, 9, 10, 11, 16}
 """Data types of weights that are computed with, by ONNX's numbers."""
@@ -103,7 +103,7 @@ def _input_types(model: OnnxModel, input_shape: Sequence[int] | None, file: str)
             raise OpenShapeError(
                 f"{file} leaves the shape of its input {name} open ({dims_text}): give input_shape, like (3, 224, 224)"
             )
-        inputs.append((tuple(d for d in dims if d is not None), INTEGERS.get(tensor_type.elem_type, torch.float32)))
+        inputs.append((tuple(d for d in dims if d is not None), INPUT_TYPES.get(tensor_type.elem_type, torch.float32)))
     if not inputs:
         raise OnnxError(f"{file} has no inputs")
     return inputs

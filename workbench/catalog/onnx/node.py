@@ -43,7 +43,7 @@ class Node:
         self.attributes: dict[str, Any] = {}
         for attribute in node.attribute:
             if attribute.type in (attribute.GRAPH, attribute.GRAPHS):
-                raise OnnxError(f"its node {self.title} has a graph inside, which the workbench does not follow")
+                raise OnnxError(f"its node {self.title} has a graph inside, which the workbench does not support")
             value = helper.get_attribute_value(attribute)
             self.attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
         self.opset = opsets.get(self.domain, 1)
