@@ -55,7 +55,7 @@ def archives(tmp_path, monkeypatch):
         folder.mkdir(exist_ok=True)
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        kind = getattr(torchvision("datasets"), known.kind)
+        kind = getattr(torchvision("datasets"), known.class_name)
         if name == "imagenette":
             url = kind._ARCHIVES["320px"][0]
             monkeypatch.setattr(kind, "_ARCHIVES", {"320px": (url, sums["imagenette2-320.tgz"])})

@@ -150,6 +150,6 @@ def test_densenets_names_of_an_old_pytorch():
     own = outline("densenet121").model.state_dict()
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", k): v for k, v in own.items()}
     assert len(old.keys() - own.keys()) > 300
-    assert networks._renamed("densenet121", old).keys() == own.keys()
-    assert networks._renamed("densenet121", own).keys() == own.keys()
-    assert networks._renamed("resnet18", old).keys() == old.keys()
+    assert networks._rename_keys("densenet121", old).keys() == own.keys()
+    assert networks._rename_keys("densenet121", own).keys() == own.keys()
+    assert networks._rename_keys("resnet18", old).keys() == old.keys()

@@ -21,6 +21,6 @@ def digits() -> Data:
     with np.load(DIGITS_FILE) as arrays:
         pixels = torch.from_numpy((arrays["images"] / 16.0).astype(np.float32)).unsqueeze(1)
         targets = torch.from_numpy(arrays["labels"].astype(np.int64))
-    drawn = shares(targets, TRAIN_IMAGES / len(targets), VALIDATION_IMAGES / len(targets), offset=0.5)
-    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in drawn.items())
+    indices = shares(targets, TRAIN_IMAGES / len(targets), VALIDATION_IMAGES / len(targets), offset=0.5)
+    train, validation, test = (Split(pixels[i], targets[i], name) for name, i in indices.items())
     return Data(train, validation, test, name="digits", classes=CLASSES)

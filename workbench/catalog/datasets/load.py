@@ -42,31 +42,31 @@ def load_data(
         picture, or a folder or ZIP file of images, which become the `test` split. A table ``labels.csv`` in it has the
         labels; else each folder in it is a class. Folders "train", "val" (or "valid", "validation") and "test" are the
         splits. Images without labels become the `train` split; with a share for validation, half of them each.
-    labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, never out of the
-        folder) and ``class_index``, divided by commas, semicolons or tabs.
+    labels : for "images", a table in the folder: a CSV file with the columns ``file`` (relative, inside the folder) and
+        ``class_index``, separated by commas, semicolons or tabs.
     size : for photographs, pixels of the shorter side; for networks of the catalog ``network.preprocessing.shorter``.
-    classes : the network's class names. Folders may then be some of the classes only, called by name or number.
-        Without, folders are counted in alphabetical order, or by number if all are numbers.
+    classes : the network's class names. Folders are then called by the name or number of a class, and some may be
+        absent. Without, folders are counted in alphabetical order, or by number if all are numbers.
     train, validation : shares of every class, 0 to 1, that become these splits.
-    download : whether to download a data set of torchvision's into `root` if it is not there; without, the error says
-        its size in bytes and its licence, as does the first progress note.
+    download : whether to download a data set of torchvision's that is not in `root`. The first progress note says its
+        size in bytes and its licence; so does the error if it is absent.
     progress : called while files are read or downloaded; raising `Cancelled` ends that.
 
     Returns
     -------
-    Data whose `skipped` has a sentence for each file that is absent, no image or not sound, and whose `cautions` say
-    what follows from too few images; the log has them, too.
+    Data whose `skipped` has a sentence for each file that is absent, damaged or no image, and whose `cautions` warn of
+    too few images; both are logged.
 
     Raises
     ------
-    KeyError : if there is no such data set, with the names there are.
+    KeyError : with the names of all, if there is no such data set.
     ValueError : if the folder or its labels cannot be used, or no sound image has a label.
     """
     if name in BUNDLED:
         return BUNDLED[name]()
     if name != "images" and name not in TORCH_DATASETS:
-        known = [*bundled_data_names(), "images", *TORCH_DATASETS]
-        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(known)}")
+        names = [*bundled_data_names(), "images", *TORCH_DATASETS]
+        raise KeyError(f"no data set is called {name!r}; there are: {', '.join(names)}")
     if root is None:
         raise ValueError(f"say in which folder it is: load_data({name!r}, root='folder')")
     if name in TORCH_DATASETS:

@@ -15,8 +15,8 @@ from workbench.network.images.folders import split_folders
 from workbench.network.images.labels import OWN_TABLE, is_hidden
 from workbench.network.inputs import TRAIN_SHARE, VALIDATION_SHARE
 
-MAX_FILES_SEEN = 1000
-"""Files in the folders of a folder of which one must be a picture, so that it is offered."""
+MAX_CHECKED_FILES = 1000
+"""Files in the subfolders of a folder that are checked for a picture, without which it is not offered."""
 
 
 def datasets_folder() -> Path:
@@ -25,18 +25,18 @@ def datasets_folder() -> Path:
 
 
 def offered_names() -> dict[str, str]:
-    """Return the names of the data sets that are offered, each with its origin in words."""
-    found = dict.fromkeys(bundled_data_names(), "bundled")
+    """Return the offered data sets: their names and, in words, their origins."""
+    origins = dict.fromkeys(bundled_data_names(), "bundled")
     folder = datasets_folder()
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    known = {*found, *(name for known in TORCH_DATASETS.values() for name in (known.folder, known.unpacked))}
-    found |= {entry.name: "your images" for entry in entries if entry.name not in known and _holds_images(entry)}
-    sizes = {name: round(known.download_bytes / 1e6) for name, known in TORCH_DATASETS.items()}
-    return found | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
+    reserved = {*origins, *(name for dataset in TORCH_DATASETS.values() for name in (dataset.folder, dataset.unpacked))}
+    origins |= {entry.name: "your images" for entry in entries if entry.name not in reserved and _holds_images(entry)}
+    sizes = {name: round(dataset.download_bytes / 1e6) for name, dataset in TORCH_DATASETS.items()}
+    return origins | {name: f"torchvision's, {size:,} MB" for name, size in sizes.items()}
 
 
 def load_offered(name: str, **options: Any) -> Data:
-    """Load one of :func:`offered_names`; torchvision's are downloaded into the folder if they are absent.
+    """Load one of :func:`offered_names`; torchvision's are downloaded if they are absent.
 
     A folder of images is split into 40 % training, 10 % validation and 50 % test images; without labels, into halves
     for training and validation. Options are `classes`, `size` and `progress` of `load_data`. KeyError if there is no
@@ -57,11 +57,11 @@ def load_folder(folder: Path, **options: Any) -> Data:
 
 
 def _holds_images(entry: Path) -> bool:
-    """Return whether an entry is a ZIP file, or a folder with a table of labels or with folders of images."""
+    """Return whether a path is a ZIP file, or a folder with a table of labels or with subfolders of images."""
     try:
         if not entry.is_dir() or is_hidden(entry.name):
             return entry.suffix.lower() == ".zip" and zipfile.is_zipfile(entry)
-        classes = any(file.suffix.lower() in SUFFIXES for file in islice(entry.glob("*/*"), MAX_FILES_SEEN))
-        return classes or (entry / OWN_TABLE).is_file() or bool(split_folders(entry))
+        has_pictures = any(file.suffix.lower() in SUFFIXES for file in islice(entry.glob("*/*"), MAX_CHECKED_FILES))
+        return has_pictures or (entry / OWN_TABLE).is_file() or bool(split_folders(entry))
     except OSError:  # a folder without permission to read
         return False

@@ -15,24 +15,24 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 PICKLED = (".pth", ".pt", ".th")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema")
-"""Keys under which training scripts keep the weights, in the order in which they are looked for."""
+WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema")
+"""Keys under which training scripts store the weights, in the order of the search."""
 MAX_WEIGHT_BYTES = 4 * 2**30
-"""Bytes of weights, unpacked, that are accepted: a small file may claim any number."""
+"""Largest accepted size of the unpacked weights: a small file may claim any size."""
 
-OTHERS = "a network that is not in the list is uploaded as an ONNX file (torch.onnx.export)"
+ONNX_HINT = "a network that is not in the list is uploaded as an ONNX file (torch.onnx.export)"
 
 
 class WeightsError(ValueError):
-    """A checkpoint that cannot be used; the sentence names the file and says why."""
+    """A checkpoint that cannot be used; the message names the file and the reason."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Return tensors by name from a safetensors file or a tensor-only state_dict (.pth, .pt, .th).
 
     A state_dict may be wrapped ({"state_dict": ...}), and all its keys may begin with ``module.`` or ``_orig_mod.``.
-    WeightsError if the file is absent, damaged, of an unknown kind, too large, holds other things than tensors, or
-    would run code if it were unpickled (which does not happen).
+    WeightsError if the file is absent, damaged, of an unknown type or too large, or if it holds other objects than
+    tensors: these could run code, so they are never unpickled.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,36 +54,36 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except SafetensorError as error:
-        why = str(error).removeprefix("Error while deserializing header: ")
-        raise WeightsError(f"{path.name} is no sound safetensors file: {why}") from None
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise WeightsError(f"{path.name} is no sound safetensors file: {reason}") from None
     except Exception as error:  # readers raise anything on damaged and hostile files
-        raise WeightsError(f"{path.name} {_why_unreadable(error)}") from None
+        raise WeightsError(f"{path.name} {_unreadable_reason(error)}") from None
     return _tensors(content, path.name)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     """Copy weights into a model, strictly.
 
-    WeightsError names the first keys that are missing, unknown, of another shape or kind of number, or not finite;
-    the model is then unchanged.
+    WeightsError names the first keys that are missing, unknown, of another shape or data type, or not finite; the model
+    is then unchanged.
     """
-    own = model.state_dict()
+    state = model.state_dict()
     # Before PyTorch 0.4.1 batch norms did not count their batches; nothing uses the number.
-    counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in weights}
+    counters = {k: v for k, v in state.items() if k.endswith("num_batches_tracked") and k not in weights}
     weights = {**counters, **weights}
-    found = (("lacks", own.keys() - weights.keys()), ("has the unknown", weights.keys() - own.keys()))
-    other = [k for k in own if k in weights and own[k].shape != weights[k].shape]
-    problems = [f"{what} {_first_three(keys)}" for what, keys in found if keys]
-    if other:
-        key = other[0]
-        shapes = f"{tuple(weights[key].shape)}, not {tuple(own[key].shape)}"
-        more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
+    differences = (("lacks", state.keys() - weights.keys()), ("has the unknown", weights.keys() - state.keys()))
+    misshapen = [k for k in state if k in weights and state[k].shape != weights[k].shape]
+    problems = [f"{verb} {_first_three(keys)}" for verb, keys in differences if keys]
+    if misshapen:
+        key = misshapen[0]
+        shapes = f"{tuple(weights[key].shape)}, not {tuple(state[key].shape)}"
+        more = f" (and {len(misshapen) - 1} more)" if len(misshapen) > 1 else ""
         problems.append(f"has {key} in the shape {shapes}{more}")
     if problems:
-        raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}; {OTHERS}")
+        raise WeightsError(f"{name} does not fit this network: it {', '.join(problems)}; {ONNX_HINT}")
     for key, value in weights.items():
-        if value.is_floating_point() != own[key].is_floating_point():
-            raise WeightsError(f"{name} does not fit this network: {key} is {value.dtype}, not {own[key].dtype}")
+        if value.is_floating_point() != state[key].is_floating_point():
+            raise WeightsError(f"{name} does not fit this network: {key} is {value.dtype}, not {state[key].dtype}")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise WeightsError(f"{name} cannot be used: {key} has weights that are NaN or infinite")
     model.load_state_dict(dict(weights))
@@ -97,25 +97,26 @@ def fit_head(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     linear layer if that is all the checkpoint has under the child's name: the layer itself (``classifier.weight``) or a
     ``Sequential`` with the layer at the same index (``classifier.1.weight``).
     """
-    own = model.state_dict()
-    for key in [k for k in own if k.endswith("weight") and k in weights and own[k].shape != weights[k].shape]:
-        name, found = key.rpartition(".")[0], weights[key]
+    state = model.state_dict()
+    for key in [k for k in state if k.endswith("weight") and k in weights and state[k].shape != weights[k].shape]:
+        name, weight = key.rpartition(".")[0], weights[key]
         module = model.get_submodule(name)
-        if own[key].shape[1:] == found.shape[1:] and isinstance(module, nn.Linear | nn.Conv2d):
-            model.set_submodule(name, _with_outputs(module, len(found), f"{name}.bias" in weights))
+        if state[key].shape[1:] == weight.shape[1:] and isinstance(module, nn.Linear | nn.Conv2d):
+            model.set_submodule(name, _with_outputs(module, len(weight), f"{name}.bias" in weights))
     for name, child in list(model.named_children()):
-        theirs = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
-        linear = [key for key, v in theirs.items() if key.endswith("weight") and v.ndim == 2]
-        if theirs.keys() == child.state_dict().keys() or len(linear) != 1:
+        head_weights = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
+        matrices = [key for key, v in head_weights.items() if key.endswith("weight") and v.ndim == 2]
+        if head_weights.keys() == child.state_dict().keys() or len(matrices) != 1:
             continue
-        place = linear[0].removesuffix("weight").rstrip(".")
-        if theirs.keys() <= {linear[0], linear[0].removesuffix("weight") + "bias"} and (not place or place.isdecimal()):
-            outputs, inputs = theirs[linear[0]].shape
-            head: nn.Module = nn.Linear(inputs, outputs, bias=len(theirs) == 2)
-            if place:
-                head = nn.Sequential(*(nn.Identity() for _ in range(int(place))), head)
-            if isinstance(child, nn.Sequential) and isinstance(child[0], nn.Flatten):
-                head = nn.Sequential(nn.Flatten(1), head) if not place else head
+        prefix = matrices[0].removesuffix("weight")
+        index = prefix.rstrip(".")
+        if head_weights.keys() <= {f"{prefix}weight", f"{prefix}bias"} and (not index or index.isdecimal()):
+            outputs, inputs = head_weights[matrices[0]].shape
+            head: nn.Module = nn.Linear(inputs, outputs, bias=len(head_weights) == 2)
+            if index:
+                head = nn.Sequential(*(nn.Identity() for _ in range(int(index))), head)
+            elif isinstance(child, nn.Sequential) and isinstance(child[0], nn.Flatten):
+                head = nn.Sequential(nn.Flatten(1), head)
             setattr(model, name, head)
 
 
@@ -123,10 +124,10 @@ def _first_three(keys: Set[str]) -> str:
     return ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
-def _why_unreadable(error: Exception) -> str:
+def _unreadable_reason(error: Exception) -> str:
     text = str(error)
-    foreign = "Unsupported operand" in text  # no pickle of PyTorch's at all
-    if isinstance(error, pickle.UnpicklingError) and not foreign and ("weights_only" in text or "Unsupported" in text):
+    is_pytorch = "Unsupported operand" not in text
+    if isinstance(error, pickle.UnpicklingError) and is_pytorch and ("weights_only" in text or "Unsupported" in text):
         return (
             "holds more than tensors and would run code when loaded; save model.state_dict() instead, or a network of "
             "your own by torch.onnx.export"
@@ -145,7 +146,7 @@ def _check_size(path: Path) -> None:
 
 
 def _tensors(content: Any, name: str) -> dict[str, Tensor]:
-    for key in WRAPPERS:
+    for key in WRAPPER_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
@@ -155,22 +156,22 @@ def _tensors(content: Any, name: str) -> dict[str, Tensor]:
             raise WeightsError(f"{name} holds something else than a tensor under {key!r}; save model.state_dict()")
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise WeightsError(f"{name} holds no dense numbers under {key!r}; save the weights of an ordinary model")
-    found = {key: value for key, value in content.items() if key not in ("n_averaged", "num_updates")}  # of averages
+    tensors = {key: v for key, v in content.items() if key not in ("n_averaged", "num_updates")}  # of averaged models
     for prefix in ("module.", "_orig_mod.", "module."):  # of PyTorch's wrappers, in either order
-        if all(key.startswith(prefix) for key in found):
-            found = {key.removeprefix(prefix): value for key, value in found.items()}
-    return found
+        if all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
 
 
 def _with_outputs(module: nn.Linear | nn.Conv2d, outputs: int, bias: bool) -> nn.Module:
     """Return a copy of a layer with another number of outputs; its weights are zero."""
-    made = copy.copy(module)
-    made._parameters = dict(module._parameters)
+    layer = copy.copy(module)
+    layer._parameters = dict(module._parameters)
     shape = (outputs, *module.weight.shape[1:])
-    made.weight = nn.Parameter(torch.zeros(shape, dtype=module.weight.dtype))
-    made.bias = nn.Parameter(torch.zeros(outputs, dtype=module.weight.dtype)) if bias else None
-    if isinstance(made, nn.Linear):
-        made.out_features = outputs
+    layer.weight = nn.Parameter(torch.zeros(shape, dtype=module.weight.dtype))
+    layer.bias = nn.Parameter(torch.zeros(outputs, dtype=module.weight.dtype)) if bias else None
+    if isinstance(layer, nn.Linear):
+        layer.out_features = outputs
     else:
-        made.out_channels = outputs
-    return made
+        layer.out_channels = outputs
+    return layer

@@ -1,6 +1,6 @@
 """Networks of the paper that torchvision lacks or has in another variant, and networks for CIFAR and the digits.
 
-Layer names, shapes and pooling of Caffe's networks are the originals', without auxiliary heads.
+Caffe's networks have their original layer names, shapes and pooling, but no auxiliary heads.
 References: Krizhevsky et al., NIPS 2012 (AlexNet); Chatfield et al., BMVC 2014 (VGG-S); Szegedy et al., CVPR 2015;
 He et al., CVPR 2016, sec. 4.2; Simonyan and Zisserman, ICLR 2015.
 """
@@ -16,7 +16,7 @@ from torch.nn.functional import pad, relu
 class LocalResponseNorm(nn.LocalResponseNorm):
     """Caffe's normalisation across channels: x / (k + alpha/n * sum of squares of n neighbours)^0.75.
 
-    It equals ``nn.LocalResponseNorm``, and takes half its time: it computes roots instead of powers.
+    It equals ``nn.LocalResponseNorm`` in half the time: it computes roots instead of powers.
     """
 
     def __init__(self, alpha: float = 1e-4, k: float = 1.0) -> None:
@@ -147,25 +147,26 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(t)
         self.conv2 = nn.Conv2d(t, t, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(t)
-        self.stride, self.more = stride, t - s
+        self.stride, self.new_channels = stride, t - s
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, s, h, w) to (n, t, h / stride, w / stride)."""
         y = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
-        if self.stride > 1 or self.more:
-            x = pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        if self.stride > 1 or self.new_channels:
+            before = self.new_channels // 2
+            x = pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
         return relu(y + x)
 
 
 def resnet(blocks: int) -> nn.Module:
     """Return three stages of `blocks` residual blocks with 16, 32 and 64 channels; 3x32x32."""
-    first = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
+    stem = {"conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False), "bn1": nn.BatchNorm2d(16), "relu": nn.ReLU()}
     stages = {}
     for stage, (s, t) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
-        further = (Block(t, t, 1) for _ in range(blocks - 1))
-        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *further)
+        later_blocks = (Block(t, t, 1) for _ in range(blocks - 1))
+        stages[f"layer{stage}"] = nn.Sequential(Block(s, t, 2 if stage > 1 else 1), *later_blocks)
     average, linear = nn.AdaptiveAvgPool2d(1), nn.Linear(64, 10)
-    return sequential(**first, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
+    return sequential(**stem, **stages, average=average, flatten=nn.Flatten(1), linear=linear)
 
 
 def _vgg(channels: int, layers: Sequence[tuple[int, int] | None], *, bias: bool) -> nn.Sequential:

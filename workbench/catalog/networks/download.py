@@ -1,4 +1,4 @@
-"""Download one file with progress and a checksum: the whole file, or none."""
+"""Download one file completely or not at all, with progress and a checksum."""
 
 import hashlib
 import os
@@ -10,13 +10,13 @@ from workbench.progress import Progress, reporter
 from workbench.tables import quantity
 
 CHUNK_BYTES = 2**18
-TIMEOUT_S = 20.0  # seconds without a byte after which a download fails
+TIMEOUT_S = 20.0  # longest wait for the next byte
 MAX_DOWNLOAD_BYTES = 8 * 2**30
-"""Bytes of a file, said or sent, at which a download fails: a server may send without end."""
+"""Largest accepted file, announced or sent: a server may send without end."""
 
 
 class DownloadError(OSError):
-    """A file that cannot be downloaded; the sentence says why."""
+    """A file that cannot be downloaded; the message says why."""
 
 
 def checksum_of(path: Path, algorithm: str = "sha256") -> str:
@@ -32,8 +32,8 @@ def fetch(
 ) -> Path:
     """Download a file beside its target, compare its checksum, then rename it to the target.
 
-    `checksum` is the first digits of the hexadecimal digest, "" if it is not known. A cancelled or failed download
-    leaves nothing, and an older file in its place. DownloadError says why it failed.
+    `checksum` is the first digits of the hexadecimal digest, "" if unknown. A cancelled or failed download leaves no
+    partial file and keeps an older target. DownloadError says why it failed.
     """
     import pooch  # takes a quarter of a second, and most sessions download nothing
 
@@ -47,9 +47,9 @@ def fetch(
         raise DownloadError(f"{target.parent} cannot be written to: {error.strerror or error}") from None
     try:
         download(url, str(temporary), None)
-        found = checksum_of(temporary, algorithm)
-        if not found.startswith(checksum):
-            raise DownloadError(f"{target.name} is damaged or another file: its {algorithm} is {found[:12]}...")
+        digest = checksum_of(temporary, algorithm)
+        if not digest.startswith(checksum):
+            raise DownloadError(f"{target.name} is damaged or another file: its {algorithm} is {digest[:12]}...")
         temporary.chmod(0o644)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -57,8 +57,8 @@ def fetch(
     except DownloadError:
         raise
     except OSError as error:  # requests' errors are OSErrors, too
-        what = f"broke off after {quantity(bar.done, 'B')}" if bar.done else "cannot be downloaded"
-        raise DownloadError(f"{target.name} {what}: {_reason(error)}") from None
+        failure = f"broke off after {quantity(bar.received, 'B')}" if bar.received else "cannot be downloaded"
+        raise DownloadError(f"{target.name} {failure}: {_reason(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
     return target
@@ -70,16 +70,16 @@ class _ProgressBar:
     total = 0
 
     def __init__(self, name: str, report: Progress) -> None:
-        self.name, self.report, self.done = name, report, 0
+        self.name, self.report, self.received = name, report, 0
 
     def update(self, count: int) -> None:
-        """Count bytes that were written."""
-        self.done = min(self.done + count, self.total) if self.total else self.done + count
-        if max(self.done, self.total) > MAX_DOWNLOAD_BYTES:
-            raise DownloadError(f"{self.name} is larger than {quantity(MAX_DOWNLOAD_BYTES, 'B')}, the most there is")
-        share = self.done / self.total if self.total else 0.0
+        """Count received bytes."""
+        self.received = min(self.received + count, self.total) if self.total else self.received + count
+        if max(self.received, self.total) > MAX_DOWNLOAD_BYTES:
+            raise DownloadError(f"{self.name} is larger than {quantity(MAX_DOWNLOAD_BYTES, 'B')}, the accepted maximum")
+        share = self.received / self.total if self.total else 0.0
         size = quantity(self.total, "B") if self.total else "an unknown size"
-        self.report(share, f"downloading {self.name}: {quantity(self.done, 'B')} of {size}")
+        self.report(share, f"downloading {self.name}: {quantity(self.received, 'B')} of {size}")
 
     def reset(self) -> None:
         """Do nothing; pooch calls it before the last update, and after it."""
@@ -93,4 +93,4 @@ def _reason(error: OSError) -> str:
         return f"its server answers {response.status_code} {response.reason}"
     if error.errno is not None:
         return error.strerror or str(error)
-    return "its server is not reached from here, as where there is no network"
+    return "its server is not reached from here; is there an internet connection?"

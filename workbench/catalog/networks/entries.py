@@ -14,7 +14,7 @@ from workbench.network.network import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MIN_CROPPED_SIZE = 128
-"""Pixels of an input below which images are usually taken whole."""
+"""Smallest input, in pixels, for which images are usually cropped; smaller ones take whole images."""
 CAFFE_MEAN, CAFFE_STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -23,8 +23,7 @@ CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 class Centred:
     """Preprocessing of a batch of images: their centre, of `size` x `width` pixels, scaled to 0..1 and normalised.
 
-    `width` is `size` if it is not given. `shorter` is the number of pixels that the shorter side of the images should
-    have.
+    `width` is `size` if it is not given. `shorter` is the length in pixels of the shorter side of the images.
     """
 
     size: int
@@ -42,8 +41,8 @@ class Centred:
         top, left = (height - self.size) // 2, (width - self.width) // 2
         if top < 0 or left < 0:
             raise ValueError(f"the images have {height} x {width} pixels, the network takes {self.size} x {self.width}")
-        middle = images[..., top : top + self.size, left : left + self.width]
-        scaled = middle.float() if middle.is_floating_point() else middle.float() / 255
+        crop = images[..., top : top + self.size, left : left + self.width]
+        scaled = crop.float() if crop.is_floating_point() else crop.float() / 255
         mean, std = (torch.tensor(v, device=scaled.device)[:, None, None] for v in (self.mean, self.std))
         return (scaled - mean) / std
 
@@ -51,20 +50,20 @@ class Centred:
 def usual_preprocessing(
     input_shape: Sequence[int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> Centred:
-    """Return preprocessing for inputs (channels, height, width) of which no more is known.
+    """Return the usual preprocessing for inputs of shape (channels, height, width).
 
     Large images are cropped, to 224 pixels of 256, as is usual for ImageNet; small ones are taken whole. Files are read
-    as squares, so their shorter side is for the larger one of the inputs.
+    as squares, so their size follows from the longer side of the inputs.
     """
     height, width = input_shape[1:]
-    largest = max(height, width)
-    shorter = largest if largest < MIN_CROPPED_SIZE else round(largest * 256 / 224)
+    longer = max(height, width)
+    shorter = longer if longer < MIN_CROPPED_SIZE else round(longer * 256 / 224)
     return Centred(height, tuple(mean), tuple(std), shorter, width)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of the catalog: how to build it, and its inputs and outputs; without class names, ImageNet's."""
+    """A network of the catalog: its constructor, inputs and outputs; without `classes` it has ImageNet's."""
 
     build: Callable[[], nn.Module]
     input_shape: tuple[int, ...]
@@ -72,19 +71,19 @@ class Entry:
     classes: tuple[str, ...] = ()
     bundled: bool = False
     repository: str = ""  # of the weights on the Hugging Face hub
-    caffe: bool = False  # ONNX files of it take blue, green, red from 0 to 255, less their means
+    caffe: bool = False  # its ONNX files take blue, green, red from 0 to 255, less their means
 
 
 def _torchvision(name: str) -> Entry:
     """Return a network of torchvision with the inputs that its best weights were trained for."""
-    wanted = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
-    size, shorter = wanted["crop_size"], wanted.get("resize_size", 256)
-    centred = Centred(size, wanted.get("mean", IMAGENET_MEAN), wanted.get("std", IMAGENET_STD), shorter)
+    settings = torchvision("models").get_model_weights(name).DEFAULT.transforms.keywords
+    size, shorter = settings["crop_size"], settings.get("resize_size", 256)
+    centred = Centred(size, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD), shorter)
     options: dict[str, object] = {}
     if name in ("googlenet", "inception_v3"):
-        # Torchvision's weights expect it, and its constructor switches it on for downloaded weights only.
+        # Torchvision's weights expect transform_input, which its constructor sets for downloaded weights only.
         options = {"init_weights": False, "transform_input": True}
-    if name.startswith("vit_"):  # its position embeddings are weights
+    if name.startswith("vit_"):  # its weights include position embeddings
         options = {"image_size": size}
     build = partial(torchvision("models").get_model, name, weights=None, **options)
     return Entry(build, (3, size, size), centred)
@@ -106,7 +105,7 @@ OWN = {
 
 @lru_cache(maxsize=1)
 def catalog() -> dict[str, Entry]:
-    """Return all networks by name; ours replace torchvision's of the same name."""
+    """Return all networks by name; those of OWN replace torchvision's of the same name."""
     models = torchvision("models")
     return {**{name: _torchvision(name) for name in models.list_models(models)}, **OWN}
 
@@ -117,7 +116,7 @@ def bundled_names() -> list[str]:
 
 
 def network_names() -> list[str]:
-    """Return the names that :func:`load_network` knows."""
+    """Return the names of the catalog, which :func:`load_network` takes."""
     return sorted(catalog())
 
 
@@ -126,11 +125,11 @@ def outline(name: str) -> Network:
     with torch.device("meta"):
         entry = entry_of(name)
         model = entry.build()
-    return wrapped(name, entry, model, "no weights", True)
+    return as_network(name, entry, model, "no weights")
 
 
 def entry_of(name: str) -> Entry:
-    """Return a network of the catalog or of timm; KeyError with names that are like it if there is none."""
+    """Return a network of the catalog or of timm; KeyError with similar names if there is none."""
     if name.startswith((huggingface.TIMM, huggingface.HUB)):
         model, config, repository = huggingface.build(name)
         size = config["input_size"][-1]
@@ -139,22 +138,22 @@ def entry_of(name: str) -> Entry:
     # The bundled network needs no torchvision, whose import takes a second.
     entry = OWN[name] if name in OWN else catalog().get(name)
     if entry is None:
-        alike = [known for known in network_names() if known[:3] == name[:3]] or sorted(OWN)
-        raise KeyError(f"no network is called {name!r}; there are: {', '.join(alike[:12])}")
+        similar = [other for other in network_names() if other[:3] == name[:3]] or sorted(OWN)
+        raise KeyError(f"no network is called {name!r}; there are: {', '.join(similar[:12])}")
     return entry
 
 
-def wrapped(name: str, entry: Entry, model: nn.Module, source: str, random_weights: bool, sha256: str = "") -> Network:
-    """Wrap a model that was built here, without the copy that Network makes of a given one."""
+def as_network(name: str, entry: Entry, model: nn.Module, source: str, sha256: str = "") -> Network:
+    """Return a new model as a network without a copy of its weights; they are random unless they have a checksum."""
     classes = entry.classes or class_names()
-    if _outputs(model) not in (None, len(classes)):
+    if _output_count(model) not in (None, len(classes)):
         classes = ()
-    made = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
-    return made.with_model(model, random_weights=random_weights, sha256=sha256)
+    network = Network(nn.Identity(), entry.input_shape, name, entry.preprocessing, classes, source)
+    return network.with_model(model, random_weights=not sha256, sha256=sha256)
 
 
-def _outputs(model: nn.Module) -> int | None:
+def _output_count(model: nn.Module) -> int | None:
     """Return the number of outputs of a model's last linear layer, or else convolution; None if it has neither."""
     linear = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
-    found = linear or [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
-    return found[-1] if found else None
+    counts = linear or [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return counts[-1] if counts else None

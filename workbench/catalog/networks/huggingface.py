@@ -25,49 +25,44 @@ def timm_names() -> list[str]:
 
 
 def build(name: str) -> tuple[nn.Module, dict[str, Any], str]:
-    """Return a network without trained weights, timm's settings of its inputs, and the hub's name of its weights.
+    """Return a network without trained weights, timm's settings for its inputs, and the hub's repository of weights.
 
     Parameters
     ----------
-    name : "timm/NAME", where NAME may have a tag of weights (resnet18.a1_in1k), or "hf-hub:ORG/NAME".
+    name : "timm/NAME", where NAME may end in a tag of weights (resnet18.a1_in1k), or "hf-hub:ORG/NAME".
 
     Raises
     ------
     KeyError : if timm has no such network.
-    WeightsError : if timm is not installed, or the hub's description of the network cannot be had or is of no such one.
+    WeightsError : if timm is absent or cannot build the network, or the hub's config.json is absent or not timm's.
     """
     timm = _timm()
     options: dict[str, Any] = {}
     if name.startswith(HUB):
         repository = name.removeprefix(HUB)
-        about = json.loads(fetch(repository, "config.json").read_text(encoding="utf-8"))
-        settings = {**about.get("pretrained_cfg", about), "hf_hub_id": repository}
-        if "architecture" not in about:
-            raise WeightsError(f"{repository} is no network of timm: its config.json names no architecture of it")
-        architecture, options = about["architecture"], dict(about.get("model_args", {}))
-        options.setdefault("num_classes", about.get("num_classes", settings.get("num_classes", 1000)))
+        card = json.loads(fetch(repository, "config.json").read_text(encoding="utf-8"))
+        settings = {**card.get("pretrained_cfg", card), "hf_hub_id": repository}
+        if "architecture" not in card:
+            raise WeightsError(f"{repository} is no network of timm: its config.json names no architecture")
+        architecture, options = card["architecture"], dict(card.get("model_args", {}))
+        options.setdefault("num_classes", card.get("num_classes", settings.get("num_classes", 1000)))
     else:
         architecture = name.removeprefix(TIMM)
         if not timm.is_model(architecture.partition(".")[0]):
-            alike = timm.list_models(f"{architecture[:5]}*")[:8]
-            raise KeyError(f"timm has no network called {architecture!r}; there are: {', '.join(alike) or 'others'}")
+            similar = timm.list_models(f"{architecture[:5]}*")[:8]
+            raise KeyError(f"timm has no network called {architecture!r}; there are: {', '.join(similar) or 'others'}")
         settings = {}
     try:
         model = timm.create_model(architecture, pretrained=False, **options)
     except (RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"timm cannot build {name}: {error}") from None
-    found = {**model.pretrained_cfg, **settings}
-    config = timm.data.resolve_data_config({}, pretrained_cfg=found)
-    return model, config, str(found.get("hf_hub_id") or "")
+    pretrained_cfg = {**model.pretrained_cfg, **settings}
+    config = timm.data.resolve_data_config({}, pretrained_cfg=pretrained_cfg)
+    return model, config, str(pretrained_cfg.get("hf_hub_id") or "")
 
 
 def fetch(repository: str, file: str) -> Path:
-    """Return the path of a file of the hub, from its cache or downloaded.
-
-    Raises
-    ------
-    WeightsError : if it is in neither place, in a sentence.
-    """
+    """Return the path of a file of the hub, from its cache or downloaded; WeightsError if neither is possible."""
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
@@ -78,8 +73,8 @@ def fetch(repository: str, file: str) -> Path:
         except FileNotFoundError:
             return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's, requests' and the operating system's
-        why = f"is not in the cache and cannot be downloaded now: {first_line(error)}"
-        raise WeightsError(f"{file} of {repository} {why}") from None
+        reason = f"is not in the cache and cannot be downloaded now: {first_line(error)}"
+        raise WeightsError(f"{file} of {repository} {reason}") from None
 
 
 def _timm() -> Any:

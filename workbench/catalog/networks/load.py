@@ -20,9 +20,9 @@ from workbench.catalog.networks.entries import (
     OWN,
     Centred,
     Entry,
+    as_network,
     entry_of,
     usual_preprocessing,
-    wrapped,
 )
 from workbench.catalog.networks.torchvision import torchvision
 from workbench.catalog.onnx.load import load_onnx
@@ -32,13 +32,10 @@ from workbench.progress import Progress
 
 log = logging.getLogger(__name__)
 
-OR_NONE = ", or take weights=None"
-"""End of a message about absent weights, for notebooks only."""
-
 BUNDLED = Path(__file__).resolve().parents[1] / "bundled"
 """Folder of the bundled checkpoints."""
-CHECKSUM = re.compile(r"-([0-9a-f]{8,})\.")
-"""First digits of the sha256, in the names of torchvision's checkpoints."""
+CHECKSUM_PATTERN = re.compile(r"-([0-9a-f]{8,})\.")
+"""First digits of the sha256 in the names of torchvision's checkpoints."""
 
 
 def load_network(
@@ -60,23 +57,23 @@ def load_network(
     weights : "default" (the bundled ones, the hub's, or random ones where there are none), None (random, from seed 0),
         "pretrained" (torchvision's or the hub's, downloaded once), or the path of a safetensors file or a tensor-only
         state_dict, which may have another number of classes and a classifier of one linear layer; or of an ONNX file
-        of the same layers. ONNX files of the networks of Caffe take pixels as Caffe did (0 to 255 less the mean; blue
+        of the same layers. ONNX files of Caffe's networks take pixels as Caffe did (0 to 255 less the mean; blue
         first): the network gets that preprocessing.
     input_shape : only for an ONNX file that leaves it open.
-    mean, std : for an ONNX file, of each channel of its images, scaled to 0 to 1, like ImageNet's (0.485, 0.456, 0.406)
-        and (0.229, 0.224, 0.225). The file does not say them: without them images are only scaled to 0 to 1.
+    mean, std : for an ONNX file, one number per channel of images scaled to 0 to 1, like ImageNet's (0.485, 0.456,
+        0.406) and (0.229, 0.224, 0.225). The file lacks them: without them images are only scaled to 0 to 1.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
     Raises
     ------
-    KeyError : if the catalog has no such network, with names that are like it.
+    KeyError : with similar names, if the catalog has no such network.
     ValueError : if an argument is for another kind of network.
-    WeightsError, OnnxError : ValueErrors that name the file and what is wrong with it.
+    WeightsError, OnnxError : ValueErrors that name the file and its fault.
     """
     if Path(name).suffix.lower() == ".onnx":
         if weights != "default":
             raise ValueError(f"{Path(name).name} has its own weights: leave out weights={weights!r}")
-        return _opened(Path(name), input_shape, mean, std)
+        return _open_onnx(Path(name), input_shape, mean, std)
     if mean is not None or std is not None or input_shape is not None:
         raise ValueError("mean, std and input_shape are for ONNX files: the networks of the catalog come with theirs")
     name = str(name)
@@ -86,50 +83,49 @@ def load_network(
         model = entry.build()
     if weights == "default" and entry.repository:
         weights = "pretrained"
-    source, random, sha256 = "random weights (seed 0): accuracies mean nothing", False, ""
+    source, sha256 = "random weights (seed 0): accuracies mean nothing", ""
     if weights == "pretrained":
-        source, sha256 = _pretrained(model, name, entry, progress)
+        source, sha256 = _load_pretrained(model, name, entry, progress)
     elif weights == "default" and entry.bundled:
-        source, sha256 = _bundled(model, name)
+        source, sha256 = _load_bundled(model, name)
     elif weights is not None and weights != "default":
         path = Path(weights)
         if path.suffix.lower() == ".onnx":
             state = onnx_weights(model, path, entry.input_shape)
             if entry.caffe and isinstance(entry.preprocessing, Centred):
                 entry = replace(entry, preprocessing=replace(entry.preprocessing, mean=CAFFE_MEAN, std=CAFFE_STD))
-                first = next(key for key, value in state.items() if value.ndim == 4)
-                state[first] = state[first].flip(1)  # blue, green, red to red, green, blue
+                first_kernel = next(key for key, value in state.items() if value.ndim == 4)
+                state[first_kernel] = state[first_kernel].flip(1)  # blue, green, red to red, green, blue
         else:
-            state = _renamed(name, read_weights(path))
+            state = _rename_keys(name, read_weights(path))
             fit_head(model, state)
         load_weights(model, state, path.name)
         sha256 = checksum_of(path)
         source = f"{path.name}, sha256 {sha256[:12]}"
-    else:
-        random = True
-    return wrapped(name, entry, model, source, random, sha256)
+    return as_network(name, entry, model, source, sha256)
 
 
-def _opened(
+def _open_onnx(
     path: Path, input_shape: Sequence[int] | None, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Network:
-    """Open an ONNX file with the preprocessing of its images: none for square ones of no given mean or deviation."""
+    """Open an ONNX file; square images without a given mean or standard deviation get no preprocessing."""
     network = load_onnx(path, input_shape=input_shape)
-    given = mean is not None or std is not None
+    is_normalised = mean is not None or std is not None
     if len(network.input_shape) != 3 or network.structured:
-        if given:
+        if is_normalised:
             raise ValueError(f"mean and std are for images, but {path.name} takes none")
         return network
-    if not given:
+    if not is_normalised:
         log.warning("%s does not say how images are normalised: give mean and std if they are", path.name)
         channels, height, width = network.input_shape
         if height == width or channels not in (1, 3):
             return network
-    scaled = (0.0,) if mean is None else mean, (1.0,) if std is None else std
-    return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, *scaled))
+    mean, std = (0.0,) if mean is None else mean, (1.0,) if std is None else std
+    return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, mean, std))
 
 
-def _pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
+def _load_pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:
+    """Copy torchvision's or the hub's weights into a model; return their source and SHA-256."""
     if name.startswith((huggingface.TIMM, huggingface.HUB)):
         if not entry.repository:
             raise WeightsError(f"{name} has no weights on the hub; give the path of a file")
@@ -138,39 +134,40 @@ def _pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | 
         return f"{entry.repository} (Hugging Face hub)", checksum_of(path)
     if name in OWN:
         raise WeightsError(f"{name} has no weights to download; give the path of a file")
-    found = torchvision("models").get_model_weights(name).DEFAULT
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(found.url).name
-    digits = CHECKSUM.search(path.name)
-    checksum = digits[1] if digits else ""
+    weights = torchvision("models").get_model_weights(name).DEFAULT
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    match = CHECKSUM_PATTERN.search(path.name)
+    checksum = match[1] if match else ""
     if not (path.is_file() and checksum_of(path).startswith(checksum)):
         try:
-            fetch(found.url, path, checksum=checksum, progress=progress)
+            fetch(weights.url, path, checksum=checksum, progress=progress)
         except DownloadError as error:
             raise WeightsError(
                 f"the weights of {name} cannot be downloaded now ({error}); on a machine with a network get "
-                f"{found.url} and put it into {path.parent} (torch.hub's){OR_NONE}"
+                f"{weights.url} and put it into {path.parent} (torch.hub's), or take weights=None"
             ) from None
-    load_weights(model, _renamed(name, read_weights(path)), path.name)
-    return f"torchvision {found}", checksum_of(path)
+    load_weights(model, _rename_keys(name, read_weights(path)), path.name)
+    return f"torchvision {weights}", checksum_of(path)
 
 
-def _renamed(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename keys of torchvision's DenseNets, whose files have the names of an old PyTorch (norm.1 for norm1)."""
+def _rename_keys(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of torchvision's DenseNets, which are called as in an old PyTorch (norm.1 for norm1)."""
     if not name.startswith("densenet"):
         return weights
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2", key): v for key, v in weights.items()}
 
 
-def _bundled(model: nn.Module, name: str) -> tuple[str, str]:
+def _load_bundled(model: nn.Module, name: str) -> tuple[str, str]:
+    """Copy the bundled weights into a model; return their source and SHA-256."""
     path = BUNDLED / f"{name}.safetensors"
-    found, advice = checksum_of(path), "install the package anew, or restore the file with git"
-    if not found:
+    sha256, advice = checksum_of(path), "install the package anew, or restore the file with git"
+    if not sha256:
         raise WeightsError(f"there is no file {path}: {advice}")
     card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    if found != card["sha256"]:
+    if sha256 != card["sha256"]:
         raise WeightsError(f"{path.name} is damaged, its sha256 is not that of its card: {advice}")
     load_weights(model, read_weights(path), path.name)
-    return f"{path.name}, {card['trained_on']}", found
+    return f"{path.name}, {card['trained_on']}", sha256
 
 
 def data_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Find networks by a part of their name, and say what each takes and costs."""
+"""Find networks by a part of their name, and describe their inputs and costs."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,22 +11,22 @@ from workbench.tables import count
 
 
 def search(text: str, names: Iterable[str], limit: int = 12) -> list[str]:
-    """Return names with every word of the text in them, best first: equal ones, beginnings, then short ones."""
+    """Return the names that contain every word: exact matches first, then by beginning and length."""
     words = text.lower().split()
-    found = [name for name in names if all(word in name.lower() for word in words)]
+    matches = [name for name in names if all(word in name.lower() for word in words)]
 
-    def rank(name: str) -> tuple[bool, bool, int, str]:
-        own = name.lower().rpartition("/")[2]
-        return own != words[0], not own.startswith(words[0]), len(name), name
+    def sort_key(name: str) -> tuple[bool, bool, int, str]:
+        base = name.lower().rpartition("/")[2]
+        return base != words[0], not base.startswith(words[0]), len(name), name
 
-    return sorted(found, key=rank)[:limit] if words else []
+    return sorted(matches, key=sort_key)[:limit] if words else []
 
 
 @lru_cache(maxsize=4096)
 def details(name: str) -> str:
-    """Return what a network of the catalog or of timm takes and costs, in words; nothing is downloaded.
+    """Describe input shape, weights and MACs of a network of the catalog or of timm, without a download.
 
-    For torchvision's networks these are the figures that it publishes; others are built without weights and counted.
+    Torchvision publishes the figures of its networks; others are built without weights and counted.
 
     Raises
     ------
@@ -40,5 +40,5 @@ def details(name: str) -> str:
     else:
         network = outline(name)
         shape, cost = network.input_shape, find_layers(network).total
-    costs = [f"{count(n)} {what}" for n, what in ((cost.weights, "weights"), (cost.macs, "MACs")) if n]
+    costs = [f"{count(n)} {unit}" for n, unit in ((cost.weights, "weights"), (cost.macs, "MACs")) if n]
     return ", ".join(["x".join(map(str, shape)), *costs])

@@ -1,6 +1,6 @@
-"""Import torchvision, also beside a PyTorch for which its compiled extension was not built (CPU and CUDA, say).
+"""Import torchvision even if its compiled extension was built for another PyTorch (CPU or CUDA).
 
-Its import fails then, because two operators are missing. Nothing here uses them: declaring their names is enough.
+That import fails because two operators are missing. The workbench does not use them: declaring them is enough.
 """
 
 from functools import lru_cache

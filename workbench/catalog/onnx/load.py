@@ -17,48 +17,45 @@ from workbench.network.network import Network, first_line
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference from ONNX Runtime, as a share of the largest output, of a file that is opened."""
-INTEGERS = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
-"""Types of inputs by their numbers in ONNX; all others are computed in float32."""
-Input = tuple[tuple[int, ...], torch.dtype]
+INPUT_TYPES = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+"""Data types of inputs by ONNX's numbers; all others are computed in float32."""
+WEIGHT_TYPES = {1, 2, 3, 6, 7, 8, 9, 10, 11, 16}
+"""Data types of weights that are computed with, by ONNX's numbers."""
+InputType = tuple[tuple[int, ...], torch.dtype]
 NOT_INSTALLED = "ONNX files need the package onnx: pip install -e '.[onnx]'"
 
 
-def load_onnx(
-    path: str | Path,
-    *,
-    input_shape: Sequence[int] | None = None,
-    name: str = "",
-) -> Network:
-    """Open an ONNX file, whose convolutions and constant matrices become layers; all other nodes compute as before.
+def load_onnx(path: str | Path, *, input_shape: Sequence[int] | None = None, name: str = "") -> Network:
+    """Open an ONNX file as a network whose convolutions and constant matrices are layers.
 
-    The network's outputs are compared with ONNX Runtime's, where that is installed.
+    The network's outputs are compared with ONNX Runtime's if that is installed.
 
     Parameters
     ----------
-    input_shape : of one input, without the batch; needed where the file leaves it open.
+    input_shape : of one input, without the batch; needed if the file leaves it open.
 
     Raises
     ------
-    OnnxError : a ValueError, in a sentence: damaged, quantised, of inputs whose size is open, or with a node that does
-        not run.
+    OnnxError : if the file is damaged or quantised, leaves the shape of its inputs open, or has a node that does not
+        run.
     """
     path = Path(path)
     model = OnnxModel(read_proto(path)).eval()
-    inputs = _inputs_of(model, input_shape, path.name)
-    about: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX", "sha256": _checksum(path)}
+    inputs = _input_types(model, input_shape, path.name)
+    origin: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX", "sha256": _checksum(path)}
     if [dtype for _, dtype in inputs] == [torch.float32]:
-        network = Network(model, inputs[0][0], **about)
+        network = Network(model, inputs[0][0], **origin)
     else:
         example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in inputs)
-        network = Network(model, example=example, **about)
-    opened = network.model
-    assert isinstance(opened, OnnxModel)
-    _compare(opened, inputs, path.name)
+        network = Network(model, example=example, **origin)
+    copied = network.model
+    assert isinstance(copied, OnnxModel)
+    _check_outputs(copied, inputs, path.name)
     return network
 
 
 def read_proto(path: Path) -> Any:
-    """Return the content of an ONNX file, with weights from files beside it and without functions of its own."""
+    """Return the content of an ONNX file, with weights from external files and with local functions inlined."""
     try:
         import onnx
         from onnx import inliner
@@ -85,36 +82,35 @@ def read_proto(path: Path) -> Any:
             raise OnnxError(
                 f"{path.name} is quantised (its node {node.name or node.op_type}): open the file before quantisation"
             )
-    if sum(t.data_type not in (1, 6, 7, 9, 10, 11, 2, 3, 8, 16) for t in proto.graph.initializer):
+    if any(t.data_type not in WEIGHT_TYPES for t in proto.graph.initializer):
         raise OnnxError(f"{path.name} holds weights of a type that the workbench does not compute with")
     return proto
 
 
-def _inputs_of(model: OnnxModel, wanted: Sequence[int] | None, file: str) -> list[Input]:
-    """Return the shape, without the batch, and the type of each input."""
-    values = {value.name: value.type.tensor_type for value in model.proto.graph.input}
-    inputs: list[Input] = []
+def _input_types(model: OnnxModel, input_shape: Sequence[int] | None, file: str) -> list[InputType]:
+    """Return the shape, without the batch, and the data type of each input."""
+    tensor_types = {value.name: value.type.tensor_type for value in model.proto.graph.input}
+    inputs: list[InputType] = []
     for name in model.input_names:
-        value = values[name]
-        dims: list[int | None] = [dim.dim_value if dim.dim_value > 0 else None for dim in value.shape.dim][1:]
-        if wanted is not None and len(model.input_names) == 1:
-            if len(wanted) != len(dims) or any(d not in (None, w) for d, w in zip(dims, wanted, strict=True)):
-                said = " x ".join("any" if d is None else str(d) for d in dims)
-                raise OnnxError(f"{file} takes inputs of {said}, not of {' x '.join(map(str, wanted))}")
-            dims = [int(w) for w in wanted]
+        tensor_type = tensor_types[name]
+        dims: list[int | None] = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor_type.shape.dim][1:]
+        dims_text = " x ".join("any" if d is None else str(d) for d in dims) or "any shape"
+        if input_shape is not None and len(model.input_names) == 1:
+            if len(input_shape) != len(dims) or any(d not in (None, n) for d, n in zip(dims, input_shape, strict=True)):
+                raise OnnxError(f"{file} takes inputs of {dims_text}, not of {' x '.join(map(str, input_shape))}")
+            dims = [int(n) for n in input_shape]
         if not dims or None in dims:
-            said = " x ".join("any" if d is None else str(d) for d in dims) or "any shape"
             raise OpenShapeError(
-                f"{file} leaves the shape of its input {name} open ({said}): give input_shape, like (3, 224, 224)"
+                f"{file} leaves the shape of its input {name} open ({dims_text}): give input_shape, like (3, 224, 224)"
             )
-        inputs.append((tuple(d for d in dims if d is not None), INTEGERS.get(value.elem_type, torch.float32)))
+        inputs.append((tuple(d for d in dims if d is not None), INPUT_TYPES.get(tensor_type.elem_type, torch.float32)))
     if not inputs:
         raise OnnxError(f"{file} has no inputs")
     return inputs
 
 
-def _random(inputs: Sequence[Input], n: int) -> list[Tensor]:
-    """Return n random inputs, or zeros where they are no floats."""
+def _random(inputs: Sequence[InputType], n: int) -> list[Tensor]:
+    """Return a batch of n for each input: random floats, or zeros of another data type."""
     generator = torch.Generator().manual_seed(0)
     return [
         torch.rand(n, *shape, generator=generator) if dtype == torch.float32 else torch.zeros(n, *shape, dtype=dtype)
@@ -122,69 +118,69 @@ def _random(inputs: Sequence[Input], n: int) -> list[Tensor]:
     ]
 
 
-def _compare(model: OnnxModel, takes: Sequence[Input], file: str) -> None:
-    """Run the model on random inputs, beside ONNX Runtime, and see whether it takes several at a time."""
-    inputs = _random(takes, model.batch or 1)
+def _check_outputs(model: OnnxModel, types: Sequence[InputType], file: str) -> None:
+    """Compare the model with ONNX Runtime on random inputs, and set whether it is `batched`."""
+    inputs = _random(types, model.batch or 1)
     try:
         with torch.no_grad():
-            found = _listed(model(*inputs))
+            outputs = _output_list(model(*inputs))
     except OnnxError as error:
         raise OnnxError(f"{file}: {error}") from error
     except Exception as error:
-        raise OnnxError(f"{file} does not run on inputs of {takes[0][0]}: {first_line(error)}") from error
-    wanted = run_in_onnxruntime(model.proto, inputs)
-    for name, mine, theirs in zip(model.output_names, found, wanted, strict=False):
-        if mine.shape != theirs.shape or _difference(mine, theirs) > MAX_DIFFERENCE:
+        raise OnnxError(f"{file} does not run on inputs of {types[0][0]}: {first_line(error)}") from error
+    references = run_in_onnxruntime(model.proto, inputs)
+    for name, output, reference in zip(model.output_names, outputs, references, strict=False):
+        if output.shape != reference.shape or _difference(output, reference) > MAX_DIFFERENCE:
             raise OnnxError(f"{file} gives another output {name} here than in ONNX Runtime, so it is not opened")
     if model.batch is not None:
-        several = _random(takes, 2 * model.batch)
+        inputs = _random(types, 2 * model.batch)
         with torch.no_grad():
-            one_by_one = _listed(model(*several))
-            model.batched = _has_outputs(model, several, one_by_one)
+            outputs = _output_list(model(*inputs))
+            model.batched = _runs_batched(model, inputs, outputs)
             if not model.batched:
-                before = [step.inputs for step in model.steps]
-                model.relax()
-                model.batched = _has_outputs(model, several, one_by_one)
+                step_inputs = [step.inputs for step in model.steps]
+                model.relax_reshapes()
+                model.batched = _runs_batched(model, inputs, outputs)
                 if not model.batched:
-                    for step, names in zip(model.steps, before, strict=True):
+                    for step, names in zip(model.steps, step_inputs, strict=True):
                         step.inputs = names
 
 
-def _has_outputs(model: OnnxModel, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
-    """Return whether the graph runs on all of these inputs at a time, with these outputs."""
+def _runs_batched(model: OnnxModel, inputs: Sequence[Tensor], references: Sequence[Tensor]) -> bool:
+    """Return whether the graph computes these outputs from all inputs at a time."""
     try:
-        pairs = zip(_listed(model.run(inputs)), wanted, strict=True)
+        pairs = zip(_output_list(model.run(inputs)), references, strict=True)
     except Exception:
         return False
     return all(a.shape == b.shape and _difference(a, b) < 1e-5 for a, b in pairs)
 
 
 def run_in_onnxruntime(proto: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return a file's outputs from ONNX Runtime; nothing where that is not installed or does not run the file."""
+    """Return a file's outputs from ONNX Runtime; [] if that is not installed or does not run the file."""
     types = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
     try:
-        running = onnxruntime_session(proto)
-        given = {
+        session = onnxruntime_session(proto)
+        arrays = {
             value.name: x.numpy().astype(types.get(value.type, x.numpy().dtype))
-            for value, x in zip(running.get_inputs(), inputs, strict=True)
+            for value, x in zip(session.get_inputs(), inputs, strict=True)
         }
-        return [torch.from_numpy(as_float32(v)) for v in running.run(None, given)]
+        return [torch.from_numpy(as_float32(v)) for v in session.run(None, arrays)]
     except Exception:
         return []
 
 
-def _listed(outputs: Any) -> list[Tensor]:
+def _output_list(outputs: Any) -> list[Tensor]:
     return list(outputs.values()) if isinstance(outputs, dict) else [outputs]
 
 
 def _checksum(path: Path) -> str:
-    """Return the SHA-256 of an ONNX file; with weights in files beside it, that of the SHA-256 of all."""
+    """Return the SHA-256 of an ONNX file; with external files, that of the digests of all."""
     import onnx
 
     tensors = onnx.load(path, load_external_data=False).graph.initializer
-    beside = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
-    found = [checksum_of(file) for file in (path, *(path.parent / name for name in sorted(beside)))]
-    return hashlib.sha256("".join(found).encode()).hexdigest() if beside else found[0]
+    locations = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    digests = [checksum_of(file) for file in (path, *(path.parent / name for name in sorted(locations)))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if locations else digests[0]
 
 
 def _difference(a: Tensor, b: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph: a layer where its weights are constants, else an operator."""
+"""Compute one node of an ONNX graph: a layer if its weights are constants, else an operator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,15 +19,15 @@ CONVOLUTIONS: dict[str, tuple[type[nn.Module], ...]] = {
 
 
 class OnnxError(ValueError):
-    """An ONNX file that cannot be opened, in a sentence."""
+    """An ONNX file that cannot be opened; the message says why."""
 
 
 class OpenShapeError(OnnxError):
-    """An ONNX file that leaves the shape of an input open, for which none was given."""
+    """An ONNX file with an input of open shape, for which no shape was given."""
 
 
 class Node:
-    """One node of the graph."""
+    """One node of the graph; the values of `last_used` are not needed after it."""
 
     def __init__(self, opsets: Mapping[str, int], index: int, node: Any) -> None:
         from onnx import helper
@@ -43,34 +43,34 @@ class Node:
         self.attributes: dict[str, Any] = {}
         for attribute in node.attribute:
             if attribute.type in (attribute.GRAPH, attribute.GRAPHS):
-                raise OnnxError(f"its node {self.title} has a graph inside, which the workbench does not follow")
+                raise OnnxError(f"its node {self.title} has a graph inside, which the workbench does not support")
             value = helper.get_attribute_value(attribute)
             self.attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
         self.opset = opsets.get(self.domain, 1)
         self.attributes |= {"opset": self.opset, "outputs": len(self.outputs), "operator": self.operator}
         self.layer = ""
-        self.pads: Callable[[Tensor], Tensor] | None = None
-        self.last: tuple[str, ...] = ()
-        self._session: Any = None  # of ONNX Runtime, with the constants that it was made with
+        self.pad: Callable[[Tensor], Tensor] | None = None
+        self.last_used: tuple[str, ...] = ()
+        self._session: Any = None  # of ONNX Runtime, with its constants
         self._evaluator: Any = None
 
     def __call__(self, model: nn.Module, values: list[Any]) -> Sequence[Any]:
         """Return the node's outputs."""
         if self.layer:
-            x = values[0] if self.pads is None else self.pads(values[0])
+            x = values[0] if self.pad is None else self.pad(values[0])
             return (model.get_submodule(self.layer)(x),)
-        tensors = any(isinstance(v, Tensor) for v in values)
-        if self.operator in ("Shape", "Size") and tensors:
+        has_tensors = any(isinstance(v, Tensor) for v in values)
+        if self.operator in ("Shape", "Size") and has_tensors:
             shape = np.array(values[0].shape, dtype=np.int64)
             part = shape[slice(self.attributes.get("start"), self.attributes.get("end"))]
             return (part if self.operator == "Shape" else shape.prod(),)
-        if not tensors:
+        if not has_tensors:
             return self.run_reference(values)
         function = OPERATORS.get(self.operator) if not self.domain else None
         if function is not None:
             try:
-                found = function(self.attributes, *values)
-                outputs = found if isinstance(found, tuple) else (found,)
+                result = function(self.attributes, *values)
+                outputs = result if isinstance(result, tuple) else (result,)
                 if len(outputs) >= sum(map(bool, self.outputs)):
                     return outputs
             except NotImplementedError:
@@ -89,26 +89,24 @@ class Node:
             raise OnnxError(f"its node {self.title} cannot be computed: {first_line(error)}") from error
 
     def run_onnxruntime(self, values: list[Any]) -> Sequence[Any]:
-        """Run the node in ONNX Runtime, where PyTorch has no equal; no gradient goes through it."""
+        """Run the node in ONNX Runtime, for operators that PyTorch lacks; no gradient goes through it."""
         named = {name: value for name, value in zip(self.inputs, values, strict=True) if name}
-        given = {name: v.detach().cpu().numpy() for name, v in named.items() if isinstance(v, Tensor)}
+        inputs = {name: v.detach().cpu().numpy() for name, v in named.items() if isinstance(v, Tensor)}
         device = next(v.device for v in values if isinstance(v, Tensor))
-        fixed = {name: np.asarray(v) for name, v in named.items() if name not in given}
-        key = [(v.shape, v.tobytes()) for v in fixed.values()]  # some follow from the size of the batch
-        known = self._session
-        if known is None or known[0] != key:
-            known = self._session = key, _node_session(self, given, fixed)
+        constants = {name: np.asarray(v) for name, v in named.items() if name not in inputs}
+        key = [(v.shape, v.tobytes()) for v in constants.values()]  # some depend on the batch size
+        if self._session is None or self._session[0] != key:
+            self._session = key, _node_session(self, inputs, constants)
         try:
-            found = known[1].run(None, given)
+            outputs = self._session[1].run(None, inputs)
         except Exception as error:
             raise OnnxError(f"its node {self.title} does not run: {first_line(error)}") from error
-        return [torch.from_numpy(np.array(v)).to(device) for v in found]
+        return [torch.from_numpy(np.array(v)).to(device) for v in outputs]
 
     def make_layer(self, constants: Mapping[str, np.ndarray]) -> nn.Module | None:
         """Return the module of a convolution, matrix or batch normalisation whose weights are constants."""
-        found = [constants.get(name) for name in self.inputs[1:] if name]
-        weights = [weight for weight in found if weight is not None]
-        if self.domain or not weights or len(weights) < len(found) or "" in self.inputs:
+        weights = [constants[name] for name in self.inputs[1:] if name in constants]
+        if self.domain or not weights or len(weights) < len(self.inputs) - 1 or "" in self.inputs:
             return None
         if self.operator in CONVOLUTIONS:
             return self._convolution(*weights)
@@ -129,7 +127,7 @@ class Node:
         if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") or explicit_pads(a.get("pads") or [0, 0]):
             if transposed:
                 return None
-            self.pads = lambda x: functional.pad(x, reversed_pads(window_pads(a, x.shape[2:], kernel)))
+            self.pad = lambda x: functional.pad(x, reversed_pads(window_pads(a, x.shape[2:], kernel)))
         else:
             options["padding"] = tuple(window_pads(a, kernel, kernel)[:n])
         if transposed:
@@ -137,7 +135,7 @@ class Node:
                 return None
             options["output_padding"] = tuple(a.get("output_padding") or [0] * n)
         channels = (weight.shape[0], weight.shape[1] * groups)[:: 1 if transposed else -1]
-        return _filled(CONVOLUTIONS[self.operator][n - 1](*channels, kernel, **options), weight=weight, bias=bias)
+        return _with_arrays(CONVOLUTIONS[self.operator][n - 1](*channels, kernel, **options), weight=weight, bias=bias)
 
     def _matrix(self, weight: np.ndarray, bias: np.ndarray | None = None) -> nn.Module | None:
         a = self.attributes
@@ -148,13 +146,13 @@ class Node:
             if bias.size not in (1, matrix.shape[0]) or max(bias.shape, default=1) != bias.size:
                 return None
             bias = np.broadcast_to(bias.reshape(-1), matrix.shape[:1]) * np.float32(a.get("beta", 1.0))
-        made = nn.Linear(matrix.shape[1], matrix.shape[0], bias=bias is not None)
-        return _filled(made, weight=matrix, bias=bias)
+        layer = nn.Linear(matrix.shape[1], matrix.shape[0], bias=bias is not None)
+        return _with_arrays(layer, weight=matrix, bias=bias)
 
     def _batch_norm(self, *values: np.ndarray) -> nn.Module:
         scale, bias, mean, var = values
-        made = _AnyBatchNorm(len(scale), eps=self.attributes.get("epsilon", 1e-5))
-        return _filled(made, weight=scale, bias=bias, running_mean=mean, running_var=var)
+        layer = _AnyBatchNorm(len(scale), eps=self.attributes.get("epsilon", 1e-5))
+        return _with_arrays(layer, weight=scale, bias=bias, running_mean=mean, running_var=var)
 
 
 class _AnyBatchNorm(nn.BatchNorm2d):
@@ -181,23 +179,23 @@ def constant_of(attributes: Mapping[str, Any]) -> np.ndarray:
     raise OnnxError("the file is damaged: a constant has no value")
 
 
-def _filled(module: nn.Module, **tensors: np.ndarray | None) -> nn.Module:
-    state = {name: torch.from_numpy(np.array(v)) for name, v in tensors.items() if v is not None}
+def _with_arrays(module: nn.Module, **arrays: np.ndarray | None) -> nn.Module:
+    state = {name: torch.from_numpy(np.array(v)) for name, v in arrays.items() if v is not None}
     module.load_state_dict(state, strict=False)
     return module
 
 
-def _node_session(node: Node, given: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> Any:
+def _node_session(node: Node, inputs: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> Any:
     """Return a session of ONNX Runtime for one node, for inputs of these types, with these constants."""
     from onnx import helper, numpy_helper
 
-    inputs = [
+    input_infos = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(v.dtype), [None] * v.ndim)
-        for name, v in given.items()
+        for name, v in inputs.items()
     ]
-    outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
-    fixed = [numpy_helper.from_array(v, name) for name, v in constants.items()]
-    graph = helper.make_graph([node.proto], "node", inputs, outputs, fixed)
+    output_infos = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
+    initializers = [numpy_helper.from_array(v, name) for name, v in constants.items()]
+    graph = helper.make_graph([node.proto], "node", input_infos, output_infos, initializers)
     opsets = [helper.make_opsetid(node.domain, node.opset)] + [helper.make_opsetid("", 17)] * bool(node.domain)
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     try:
@@ -209,7 +207,7 @@ def _node_session(node: Node, given: Mapping[str, np.ndarray], constants: Mappin
 
 
 def onnxruntime_session(proto: Any) -> Any:
-    """Return a session of ONNX Runtime, which prints nothing, on the CPU."""
+    """Return a silent session of ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,7 +1,7 @@
 """ONNX operators as functions of tensors, which autograd and PyTorch's tracers can follow.
 
-Each takes the node's attributes and then its inputs: tensors, or NumPy arrays where the file or the shapes of tensors
-determine the values. Sources: the operators' specification, opset 7 to 23, https://onnx.ai/onnx/operators.
+Each takes the node's attributes `a` and then its inputs: tensors, or NumPy arrays where the file or the shapes of
+tensors determine the values. Specification: opset 7 to 23, https://onnx.ai/onnx/operators.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ Attributes = dict[str, Any]
 Operator = Callable[..., Any]
 
 OPERATORS: dict[str, Operator] = {}
-"""Operator -> its function; all others run in ONNX Runtime, through which no gradient goes."""
+"""Operator -> its function; all others run in ONNX Runtime, which computes no gradients."""
 CONSTANT_INPUTS = {"AveragePool", "Clip", "Dropout", "MaxPool", "Pad", "Resize", "Upsample"}
-"""Operators whose further inputs are settings, and stay NumPy arrays."""
+"""Operators whose inputs after the first are settings, which stay NumPy arrays."""
 CASTS = {1: torch.float32, 2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 CASTS |= {10: torch.float32, 11: torch.float64, 16: torch.float32}  # half precision is computed in float32
 
@@ -30,18 +30,18 @@ def tensor(value: Value, like: Tensor | None = None) -> Tensor:
     """Return a value as a tensor, on the device of `like`."""
     if isinstance(value, Tensor):
         return value
-    made = torch.from_numpy(np.array(value))
-    return made if like is None else made.to(like.device)
+    converted = torch.from_numpy(np.array(value))
+    return converted if like is None else converted.to(like.device)
 
 
 def tensors(*values: Value) -> list[Tensor]:
-    """Return values, of which one at least is a tensor, as tensors on its device."""
+    """Return values, at least one of them a tensor, as tensors on its device."""
     like = next(value for value in values if isinstance(value, Tensor))
     return [tensor(value, like) for value in values]
 
 
 def integers(value: Any) -> list[int]:
-    """Return axes, sizes and the like as a list."""
+    """Return axes or sizes as a list; [] for None."""
     return [int(v) for v in np.asarray(value).reshape(-1).tolist()] if value is not None else []
 
 
@@ -55,8 +55,8 @@ def _elementwise(function: Callable[..., Tensor]) -> Operator:
 
 
 def _divide(x: Tensor, y: Tensor) -> Tensor:
-    whole = not (x.is_floating_point() or y.is_floating_point())
-    return torch.div(x, y, rounding_mode="trunc" if whole else None)
+    are_integers = not (x.is_floating_point() or y.is_floating_point())
+    return torch.div(x, y, rounding_mode="trunc" if are_integers else None)
 
 
 def _clip(a: Attributes, x: Tensor, low: Value | None = None, high: Value | None = None) -> Tensor:
@@ -70,10 +70,10 @@ def _axes(a: Attributes, axes: Value | None) -> list[int]:
 
 def _reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Operator:
     def run(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
-        over = _axes(a, axes)
-        if not over and a.get("noop_with_empty_axes"):
+        reduced = _axes(a, axes)
+        if not reduced and a.get("noop_with_empty_axes"):
             return x
-        return function(x, over or list(range(x.ndim)), bool(a.get("keepdims", 1)))
+        return function(x, reduced or list(range(x.ndim)), bool(a.get("keepdims", 1)))
 
     return run
 
@@ -84,7 +84,7 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     return x
 
 
-def _extreme(function: Callable[..., Tensor]) -> Operator:
+def _arg_extreme(function: Callable[..., Tensor]) -> Operator:
     def run(a: Attributes, x: Tensor) -> Tensor:
         if a.get("select_last_index"):
             raise NotImplementedError("the last of several equal values")
@@ -97,33 +97,33 @@ def _softmax(function: Callable[..., Tensor]) -> Operator:
     def run(a: Attributes, x: Tensor) -> Tensor:
         if a["opset"] >= 13:
             return function(x, dim=a.get("axis", -1))
-        flat = x.flatten(a.get("axis", 1) % x.ndim)  # before, all later axes were one
+        flat = x.flatten(a.get("axis", 1) % x.ndim)  # earlier opsets merge all axes from this one on
         return function(flat, dim=-1).reshape(x.shape)
 
     return run
 
 
 def _unsqueeze(a: Attributes, x: Tensor, axes: Value | None = None) -> Tensor:
-    found = _axes(a, axes)
-    for axis in sorted(axis % (x.ndim + len(found)) for axis in found):
+    new_axes = _axes(a, axes)
+    for axis in sorted(axis % (x.ndim + len(new_axes)) for axis in new_axes):
         x = x.unsqueeze(axis)
     return x
 
 
 def _concat(a: Attributes, *inputs: Value) -> Tensor:
     parts = tensors(*inputs)
-    if a["axis"] % parts[0].ndim:  # a constant is for each input of the batch
-        size = next(len(x) for x in inputs if isinstance(x, Tensor))
-        parts = [x.expand(size, *x.shape[1:]) if x.shape[0] == 1 else x for x in parts]
+    if a["axis"] % parts[0].ndim:  # a constant is repeated for each input of the batch
+        n = next(len(x) for x in inputs if isinstance(x, Tensor))
+        parts = [x.expand(n, *x.shape[1:]) if x.shape[0] == 1 else x for x in parts]
     return torch.cat(parts, a["axis"])
 
 
 def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     names = ("starts", "ends", "axes", "steps")
-    given = dict(zip(names, inputs, strict=False)) if inputs else {n: a[n] for n in names if n in a}
-    starts, ends = integers(given["starts"]), integers(given["ends"])
-    axes = integers(given.get("axes")) or list(range(len(starts)))
-    steps = integers(given.get("steps")) or [1] * len(starts)
+    settings = dict(zip(names, inputs, strict=False)) if inputs else a
+    starts, ends = integers(settings["starts"]), integers(settings["ends"])
+    axes = integers(settings.get("axes")) or list(range(len(starts)))
+    steps = integers(settings.get("steps")) or [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         part = slice(start, None if step < 0 and end < -(2**31) else end, step)
         if step > 0:
@@ -133,7 +133,7 @@ def _slice(a: Attributes, x: Tensor, *inputs: Value) -> Tensor:
     return x
 
 
-def _from_start(index: Tensor, size: int) -> Tensor:
+def _nonnegative(index: Tensor, size: int) -> Tensor:
     return torch.where(index < 0, index + size, index)
 
 
@@ -142,8 +142,8 @@ def _gather(a: Attributes, x: Value, indices: Value) -> Tensor:
         return tensor(x).select(a.get("axis", 0), int(indices))
     x, index = tensors(x, indices)
     axis = a.get("axis", 0) % x.ndim
-    taken = x.index_select(axis, _from_start(index.long().reshape(-1), x.shape[axis]))
-    return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    selected = x.index_select(axis, _nonnegative(index.long().reshape(-1), x.shape[axis]))
+    return selected.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
 def _cast(a: Attributes, x: Tensor) -> Tensor:
@@ -154,8 +154,8 @@ def _cast(a: Attributes, x: Tensor) -> Tensor:
 
 def _split(a: Attributes, x: Tensor, sizes: Value | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
-    wanted = integers(a.get("split") if sizes is None else sizes)
-    parts: tuple[Tensor, ...] = x.split(wanted or -(-x.shape[axis] // a["outputs"]), axis)
+    lengths = integers(a.get("split") if sizes is None else sizes)
+    parts: tuple[Tensor, ...] = x.split(lengths or -(-x.shape[axis] // a["outputs"]), axis)
     return parts
 
 
@@ -179,13 +179,13 @@ def _dropout(a: Attributes, x: Tensor, ratio: Value | None = None, training: Val
 
 
 def _reshape(a: Attributes, x: Tensor, shape: Value) -> Tensor:
-    wanted = integers(shape)
-    return x.reshape([x.shape[i] if d == 0 and not a.get("allowzero") else d for i, d in enumerate(wanted)])
+    sizes = integers(shape)
+    return x.reshape([x.shape[i] if d == 0 and not a.get("allowzero") else d for i, d in enumerate(sizes)])
 
 
 def _gather_elements(a: Attributes, x: Tensor, indices: Value) -> Tensor:
     axis = a.get("axis", 0)
-    return x.gather(axis, _from_start(tensor(indices, x).long(), x.shape[axis]))
+    return x.gather(axis, _nonnegative(tensor(indices, x).long(), x.shape[axis]))
 
 
 UNARY = ["Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNaN", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid"]
@@ -202,8 +202,8 @@ OPERATORS |= {name: _elementwise(function) for name, function in BINARY.items()}
 OPERATORS |= {f"Reduce{name}": _reduction(getattr(torch, f"a{name.lower()}")) for name in ("Max", "Min")}
 OPERATORS |= {f"Reduce{name}": _reduction(getattr(torch, name.lower())) for name in ("LogSumExp", "Mean", "Sum")}
 OPERATORS |= {
-    "ArgMax": _extreme(torch.argmax),
-    "ArgMin": _extreme(torch.argmin),
+    "ArgMax": _arg_extreme(torch.argmax),
+    "ArgMin": _arg_extreme(torch.argmin),
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,

@@ -8,25 +8,26 @@ from torch.nn import functional
 
 from workbench.catalog.onnx.operators import OPERATORS, Attributes, Value, integers, tensor
 
-MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
-"""Mode of padding in ONNX -> in PyTorch."""
+PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+INTERPOLATION = {"linear": "bilinear", "cubic": "bicubic"}
+"""Modes in ONNX -> in PyTorch."""
 
 
 def window_pads(a: Attributes, size: Sequence[int], kernel: Sequence[int]) -> list[int]:
-    """Return the padding of a convolution or pooling as ONNX writes it, begins before ends, for maps of that size."""
+    """Return the padding of a convolution or pooling of maps of a size, in ONNX's order: all begins, then all ends."""
     n = len(kernel)
-    how = a.get("auto_pad", "NOTSET")
-    if how in ("NOTSET", ""):
+    auto_pad = a.get("auto_pad", "NOTSET")
+    if auto_pad in ("NOTSET", ""):
         return list(a.get("pads") or [0] * 2 * n)
-    if how == "VALID":
+    if auto_pad == "VALID":
         return [0] * 2 * n
     strides, dilations = a.get("strides") or [1] * n, a.get("dilations") or [1] * n
-    total = [
+    totals = [
         max(0, (-(-d // s) - 1) * s + (k - 1) * e + 1 - d)
         for d, k, s, e in zip(size, kernel, strides, dilations, strict=True)
     ]
-    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-    return small + large if how == "SAME_UPPER" else large + small
+    small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+    return small + large if auto_pad == "SAME_UPPER" else large + small
 
 
 def reversed_pads(pads: Sequence[int]) -> list[int]:
@@ -36,7 +37,7 @@ def reversed_pads(pads: Sequence[int]) -> list[int]:
 
 
 def explicit_pads(pads: Sequence[int]) -> list[int]:
-    """Return uneven padding as `torch.nn.functional.pad` takes it; [] if both ends are equal, as layers pad."""
+    """Return uneven padding as `torch.nn.functional.pad` takes it; [] if both ends are equal, which layers can do."""
     return [] if pads[: len(pads) // 2] == pads[len(pads) // 2 :] else reversed_pads(pads)
 
 
@@ -47,29 +48,28 @@ def _pool(a: Attributes, x: Tensor, average: bool) -> Tensor:
         raise NotImplementedError("max-pooling that gives indices")
     pads, strides = window_pads(a, x.shape[2:], kernel), a.get("strides") or [1] * n
     ceil, dilations = bool(a.get("ceil_mode")), a.get("dilations") or [1] * n
-    extra, inside = explicit_pads(pads), not average or bool(a.get("count_include_pad"))
-    before = bool(extra) or any(2 * p > k for p, k in zip(pads, kernel, strict=False))  # PyTorch pads less than that
-    if average and (any(d != 1 for d in dilations) or (before and not inside)):
+    count_padding = not average or bool(a.get("count_include_pad"))
+    # PyTorch's pooling pads both ends alike, by at most half the kernel.
+    needs_explicit_pad = bool(explicit_pads(pads)) or any(2 * p > k for p, k in zip(pads, kernel, strict=False))
+    if average and (any(d != 1 for d in dilations) or (needs_explicit_pad and not count_padding)):
         raise NotImplementedError("average pooling with dilation, or with such padding that does not count")
-    if before:
-        even = [p for p in reversed(pads[:n]) for _ in (0, 1)]
-        x, pads = functional.pad(x, extra or even, value=0.0 if average else float("-inf")), [0] * 2 * n
+    if needs_explicit_pad:
+        x, pads = functional.pad(x, reversed_pads(pads), value=0.0 if average else float("-inf")), [0] * 2 * n
     if average:
         pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[n - 1]
-        return pool(x, kernel, strides, pads[:n], ceil, inside)
+        return pool(x, kernel, strides, pads[:n], ceil, count_padding)
     return (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[n - 1](
         x, kernel, strides, pads[:n], dilations, ceil
     )
 
 
 def _convolution(a: Attributes, x: Tensor, weight: Value, bias: Value | None = None) -> Tensor:
-    """Convolve with computed weights; those that the file holds are a module's."""
+    """Convolve with computed weights; a convolution with constant weights is a module."""
     kernel = tensor(weight, x)
     n = x.ndim - 2
     pads = window_pads(a, x.shape[2:], kernel.shape[2:])
-    extra = explicit_pads(pads)
-    if extra:
-        x, pads = functional.pad(x, extra), [0] * 2 * n
+    if uneven := explicit_pads(pads):
+        x, pads = functional.pad(x, uneven), [0] * 2 * n
     function = (functional.conv1d, functional.conv2d, functional.conv3d)[n - 1]
     offset = None if bias is None else tensor(bias, x)
     return function(x, kernel, offset, a.get("strides") or 1, pads[:n], a.get("dilations") or 1, a.get("group", 1))
@@ -82,13 +82,13 @@ def _group_norm(a: Attributes, x: Tensor, scale: Value, bias: Value) -> Tensor:
 
 
 def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
-    """Resize maps; modes that PyTorch has no equal of are left to ONNX Runtime."""
-    given = [None, *inputs] if a["operator"] == "Upsample" else list(inputs)  # Upsample has no regions
-    scales, sizes = (*given, None, None, None)[1:3]
+    """Resize maps; NotImplementedError for modes that PyTorch lacks, which ONNX Runtime computes."""
+    is_upsample = a["operator"] == "Upsample"
+    settings = [None, *inputs] if is_upsample else list(inputs)  # Upsample has no regions
+    scales, sizes = (*settings, None, None, None)[1:3]
     scales = a.get("scales") if scales is None else scales
-    mode, where = a.get("mode", "nearest"), a.get("coordinate_transformation_mode", "half_pixel")
-    if a["operator"] == "Upsample":
-        where = "asymmetric"
+    mode = a.get("mode", "nearest")
+    coordinates = "asymmetric" if is_upsample else a.get("coordinate_transformation_mode", "half_pixel")
     if a.get("axes") or a.get("antialias") or a.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise NotImplementedError("resizing with axes, antialiasing or a kept aspect ratio")
     factors = np.asarray(scales).reshape(-1)[2:].tolist()
@@ -97,28 +97,28 @@ def _resize(a: Attributes, x: Tensor, *inputs: Value | None) -> Tensor:
         raise NotImplementedError("resizing by factors that give no whole size")
     nearest = a.get("nearest_mode", "round_prefer_floor")
     if mode == "nearest":
-        whole = all(w % d == 0 for w, d in zip(size, x.shape[2:], strict=True))
-        rounded = where == "half_pixel" and nearest.startswith("round")
-        floored = where == "asymmetric" and (nearest == "floor" or a["operator"] == "Upsample")
-        if whole and (rounded or floored):
+        is_multiple = all(w % d == 0 for w, d in zip(size, x.shape[2:], strict=True))
+        is_rounded = coordinates == "half_pixel" and nearest.startswith("round")
+        is_floored = coordinates == "asymmetric" and (nearest == "floor" or is_upsample)
+        if is_multiple and (is_rounded or is_floored):
             return functional.interpolate(x, size, mode="nearest")
-    elif x.ndim == 4 and mode in ("linear", "cubic") and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        supported = mode == "linear" or a.get("cubic_coeff_a", -0.75) == -0.75
-        if supported and not a.get("exclude_outside") and min(size) > 1:
-            kind = {"linear": "bilinear", "cubic": "bicubic"}[mode]
-            return functional.interpolate(x, size, mode=kind, align_corners=where == "align_corners")
-    raise NotImplementedError(f"resizing in the mode {mode}, {where}")
+    elif x.ndim == 4 and mode in INTERPOLATION and coordinates in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        is_supported = mode == "linear" or a.get("cubic_coeff_a", -0.75) == -0.75
+        if is_supported and not a.get("exclude_outside") and min(size) > 1:
+            align_corners = coordinates == "align_corners"
+            return functional.interpolate(x, size, mode=INTERPOLATION[mode], align_corners=align_corners)
+    raise NotImplementedError(f"resizing in the mode {mode}, {coordinates}")
 
 
 def _pad(
     a: Attributes, x: Tensor, pads: Value | None = None, value: Value | None = None, axes: Value | None = None
 ) -> Tensor:
     amounts = integers(a.get("pads") if pads is None else pads)
-    over = [axis % x.ndim for axis in integers(axes)] or list(range(x.ndim))
-    ends = {axis: (amounts[i], amounts[i + len(over)]) for i, axis in enumerate(over)}
-    first = min((axis for axis, both in ends.items() if any(both)), default=x.ndim)
+    padded = [axis % x.ndim for axis in integers(axes)] or list(range(x.ndim))
+    ends = {axis: (amounts[i], amounts[i + len(padded)]) for i, axis in enumerate(padded)}
+    first = min((axis for axis, pair in ends.items() if any(pair)), default=x.ndim)
     flat = [amount for axis in range(x.ndim - 1, first - 1, -1) for amount in ends.get(axis, (0, 0))]
-    mode = MODES[a.get("mode", "constant")]
+    mode = PADDING[a.get("mode", "constant")]
     if not flat:
         return x
     if mode == "constant":
@@ -135,13 +135,13 @@ def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
 
 def _space_to_depth(a: Attributes, x: Tensor) -> Tensor:
     b = a["blocksize"]
-    found = functional.pixel_unshuffle(x, b)
-    return found if a.get("mode", "DCR") == "CRD" else found.unflatten(1, (-1, b * b)).transpose(1, 2).flatten(1, 2)
+    y = functional.pixel_unshuffle(x, b)
+    return y if a.get("mode", "DCR") == "CRD" else y.unflatten(1, (-1, b * b)).transpose(1, 2).flatten(1, 2)
 
 
 def _grid_sample(a: Attributes, x: Tensor, grid: Tensor) -> Tensor:
-    given: str = a.get("mode", "linear")
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(given, given)
+    mode: str = a.get("mode", "linear")
+    mode = INTERPOLATION.get(mode, mode)
     return functional.grid_sample(x, grid, mode, a.get("padding_mode", "zeros"), bool(a.get("align_corners")))
 
 

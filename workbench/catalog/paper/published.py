@@ -15,7 +15,7 @@ class Figures(NamedTuple):
     top5: float  # per cent of ImageNet's validation images, single view
     weights: float
     macs: float
-    s6_ms: float  # an image on a Samsung Galaxy S6, GPU and memory
+    s6_ms: float  # per image on a Samsung Galaxy S6, GPU and memory
     s6_mj: float
     titan_x_ms: float
 
@@ -23,8 +23,8 @@ class Figures(NamedTuple):
 class Published(NamedTuple):
     """A network of the paper, before and after compression and fine-tuning.
 
-    The printed `ratios` original / compressed (of all but top-5) are not always the quotient of the printed numbers:
-    6.9 M and 4.7 M weights of GoogLeNet stand beside x1.28.
+    The printed `ratios` original / compressed (of all but top-5) are not always the quotients of the printed numbers:
+    GoogLeNet's 6.9 M and 4.7 M weights are printed with x1.28.
     """
 
     title: str
@@ -59,4 +59,4 @@ PUBLISHED = {
         (1.09, 4.93, 3.34, 3.53, 2.33),
     ),
 }
-"""The paper's four networks, by their names in our catalog."""
+"""The paper's four networks, by their names in the catalog."""

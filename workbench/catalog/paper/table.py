@@ -1,4 +1,4 @@
-"""The paper's table: our figures beside the published ones; compression and accuracy are of given networks only."""
+"""The paper's table: computed figures beside the published ones; compression and accuracy of given networks only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,19 +29,19 @@ DIFFERENCES_TEXT = (
     "unknown, so only the difference means anything); the published ones are after fine-tuning, on ImageNet's "
     "validation images. Times and energy are published ones only."
 )
-"""Differences between our columns and the published ones."""
+"""Differences between the computed and the published columns."""
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One network of the table; without trained weights it has no plan, without images no accuracy."""
+    """One network of the table; without weights it has no plan, without images no scores."""
 
     network: str
     published: Published | None
     original: Cost
     layers: tuple[Layer, ...]
     plan: Plan | None = None
-    before: Score | None = None  # `after`: right after decomposition
+    before: Score | None = None  # before and after decomposition
     after: Score | None = None
 
     @property
@@ -66,7 +66,7 @@ class PaperRow:
 
 @dataclass(frozen=True, repr=False)
 class PaperTable(Table):
-    """Two lines a network, original and (marked ``*``) compressed; our columns at the left of the published ones."""
+    """Two lines per network, original and (marked ``*``) compressed; computed columns left of the published ones."""
 
     networks: tuple[PaperRow, ...]
 
@@ -80,25 +80,26 @@ class PaperTable(Table):
 
     @property
     def rows(self) -> list[list[str]]:
-        """The cells as text, two lists a network."""
+        """The cells as text, two lists per network."""
         cells = []
         for row in self.networks:
             p = row.published
-            ours = [count(row.original.weights), count(row.original.macs), _top5(row.before)]
-            cells.append([row.title, *ours, *_figures(p.original if p else None)])
-            smaller = ["-", "-", "-"]
+            original = [count(row.original.weights), count(row.original.macs), _top5_text(row.before)]
+            cells.append([row.title, *original, *_figure_texts(p.original if p else None)])
+            compressed = ["-", "-", "-"]
             if row.plan is not None:
                 costs = (row.plan.weights, row.plan.weights_ratio), (row.plan.macs, row.plan.macs_ratio)
-                smaller = [*(f"{count(n)} ({times(r)})" for n, r in costs), _top5(row.after)]
-            cells.append([f"{row.title} *", *smaller, *_figures(p.compressed if p else None, p.ratios if p else ())])
+                compressed = [*(f"{count(n)} ({times(r)})" for n, r in costs), _top5_text(row.after)]
+            published = _figure_texts(p.compressed, p.ratios) if p else _figure_texts(None)
+            cells.append([f"{row.title} *", *compressed, *published])
         return cells
 
     @property
     def caption(self) -> str:
         """The plans, and the source of the published columns."""
         plans = [f"{row.title} *: {row.plan.describe()}" for row in self.networks if row.plan is not None]
-        ours = "; ".join(plans) if plans else "no weights were given, so none is compressed here"
-        return f"At the left computed here ({ours}); at the right (p) {SOURCE}."
+        plans_text = "; ".join(plans) if plans else "no weights were given, so none is compressed here"
+        return f"At the left computed here ({plans_text}); at the right (p) {SOURCE}."
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{DIFFERENCES_TEXT}"
@@ -120,7 +121,7 @@ def paper_table(
     Parameters
     ----------
     networks : with trained weights. A network called like one of the paper fills its row; others get rows of their own.
-    split : labelled images to score the given networks on; None for costs only. Nothing is chosen by them.
+    split : labelled images to score the given networks on; None for costs only. They do not change the plans.
     layers : "all"; "default", without 1x1 convolutions; "spatial", only convolutions larger than 1x1; or names.
     fully_connected : whether to include fully connected layers; None for the choice's own rule.
     progress : called before each layer and batch; raising `Cancelled` ends the function.
@@ -137,32 +138,32 @@ def paper_table(
                 f"load_network({network.name!r}, weights='file.safetensors')"
             )
     names = [network.name for network in networks]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"two of the networks are called {twice}; give each a name of its own")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two of the networks are called {duplicate}; give each a name of its own")
     rows = {}
     for name, published in PUBLISHED.items():
         traced = find_layers(outline(name))
         rows[name] = PaperRow(name, published, traced.total, traced.layers)
     report = reporter(progress)
     for i, network in enumerate(networks):
-        share = part(report, i / len(networks), (i + 1) / len(networks), network.name)
-        rows[network.name] = _compressed(network, split, layers, fully_connected, share)
+        report_network = part(report, i / len(networks), (i + 1) / len(networks), network.name)
+        rows[network.name] = _compressed_row(network, split, layers, fully_connected, report_network)
     report(1.0, "")
     return PaperTable(tuple(rows.values()))
 
 
 def paper_plan(spectra: Spectra, layers: str | Sequence[str], fully_connected: bool | None = None) -> Plan:
-    """Return EVBMF's plan for a choice of layers; its policy names the choice."""
+    """Return the EVBMF plan of a choice of layers; its policy names the choice."""
     if isinstance(layers, str) and fully_connected is not None:
         linear = {layer.name for layer in spectra.layers if layer.kind == "linear"}
-        chosen = choose_layers(spectra, layers)
-        plan = evbmf_plan(spectra, [*(chosen | linear if fully_connected else chosen - linear)])
-        words = f"{'with' if fully_connected else 'without'} fully connected layers"
-        return replace(plan, policy=f"EVBMF, {CHOICES[layers][0]}, {words}")
+        names = choose_layers(spectra, layers)
+        plan = evbmf_plan(spectra, [*(names | linear if fully_connected else names - linear)])
+        preposition = "with" if fully_connected else "without"
+        return replace(plan, policy=f"EVBMF, {CHOICES[layers][0]}, {preposition} fully connected layers")
     return evbmf_plan(spectra, layers)
 
 
-def _compressed(
+def _compressed_row(
     network: Network, split: Split | None, layers: str | Sequence[str], fully_connected: bool | None, report: Progress
 ) -> PaperRow:
     spectra = analyze(network, progress=part(report, 0.0, 0.4, "analysing"))
@@ -171,19 +172,19 @@ def _compressed(
     if split is None:
         return row
     before = accuracy(network, split, progress=part(report, 0.4, 0.7, "the original"))
-    smaller = decompose(network, plan, progress=part(report, 0.7, 0.8, "decomposing"))
-    after = accuracy(smaller, split, progress=part(report, 0.8, 1.0, "decomposed"))
-    return replace(row, plan=smaller.plan, before=before, after=after)
+    compressed = decompose(network, plan, progress=part(report, 0.7, 0.8, "decomposing"))
+    after = accuracy(compressed, split, progress=part(report, 0.8, 1.0, "decomposed"))
+    return replace(row, plan=compressed.plan, before=before, after=after)
 
 
-def _top5(score: Score | None) -> str:
+def _top5_text(score: Score | None) -> str:
     if score is None:
         return "-"
     low, high = score.top5_interval
     return f"{100 * score.top5:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {score.n}"
 
 
-def _figures(figures: Figures | None, ratios: Sequence[float] = ()) -> list[str]:
+def _figure_texts(figures: Figures | None, ratios: Sequence[float] = ()) -> list[str]:
     if figures is None:
         return ["-"] * 6
     top5, weights, macs, s6_ms, s6_mj, titan_x_ms = figures
