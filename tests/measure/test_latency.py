@@ -6,13 +6,13 @@ import torch
 
 from tests.helpers.progress import Told
 from tests.helpers.runners import FakeRunner
-from workbench.measure.latency import MAX_ROUNDS, MIN_ROUNDS, Latency, latency, timed
+from workbench.measure.latency import MAX_ROUNDS, MIN_ROUNDS, Latency, latency, time_in_turns
 
 
 def test_turns_are_taken_and_their_order_changes():
     log, collecting = [], []
     a, b = (FakeRunner(lambda s=seconds: collecting.append(gc.isenabled()) or s, log) for seconds in (0.1, 0.2))
-    samples = timed({"a": a.clock, "b": b.clock}, seconds=2.5)
+    samples = time_in_turns({"a": a.clock, "b": b.clock}, seconds=2.5)
     assert {name: len(values) for name, values in samples.items()} == {"a": 8, "b": 8}
     assert log[-16:] == [a, b, b, a] * 4
     assert not any(collecting[-16:])
@@ -22,7 +22,7 @@ def test_turns_are_taken_and_their_order_changes():
 @pytest.mark.parametrize(("once", "rounds"), [(10.0, MIN_ROUNDS), (1e-6, MAX_ROUNDS)])
 def test_there_are_neither_too_few_rounds_nor_too_many_and_warm_up_does_not_count(once, rounds):
     values = iter([0.9 * once, *[once] * 1000])
-    found = timed({"a": lambda: next(values)}, seconds=1.0)["a"]
+    found = time_in_turns({"a": lambda: next(values)}, seconds=1.0)["a"]
     assert (len(found), found.min()) == (rounds, once)
 
 

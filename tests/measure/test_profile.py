@@ -68,7 +68,7 @@ def test_a_disturbed_pass_does_not_count(monkeypatch):
         elapsed += 1000.0 if next(clock) in lost else 1.0
         return elapsed
 
-    monkeypatch.setattr("workbench.measure.profile._Passes._now", now)
+    monkeypatch.setattr("workbench.measure.profile._PassTimer._now", now)
     found = wb.profile(wb.Network(model, (1, 2, 2)), repeats=9).original
     assert [part.seconds for part in found.parts] == [1.0, 1.0]
     assert found.other == 3.0

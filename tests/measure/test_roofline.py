@@ -17,7 +17,7 @@ def measured(own_cache, monkeypatch):
 
 def test_a_measurement_is_possible(own_cache, monkeypatch):
     monkeypatch.setattr(module, "TIMING_S", 0.02)
-    monkeypatch.setattr(module, "last_cache", lambda: 2**20)
+    monkeypatch.setattr(module, "last_cache_bytes", lambda: 2**20)
     monkeypatch.setattr(module, "MIN_ARRAY_BYTES", 2**24)
     found = wb.roofline(threads=1)
     assert 1e8 < found.peak < 1e14

@@ -25,7 +25,7 @@ def fake(monkeypatch, request):
         return FakeRunner(seconds[runtime][next(order[runtime]) % 2])
 
     monkeypatch.setattr(runtimes, "prepare", prepare)
-    monkeypatch.setattr(module, "timed", lambda clocks, *_: {n: np.full(7, clock()) for n, clock in clocks.items()})
+    monkeypatch.setattr(module, "time_in_turns", lambda clocks, *_: {n: np.full(7, c()) for n, c in clocks.items()})
 
 
 @pytest.mark.parametrize("fake", [AbsentRuntimeError, ExportError], indirect=True)

@@ -5,7 +5,7 @@ from tests.helpers.machines import machine
 from tests.helpers.progress import Told
 from workbench.measure import time_plan as module
 from workbench.measure.latency import Latency
-from workbench.measure.time_plan import MIN_GAINS, SLOWER, time_plan
+from workbench.measure.time_plan import MIN_GAINS, SLOWER_REASON, time_plan
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_plan_that_is_slower_after_all_gives_way(network, spectra, clock, time
     assert len(seen) == len(MIN_GAINS)
     assert plan.macs_ratio == 1
     assert {part.decision for part in plan} == {"keep"}
-    assert SLOWER in {part.reason for part in plan}
+    assert SLOWER_REASON in {part.reason for part in plan}
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from tests.helpers.networks import few, same, small_compressed
 from tests.helpers.progress import Told
 from workbench.recover.checkpoint import CheckpointError
 from workbench.runs import attempt
-from workbench.runs.compress import Candidates, _judged
+from workbench.runs.compress import Candidates, _judge
 from workbench.runs.run import Run, Stage, StageName
 from workbench.runs.scoring import accuracy_lost
-from workbench.runs.search import Try, best_of, lines, next_ratio
+from workbench.runs.search import Try, best_index, next_ratio, try_lines
 
 
 def without(data, *names):
@@ -199,22 +199,22 @@ def test_progress_and_what_was_reached_when_it_is_cancelled_is_in_the_store(netw
 def test_few_images_show_nothing_even_if_no_answer_changed():
     score = wb.Score(1.0, 1.0, 30, "agreement", losses=np.zeros(30))
     stages = [Stage(name, {"validation": score}) for name in (StageName.ORIGINAL, StageName.CALIBRATED)]
-    judged = _judged(Run.of(small_compressed(), "some", stages), 1.0, "")
-    assert (judged.good, judged.shown) == (True, False)
+    judged = _judge(Run.of(small_compressed(), "some", stages), 1.0, "")
+    assert (judged.good, judged.certain) == (True, False)
 
 
 @pytest.mark.parametrize("limit", [1.2, 1.73, 2.9, 9.0])
 def test_the_search_ends_near_the_largest_good_ratio(limit):
     found = [Try(2.33, limit >= 2.33)]
-    while (ratio := next_ratio(found, larger=True)) is not None:
+    while (ratio := next_ratio(found, allow_larger=True)) is not None:
         found.append(Try(ratio, ratio <= limit))
-    assert limit / 1.06 < found[best_of(found)].macs_ratio <= limit
+    assert limit / 1.06 < found[best_index(found)].macs_ratio <= limit
     assert len(found) <= 9
 
 
 def test_what_images_show_comes_before_what_saves_more():
-    tries = [Try(9.6, True, shown=True), Try(14.1, True), Try(28.6, False)]
-    assert best_of(tries) == 0
-    assert best_of([Try(9.6, True), Try(14.1, True)]) == 1
-    assert best_of([*tries, Try(11.0, True, shown=True)]) == 3
-    assert "less sure" in lines(tries)[1]
+    tries = [Try(9.6, True, certain=True), Try(14.1, True), Try(28.6, False)]
+    assert best_index(tries) == 0
+    assert best_index([Try(9.6, True), Try(14.1, True)]) == 1
+    assert best_index([*tries, Try(11.0, True, certain=True)]) == 3
+    assert "less sure" in try_lines(tries)[1]

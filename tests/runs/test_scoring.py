@@ -15,11 +15,11 @@ from workbench.network.verdict import judge_agreement, judge_pairs
 from workbench.runs.run import Run, Runs, Stage, StageName
 from workbench.runs.scoring import (
     accuracy_lost,
-    choosing_scores,
     judgement,
     points_lost,
     saving_text,
     scored_stage,
+    selection_scores,
     summary,
 )
 
@@ -68,7 +68,7 @@ def run_of(networks, data, **more):
 def test_the_images_to_choose_by(networks, train, validation, expected):
     data = wb.Data(train, validation, split(300))
     for network in networks:
-        scores = choosing_scores(network, data)
+        scores = selection_scores(network, data)
         assert {name: (score.kind, score.n) for name, score in scores.items()} == expected
     assert all(score.top1 == pytest.approx(0.95, abs=0.5 * score.n**-0.5) for score in scores.values())
     assert scored_stage(network, data, StageName.DECOMPOSED).scores["test"].top1 == 0.95

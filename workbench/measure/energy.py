@@ -1,7 +1,7 @@
-"""Joules for one image: measured where the machine has counters, elsewhere an estimate that always says it is one.
+"""Joules for one image: measured if the machine has energy counters, else an estimate that is labelled as one.
 
-Counters are read by Zeus. They count all that a chip does, idle power and other programs included. Of an estimate,
-real joules are more, and the ratio of two estimates says more than the estimates.
+Counters are read by Zeus and include a chip's idle power and other programs. An estimate is below the real joules; the
+ratio of two estimates is more reliable than each of them.
 """
 
 import os
@@ -28,10 +28,10 @@ from workbench.tables import Table, compared, quantity
 CAPTION_WIDTH = 100
 WARM_UP_PASSES = 2
 JOULES_PER_MAC = (3.7 + 0.9) * 1e-12  # a 32-bit float multiplication and an addition
-JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)  # least and most of an access to memory (DRAM), which moves 64 bits
+JOULES_PER_BYTE = (1.3e-9 / 8, 2.6e-9 / 8)  # least and most for a 64-bit access to DRAM
 RAPL = "/sys/class/powercap/intel-rapl"
 CHIP_FIELDS = "cpu_total_mj", "cpu_energy_mj", "gpu_mj", "gpu_energy_mj", "gpu_sram_mj", "dram_mj", "ane_mj"
-"""Fields of Zeus' measurements of Apple's and Jetson's chips, in millijoules, that add up to the whole."""
+"""Fields of Zeus' measurements of Apple's and Jetson's chips, in millijoules, that add up to the total."""
 SOURCE = (
     f"estimate: multiply-adds at {quantity(JOULES_PER_MAC, 'J')} and bytes to and from memory at "
     f"{quantity(JOULES_PER_BYTE[0], 'J')} to {quantity(JOULES_PER_BYTE[1], 'J')}, without idle power and caches; "
@@ -41,7 +41,7 @@ SOURCE = (
 
 
 class Window(NamedTuple):
-    """Joules by counter while something ran `runs` times."""
+    """Joules by counter during `runs` calls of a function."""
 
     seconds: float
     runs: int
@@ -54,13 +54,13 @@ class Window(NamedTuple):
 
 
 class Meter:
-    """Reads energy counters through a Zeus monitor. `names` are the counters in words."""
+    """Reads energy counters through a Zeus monitor. `names` has a text for each counter."""
 
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
         zones = [getattr(zone, "rapl_file", None) for zone in getattr(monitor.cpus, "cpus", ())]
-        platform = {i for i, zone in enumerate(zones) if getattr(zone, "name", "") == "psys"}  # its packages included
-        self.cpus = [i for i in monitor.cpu_indices if i not in platform]
+        platforms = {i for i, zone in enumerate(zones) if getattr(zone, "name", "") == "psys"}  # these include packages
+        self.cpus = [i for i in monitor.cpu_indices if i not in platforms]
         self.names = [*(f"GPU {i}" for i in monitor.gpu_indices), *(f"CPU {i} (RAPL)" for i in self.cpus)]
         if monitor.soc_is_present:
             self.names = [f"the {type(monitor.soc).__name__} chip"]
@@ -69,34 +69,34 @@ class Meter:
         return f"counters of {', '.join(self.names)}, read by Zeus"
 
     def window(self, run: Callable[[], object], seconds: float) -> Window:
-        """Call a function again and again for `seconds`, at least once."""
+        """Call a function repeatedly for `seconds`, at least once."""
         runs, start = 0, time.perf_counter()
         self.monitor.begin_window("window")
         while not runs or time.perf_counter() - start < seconds:
             run()
             runs += 1
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a counter that stood still: energy() says so
-            found = self.monitor.end_window("window")
-        return Window(found.time, runs, self._joules(found))
+            warnings.simplefilter("ignore")  # of a counter that stood still, which energy() reports
+            measurement = self.monitor.end_window("window")
+        return Window(measurement.time, runs, self._joules(measurement))
 
-    def _joules(self, found: Any) -> dict[str, float]:
-        if found.soc_energy is not None:
-            millijoules = {name: mj for name, mj in vars(found.soc_energy).items() if mj is not None}
+    def _joules(self, measurement: Any) -> dict[str, float]:
+        if measurement.soc_energy is not None:
+            millijoules = {name: mj for name, mj in vars(measurement.soc_energy).items() if mj is not None}
             fields = ("total_energy_mj",) if "total_energy_mj" in millijoules else CHIP_FIELDS
             return {name.removesuffix("_mj"): millijoules[name] / 1000 for name in fields if name in millijoules}
-        cpus, memory = found.cpu_energy or {}, found.dram_energy or {}
-        parts = {f"GPU {i}": joules for i, joules in found.gpu_energy.items()}
+        cpus, memory = measurement.cpu_energy or {}, measurement.dram_energy or {}
+        parts = {f"GPU {i}": joules for i, joules in measurement.gpu_energy.items()}
         parts |= {f"CPU {i}": cpus[i] for i in self.cpus if i in cpus}
         return parts | {f"memory of CPU {i}": memory[i] for i in self.cpus if i in memory}
 
 
 def find_meter(devices: Collection[torch.device]) -> Meter | str:
-    """Return the counters of what networks on these devices run on, or why there are none."""
-    gpus = [device.index for device in devices if device.type == "cuda"]
-    used = sorted({torch.cuda.current_device() if index is None else index for index in gpus})
+    """Return a meter of the energy counters for these devices, or a sentence on why there is none."""
+    indices = [device.index for device in devices if device.type == "cuda"]
+    gpus = sorted({torch.cuda.current_device() if index is None else index for index in indices})
     try:
-        meter = Meter(import_module("zeus.monitor").ZeusMonitor(gpu_indices=used))
+        meter = Meter(import_module("zeus.monitor").ZeusMonitor(gpu_indices=gpus))
     except ImportError:
         return "energy counters are read by Zeus, which is not installed: pip install -e '.[energy]'"
     except Exception as error:  # drivers fail in many ways
@@ -108,15 +108,15 @@ def find_meter(devices: Collection[torch.device]) -> Meter | str:
             "this machine's energy counters (RAPL) may only be read by root: "
             "https://ml.energy/zeus/getting_started/#system-privileges says how to allow it"
         )
-    where = f"for {' and '.join(sorted({d.type for d in devices}))}, where the network runs"
-    return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson) {where}"
+    types = " and ".join(sorted({device.type for device in devices}))
+    return f"this machine shows no energy counters (NVML, RAPL, Apple or Jetson) for {types}, where the network runs"
 
 
 @dataclass(frozen=True)
 class NetworkEnergy:
-    """Joules of one network for one image, by part: counters, or multiply-adds and memory.
+    """Joules of one network for one image, with `parts`: counters, or multiply-adds and memory.
 
-    `lowest` and `highest` are of the windows of a measurement, or with what an access to memory takes.
+    `lowest` and `highest` are the extremes of the measured windows, or the bounds of an estimate.
     """
 
     network: str
@@ -129,12 +129,12 @@ class NetworkEnergy:
 
     @property
     def label(self) -> str:
-        """What the joules are: "measured" or "estimate"."""
+        """Either "measured" or "estimate"."""
         return "estimate" if self.estimated else "measured"
 
     @property
     def text(self) -> str:
-        """Like "232 mJ (estimate)"."""
+        """Joules with their label, like "232 mJ (estimate)"."""
         return f"{quantity(self.joules, 'J')} ({self.label})"
 
 
@@ -142,13 +142,13 @@ class NetworkEnergy:
 class Energy(Table):
     """Joules for one image of a compressed network and its original, both measured or both estimated.
 
-    However it is shown, an estimate says that it is one. Of a single network `compressed` is None.
+    Every text of an estimate is labelled as one. For a single network `compressed` is None.
     """
 
     original: NetworkEnergy
     compressed: NetworkEnergy | None
-    source: str  # which counters, or which constants, in words
-    why_estimated: str = ""  # why it was not measured
+    source: str  # counters or constants, in words
+    why_estimated: str = ""  # why the joules were not measured
     disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
 
     @property
@@ -163,7 +163,7 @@ class Energy(Table):
 
     @property
     def saving(self) -> str:
-        """Like "x2.07 less energy an image (estimate): 114 mJ instead of 236 mJ"; "" of one network."""
+        """Like "x2.07 less energy an image (estimate): 114 mJ instead of 236 mJ"; "" for one network."""
         if self.compressed is None:
             return ""
         before, after = self.original.joules, self.compressed.joules
@@ -172,9 +172,9 @@ class Energy(Table):
 
     @property
     def caption(self) -> str:
-        """The saving, where the joules are known from, and why they were not measured."""
-        why = self.why_estimated and f"not measured: {self.why_estimated}"
-        return fill(". ".join(filter(None, (self.saving, self.source, why, self.disturbed))), CAPTION_WIDTH)
+        """The saving, the source of the joules, and why they were not measured."""
+        reason = self.why_estimated and f"not measured: {self.why_estimated}"
+        return fill(". ".join(filter(None, (self.saving, self.source, reason, self.disturbed))), CAPTION_WIDTH)
 
     @property
     def headers(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -183,21 +183,21 @@ class Energy(Table):
 
     @property
     def rows(self) -> list[list[str]]:
-        """Joules, what they consist of, and seconds and power if they were measured."""
+        """Joules, their bounds and parts, and seconds and power if they were measured."""
         label, columns = self.original.label, []
-        for each in self.networks.values():
-            joules = {"energy": each.joules, "from": each.lowest, "to": each.highest, **each.parts}
+        for network in self.networks.values():
+            joules = {"energy": network.joules, "from": network.lowest, "to": network.highest, **network.parts}
             cells = {f"{name} ({label})": quantity(value, "J") for name, value in joules.items()}
-            if each.seconds:
-                cells["time"] = quantity(each.seconds, "s")
-                cells[f"power ({label})"] = quantity(each.joules / each.seconds, "W")
+            if network.seconds:
+                cells["time"] = quantity(network.seconds, "s")
+                cells[f"power ({label})"] = quantity(network.joules / network.seconds, "W")
             columns.append(cells)
         return [[name, *(cells.get(name, "-") for cells in columns)] for name in columns[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values as a run stores them: millijoules of both networks, and whether they were measured."""
-        found = {"dense_mj": 1e3 * self.original.joules, "measured": not self.estimated, "source": self.source}
-        return found | ({"compressed_mj": 1e3 * self.compressed.joules} if self.compressed else {})
+        values = {"dense_mj": 1e3 * self.original.joules, "measured": not self.estimated, "source": self.source}
+        return values | ({"compressed_mj": 1e3 * self.compressed.joules} if self.compressed else {})
 
 
 def energy(
@@ -211,38 +211,39 @@ def energy(
 ) -> Energy:
     """Measure in turns the joules for one image of a compressed network and its original, or of one network.
 
-    On a machine without counters for what the networks run on they are estimated.
+    They are estimated if the machine has no counters for the networks' devices.
 
     Parameters
     ----------
     batch, threads : images in one run, and threads that it may use.
-    seconds, rounds : of each window, and number of windows; counters move in steps of up to a tenth of a second.
+    seconds, rounds : length and number of the windows; counters move in steps of up to a tenth of a second.
     """
     check_counts(batch=batch, threads=threads, rounds=rounds)
     if not seconds > 0:
         raise ValueError(f"seconds is more than 0, not {seconds!r}")
     networks = list(with_original(network).values())
-    meter = find_meter({each.device for each in networks})
-    source, why, disturbed, found = SOURCE, str(meter), "", [estimate(each, batch=batch) for each in networks]
+    meter = find_meter({n.device for n in networks})
+    energies = [estimate(n, batch=batch) for n in networks]
+    source, why_estimated, disturbed = SOURCE, str(meter), ""
     if isinstance(meter, Meter):
         windows: list[list[Window]] = [[] for _ in networks]
         turns = [i for _ in range(rounds) for i in range(len(networks))]
         with watching(progress) as watch, torch_threads(threads), torch.inference_mode():
-            runs = [_runnable(each, batch) for each in networks]
+            runs = [_warm_runner(n, batch) for n in networks]
             for step, i in enumerate(turns):
                 watch.report(step / len(turns), networks[i].name)
                 windows[i].append(meter.window(runs[i], seconds))
             watch.report(1.0, "")
-        disturbed, why = watch.disturbed, f"the {meter} stood still"
-        if all(window.total > 0 for each in windows for window in each):
-            found = [_measured(each.name, seen, batch) for each, seen in zip(networks, windows, strict=True)]
-            source = f"measured with {meter}, median of {rounds} windows; whatever else the machine did is in it"
-            why = ""
-    return Energy(found[0], found[1] if len(found) > 1 else None, source, why, disturbed)
+        disturbed, why_estimated = watch.disturbed, f"the {meter} stood still"
+        if all(window.total > 0 for network_windows in windows for window in network_windows):
+            energies = [_measured(n.name, w, batch) for n, w in zip(networks, windows, strict=True)]
+            source = f"measured with {meter}, median of {rounds} windows; the energy of other programs is included"
+            why_estimated = ""
+    return Energy(energies[0], energies[1] if len(energies) > 1 else None, source, why_estimated, disturbed)
 
 
-def _runnable(network: Network, batch: int) -> Callable[[], None]:
-    """Return a function that runs a copy of the network, warmed up."""
+def _warm_runner(network: Network, batch: int) -> Callable[[], None]:
+    """Return a function that runs a copy of the network, after warm-up passes."""
     model, inputs = copy_model(network.model), batch_inputs(network, batch)
 
     def run() -> None:
@@ -255,7 +256,7 @@ def _runnable(network: Network, batch: int) -> Callable[[], None]:
 
 
 def _measured(name: str, windows: Sequence[Window], batch: int) -> NetworkEnergy:
-    """Return medians of the windows, for one image."""
+    """Return the medians of the windows for one image."""
     joules = [w.total / (batch * w.runs) for w in windows]
     parts = {part: median(w.joules[part] / (batch * w.runs) for w in windows) for part in windows[0].joules}
     seconds = median(w.seconds / (batch * w.runs) for w in windows)
@@ -263,10 +264,10 @@ def _measured(name: str, windows: Sequence[Window], batch: int) -> NetworkEnergy
 
 
 def estimate(network: Network, *, batch: int = 1) -> NetworkEnergy:
-    """Estimate the joules for one image from the shapes; the images of a batch share one loading of the weights."""
+    """Estimate the joules for one image from the layers' shapes; the weights are read once for a whole batch."""
     traced = find_layers(network)
     macs = sum(layer.cost.macs for layer in traced.layers) + traced.other.macs
     moved = sum(bytes_moved(layer.shape, batch=batch) for layer in traced.layers) / batch
-    computing, (low, high) = macs * JOULES_PER_MAC, (moved * each for each in JOULES_PER_BYTE)
+    computing, (low, high) = macs * JOULES_PER_MAC, (moved * joules for joules in JOULES_PER_BYTE)
     parts = {"multiply-adds": computing, "memory": (low + high) / 2}
     return NetworkEnergy(network.name, sum(parts.values()), True, computing + low, computing + high, parts)

@@ -1,7 +1,7 @@
-"""Detect other processes of the workbench that compute on this machine, since they disturb measurements of time.
+"""Detect other processes of the workbench that compute on this machine and so disturb measurements.
 
-While a process computes, it holds a lock on a file in the cache folder, whose name has the machine (several machines
-may share the folder) and the process id.
+While a process computes, it holds a lock on a file in the cache folder. The file's name has the machine, since several
+machines may share the folder, and the process id.
 """
 
 import os
@@ -15,18 +15,17 @@ from filelock import FileLock, Timeout
 from workbench.plan.cache import folder
 from workbench.progress import Progress, reporter
 
-# Message about a disturbed measurement
 DISTURBED = "another session of the workbench was computing"
 
 
-def _own_file() -> Path:
+def _lock_file() -> Path:
     return folder() / "computing" / f"{platform.node()}-{os.getpid()}.lock"
 
 
 @contextmanager
 def computing() -> Iterator[None]:
     """Hold the lock of this process, if the cache folder is writable; contexts may be nested."""
-    file = _own_file()
+    file = _lock_file()
     with ExitStack() as stack:
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +34,8 @@ def computing() -> Iterator[None]:
 
 
 def others_computing() -> bool:
-    """Return whether another process on this machine is inside :func:`computing`; files of ended ones are removed."""
-    own = _own_file()
+    """Return whether another process on this machine is inside :func:`computing`; remove the files of ended ones."""
+    own = _lock_file()
     for file in own.parent.glob(f"{platform.node()}-*.lock"):
         try:
             if file != own:
@@ -55,14 +54,14 @@ class Watch:
     def __init__(self, report: Progress) -> None:
         self.disturbed, self._report = "", report
 
-    def look(self) -> None:
-        """Check for other computing processes now."""
+    def check(self) -> None:
+        """Check for other computing processes."""
         self.disturbed = self.disturbed or (DISTURBED if others_computing() else "")
 
     def report(self, share: float, note: str) -> None:
         """Report progress, then check for other computing processes."""
         self._report(share, note)
-        self.look()
+        self.check()
 
 
 @contextmanager
@@ -70,6 +69,6 @@ def watching(progress: Progress | bool | None = None) -> Iterator[Watch]:
     """Hold the lock of this process, and check for others at the beginning, at each progress report and at the end."""
     with computing():
         watch = Watch(reporter(progress))
-        watch.look()
+        watch.check()
         yield watch
-        watch.look()
+        watch.check()

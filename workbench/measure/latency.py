@@ -1,4 +1,4 @@
-"""How long networks take on this machine, timed in turns, so that whatever else it does meets all of them alike."""
+"""Time networks in turns on this machine, so that other load slows all of them alike."""
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
@@ -23,17 +23,17 @@ WARM_UP_RUNS = 2
 MIN_ROUNDS, MAX_ROUNDS = 7, 500
 
 INT8 = "int8"
-"""Name of the quantised network among those that are timed."""
+"""Name of the quantised network among the timed ones."""
 
 
 @dataclass(frozen=True, repr=False)
 class Latency(Table):
-    """Times of several networks, measured in turns: name -> (rounds,) seconds of one run of a batch in each round."""
+    """Times of several networks that were measured in turns."""
 
     how: str  # runtime, batch, threads and memory format, in words
-    samples: Mapping[str, Vector]
+    samples: Mapping[str, Vector]  # name -> (rounds,) seconds of one run of a batch
     disturbed: str = ""  # a sentence if another process of the workbench computed meanwhile
-    bytes: Mapping[str, int] = field(default_factory=dict)  # of the networks' files, in a runtime that has some
+    bytes: Mapping[str, int] = field(default_factory=dict)  # size of the networks' files, if the runtime has files
     agreement: Mapping[str, float] = field(default_factory=dict)  # share of answers like the first network's
 
     headers = ("network", "ms (median)", "ms (middle half)", "runs")
@@ -43,17 +43,17 @@ class Latency(Table):
         return 1e3 * float(np.median(self.samples[name]))
 
     def speedup(self, before: str = "original", after: str = "compressed") -> float:
-        """Return how many times faster it is: the ratio of the medians."""
+        """Return the ratio of the medians, `before` / `after`."""
         return self.ms(before) / self.ms(after)
 
     def speedup_spread(self, before: str = "original", after: str = "compressed") -> tuple[float, float]:
-        """Return the lower and upper quartile, over the rounds, of how many times faster it is."""
+        """Return the lower and upper quartile of the ratio `before` / `after` over the rounds."""
         low, high = np.quantile(self.samples[before] / self.samples[after], (0.25, 0.75))
         return float(low), float(high)
 
     @property
     def caption(self) -> str:
-        """How it was measured, and whether that was disturbed."""
+        """The conditions of the measurement, and whether it was disturbed."""
         return "; ".join(filter(None, (self.how, self.disturbed)))
 
     @property
@@ -78,10 +78,10 @@ def latency(
     compared: Sequence[Tensor] = (),
     progress: Progress | bool | None = None,
 ) -> Latency:
-    """Time networks by name in turns for about `seconds`: one run of each in every round, the order turning.
+    """Time networks in turns for about `seconds`: each round runs each of them once, in a rotated order.
 
     With `int8`, in a runtime of files, the last network is also timed quantised, as "int8". The answers to `compared`,
-    inputs of single runs, are compared with those of the first network.
+    each the inputs of one run, are compared with those of the first network.
     """
     rt.check_counts(batch=batch, threads=threads)
     title = rt.RUNTIMES.get(runtime, runtime)
@@ -92,52 +92,52 @@ def latency(
             entries.append((INT8, entries[-1][1], int8))
         for i, (name, network, quantised) in enumerate(entries):
             watch.report(0.5 * i / len(entries), f"preparing {name} for {title}")
-            how: dict[str, Any] = {"threads": threads, "channels_last": channels_last, "int8": quantised}
-            runners[name] = rt.prepare(network.model, rt.image_batch(network, batch), runtime, **how)
+            options: dict[str, Any] = {"threads": threads, "channels_last": channels_last, "int8": quantised}
+            runners[name] = rt.prepare(network.model, rt.image_batch(network, batch), runtime, **options)
         clocks = {name: runner.clock for name, runner in runners.items()}
-        samples = timed(clocks, seconds, lambda share: watch.report(0.5 + 0.4 * share, f"timing {title}"))
+        samples = time_in_turns(clocks, seconds, lambda share: watch.report(0.5 + 0.4 * share, f"timing {title}"))
         agreement = _agreement(runners, compared, lambda share: watch.report(0.9 + 0.1 * share, "comparing answers"))
-    bytes_of = {name: runner.bytes for name, runner in runners.items() if runner.bytes}
-    how_in_words = rt.configuration(runtime, batch, threads, channels_last)
-    return Latency(how_in_words, samples, watch.disturbed, bytes_of, agreement)
+    sizes = {name: runner.bytes for name, runner in runners.items() if runner.bytes}
+    configuration = rt.configuration(runtime, batch, threads, channels_last)
+    return Latency(configuration, samples, watch.disturbed, sizes, agreement)
 
 
 def _agreement(
     runners: Mapping[str, rt.Runner], compared: Sequence[Tensor], progress: Callable[[float], None]
 ) -> dict[str, float]:
-    """Return the share of each runner's answers that are the first one's; nothing if the outputs are no classes."""
-    same = dict.fromkeys(runners, 0.0)
+    """Return the share of each runner's answers that equal the first runner's; {} if the outputs are no classes."""
+    sums = dict.fromkeys(runners, 0.0)
     for i, inputs in enumerate(compared):
         progress(i / len(compared))
         outputs = {name: tensors_of(runner.call(inputs)) for name, runner in runners.items() if runner.call}
-        wanted, *others = next(iter(outputs.values()))
-        if others or not are_classes(wanted):
+        expected, *others = next(iter(outputs.values()))
+        if others or not are_classes(expected):
             return {}
-        for name, (made,) in outputs.items():
-            same[name] += float(same_answers(wanted, made)[:, 0].double().mean())
-    return {name: number / len(compared) for name, number in same.items()} if compared else {}
+        for name, (output,) in outputs.items():
+            sums[name] += float(same_answers(expected, output)[:, 0].double().mean())
+    return {name: total / len(compared) for name, total in sums.items()} if compared else {}
 
 
-def timed(
+def time_in_turns(
     clocks: Mapping[str, Callable[[], float]], seconds: float, progress: Callable[[float], None] = lambda _: None
 ) -> dict[str, Vector]:
-    """Return (rounds,) seconds of each clock, which are read in turns after a warm-up; no garbage is collected."""
+    """Call clocks in turns after a warm-up; return (rounds,) seconds of each. Garbage collection is off meanwhile."""
     for clock in clocks.values():
         for _ in range(WARM_UP_RUNS):
             if clock() > seconds:
                 break
     rounds = int(np.clip(seconds / max(sum(clock() for clock in clocks.values()), 1e-9), MIN_ROUNDS, MAX_ROUNDS))
-    found: dict[str, list[float]] = {name: [] for name in clocks}
+    samples: dict[str, list[float]] = {name: [] for name in clocks}
     order = list(clocks)
-    collecting = gc.isenabled()
+    gc_was_enabled = gc.isenabled()
     gc.disable()
     try:
         for i in range(rounds):
             progress(i / rounds)
             for name in order:
-                found[name].append(clocks[name]())
+                samples[name].append(clocks[name]())
             order.append(order.pop(0))
     finally:
-        if collecting:
+        if gc_was_enabled:
             gc.enable()
-    return {name: np.array(values) for name, values in found.items()}
+    return {name: np.array(values) for name, values in samples.items()}

@@ -26,7 +26,7 @@ WARM_UP_PASSES = 2
 PART_KINDS = {"dense": "whole convolutions", "core": "cores", "1x1": "1x1 factors", "linear": "fully connected layers"}
 """Kind of a part -> its name in the plural. Factors of fully connected layers are of the kind "linear"."""
 OTHER = "everything else"
-"""What is no convolution and no linear layer: activations, pooling, normalisation, and PyTorch itself."""
+"""Name of all but the convolutions and linear layers: activations, pooling, normalisation, and PyTorch itself."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Part(Group):
-    """A convolution or linear layer of a model as it is; `name` is its module's."""
+    """A convolution or linear layer of a model; `name` is that of its module."""
 
-    layer: str  # the module itself, or the layer of the original network that it is a factor of
+    layer: str  # the layer of the original network that it is, or is a factor of
     part: str  # "dense", "factor_in", "core" or "factor_out"
     kind: str  # a key of PART_KINDS
     kernel: str  # like "3x3", "3x3, 2 groups" or "linear"
@@ -64,7 +64,7 @@ class Part(Group):
 
 @dataclass(frozen=True, repr=False)
 class NetworkProfile(Table):
-    """Where the time of one network goes: its convolutions and linear layers in the order of their first call."""
+    """Time of one network by part: its convolutions and linear layers in the order of their first call."""
 
     network: str
     parts: tuple[Part, ...]
@@ -75,7 +75,7 @@ class NetworkProfile(Table):
 
     @property
     def total(self) -> Group:
-        """The whole pass; MACs are those of the parts."""
+        """Sums over the whole pass; MACs are those of the parts only."""
         return sum(self.parts, Group("total", 0, 0, self.other))
 
     @property
@@ -85,20 +85,20 @@ class NetworkProfile(Table):
 
     def sums(self, by: Literal["layer", "kind"]) -> dict[str, Group]:
         """Return sums over the parts of each layer of the original network, or of each kind."""
-        found: dict[str, Group] = {}
+        groups: dict[str, Group] = {}
         for part in self.parts:
             name = getattr(part, by)
-            found[name] = found.get(name, Group(name, 0, 0, 0.0)) + part
-        return found
+            groups[name] = groups.get(name, Group(name, 0, 0, 0.0)) + part
+        return groups
 
     @property
     def rows(self) -> list[list[str]]:
         """One row for each part, one for everything else, and the total."""
         rows = []
         for group in (*self.parts, Group(OTHER, 0, 0, self.other), self.total):
-            first = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
+            names = [group.layer, group.part, group.kernel] if isinstance(group, Part) else [group.name, "", ""]
             costs = [*_costs(group), f"{group.intensity:.3g}", quantity(group.seconds, "s")]
-            rows.append([*first, *costs, f"{group.seconds / (self.seconds or 1.0):.1%}", count(group.rate)])
+            rows.append([*names, *costs, f"{group.seconds / (self.seconds or 1.0):.1%}", count(group.rate)])
         return rows
 
 
@@ -108,7 +108,7 @@ def _costs(group: Group) -> list[str]:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Table):
-    """Where the time of an original and its compressed network goes, layer by layer; of each factor in `compressed`."""
+    """Time of an original and its compressed network by layer, and by factor in `compressed`."""
 
     original: NetworkProfile  # or the only network
     compressed: NetworkProfile | None = None
@@ -123,36 +123,36 @@ class Profile(Table):
         return {"original": self.original} | ({"compressed": self.compressed} if self.compressed else {})
 
     def timed(self) -> Iterator[tuple[str, str, list[Part]]]:
-        """Yield which network, a kind, and its parts that have a place on logarithmic axes, if there are any."""
-        for which, network in self.networks.items():
+        """Yield (name of the network, kind, parts of this kind that logarithmic axes can show), if there are any."""
+        for name, network in self.networks.items():
             for kind in PART_KINDS:
-                if found := [part for part in network.parts if part.kind == kind and part.seconds > 0 and part.macs]:
-                    yield which, kind, found
+                if parts := [part for part in network.parts if part.kind == kind and part.seconds > 0 and part.macs]:
+                    yield name, kind, parts
 
     @property
     def caption(self) -> str:
-        """How it was measured, in words."""
+        """The conditions of the measurement, and whether it was disturbed."""
         return "; ".join(filter(None, (f"{self.original.network}, one pass: {self.how}", self.disturbed)))
 
     @property
     def headers(self) -> tuple[str, ...]:  # type: ignore[override]
         """Titles of the columns."""
-        before = ("layer", "MACs", "bytes", "time")
-        return (*before, "MACs after", "bytes after", "time after", "faster") if self.compressed else before
+        columns = ("layer", "MACs", "bytes", "time")
+        return (*columns, "MACs after", "bytes after", "time after", "faster") if self.compressed else columns
 
     @property
     def rows(self) -> list[list[str]]:
         """One row for each layer of the original, one for everything else, and the total."""
         columns = [
-            each.sums("layer") | {OTHER: Group(OTHER, 0, 0, each.other), "total": each.total}
-            for each in self.networks.values()
+            network.sums("layer") | {OTHER: Group(OTHER, 0, 0, network.other), "total": network.total}
+            for network in self.networks.values()
         ]
         rows = []
         for name in columns[0]:
             groups = [column.get(name, Group(name, 0, 0, 0.0)) for column in columns]
             cells = [cell for group in groups for cell in (*_costs(group), quantity(group.seconds, "s"))]
-            gain = [times(groups[0].seconds / (group.seconds or groups[0].seconds or 1.0)) for group in groups[1:]]
-            rows.append([name, *cells, *gain])
+            speedup = [times(groups[0].seconds / (group.seconds or groups[0].seconds or 1.0)) for group in groups[1:]]
+            rows.append([name, *cells, *speedup])
         return rows
 
 
@@ -170,7 +170,7 @@ def profile(
     Parameters
     ----------
     batch, threads, channels_last : images in one run, threads that it may use, and PyTorch's memory format.
-    repeats : timed passes; seconds are medians over them, of each layer and of each stretch between two.
+    repeats : timed passes; the seconds of each layer, and of each interval between two, are medians over them.
 
     Raises
     ------
@@ -178,20 +178,20 @@ def profile(
     """
     rt.check_counts(batch=batch, threads=threads, repeats=repeats)
     with watching(progress) as watch, rt.torch_threads(threads), torch.inference_mode():
-        timed = [_Passes(each, batch, channels_last) for each in rt.with_original(network).values()]
-        passes = [each for _ in range(WARM_UP_PASSES + repeats) for each in timed]
-        for i, each in enumerate(passes):
-            watch.report(i / len(passes), each.network.name)
-            each.run()
+        timers = [_PassTimer(n, batch, channels_last) for n in rt.with_original(network).values()]
+        turns = [timer for _ in range(WARM_UP_PASSES + repeats) for timer in timers]
+        for i, timer in enumerate(turns):
+            watch.report(i / len(turns), timer.network.name)
+            timer.run()
         watch.report(1.0, "")
-    original, *compressed = [each.result() for each in timed]
+    original, *compressed = [timer.result() for timer in timers]
     device = network.device.type
     how = f"{rt.configuration('eager', batch, threads, channels_last)}, median of {repeats}"
     return Profile(original, compressed[0] if compressed else None, how, threads, device, watch.disturbed)
 
 
-class _Passes:
-    """A copy of a network whose hooks take the time, and the times of its passes."""
+class _PassTimer:
+    """Times passes of a copy of a network by hooks on its layers."""
 
     def __init__(self, network: Network, batch: int, channels_last: bool) -> None:
         self.network, self.batch = network, batch
@@ -211,7 +211,7 @@ class _Passes:
             module.register_forward_hook(partial(self._stamp, layer.name), prepend=True)
 
     def _stamp(self, name: str, *_: object) -> None:
-        """End a stretch of time, which was spent in what the name says."""
+        """End an interval that was spent in the layer `name`, or in `OTHER`."""
         self.stamps.append((name, self._now()))
 
     def _now(self) -> float:
@@ -219,7 +219,7 @@ class _Passes:
         return time.perf_counter()
 
     def run(self) -> None:
-        """Time one pass as stretches: between layers, in a layer, between layers, and so on."""
+        """Time one pass as intervals: between layers, in a layer, between layers, and so on."""
         self.stamps = []
         self._stamp(OTHER)
         call(self.model, self.inputs)
@@ -227,25 +227,25 @@ class _Passes:
         self.passes.append(self.stamps)
 
     def result(self) -> NetworkProfile:
-        """Return the sums of the medians of each stretch: a disturbed stretch does not spoil a whole pass."""
+        """Return sums of the medians of the intervals, so that a disturbance does not spoil a whole pass."""
         names = {tuple(name for name, _ in stamps) for stamps in self.passes}
         if len(names) > 1:
             raise ValueError(f"{self.network.name} does not call the same layers each time: it cannot be profiled")
-        stretches = np.diff([[at for _, at in stamps] for stamps in self.passes[WARM_UP_PASSES:]])
-        spent = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
-        for name, seconds in zip(names.pop()[1:], np.median(stretches, axis=0), strict=True):
-            spent[name] += float(seconds)
-        number_bytes = next((p.element_size() for p in self.model.parameters()), 4)
+        intervals = np.diff([[time_s for _, time_s in stamps] for stamps in self.passes[WARM_UP_PASSES:]])
+        seconds = dict.fromkeys([OTHER, *(layer.name for layer in self.layers)], 0.0)
+        for name, interval in zip(names.pop()[1:], np.median(intervals, axis=0), strict=True):
+            seconds[name] += float(interval)
+        item_bytes = next((p.element_size() for p in self.model.parameters()), 4)
         plan = self.network.plan if isinstance(self.network, CompressedNetwork) else ()
-        reduced = {part.name: part.layer.kind for part in plan if part.decision != "keep"}
+        reduced_kinds = {part.name: part.layer.kind for part in plan if part.decision != "keep"}
         parts = []
         for layer in self.layers:
-            owner, _, part = layer.name.rpartition(".")
-            if part not in FACTORS or owner not in reduced:
-                owner, part = layer.name, "dense"
-            linear = reduced.get(owner, layer.kind) == "linear"
+            original, _, part = layer.name.rpartition(".")
+            if part not in FACTORS or original not in reduced_kinds:
+                original, part = layer.name, "dense"
+            linear = reduced_kinds.get(original, layer.kind) == "linear"
             kind = "linear" if linear else part if part == "dense" else "1x1" if layer.pointwise else "core"
-            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=number_bytes)
+            macs, moved = self.batch * layer.cost.macs, bytes_moved(layer.shape, batch=self.batch, item=item_bytes)
             kernel = "linear" if layer.kind == "linear" else layer.describe().partition(", ")[2]
-            parts.append(Part(layer.name, macs, moved, spent[layer.name], owner, part, kind, kernel))
-        return NetworkProfile(self.network.name, tuple(parts), spent[OTHER])
+            parts.append(Part(layer.name, macs, moved, seconds[layer.name], original, part, kind, kernel))
+        return NetworkProfile(self.network.name, tuple(parts), seconds[OTHER])

@@ -1,4 +1,4 @@
-"""What this machine's processor can do at best: multiply-adds and bytes a second, the two lines of a roofline.
+"""The roofline of this machine's processor: its largest rates of multiply-adds and of bytes.
 
 References: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model for multicore
 architectures", CACM 52(4), 2009.
@@ -21,7 +21,7 @@ import torch
 
 from workbench.files import write_atomically
 from workbench.measure.exclusive import watching
-from workbench.measure.latency import timed
+from workbench.measure.latency import time_in_turns
 from workbench.measure.runtimes import Runner, torch_threads
 from workbench.plan import cache
 from workbench.progress import Progress
@@ -33,19 +33,19 @@ T = TypeVar("T")
 VERSION = 3  # increased whenever the measurement, or the layout of the file, changes
 TIMING_S = 0.4  # for each operation
 MIN_ARRAY_BYTES, MAX_ARRAY_BYTES, CHUNKS = 128 * 2**20, 2**30, 16
-"""Size of each array that is read or written (in between, four times the last cache), and the number of pieces that are
-timed one by one: a short one is less often disturbed on a busy machine."""
+"""Bounds on the size of an array that is read or written, which is four times the last cache, and its number of chunks.
+Each chunk is timed apart, since a short measurement is less often disturbed."""
 MATRIX_SIZES = (384, 1024)
-"""Sides of the matrices that are multiplied: the smaller is less often disturbed, the larger suits many threads."""
+"""Sides of the multiplied matrices: the smaller is less often disturbed, the larger suits many threads."""
 DEFAULT_CACHE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, repr=False)
 class Roofline(Table):
-    """The best that the processor does in float32: multiply-adds a second, and bytes a second to and from memory."""
+    """Largest rates of a processor in float32."""
 
-    peak: float
-    bandwidth: float
+    peak: float  # multiply-adds a second
+    bandwidth: float  # bytes a second to and from memory
     threads: int
     machine: str
 
@@ -53,15 +53,15 @@ class Roofline(Table):
 
     @property
     def ridge(self) -> float:
-        """Multiply-adds a byte from which on the memory does not limit."""
+        """Intensity (multiply-adds a byte) above which the memory does not limit the rate."""
         return self.peak / self.bandwidth
 
     def attainable(self, intensity: float) -> float:
-        """Return the limit of multiply-adds a second, at `intensity` of them a byte; data in a cache can exceed it."""
+        """Return the largest rate (multiply-adds a second) at an intensity; with data in a cache it can be exceeded."""
         return min(self.peak, self.bandwidth * intensity)
 
     def line(self, intensities: Sequence[float]) -> list[tuple[float, float]]:
-        """Return (multiply-adds a byte, billion a second) of the roof's corners, as wide as these and the ridge."""
+        """Return (multiply-adds a byte, billion a second) of three points of the roof: its ends and the ridge."""
         ends = [*intensities, self.ridge]
         return [(x, self.attainable(x) / 1e9) for x in (min(ends) / 2, self.ridge, 2 * max(ends))]
 
@@ -80,14 +80,14 @@ class Roofline(Table):
 def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Roofline:
     """Return peak and bandwidth of this machine's processor, measured once for each number of threads of PyTorch.
 
-    Peak is of a product of large matrices, bandwidth the faster of copying and adding arrays that are far larger than
-    the last cache; each the best of many. They are kept in the cache folder.
+    The peak is that of matrix products, the bandwidth that of copying or adding arrays that are far larger than the
+    last cache; each is the best of many measurements. They are kept in the cache folder.
     """
     with torch_threads(threads), torch.inference_mode():
         machine = f"{processor()}, {threads} thread{'' if threads == 1 else 's'}, torch {torch.__version__}"
         digest = hashlib.blake2b(f"{VERSION} {machine}".encode(), digest_size=12).hexdigest()
         path = cache.folder() / f"roofline-{digest}.json"
-        limits = load_measured(path, lambda known: {name: float(known[name]) for name in ("peak", "bandwidth")})
+        limits = load_measured(path, lambda values: {name: float(values[name]) for name in ("peak", "bandwidth")})
         if limits is None:
             with watching(progress) as watch:
                 watch.report(0.0, "timing the processor")
@@ -100,7 +100,7 @@ def roofline(threads: int = 1, *, progress: Progress | bool | None = None) -> Ro
 
 
 def load_measured(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
-    """Return what was measured before, from a JSON file; None if it is not there or not sound."""
+    """Return earlier measurements from a JSON file; None if there is no file or it is damaged."""
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -111,12 +111,12 @@ def load_measured(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
 
 
 def save_measured(path: Path, values: dict[str, Any]) -> None:
-    """Write what was measured as a JSON file; that a folder cannot be written to is only logged."""
+    """Write measurements to a JSON file; log a warning if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(values).encode())
     except OSError as error:
-        log.warning("what was measured is not kept: %s", error)
+        log.warning("the measurements are not kept: %s", error)
 
 
 def processor() -> str:
@@ -131,8 +131,8 @@ def processor() -> str:
     return platform.processor() or platform.machine() or "unknown processor"
 
 
-def last_cache() -> int:
-    """Return the bytes of the largest cache; 32 MiB where the system does not tell."""
+def last_cache_bytes() -> int:
+    """Return the size of the largest cache; 32 MiB if the system does not tell."""
     with suppress(OSError, ValueError):
         files = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")  # like 32768K
         return max(int(file.read_text(encoding="ascii").strip().removesuffix("K")) * 2**10 for file in files)
@@ -150,16 +150,16 @@ def _peak() -> float:
 
 
 def _bandwidth() -> float:
-    """Measure bytes a second: all that is read and all that is written."""
-    size = min(max(4 * last_cache(), MIN_ARRAY_BYTES), MAX_ARRAY_BYTES)
-    one, other = (torch.ones(size // 4).chunk(CHUNKS) for _ in range(2))
-    piece = size / CHUNKS
-    copying = _fastest(*(partial(b.copy_, a) for a, b in zip(one, other, strict=True)))
-    adding = _fastest(*(partial(b.add_, a) for a, b in zip(one, other, strict=True)))
-    return max(2 * piece / copying, 3 * piece / adding)
+    """Measure bytes a second, both read and written."""
+    size = min(max(4 * last_cache_bytes(), MIN_ARRAY_BYTES), MAX_ARRAY_BYTES)
+    sources, targets = (torch.ones(size // 4).chunk(CHUNKS) for _ in range(2))
+    chunk_bytes = size / CHUNKS
+    copy_s = _fastest(*(partial(target.copy_, source) for source, target in zip(sources, targets, strict=True)))
+    add_s = _fastest(*(partial(target.add_, source) for source, target in zip(sources, targets, strict=True)))
+    return max(2 * chunk_bytes / copy_s, 3 * chunk_bytes / add_s)
 
 
 def _fastest(*operations: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of several operations, done in turns."""
+    """Return the seconds of the fastest of several operations, which are run in turns."""
     clocks = {str(i): Runner(operation).clock for i, operation in enumerate(operations)}
-    return min(float(found.min()) for found in timed(clocks, TIMING_S).values())
+    return min(float(samples.min()) for samples in time_in_turns(clocks, TIMING_S).values())

@@ -1,4 +1,4 @@
-"""Programs that run a network: PyTorch, ONNX Runtime, ExecuTorch. Each is prepared, then called."""
+"""Prepare networks to run in PyTorch, ONNX Runtime or ExecuTorch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,23 +21,23 @@ RUNTIMES = {
     "onnxruntime": "ONNX Runtime",
     "executorch": "ExecuTorch with XNNPACK",
 }
-"""Name -> what it is called in text."""
+"""Name of a runtime -> its title."""
 
 FILE_RUNTIMES = {"onnxruntime": onnx, "executorch": executorch}
-"""Those that run a file, which may be quantised -> the module that makes it."""
+"""Name of a runtime that runs a file, which may be quantised -> the module that exports it."""
 
 
 class AbsentRuntimeError(ValueError):
-    """A runtime cannot be used here; the sentence says how to get it."""
+    """Raised if a runtime cannot be used here; says how to install it."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """A network that is ready to run on one batch: `run` returns its outputs when they are computed."""
+    """A network that is ready to run on one batch."""
 
-    run: Callable[[], Any]
-    call: Callable[[Tensor], Any] | None = None  # the same for other inputs of the same shape
-    bytes: int = 0  # of its file, if the runtime has one
+    run: Callable[[], Any]  # returns the outputs when they are computed
+    call: Callable[[Tensor], Any] | None = None  # runs other inputs of the same shape
+    bytes: int = 0  # size of its file, if the runtime has one
 
     def clock(self) -> float:
         """Return the seconds of one pass."""
@@ -47,13 +47,13 @@ class Runner:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has computed all that it was given."""
+    """Wait until a device has finished all its work."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
 
 
 def missing(runtime: str) -> str:
-    """Return why a runtime cannot be used here and how to get it, in one sentence; "" if it can."""
+    """Return why a runtime cannot be used here and how to install it, in one sentence; "" if it can be used."""
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
     return FILE_RUNTIMES[runtime].missing() if runtime in FILE_RUNTIMES else ""
@@ -61,8 +61,8 @@ def missing(runtime: str) -> str:
 
 def configuration(runtime: str, batch: int, threads: int, channels_last: bool) -> str:
     """Return runtime, batch, threads and memory format in words."""
-    words = [RUNTIMES[runtime], f"batch {batch}", f"{threads} thread{'s' if threads > 1 else ''}"]
-    return ", ".join(words + (["channels last"] if channels_last else []))
+    parts = [RUNTIMES[runtime], f"batch {batch}", f"{threads} thread{'s' if threads > 1 else ''}"]
+    return ", ".join(parts + (["channels last"] if channels_last else []))
 
 
 def check_counts(**values: object) -> None:
@@ -74,7 +74,7 @@ def check_counts(**values: object) -> None:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use `threads` threads inside an operation, and afterwards as many as before."""
+    """Set the number of threads of PyTorch's operations, and restore it afterwards."""
     check_counts(threads=threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -85,13 +85,13 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def with_original(network: Network) -> dict[str, Network]:
-    """Return "original" and "compressed" of a compressed network, or the network as "original"."""
+    """Return the "original" and the "compressed" network; other networks as "original" only."""
     expect_network(network)
     return {"original": network} if network.original is None else {"original": network.original, "compressed": network}
 
 
 def batch_inputs(network: Network, batch: int = 1) -> Any:
-    """Return inputs of one run: the first of the network's example, repeated, or seeded noise of its input shape."""
+    """Return inputs of one run: the network's first example, repeated, or seeded noise of its input shape."""
     inputs = network.example_inputs()
     if network.example is not None:
         n = size_of(inputs)
@@ -100,7 +100,7 @@ def batch_inputs(network: Network, batch: int = 1) -> Any:
 
 
 def image_batch(network: Network, batch: int = 1) -> Tensor:
-    """Return a batch of inputs for a network that takes one tensor; ValueError if it takes other inputs."""
+    """Return a batch of inputs for a network that takes one tensor; raise ValueError if it takes other inputs."""
     inputs = batch_inputs(network, batch)
     if not isinstance(inputs, Tensor):
         raise ValueError(f"{network.name} takes other inputs than one batch of images: its speed is not measured")
@@ -116,33 +116,31 @@ def prepare(
     channels_last: bool = False,
     int8: Int8 | None = None,
 ) -> Runner:
-    """Prepare a copy of a model in evaluation mode to run on inputs; PyTorch's threads are :func:`torch_threads`.
+    """Prepare a copy of a model in evaluation mode to run on inputs.
 
-    `int8` quantises the file of a runtime that has one.
+    `threads` is for runtimes of files, whose file `int8` quantises; PyTorch takes those of :func:`torch_threads`.
     """
-    if why := missing(runtime):
-        raise AbsentRuntimeError(why)
-    ready = copy_model(model).eval()
+    if reason := missing(runtime):
+        raise AbsentRuntimeError(reason)
+    prepared = copy_model(model).eval()
     inputs = inputs.cpu() if runtime in FILE_RUNTIMES else inputs
     if runtime == "onnxruntime":
-        content = onnx.onnx_bytes(ready, inputs, int8=int8)
+        content = onnx.onnx_bytes(prepared, inputs, int8=int8)
         program: Callable[[Tensor], Any] = onnx.load_onnx(content, threads=threads)
         return Runner(partial(program, inputs), program, len(content))
     if runtime == "executorch":
         executorch.set_threads(threads)
-        content = executorch.executorch_bytes(ready, inputs, int8=int8)
+        content = executorch.executorch_bytes(prepared, inputs, int8=int8)
         program = executorch.load_executorch(content)
         return Runner(partial(program, inputs), program, len(content))
     layout = torch.channels_last if channels_last and inputs.ndim == 4 else torch.contiguous_format
-    ready.to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
+    prepared.to(memory_format=layout)  # type: ignore[call-overload]  # a keyword that the stubs do not know
 
     @torch.inference_mode()
     def compute(batch: Tensor) -> Any:
-        outputs = ready(batch)
+        outputs = prepared(batch)
         synchronize(batch.device)
         return outputs
 
-    given = inputs.contiguous(memory_format=layout)
-    return Runner(
-        partial(compute, given), lambda batch: compute(batch.to(inputs.device).contiguous(memory_format=layout))
-    )
+    batch = inputs.contiguous(memory_format=layout)
+    return Runner(partial(compute, batch), lambda x: compute(x.to(inputs.device).contiguous(memory_format=layout)))

@@ -16,27 +16,27 @@ from workbench.progress import Progress, part, reporter
 from workbench.tables import Table, times
 
 MAX_COMPARED_IMAGES = 100
-"""Largest number of images that answers are compared on."""
+"""Largest number of images on which answers are compared."""
 
 
 @dataclass(frozen=True, repr=False)
 class Speed(Table):
-    """Times of an original and its compressed network by runtime, and why other runtimes could not be used.
+    """Times of an original and its compressed network by runtime.
 
-    Where it was measured with `int8`, also those of the int8 files, the size of all files, and the share of `compared`
-    images that each answers as the original does.
+    If it was measured with `int8`, also the times of the int8 files, the sizes of all files, and the share of images
+    that each network answers as the original does.
     """
 
     macs_ratio: float
     latencies: Mapping[str, Latency]
-    absent: Mapping[str, str]
-    compared: int = 0
+    absent: Mapping[str, str]  # runtime -> why it could not be used
+    compared: int = 0  # images on which answers were compared
 
     left = (0, 1)
 
     @property
     def headers(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Columns; the last two with int8 only."""
+        """Titles of the columns; the last two only with int8."""
         columns = ("runtime", "network", "ms", "faster", "faster, middle half", "realised")
         return (*columns, "file, MB", "same answers") if self.compared else columns
 
@@ -44,8 +44,8 @@ class Speed(Table):
     def records(self) -> list[dict[str, Any]]:
         """JSON values of each runtime.
 
-        Milliseconds, speed-up, its quartiles, and the share of the MAC ratio; of an int8 file its time and speed-up;
-        bytes of the files and shares of equal answers by network.
+        Milliseconds, speed-up, its quartiles and its share of the MAC ratio; time and speed-up of an int8 file; bytes
+        of the files and shares of equal answers by network.
         """
         return [
             {
@@ -64,13 +64,13 @@ class Speed(Table):
 
     @property
     def fastest(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Records of the runtime in which the original is fastest, and of that in which the compressed network is."""
+        """Records of the fastest runtime of the original, and of that of the compressed network."""
         dense, small = (min(self.records, key=lambda row: float(row[key])) for key in ("dense_ms", "compressed_ms"))
         return dense, small
 
     @property
     def best_speedup(self) -> float:
-        """Time of the fastest original of all runtimes / that of the fastest compressed network."""
+        """Smallest time of the original / smallest time of the compressed network, over all runtimes."""
         dense, small = self.fastest
         return float(dense["dense_ms"] / small["compressed_ms"])
 
@@ -86,14 +86,14 @@ class Speed(Table):
 
     @property
     def caption(self) -> str:
-        """What is shown, which runtimes are absent, where int8 is slower, and whether the timing was disturbed."""
-        shown = [f"realised: share of {times(self.macs_ratio)} fewer MACs"]
+        """Meaning of the columns, absent runtimes, runtimes in which int8 is slower, and whether it was disturbed."""
+        notes = [f"realised: share of {times(self.macs_ratio)} fewer MACs"]
         if self.compared:
-            shown.append(f"same answers: as the original's, on {self.compared} images that no range was measured on")
+            notes.append(f"same answers: as the original's, on {self.compared} images that no range was measured on")
         runs = {rt.RUNTIMES[name]: run for name, run in self.latencies.items() if INT8 in run.samples}
         if slow := [name for name, run in runs.items() if run.ms(INT8) > run.ms("compressed")]:
-            shown.append(f"int8 is slower than float on this processor in {' and '.join(slow)}")
-        return "; ".join(filter(None, (*shown, *dict.fromkeys(self.absent.values()), self.disturbed)))
+            notes.append(f"int8 is slower than float on this processor in {' and '.join(slow)}")
+        return "; ".join(filter(None, (*notes, *dict.fromkeys(self.absent.values()), self.disturbed)))
 
     @property
     def rows(self) -> list[list[str]]:
@@ -109,8 +109,8 @@ class Speed(Table):
             cells[5] = f"{100 * run.speedup() / self.macs_ratio:.0f} %"
         if not self.compared:
             return cells
-        size, same = run.bytes.get(name), run.agreement.get(name)
-        return [*cells, f"{size / 1e6:.2f}" if size else "", "" if same is None else f"{same:.1%}"]
+        size, agreement = run.bytes.get(name), run.agreement.get(name)
+        return [*cells, f"{size / 1e6:.2f}" if size else "", "" if agreement is None else f"{agreement:.1%}"]
 
 
 def speed(
@@ -122,7 +122,7 @@ def speed(
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Speed:
-    """Time a compressed network against its original in several runtimes, of which some may be absent or fail on it.
+    """Time a compressed network against its original in several runtimes; some may be absent or fail on it.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def speed(
 
     Raises
     ------
-    ValueError : if none of the runtimes is here, or a setting makes no sense.
+    ValueError : if no runtime can be used, or a setting makes no sense.
     """
     expect_compressed(small)
     compared: list[Tensor] = []
     if int8 is not None:
-        settings["int8"], compared = _halves(small, int8, keep_float, runtimes, settings.get("batch", 1))
+        settings["int8"], compared = _split_images(small, int8, keep_float, runtimes, settings.get("batch", 1))
         settings["compared"] = compared
     networks, report, n = rt.with_original(small), reporter(progress), max(1, len(runtimes))
     latencies: dict[str, Latency] = {}
@@ -154,10 +154,10 @@ def speed(
     return Speed(small.plan.macs_ratio, latencies, absent, sum(map(len, compared)))
 
 
-def _halves(
+def _split_images(
     small: CompressedNetwork, images: Images, keep_float: Sequence[str], runtimes: Sequence[str], batch: int
 ) -> tuple[Int8, list[Tensor]]:
-    """Return how the network is quantised by one half of the images, and batches of the others."""
+    """Return the quantisation settings from one half of the images, and batches of the other half."""
     rt.check_counts(batch=batch)
     if not set(runtimes) & set(rt.FILE_RUNTIMES):
         raise ValueError(f"int8 files run in {' and '.join(rt.FILE_RUNTIMES)}: choose one of these runtimes")
@@ -165,6 +165,6 @@ def _halves(
     split = split_of(small, images, labelled=False)
     if len(split) < 2 * batch:
         raise ValueError(f"int8 takes at least {2 * batch} images: half to measure ranges on, half to compare answers")
-    ranges, others = split.parted(len(split) // 2)
+    range_images, others = split.parted(len(split) // 2)
     batches = inputs_of(small, others.sample(MAX_COMPARED_IMAGES), batch_size=batch)
-    return calibration(small, ranges, keep_float, batch=batch), [b.cpu() for b in batches if len(b) == batch]
+    return calibration(small, range_images, keep_float, batch=batch), [b.cpu() for b in batches if len(b) == batch]

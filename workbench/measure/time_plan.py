@@ -1,4 +1,4 @@
-"""Plan to a budget of time on this machine, from measured layer times, and check the plan on the whole network."""
+"""Plan for a budget of time on this machine from measured layer times, and time the whole planned network."""
 
 from dataclasses import replace
 from math import ceil
@@ -16,10 +16,10 @@ from workbench.progress import Progress, part, reporter
 from workbench.recover.decompose import empty_factors, replace_module
 
 MIN_GAINS = (0.05, 0.15, 0.3)
-"""Share of its time that a layer must save to be reduced: tried in turn until the network is not slower."""
-TOLERANCE = 0.01  # share by which a budget may be missed: the same networks differ by as much between two runs
+"""Shares of its time that a layer must save to be reduced, tried in turn until the network is faster."""
+TOLERANCE = 0.01  # share by which a budget may be missed: times of one network vary as much
 TABLE_SHARE = 0.6  # share of the progress that measuring the layers takes
-SLOWER = "kept: the whole network was not faster here"
+SLOWER_REASON = "kept: the whole network was not faster here"
 
 
 def time_plan(
@@ -38,68 +38,69 @@ def time_plan(
     progress: Progress | bool | None = None,
     **budget: Any,
 ) -> Plan:
-    """Return the plan with the smallest predicted error that is `time_ratio` times as fast here, and never slower.
+    """Return the plan with the smallest predicted error whose network is `time_ratio` times as fast here.
 
-    Layer times are measured first (or come from the cache). The plan is then built with noise in its factors and timed
-    against the original. A network is seldom as fast as its layers' times promise: if this one is not, the next plan
-    has to promise as much more. If it is slower than the original, layers that save too little are kept, at last all.
+    Layer times are measured or come from the cache. The planned network is then built with noise in its factors and
+    timed against the original. If it is slower than its layers' times predict, the next plan's predicted speed-up is
+    raised as much. If it is slower than the original, layers that save too little are kept, in the end all of them.
 
     Parameters
     ----------
     time_ratio : original / compressed time of the whole network, reached to 1 %.
     times : from :func:`~workbench.measure.layer_times.measure_times`, with the same settings.
-    runtime, threads, batch, channels_last, seconds : how whole networks are timed, as in :func:`~workbench.speed`.
-    rounds : plans at most that are timed for the budget; 1 takes the first that is faster than the original.
+    runtime, threads, batch, channels_last, seconds : for timing whole networks, as in :func:`~workbench.speed`.
+    rounds : largest number of plans that are timed; 1 takes the first that is faster than the original.
     budget : `macs_ratio`, `importance`, `pinned` and others of :func:`~workbench.plan.budget.budget_plan`.
 
     Returns
     -------
-    Plan whose `policy` ends with the measured speed-up, and with the budget if that was missed; then it is the fastest.
+    Plan whose `policy` ends with the measured speed-up. If all plans miss the budget, it is the fastest and says so.
 
     Raises
     ------
-    PlanError : if not even the layers' times promise `time_ratio`, naming the best that can be reached.
+    PlanError : if the layers' times do not allow `time_ratio`; names the best that can be reached.
     """
     expect_network(network)
     if rounds < 1:
         raise ValueError(f"rounds is at least 1, not {rounds!r}")
     report = reporter(progress)
-    how: dict[str, Any] = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
+    settings: dict[str, Any] = {"runtime": runtime, "threads": threads, "batch": batch, "channels_last": channels_last}
     if times is None:
-        times = measure_times(network, spectra, **how, progress=part(report, 0.0, TABLE_SHARE, "timing"))
+        times = measure_times(network, spectra, **settings, progress=part(report, 0.0, TABLE_SHARE, "timing"))
     budget |= {"times": times, "rank_multiple": rank_multiple}
+    settings["seconds"] = seconds
     plan: Plan | None = None
-    begin, wanted = TABLE_SHARE, (1 - TOLERANCE) * time_ratio
-    for gain in MIN_GAINS:
-        promised, best, fastest, disturbed = time_ratio, 1.0, None, times.disturbed
+    start, min_speedup = TABLE_SHARE, (1 - TOLERANCE) * time_ratio
+    for min_gain in MIN_GAINS:
+        predicted_speedup, best_speedup, fastest, disturbed = time_ratio, 1.0, None, times.disturbed
         for _ in range(rounds):
             try:
-                plan = budget_plan(spectra, time_ratio=promised, min_gain=gain, **budget)
+                plan = budget_plan(spectra, time_ratio=predicted_speedup, min_gain=min_gain, **budget)
             except PlanError:
                 if plan is None:
                     raise
-                break  # more is out of reach
+                break  # the layers' times do not allow it
             if all(layer.decision == "keep" for layer in plan):
                 return plan
-            end = begin + 0.3 * (1.0 - begin)  # how many plans will be timed is not known
-            both = {"original": network, "planned": noise_network(network, plan)}
-            run = latency(both, **how, seconds=seconds, progress=part(report, begin, end, "timing the whole network"))
-            begin, measured, disturbed = end, run.speedup("original", "planned"), disturbed or run.disturbed
-            if measured > best:
-                best, fastest = measured, plan
-            if not 1 < measured < wanted:
+            end = start + 0.3 * (1.0 - start)  # the number of plans to time is unknown
+            networks = {"original": network, "planned": noise_network(network, plan)}
+            result = latency(networks, **settings, progress=part(report, start, end, "timing the whole network"))
+            start, speedup, disturbed = end, result.speedup("original", "planned"), disturbed or result.disturbed
+            if speedup > best_speedup:
+                best_speedup, fastest = speedup, plan
+            if not 1 < speedup < min_speedup:
                 break
-            promised = ceil(1000 * times.speedup(plan) * time_ratio / measured) / 1000  # the policy says it
+            predicted_speedup = ceil(1000 * times.speedup(plan) * time_ratio / speedup) / 1000  # the policy shows it
         if fastest is not None:
-            missed = "" if best >= wanted else f", where x{time_ratio:.2f} was asked for"
-            said = "; ".join(filter(None, (f"{fastest.policy}; measured x{best:.2f} faster{missed}", disturbed)))
-            return replace(fastest, policy=said)
+            missed = "" if best_speedup >= min_speedup else f", where x{time_ratio:.2f} was asked for"
+            policy = f"{fastest.policy}; measured x{best_speedup:.2f} faster{missed}"
+            return replace(fastest, policy="; ".join(filter(None, (policy, disturbed))))
     assert plan is not None
-    return plan.keep(*(layer.name for layer in plan if layer.decision != "keep"), reason=SLOWER)
+    return plan.keep(*(layer.name for layer in plan if layer.decision != "keep"), reason=SLOWER_REASON)
 
 
 def noise_network(network: Network, plan: Plan) -> CompressedNetwork:
-    """Return a network of the planned shapes with noise in its factors: as fast as the real one, and made at once."""
+    """Return a network of the planned shapes with noise in its factors, which is as fast and needs no decomposition."""
     model = copy_model(network.model)
     for layer in plan:
         if layer.decision != "keep":

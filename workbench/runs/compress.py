@@ -1,4 +1,4 @@
-"""Compress a network automatically: plan, decompose, recover; search for the ratio of MACs that loses little enough."""
+"""Compress a network automatically: plan, decompose, recover; search for the largest ratio at a tolerated loss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,19 +19,19 @@ from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra, analyze
 from workbench.progress import Progress, part, reporter
 from workbench.recover.checkpoint import Epoch
-from workbench.runs.attempt import Attempts, stored
+from workbench.runs.attempt import Attempts, store_run
 from workbench.runs.run import Run
 from workbench.runs.scoring import accuracy_lost, judgement
-from workbench.runs.search import BEGIN_SHARE, Clock, OutOfTimeError, Try, best_of, lines, next_ratio
+from workbench.runs.search import PREPARATION_SHARE, Clock, OutOfTimeError, Try, best_index, next_ratio, try_lines
 from workbench.runs.store import RunStore
 from workbench.tables import times
 
 MAX_TRIES, MAX_TRIES_IN_MINUTES = 3, 12
-"""Largest number of plans that are tried, without a limit of time and with one."""
+"""Largest number of plans that are tried, without a time limit and with one."""
 FORECAST_IMAGES = 48
 """Largest number of images that forecasts are made on."""
 FIRST_MACS_RATIO = 2.0
-"""Original / compressed MACs of the first plan if the given one saves nothing."""
+"""Original / compressed MACs of the first plan if the given plan saves nothing."""
 MAX_CORRECTION = 4.0
 """Largest factor by which the forecast loss is corrected after a try."""
 
@@ -55,41 +55,40 @@ def compress(
 ) -> Run:
     """Compress a network and recover its accuracy; if too much is lost, try again with smaller ratios of MACs.
 
-    The first plan is for the largest ratio of MACs at which no more than `max_drop` points of accuracy are expected to
-    be lost, see :meth:`~workbench.plan.plan.Plan.forecast`; later ones go by that forecast too, corrected by what the
-    try before lost. Each try decomposes, calibrates on images without labels, and fine-tunes where labels are at hand
-    and more than half of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop`
-    points; if there are too few images to show this for any plan, if it loses at most `max_drop` on them. The search
-    ends with the first good try, after three tries, or if the next ratio is too small to be worth a try. With `minutes`
-    it goes on: larger ratios follow a good try, and the good one that saves most is the result, of those whose interval
-    shows it if there are any, unless only images that were learned from can judge it (fewer than 60 and none for
-    validation): it changes few of their answers at any ratio. The run's note says what was found, and its `tries` what
-    was tried and taken back.
+    The first plan has the largest ratio of MACs whose forecast loss is at most `max_drop` points of accuracy, see
+    :meth:`~workbench.plan.plan.Plan.forecast`; later ones follow the same forecast, corrected by the loss of the try
+    before. Each try decomposes, calibrates on images without labels, and fine-tunes if there are labels and more than
+    half of `max_drop` is lost. A try is good if the whole 95 % interval of its loss is at most `max_drop` points; if
+    there are too few images for that, the loss itself decides. The search ends with the first good try, after three
+    tries, or if the next ratio is too small to be worth a try. With `minutes` it goes on: larger ratios follow a good
+    try, and the result is the good try that saves most, preferably one that is good by its interval. No larger ratio
+    follows if only training images can judge it (fewer than 60 in all, none for validation), since few of their
+    answers change at any ratio. The run's note has the judgement, and its `tries` have a line for each try.
 
-    The loss is of accuracy on validation images with labels, or what is expected of images without labels, whichever
-    has the narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. Without labels an answer that changed loses
-    as much as the original itself holds it less probable than its own: many answers change between classes that are
-    nearly as probable, and few of these are mistakes. It is never measured on the test images: if there are no others,
-    the first try is the result.
+    The loss is measured on validation images with labels, or estimated from images without labels, whichever has the
+    narrower interval, see :meth:`~workbench.runs.run.Run.verdict`. Without labels a changed answer loses the difference
+    of the original's probabilities for its own answer and the changed one: many answers change between classes that
+    are nearly as probable, and few of these are mistakes. Test images never judge a try: if there are no others, the
+    first try is the result.
 
     Parameters
     ----------
     data : a Data; else images, all to train on, or the path of a folder of them, whose splits are used.
     max_drop : points of top-1 accuracy that may be lost, in hundredths of the images; of a metric, hundredths of its
         unit.
-    minutes : to spend in all; None for no limit. The first try is always finished; another is begun if it takes no
-        longer than what is left. Fine-tuning takes at most half of what is left, with as few epochs as that needs.
+    minutes : time limit; None for none. The first try is always finished; another starts if the longest one so far
+        fits into the remaining time. Fine-tuning takes at most half of that, with fewer epochs if needed.
     metric : a function (network, split) -> number to measure the loss by instead; more is better. It has no interval,
         so its value alone decides, and the run's note says so.
-    plan : the first plan to try; None for that of the forecast, or EVBMF's where nothing can be forecast: without
-        images for training or validation, with a metric, or where the outputs are no classes. Layers that were set by
-        hand in it stay so in later tries, unless the budget cannot be met with them.
+    plan : the first plan to try; None for that of the forecast, or EVBMF's where there is no forecast: without images
+        for training or validation, with a metric, or where the outputs are no classes. Layers that it sets by hand are
+        the same in later tries, unless the budget cannot be met with them.
     settings : settings that made `plan`, stored with its run; JSON values.
-    importance : of the layers, if it is known; else it is measured on 48 images if `plan` is None.
+    importance : of the layers; None to measure it on 48 images if `plan` is None.
     store : where each try is stored, stage by stage.
     checkpoint, on_epoch : passed to :func:`~workbench.recover.finetune.finetune`. The file belongs to the search: it is
         deleted after each training, and before one if it is the checkpoint of another.
-    on_stage : called with the run after each stage of each try, and with the result if something was taken back.
+    on_stage : called with the run after each stage of each try, and with the result if it has `tries`.
     progress : called during all work; if it raises `Cancelled`, the work ends, and the store has the stages so far.
 
     Raises
@@ -104,83 +103,82 @@ def compress(
         raise ValueError(f"minutes must be a number above 0, not {minutes}")
     report = reporter(progress)
     clock = Clock(report, minutes)
-    spectra = spectra or analyze(network, progress=part(clock, 0.0, BEGIN_SHARE / 4))
-    usable = metric is None and bool(len(data.train) or len(data.validation))
-    if usable and plan is None and importance is None:
-        images, share = data.unlabelled.sample(FORECAST_IMAGES), part(clock, BEGIN_SHARE / 4, BEGIN_SHARE / 2)
-        importance = measure_importance(network, spectra, images, progress=share)
-    candidates = Candidates(spectra, importance, max_drop if usable else None)
-    tried, used, why = candidates.first(plan, settings)
+    spectra = spectra or analyze(network, progress=part(clock, 0.0, PREPARATION_SHARE / 4))
+    has_forecast = metric is None and bool(len(data.train) or len(data.validation))
+    if has_forecast and plan is None and importance is None:
+        measuring = part(clock, PREPARATION_SHARE / 4, PREPARATION_SHARE / 2)
+        importance = measure_importance(network, spectra, data.unlabelled.sample(FORECAST_IMAGES), progress=measuring)
+    candidates = Candidates(spectra, importance, max_drop if has_forecast else None)
+    plan, settings, reason = candidates.first(plan, settings)
     attempts = Attempts(network, data, clock, max_drop, metric, store, checkpoint, on_stage, on_epoch)
-    # images that were learned from would judge any ratio to be good
-    larger = minutes is not None and bool(len(data.held_out) or (len(data.train) and len(data.validation)))
+    # training images would judge any ratio to be good
+    allow_larger = minutes is not None and bool(len(data.held_out) or (len(data.train) and len(data.validation)))
     tries: list[Try] = []
-    out_of_reach: list[Try] = []  # ratios for which there is no plan
+    infeasible: list[Try] = []  # ratios for which there is no plan
     plans: list[Plan] = []
-    longest, unfinished = 0.0, ""
+    longest_try_s, unfinished = 0.0, ""
     while True:
-        began = clock.elapsed
-        plans.append(tried)
-        last = len(plans) == (MAX_TRIES if minutes is None else MAX_TRIES_IN_MINUTES)
-        clock.stops = any(one.good for one in tries)
+        start_s = clock.elapsed
+        plans.append(plan)
+        is_last = len(plans) == (MAX_TRIES if minutes is None else MAX_TRIES_IN_MINUTES)
+        clock.is_strict = any(t.good for t in tries)
         try:
-            run, taken_back = attempts.make(tried, used, why, clock.of_try(len(plans), last))
+            run, tuning_note = attempts.compress(plan, settings, reason, clock.try_progress(len(plans), is_last))
         except OutOfTimeError:
-            unfinished = f"MACs {times(tried.macs_ratio)} fewer, not finished within {minutes:g} minutes"
+            unfinished = f"MACs {times(plan.macs_ratio)} fewer, not finished within {minutes:g} minutes"
             break
-        longest = max(longest, clock.elapsed - began)
-        tries.append(_judged(run, max_drop, taken_back))
-        if best_of(tries) == len(tries) - 1:
-            kept = run
-        following, ended = None, "enough plans were tried" if last else "there was no time for another try"
-        while following is None and not last and longest < clock.left:
-            lost = accuracy_lost(run, max_drop)
-            expected = None if lost is None or out_of_reach else candidates.expected_ratio(tried, lost[0])
-            ratio = next_ratio([*tries, *out_of_reach], larger=larger and lost is not None, expected=expected)
+        longest_try_s = max(longest_try_s, clock.elapsed - start_s)
+        tries.append(_judge(run, max_drop, tuning_note))
+        if best_index(tries) == len(tries) - 1:
+            best_run = run
+        following, end_reason = None, "enough plans were tried" if is_last else "there was no time for another try"
+        while following is None and not is_last and longest_try_s < clock.remaining:
+            points = accuracy_lost(run, max_drop)
+            expected = None if points is None or infeasible else candidates.expected_ratio(plan, points[0])
+            larger = allow_larger and points is not None
+            ratio = next_ratio([*tries, *infeasible], allow_larger=larger, expected=expected)
             if ratio is None:
-                unjudged = tries[-1].good and not larger
-                ended = (
-                    "only images that were learned from could judge more" if unjudged else "no other was worth a try"
-                )
+                unjudged = tries[-1].good and not allow_larger
+                end_reason = "only training images could judge more" if unjudged else "no other was worth a try"
                 break
             try:
-                following = candidates.budget(ratio, tried)
+                following = candidates.for_budget(ratio, plan)
             except PlanError:
-                out_of_reach.append(Try(ratio, False))
-        ended = "there was no other plan to try" if following is not None else ended
-        if following is None or any(following[0].same_decisions(plan) for plan in plans):
+                infeasible.append(Try(ratio, False))
+        end_reason = "there was no other plan to try" if following is not None else end_reason
+        if following is None or any(following[0].same_decisions(tried) for tried in plans):
             break
-        tried, used = following
-        why = f"the plan before: {judgement(run, max_drop)}; this plan is for MACs {times(tried.macs_ratio)} fewer"
-    taken = lines(tries, unfinished, "" if minutes is None else ended)
-    if taken:
-        kept = stored(replace(kept, tries=taken), store, weights=False)
+        plan, settings = following
+        reason = f"the plan before: {judgement(run, max_drop)}; this plan is for MACs {times(plan.macs_ratio)} fewer"
+    lines = try_lines(tries, unfinished, "" if minutes is None else end_reason)
+    if lines:
+        best_run = store_run(replace(best_run, tries=lines), store, weights=False)
         if on_stage:
-            on_stage(kept)
+            on_stage(best_run)
     report(1.0, "")
-    return kept
+    return best_run
 
 
-def _judged(run: Run, max_drop: float, taken_back: str) -> Try:
-    """Return whether little enough is lost; where too few images could show it of any plan, their loss decides."""
-    verdict, lost = run.verdict(max_drop=max_drop), accuracy_lost(run, max_drop)
-    unknowable = verdict is None or verdict.n < images_needed(max_drop)
-    good = lost is None or lost[0 if unknowable else 1] <= max_drop
+def _judge(run: Run, max_drop: float, tuning_note: str) -> Try:
+    """Judge the loss of a run: by its whole interval, or by its value if there are too few images to judge any plan."""
+    verdict, points = run.verdict(max_drop=max_drop), accuracy_lost(run, max_drop)
+    too_few = verdict is None or verdict.n < images_needed(max_drop)
+    good = points is None or points[0 if too_few else 1] <= max_drop
     loss = judgement(run, max_drop) if verdict is None else str(verdict)
-    if verdict is not None and verdict.kind == "agreement" and lost is not None:
-        loss += f", {lost[0]:.1f} points of accuracy by the original's probabilities"
-    shown = not unknowable and lost is not None and lost[1] <= max_drop
-    return Try(run.plan.macs_ratio, good, shown, loss, taken_back)
+    if verdict is not None and verdict.kind == "agreement" and points is not None:
+        loss += f", {points[0]:.1f} points of accuracy by the original's probabilities"
+    certain = not too_few and points is not None and points[1] <= max_drop
+    return Try(run.plan.macs_ratio, good, certain, loss, tuning_note)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The plans to try for a network.
+    """Makes the plans to try for a network.
 
     Parameters
     ----------
-    importance : of the layers; None to measure errors in the weights.
-    max_drop : points of accuracy that may be lost; None if nothing can be forecast of the loss.
+    importance : of the layers; None to plan by errors of the weights.
+    max_drop : points of accuracy that may be lost; None if the loss cannot be forecast.
     """
 
     spectra: Spectra
@@ -188,40 +186,40 @@ class Candidates:
     max_drop: float | None
 
     def first(self, plan: Plan | None, settings: Mapping[str, Any] | None) -> tuple[Plan, dict[str, Any], str]:
-        """Return the first plan, the settings that made it, and why it is not the given one in words, or ""."""
+        """Return the first plan, the settings that made it, and why it replaces the given one, or ""."""
         ratio = self.expected_ratio() if plan is None else None
-        given = plan or evbmf_plan(self.spectra)
+        default = plan or evbmf_plan(self.spectra)
         if ratio is not None and self.importance is not None:
-            found, used = self.budget(ratio, given)
-            return found, used, f"MACs {times(found.macs_ratio)} fewer: {self.importance.forecast(found.ranks)}"
-        if given.saves_nothing:
-            found, used = self.budget(FIRST_MACS_RATIO, given)
-            return found, used, f"The plan saved nothing: this one is for MACs {times(found.macs_ratio)} fewer"
-        default = {"planner": "evbmf", "layers": "default", "strength": 1.0} if plan is None else {}
-        return given, dict(settings or default), ""
+            first, used = self.for_budget(ratio, default)
+            return first, used, f"MACs {times(first.macs_ratio)} fewer: {self.importance.forecast(first.ranks)}"
+        if default.saves_nothing:
+            first, used = self.for_budget(FIRST_MACS_RATIO, default)
+            return first, used, f"The plan saved nothing: this one is for MACs {times(first.macs_ratio)} fewer"
+        default_settings = {"planner": "evbmf", "layers": "default", "strength": 1.0} if plan is None else {}
+        return default, dict(settings or default_settings), ""
 
-    def expected_ratio(self, tried: Plan | None = None, lost: float = 0.0) -> float | None:
-        """Return the largest ratio of MACs that is expected to lose little enough; None if nothing can be forecast.
+    def expected_ratio(self, plan: Plan | None = None, points: float = 0.0) -> float | None:
+        """Return the largest ratio of MACs whose forecast loss is tolerated; None if there is no forecast.
 
-        After a plan was `tried` and `lost` that many points, forecasts are corrected by the factor found there.
+        If a tried `plan` is given, forecasts are corrected by the quotient of its lost `points` and their forecast.
         """
         if self.importance is None or self.max_drop is None:
             return None
         correction = 1.0
-        if tried is not None:
-            expected = 100 * (self.importance.forecast(tried.ranks).accuracy_lost or 0.0)
-            correction = min(max(expected / max(lost, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
+        if plan is not None:
+            expected = 100 * (self.importance.forecast(plan.ranks).accuracy_lost or 0.0)
+            correction = min(max(expected / max(points, 1e-9), 1 / MAX_CORRECTION), MAX_CORRECTION)
         return largest_ratio(self.spectra, self.importance, correction * self.max_drop / 100)
 
-    def budget(self, macs_ratio: float, plan: Plan) -> tuple[Plan, dict[str, Any]]:
-        """Return a plan for a budget of MACs and its settings; layers set by hand in `plan` stay so if that can be met.
+    def for_budget(self, macs_ratio: float, plan: Plan) -> tuple[Plan, dict[str, Any]]:
+        """Return a plan for a budget of MACs and its settings; it takes over the layers that `plan` sets by hand.
 
-        Raises PlanError if there is no plan for the budget.
+        If the budget cannot be met with them, it does not. Raises PlanError if there is no plan for the budget.
         """
-        by_hand = {part.name: part for part in plan.by_hand}
+        by_hand = {layer.name: layer for layer in plan.by_hand}
         try:
-            found = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=by_hand)
+            result = budget_plan(self.spectra, macs_ratio, importance=self.importance, pinned=by_hand)
         except PlanError:  # the budget cannot be met with the layers set by hand
-            found = budget_plan(self.spectra, macs_ratio, importance=self.importance)
+            result = budget_plan(self.spectra, macs_ratio, importance=self.importance)
         settings = {"planner": "budget", "layers": "all", "macs_ratio": macs_ratio}
-        return found, {**settings, "weights_ratio": 1.0, "rank_multiple": 1}
+        return result, {**settings, "weights_ratio": 1.0, "rank_multiple": 1}

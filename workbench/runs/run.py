@@ -1,4 +1,4 @@
-"""A run: one compression with its plan, costs and scores at each stage; and tables of several runs."""
+"""Runs: a compression with its plan, costs and scores at each stage, tables of several runs, and the Pareto front."""
 
 import json
 import platform
@@ -18,12 +18,12 @@ from workbench.plan.plan import Plan
 from workbench.tables import Table, count, csv_text
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy")
-"""Packages whose versions are kept with a run."""
+"""Packages whose versions are stored with a run."""
 T = TypeVar("T")
 
 
 class StageName(StrEnum):
-    """The stages that a network goes through."""
+    """The stages of a compression."""
 
     ORIGINAL = "original"
     DECOMPOSED = "decomposed"
@@ -35,7 +35,7 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True)
 class Stage:
-    """Scores of a network at one stage, by the name of the split, and in words how the stage came about.
+    """Scores of a network at one stage by the name of the split, and a note on how the stage was made.
 
     Runs are chosen by "validation", never by "test".
     """
@@ -46,26 +46,25 @@ class Stage:
 
     @property
     def score(self) -> Score | None:
-        """The score to show: on the validation images, or the only one there is; None without one."""
+        """The score on the validation images, else the first one; None if there is none."""
         return self.scores.get("validation") or next(iter(self.scores.values()), None)
 
 
 @dataclass(frozen=True, repr=False)
 class Run(Table):
-    """One compression: a plan, what it costs, and the scores of the network at each stage.
+    """One compression: a plan, its costs, and the scores of the network at each stage.
 
     Attributes
     ----------
     stages : in the order in which they were reached, the original first if it was scored.
     network : the compressed network; None for a run of the store until it is loaded, and for one that failed.
     settings : of planning and recovery; JSON values.
-    measured : latencies and the like, by name; JSON values.
-    versions : of Python, PyTorch and the packages that matter.
+    measured : measurements by name, like "latency" and "energy"; JSON values.
+    versions : of Python, PyTorch and other packages.
     number : in its store, from 1; 0 for a run that is not stored.
     created : UTC, as ISO 8601.
     weights_file, weights_hash : name in the store's folder and sha256; empty for a run without weights.
-    tries : a line for each plan that was tried until this one was kept, for what was taken back, and for why a search
-        with a limit of time ended; may be empty.
+    tries : a line for each plan that the search tried, and for why a search with a time limit ended; may be empty.
     error : one sentence if the run failed or could not be stored, else "".
     """
 
@@ -90,81 +89,80 @@ class Run(Table):
     left = (0, 1)
 
     @classmethod
-    def of(cls, network: CompressedNetwork, data_name: str, stages: Iterable[Stage], **more: Any) -> "Run":
+    def of(cls, network: CompressedNetwork, data_name: str, stages: Iterable[Stage], **fields: Any) -> "Run":
         """Return the run of a compressed network."""
         names: dict[str, Any] = {"network_name": network.original.name, "data_name": data_name}
-        return cls(network.plan, tuple(stages), network, **names, **{"versions": versions(), **more})
+        return cls(network.plan, tuple(stages), network, **names, **{"versions": versions(), **fields})
 
     def with_stage(self, stage: Stage, network: CompressedNetwork | None = None) -> "Run":
-        """Return the run with a further stage, and the network at that stage if it is given."""
-        kept = tuple(s for s in self.stages if s.name != stage.name)
-        return replace(self, stages=(*kept, stage), network=network or self.network, note=stage.note or self.note)
+        """Return the run with a new or replaced stage, and the network at that stage if it is given."""
+        others = tuple(s for s in self.stages if s.name != stage.name)
+        return replace(self, stages=(*others, stage), network=network or self.network, note=stage.note or self.note)
 
     def stage(self, name: str) -> Stage | None:
-        """Return the stage of that name; None if it was not reached."""
+        """Return the stage with this name; None if it was not reached."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
     def fitted(self) -> bool:
-        """Whether the network's layers were fitted to the running statistics of its batch norms."""
+        """Whether the layers were fitted to the running statistics of the batch norms, by calibrating or distilling."""
         return any(self.stage(name) for name in (StageName.CALIBRATED, StageName.DISTILLED))
 
     @property
-    def _own(self) -> list[Stage]:
+    def _compressed_stages(self) -> list[Stage]:
         """Stages of the compressed network, newest first; the baseline from scratch is another network."""
         return [s for s in reversed(self.stages) if s.name not in (StageName.ORIGINAL, StageName.FROM_SCRATCH)]
 
     @property
     def last(self) -> Stage | None:
         """The newest stage of the compressed network."""
-        return next(iter(self._own), None)
+        return next(iter(self._compressed_stages), None)
 
     def score(self, split: str = "validation") -> Score | None:
         """Return the newest score of the compressed network on a split; None if there is none."""
-        return next((s.scores[split] for s in self._own if split in s.scores), None)
+        return next((s.scores[split] for s in self._compressed_stages if split in s.scores), None)
 
     def lost(self, split: str = "validation") -> float | None:
-        """Return the share of top-1 lost against the original on a split; below 0 for a gain, None if unknown."""
-        before, after = self._pair(split)
+        """Return top-1 of the original minus that of the compressed network on a split; None if one is unknown."""
+        before, after = self._score_pair(split)
         return before.top1 - after.top1 if before is not None and after is not None else None
 
     def verdict(self, split: str | None = None, *, max_drop: float = MAX_DROP_POINTS) -> Verdict | None:
-        """Judge what is lost against the original on a split.
+        """Judge the loss against the original on a split.
 
         Parameters
         ----------
-        split : None for that of the narrowest interval of the loss, be it many images without labels or few with; never
-            "test" then.
+        split : None for the split whose interval of the loss is narrowest, with or without labels, but never "test".
         max_drop : loss in points that is tolerated.
 
         Returns
         -------
-        Verdict; None if the network or the original was not scored, or by a metric, which has no interval.
+        Verdict; None without scores of both networks, or for a metric, which has no interval.
         """
         original = self.stage(StageName.ORIGINAL)
         names = [name for name in original.scores if name != "test"] if split is None and original else [split or ""]
-        found = []
+        verdicts = []
         for name in names:
-            before, after = self._pair(name)
+            before, after = self._score_pair(name)
             if before is not None and after is not None and (before.kind, before.n) == (after.kind, after.n):
                 verdict = after.verdict(before, max_drop=max_drop)
-                found += [replace(verdict, split=name)] if verdict is not None else []
-        return min(found, key=lambda verdict: verdict.width, default=None)
+                verdicts += [replace(verdict, split=name)] if verdict is not None else []
+        return min(verdicts, key=lambda verdict: verdict.width, default=None)
 
     def measurements(
         self, name: str, unit: str, after: str = "compressed"
     ) -> list[tuple[Mapping[str, Any], float, float]]:
         """Return (entry, original's value, value after) of each stored measurement with two positive values."""
-        given = self.measured.get(name)  # a store's file may hold anything
-        found = []
-        for entry in given if isinstance(given, list | tuple) else [given]:
+        entries = self.measured.get(name)  # a store's file may hold anything
+        measurements = []
+        for entry in entries if isinstance(entries, list | tuple) else [entries]:
             if isinstance(entry, Mapping):
                 pair: list[Any] = [entry.get(f"dense_{unit}"), entry.get(f"{after}_{unit}")]
                 if all(type(value) in (int, float) and isfinite(value) and value > 0 for value in pair):
-                    found.append((entry, float(pair[0]), float(pair[1])))
-        return found
+                    measurements.append((entry, float(pair[0]), float(pair[1])))
+        return measurements
 
-    def _pair(self, split: str) -> tuple[Score | None, Score | None]:
+    def _score_pair(self, split: str) -> tuple[Score | None, Score | None]:
         """Return the scores of the original and of the compressed network on a split."""
         original = self.stage(StageName.ORIGINAL)
         return original.scores.get(split) if original else None, self.score(split)
@@ -181,12 +179,12 @@ class Run(Table):
     @property
     def rows(self) -> list[list[str]]:
         """Plan, costs and scores."""
-        found = [["network", self.network_name], ["data", self.data_name], ["plan", self.plan.describe()]]
-        found.append(["MACs", f"{count(self.plan.macs)} (x{self.plan.macs_ratio:.2f} fewer)"])
-        found.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
-        found += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
-        found += [line.split(": ", 1) if ": " in line else ["", line] for line in self.tries]
-        return [*found, *([["error", self.error]] if self.error else [])]
+        rows = [["network", self.network_name], ["data", self.data_name], ["plan", self.plan.describe()]]
+        rows.append(["MACs", f"{count(self.plan.macs)} (x{self.plan.macs_ratio:.2f} fewer)"])
+        rows.append(["weights", f"{count(self.plan.weights)} (x{self.plan.weights_ratio:.2f} fewer)"])
+        rows += [[f"{s.name}, {split}", str(score)] for s in self.stages for split, score in s.scores.items()]
+        rows += [line.split(": ", 1) if ": " in line else ["", line] for line in self.tries]
+        return [*rows, *([["error", self.error]] if self.error else [])]
 
 
 class Runs(Table, tuple[Run, ...]):
@@ -200,7 +198,7 @@ class Runs(Table, tuple[Run, ...]):
 
     @property
     def rows(self) -> list[list[str]]:
-        """One line a run."""
+        """One row for each run."""
         return [
             [
                 *(str(run.number or "-"), run.network_name, run.data_name, run.plan.describe()),
@@ -212,29 +210,30 @@ class Runs(Table, tuple[Run, ...]):
         ]
 
     def to_csv(self) -> str:
-        """Return CSV with one line a run; a column for each cost and each stage's score and number of images."""
+        """Return CSV with one row for each run; a column for each cost, and four for each stage and split."""
         names = list(dict.fromkeys((s.name, split) for run in self for s in run.stages for split in s.scores))
-        head = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
-        head += [f"{name} {split} {what}" for name, split in names for what in ("kind", "top1", "top5", "n")]
-        lines = []
+        headers = ["run", "created", "network", "data", "policy", "macs", "weights", "macs_ratio", "weights_ratio"]
+        headers += [f"{name} {split} {value}" for name, split in names for value in ("kind", "top1", "top5", "n")]
+        rows = []
         for run in self:
             plan = run.plan
-            line: list[Any] = [run.number, run.created, run.network_name, run.data_name, plan.describe()]
-            line += [plan.macs, plan.weights, plan.macs_ratio, plan.weights_ratio]
+            row: list[Any] = [run.number, run.created, run.network_name, run.data_name, plan.describe()]
+            row += [plan.macs, plan.weights, plan.macs_ratio, plan.weights_ratio]
             for name, split in names:
                 stage = run.stage(name)
                 score = stage.scores.get(split) if stage else None
-                line += [score.kind, score.top1, score.top5, score.n] if score else [""] * 4
-            lines.append([*line, run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note])
-        return csv_text([*head, "seed", "settings", "measured", "note"], lines)
+                row += [score.kind, score.top1, score.top5, score.n] if score else [""] * 4
+            rows.append([*row, run.seed, json.dumps(dict(run.settings)), json.dumps(dict(run.measured)), run.note])
+        return csv_text([*headers, "seed", "settings", "measured", "note"], rows)
 
 
 def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callable[[T], float | None]) -> list[T]:
-    """Return the points that no other beats: none costs as little and scores as much, and is better in one of the two.
+    """Return the points that no other dominates, sorted by cost.
 
-    Points without a score are left out, of equal ones the first stays; the result is in the order of growing cost.
+    A point dominates another if it costs no more and scores no less, and is better in one of the two. Points without a
+    score are left out; of equal points the first stays.
     """
-    scored = [(point, cost(point), found) for point in points if (found := score(point)) is not None]
+    scored = [(point, cost(point), value) for point in points if (value := score(point)) is not None]
     front: list[T] = []
     best = float("-inf")
     for point, _, value in sorted(scored, key=lambda entry: (entry[1], -entry[2])):
@@ -245,7 +244,7 @@ def pareto_front(points: Iterable[T], cost: Callable[[T], float], score: Callabl
 
 
 def pareto(runs: Iterable[Run]) -> Runs:
-    """Return the runs that no other of the same network, data and kind of score beats, sorted by these and MACs."""
+    """Return the Pareto fronts of MACs and top-1, one for each network, data set and kind of score."""
 
     def top1(run: Run) -> float | None:
         score = run.score()
@@ -261,12 +260,12 @@ def pareto(runs: Iterable[Run]) -> Runs:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and the packages that results may depend on."""
+    """Return the versions of Python and of the packages in `PACKAGES`."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
 def source_of(network: Network) -> str:
-    """Return what tells the weights of a network from others: the checksum of their file, or where they came from."""
+    """Return an identifier of a network's weights: the checksum of their file, or else their source."""
     return network.sha256 or network.source
 
 

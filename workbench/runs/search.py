@@ -1,4 +1,4 @@
-"""Search for the largest ratio of MACs that loses little enough: the next ratio, the time, and a line for each try."""
+"""Search for the largest ratio of MACs at a tolerated loss: the next ratio, the time limit, and a text of each try."""
 
 import math
 import time
@@ -11,90 +11,90 @@ from workbench.tables import times
 MIN_MACS_RATIO = 1.05
 """Smallest original / compressed MACs that is tried."""
 MIN_RATIO_STEP = 1.03
-"""Smallest quotient of two ratios of MACs that are tried one after the other in a limited time."""
-BEGIN_SHARE, FIRST_TRY_SHARE = 0.1, 0.75
-"""Share of the progress before the first try without a limit, and share of what remains that each try takes."""
+"""Smallest quotient of two ratios of MACs that are tried one after the other."""
+PREPARATION_SHARE, TRY_SHARE = 0.1, 0.75
+"""Share of the progress before the first try, and share of the remaining progress that each try takes."""
 GRACE_SHARE = 0.05
-"""Share of the limit by which a search may be late to finish a step."""
+"""Share of the time limit by which a step may exceed it."""
 
 
 class OutOfTimeError(Cancelled):
-    """Raised by the progress of a try to stop it, because the minutes are over."""
+    """Raised by the progress of a try to stop it when the time limit is over."""
 
 
 class Clock:
-    """The progress of a search, and how much of its minutes is left.
+    """Progress callback of a search, with its elapsed and remaining time.
 
-    With a limit the share done is that of the minutes, whatever is reported; without one the first try, which is often
-    the last, has most.
+    With a time limit the share done is elapsed / limit; without one it is as reported, and the first try, often the
+    last, takes most of it.
     """
 
     def __init__(self, report: Progress, minutes: float | None) -> None:
-        self.limit = math.inf if minutes is None else 60 * minutes
-        self.stops = False  # whether a step is stopped when the minutes are over
-        self._report, self._began, self._share = report, time.perf_counter(), 0.0
+        self.limit_s = math.inf if minutes is None else 60 * minutes
+        self.is_strict = False  # whether a step that exceeds the limit is stopped
+        self._report, self._start_s, self._share = report, time.perf_counter(), 0.0
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self._began
+        """Seconds since the start."""
+        return time.perf_counter() - self._start_s
 
     @property
-    def left(self) -> float:
-        """Seconds that are left; infinite without a limit."""
-        return self.limit - self.elapsed
+    def remaining(self) -> float:
+        """Seconds until the limit; infinite without one."""
+        return self.limit_s - self.elapsed
 
-    def of_try(self, number: int, last: bool) -> Progress:
-        """Return the callback of a try, numbered from 1; `last` if no other can follow."""
-        remaining = (1 - BEGIN_SHARE) * (1 - FIRST_TRY_SHARE) ** (number - 1)
-        return part(self, 1 - remaining, 1.0 if last else 1 - remaining * (1 - FIRST_TRY_SHARE), f"try {number}")
+    def try_progress(self, number: int, is_last: bool) -> Progress:
+        """Return the progress callback of a try, numbered from 1."""
+        remaining = (1 - PREPARATION_SHARE) * (1 - TRY_SHARE) ** (number - 1)
+        return part(self, 1 - remaining, 1.0 if is_last else 1 - remaining * (1 - TRY_SHARE), f"try {number}")
 
     def __call__(self, share: float, note: str) -> None:
-        """Report progress; raise `OutOfTimeError` if the minutes are over and the step is to be stopped then."""
+        """Report progress; raise `OutOfTimeError` if the clock is strict and the limit is over."""
         elapsed = self.elapsed
-        if self.stops and elapsed > (1 + GRACE_SHARE) * self.limit:
+        if self.is_strict and elapsed > (1 + GRACE_SHARE) * self.limit_s:
             raise OutOfTimeError
-        self._share = max(self._share, share if self.limit == math.inf else min(1.0, elapsed / self.limit))
+        self._share = max(self._share, share if self.limit_s == math.inf else min(1.0, elapsed / self.limit_s))
         self._report(self._share, note)
 
 
-def until(report: Progress, seconds: float) -> Progress:
-    """Return a callback that ends a step, as `Cancelled` does, when it has taken more than `seconds`."""
-    began = time.perf_counter()
+def with_time_limit(report: Progress, limit_s: float) -> Progress:
+    """Return a progress callback that raises `OutOfTimeError` after `limit_s` seconds."""
+    start_s = time.perf_counter()
 
-    def report_until(share: float, note: str) -> None:
-        if time.perf_counter() - began > seconds:
+    def report_in_time(share: float, note: str) -> None:
+        if time.perf_counter() - start_s > limit_s:
             raise OutOfTimeError
         report(share, note)
 
-    return report_until
+    return report_in_time
 
 
 @dataclass(frozen=True)
 class Try:
-    """One plan that was tried: its ratio of MACs, whether little enough was lost, and what came of it in words."""
+    """Result of one plan that was tried."""
 
     macs_ratio: float
-    good: bool
-    shown: bool = False  # whether the images show that, not only suggest it
-    loss: str = ""
-    taken_back: str = ""  # a step that was taken back, or left out for want of time
+    good: bool  # whether the loss is tolerated
+    certain: bool = False  # whether the whole interval of the loss is tolerated
+    loss: str = ""  # in words
+    tuning_note: str = ""  # why fine-tuning was left out or discarded
 
 
-def next_ratio(tries: Sequence[Try], *, larger: bool, expected: float | None = None) -> float | None:
+def next_ratio(tries: Sequence[Try], *, allow_larger: bool, expected: float | None = None) -> float | None:
     """Return the ratio of MACs to try next; None if none is worth a try.
 
-    While every try lost too much, it is the ratio that is `expected` to lose little enough, or half of the saving if
-    nothing is known of that. After that, if a `larger` ratio is looked for, it is the expected one, at most twice the
-    saving and between the largest ratio that is good and the smallest above it that is not; else their middle.
+    While every try loses too much, it is the ratio with an `expected` tolerable loss if that is clearly smaller, else
+    the one with half the saving. After a good try, if `allow_larger`, it lies between the largest good ratio and the
+    smallest bad one above it: the `expected` ratio, else their middle. If none is bad, it at most doubles the saving.
     """
-    good = max((one.macs_ratio for one in tries if one.good), default=None)
-    bad = min((one.macs_ratio for one in tries if not one.good and one.macs_ratio > (good or 0.0)), default=None)
+    good = max((t.macs_ratio for t in tries if t.good), default=None)
+    bad = min((t.macs_ratio for t in tries if not t.good and t.macs_ratio > (good or 0.0)), default=None)
     if good is None:
         half = 1 + ((bad or 1.0) - 1) / 2
         ratio = expected if expected is not None and expected * MIN_RATIO_STEP <= (bad or 0.0) else half
         return ratio if ratio >= MIN_MACS_RATIO else None
-    if not larger or good < MIN_MACS_RATIO:
+    if not allow_larger or good < MIN_MACS_RATIO:
         return None
     upper = 1 + 2 * (good - 1) if bad is None else bad
     ratio = upper if bad is None else (good + bad) / 2
@@ -103,29 +103,26 @@ def next_ratio(tries: Sequence[Try], *, larger: bool, expected: float | None = N
     return ratio if ratio >= MIN_RATIO_STEP * good else None
 
 
-def best_of(tries: Sequence[Try]) -> int:
-    """Return the index of the try to keep, or the last if none is good.
+def best_index(tries: Sequence[Try]) -> int:
+    """Return the index of the good try with the largest ratio, certain ones first; the last if none is good."""
+    good = [i for i, t in enumerate(tries) if t.good]
+    return max(good, key=lambda i: (tries[i].certain, tries[i].macs_ratio)) if good else len(tries) - 1
 
-    Of the good ones it is the one that saves most, among those whose images show it if there are any.
+
+def try_lines(tries: Sequence[Try], unfinished: str = "", end_reason: str = "") -> tuple[str, ...]:
+    """Return a line for each try, and one for an unfinished try or for why the search ended.
+
+    A single try has no line unless its fine-tuning was left out or discarded, or one of these texts is given.
     """
-    good = [i for i, one in enumerate(tries) if one.good]
-    return max(good, key=lambda i: (tries[i].shown, tries[i].macs_ratio)) if good else len(tries) - 1
-
-
-def lines(tries: Sequence[Try], unfinished: str = "", ended: str = "") -> tuple[str, ...]:
-    """Return a line for each try, for one that was not finished, and for why the search ended, if that is given.
-
-    Without that, there are none if nothing was taken back.
-    """
-    if len(tries) == 1 and not tries[0].taken_back and not unfinished and not ended:
+    if len(tries) == 1 and not tries[0].tuning_note and not unfinished and not end_reason:
         return ()
-    kept, found = best_of(tries), []
-    for i, one in enumerate(tries):
-        outcome = "kept" if one.good else "kept, although more is lost than is tolerated"
-        if i != kept:
-            less = "saves less" if one.macs_ratio < tries[kept].macs_ratio else "is less sure"
-            outcome = f"{less} than try {kept + 1}" if one.good else "taken back"
-        words = (f"MACs {times(one.macs_ratio)} fewer", one.loss, one.taken_back, outcome)
-        found.append(f"try {i + 1}: {', '.join(filter(None, words))}")
-    end = f"try {len(tries) + 1}: {unfinished}" if unfinished else f"ended: {ended}" if ended else ""
-    return (*found, *([end] if end else []))
+    best, lines = best_index(tries), []
+    for i, t in enumerate(tries):
+        outcome = "kept" if t.good else "kept, although more is lost than is tolerated"
+        if i != best:
+            drawback = "saves less" if t.macs_ratio < tries[best].macs_ratio else "is less sure"
+            outcome = f"{drawback} than try {best + 1}" if t.good else "taken back"
+        parts = (f"MACs {times(t.macs_ratio)} fewer", t.loss, t.tuning_note, outcome)
+        lines.append(f"try {i + 1}: {', '.join(filter(None, parts))}")
+    end = f"try {len(tries) + 1}: {unfinished}" if unfinished else f"ended: {end_reason}" if end_reason else ""
+    return (*lines, *([end] if end else []))
