@@ -53,13 +53,13 @@ def test_noise_lifts_the_threshold_and_the_minimum_together(data):
     ranks, thresholds = [], []
     for noise in (0.1, 0.3, 1.2):
         shown = NoisyDigits.of(data.train.images[:540], noise)
-        heights, energies = shown.valley()
-        assert heights[energies.argmin()] == pytest.approx(shown.found.threshold, rel=0.01)
+        heights, energies = shown.free_energy_curve()
+        assert heights[energies.argmin()] == pytest.approx(shown.evbmf.threshold, rel=0.01)
         assert energies.min() >= 0
         assert shown.errors[0] == pytest.approx(noise, rel=0.01)
         assert shown.errors[1] < shown.errors[0]
-        ranks.append(shown.found.rank)
-        thresholds.append(shown.found.threshold)
+        ranks.append(shown.evbmf.rank)
+        thresholds.append(shown.evbmf.threshold)
     assert ranks == sorted(ranks, reverse=True)
     assert ranks[-1] == 0
     assert thresholds == sorted(thresholds)

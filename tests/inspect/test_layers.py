@@ -68,7 +68,7 @@ def test_the_factors_numbers_are_the_plans(spectra, plan):
     assert shown.cost == part.cost
     assert shown.error == part.error
     assert sum(shown.shares("macs")) == pytest.approx(1 / part.macs_ratio)
-    assert shown.compared("weights") == "18.5 k → 3.55 k (x5.21 fewer)"
+    assert shown.change_text("weights") == "18.5 k → 3.55 k (x5.21 fewer)"
     assert shown.verdict == "It pays. With rank_in = 14, any rank_out pays."
 
 
@@ -80,7 +80,7 @@ def test_factors_of_a_layer_without_weights(strided):
     assert not full.pays
     limit = int(break_even(strided.shape, rank_in=8))
     assert full.verdict == f"It does not pay. With rank_in = 8, rank_out may be at most {limit}."
-    assert full.compared("macs").endswith(" more)")
+    assert full.change_text("macs").endswith(" more)")
     pointwise = layer_of(nn.Conv2d(8, 8, 1), 8, 4, 4)
     assert Factors.of(pointwise, 8, 1).verdict == "It does not pay. With rank_in = 8, no rank_out pays."
     for rank_out in range(1, 13):

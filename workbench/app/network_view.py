@@ -11,7 +11,7 @@ from workbench.app.session import Session
 from workbench.app.widgets.network_graph import NetworkGraph
 from workbench.app.widgets.upload import Upload
 from workbench.inspect.drawing.fills import AREAS, Measured
-from workbench.inspect.drawing.svg import Picture, graph_of
+from workbench.inspect.drawing.svg import Drawing, graph_of
 from workbench.inspect.gallery import Prediction
 from workbench.inspect.preview import Preview
 from workbench.network.images.decoding import SUFFIXES
@@ -55,7 +55,7 @@ def network_view(session: Session, aspect: float = 6.5) -> w.Widget:
                 color.tooltips = [COLORS[name] for name in names]
         color.layout.display = "" if len(names) > 1 else "none"
         colored = found.get(color.value)
-        graph.show(None if shown is None else Picture(shown, graph_of(shown), colored, area.value, aspect))
+        graph.show(None if shown is None else Drawing(shown, graph_of(shown), colored, area.value, aspect))
 
     def recolor() -> None:
         if color.value == "noise" or list(color.options) != list(measured()):

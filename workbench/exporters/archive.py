@@ -17,8 +17,8 @@ from workbench.network.layers import LAYER_CLASSES, TRANSPOSED
 from workbench.network.network import Network
 from workbench.plan.compressed import CompressedNetwork
 
-CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-README_TEXT = """\
+CONV_ARGS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+README = """\
 {name}, compressed: MACs x{macs_ratio:.2f} fewer, weights x{weights_ratio:.2f} fewer ({policy}).
 
     from load import load     # in this folder
@@ -41,13 +41,13 @@ load.py               puts both into the original architecture
 def archive_bytes(network: Network, folder: str) -> bytes:
     """Return a compressed network as a zip of one folder.
 
-    ``plan.json`` is the plan as :meth:`Plan.to_json` gives it, with the modules that replace each layer ("surgery") and
-    what is known of the network ("about"); ``weights.safetensors`` has the latter in its header too. ``load.py`` puts
-    both into the original architecture, an ``nn.Module`` that the user has.
+    ``plan.json`` is the JSON of the plan, with the modules that replace each layer ("surgery") and the network's
+    metadata ("about"), which the header of ``weights.safetensors`` has too. ``load.py`` puts both into the original
+    architecture, an ``nn.Module`` that the user has.
     """
     if not isinstance(network, CompressedNetwork):
         raise ExportError(f"{network.name} has no plan: only decomposed networks are exported with their plan")
-    about, plan, surgery = metadata(network), network.plan, []
+    description, plan, surgery = metadata(network), network.plan, []
     for part in plan:
         if part.decision != "keep":
             if not part.name:
@@ -55,26 +55,26 @@ def archive_bytes(network: Network, folder: str) -> bytes:
             factors = network.model.get_submodule(part.name)
             modules = [[name, *_constructor(factor)] for name, factor in factors.named_children()]
             surgery.append({"name": part.name, "modules": modules})
-    text = json.dumps({**json.loads(plan.to_json()), "surgery": surgery, "about": about}, indent=2)
+    plan_json = json.dumps({**json.loads(plan.to_json()), "surgery": surgery, "about": description}, indent=2)
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.model.state_dict().items()}
-    readme = README_TEXT.format(
-        **{**about, **about["compression"]}
-        | {"shape": " x ".join(map(str, network.input_shape)), "preprocessing": about["preprocessing"]["words"]}
+    readme = README.format(
+        **{**description, **description["compression"]}
+        | {"shape": " x ".join(map(str, network.input_shape)), "preprocessing": description["preprocessing"]["words"]}
     )
-    made = BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
         for name, content in {
-            "plan.json": text.encode(),
-            "weights.safetensors": save(tensors, metadata={"format": "pt", **as_texts(about)}),
+            "plan.json": plan_json.encode(),
+            "weights.safetensors": save(tensors, metadata={"format": "pt", **as_texts(description)}),
             "load.py": Path(standalone_loader.__file__).read_bytes(),
             "README.txt": readme.encode(),
         }.items():
             archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", (1980, 1, 1, 0, 0, 0)), content)
-    return made.getvalue()
+    return stream.getvalue()
 
 
 def load_archive(path: Path, network: Network) -> nn.Module:
-    """Load an archive with its own loader into a copy of the network, without its factors and parameters."""
+    """Load an archive with its loader into a copy of the network whose factors and parameters are removed."""
     model = copy_for_export(network.model)
     for part in network.plan if isinstance(network, CompressedNetwork) else ():
         if part.decision != "keep":
@@ -88,12 +88,12 @@ def load_archive(path: Path, network: Network) -> nn.Module:
 
 
 def _constructor(module: nn.Module) -> tuple[str, dict[str, Any]]:
-    """Name of a module's class in ``torch.nn``, and the arguments that make it again."""
+    """Return the name of a module's class in ``torch.nn``, and its constructor's arguments."""
     if isinstance(module, nn.Unflatten):
         return "Unflatten", {"dim": module.dim, "unflattened_size": list(module.unflattened_size)}
     if isinstance(module, nn.Flatten):
         return "Flatten", {"start_dim": module.start_dim, "end_dim": module.end_dim}
     kind = next(kind for kind in LAYER_CLASSES if isinstance(module, kind))
-    names = ("in_features", "out_features") if kind is nn.Linear else CONVOLUTION
-    names = (*names, "output_padding") if kind in TRANSPOSED else names
-    return kind.__name__, {**{name: getattr(module, name) for name in names}, "bias": module.bias is not None}
+    arguments = ("in_features", "out_features") if kind is nn.Linear else CONV_ARGS
+    arguments = (*arguments, "output_padding") if kind in TRANSPOSED else arguments
+    return kind.__name__, {**{name: getattr(module, name) for name in arguments}, "bias": module.bias is not None}

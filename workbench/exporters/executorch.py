@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from workbench.exporters.int8 import Int8, quantised_program
-from workbench.exporters.tracing import EXPORTING, ExportError, is_installed, quiet_libraries, trace
+from workbench.exporters.tracing import EXPORT_LOCK, ExportError, is_installed, quiet_libraries, trace
 from workbench.network.network import first_line
 
 METADATA = "metadata"
 """Name of the program's method that returns its metadata, a JSON text."""
 
 DTYPES = {5: torch.float16, 6: torch.float32, 7: torch.float64, 15: torch.bfloat16}
-"""By the runtime's numbers."""
+"""ExecuTorch's number of a dtype -> dtype."""
 
 
 def missing() -> str:
@@ -28,8 +28,8 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "", i
     """Return a copy of the model in eval mode as an ExecuTorch program, lowered to XNNPACK.
 
     The model has one input and one output; the program takes the example's shape (n, ...) and dtype only, and its
-    method "metadata" returns the text, if there is one. With `int8` its layers are quantised. ExportError if the model
-    cannot be lowered, or the runtime has no kernel for one of its operators.
+    method "metadata" returns `metadata`, unless that is "". With `int8` its layers are quantised. Raises ExportError if
+    the model cannot be lowered, or the runtime has no kernel for one of its operators.
     """
     program = trace(model, example)
     if int8:
@@ -49,40 +49,39 @@ def executorch_bytes(model: nn.Module, example: Tensor, *, metadata: str = "", i
     except Exception as error:
         raise ExportError(f"the model cannot be lowered to ExecuTorch: {first_line(error)}") from error
     plans = lowered.executorch_program.execution_plan
-    called = {f"{op.name}.{op.overload}".rstrip(".") for plan in plans for op in plan.operators}
-    if lacking := ", ".join(sorted(called - kernels)):
-        raise ExportError(f"the ExecuTorch program does not run: the runtime has no kernel for {lacking}")
+    operators = {f"{op.name}.{op.overload}".rstrip(".") for plan in plans for op in plan.operators}
+    if unsupported := ", ".join(sorted(operators - kernels)):
+        raise ExportError(f"the ExecuTorch program does not run: the runtime has no kernel for {unsupported}")
     return content
 
 
 class ExecutorchProgram:
-    """A program, from the content of a ``.pte`` file, that runs here: inputs of its `shape` and `dtype` -> outputs."""
+    """A runnable program from the content of a ``.pte`` file; its inputs have its `shape` and `dtype`."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._program: Any = None
-        with EXPORTING:
-            loaded = self._load()
-            taken = loaded.metadata("forward").input_tensor_meta(0)
-            self.shape, self.dtype = tuple(taken.sizes()), DTYPES.get(taken.dtype())
-            named = METADATA in loaded.method_names
-            self.metadata = str(loaded.load_method(METADATA).execute([])[0]) if named else ""
+        with EXPORT_LOCK:
+            program = self._load()
+            tensor = program.metadata("forward").input_tensor_meta(0)
+            self.shape, self.dtype = tuple(tensor.sizes()), DTYPES.get(tensor.dtype())
+            has_metadata = METADATA in program.method_names
+            self.metadata = str(program.load_method(METADATA).execute([])[0]) if has_metadata else ""
         _LOADED.add(self)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run the program; ExportError if the inputs have another shape or dtype, or it fails."""
         if tuple(inputs.shape) != self.shape or inputs.dtype != self.dtype:
-            given = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
-            raise ExportError(f"this program takes {self.dtype} of shape {self.shape}, not {given}")
-        with EXPORTING:
+            actual = f"{inputs.dtype} of shape {tuple(inputs.shape)}"
+            raise ExportError(f"this program takes {self.dtype} of shape {self.shape}, not {actual}")
+        with EXPORT_LOCK:
             if self._program is None:
                 self._load()
             try:
-                outputs = self._forward.execute([inputs.contiguous()])
+                outputs: list[Tensor] = self._forward.execute([inputs.contiguous()])
             except Exception as error:
                 raise ExportError(f"the ExecuTorch program fails: {first_line(error)}") from error
-        found: Tensor = outputs[0]  # the runtime copies it at every call
-        return found
+        return outputs[0]  # the runtime copies it at every call
 
     def _load(self) -> Any:
         with quiet_libraries():
@@ -107,9 +106,9 @@ _LOADED: WeakSet[ExecutorchProgram] = WeakSet()
 
 
 def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
-    """Return a program from a file, or from its content; ExportError if it is none that runs here."""
-    if why := missing():
-        raise ExportError(why)
+    """Return a program from a file, or from its content; ExportError if it does not run here."""
+    if reason := missing():
+        raise ExportError(reason)
     if isinstance(program, bytes):
         return ExecutorchProgram(program)
     try:
@@ -121,8 +120,8 @@ def load_executorch(program: str | Path | bytes) -> ExecutorchProgram:
 def set_threads(number: int) -> None:
     """Set the number of threads that all programs of this process use.
 
-    The runtime makes a new pool, and loaded programs point to the old one; they are unloaded first, and loaded again
-    by their next call (run each once before you measure).
+    The runtime replaces its thread pool, to which loaded programs point; they are unloaded first, and loaded again by
+    their next call (run each once before you measure).
     """
     with quiet_libraries():
         library = import_module("executorch.extension.pybindings.portable_lib")

@@ -57,20 +57,19 @@ def export(
 
     The suffix chooses the format: ``.onnx``; ``.pte`` for phones (ExecuTorch, lowered to XNNPACK); ``.zip`` for PyTorch
     without the workbench (plan, parameters and a loader of ten lines), for compressed networks. The file takes one
-    input at a time, or as many as the ONNX file that the network was opened from, after the network's preprocessing,
-    and describes itself: name, classes, input shape, preprocessing, where the weights are from and how they were
-    compressed. ONNX has this in ``metadata_props`` (lists and tables as JSON), ExecuTorch as the JSON text that its
-    method "metadata" returns.
+    preprocessed input at a time, or as many as the ONNX file that the network was opened from. Its metadata are name,
+    classes, input shape, preprocessing, source of the weights and compression: in ONNX's ``metadata_props`` (lists and
+    tables as JSON), or the JSON text that the method "metadata" of an ExecuTorch program returns.
 
     Parameters
     ----------
-    network : it is not changed. One that was opened from an ONNX file gives that file again, in which only the nodes
+    network : stays unchanged. One that was opened from an ONNX file gives that file again, in which only the nodes
         of its compressed layers are replaced.
-    path : a file that is there is replaced once the new one has passed.
-    data : images to compare on, as the data hold them, up to 500; None for those of `int8`, or a few random inputs.
-    int8 : images without labels, of which up to 100 are drawn, to measure the ranges of the maps on: the layers of an
-        ONNX or ExecuTorch file then compute with 8-bit integers, and weights have a scale for each output channel. Such
-        a file is compared by the share of equal answers and the signal-to-noise ratio of its outputs. None for float.
+    path : an existing file is replaced once the new one has passed.
+    data : images to compare on, of which up to 500 are used; None for those of `int8`, or a few random inputs.
+    int8 : images, of which up to 100 are drawn to measure the ranges of the maps; None for float. The layers of an
+        int8 file (ONNX or ExecuTorch) compute with 8-bit integers; weights have a scale for each output channel. Such
+        a file is compared by the share of equal answers and the signal-to-noise ratio of its outputs.
     keep_float : names of layers, as in the plan, that stay in float in an int8 file.
     dynamic_batch : for ONNX, whether the file takes any number of inputs at a time.
     progress : called now and then; raising `Cancelled` ends the export, and leaves no file.
@@ -79,7 +78,7 @@ def export(
     ------
     ExportError : a ValueError, if the suffix is another, the format's library is not installed, the network cannot be
         translated, the file cannot be written, or it computes something else: relative error above 1e-4 (1e-2 in half
-        precision), or another answer; in int8 less than half of the answers, or 10 dB. No file is left then.
+        precision), or another answer; in int8 less than half of the answers, or 10 dB. It leaves no file.
     """
     expect_network(network)
     path = Path(path)
@@ -88,21 +87,22 @@ def export(
     report(0.0, "running it in PyTorch")
     if int8 is not None and not network.structured:
         int8 = split_of(network, int8, labelled=False)  # batches that can be read once are read now
-    wanted = reference(network, int8 if data is None else data)
-    example = wanted.inputs[0]
-    quantised = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(example))
+    expected = reference(network, int8 if data is None else data)
+    example = expected.inputs[0]
+    quantisation = None if int8 is None else calibration(network, int8, keep_float, batch=size_of(example))
     report(0.1, "translating it")
-    about = metadata(network) | ({"int8": quantised.about} if quantised else {})
+    description = metadata(network) | ({"int8": quantisation.metadata} if quantisation else {})
     load: Callable[[Path], Callable[[Any], Any]]
     if suffix == ".pte" and not isinstance(example, Tensor):
         raise ExportError(f"{network.name} takes inputs of its own kind; ExecuTorch files take one batch of images")
     if suffix == ".onnx":
-        how: dict[str, Any] = {"metadata": as_texts(about), "dynamic_batch": dynamic_batch, "int8": quantised}
-        content = onnx.onnx_bytes(network.model, example, **how)
+        content = onnx.onnx_bytes(
+            network.model, example, metadata=as_texts(description), dynamic_batch=dynamic_batch, int8=quantisation
+        )
         load = onnx.load_onnx
     elif suffix == ".pte":
-        how = {"metadata": json.dumps(about), "int8": quantised}
-        content = executorch.executorch_bytes(network.model, example, **how)
+        text = json.dumps(description)
+        content = executorch.executorch_bytes(network.model, example, metadata=text, int8=quantisation)
         load = executorch.load_executorch
     else:
         content, load = archive.archive_bytes(network, path.stem), partial(archive.load_archive, network=network)
@@ -113,26 +113,26 @@ def export(
             write_atomically(temporary, content)
             run = load(temporary)
             run = partial(call, run) if isinstance(run, nn.Module) else run
-            found = wanted.compare(run, int8=quantised is not None, progress=part(report, 0.85, 1.0))
-            if not found.passed:
-                hint = "; keep the layers that suffer most in float, by keep_float" if quantised else ""
+            verification = expected.compare(run, int8=quantisation is not None, progress=part(report, 0.85, 1.0))
+            if not verification.passed:
+                hint = "; keep the layers that suffer most in float, by keep_float" if quantisation else ""
                 raise ExportError(
-                    f"{path.name} was not kept, since it does not compute what PyTorch does: {found}{hint}"
+                    f"{path.name} was not kept, since it does not compute what PyTorch does: {verification}{hint}"
                 )
             move_durably(temporary, path)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
     report(1.0, "")
-    return Exported(path, FORMATS[suffix] + (", int8" if quantised else ""), len(content), found)
+    return Exported(path, FORMATS[suffix] + (", int8" if quantisation else ""), len(content), verification)
 
 
 def _checked_suffix(path: Path, dynamic_batch: bool, int8: bool, keep_float: bool) -> str:
     """Return the suffix of a file that can be written; ExportError if it cannot, or the options do not fit it."""
     suffix = path.suffix.lower()
-    known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+    formats = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
     missing = {".onnx": onnx.missing, ".pte": executorch.missing}.get(suffix, str)()
     problems = {
-        f"{path.name} does not end with the suffix of a format: {known}": suffix not in FORMATS,
+        f"{path.name} does not end with the suffix of a format: {formats}": suffix not in FORMATS,
         f"{path} is a folder: name a file in it": path.is_dir(),
         f"there is no folder {path.parent}": not path.parent.is_dir(),
         f"dynamic_batch is only for .onnx files, not for {suffix}": dynamic_batch and suffix != ".onnx",
@@ -140,7 +140,7 @@ def _checked_suffix(path: Path, dynamic_batch: bool, int8: bool, keep_float: boo
         "keep_float is for int8 files: give images as int8=": keep_float and not int8,
         missing: bool(missing),
     }
-    for problem, found in problems.items():
-        if found:
+    for problem, applies in problems.items():
+        if applies:
             raise ExportError(problem)
     return suffix

@@ -1,4 +1,4 @@
-"""Describe a network inside its file: what it was made from, what goes in and what comes out."""
+"""Metadata of an exported network: its source, inputs, classes and compression."""
 
 import json
 from typing import Any
@@ -15,8 +15,8 @@ PAPER = (
 
 
 def metadata(network: Network) -> dict[str, Any]:
-    """Return what is known of a network, as JSON values."""
-    found: dict[str, Any] = {
+    """Return the description of a network that goes into its file, as JSON values."""
+    description: dict[str, Any] = {
         "name": network.name,
         "classes": list(network.classes),
         "input_shape": list(network.input_shape),
@@ -29,7 +29,7 @@ def metadata(network: Network) -> dict[str, Any]:
     }
     if isinstance(network, CompressedNetwork):
         plan = network.plan
-        found["compression"] = {
+        description["compression"] = {
             "policy": plan.describe(),
             "macs": plan.macs,
             "macs_ratio": round(plan.macs_ratio, 4),
@@ -37,27 +37,27 @@ def metadata(network: Network) -> dict[str, Any]:
             "method": "Tucker-2 decomposition",
             "reference": PAPER,
         }
-    return found
+    return description
 
 
 def as_texts(values: dict[str, Any]) -> dict[str, str]:
-    """Return metadata as one text a name, for files that hold nothing else: lists and tables become JSON."""
+    """Return metadata as texts, for files that hold only texts: lists and tables become JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def _preprocessing(network: Network) -> dict[str, Any]:
-    own: Any = network.preprocessing
+    transform: Any = network.preprocessing
     shape = " x ".join(map(str, network.input_shape))
-    if own is None:
-        floats = network.example is None or (not network.structured and network.example.is_floating_point())
-        scaled = "; bytes are divided by 255" if floats else ""
-        return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them{scaled}."}
-    if not all(hasattr(own, name) for name in ("size", "width", "mean", "std", "shorter")):  # the catalog's
-        name = getattr(own, "__qualname__", type(own).__qualname__)
+    if transform is None:
+        is_float = network.example is None or (not network.structured and network.example.is_floating_point())
+        scaling = "; bytes are divided by 255" if is_float else ""
+        return {"words": f"No preprocessing: an input is {shape} numbers as the data hold them{scaling}."}
+    if not all(hasattr(transform, name) for name in ("size", "width", "mean", "std", "shorter")):  # the catalog's
+        name = getattr(transform, "__qualname__", type(transform).__qualname__)
         return {"words": f"A function of the user's, {name}, that is not in this file; it must give inputs of {shape}."}
-    kind = "RGB images" if len(own.mean) == 3 else "Images"
-    words = f"{kind}, channels first, resized to {own.shorter} pixels on the shorter side and cropped to their centre "
-    words += f"of {own.size} x {own.width} pixels. "
+    size, width, mean, std = transform.size, transform.width, list(transform.mean), list(transform.std)
+    kind = "RGB images" if len(mean) == 3 else "Images"
+    words = f"{kind}, channels first, resized to {transform.shorter} pixels on the shorter side and cropped to their "
+    words += f"centre of {size} x {width} pixels. "
     words += "Divide the pixels by 255, subtract the mean and divide by the deviation of each channel."
-    numbers = {"size": own.size, "width": own.width, "scale": 1 / 255, "mean": list(own.mean), "std": list(own.std)}
-    return {"words": words, **numbers}
+    return {"words": words, "size": size, "width": width, "scale": 1 / 255, "mean": mean, "std": std}

@@ -17,11 +17,11 @@ from workbench.runs.run import Run, StageName
 def notebook(run: Run, path: str | Path, *, network: str = "", data: str = "") -> Path:
     """Write a notebook that loads the original and the data, applies the run's plan, recovers and scores.
 
-    Recovery takes the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
+    Recovery uses the settings of the run, or those of :func:`~workbench.runs.compress.compress`.
 
     Parameters
     ----------
-    network, data : Python expressions that load them, like ``wb.load_network("resnet18", weights="my.pt")``; "" to load
+    network, data : Python expressions that load them, like ``wb.load_network("resnet18", weights="my.pt")``; "" loads
         them by their names in the run.
     """
     cells = [_cell(0, "markdown", _title(run))]
@@ -36,42 +36,42 @@ def notebook(run: Run, path: str | Path, *, network: str = "", data: str = "") -
     return Path(path)
 
 
-def _cell(number: int, kind: str, source: str, **more: Any) -> dict[str, Any]:
+def _cell(number: int, kind: str, source: str, **extra: Any) -> dict[str, Any]:
     lines = source.splitlines(keepends=True)
-    return {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines, **more}
+    return {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines, **extra}
 
 
 def _title(run: Run) -> str:
-    costs = f"MACs x{run.plan.macs_ratio:.2f} fewer, weights x{run.plan.weights_ratio:.2f} fewer"
-    return f"# {_inline(run.network_name)}, compressed\n\n{_inline(run.plan.describe())}: {costs}.\n\nMethod: {PAPER}."
+    gains = f"MACs x{run.plan.macs_ratio:.2f} fewer, weights x{run.plan.weights_ratio:.2f} fewer"
+    return f"# {_inline(run.network_name)}, compressed\n\n{_inline(run.plan.describe())}: {gains}.\n\nMethod: {PAPER}."
 
 
-def _steps(run: Run, load: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (markdown, code) of each step; `load` are the lines that load network and data."""
-    load = ["import workbench as wb", "", *load]
+def _steps(run: Run, load_lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (markdown, code) of each step; `load_lines` load the network and the data."""
+    load_lines = ["import workbench as wb", "", *load_lines]
     if run.network is not None and (sha256 := run.network.original.sha256):
-        load.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
-    plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape: it cannot end the string
-    apply = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
-    known = {field.name for field in fields(Recipe)}
-    chosen = {key: value for key, value in run.settings.items() if key in known}
-    chosen = chosen if "teacher" in run.settings else {**FINE_TUNING, **chosen}
-    training = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
+        load_lines.append(f"assert network.sha256 == {sha256!r}, 'the run was made from other weights'")
+    plan = run.plan.to_json().replace("'", "\\u0027")  # JSON's escape of a quote, which would end the string
+    plan_lines = [f"plan = wb.Plan.from_json(r'''{plan}''')", "small = wb.decompose(network, plan)", "plan"]
+    recipe_fields = {field.name for field in fields(Recipe)}
+    settings = {key: value for key, value in run.settings.items() if key in recipe_fields}
+    settings = settings if "teacher" in run.settings else {**FINE_TUNING, **settings}
+    training = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     training += ", teacher=network" if run.settings.get("teacher", True) else ""
-    distilled = run.settings.get("distilled_epochs", FINE_TUNING["epochs"])
+    distillation_epochs = run.settings.get("distilled_epochs", FINE_TUNING["epochs"])
     recovery = {
         StageName.CALIBRATED: f"small = wb.calibrate(small, data.unlabelled.sample({CALIBRATION_IMAGES}))",
-        StageName.DISTILLED: f"small = wb.distill(small, data.unlabelled, epochs={distilled!r})",
+        StageName.DISTILLED: f"small = wb.distill(small, data.unlabelled, epochs={distillation_epochs!r})",
         StageName.FINE_TUNED: f"small = wb.finetune(small, data, {training}, on_epoch=print)",
     }
-    score = "split = data.test if len(data.test) else data.validation if len(data.validation) else data.train\n"
-    score += 'before = {"original": wb.score(network, split)} if split.labelled else {}\n'
-    score += '{**before, "compressed": wb.score(small, split)}'
+    score_code = "split = data.test if len(data.test) else data.validation if len(data.validation) else data.train\n"
+    score_code += 'before = {"original": wb.score(network, split)} if split.labelled else {}\n'
+    score_code += '{**before, "compressed": wb.score(small, split)}'
     return [
-        ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load)),
-        ("## Apply the plan", "\n".join(apply)),
+        ('## Load\n\nYour own network or data: `weights="file"`, `root="folder"`.', "\n".join(load_lines)),
+        ("## Apply the plan", "\n".join(plan_lines)),
         *((f"## Recover: {stage.name}", recovery[stage.name]) for stage in run.stages if stage.name in recovery),
-        ("## Score" + _scores(run), score),
+        ("## Score" + _scores(run), score_code),
     ]
 
 

@@ -13,8 +13,8 @@ from workbench.exporters.int8 import Int8, quantised_onnx
 from workbench.exporters.tracing import ExportError, is_installed, quiet_libraries, trace
 from workbench.network.network import first_line
 
-TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
-"""Type of an input in ONNX Runtime -> NumPy dtype that the input is cast to."""
+INPUT_DTYPES = {"tensor(float16)": "float16", "tensor(double)": "float64"}
+"""ONNX Runtime's type of an input -> NumPy dtype that the tensor is cast to."""
 MAX_MODEL_BYTES = 2**31 - 2**20
 """Largest size of parameters and buffers in one protobuf (2 GiB), less 1 MiB for the graph."""
 
@@ -37,9 +37,9 @@ def onnx_bytes(
     """Return a copy of the model in eval mode as an ONNX protobuf that holds its parameters.
 
     A single input and output are called "input" and "output" in the file. The input has the dtype and shape (n, ...)
-    of the example; with `dynamic_batch`, n may vary. Nodes are called after the modules that they are from. For a model
-    that was opened from an ONNX file, that file is returned, with the nodes of changed layers replaced. With `int8` its
-    layers are quantised. Raises ExportError if the model cannot be translated, or its file fixes n and it is to vary.
+    of the example; with `dynamic_batch`, n may vary. Nodes are named after the model's modules. A model that was opened
+    from an ONNX file gives that file, with the nodes of changed layers replaced. With `int8` the layers are quantised.
+    Raises ExportError if the model cannot be translated, or if `dynamic_batch` is given but the opened file fixes n.
     """
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > MAX_MODEL_BYTES:
@@ -47,27 +47,26 @@ def onnx_bytes(
     opened: Any = model
     if hasattr(opened, "to_proto"):
         if dynamic_batch and opened.batch:
-            fixed = f"takes {opened.batch} at a time, and so will this one: leave out dynamic_batch"
-            raise ExportError(f"the ONNX file that the network was opened from {fixed}")
+            reason = f"takes {opened.batch} at a time, and so will this one: leave out dynamic_batch"
+            raise ExportError(f"the ONNX file that the network was opened from {reason}")
         proto = opened.to_proto(metadata)
     else:
-        proto = _translated(model, example, metadata or {}, dynamic_batch)
+        proto = _translate(model, example, metadata or {}, dynamic_batch)
     if int8:
         proto = quantised_onnx(proto, int8, model)
     return bytes(proto.SerializeToString())
 
 
-def _translated(model: nn.Module, example: Any, metadata: Mapping[str, str], dynamic_batch: bool) -> Any:
+def _translate(model: nn.Module, example: Any, metadata: Mapping[str, str], dynamic_batch: bool) -> Any:
     program = trace(model, example, dynamic_batch=dynamic_batch)
-    one = isinstance(example, Tensor)
-    names: dict[str, Any] = {"input_names": ["input"]} if one else {}
+    names: dict[str, Any] = {"input_names": ["input"]} if isinstance(example, Tensor) else {}
     if len(program.graph_signature.user_outputs) == 1:
         names["output_names"] = ["output"]
     try:
         with quiet_libraries():
-            made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
-            assert made is not None
-            proto = made.model_proto
+            translated = torch.onnx.export(program, dynamo=True, verbose=False, **names)
+            assert translated is not None
+            proto = translated.model_proto
     except Exception as error:
         raise ExportError(f"the model cannot be translated to ONNX: {first_line(error)}") from error
     _name_nodes(proto)
@@ -91,39 +90,39 @@ def load_onnx(content: str | Path | bytes, *, threads: int = 0) -> Callable[[Any
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # fatal errors only
-        given = content if isinstance(content, bytes) else str(content)
-        session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        source = content if isinstance(content, bytes) else str(content)
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ExportError(f"ONNX Runtime cannot load this file: {first_line(error)}") from error
-    wanted = session.get_inputs()
+    graph_inputs = session.get_inputs()
 
     def run(inputs: Any) -> Any:
-        given = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         try:
             arrays = {
-                v.name: x.numpy().astype(TYPES.get(v.type, x.numpy().dtype))
-                for v, x in zip(wanted, given, strict=False)
+                v.name: x.numpy().astype(INPUT_DTYPES.get(v.type, x.numpy().dtype))
+                for v, x in zip(graph_inputs, tensors, strict=False)
             }
-            found = [
+            outputs = [
                 torch.from_numpy(v).float() if v.dtype == "float16" else torch.from_numpy(v)
                 for v in session.run(None, arrays)
             ]
         except Exception as error:
-            shapes = ", ".join(str(tuple(x.shape)) for x in given)
+            shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
             raise ExportError(f"the ONNX file does not run on {shapes}: {first_line(error)}") from error
-        return found[0] if len(found) == 1 else found
+        return outputs[0] if len(outputs) == 1 else outputs
 
     return run
 
 
 def _name_nodes(proto: Any) -> None:
-    """Call each node after its module, like "features.0/node_conv2d"; their own names are unique already."""
+    """Prefix the name of each node, which is unique already, with its module: "features.0/node_conv2d"."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     for node in proto.graph.node:
         weights = [name for name in node.input if name in constants and name.endswith(".weight")]
         scopes = next((e.value for e in node.metadata_props if e.key == "pkg.torch.onnx.name_scopes"), "[]")
         *modules, _ = literal_eval(scopes) or [""]
-        if weights:  # a layer that the batch norm behind it is folded into has the batch norm's scope
+        if weights:  # the scope of a layer with a folded batch norm is that of the batch norm
             modules.append(weights[0].removesuffix(".weight"))
         if modules and modules[-1]:
             node.name = f"{modules[-1].partition('@')[0]}/{node.name}"
@@ -131,10 +130,10 @@ def _name_nodes(proto: Any) -> None:
 
 def _name_batch(proto: Any) -> None:
     """Rename the batch dimension to "n"; the tracer names it like "s31" or "s77"."""
-    taken = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    batch = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param == taken:
+            if dim.dim_param == batch:
                 dim.dim_param = "n"
 
 

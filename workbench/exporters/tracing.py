@@ -17,16 +17,16 @@ from torch.utils._pytree import tree_map_only
 from workbench.network.network import copy_model, first_line
 from workbench.network.outputs import call, takes_keywords
 
-EXPORTING = threading.RLock()
-"""Held while an exporter or ExecuTorch's runtime works: both have state that is the whole process's."""
+EXPORT_LOCK = threading.RLock()
+"""Held by exporters and by ExecuTorch's runtime, whose state belongs to the whole process."""
 
 NOISY_LOGGERS = ("executorch", "onnx_ir", "onnxruntime", "onnxscript", "torch", "torchao")
 NOISY_MODULES = re.compile(r"(copyreg|executorch|importlib|onnx_ir|onnxscript|torch|torchao)(\.|$)")
-"""Modules whose warnings are ignored during an export; PyTorch's own reach the caller as copyreg's."""
+"""Modules whose warnings are ignored during an export; copyreg's are PyTorch's."""
 
 
 class ExportError(ValueError):
-    """A network cannot be exported, or its file does not compute the same; one sentence says what and why."""
+    """A network cannot be exported, or its file computes something else; the message is one sentence."""
 
 
 def is_installed(*packages: str) -> bool:
@@ -36,16 +36,16 @@ def is_installed(*packages: str) -> bool:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hold `EXPORTING` and silence the loggers and warnings of the exporters' libraries, and of nothing else.
+    """Hold `EXPORT_LOCK` and silence the loggers and warnings of the exporters' libraries.
 
-    All other loggers and warnings stay as they are, in this thread and in others. What C++ code prints is let through.
+    All other loggers and warnings stay as they are, in this thread and in others. C++ code still prints.
     """
-    ignored = ("ignore", None, Warning, NOISY_MODULES, 0)
-    with EXPORTING, torch.no_grad():
+    silence = ("ignore", None, Warning, NOISY_MODULES, 0)
+    with EXPORT_LOCK, torch.no_grad():
         names = [n for n in list(logging.root.manager.loggerDict) if n.partition(".")[0] in NOISY_LOGGERS]
         loggers = {name: logging.getLogger(name) for name in (*NOISY_LOGGERS, *names)}
         levels = {name: logger.level for name, logger in loggers.items() if logger.level or name in NOISY_LOGGERS}
-        warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]  # catch_warnings would undo other threads' filters
+        warnings.filters.insert(0, silence)  # type: ignore[attr-defined]  # catch_warnings would undo other threads' filters
         try:
             for name in levels:
                 loggers[name].setLevel(logging.CRITICAL)
@@ -53,8 +53,8 @@ def quiet_libraries() -> Iterator[None]:
         finally:
             for name, level in levels.items():
                 loggers[name].setLevel(level)
-            if ignored in warnings.filters:
-                warnings.filters.remove(ignored)  # type: ignore[attr-defined]
+            if silence in warnings.filters:
+                warnings.filters.remove(silence)  # type: ignore[attr-defined]
 
 
 def copy_for_export(model: nn.Module) -> nn.Module:
@@ -65,9 +65,9 @@ def copy_for_export(model: nn.Module) -> nn.Module:
 def trace(model: nn.Module, example: Any, *, dynamic_batch: bool = False) -> ExportedProgram:
     """Return the graph of a copy of the model in eval mode, from one run on `example`.
 
-    Two things are rewritten that ExecuTorch has no kernel for: local response normalisation (it averages in three
-    dimensions), and an average pooling to the size that its input has already, which is left out.
-    The graph takes as many inputs as the example has, or any number. ExportError has PyTorch's first sentence.
+    ExecuTorch has no kernel for two operations: local response normalisation, which averages in three dimensions, is
+    rewritten for two; an average pooling to the size of its input is removed. The graph has the example's batch size,
+    or any with `dynamic_batch`. ExportError has PyTorch's first sentence.
     """
     inputs, shapes = tree_map_only(Tensor, lambda x: x.detach().cpu(), example), None
     if dynamic_batch and not isinstance(example, Tensor):
@@ -75,23 +75,23 @@ def trace(model: nn.Module, example: Any, *, dynamic_batch: bool = False) -> Exp
     if dynamic_batch:
         inputs = torch.cat([inputs[:1]] * 2)  # a batch of one would be traced as a constant
         shapes = ({0: torch.export.Dim.DYNAMIC},)
-    copied = copy_for_export(model)
-    _flatten_normalisations(copied)
+    model_copy = copy_for_export(model)
+    _flatten_normalisations(model_copy)
     try:
         with quiet_libraries():
-            call(copied, inputs)  # what a model caches in its first pass must be there: a trace may not assign it
-            keywords = inputs if isinstance(inputs, dict) and takes_keywords(copied, inputs) else None
+            call(model_copy, inputs)  # fills what a model caches in its first pass: a trace may not assign it
+            keywords = inputs if isinstance(inputs, dict) and takes_keywords(model_copy, inputs) else None
             args = () if keywords else inputs if isinstance(inputs, tuple) else (inputs,)
-            return _without_idle_pools(torch.export.export(copied, args, keywords, dynamic_shapes=shapes))
+            return _without_idle_pools(torch.export.export(model_copy, args, keywords, dynamic_shapes=shapes))
     except Exception as error:
-        why = first_line(error)
-        if "data-dependent" in why:
-            why = "what it computes depends on the values in its input, and a file holds one fixed computation"
-        raise ExportError(f"the model cannot be traced, so it is not exported: {why}") from error
+        reason = first_line(error)
+        if "data-dependent" in reason:
+            reason = "what it computes depends on the values in its input, and a file holds one fixed computation"
+        raise ExportError(f"the model cannot be traced, so it is not exported: {reason}") from error
 
 
 class _FlatNormalisation(nn.LocalResponseNorm):
-    """The same normalisation over maps laid flat, for which PyTorch averages in two dimensions."""
+    """Local response normalisation over flattened maps, for which PyTorch averages in two dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in PyTorch
         return super().forward(input.flatten(2)).view_as(input)
@@ -107,8 +107,8 @@ def _without_idle_pools(program: ExportedProgram) -> ExportedProgram:
     graph = program.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.adaptive_avg_pool2d.default):
         maps = node.args[0]
-        same = maps.meta["val"].shape == node.meta["val"].shape
-        if same and all(user.op != "output" for user in node.users):  # an output keeps its name
+        keeps_size = maps.meta["val"].shape == node.meta["val"].shape
+        if keeps_size and all(user.op != "output" for user in node.users):  # an output keeps its name
             node.replace_all_uses_with(maps)
             graph.erase_node(node)
     program.graph_module.recompile()

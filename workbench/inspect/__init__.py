@@ -1,1 +1,1 @@
-"""What one looks at: images with answers, filters, kernels, rank curves, layer-wise tables and factors."""
+"""Inspection: images with answers, filters, comparisons, rank curves, layer-wise tables and factors."""

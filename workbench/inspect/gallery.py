@@ -1,4 +1,4 @@
-"""Sample images with what each network answers, and the filters of the first convolution before and after.
+"""Sample images with each network's answers, and the first convolution's filters before and after compression.
 
 Nothing is drawn here; pictures are uint8 arrays (height, width, 3).
 """
@@ -23,7 +23,7 @@ from workbench.progress import Progress, reporter
 
 Image = NDArray[np.uint8]
 MAX_SEARCHED_IMAGES = 1000
-"""Images that are searched at most for answers that changed."""
+"""Largest number of images that are searched for answers that changed."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Picture:
 
     @property
     def lines(self) -> list[str]:
-        """Its true class, and what each network answers, right (✓) or wrong (✗)."""
+        """True class, and each network's answer, right (✓) or wrong (✗)."""
         answers = {"original": self.before} | ({"compressed": self.after} if self.after else {})
         marks = {True: "✓ ", False: "✗ ", None: ""}
-        shown = (f"{marks[a.right]}{who}: {a.name}, {100 * a.probability:.0f} %" for who, a in answers.items())
-        return [self.name, *shown]
+        texts = (f"{marks[a.right]}{network}: {a.name}, {100 * a.probability:.0f} %" for network, a in answers.items())
+        return [self.name, *texts]
 
     @property
     def changed(self) -> bool:
@@ -63,7 +63,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Images of a split with the networks' answers; how many were looked at, and how many of those answers changed."""
+    """Images of a split with the networks' answers; how many were searched, and how many answers of those changed."""
 
     pictures: tuple[Picture, ...]
     split: str
@@ -82,21 +82,21 @@ def gallery(
     classes: Sequence[str] = (),
     progress: Progress | bool | None = None,
 ) -> Gallery:
-    """Return images of a split with what a network, and its compressed version, answer.
+    """Return images of a split with the answers of a network and of its compressed version.
 
     Parameters
     ----------
-    count : pictures at most.
-    seed : which ones; the same seed gives the same pictures, whatever the networks answer.
+    count : largest number of pictures.
+    seed : of the order of the images; the same seed gives the same pictures, whatever the networks answer.
     compressed : None for the answers of the original only.
-    prefer_changed : take images whose answer changed first, from the first 1000 of the seed's order.
+    prefer_changed : put images whose answer changed first, out of the first 1000 of the seed's order.
     classes : class names; the network's by default, numbers where it has none.
     progress : called before each batch; if it raises, so does this function.
 
     Raises
     ------
-    ValueError : if the split is empty, its images are no pictures, a label has no output, or the two networks have
-        outputs of different number.
+    ValueError : if the split is empty, its images are no pictures, a label has no output, or the two networks differ in
+        the number of outputs.
     """
     expect_network(network)
     split = split_of(network, images)
@@ -115,67 +115,67 @@ def gallery(
         if prefer_changed and sum(p.changed for p in pictures) >= count:
             break
     report(1.0, "")
-    shown = sorted(pictures, key=lambda p: not p.changed) if prefer_changed else pictures
-    return Gallery(tuple(shown[:count]), split.name, len(pictures), sum(p.changed for p in pictures))
+    ordered = sorted(pictures, key=lambda p: not p.changed) if prefer_changed else pictures
+    return Gallery(tuple(ordered[:count]), split.name, len(pictures), sum(p.changed for p in pictures))
 
 
 def as_pictures(images: Tensor) -> Image:
-    """Convert (n, channels, height, width) of any kind of number to (n, height, width, 3) uint8.
+    """Convert images (n, channels, height, width) of any dtype to pictures (n, height, width, 3) of uint8.
 
-    Integers of 0 to 255 and floats of 0 to 1 are taken as they are; other ranges are stretched, all images alike, from
-    their least to their largest value. Other than one or three channels become their mean, in grey.
+    Integers of 0 to 255 and floats of 0 to 1 keep their scale; other ranges are stretched, from the smallest to the
+    largest value of all images. Of other than one or three channels, the mean is shown in grey.
     """
     if images.ndim != 4:
         raise ValueError(f"pictures have the shape (n, channels, height, width), not {tuple(images.shape)}")
     pixels = images.detach().cpu().double().nan_to_num()
     if not images.is_floating_point() and images.dtype != torch.bool:
         pixels = pixels / 255
-    least, largest = float(pixels.min()), float(pixels.max())
-    if least < 0 or largest > 1:
-        pixels = (pixels - least) / ((largest - least) or 1.0)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 1:
+        pixels = (pixels - low) / ((high - low) or 1.0)
     channels = pixels if pixels.shape[1] in (1, 3) else pixels.mean(dim=1, keepdim=True)
-    colours = channels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-    return (255 * colours.clamp(0, 1)).round().to(torch.uint8).numpy()
+    colors = channels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    return (255 * colors.clamp(0, 1)).round().to(torch.uint8).numpy()
 
 
 def _pictures(networks: Sequence[Network], split: Split, batch: Tensor, classes: Sequence[str]) -> list[Picture]:
     images, labels = split.images[batch], split.labels[batch]
-    answers = []
+    distributions = []
     with torch.inference_mode():
         for network in networks:
             outputs = network.run(network.inputs(images))
             check_labels(outputs, labels, split.name)
-            answers.append(probabilities(outputs).cpu())
-    widths = [outputs.shape[1] for outputs in answers]
+            distributions.append(probabilities(outputs).cpu())
+    widths = [probs.shape[1] for probs in distributions]
     if len(set(widths)) > 1:
         raise ValueError(f"the networks have {widths[0]} and {widths[1]} outputs: they cannot be compared")
-    shown = zip(batch.tolist(), as_pictures(images), labels.tolist(), *answers, strict=True)
+    rows = zip(batch.tolist(), as_pictures(images), labels.tolist(), *distributions, strict=True)
     return [
-        Picture(index, image, label, class_name(classes, label), *(predictions(a, label, classes)[0] for a in found))
-        for index, image, label, *found in shown
+        Picture(index, image, label, class_name(classes, label), *(predictions(p, label, classes)[0] for p in probs))
+        for index, image, label, *probs in rows
     ]
 
 
 def predictions(probabilities: Tensor, true_label: int, classes: Sequence[str], n: int = 1) -> tuple[Prediction, ...]:
-    """Return the n most probable classes, best first; of equal ones the first."""
-    found = []
+    """Return the n most probable classes, best first; equal ones in the order of their labels."""
+    predictions = []
     for label in probabilities.argsort(descending=True, stable=True)[:n].tolist():
         right = None if true_label == UNLABELLED else label == true_label
-        found.append(Prediction(label, class_name(classes, label), float(probabilities[label]), right))
-    return tuple(found)
+        predictions.append(Prediction(label, class_name(classes, label), float(probabilities[label]), right))
+    return tuple(predictions)
 
 
 def class_name(classes: Sequence[str], label: int) -> str:
-    """Return the name of a class, its number where it has none, "" without a label."""
+    """Return the name of a class, or its number if it has none; "" without a label."""
     return "" if label == UNLABELLED else classes[label] if label < len(classes) else str(label)
 
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The first convolution's filters, and those that its factors multiply to.
+    """Filters of the first convolution, and the product of its factors.
 
     Pictures (out_channels, height, width, 3) are on one scale: middle grey is zero, 255 is `scale`, 0 is its negative.
-    Filters on other than one or three channels are shown by their mean.
+    Filters of other than one or three channels are shown by their mean.
     """
 
     layer: str
@@ -183,7 +183,7 @@ class Filters:
     reconstructed: Image
     scale: float  # largest weight of both, in absolute value
     errors: NDArray[np.float64]  # (out_channels,) relative error ||k - k'|| / ||k|| of each filter
-    error: float  # the same of the whole kernel
+    error: float  # relative error of the whole kernel
 
 
 def first_filters(compressed: CompressedNetwork) -> Filters:
@@ -199,25 +199,26 @@ def first_filters(compressed: CompressedNetwork) -> Filters:
         name = compressed.original.name
         raise ValueError(f"{name} has no two-dimensional convolution in front: there are no filters to show")
     networks = (compressed.original, compressed)
-    before, after = (reconstruct(each.model.get_submodule(layer.name), layer).cpu() for each in networks)
+    before, after = (reconstruct(network.model.get_submodule(layer.name), layer).cpu() for network in networks)
     scale = float(torch.stack([before, after]).abs().max())
-    missed, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
-    errors = torch.where(missed == 0, 0.0, missed / norms).numpy()
+    error_norms, norms = (kernel.flatten(1).norm(dim=1) for kernel in (before - after, before))
+    errors = torch.where(error_norms == 0, 0.0, error_norms / norms).numpy()
     original, reconstructed = (as_pictures(kernel / (2 * scale or 1.0) + 0.5) for kernel in (before, after))
-    error = float(missed.norm() / norms.norm()) if missed.any() else 0.0
+    error = float(error_norms.norm() / norms.norm()) if error_norms.any() else 0.0
     return Filters(layer.name, original, reconstructed, scale, errors, error)
 
 
 def reconstruct(module: nn.Module, layer: Layer) -> Tensor:
-    """Return a layer's kernel (out_channels, in_channels per group, ...), or the one its factors multiply to."""
-    groups, parts = layer.shape.groups, dict(module.named_children())
-    if "core" not in parts:
+    """Return a layer's kernel (out_channels, in_channels per group, ...), or the product of its factors."""
+    groups, modules = layer.shape.groups, dict(module.named_children())
+    if "core" not in modules:
         return kernel_of(module, layer).detach().double()
-    names = [name for name in ("factor_in", "core", "factor_out") if name in parts]
-    weights = [parts[name].get_parameter("weight").detach().double().chunk(groups) for name in names]
+    names = [name for name in ("factor_in", "core", "factor_out") if name in modules]
+    weights = [modules[name].get_parameter("weight").detach().double().chunk(groups) for name in names]
     kernels = []
-    for *first, middle, last in zip(*weights, strict=True):
-        core = middle.transpose(0, 1) if layer.shape.transposed else middle
-        factors = Tucker2(core, first[0].flatten(1).mT, last.flatten(1)) if first else Tucker1(core, last.flatten(1))
+    for *factor_in, core, factor_out in zip(*weights, strict=True):
+        last = factor_out.flatten(1)
+        middle = core.transpose(0, 1) if layer.shape.transposed else core
+        factors = Tucker2(middle, factor_in[0].flatten(1).mT, last) if factor_in else Tucker1(middle, last)
         kernels.append(factors.reconstruct())
     return torch.cat(kernels).reshape(layer.kernel_shape)

@@ -9,7 +9,7 @@ from workbench.tables import Table, count, times
 
 @dataclass(frozen=True, repr=False)
 class Layerwise(Table):
-    """Weights and MACs of every layer, and of each of the factors in its place, as in the paper's tables."""
+    """Weights and MACs of every layer and of the factors that replace it, as in the paper's tables."""
 
     plan: Plan
 
@@ -30,11 +30,11 @@ class Layerwise(Table):
         rows = []
         for part in self.plan:
             ranks = ", ".join(str(r) for r in (part.rank_in, part.rank_out) if r is not None)
-            costs = _compared(part.layer.cost, part.cost, *factors_of(part).values())
+            costs = _cost_cells(part.layer.cost, part.cost, *factors_of(part).values())
             rows.append([part.name, part.layer.describe(), ranks or DECISIONS[part.decision], *costs])
         if self.plan.other != Cost(0, 0):
-            rows.append(["other parts", "", "", *_compared(self.plan.other, self.plan.other)])
-        return [*rows, ["total", "", "", *_compared(self.plan.dense, self.plan.cost)]]
+            rows.append(["other parts", "", "", *_cost_cells(self.plan.other, self.plan.other)])
+        return [*rows, ["total", "", "", *_cost_cells(self.plan.dense, self.plan.cost)]]
 
 
 def layerwise(plan: Plan) -> Layerwise:
@@ -52,10 +52,11 @@ def factors_of(part: LayerPlan) -> dict[str, Cost]:
     return factor_costs(part.layer.shape, rank_in=part.rank_in, rank_out=part.rank_out)
 
 
-def _compared(before: Cost, after: Cost, *factors: Cost) -> list[str]:
+def _cost_cells(before: Cost, after: Cost, *factors: Cost) -> list[str]:
     """Return four cells for weights and four for MACs: before, after, ratio, and the cost of each factor."""
     cells = []
-    for what in ("weights", "macs"):
-        old, new, each = getattr(before, what), getattr(after, what), [getattr(cost, what) for cost in factors]
-        cells += [count(old), count(new), times(ratio(old, new)), " + ".join(map(count, each))]
+    for measure in ("weights", "macs"):
+        old, new = getattr(before, measure), getattr(after, measure)
+        by_factor = " + ".join(count(getattr(cost, measure)) for cost in factors)
+        cells += [count(old), count(new), times(ratio(old, new)), by_factor]
     return cells

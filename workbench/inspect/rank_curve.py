@@ -23,7 +23,7 @@ RANK_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A network with one layer decomposed."""
+    """Scores of a network with one layer decomposed."""
 
     share: float  # of the layer's channels
     rank_in: int | None  # None for Tucker-1
@@ -47,9 +47,9 @@ def rank_curve(
 
     Parameters
     ----------
-    images : those to measure on (not the test split, if the curve is to choose by).
-    shares : of the layer's channels, above 0 to 1; both ranks take the same share.
-    sample : images that are used at most, evenly spread over the split, because folders are sorted by class.
+    images : images to measure on (not the test split, if ranks are chosen by the curve).
+    shares : ranks as shares of the layer's channels, above 0 to 1, the same for both ranks.
+    sample : largest number of images, evenly spread over the split, because folders are sorted by class.
     progress : called before each point; if it raises `Cancelled`, the points so far are returned.
 
     Raises
@@ -60,23 +60,23 @@ def rank_curve(
     """
     expect_network(network)
     split = split_of(network, images)
-    kept = evbmf_plan(spectra, layers=[])
-    found = kept[layer].layer
-    if found.method == "keep":
-        raise PlanError(f"layer {layer} cannot be factorised: {found.reason}")
+    base = evbmf_plan(spectra, layers=[])
+    target = base[layer].layer
+    if target.method == "keep":
+        raise PlanError(f"layer {layer} cannot be factorised: {target.reason}")
     if not len(split) or sample < 1:
         raise ValueError(f"the {split.name} split has no images to look at")
     report = reporter(progress)
     count = min(sample, len(split))
-    index = torch.arange(count) * len(split) // count
-    drawn = Split(split.images[index], split.labels[index], split.name)
+    indices = torch.arange(count) * len(split) // count
+    drawn = Split(split.images[indices], split.labels[indices], split.name)
     points: list[CurvePoint] = []
     with suppress(Cancelled):
         answers = _outputs(network, drawn).argmax(dim=1)
         for i, share in enumerate(shares):
             report(i / len(shares), layer)
-            rank_in, rank_out = (max(1, round(share * rank)) for rank in found.max_ranks)
-            plan = kept.with_ranks(layer, rank_in=rank_in if found.method == "tucker2" else None, rank_out=rank_out)
+            rank_in, rank_out = (max(1, round(share * rank)) for rank in target.max_ranks)
+            plan = base.with_ranks(layer, rank_in=rank_in if target.method == "tucker2" else None, rank_out=rank_out)
             outputs = _outputs(decompose(network, plan), drawn)
             accuracy = Score.of(hits(outputs, drawn.labels), "accuracy") if drawn.labelled else None
             agreement, part = Score.of(hits(outputs, answers), "agreement"), plan[layer]

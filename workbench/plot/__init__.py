@@ -1,6 +1,6 @@
-"""Printed figures of results, made with matplotlib. Those of the page are in :mod:`workbench.plot.interactive`.
+"""Printed figures of results, made with matplotlib. Interactive ones are in :mod:`workbench.plot.interactive`.
 
-The functions are listed in ``__init__.pyi`` beside this file; each is loaded when it is first used.
+The functions are listed in ``__init__.pyi`` beside this file; each is loaded at its first use.
 """
 
 import lazy_loader

@@ -25,14 +25,14 @@ def test_the_minimum_is_as_high_as_the_threshold(data, valid, noise):
     shown = NoisyDigits.of(data.train.images[:540], noise)
     figure = valid(noisy_digits(shown, 40.0))
     signal, rest, clean, threshold, energy, across, minimum, _ = figure["data"]
-    assert np.array_equal([*signal["y"], *rest["y"]], shown.found.singular_values)
-    assert len(signal["y"]) == shown.found.rank
+    assert np.array_equal([*signal["y"], *rest["y"]], shown.evbmf.singular_values)
+    assert len(signal["y"]) == shown.evbmf.rank
     assert np.array_equal(clean["y"], shown.clean)
-    assert {*threshold["y"], *across["y"], *minimum["y"]} == {shown.found.threshold}
+    assert {*threshold["y"], *across["y"], *minimum["y"]} == {shown.evbmf.threshold}
     assert "yaxis" not in energy  # the same as the bars'
     assert figure["layout"]["yaxis"]["range"] == [0, 40.0]
     printed = static.noisy_digits(shown)
-    assert list(printed.axes[1].lines[1].get_ydata()) == [shown.found.threshold]
+    assert list(printed.axes[1].lines[1].get_ydata()) == [shown.evbmf.threshold]
 
 
 def test_the_parts_and_the_frames(network, data, valid):

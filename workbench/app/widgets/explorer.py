@@ -145,7 +145,7 @@ def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
     noise : standard deviation to begin with; the nearest of `NOISES` is taken.
     """
     make = partial(NoisyDigits.of, images)
-    loudest = make(NOISES[-1]).found
+    loudest = make(NOISES[-1]).evbmf
     top = 1.08 * max(loudest.threshold, loudest.singular_values[0])  # the axis stays as it is while the slider moves
     nearest = min(NOISES, key=lambda level: abs(level - noise))
     slider = slot(w.SelectionSlider, "noise", 420, 50, options=NOISES, value=nearest)

@@ -6,7 +6,7 @@ import traitlets
 
 from workbench.app.widgets.base import HERE, ItemsWidget, script
 from workbench.inspect.drawing.fills import COLORS
-from workbench.inspect.drawing.svg import Picture
+from workbench.inspect.drawing.svg import Drawing
 
 
 class NetworkGraph(ItemsWidget):
@@ -23,10 +23,10 @@ class NetworkGraph(ItemsWidget):
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)
-        self.picture: Picture | None = None
+        self.picture: Drawing | None = None
         self.on_msg(lambda _, content, __: self._send_file() if content == {"kind": "save"} else None)
 
-    def show(self, picture: Picture | None) -> None:
+    def show(self, picture: Drawing | None) -> None:
         """Show a picture, drawn anew unless only its fillings differ from the last one; None for no network."""
         last, self.picture = self.picture, picture
         with self.hold_sync():
@@ -44,7 +44,7 @@ class NetworkGraph(ItemsWidget):
             self.send({"name": f"{self.picture.plan.network}.svg", "svg": self.picture.svg(on_white=True)})
 
 
-def _legend(picture: Picture) -> str:
-    text, title, colors = picture.key
+def _legend(picture: Drawing) -> str:
+    text, title, colors = picture.legend
     keys = "".join(f'<span><i style="background:{color}"></i>{escape(name)}</span>' for color, name in colors)
     return f'<span title="{escape(picture.marks.strip())}">{escape(text)}</span><b>{escape(title)}</b>{keys}'

@@ -1,1 +1,1 @@
-"""A network as a picture: its layers as blocks, placed by a layered layout, as SVG."""
+"""SVG drawing of a network: its layers as blocks in a layered layout."""

@@ -1,4 +1,4 @@
-"""How each layer of a drawing is filled: how much of its work is left, and what that costs in quality."""
+"""Fills of the layers in a drawing: the share of the cost that a plan leaves, and a colour for the quality."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,22 +9,22 @@ from workbench.plan.plan import DECISIONS, Plan
 from workbench.tables import count
 
 AREAS = {"macs": "multiply-adds", "weights": "weights"}
-"""What the area of a block can be."""
+"""Costs that the area of a block can stand for."""
 SHADES = ("#0072B2", "#6FB7E0", "#F2DDB0", "#E69F00", "#B84A00")
-"""From what is as before to what suffers; readers with any colour vision tell blue from orange, and light from dark."""
+"""From good to bad; readers with any colour vision tell blue from orange, and light from dark."""
 UNCHANGED, UNKNOWN = len(SHADES), len(SHADES) + 1
-"""Shades of a layer that a plan keeps, and of one for which nothing is known."""
+"""Shades of a layer that a plan keeps, and of one without a value."""
 COLORS = (*SHADES, "#C3CAD3", "#8FA9BF")
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a colour means: values below the first of the `limits` have the first shade, and so on."""
+    """A scale of colours: values up to the first of the `limits` have the first shade, and so on."""
 
     title: str
     limits: tuple[float, float, float, float]
     unit: str
-    factor: int = 1  # from a value to the unit
+    factor: int = 1  # converts a value to the unit
     falling: bool = False  # whether large values are good
 
     def shade(self, value: float) -> int:
@@ -33,11 +33,11 @@ class Scale:
 
     @property
     def names(self) -> list[str]:
-        """What each shade means."""
+        """Range of each shade."""
         ends = [f"{self.factor * limit:g}" for limit in self.limits]
         middle = ["–".join(sorted(pair, key=float)) for pair in pairwise(ends)]
-        outer = (">", "≤") if self.falling else ("≤", ">")
-        return [f"{outer[0]} {ends[0]} {self.unit}", *middle, f"{outer[1]} {ends[-1]} {self.unit}"]
+        signs = (">", "≤") if self.falling else ("≤", ">")
+        return [f"{signs[0]} {ends[0]} {self.unit}", *middle, f"{signs[1]} {ends[-1]} {self.unit}"]
 
 
 ERROR = Scale("kernel error", (0.2, 0.35, 0.5, 0.7), "%", 100)
@@ -48,15 +48,15 @@ Measured = Importance | Comparison | None
 
 @dataclass(frozen=True)
 class Fill:
-    """How one layer is filled."""
+    """Filling of one layer's block."""
 
     share: float  # planned / original cost
     shade: int  # number of its colour in `COLORS`
-    words: str  # what there is to know about it, in a line
+    words: str  # description of the layer in one line
 
 
 def scale_of(plan: Plan, measured: Measured) -> Scale | None:
-    """Return what the colours mean; None where they mean nothing: without a plan and without measurements."""
+    """Return the scale of the colours; None without a plan and without measurements."""
     if isinstance(measured, Comparison):
         return SNR
     if isinstance(measured, Importance):
@@ -65,27 +65,27 @@ def scale_of(plan: Plan, measured: Measured) -> Scale | None:
 
 
 def fills(plan: Plan, measured: Measured = None, area: str = "macs") -> dict[str, Fill]:
-    """Return how the layers are filled, by name."""
-    scale, values = scale_of(plan, measured), _values(plan, measured)
-    found = {}
+    """Return the fills of the layers by name."""
+    scale, values = scale_of(plan, measured), _shown_values(plan, measured)
+    fills_by_name = {}
     for part in plan:
         before, after = (getattr(cost, area) for cost in (part.layer.cost, part.cost))
         shade = UNCHANGED if scale is ERROR else UNKNOWN
-        words = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
+        text = f"{part.name}: {part.layer.describe()}, {count(before)} {AREAS[area]}"
         if part.decision != "keep":
             ranks = " x ".join(str(rank) for rank in (part.rank_in, part.rank_out) if rank is not None)
-            words += f", planned {count(after)} ({DECISIONS[part.decision]}, {ranks})"
+            text += f", planned {count(after)} ({DECISIONS[part.decision]}, {ranks})"
         elif scale is ERROR:
-            words += ", kept"
+            text += ", kept"
         if scale is not None and part.name in values:
             shade = scale.shade(values[part.name])
-            words += f"; {scale.title} {scale.factor * values[part.name]:.3g} {scale.unit}"
-        found[part.name] = Fill(after / before if before else 1.0, shade, words)
-    return found
+            text += f"; {scale.title} {scale.factor * values[part.name]:.3g} {scale.unit}"
+        fills_by_name[part.name] = Fill(after / before if before else 1.0, shade, text)
+    return fills_by_name
 
 
-def _values(plan: Plan, measured: Measured) -> dict[str, float]:
-    """Return what the colours say, of the layers for which it is known; importance without a plan at half ranks."""
+def _shown_values(plan: Plan, measured: Measured) -> dict[str, float]:
+    """Return the values of the layers that have one; importance is at the plan's ranks, or else at half ranks."""
     if isinstance(measured, Comparison):
         return {layer.name: layer.snr_db for layer in measured.layers}
     if measured is None:

@@ -1,8 +1,8 @@
 """Place the blocks of a graph in columns, from left to right, in rows like those of a text.
 
-A block's column is the length of the longest path that leads to it. A connection over several columns has a lane there,
-which those of one block share. The order in a column is by barycentres; the heights are the least squares distances to
-the neighbours' that leave the gaps, with the longest chain kept straight. Rows end where a single value flows.
+A block's column is the length of the longest path to it. A connection over several columns has a lane in each; all
+connections of a block share its lanes. Barycentres give the order in a column; heights minimise the squared distances
+to the neighbours' heights, subject to the gaps, with the longest chain straight. Rows break where a single value flows.
 
 References: Sugiyama, Tagawa, Toda, *Methods for visual understanding of hierarchical system structures*, IEEE
 Transactions on Systems, Man, and Cybernetics 1981.
@@ -18,16 +18,16 @@ from statistics import fmean
 from scipy.optimize import isotonic_regression
 
 GAP_X, GAP_Y, LANE_GAP, ROW_GAP = 16.0, 9.0, 7.0, 34.0
-"""Between columns, between blocks of a column, beside a lane, and between rows; in the units of the sizes."""
+"""Gaps between columns, between blocks of a column, beside a lane, and between rows, in the units of the sizes."""
 GAP_PER_HEIGHT = 0.16
-"""Width that is added to the gap after a column, as a share of the height that the steepest connection there takes."""
+"""Extra width of the gap after a column, as a share of the largest difference in height of a connection there."""
 MAX_GAP_X = 34.0
 MAX_ROW_WIDTH = 900.0
-"""Width up to which all is in one row, whatever its shape."""
+"""Largest width of a drawing that always stays in one row."""
 SWEEPS = 6
-"""Passes over all columns, once to order their blocks and once to choose heights."""
+"""Number of passes over all columns, for the order of their blocks and for their heights."""
 CHAIN_WEIGHT = 1e9
-"""Weight of the longest chain's blocks when heights are chosen; that of others is `BLOCK_WEIGHT`, that of lanes 1."""
+"""Weight of the longest chain's blocks in the choice of heights; other blocks have `BLOCK_WEIGHT`, lanes 1."""
 BLOCK_WEIGHT = 1e3
 
 
@@ -35,7 +35,7 @@ BLOCK_WEIGHT = 1e3
 class Item:
     """A block, or a lane through its column; (x, y) is its centre."""
 
-    block: int  # its number, for a lane that of the block that it comes from
+    block: int  # number of the block, or of the block from which the lane comes
     column: int
     width: float = 0.0
     height: float = 0.0
@@ -50,7 +50,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is, in the units of the sizes that were given."""
+    """Positions of all blocks and lanes, in the units of the sizes."""
 
     width: float
     height: float
@@ -60,7 +60,7 @@ class Layout:
 
 
 def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]], aspect: float = 2.4) -> Layout:
-    """Place blocks of these sizes; each comes after its `inputs`. `aspect` is the width / height that is aimed at."""
+    """Place blocks of these sizes; each comes after its `inputs`. `aspect` is the target of width / height."""
     blocks = _blocks(sizes, inputs)
     lanes = _connect(blocks, inputs)
     columns: list[list[Item]] = [[] for _ in range(1 + max(block.column for block in blocks))]
@@ -68,7 +68,7 @@ def layout(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]]
         columns[item.column].append(item)
     _order(columns)
     _straighten(columns)
-    bottoms = _rows(columns, aspect)
+    bottoms = _break_rows(columns, aspect)
     width = max(block.x + block.width / 2 for block in blocks)
     return Layout(width, max(bottoms), tuple(blocks), tuple(lanes), tuple(bottoms))
 
@@ -88,7 +88,7 @@ def _blocks(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]
 
 
 def _connect(blocks: Sequence[Item], inputs: Sequence[Sequence[int]]) -> list[Item]:
-    """Link blocks of neighbouring columns, others by lanes; return the lanes."""
+    """Link each block to its inputs, over several columns by lanes; return the lanes."""
     lanes: list[Item] = []
     paths: dict[int, list[Item]] = {}  # block -> itself and its lanes, column by column
     for block, sources in zip(blocks, inputs, strict=True):
@@ -108,96 +108,96 @@ def _connect(blocks: Sequence[Item], inputs: Sequence[Sequence[int]]) -> list[It
 
 
 def _order(columns: list[list[Item]]) -> None:
-    """Order each column by the mean place of its neighbours, keeping the order with the fewest crossings."""
-    best, order = inf, columns
+    """Order each column by the mean position of its neighbours; keep the order with the fewest crossings."""
+    fewest, best_order = inf, columns
     for sweep in range(SWEEPS):
         forwards = sweep % 2 == 0
         for column in columns if forwards else reversed(columns):
-            near = [item.before if forwards else item.after for item in column]
-            means = [fmean(item.y for item in items) if items else place for place, items in enumerate(near)]
+            neighbours = [item.before if forwards else item.after for item in column]
+            means = [fmean(item.y for item in items) if items else i for i, items in enumerate(neighbours)]
             column[:] = [column[i] for i in sorted(range(len(column)), key=means.__getitem__)]
-            for place, item in enumerate(column):
-                item.y = place - (len(column) - 1) / 2
+            for position, item in enumerate(column):
+                item.y = position - (len(column) - 1) / 2
         crossings = _crossings(columns)
-        if crossings < best:
-            best, order = crossings, [list(column) for column in columns]
-    columns[:] = order
+        if crossings < fewest:
+            fewest, best_order = crossings, [list(column) for column in columns]
+    columns[:] = best_order
 
 
 def _crossings(columns: list[list[Item]]) -> int:
-    number = 0
+    crossings = 0
     for column in columns:
-        ends = [y for item in column for y in sorted(after.y for after in item.after)]
-        number += sum(one > other for one, other in combinations(ends, 2))
-    return number
+        end_heights = [end for item in column for end in sorted(after.y for after in item.after)]
+        crossings += sum(above > below for above, below in combinations(end_heights, 2))
+    return crossings
 
 
 def _straighten(columns: list[list[Item]]) -> None:
-    """Choose heights: chains and lanes straight, what branches off and comes together around the middle."""
+    """Choose heights: chains and lanes are straight; blocks before and after branches are in the middle of them."""
     for column in columns:
-        _place(column, [mean_height(item.before) for item in column])
+        _set_heights(column, [mean_height(item.before) for item in column])
     for _ in range(SWEEPS):
         for column in reversed(columns):
-            _place(column, [_wanted(item, item.after, lambda other: other.before) for item in column])
+            _set_heights(column, [_target_height(item, item.after, lambda near: near.before) for item in column])
         for column in columns:
-            _place(column, [_wanted(item, item.before, lambda other: other.after) for item in column])
+            _set_heights(column, [_target_height(item, item.before, lambda near: near.after) for item in column])
 
 
-def _wanted(item: Item, near: Sequence[Item], back: Callable[[Item], Sequence[Item]]) -> float:
-    """Return the height of a neighbour that this is the only neighbour of, or between several, else the present one."""
-    if len(near) == 1:
-        straight = len(back(near[0])) == 1 or item.weight == near[0].weight == CHAIN_WEIGHT
-        return near[0].y if straight else item.y
-    return mean_height(near) if near and not item.lane else item.y
+def _target_height(item: Item, neighbours: Sequence[Item], opposite: Callable[[Item], Sequence[Item]]) -> float:
+    """Return the height of a single neighbour with no other neighbour, the mean of several, or else the present one."""
+    if len(neighbours) == 1:
+        straight = len(opposite(neighbours[0])) == 1 or item.weight == neighbours[0].weight == CHAIN_WEIGHT
+        return neighbours[0].y if straight else item.y
+    return mean_height(neighbours) if neighbours and not item.lane else item.y
 
 
 def mean_height(items: Sequence[Item]) -> float:
-    """Return the mean of the heights, by weight: that of the longest chain if it is among them."""
+    """Return the weighted mean of the heights: that of the longest chain, if it is among the items."""
     total = sum(item.weight for item in items)
     return sum(item.weight * item.y for item in items) / total if items else 0.0
 
 
-def _place(column: Sequence[Item], wanted: Sequence[float]) -> None:
-    """Set heights closest to the wanted ones, in this order, with gaps."""
+def _set_heights(column: Sequence[Item], targets: Sequence[float]) -> None:
+    """Set heights closest to the targets, in the order of the column and with gaps."""
     offset, offsets = 0.0, [0.0]
     for above, below in pairwise(column):
         gap = LANE_GAP if above.lane or below.lane else GAP_Y
         offset += (above.height + below.height) / 2 + gap
         offsets.append(offset)
-    free = [y - shift for y, shift in zip(wanted, offsets, strict=True)]
-    heights = isotonic_regression(free, weights=[item.weight for item in column]).x
+    unshifted = [target - shift for target, shift in zip(targets, offsets, strict=True)]
+    heights = isotonic_regression(unshifted, weights=[item.weight for item in column]).x
     for item, height, shift in zip(column, heights.tolist(), offsets, strict=True):
         item.y = round(height + shift, 1)
 
 
-def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
-    """Break the columns into rows of the best shape, set where every item is, and return the rows' bottoms."""
+def _break_rows(columns: list[list[Item]], aspect: float) -> list[float]:
+    """Break the columns into rows of the best shape, set every item's position, and return the rows' bottoms."""
     widths = [max(item.width for item in column) for column in columns]
     rises = [max((abs(i.y - after.y) for i in column for after in i.after), default=0.0) for column in columns]
     gaps = [min(MAX_GAP_X, GAP_X + GAP_PER_HEIGHT * rise) for rise in rises]
     breaks = [c + 1 for c, column in enumerate(columns[:-1]) if len(column) == 1]
 
-    def scale_of(starts: Sequence[int]) -> float:
-        """Return how large these rows are drawn on a page of width `aspect` and height 1."""
+    def page_scale(starts: Sequence[int]) -> float:
+        """Return the scale of these rows on a page of width `aspect` and height 1."""
         rows = list(pairwise([*starts, len(columns)]))
-        width = max(sum(widths[begin:end]) + sum(gaps[begin : end - 1]) for begin, end in rows)
-        height = sum(sum(_extent(columns[begin:end])) + ROW_GAP for begin, end in rows)
+        width = max(sum(widths[start:stop]) + sum(gaps[start : stop - 1]) for start, stop in rows)
+        height = sum(sum(_extent(columns[start:stop])) + ROW_GAP for start, stop in rows)
         return min(aspect / width, 1 / height)
 
-    starts = _broken(widths, gaps, breaks, inf)
-    best = scale_of(starts)
-    for number in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW_WIDTH else ():
-        candidate = _balanced(widths, gaps, breaks, number)
-        scale = scale_of(candidate)
-        if len(candidate) == number and scale <= best:
+    starts = _row_starts(widths, gaps, breaks, inf)
+    best_scale = page_scale(starts)
+    for n_rows in range(2, len(breaks) + 2) if sum(widths) + sum(gaps) > MAX_ROW_WIDTH else ():
+        candidate = _balanced_starts(widths, gaps, breaks, n_rows)
+        scale = page_scale(candidate)
+        if len(candidate) == n_rows and scale <= best_scale:
             break
-        starts, best = (candidate, scale) if scale > best else (starts, best)
+        starts, best_scale = (candidate, scale) if scale > best_scale else (starts, best_scale)
     bottoms, bottom = [], 0.0
-    for row, (begin, end) in enumerate(pairwise([*starts, len(columns)])):
-        above, below = _extent(columns[begin:end])
+    for row, (start, stop) in enumerate(pairwise([*starts, len(columns)])):
+        above, below = _extent(columns[start:stop])
         centre = bottom + above
         x = 0.0
-        for c in range(begin, end):
+        for c in range(start, stop):
             for item in columns[c]:
                 item.x, item.y, item.row = x + widths[c] / 2, item.y + centre, row
                 item.width = widths[c] if item.lane else item.width
@@ -207,26 +207,26 @@ def _rows(columns: list[list[Item]], aspect: float) -> list[float]:
     return bottoms
 
 
-def _balanced(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], number: int) -> list[int]:
-    """Return the columns at which at most `number` rows begin, the longest of which is as short as can be."""
+def _balanced_starts(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], n_rows: int) -> list[int]:
+    """Return the first columns of at most `n_rows` rows, the longest of which is as short as possible."""
     low, high = 0.0, sum(widths) + sum(gaps)
     while high - low > 1.0:
         middle = (low + high) / 2
-        low, high = (low, middle) if len(_broken(widths, gaps, breaks, middle)) <= number else (middle, high)
-    return _broken(widths, gaps, breaks, high)
+        low, high = (low, middle) if len(_row_starts(widths, gaps, breaks, middle)) <= n_rows else (middle, high)
+    return _row_starts(widths, gaps, breaks, high)
 
 
-def _broken(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
-    """Return the columns at which rows begin, if rows are no wider than `limit`, as far as `breaks` allow."""
+def _row_starts(widths: Sequence[float], gaps: Sequence[float], breaks: Sequence[int], limit: float) -> list[int]:
+    """Return the first columns of rows no wider than `limit`, as far as `breaks` allow."""
     starts, edges = [0], [0.0, *accumulate(map(add, widths, gaps))]
-    for column, following in pairwise([*breaks, len(widths)]):
-        if edges[following] - edges[starts[-1]] > limit:
+    for column, next_break in pairwise([*breaks, len(widths)]):
+        if edges[next_break] - edges[starts[-1]] > limit:
             starts.append(column)
     return starts
 
 
 def _extent(columns: Sequence[Sequence[Item]]) -> tuple[float, float]:
-    """Return how far items reach above and below the middle."""
+    """Return the largest distances above and below the middle."""
     items = [item for column in columns for item in column]
     above = max(item.height / 2 - item.y for item in items)
     return above, max(item.height / 2 + item.y for item in items)

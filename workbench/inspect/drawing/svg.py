@@ -1,4 +1,4 @@
-"""Draw a laid-out network as SVG: blocks with an area by their cost, what is planned as their filling."""
+"""Draw a network as SVG: the area of a block is a layer's cost, its filling the planned cost."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,41 +17,41 @@ from workbench.plan.plan import Plan
 from workbench.tables import count, times
 
 MIN_SIDE, MAX_SIDE, MEAN_SIDE = 56.0, 110.0, 24.0
-"""Limits of the largest block's side, and the mean side that is aimed at within them."""
+"""Smallest and largest side of the largest block, and the target of the mean side."""
 MIN_PLACE_SIZE = (10.0, 12.0)
-"""Width and height of the place of the smallest blocks, so that a mouse finds them."""
+"""Smallest width and height of a block's clickable area."""
 MARK_SIZES = {"input": (8.0, 8.0), "output": (8.0, 8.0), "cat": (4.0, 22.0), "add": (13.0, 13.0), "mul": (13.0, 13.0)}
-"""Width and height of what is no layer."""
+"""Kind of a node that is no layer -> width and height."""
 OTHER_MARK_SIZE = (6.0, 6.0)
 WIRE, INK = "#8A94A2", "currentColor"
 FONT_SIZE, LETTER_WIDTH = 10.0, 5.5
 MARGIN, RETURN_WIDTH = 14.0, 26.0
-"""Around the drawing, and the further width on its left where rows follow each other."""
+"""Margin around the drawing, and width at its left for connections between rows."""
 MIN_NAMES_SHARE = 0.6
-"""Share of the names below a row that there must be room for; else they are those of larger modules."""
+"""Smallest share of the names below a row that must fit; else the names of larger modules are tried."""
 MIN_WIDTH = 600.0
-"""Width that the legend takes."""
+"""Width of the legend."""
 
 
 def graph_of(plan: Plan, network: Network | None = None) -> tuple[Node, ...]:
-    """Return how the layers of a plan follow each other, from its spectra, or else by tracing the network."""
-    known = plan.spectra.graph if plan.spectra is not None else ()
-    return known or (find_layers(network).graph if network is not None else ())
+    """Return the graph of a plan's layers, from its spectra, or else by tracing the network."""
+    graph = plan.spectra.graph if plan.spectra is not None else ()
+    return graph or (find_layers(network).graph if network is not None else ())
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A network as a drawing, which a notebook shows."""
+class Drawing:
+    """A drawing of a network, which a notebook shows."""
 
     plan: Plan  # its layers, planned or kept
-    graph: tuple[Node, ...]  # how they follow each other
-    measured: Measured = field(default=None, repr=False)  # what the colours say: None for the kernels' predicted errors
-    area: str = "macs"  # what the area of a block is, one of `AREAS`
-    aspect: float = 2.4  # width / height that is aimed at
+    graph: tuple[Node, ...]
+    measured: Measured = field(default=None, repr=False)  # source of the colours; None for predicted kernel errors
+    area: str = "macs"  # cost that the area of a block stands for, one of `AREAS`
+    aspect: float = 2.4  # target of width / height
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """The graph, or where it has not all layers, the layers one after the other."""
+        """The graph; if it lacks layers, a chain of the layers."""
         names = [part.name for part in self.plan]
         if self.graph and sorted(node.name for node in self.graph if node.kind == "layer") == sorted(names):
             return self.graph
@@ -66,32 +66,32 @@ class Picture:
         sides = {name: sqrt(cost / largest) for name, cost in costs.items()}
         side = min(MAX_SIDE, max(MIN_SIDE, MEAN_SIDE * len(sides) / (sum(sides.values()) or 1)))
         users = Counter(i for node in self.nodes if node.kind == "layer" for i in {*node.inputs})
-        slim = 1.0 if max(users.values(), default=0) > 2 else 1.35  # height to a square's; branches need the height
+        slim = 1.0 if max(users.values(), default=0) > 2 else 1.35  # height to a square's; branches share the height
         return {name: (side * share / slim, side * share * slim) for name, share in sides.items()}
 
     @cached_property
     def layout(self) -> Layout:
-        """Where everything is."""
-        places = []
+        """Positions of all blocks and connections."""
+        sizes = []
         for node in self.nodes:
             width, height = self.sizes.get(node.name, (0.0, 0.0))
-            place = max(width, MIN_PLACE_SIZE[0]), max(height, MIN_PLACE_SIZE[1])
-            places.append(place if node.kind == "layer" else MARK_SIZES.get(node.kind, OTHER_MARK_SIZE))
-        return layout(places, [node.inputs for node in self.nodes], self.aspect)
+            size = max(width, MIN_PLACE_SIZE[0]), max(height, MIN_PLACE_SIZE[1])
+            sizes.append(size if node.kind == "layer" else MARK_SIZES.get(node.kind, OTHER_MARK_SIZE))
+        return layout(sizes, [node.inputs for node in self.nodes], self.aspect)
 
     @cached_property
     def fills(self) -> dict[str, Fill]:
-        """How the blocks are filled."""
+        """Fill of each layer's block."""
         return fills(self.plan, self.measured, self.area)
 
-    def has_blocks_of(self, other: "Picture") -> bool:
-        """Return whether both differ in how their blocks are filled only."""
-        mine, theirs = ([part.layer for part in picture.plan] for picture in (self, other))
-        return (self.plan.network, self.graph, self.area, mine) == (other.plan.network, other.graph, other.area, theirs)
+    def has_blocks_of(self, other: "Drawing") -> bool:
+        """Return whether both have the same blocks, with any fills."""
+        keys = [(p.plan.network, p.graph, p.area, [part.layer for part in p.plan]) for p in (self, other)]
+        return keys[0] == keys[1]
 
     @property
-    def key(self) -> tuple[str, str, list[tuple[str, str]]]:
-        """What areas and fillings mean; what the colours mean; and each colour with its meaning."""
+    def legend(self) -> tuple[str, str, list[tuple[str, str]]]:
+        """Text on areas and fillings, title of the colours, and each colour with its meaning."""
         text = f"Area: {AREAS[self.area]}."
         text += " Outline: before, filling: after." if self.plan.ranks else ""
         scale = scale_of(self.plan, self.measured)
@@ -102,14 +102,14 @@ class Picture:
 
     @property
     def marks(self) -> str:
-        """What is drawn besides layers."""
+        """Text on the nodes that are no layers."""
         kinds = {node.kind for node in self.nodes}
         text = " Circles: sums and products." if kinds & {"add", "mul"} else ""
         return text + (" Bars: concatenations." if "cat" in kinds else "")
 
     @property
-    def words(self) -> str:
-        """What the whole network costs."""
+    def summary(self) -> str:
+        """Number of layers, and cost of the whole network."""
         before, after = (getattr(cost, self.area) for cost in (self.plan.dense, self.plan.cost))
         change = f" → {count(after)}, {times(before / after)} fewer" if 0 < after < before else ""
         return f"{len(self.plan)} layers, {count(before)} {AREAS[self.area]}{change}"
@@ -126,26 +126,26 @@ class Picture:
         return self.svg(on_white=True)
 
     def svg(self, *, framed: bool = True, on_white: bool = False) -> str:
-        """Return the drawing; `framed` with a title and a legend, `on_white` for a file, else in the page's colour."""
-        rows = len(self.layout.bottoms) > 1
-        left, top = MARGIN + (RETURN_WIDTH if rows else 0.0), MARGIN + (24.0 if framed else 0.0)
-        width = self.layout.width + left + MARGIN + (RETURN_WIDTH / 2 if rows else 0.0)
+        """Return the SVG text, `framed` by title and legend; `on_white` for a file, else in the page's colours."""
+        has_rows = len(self.layout.bottoms) > 1
+        left, top = MARGIN + (RETURN_WIDTH if has_rows else 0.0), MARGIN + (24.0 if framed else 0.0)
+        width = self.layout.width + left + MARGIN + (RETURN_WIDTH / 2 if has_rows else 0.0)
         height = top + self.layout.height + (FONT_SIZE + 12.0) + (82.0 if framed else 0.0)
         width = max(MIN_WIDTH, width) if framed else width
-        shift = (width - left - MARGIN - self.layout.width) / 2 if framed and not rows else 0.0
-        place = f"translate({left + shift:.1f} {top:.1f})"
-        body = f'<g transform="{place}">{self._wires()}{self._labels()}{self._blocks()}</g>'
+        offset = (width - left - MARGIN - self.layout.width) / 2 if framed and not has_rows else 0.0
+        translation = f"translate({left + offset:.1f} {top:.1f})"
+        body = f'<g transform="{translation}">{self._wires()}{self._labels()}{self._blocks()}</g>'
         frame = self._frame(height - 46.0) if framed else ""
-        paper, ink = ('<rect width="100%" height="100%" fill="#ffffff"/>', "#1f2933") if on_white else ("", INK)
-        label = escape(f"{self.plan.network}: {self.words}")
+        background, ink = ('<rect width="100%" height="100%" fill="#ffffff"/>', "#1f2933") if on_white else ("", INK)
+        label = escape(f"{self.plan.network}: {self.summary}")
         largest = sorted(self.plan, key=lambda part: -getattr(part.layer.cost, self.area))[:3]
-        about = "; ".join(self.fills[part.name].words for part in largest)
-        description = escape(f"{self.words}, from left to right. The largest: {about}")
+        largest_texts = "; ".join(self.fills[part.name].words for part in largest)
+        description = escape(f"{self.summary}, from left to right. The largest: {largest_texts}")
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="wb-network" role="img" aria-label="{label}" '
             f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" color="{ink}" '
             f'fill="{INK}" font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif" '
-            f'font-size="{FONT_SIZE:g}"><desc>{description}</desc>{paper}{frame}{body}</svg>'
+            f'font-size="{FONT_SIZE:g}"><desc>{description}</desc>{background}{frame}{body}</svg>'
         )
 
     def _wires(self) -> str:
@@ -159,19 +159,17 @@ class Picture:
         if start.row == end.row:
             if y1 == y2:
                 return f"M{_n(x1)} {_n(y1)}H{_n(x2)}"
-            middle = (x1 + x2) / 2
-            return f"M{_n(x1)} {_n(y1)}C{_n(middle)} {_n(y1)} {_n(middle)} {_n(y2)} {_n(x2)} {_n(y2)}"
-        centre = mean_height(start.after)
-        level, turn, out = self.layout.bottoms[start.row] + ROW_GAP * 0.62, 6.0, -RETURN_WIDTH + 2
-        path = (
-            f"M{_n(x1)} {_n(y1)}h3q{turn} 0 {turn} {turn}V{_n(level - turn)}q0 {turn} {-turn} {turn}H{_n(out + turn)}"
-        )
-        path += f"q{-turn} 0 {-turn} {turn}V{_n(centre - turn)}q0 {turn} {turn} {turn}"
-        x = out + turn
-        return path + f"C{_n((x + x2) / 2)} {_n(centre)} {_n((x + x2) / 2)} {_n(y2)} {_n(x2)} {_n(y2)}"
+            middle_x = (x1 + x2) / 2
+            return f"M{_n(x1)} {_n(y1)}C{_n(middle_x)} {_n(y1)} {_n(middle_x)} {_n(y2)} {_n(x2)} {_n(y2)}"
+        mean_y = mean_height(start.after)
+        level, r, left = self.layout.bottoms[start.row] + ROW_GAP * 0.62, 6.0, -RETURN_WIDTH + 2
+        path = f"M{_n(x1)} {_n(y1)}h3q{r} 0 {r} {r}V{_n(level - r)}q0 {r} {-r} {r}H{_n(left + r)}"
+        path += f"q{-r} 0 {-r} {r}V{_n(mean_y - r)}q0 {r} {r} {r}"
+        x = left + r
+        return path + f"C{_n((x + x2) / 2)} {_n(mean_y)} {_n((x + x2) / 2)} {_n(y2)} {_n(x2)} {_n(y2)}"
 
     def _side(self, item: Item, side: int) -> tuple[float, float]:
-        """Return where a connection leaves a block, or comes in: at the border that is drawn."""
+        """Return where a connection leaves a block (`side` 1) or enters it (-1): at the visible border."""
         node = self.nodes[item.block]
         width = item.width if item.lane or node.kind != "layer" else self.sizes[node.name][0]
         return item.x + side * width / 2, item.y
@@ -184,7 +182,7 @@ class Picture:
         (width, height), fill = self.sizes[name], self.fills[name]
         left, top, filled = -width / 2, -height / 2, height * min(1.0, fill.share)
         box = f'x="{left:.3f}" width="{width:.3f}"'
-        dashes = ' stroke-dasharray="3 2"' if fill.share > 1 else ""  # it costs more than before, and is filled whole
+        dashes = ' stroke-dasharray="3 2"' if fill.share > 1 else ""  # costs more than before; its filling is cut off
         return (
             f'<g class="layer" data-layer="{escape(name)}" transform="translate({_n(item.x)} {_n(item.y)})">'
             f"<title>{escape(fill.words)}</title>"
@@ -204,7 +202,7 @@ class Picture:
         return f'<g class="names" aria-hidden="true" opacity="0.75">{"".join(texts)}</g>'
 
     def _names(self, row: int) -> list[tuple[float, str]]:
-        """Return the names below a row with their places: as many of their parts as there is room for."""
+        """Return (x, name) of the names below a row, with as many parts of the dotted names as fit."""
         pairs = zip(self.nodes, self.layout.blocks, strict=True)
         layers = sorted((i.x - i.width / 2, n.name.split(".")) for n, i in pairs if n.kind == "layer" and i.row == row)
         for depth in range(max((len(name) for _, name in layers), default=1), 0, -1):
@@ -218,45 +216,46 @@ class Picture:
         return texts
 
     def _frame(self, top: float) -> str:
-        """Return the title, and the legend at a height."""
+        """Return the title, and the legend at height `top`."""
         head = f'<text x="{MARGIN}" y="20" font-size="13"><tspan font-weight="600">{escape(self.plan.network)}</tspan>'
-        head += f'<tspan dx="10" opacity="0.8">{escape(self.words)}</tspan></text>'
-        text, title, colors = self.key
-        drawn = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}{self.marks}</text>']
-        drawn += [f'<text x="{MARGIN}" y="{top + 22}" opacity="0.85">{title}</text>'] if title else []
+        head += f'<tspan dx="10" opacity="0.8">{escape(self.summary)}</tspan></text>'
+        text, title, colors = self.legend
+        elements = [f'<text x="{MARGIN}" y="{top + 4}" opacity="0.85">{text}{self.marks}</text>']
+        elements += [f'<text x="{MARGIN}" y="{top + 22}" opacity="0.85">{title}</text>'] if title else []
         x = MARGIN
         for color, name in colors:
-            drawn.append(f'<rect x="{x:.0f}" y="{top + 29}" width="10" height="10" fill="{color}"/>')
-            drawn.append(f'<text x="{x + 15:.0f}" y="{top + 38}" opacity="0.85">{name}</text>')
+            elements.append(f'<rect x="{x:.0f}" y="{top + 29}" width="10" height="10" fill="{color}"/>')
+            elements.append(f'<text x="{x + 15:.0f}" y="{top + 38}" opacity="0.85">{name}</text>')
             x += 15 + LETTER_WIDTH * len(name) + 16
-        return f'{head}<g class="legend" aria-hidden="true">{"".join(drawn)}</g>'
+        return f'{head}<g class="legend" aria-hidden="true">{"".join(elements)}</g>'
 
 
 def _mark(node: Node, item: Item) -> str:
-    """Return what is drawn for a node that is no layer."""
+    """Return the SVG of a node that is no layer."""
     x, y, r = item.x, item.y, item.width / 2
-    place = f'cx="{_n(x)}" cy="{_n(y)}" r="{_n(r)}"'
+    circle = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(r)}"'
     if node.kind == "cat":
         y, height = y - item.height / 2, item.height
         return f'<rect x="{_n(x - r)}" y="{_n(y)}" width="{_n(2 * r)}" height="{_n(height)}" rx="2" fill="{WIRE}"/>'
     if node.kind not in ("add", "mul"):
-        return f'<circle {place} fill="{WIRE}"/>'
-    turn = f' transform="rotate(45 {_n(x)} {_n(y)})"' if node.kind == "mul" else ""
+        return f'{circle} fill="{WIRE}"/>'
+    rotation = f' transform="rotate(45 {_n(x)} {_n(y)})"' if node.kind == "mul" else ""
     cross = f"M{_n(x - r + 3)} {_n(y)}h{_n(2 * r - 6)}M{_n(x)} {_n(y - r + 3)}v{_n(2 * r - 6)}"
-    circle = f'<circle {place} fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
-    return f'{circle}<path d="{cross}" stroke="{WIRE}" stroke-width="1.3"{turn}/>'
+    ring = f'{circle} fill="none" stroke="{WIRE}" stroke-width="1.3"/>'
+    return f'{ring}<path d="{cross}" stroke="{WIRE}" stroke-width="1.3"{rotation}/>'
 
 
 def _fitting(names: Iterable[tuple[float, list[str]]]) -> list[tuple[float, str]]:
-    """Return the names that there is room for; of one in the same module as the name before, the last part."""
-    kept: list[tuple[float, str]] = []
+    """Return the names that fit; one in the module of the name before is cut to its last part."""
+    labels: list[tuple[float, str]] = []
     module: list[str] = []
     for x, name in names:
-        if not kept or kept[-1][0] + LETTER_WIDTH * (len(kept[-1][1]) + 1) <= x:
-            kept.append((x, f".{name[-1]}" if kept and len(name) > 1 and module == name[:-1] else ".".join(name)))
+        if not labels or labels[-1][0] + LETTER_WIDTH * (len(labels[-1][1]) + 1) <= x:
+            labels.append((x, f".{name[-1]}" if labels and len(name) > 1 and module == name[:-1] else ".".join(name)))
             module = name[:-1]
-    return kept
+    return labels
 
 
 def _n(value: float) -> str:
+    """Return a number with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")

@@ -1,6 +1,6 @@
-"""What all interactive figures share: layout, axes, traces and error bars.
+"""Base of all interactive figures: layout, axes, traces and error bars.
 
-A figure is a dictionary {"data": [...], "layout": {...}} as plotly.js takes it; its values can be written as JSON.
+A figure is a dictionary {"data": [...], "layout": {...}} for plotly.js; its values can be written as JSON.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ Trace: TypeAlias = dict[str, Any]
 
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": INK}
 HIDDEN: dict[str, Any] = {"visible": False, "fixedrange": True}
-"""An axis that is not drawn."""
+"""Settings of an invisible axis."""
 EMPTY_HEIGHT = 96
 """Height in pixels of a figure without content."""
 LAYOUT: dict[str, Any] = {
@@ -30,7 +30,7 @@ LAYOUT: dict[str, Any] = {
 
 
 def figure(data: Sequence[Trace], height: int, **layout: Any) -> Figure:
-    """Return a figure with the common layout; `layout` goes over it, margin and legend key by key."""
+    """Return a figure with the common layout, updated by `layout`; margin and legend are updated key by key."""
     merged = {key: {**LAYOUT[key], **layout[key]} for key in ("margin", "legend") if key in layout}
     return {"data": list(data), "layout": LAYOUT | {"height": height} | layout | merged}
 
@@ -40,32 +40,32 @@ def empty(text: str, height: int = EMPTY_HEIGHT) -> Figure:
     return figure([], height, annotations=[annotation(text, 0.5, 0.5)], xaxis=HIDDEN, yaxis=HIDDEN)
 
 
-def annotation(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
-    """Return a text centred at a place, which is in shares of the figure unless `more` says otherwise."""
-    centred = {"xref": "paper", "yref": "paper", "xanchor": "center", "showarrow": False}
-    return {"text": text, "x": x, "y": y, **centred, **more}
+def annotation(text: str, x: float, y: float, **settings: Any) -> dict[str, Any]:
+    """Return a text centred at (x, y), which are shares of the figure unless `settings` has other references."""
+    defaults = {"xref": "paper", "yref": "paper", "xanchor": "center", "showarrow": False}
+    return {"text": text, "x": x, "y": y, **defaults, **settings}
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
-    """Return the settings that all axes share; `more` goes over them."""
+def axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return an axis with the common settings, updated by `settings`."""
     lines = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}
-    return {"title": {"text": title, "standoff": 8}, **lines, **more}
+    return {"title": {"text": title, "standoff": 8}, **lines, **settings}
 
 
-def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "lines", **more: Any) -> Trace:
+def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "lines", **settings: Any) -> Trace:
     """Return a trace of lines, markers or both."""
-    return {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **more}
+    return {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **settings}
 
 
-def line(points: Iterable[tuple[Any, Any]], **more: Any) -> Trace:
+def line(points: Iterable[tuple[Any, Any]], **settings: Any) -> Trace:
     """Return a trace of a line through points (x, y); (None, None) is a gap."""
-    found = list(points)
-    return scatter([x for x, _ in found], [y for _, y in found], **more)
+    points = list(points)
+    return scatter([x for x, _ in points], [y for _, y in points], **settings)
 
 
-def bar(x: Iterable[Any], y: Iterable[Any], **more: Any) -> Trace:
+def bar(x: Iterable[Any], y: Iterable[Any], **settings: Any) -> Trace:
     """Return a trace of bars."""
-    return {"type": "bar", "x": list(x), "y": list(y), **more}
+    return {"type": "bar", "x": list(x), "y": list(y), **settings}
 
 
 def hover(texts: Iterable[str]) -> dict[str, Any]:
@@ -73,22 +73,22 @@ def hover(texts: Iterable[str]) -> dict[str, Any]:
     return {"customdata": list(texts), "hovertemplate": "%{customdata}<extra></extra>"}
 
 
-def interval(y: Sequence[float], ends: Sequence[Sequence[float]], **look: Any) -> dict[str, Any]:
-    """Return the part of a trace that has `y`, and error bars between their ends, (low, high)."""
+def interval(y: Sequence[float], ends: Sequence[Sequence[float]], **style: Any) -> dict[str, Any]:
+    """Return the part of a trace that has `y`, and error bars from low to high, the `ends` of each value."""
     bars = {
         "array": [high - value for value, (_, high) in zip(y, ends, strict=True)],
         "arrayminus": [value - low for value, (low, _) in zip(y, ends, strict=True)],
     }
-    return {"y": list(y), "error_y": {"type": "data", "symmetric": False, "thickness": 1, **bars, **look}}
+    return {"y": list(y), "error_y": {"type": "data", "symmetric": False, "thickness": 1, **bars, **style}}
 
 
-def percent(scores: Sequence[Score], **look: Any) -> dict[str, Any]:
-    """Return the part of a trace that has top-1 in percent, with its 95 % interval; or a metric, without."""
+def percent(scores: Sequence[Score], **style: Any) -> dict[str, Any]:
+    """Return the part of a trace that has top-1 in percent with its 95 % interval, or a metric without one."""
     ends = [[100 * end for end in score.interval] if score.is_share else [score.shown] * 2 for score in scores]
-    return interval([score.shown for score in scores], ends, **look)
+    return interval([score.shown for score in scores], ends, **style)
 
 
 def filled(color: str, pattern: str) -> dict[str, Any]:
     """Return the fill of bars: a colour, and a pattern over it, "" for none."""
-    over = {"shape": pattern, "fgcolor": INK, "size": 5, "solidity": 0.2, "fillmode": "overlay"}
-    return {"color": color, "pattern": over}
+    overlay = {"shape": pattern, "fgcolor": INK, "size": 5, "solidity": 0.2, "fillmode": "overlay"}
+    return {"color": color, "pattern": overlay}

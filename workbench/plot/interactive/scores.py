@@ -1,4 +1,4 @@
-"""Scores: against MACs with the Pareto front, by stage of a run, by epoch of a training, by the rank of one layer."""
+"""Scores against MACs with the Pareto front, by stage of a run, by epoch of training, by the rank of one layer."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -26,11 +26,11 @@ STAGE_MARKS = {
 }
 """Symbol, colour and size in pixels of each stage, in the order of the bars."""
 MIN_BARS = 4
-"""Smallest number of bars that :func:`stages` leaves room for."""
+"""Smallest number of bars for which :func:`stages` has room."""
 MAX_ERROR_BARS = 30
-"""Points of the curve up to which intervals are drawn; more bars hide the curve (the CSV file has them)."""
+"""Largest number of points with intervals; more would hide the curve (the CSV file has them)."""
 MAX_NUMBERED_EPOCHS = 12
-"""Epochs up to which each has its number on the axis."""
+"""Largest number of epochs that are all numbered on the axis."""
 
 
 class _Point(NamedTuple):
@@ -58,32 +58,32 @@ def tradeoff(
 ) -> Figure:
     """Draw every scored stage by MACs and accuracy; a dotted path joins the stages of a run.
 
-    The last stage of each of the `earlier` runs is marked in grey and included in the Pareto front. `dense` is the
-    original's cost. With `random_weights`, the title of the axis says that the weights are random. A forecast is a
-    dashed curve from the original on.
+    The last stage of each of the `earlier` runs is grey and belongs to the Pareto front. `dense` is the original's
+    cost. With `random_weights`, the title of the axis says that the weights are random. A forecast is a dashed curve
+    that starts at the original.
     """
     if dense is None or (original is None and not runs):
         return empty("The network is being opened and scored.", 560)
-    recovered = [_points(run) for run in runs]
-    scored = [*_original(original, dense), *(p for points in recovered for p in points)]
+    points_by_run = [_points(run) for run in runs]
+    scored = [*_original(original, dense), *(p for points in points_by_run for p in points)]
     if not scored:
         return empty("No accuracy without data that fit the network.", 560)
-    own = [[p.place for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in recovered]
-    before = [points[-1] for run in earlier if (points := _points(run))]
-    front = pareto_front([p.place for p in (*scored, *before)], cost=itemgetter(0), score=itemgetter(1))
-    old = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
-    dotted, stair = {"color": EDGE, "width": 1.5, "dash": "dot"}, {"color": GREEN, "width": 2, "shape": "hv"}
+    paths = [[p.place for p in points if p.stage.name != StageName.FROM_SCRATCH] for points in points_by_run]
+    earlier_points = [points[-1] for run in earlier if (points := _points(run))]
+    front = pareto_front([p.place for p in (*scored, *earlier_points)], cost=itemgetter(0), score=itemgetter(1))
+    earlier_style = {"symbol": "circle", "color": GREY, "size": 7, "line": {"width": 1, "color": EDGE}}
+    dotted, stairs = {"color": EDGE, "width": 1.5, "dash": "dot"}, {"color": GREEN, "width": 2, "shape": "hv"}
     data = [
-        line([at for places in own for at in (*places, (None, None))], line=dotted, hoverinfo="skip", showlegend=False),
-        _markers("earlier runs", before, dense, marker=old),
+        line([p for path in paths for p in (*path, (None, None))], line=dotted, hoverinfo="skip", showlegend=False),
+        _markers("earlier runs", earlier_points, dense, marker=earlier_style),
     ]
     for name, (symbol, color, size) in STAGE_MARKS.items():
-        found = [p for p in scored if p.stage.name == name]
-        if found:
+        points = [p for p in scored if p.stage.name == name]
+        if points:
             marker = {"symbol": symbol, "color": color, "size": size, "line": {"width": 2.5, "color": color}}
-            bars = percent([p.score for p in found], color=color, width=4)
-            data.append(_markers(name.value, found, dense, marker=marker, **bars))
-    data.append(line(front, name="Pareto front", line=stair, hoverinfo="skip"))
+            bars = percent([p.score for p in points], color=color, width=4)
+            data.append(_markers(name.value, points, dense, marker=marker, **bars))
+    data.append(line(front, name="Pareto front", line=stairs, hoverinfo="skip"))
     data += _forecast(forecast, original.score, dense) if forecast and original and original.score else []
     x, y = axis("FLOPs (million multiply-adds per image)", rangemode="tozero"), axis(_title(scored, random_weights))
     return figure(data, 560, margin={"l": 82, "t": 14}, legend={"y": -0.19}, xaxis=x, yaxis=y)
@@ -93,21 +93,21 @@ def stages(
     run: Run | None, original: Stage | None, *, dense: Cost | None = None, random_weights: bool = False
 ) -> Figure:
     """Draw a bar for the original and for each stage of one run, with 95 % intervals; see :func:`tradeoff`."""
-    last = {point.stage.name: point for point in (*_original(original, dense), *(_points(run) if run else ()))}
-    shown = [last[name] for name in STAGE_MARKS if name in last]
-    if not shown:
+    last_points = {point.stage.name: point for point in (*_original(original, dense), *(_points(run) if run else ()))}
+    points = [last_points[name] for name in STAGE_MARKS if name in last_points]
+    if not points:
         return empty("Each stage is a bar here: original, decomposed, calibrated, fine-tuned.", 232)
-    # each score is written below its bar, where the interval does not cover it
-    texts = [f"{p.place[1]:.1f} %" if p.score.is_share else p.score.value for p in shown]
-    x = [f"{p.stage.name}<br><b>{text}</b>" for p, text in zip(shown, texts, strict=True)]
-    bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in shown]})
-    bars |= percent([p.score for p in shown], color=EDGE, thickness=1.5, width=6)
-    bars |= hover(_text(point, dense) for point in shown)
-    room = [-0.5, max(len(shown), MIN_BARS) - 0.5]
-    across = axis("", showgrid=False, type="category", ticks="", range=room)
-    top: dict[str, Any] = {"range": [0, 105]} if shown[0].score.is_share else {}
-    up = axis(_title(shown, random_weights), rangemode="tozero", **top)
-    return figure([bars], 232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False, xaxis=across, yaxis=up)
+    # each score is below its bar, where the interval does not cover it
+    texts = [f"{p.place[1]:.1f} %" if p.score.is_share else p.score.value for p in points]
+    x = [f"{p.stage.name}<br><b>{text}</b>" for p, text in zip(points, texts, strict=True)]
+    bars = bar(x, [], width=0.62, marker={"color": [STAGE_MARKS[p.stage.name][1] for p in points]})
+    bars |= percent([p.score for p in points], color=EDGE, thickness=1.5, width=6)
+    bars |= hover(_text(point, dense) for point in points)
+    x_range = [-0.5, max(len(points), MIN_BARS) - 0.5]
+    x_axis = axis("", showgrid=False, type="category", ticks="", range=x_range)
+    y_range: dict[str, Any] = {"range": [0, 105]} if points[0].score.is_share else {}
+    y_axis = axis(_title(points, random_weights), rangemode="tozero", **y_range)
+    return figure([bars], 232, margin={"l": 74, "t": 10, "b": 44}, showlegend=False, xaxis=x_axis, yaxis=y_axis)
 
 
 def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
@@ -115,7 +115,7 @@ def _original(stage: Stage | None, cost: Cost | None) -> list[_Point]:
 
 
 def _points(run: Run) -> list[_Point]:
-    """Return the scored stages of a run without the original, the one trained from scratch first."""
+    """Return the scored stages of a run except the original; training from scratch comes first."""
     points = [
         _Point(stage, stage.score, run.plan.cost, run.label)
         for stage in run.stages
@@ -125,23 +125,23 @@ def _points(run: Run) -> list[_Point]:
 
 
 def _forecast(curve: ForecastCurve, score: Score, dense: Cost) -> list[Trace]:
-    """Return the line of what budgets are expected to leave of the original's score."""
-    if not score.is_share or any(found.agreement is None for found in curve.forecasts):
+    """Return the line of expected scores by budget."""
+    if not score.is_share or any(forecast.agreement is None for forecast in curve.forecasts):
         return []
     points, texts = [(dense.macs / 1e6, score.shown)], ["original"]
-    for plan, found in zip(curve.plans, curve.forecasts, strict=True):
-        lost = 1 - (found.agreement or 0.0) if score.kind == "agreement" else found.accuracy_lost or 0.0
-        points.append((plan.macs / 1e6, score.shown - 100 * lost))
-        texts.append(f"<b>expected after calibration</b><br>x{plan.macs_ratio:.2f} fewer multiply-adds<br>{found}")
-    look = {"color": VERMILLION, "width": 2, "dash": "dash"}
+    for plan, forecast in zip(curve.plans, curve.forecasts, strict=True):
+        loss = 1 - (forecast.agreement or 0.0) if score.kind == "agreement" else forecast.accuracy_lost or 0.0
+        points.append((plan.macs / 1e6, score.shown - 100 * loss))
+        texts.append(f"<b>expected after calibration</b><br>x{plan.macs_ratio:.2f} fewer multiply-adds<br>{forecast}")
+    style = {"color": VERMILLION, "width": 2, "dash": "dash"}
     return [
-        line(points, name="forecast, after calibration", line=look, **hover("<br>".join(wrap(t, 60)) for t in texts))
+        line(points, name="forecast, after calibration", line=style, **hover("<br>".join(wrap(t, 60)) for t in texts))
     ]
 
 
-def _markers(name: str, points: Sequence[_Point], dense: Cost, **look: Any) -> Trace:
+def _markers(name: str, points: Sequence[_Point], dense: Cost, **style: Any) -> Trace:
     texts = hover(_text(point, dense) for point in points)
-    return line([p.place for p in points], mode="markers", name=name, **texts) | look
+    return line([p.place for p in points], mode="markers", name=name, **texts) | style
 
 
 def _text(point: _Point, dense: Cost | None) -> str:
@@ -149,8 +149,8 @@ def _text(point: _Point, dense: Cost | None) -> str:
     for split, score in point.stage.scores.items():
         low, high = (100 * end for end in score.interval)
         kind = "" if score.kind == "accuracy" else f"{score.kind} "
-        spread = f" (95 %: {low:.1f} to {high:.1f})" if score.is_share else ""
-        lines.append(f"{split} {kind}{score.value}{spread} of {score.n} images")
+        interval = f" (95 %: {low:.1f} to {high:.1f})" if score.is_share else ""
+        lines.append(f"{split} {kind}{score.value}{interval} of {score.n} images")
     if point.cost and dense:
         macs, weights = ratio(dense.macs, point.cost.macs), ratio(dense.weights, point.cost.weights)
         lines.append(f"{point.place[0]:.3g} M multiply-adds (x{macs:.2f} fewer)")
@@ -159,10 +159,10 @@ def _text(point: _Point, dense: Cost | None) -> str:
 
 
 def _title(points: Sequence[_Point], random_weights: bool) -> str:
-    """Return the title of the axis: the score, the images and their number, and whether the weights are random."""
+    """Return the title of the axis: split, kind of score, number of images, and a note on random weights."""
     scores = points[0].stage.scores
     split = "validation" if "validation" in scores else next(iter(scores))
-    kinds, counts = ({getattr(p.score, what) for p in points} for what in ("kind", "n"))
+    kinds, counts = ({getattr(p.score, attribute) for p in points} for attribute in ("kind", "n"))
     names = {"agreement": "same answers (%)", "accuracy": "accuracy (%)"}
     kind = kinds.pop() if len(kinds) == 1 else "accuracy"
     notes = [f"of {counts.pop()} images"] if len(counts) == 1 else []
@@ -193,15 +193,15 @@ def training_curve(epochs: Sequence[Epoch], before: Score | None = None) -> Figu
         "marker": {"size": 6, "symbol": "diamond"},
         "hovertemplate": "epoch %{x}<br>training loss %{y:.4f}<extra></extra>",
     }
-    count = f"<br>of {points[-1][1].n} images"
-    step = {"dtick": 1} if len(epochs) <= MAX_NUMBERED_EPOCHS else {}
-    right = {"anchor": "x", "overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
+    images_text = f"<br>of {points[-1][1].n} images"
+    ticks = {"dtick": 1} if len(epochs) <= MAX_NUMBERED_EPOCHS else {}
+    right_axis = {"anchor": "x", "overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6}
     axes = {
-        "xaxis": axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **step),
-        "yaxis": axis(f"validation {kind}{' (%)' if unit else ''}{count}"),
-        "yaxis2": axis("training loss", rangemode="tozero", showgrid=False, **right),
+        "xaxis": axis("epoch", rangemode="tozero", showgrid=False, domain=[0, 0.94], **ticks),
+        "yaxis": axis(f"validation {kind}{' (%)' if unit else ''}{images_text}"),
+        "yaxis2": axis("training loss", rangemode="tozero", showgrid=False, **right_axis),
     }
-    legend = {"y": 1.02, "yanchor": "bottom"}  # below, it would cover the axis where the figure is low
+    legend = {"y": 1.02, "yanchor": "bottom"}  # below, it would cover the axis of a low figure
     return figure([accuracy, loss], 330, margin={"l": 74, "r": 64, "t": 30}, legend=legend, **axes)
 
 

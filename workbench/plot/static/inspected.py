@@ -20,7 +20,7 @@ MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D"}
 
 
 def gallery(found: Gallery, title: str = "") -> Figure:
-    """Draw images with their true class, and what each network answers, right (✓) or wrong (✗)."""
+    """Draw images with their true class and each network's answer, right (✓) or wrong (✗)."""
     columns = min(6, len(found.pictures))
     rows = -(-len(found.pictures) // columns)
     figure = NotebookFigure(figsize=(1.9 * columns, 2.4 * rows), layout="constrained")
@@ -35,8 +35,8 @@ def gallery(found: Gallery, title: str = "") -> Figure:
 
 def rank_curve(points: Sequence[CurvePoint], title: str = "") -> Figure:
     """Draw accuracy with its 95 % interval, and agreement with the original, against the output rank of one layer."""
-    count = f" of {points[0].agreement.n} images" if points else ""
-    figure, axes = new_axes("output rank", f"share{count} (%)", title)
+    images_text = f" of {points[0].agreement.n} images" if points else ""
+    figure, axes = new_axes("output rank", f"share{images_text} (%)", title)
     scored = [(point.rank_out, point.accuracy) for point in points if point.accuracy is not None]
     if scored:
         ranks, scores = [rank for rank, _ in scored], [score for _, score in scored]
@@ -52,23 +52,23 @@ def rank_curve(points: Sequence[CurvePoint], title: str = "") -> Figure:
 
 
 def roofline(profile: Profile, roof: Roofline | None = None, title: str = "") -> Figure:
-    """Draw each part of the original (hollow) and the compressed network (filled), as large as the time it takes.
+    """Draw each part of the original (hollow) and of the compressed network (filled); its area is its time.
 
     Parameters
     ----------
-    roof : of this machine. A part can lie above it: what is in a cache does not wait for the memory.
+    roof : of this machine. A part can lie above it, since data in a cache do not wait for the memory.
     """
     figure, axes = new_axes("multiply-adds for each byte moved", "billion multiply-adds a second", title, 4.6)
     axes.set(xscale="log", yscale="log")
-    parts = [part for _, _, found in profile.timed() for part in found]
+    parts = [part for _, _, group in profile.timed() for part in group]
     slowest = max((part.seconds for part in parts), default=1.0)
-    for which, kind, found in profile.timed():
+    for network, kind, group in profile.timed():
         symbol, color = KIND_MARKS[kind]
         hollow = {"facecolors": "none", "edgecolors": color}
-        look = hollow if which == "original" else {"color": color, "alpha": 0.85}
-        areas = [20 + 380 * part.seconds / slowest for part in found]
-        x, y = [part.intensity for part in found], [part.rate / 1e9 for part in found]
-        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{which}: {PART_KINDS[kind]}", **look)
+        style = hollow if network == "original" else {"color": color, "alpha": 0.85}
+        areas = [20 + 380 * part.seconds / slowest for part in group]
+        x, y = [part.intensity for part in group], [part.rate / 1e9 for part in group]
+        axes.scatter(x, y, areas, marker=MARKERS[symbol], label=f"{network}: {PART_KINDS[kind]}", **style)
     if roof is not None:
         line = roof.line([part.intensity for part in parts])
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=2, label="this machine's roof")

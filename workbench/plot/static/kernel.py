@@ -1,4 +1,4 @@
-"""A kernel as a tensor: its filters, and its unfoldings."""
+"""A kernel as a tensor: its filters and its unfoldings."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,35 +19,35 @@ SIGNED = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE]
 OUTPUT_COLORS = (ORANGE, BLUE, GREEN, PURPLE)
 """Colour of each output channel in the picture of the unfoldings."""
 MAX_ENTRIES = 200
-"""Entries of a kernel whose numbers can still be read."""
+"""Largest number of a kernel's entries that are still legible."""
 
 
 def kernel(kernel: Tensor, title: str = "", *, rows: int = 8, columns: int = 16) -> Figure:
-    """Draw a kernel as a table of filters: one row an output channel, one column an input channel.
+    """Draw a kernel as a table of filters, a row for each output channel, a column for each input channel.
 
     Parameters
     ----------
     kernel : (out_channels, in_channels, height, width)
     rows, columns : largest number of channels, counted from the first.
     """
-    shown = _four_way(kernel)[:rows, :columns]
-    t, s, height, width = shown.shape
+    k = _four_way(kernel)[:rows, :columns]
+    t, s, height, width = k.shape
     figure = NotebookFigure(figsize=(7.6, 1.0 + 6.6 * t / max(s, 8)), layout="constrained")
     axes = figure.subplots()
-    size = float(np.abs(shown).max()) or 1.0
-    drawn = axes.imshow(tiled(shown), cmap=SIGNED, vmin=-size, vmax=size, interpolation="nearest")
+    limit = float(np.abs(k).max()) or 1.0
+    image = axes.imshow(tiled(k), cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set(xlabel="input channel s", ylabel="output channel t", title=title)
     axes.set_xticks((width + 1) * np.arange(s) + (width - 1) / 2, [str(i) for i in range(s)])
     axes.set_yticks((height + 1) * np.arange(t) + (height - 1) / 2, [str(i) for i in range(t)])
     axes.tick_params(length=0)
     axes.set_facecolor("#D3DAE2")  # of the gaps; white is a weight of zero
     axes.spines[:].set_visible(False)
-    figure.colorbar(drawn, ax=axes, label="weight", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="weight", shrink=0.8)
     return figure
 
 
 def unfoldings(kernel: Tensor, title: str = "") -> Figure:
-    """Draw where every number of a small kernel goes in its two unfoldings.
+    """Draw the position of every number of a small kernel in its two unfoldings.
 
     Each output channel has a colour, which is paler for each further input channel.
 
@@ -60,8 +60,8 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     if k.size > MAX_ENTRIES or t > len(OUTPUT_COLORS):
         limits = f"at most {len(OUTPUT_COLORS)} output channels and {MAX_ENTRIES} numbers"
         raise ValueError(f"a kernel of shape {k.shape} is too large for this picture: {limits}")
-    strength = np.linspace(0.75, 0.25, s)[:, None]
-    shades = np.array([strength * to_rgb(color) + (1 - strength) for color in OUTPUT_COLORS[:t]])  # (t, s, 3)
+    opacity = np.linspace(0.75, 0.25, s)[:, None]
+    shades = np.array([opacity * to_rgb(color) + (1 - opacity) for color in OUTPUT_COLORS[:t]])  # (t, s, 3)
     colors = np.broadcast_to(shades[:, :, None, None], (*k.shape, 3))
     figure = NotebookFigure(figsize=(8.2, 4.0), layout="constrained")
     figure.suptitle(title)
@@ -69,7 +69,7 @@ def unfoldings(kernel: Tensor, title: str = "") -> Figure:
     axes = left.subplots()
     _draw_cells(axes, tiled(k), tiled(colors), f"kernel, {t} x {s} x {height} x {width}")
     axes.set_xticks((width + 1) * np.arange(s) + width / 2, [f"s = {si}" for si in range(s)])
-    axes.set_yticks((height + 1) * np.arange(t) + height / 2, [f"t = {to}" for to in range(t)])
+    axes.set_yticks((height + 1) * np.arange(t) + height / 2, [f"t = {ti}" for ti in range(t)])
     modes = ((OUT_MODE, "output", "t"), (IN_MODE, "input", "s"))
     for (mode, name, index), axes in zip(modes, right.subplots(2, 1), strict=True):
         numbers: Array = unfold(kernel.detach().double(), mode).numpy(force=True)

@@ -1,7 +1,7 @@
 """The network as a drawing: layers as blocks, branches as they are."""
 
 from workbench.inspect.drawing.fills import AREAS, Measured
-from workbench.inspect.drawing.svg import Picture, graph_of
+from workbench.inspect.drawing.svg import Drawing, graph_of
 from workbench.network.network import Network
 from workbench.network.tracing import find_layers
 from workbench.plan.compressed import CompressedNetwork
@@ -9,25 +9,25 @@ from workbench.plan.plan import LayerPlan, Plan
 from workbench.plan.spectra import Spectra
 
 
-def network(subject: Network | Spectra | Plan, measured: Measured = None, *, area: str = "macs") -> Picture:
-    """Draw a network: every layer a block, as large as its cost, and filled as far as a plan leaves of it.
+def network(subject: Network | Spectra | Plan, measured: Measured = None, *, area: str = "macs") -> Drawing:
+    """Draw a network: each layer is a block with an area by its cost, filled by the share that the plan leaves.
 
     Parameters
     ----------
     subject : a network; a compressed network, with its plan; spectra; or a plan. A plan that was read from a file has
-        no spectra, and then its layers are drawn one after the other.
-    measured : what the colours say: the importance of the layers, or a comparison of the compressed network with its
+        no spectra, so that its layers are drawn as a chain.
+    measured : source of the colours: the importance of the layers, or a comparison of the compressed network with its
         original, for their signal to noise. None for the predicted errors of the plan.
     area : "macs" or "weights".
 
     Returns
     -------
-    Picture, which a notebook shows; ``.save("network.svg")`` writes it.
+    Drawing, which a notebook shows; ``.save("network.svg")`` writes it.
 
     Raises
     ------
-    TypeError : if there is nothing to draw in the subject, or `measured` is none of these.
-    ValueError : if `area` is none of the two.
+    TypeError : if `subject` or `measured` has another type.
+    ValueError : if `area` is neither of the two.
 
     References: Sugiyama, Tagawa, Toda, 1981 (layered layouts).
     """
@@ -46,4 +46,4 @@ def network(subject: Network | Spectra | Plan, measured: Measured = None, *, are
         plan, graph = Plan(name, subject.input_shape, parts, traced.other, "nothing is planned"), traced.graph
     else:
         raise TypeError(f"this draws a network, spectra or a plan, not a {type(subject).__name__}")
-    return Picture(plan, graph, measured, area)
+    return Drawing(plan, graph, measured, area)

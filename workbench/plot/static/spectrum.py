@@ -13,27 +13,27 @@ from workbench.plot.static.base import NotebookFigure, new_axes
 def spectrum(spectrum: Evbmf | Spectrum, title: str = "") -> Figure:
     """Draw singular values, the threshold between signal and noise, and the posterior means of the signal.
 
-    Of a layer's spectrum, like ``spectra["conv1"]``, it draws the output channels; ``.in_`` has the input channels.
+    For a layer's spectrum, like ``spectra["conv1"]``, it draws the output channels; ``.in_`` has the input channels.
     """
-    found = spectrum if isinstance(spectrum, Evbmf) else spectrum.out
+    evbmf = spectrum if isinstance(spectrum, Evbmf) else spectrum.out
     title = title or ("" if isinstance(spectrum, Evbmf) else f"{spectrum.layer.name}, output channels")
     figure, axes = new_axes("direction, strongest first", "singular value", title)
-    values, rank = found.singular_values, found.rank
+    values, rank = evbmf.singular_values, evbmf.rank
     index = np.arange(1, len(values) + 1)
     axes.bar(index[:rank], values[:rank], color=BLUE, label=f"signal: rank {rank}")
     axes.bar(index[rank:], values[rank:], color=GREY, hatch="///", edgecolor="white", label="noise")
-    if rank and not found.exact:
+    if rank and not evbmf.exact:
         label = "without the noise's part"
-        axes.plot(index[:rank], found.shrunk, "o", color=ORANGE, markeredgecolor=INK, label=label)
-    if found.threshold > 0:
-        axes.set_ylim(top=1.5 * max(found.threshold, values[0]))  # room for the legend
-        axes.axhline(found.threshold, color=VERMILLION, linestyle="--", label=f"threshold {found.threshold:.3g}")
+        axes.plot(index[:rank], evbmf.shrunk, "o", color=ORANGE, markeredgecolor=INK, label=label)
+    if evbmf.threshold > 0:
+        axes.set_ylim(top=1.5 * max(evbmf.threshold, values[0]))  # room for the legend
+        axes.axhline(evbmf.threshold, color=VERMILLION, linestyle="--", label=f"threshold {evbmf.threshold:.3g}")
     axes.legend(frameon=False)
     return figure
 
 
 def free_energy(found: Evbmf, title: str = "") -> Figure:
-    """Draw the free energy against the noise variance, with its global minimum: the reason for the threshold."""
+    """Draw the free energy against the noise variance, with its global minimum, which sets the threshold."""
     figure, axes = new_axes("noise variance (logarithmic)", "free energy per singular value", title)
     variances, energies = found.curve()
     if not variances.size:
@@ -49,18 +49,18 @@ def free_energy(found: Evbmf, title: str = "") -> Figure:
 
 
 def explained(spectrum: Spectrum, title: str = "") -> Figure:
-    """Draw the singular values of both unfoldings, and the share of the squared norm that the strongest explain."""
+    """Draw the singular values of both unfoldings, and the share of the squared norm that the first ones explain."""
     figure = NotebookFigure(figsize=(8.2, 3.5), layout="constrained")
     figure.suptitle(title or spectrum.layer.name)
     left, right = figure.subplots(1, 2)
     modes = [("output channels", spectrum.singular_out, BLUE, "o-")]
     if spectrum.singular_in is not None:
         modes.append(("input channels", spectrum.singular_in, ORANGE, "s-"))
-    for name, values, color, style in modes:
+    for name, values, color, fmt in modes:
         squares = np.concatenate([[0.0], np.cumsum(values**2)])
-        look = {"color": color, "markersize": 3, "linewidth": 1.2}
-        left.plot(range(1, len(values) + 1), values, style, label=name, **look)
-        right.plot(range(len(squares)), 100 * squares / (squares[-1] or 1.0), style, **look)
+        style = {"color": color, "markersize": 3, "linewidth": 1.2}
+        left.plot(range(1, len(values) + 1), values, fmt, label=name, **style)
+        right.plot(range(len(squares)), 100 * squares / (squares[-1] or 1.0), fmt, **style)
     left.set(xlabel="direction, strongest first", ylabel="singular value")
     left.set_ylim(bottom=0)
     left.legend(frameon=False)
