@@ -59,7 +59,7 @@ def test_it_follows_what_the_user_does(session):
     change(session)
     assert preview.found is not first
     assert same_answers(preview.found, wb.decompose(network, plan.plan), images)
-    assert set(preview._known) >= {("3", 1, 1)}
+    assert set(preview._factors) >= {("3", 1, 1)}
 
     session.look.pick("0")
     assert preview.found.layer == "0"
@@ -130,12 +130,12 @@ def test_factors_of_a_network_that_is_no_longer_open_are_not_kept(watched, monke
 
     def another_is_opened(*args, **kwargs):
         preview.watch(False)
-        choose._take(replace(choose.opened, network=choose.network.with_model(batch_normed())))
+        choose._set_opened(replace(choose.opened, network=choose.network.with_model(batch_normed())))
 
     monkeypatch.setattr(module, "preview", another_is_opened)
-    assert preview._known
+    assert preview._factors
     change(watched)
-    assert preview._known == {}
+    assert preview._factors == {}
 
 
 def test_a_large_network_is_shown_once_it_is_decomposed(watched, monkeypatch):

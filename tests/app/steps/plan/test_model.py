@@ -13,10 +13,10 @@ def test_settings_and_the_plan_follow_each_other(session):
     plan.replan(planner="budget", macs_ratio=1.5)
     before, by_hand = plan.plan, plan.plan.layers[0].name
     assert before.macs_ratio >= 1.5
-    assert plan.made_by == plan.settings
+    assert plan.plan_settings == plan.settings
     plan.replan(macs_ratio=90.0)  # out of reach: the plan stays, with the settings that made it
     assert (plan.plan, "out of reach" in plan.notice) == (before, True)
-    assert (plan.settings["macs_ratio"], plan.made_by["macs_ratio"]) == (90.0, 1.5)
+    assert (plan.settings["macs_ratio"], plan.plan_settings["macs_ratio"]) == (90.0, 1.5)
     plan.choose_ranks(by_hand, rank_out=3)
     plan.replan(macs_ratio=1.3)
     assert plan.plan[by_hand].rank_out == 3
@@ -60,11 +60,11 @@ def test_a_budget_of_time_is_verified_on_the_whole_network(session, monkeypatch)
     monkeypatch.setattr("workbench.app.steps.plan.model.time_plan", verified)
     plan.replan(planner="time", time_ratio=1.2)
     assert "press Time layers" in plan.notice
-    assert plan.made_by.planner == "evbmf"
+    assert plan.plan_settings.planner == "evbmf"
     plan.time_layers()
     assert seen == [1.2]
     assert plan.plan["8"].decision == "keep"
-    assert plan.made_by == plan.settings
+    assert plan.plan_settings == plan.settings
     plan.replan(time_ratio=1.25)
     assert plan.notice == ""
     assert seen == [1.2, 1.25]

@@ -1,4 +1,4 @@
-"""The step *Choose*: which network, weights and data are open; load, analyse and score them."""
+"""The step *Choose*: load, analyse and score the chosen network on the chosen data; find networks by name."""
 
 import logging
 from collections.abc import Callable
@@ -40,22 +40,22 @@ from workbench.runs.scoring import scored_stage
 
 log = logging.getLogger(__name__)
 
-network_of, data_of = attrgetter("network", "weights", "file", "colours"), attrgetter("data", "pictures")
-"""Return the parts of a :class:`Choice` that say which network, and which data."""
+network_fields, data_fields = attrgetter("network", "weights", "file", "colours"), attrgetter("data", "pictures")
+"""Return the fields of a :class:`Choice` that select the network, and those that select the data."""
 OPEN_SIZE = (3, 224, 224)
-"""Channels, height and width of the input of an ONNX file that leaves them open."""
+"""Channels, height and width assumed of the input of an ONNX file that leaves its shape open."""
 COLOURS = {
     "as for ImageNet": (IMAGENET_MEAN, IMAGENET_STD),
     "from 0 to 1": ((0.0,) * 3, (1.0,) * 3),
     "from -1 to 1": ((0.5,) * 3, (0.5,) * 3),
     "from 0 to 255": ((0.0,) * 3, (1 / 255,) * 3),
 }
-"""Scale of the colours that an ONNX file takes -> mean and deviation by which those from 0 to 1 are scaled to it."""
+"""Scale of the colours that an ONNX file takes -> mean and deviation that scale colours from 0 to 1 to it."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to open, by names of the catalog, of the data sets here, or of what was given in code."""
+    """The network and data to open, by their names in the catalog, or the names of those given in code."""
 
     network: str
     data: str
@@ -74,9 +74,9 @@ class Opened:
     data: Data
     spectra: Spectra
     original: Stage
-    misfit: str = ""  # why it cannot be scored on the data, in a sentence
-    warning: str = ""  # what the user must know of how it was opened
-    scalable: bool = False  # whether the scale of its colours is a choice
+    misfit: str = ""  # why the network cannot be scored on the data, in a sentence
+    warning: str = ""  # a sentence if the network is not the requested one, or rests on assumptions
+    scalable: bool = False  # whether the user can choose the scale of its colours
 
     @property
     def scored_data(self) -> Data | None:
@@ -87,35 +87,35 @@ class Opened:
 class ChooseModel(HasTraits):
     """Opens a network and data, and holds them."""
 
-    choice = Instance(Choice)  # names of the network and data that are open, or being opened
-    opened = Instance(Opened, allow_none=True)  # with all that was computed of it; None before the first
-    network = Instance(Network, allow_none=True)  # this and the next five are parts of `opened`
+    choice = Instance(Choice)  # the network and data that are open, or being opened
+    opened = Instance(Opened, allow_none=True)  # None before the first network and data are open
+    network = Instance(Network, allow_none=True)  # this trait and the next five are fields of `opened`
     data = Instance(Data, allow_none=True)
     spectra = Instance(Spectra, allow_none=True)
     original = Instance(Stage, allow_none=True)
     misfit = Unicode()
     warning = Unicode()
-    networks = Tuple()  # names to choose from; torchvision's are added once it was imported, timm's with a search
-    matches = Tuple()  # names that fit what the user looks for
-    details = Dict()  # name of a match -> its input, weights and MACs in words, once they are known
+    networks = Tuple()  # names to choose from; torchvision's are added once it is imported, timm's with a search
+    matches = Tuple()  # names that the search has found
+    details = Dict()  # name of a match -> its input, weights and MACs in words, once they are computed
 
     def __init__(self, worker: Worker, network: Network | None = None, data: Data | None = None) -> None:
         names = network.name if network else bundled_names()[0], data.name if data else bundled_data_names()[0]
         super().__init__(choice=Choice(*names), networks=tuple(sorted({"vgg16", *OWN, names[0]})))
         self._worker = worker
         self._given: dict[str, Network | Data | None] = {"network": network, "data": data}
-        self.job: Job | None = None
-        self._lookup: Job | None = None
+        self.job: Job | None = None  # opens the current choice
+        self._search_job: Job | None = None
         self._timm_listed = False
 
-    def given(self, what: str, name: str) -> Any:
-        """Return the "network" or "data" of that name, if it was given in code."""
-        found = self._given[what]
-        return found if found is not None and found.name == name else None
+    def given(self, kind: str, name: str) -> Any:
+        """Return the "network" or "data" that was given in code if it has this name, else None."""
+        item = self._given[kind]
+        return item if item is not None and item.name == name else None
 
     @property
     def opening(self) -> bool:
-        """Whether something is being opened."""
+        """Whether a network and data are being opened."""
         return self._worker.busy(JobKind.OPEN)
 
     @property
@@ -130,7 +130,7 @@ class ChooseModel(HasTraits):
 
     @property
     def why_untrainable(self) -> str:
-        """Why nothing can be fine-tuned on these data, in a sentence, or ""."""
+        """Why the network cannot be fine-tuned on the data, in a sentence, or ""."""
         if self.misfit or self.data is None:
             return self.misfit or "No data are open."
         return "" if len(self.data.train) else f"{self.data.name} has no training images: choose other data."
@@ -142,32 +142,32 @@ class ChooseModel(HasTraits):
         return data is not None and bool(len(data.train) or len(data.validation))
 
     def open(self, **changes: str | Path | None) -> Job:
-        """Open the current :class:`Choice` with these changes; another network has its default weights."""
+        """Open the current :class:`Choice` with changes; another network gets its default weights."""
         if "network" in changes:
             changes = {"weights": "default", "file": None, "colours": Choice.colours, **changes}
         if "data" in changes:
             changes = {"pictures": None, **changes}
         self.choice = choice = replace(self.choice, **changes)  # type: ignore[arg-type]
-        given_up, self.job = self.job, None
-        if given_up is not None:
-            given_up.cancel()  # an opening that is under way is given up for this one
-        known: Any = self.given("network", choice.network) if choice.file is None else None
+        previous_job, self.job = self.job, None
+        if previous_job is not None:
+            previous_job.cancel()
+        source: Any = self.given("network", choice.network) if choice.file is None else None
         data: Any = self.given("data", choice.data) if choice.pictures is None else None
-        if (before := self.opened) is not None:
-            if network_of(before.choice) == network_of(choice):
-                known = before
-            # a folder's classes are those of the network: another network reads it anew
-            keeps = choice.network == before.choice.network or choice.data in bundled_data_names()
-            data = before.data if keeps and data_of(before.choice) == data_of(choice) else data
-        compute = partial(open_choice, choice, known, data)
-        self.job = job = self._worker.submit(JobKind.OPEN, f"Opening {choice.network}", compute, self._take)
-        job.observe(self._ended, "state")
-        self._ended()
+        if (opened := self.opened) is not None:
+            if network_fields(opened.choice) == network_fields(choice):
+                source = opened
+            # the classes of a folder depend on the network: for another network, load it again
+            reusable = choice.network == opened.choice.network or choice.data in bundled_data_names()
+            data = opened.data if reusable and data_fields(opened.choice) == data_fields(choice) else data
+        compute = partial(open_choice, choice, source, data)
+        self.job = job = self._worker.submit(JobKind.OPEN, f"Opening {choice.network}", compute, self._set_opened)
+        job.observe(self._reset_choice, "state")
+        self._reset_choice()
         return job
 
-    def _take(self, opened: Opened) -> None:
+    def _set_opened(self, opened: Opened) -> None:
         first = self.opened is None
-        for job in self._worker.jobs:  # what waits is about what is no longer open
+        for job in self._worker.jobs:  # waiting jobs are for the network and data that were open before
             if job.state is JobState.WAITING and job.kind is not JobKind.OPEN:
                 job.cancel()
         with self.hold_trait_notifications():
@@ -177,59 +177,59 @@ class ChooseModel(HasTraits):
             self.opened = opened
         if first:  # importing torchvision takes a second
             kind, title = JobKind.LIST_NETWORKS, "Listing networks"
-            self._worker.submit(kind, title, lambda job: network_names(), self._list, short=True)
+            self._worker.submit(kind, title, lambda job: network_names(), self._add_networks, short=True)
 
     def search(self, text: str) -> None:
-        """Find networks by a part of their name, and look up what they take and cost."""
+        """Find networks by a part of their name, and look up their inputs and costs."""
         self.matches = tuple(search(text, self.networks))
-        unknown = [name for name in self.matches if name not in self.details]
-        if self._lookup is not None:
-            self._lookup.cancel()
+        undescribed = [name for name in self.matches if name not in self.details]
+        if self._search_job is not None:
+            self._search_job.cancel()
         submit = partial(self._worker.submit, JobKind.LIST_NETWORKS, "Looking up networks", short=True)
         if not self._timm_listed and text.strip():  # importing timm takes seconds
-            self._lookup = submit(lambda job: timm_names(), partial(self._list_timm, text))
-        elif unknown:
-            self._lookup = submit(partial(look_up, unknown), self._describe)
+            self._search_job = submit(lambda job: timm_names(), partial(self._add_timm_networks, text))
+        elif undescribed:
+            self._search_job = submit(partial(describe, undescribed), self._add_details)
 
-    def _list_timm(self, text: str, names: list[str]) -> None:
+    def _add_timm_networks(self, text: str, names: list[str]) -> None:
         self._timm_listed = True
-        self._list(names)
+        self._add_networks(names)
         self.search(text)
 
-    def _describe(self, found: dict[str, str]) -> None:
-        self.details = {**self.details, **found}
+    def _add_details(self, details: dict[str, str]) -> None:
+        self.details = {**self.details, **details}
 
-    def _list(self, names: list[str]) -> None:
+    def _add_networks(self, names: list[str]) -> None:
         self.networks = tuple(sorted({*self.networks, *names}))
 
-    def _ended(self, _: object = None) -> None:
+    def _reset_choice(self, _: object = None) -> None:
         if self.job is not None and not self.job.active and self.opened is not None:
             self.choice = self.opened.choice
 
 
-def look_up(names: list[str], job: Job) -> dict[str, str]:
-    """Return what networks take and cost, in words; nothing of those that cannot be built."""
-    found = {}
+def describe(names: list[str], job: Job) -> dict[str, str]:
+    """Return input, weights and MACs of networks in words; "" for a network that cannot be built."""
+    descriptions = {}
     for i, name in enumerate(names):
         job.report(i / len(names), name)
         try:
-            found[name] = details(name)
-        except Exception as error:  # of a library's own
+            descriptions[name] = details(name)
+        except Exception as error:  # any that timm or torchvision raises
             log.info("%s cannot be described: %s", name, error)
-            found[name] = ""
-    return found
+            descriptions[name] = ""
+    return descriptions
 
 
-def open_choice(choice: Choice, known: Network | Opened | None, data: Data | None, job: Job) -> Opened:
-    """Load, analyse and score; `known` is the network if it was given in code, or the last opening, to use again."""
+def open_choice(choice: Choice, source: Network | Opened | None, data: Data | None, job: Job) -> Opened:
+    """Load, analyse and score a choice; `source` has its network and `data` is its data if they are loaded already."""
     report = job.report
     report(0.0, f"loading {choice.network}")
-    if isinstance(known, Opened):
-        network, spectra, warning, scalable = known.network, known.spectra, known.warning, known.scalable
+    if isinstance(source, Opened):
+        network, spectra, warning, scalable = source.network, source.spectra, source.warning, source.scalable
     else:
         scalable = False
-        if isinstance(known, Network):
-            network, warning = known, ""
+        if isinstance(source, Network):
+            network, warning = source, ""
         elif choice.file is not None and choice.file.suffix == ".onnx":
             network, warning, scalable = _load_onnx(choice.file, choice)
         else:
@@ -240,7 +240,7 @@ def open_choice(choice: Choice, known: Network | Opened | None, data: Data | Non
         load = partial(load_offered, choice.data) if choice.pictures is None else partial(load_folder, choice.pictures)
         with naming(choice.pictures, choice.data):
             data = load(classes=network.classes, size=image_size(network), progress=part(report, 0.5, 0.55))
-        if choice.pictures is not None or choice.data not in bundled_data_names():  # they serve any network
+        if choice.pictures is not None or choice.data not in bundled_data_names():
             data = in_channels(network, data)
         data = replace(data, name=choice.data)
     misfit, progress = _misfit(network, data), part(report, 0.55, 1.0, "scoring")
@@ -250,7 +250,7 @@ def open_choice(choice: Choice, known: Network | Opened | None, data: Data | Non
 
 
 def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network, str]:
-    """Return the network, and a sentence if it is not the requested one."""
+    """Load a network; return it with a sentence if it is not the requested one, else ""."""
     if choice.file is not None:
         with naming(choice.file, choice.weights):
             network = load_network(choice.network, weights=choice.file)
@@ -263,28 +263,27 @@ def _load(choice: Choice, report: Callable[[float, str], None]) -> tuple[Network
     try:
         return load_network(choice.network, weights="pretrained", progress=report), ""
     except WeightsError as error:
-        why = sentence(error)
-        return load_network(choice.network, weights=None), f"Opened with random weights: {why}"
+        return load_network(choice.network, weights=None), f"Opened with random weights: {sentence(error)}"
 
 
 def _load_onnx(file: Path, choice: Choice) -> tuple[Network, str, bool]:
-    """Open an uploaded ONNX file; return what is assumed of it, and whether the scale of its colours is a choice."""
-    assumed, name = [], choice.network
+    """Load an uploaded ONNX file; return it, a sentence on assumptions, and whether its colours are scalable."""
+    assumptions, name = [], choice.network
     with naming(file, name):
         try:
             network = load_onnx(file, name=name)
         except OpenShapeError:
             network = load_onnx(file, name=name, input_shape=OPEN_SIZE)
-            assumed.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
+            assumptions.append(f"its input, whose size is open, has {' x '.join(map(str, OPEN_SIZE))} numbers")
     scalable = len(network.input_shape) == 3 and network.input_shape[0] == 3 and network.preprocessing is None
     if scalable:
         centred = usual_preprocessing(network.input_shape, *COLOURS[choice.colours])
         network = network.with_model(network.model, preprocessing=centred)
-        whole = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
-        assumed.append(f"{whole}, of which it takes the middle {centred.size} x {centred.width}")
-        assumed.append(f"colours are scaled {choice.colours} (Colours has others)")
+        scaling = f"pictures are scaled to {centred.shorter} pixels on their shorter side"
+        assumptions.append(f"{scaling}, of which it takes the middle {centred.size} x {centred.width}")
+        assumptions.append(f"colours are scaled {choice.colours} (Colours has others)")
     source = network.source.replace(file.name, name)
-    warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumed)}." if assumed else ""
+    warning = f"The file does not say it, so the workbench assumes: {'; '.join(assumptions)}." if assumptions else ""
     return network.with_model(network.model, source=source), warning, scalable
 
 
@@ -299,10 +298,10 @@ def _misfit(network: Network, data: Data) -> str:
         for split in splits:
             network.inputs(next(split.batches(1))[0])
             if split.labelled:
-                last = Split(split.images[torch.zeros(1, dtype=torch.long)], split.labels.max()[None], split.name)
-                accuracy(network, last)
+                max_label = split.labels.max()[None]
+                accuracy(network, Split(split.images[torch.zeros(1, dtype=torch.long)], max_label, split.name))
     except (ValueError, RuntimeError) as error:
-        if "allocate memory" in str(error):  # torch's
+        if "allocate memory" in str(error):  # torch raises RuntimeError then, too
             raise
         return sentence(error)
     return ""

@@ -1,4 +1,4 @@
-"""The step *Compare*: sample images, rank curves, and the paper's table; the runs are those of *Recover*."""
+"""The step *Compare*: sample images, rank curves, and the paper's table; `RecoverModel` has the runs."""
 
 from typing import Any
 
@@ -19,25 +19,25 @@ GALLERY_IMAGES = 12
 
 
 def images_to_show(data: Data) -> Split:
-    """Return the test images, or those of another split if there are none."""
+    """Return the test images, or another split if there are none."""
     return next(split for split in (data.test, data.validation, data.train) if len(split))
 
 
 class GalleryModel(HasTraits):
-    """Sample images with the answers before and after, and the first filters."""
+    """Sample images with the answers of both networks, and the filters of the first layer."""
 
-    seed = Int(0)  # which sample
+    seed = Int(0)  # of the sample
     changed_first = Bool(False)  # whether images whose answer changed come first
     gallery = Instance(Gallery, allow_none=True)
-    why_no_gallery = Unicode()  # in a sentence, or ""
+    why_no_gallery = Unicode()  # a sentence, or ""
     filters = Instance(Filters, allow_none=True)
-    why_no_filters = Unicode()  # in a sentence, or ""
+    why_no_filters = Unicode()  # a sentence, or ""
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
         self._worker, self._choose, self._recover = worker, choose, recover
         self._job: Job | None = None
-        self._shown: tuple[object, ...] = ()
+        self._inputs: tuple[object, ...] = ()  # of the last job
         choose.observe(self._refresh, "opened")
         recover.observe(self._refresh, "run")
         self.observe(self._refresh, ["seed", "changed_first"])
@@ -49,22 +49,22 @@ class GalleryModel(HasTraits):
     def _refresh(self, _: object = None) -> None:
         network, data, compressed = self._choose.network, self._choose.scored_data, self._recover.compressed
         seed, changed_first = self.seed, self.changed_first and compressed is not None
-        wanted = (network, data, compressed, seed, changed_first)
-        if wanted == self._shown:
+        inputs = (network, data, compressed, seed, changed_first)
+        if inputs == self._inputs:
             return
-        self._shown = wanted
+        self._inputs = inputs
         if self._job is not None:
             self._job.cancel()
 
-        def look(job: Job) -> tuple[Gallery | None, str, Filters | None, str]:
+        def compute(job: Job) -> tuple[Gallery | None, str, Filters | None, str]:
             images = filters = None
             why_no_images = why_no_filters = ""
             if network is not None and data is not None:
-                how: dict[str, Any] = {"compressed": compressed, "prefer_changed": changed_first}
-                how |= {"classes": data.classes, "progress": job.report}
+                options: dict[str, Any] = {"compressed": compressed, "prefer_changed": changed_first}
+                options |= {"classes": data.classes, "progress": job.report}
                 try:
-                    images = gallery(network, images_to_show(data), GALLERY_IMAGES, seed, **how)
-                except (ValueError, OSError) as error:  # outputs that name no class, inputs that are no pictures
+                    images = gallery(network, images_to_show(data), GALLERY_IMAGES, seed, **options)
+                except (ValueError, OSError) as error:  # the outputs name no class, or an input is no picture
                     why_no_images = sentence(error)
             if compressed is not None:
                 try:
@@ -73,19 +73,17 @@ class GalleryModel(HasTraits):
                     why_no_filters = sentence(error)
             return images, why_no_images, filters, why_no_filters
 
-        def show(found: tuple[Gallery | None, str, Filters | None, str]) -> None:
+        def done(result: tuple[Gallery | None, str, Filters | None, str]) -> None:
             with self.hold_trait_notifications():
-                self.gallery, self.why_no_gallery, self.filters, self.why_no_filters = found
+                self.gallery, self.why_no_gallery, self.filters, self.why_no_filters = result
 
-        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", look, show, short=True)
+        self._job = self._worker.submit(JobKind.GALLERY, "Looking at images", compute, done, short=True)
 
 
 class RankCurveModel(HasTraits):
     """Scores of the network with only one layer reduced, at several ranks."""
 
-    measured = Tuple(
-        ("", ())
-    )  # name of the layer, and its points, see :func:`~workbench.inspect.rank_curve.rank_curve`
+    measured = Tuple(("", ()))  # name of the layer, and its points of :func:`~workbench.inspect.rank_curve.rank_curve`
 
     def __init__(self, worker: Worker, choose: ChooseModel, look: LookModel) -> None:
         super().__init__()
@@ -112,29 +110,29 @@ class RankCurveModel(HasTraits):
 class PaperModel(HasTraits):
     """The paper's table beside the open network; computed on request, because its networks take a while."""
 
-    layers = Enum(list(CHOICES), default_value="spatial")  # of the open network, which are compressed in the table
+    layers = Enum(list(CHOICES), default_value="spatial")  # layers of the open network to compress in the table
     fully_connected = Bool(False)
     table = Instance(PaperTable, allow_none=True)
-    note = Unicode()  # which network fills its row, or why none does, in a sentence
+    note = Unicode()  # a sentence on which network is compressed in the table, or why none is
 
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
         self._worker, self._choose = worker, choose
 
     @observe("layers")
-    def _follow_layers(self, _: object) -> None:
+    def _set_fully_connected(self, _: object) -> None:
         self.fully_connected = self.layers != "spatial"
 
     def compute(self) -> Job:
-        """Compute the table anew."""
+        """Compute the table."""
         network, data = self._choose.network, self._choose.scored_data
         layers, fully_connected = self.layers, self.fully_connected
         split = data.test if data is not None and len(data.test) else None
         networks = [network] if network is not None and not network.random_weights else []
         note = "Only the originals: upload weights of a network to compress it here."
         if networks:
-            scored = f"and scored here on {len(split)} images." if split else "here; no images fit it to score it on."
-            note = f"{networks[0].name} is compressed {scored}"
+            scoring = f"and scored here on {len(split)} images." if split else "here; no images fit it to score it on."
+            note = f"{networks[0].name} is compressed {scoring}"
 
         def compute(job: Job) -> PaperTable:
             return paper_table(networks, split, layers=layers, fully_connected=fully_connected, progress=job.report)

@@ -1,4 +1,4 @@
-"""One picture in both networks, which follows the plan while it is changed."""
+"""One picture in the original and the compressed network, computed again whenever the plan changes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,97 +25,97 @@ from workbench.plan.spectrum import analysis_macs
 from workbench.progress import Progress
 from workbench.recover.decompose import FactorCache, decompose
 
-DELAY_S = 0.3  # after the last change, until the picture is looked at anew
-FLIPPED_IMAGES = 8  # pictures whose answer changed, at most
+DELAY_S = 0.3  # between the last change and the computation of the preview
+FLIPPED_IMAGES = 8  # most pictures with a changed answer that a search returns
 MAX_DECOMPOSED_MACS = 1e11  # multiply-adds to decompose the network for a preview: about 3 s on one core
 TOO_LARGE = "Decomposing this network takes a while: the picture appears once you decompose it."
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What a preview is of: networks, images and a picture, as they were when it was asked for."""
+class PreviewInputs:
+    """Inputs of a preview: networks, images, picture and layer."""
 
     network: Network
     data: Data
     plan: Plan
-    made: CompressedNetwork | None  # by this plan, and recovered
+    run_network: CompressedNetwork | None  # of the current run, if that has this plan
     stage: str
-    brought: Split | None
+    brought: Split | None  # the user's picture, instead of the one at `index`
     index: int
     layer: str
-    known: FactorCache = field(compare=False)  # factors by the last plan; used by the worker only
+    factors: FactorCache = field(compare=False)  # of the layers by the last plan; only the worker's thread uses them
 
     @property
     def networks(self) -> tuple[object, ...]:
-        """The two networks and their images."""
-        return self.network, self.data, self.plan, self.made
+        """Both networks and their images."""
+        return self.network, self.data, self.plan, self.run_network
 
     @property
     def split(self) -> Split:
-        """The images to choose from."""
+        """The images that `index` counts."""
         return images_to_show(self.data)
 
     @property
     def too_large(self) -> bool:
-        """Whether a compressed network would have to be made for it, which takes long."""
-        work = (analysis_macs(part.layer) for part in self.plan if part.decision != "keep")
-        return self.made is None and sum(work) > MAX_DECOMPOSED_MACS
+        """Whether the network has to be decomposed for the preview, and that takes too long."""
+        macs = (analysis_macs(part.layer) for part in self.plan if part.decision != "keep")
+        return self.run_network is None and sum(macs) > MAX_DECOMPOSED_MACS
 
     def picture(self) -> Split:
-        """Return the picture, from its file if need be."""
-        place = torch.tensor([self.index])
-        return self.brought or Split(self.split.images[place], self.split.labels[place], self.split.name)
+        """Return the picture; this may read a file."""
+        index = torch.tensor([self.index])
+        return self.brought or Split(self.split.images[index], self.split.labels[index], self.split.name)
 
     def compressed(self, report: Progress) -> CompressedNetwork:
-        """Return the compressed network, or else make it by the plan; factors of this plan alone stay known."""
-        small = self.made or decompose(self.network, self.plan, known=self.known, progress=report)
-        wanted = {(part.name, part.rank_in, part.rank_out) for part in self.plan}
-        for key in self.known.keys() - wanted:
-            del self.known[key]
-        return small
+        """Return the run's network or else decompose by the plan; of `factors`, keep those of this plan."""
+        compressed = self.run_network or decompose(self.network, self.plan, known=self.factors, progress=report)
+        planned = {(part.name, part.rank_in, part.rank_out) for part in self.plan}
+        for key in self.factors.keys() - planned:
+            del self.factors[key]
+        return compressed
 
 
 class PreviewModel(HasTraits):
-    """Holds the picture, and what the two networks make of it."""
+    """Holds the picture, and the preview of both networks on it."""
 
-    active = Bool(False)  # whether the user sees it; else nothing is computed
-    index = Int(0)  # of the picture, in the images that score
-    brought = Instance(Split, allow_none=True)  # a picture of the user's, in place of that
-    found = Instance(Preview, allow_none=True)
-    problem = Unicode()  # why there is none
-    stage = Unicode()  # what the compressed network is: "planned", or the stage of a run
-    current = Bool(False)  # whether these three are of the present networks, picture and layer
-    flipped = Tuple()  # pictures whose answer is another one, as far as they were searched
-    words = Unicode()  # what that search has found
+    active = Bool(False)  # whether the user sees the preview; else nothing is computed
+    index = Int(0)  # of the picture in the images that score
+    brought = Instance(Split, allow_none=True)  # the user's picture, instead of the one at `index`
+    found = Instance(Preview, allow_none=True)  # the last preview
+    problem = Unicode()  # why there is no preview, or ""
+    stage = Unicode()  # of the compressed network in the preview: "planned", or the stage of a run
+    current = Bool(False)  # whether these three belong to the current networks, picture and layer
+    flipped = Tuple()  # pictures with a changed answer that the last search has found
+    words = Unicode()  # a sentence if that search has found none, or ""
 
     def __init__(
         self, worker: Worker, choose: ChooseModel, look: LookModel, plan: PlanModel, recover: RecoverModel
     ) -> None:
         super().__init__()
         self._worker, self._choose, self._look, self._plan, self._recover = worker, choose, look, plan, recover
-        self._wanted: Subject | None = None
-        self._job: Job | None = None  # that looks at it
+        self._inputs: PreviewInputs | None = None
+        self._job: Job | None = None  # computes the preview
         self._search: Job | None = None
-        self._known: FactorCache = {}  # see `Subject`
-        self._later = Debounce(self._refresh, DELAY_S)
+        self._factors: FactorCache = {}  # see `PreviewInputs`
+        self._refresh_later = Debounce(self._refresh, DELAY_S)
         choose.observe(self._reset, "opened")
-        plan.observe(self._changed, "plan")
-        look.observe(self._changed, "picked")
-        recover.observe(self._changed, "run")
-        self.observe(self._changed, ["index", "brought", "active"])
+        plan.observe(self._update_inputs, "plan")
+        look.observe(self._update_inputs, "picked")
+        recover.observe(self._update_inputs, "run")
+        self.observe(self._update_inputs, ["index", "brought", "active"])
 
     def watch(self, seen: bool) -> None:
-        """Follow the plan from now on, or no longer: whether the user sees the preview."""
+        """Start or stop to compute previews: whether the user sees them."""
         self.active = seen
 
     def step(self, change: int) -> None:
         """Show the next (1) or the previous (-1) picture."""
-        if self._wanted is not None:
+        if self._inputs is not None:
             with self.hold_trait_notifications():
-                self.brought, self.index = None, (self.index + change) % len(self._wanted.split)
+                self.brought, self.index = None, (self.index + change) % len(self._inputs.split)
 
     def bring(self, file: Path, name: str) -> None:
-        """Show a picture of the user's; ValueError says why it cannot be read."""
+        """Show the user's picture; raise ValueError, saying why, if it cannot be read."""
         network = self._choose.network
         if network is None:
             raise ValueError("open a network first")
@@ -123,94 +123,95 @@ class PreviewModel(HasTraits):
             self.brought = split_of(network, file, name)
 
     def next_changed(self) -> Job | None:
-        """Show the next picture whose answer is another one in the compressed network."""
-        subject = self._wanted
-        if subject is None or self.flipped:
+        """Show the next picture that the compressed network answers differently; search for some if none are known."""
+        inputs = self._inputs
+        if inputs is None or self.flipped:
             self._show_next()
             return None
         if self._search is not None and self._search.active:
             return self._search
 
         def search(job: Job) -> tuple[int, tuple[Picture, ...]]:
-            found = gallery(
-                subject.network,
-                subject.split,
+            pictures = gallery(
+                inputs.network,
+                inputs.split,
                 FLIPPED_IMAGES,
-                compressed=subject.compressed(job.report),
+                compressed=inputs.compressed(job.report),
                 prefer_changed=True,
-                classes=subject.data.classes,
+                classes=inputs.data.classes,
                 progress=job.report,
             )
-            return found.looked_at, tuple(picture for picture in found.pictures if picture.changed)
+            return pictures.looked_at, tuple(picture for picture in pictures.pictures if picture.changed)
 
-        def show(found: tuple[int, tuple[Picture, ...]]) -> None:
-            if self._wanted is not None and self._wanted.networks == subject.networks:
-                looked_at, self.flipped = found
+        def done(result: tuple[int, tuple[Picture, ...]]) -> None:
+            if self._inputs is not None and self._inputs.networks == inputs.networks:
+                looked_at, self.flipped = result
                 self.words = "" if self.flipped else f"All answers stay, on the {looked_at} images looked at."
                 self._show_next()
 
         title = "Looking for changed answers"
-        self._search = self._worker.submit(JobKind.PREVIEW, title, search, show, short=True)
+        self._search = self._worker.submit(JobKind.PREVIEW, title, search, done, short=True)
         return self._search
 
     def _show_next(self) -> None:
-        places = [picture.index for picture in self.flipped]
-        if places:
-            at = places.index(self.index) + 1 if self.index in places else 0
+        indices = [picture.index for picture in self.flipped]
+        if indices:
+            position = indices.index(self.index) + 1 if self.index in indices else 0
             with self.hold_trait_notifications():
-                self.brought, self.index = None, places[at % len(places)]
+                self.brought, self.index = None, indices[position % len(indices)]
 
     def _reset(self, _: object = None) -> None:
-        """Forget what was of another network or other images."""
-        self._known, self._wanted = {}, None
+        """Drop the preview of another network or other images."""
+        self._factors, self._inputs = {}, None
         with self.hold_trait_notifications():
             self.index, self.brought, self.found, self.problem, self.current = 0, None, None, "", False
-        self._changed()
+        self._update_inputs()
 
-    def _subject(self) -> Subject | None:
-        """Return what there is to look at, None if there is nothing."""
+    def _current_inputs(self) -> PreviewInputs | None:
+        """Return the current inputs of a preview; None if there can be none."""
         network, data, plan, run = self._choose.network, self._choose.scored_data, self._plan.plan, self._recover.run
         if network is None or data is None or plan is None or network.random_weights:
             return None
         if plan.spectra is not self._choose.spectra:  # the plan is still that of another network
             return None
-        made = run.network if run is not None and self._recover.as_planned else None
-        stage = str(run.last.name) if made is not None and run is not None and run.last is not None else "planned"
-        return Subject(network, data, plan, made, stage, self.brought, self.index, self._look.picked, self._known)
+        compressed = run.network if run is not None and self._recover.as_planned else None
+        stage = str(run.last.name) if compressed is not None and run is not None and run.last is not None else "planned"
+        picture = (self.brought, self.index, self._look.picked)
+        return PreviewInputs(network, data, plan, compressed, stage, *picture, self._factors)
 
-    def _changed(self, _: object = None) -> None:
-        """Give up what is being computed, if something else is wanted now; look at that after the last change."""
-        before, now = self._wanted, self._subject()
-        if now is None or before != now:
-            self._wanted, self.current = now, False
+    def _update_inputs(self, _: object = None) -> None:
+        """Cancel the preview and the search if their inputs have changed; compute a new preview after a delay."""
+        previous, inputs = self._inputs, self._current_inputs()
+        if inputs is None or previous != inputs:
+            self._inputs, self.current = inputs, False
             if self._job is not None:
                 self._job.cancel()
                 self._job = None
-            if before is None or now is None or before.networks != now.networks:
+            if previous is None or inputs is None or previous.networks != inputs.networks:
                 self.flipped, self.words = (), ""
                 if self._search is not None:
                     self._search.cancel()
-        self._later()
+        self._refresh_later()
 
     def _refresh(self) -> None:
-        subject = self._wanted
-        if subject is None or not self.active or self.current or (self._job is not None and self._job.active):
+        inputs = self._inputs
+        if inputs is None or not self.active or self.current or (self._job is not None and self._job.active):
             return
 
-        def look(job: Job) -> tuple[Preview | None, str]:
+        def compute(job: Job) -> tuple[Preview | None, str]:
             try:
-                small = subject.compressed(job.report)
-                return preview(small, subject.picture(), layer=subject.layer, classes=subject.data.classes), ""
-            except (ValueError, OSError) as error:  # of the picture, or of outputs that hold no numbers
+                compressed = inputs.compressed(job.report)
+                return preview(compressed, inputs.picture(), layer=inputs.layer, classes=inputs.data.classes), ""
+            except (ValueError, OSError) as error:  # the picture cannot be read, or the outputs hold no numbers
                 return None, sentence(error)
 
-        def show(found: tuple[Preview | None, str]) -> None:
-            if self._wanted is subject:
+        def done(result: tuple[Preview | None, str]) -> None:
+            if self._inputs is inputs:
                 with self.hold_trait_notifications():
-                    self.found, self.problem = found
-                    self.stage, self.current = subject.stage, True
+                    self.found, self.problem = result
+                    self.stage, self.current = inputs.stage, True
 
-        if subject.too_large:
-            show((None, TOO_LARGE))
+        if inputs.too_large:
+            done((None, TOO_LARGE))
         else:
-            self._job = self._worker.submit(JobKind.PREVIEW, "Looking at a picture", look, show, short=True)
+            self._job = self._worker.submit(JobKind.PREVIEW, "Looking at a picture", compute, done, short=True)

@@ -1,4 +1,4 @@
-"""The step *Compare*: accuracy against FLOPs and against rank, runs, images, filters, and tables."""
+"""View of the step *Compare*: accuracy against FLOPs and against rank, runs, images, filters, and tables."""
 
 from base64 import b64encode
 from html import escape
@@ -24,7 +24,7 @@ from workbench.plot.interactive.scores import rank_curve, tradeoff
 from workbench.runs.run import Run, Runs
 from workbench.tables import times
 
-SCORE_HINT = "Top-1 accuracy, or agreement with the original, to choose by; its 95 % interval; the number of images."
+SCORE_HINT = "Top-1 accuracy on validation images, or agreement with the original; its 95 % interval; number of images."
 STAGES = ("decomposed", "calibrated", "distilled", "fine-tuned", "from scratch")
 RUN_COLUMNS = [
     {"key": "number", "title": "run", "kind": "number"},
@@ -49,7 +49,7 @@ def compare_view(session: Session) -> w.Widget:
         "Runs": runs_view(session),
         "Images": gallery_view(session),
         "Filters": filters_view(session),
-        "One layer's ranks": rank_curve_view(session),  # this and the next two are for experts
+        "One layer's ranks": rank_curve_view(session),  # this tab and the next two are for experts
         "Layer by layer": layerwise_view(session),
         "The paper's table": paper_view(session),
     }
@@ -57,69 +57,67 @@ def compare_view(session: Session) -> w.Widget:
 
 
 def tradeoff_view(session: Session) -> w.Widget:
-    """Return the plot of accuracy against FLOPs; every measured network of the session is a point."""
+    """Return the plot of accuracy against FLOPs, with a point for each stage of each run."""
     recover, choose, plan, worker = session.recover, session.choose, session.plan, session.worker
     figure = FigureView("Accuracy against FLOPs", height=440)
-    hint = "Before anything is compressed: look at some images layer by layer, and draw what each saving should cost"
-    ask = button("Forecast", plan.forecast, hint, width="120px")
+    hint = "Before anything is compressed: measure the layers on some images, and draw what each saving should cost"
+    forecast = button("Forecast", plan.forecast, hint, width="120px")
 
     def enable() -> None:
-        ask.layout.display = "none" if plan.curve is not None or choose.random_weights else ""
-        ask.disabled = not choose.calibratable or worker.busy(JobKind.IMPORTANCE)
+        forecast.layout.display = "none" if plan.curve is not None or choose.random_weights else ""
+        forecast.disabled = not choose.calibratable or worker.busy(JobKind.IMPORTANCE)
 
     def draw() -> None:
         numbers = {run.number for run in recover.runs}
         earlier = [run for run in recover.stored if run.number not in numbers]
         dense = choose.spectra.total if choose.spectra else None
-        random = choose.random_weights
-        figure.show(
-            tradeoff(recover.runs, choose.original, earlier, dense=dense, random_weights=random, forecast=plan.curve)
-        )
+        options: dict[str, Any] = {"random_weights": choose.random_weights, "forecast": plan.curve}
+        figure.show(tradeoff(recover.runs, choose.original, earlier, dense=dense, **options))
 
     follow(draw, (recover, "runs stored"), (choose, "opened"), (plan, "curve"))
     follow(enable, (choose, "opened"), (plan, "curve"), (worker, "jobs"))
-    return column(ask, figure, gap=2)
+    return column(forecast, figure, gap=2)
 
 
 def runs_view(session: Session) -> w.Widget:
-    """Return the table of runs, and what can be done with the picked one."""
+    """Return a sweep above the table of runs, with buttons to resume or delete the picked run."""
     recover, worker = session.recover, session.worker
     table, csv, note, problem = LayerTable(label="Runs", columns=RUN_COLUMNS), w.HTML(), w.HTML(), Alert()
-    asked = 0  # the run that the button has asked about
+    unconfirmed = 0  # number of the run that the button asks whether to delete
 
-    def picked() -> int:
+    def picked_number() -> int:
         return next((line["number"] for line in table.rows if line["name"] == table.selected), 0)
 
     def fill() -> None:
         table.set_items([run_row(run) for run in reversed(recover.stored)])
-        if not picked():
+        if not picked_number():
             table.selected = ""
         csv.value = csv_link(recover.stored)
-        none = "Every compression becomes a row here, and is still there after reopening."
-        words = "Pick a row to go on with that run, or to delete it." if recover.stored else none
-        note.value = f"<div class='wb-soft'>{words}</div>"
+        empty_text = "Every compression becomes a row here, and is still there after reopening."
+        text = "Pick a row to go on with that run, or to delete it." if recover.stored else empty_text
+        note.value = f"<div class='wb-soft'>{text}</div>"
         problem.say(recover.store_problem)
 
-    def ask(number: int = 0) -> None:
-        nonlocal asked
-        asked = number
+    def confirm(number: int = 0) -> None:
+        nonlocal unconfirmed
+        unconfirmed = number
         delete.description = f"Really delete run {number}?" if number else "Delete"
         delete.button_style = "danger" if number else ""
 
-    def press() -> None:
-        number = picked()
-        confirmed = asked == number
-        ask(0 if confirmed else number)
+    def press_delete() -> None:
+        number = picked_number()
+        confirmed = unconfirmed == number
+        confirm(0 if confirmed else number)
         if confirmed:
             recover.delete(number)
 
     def enable() -> None:
-        resume.disabled = delete.disabled = not picked() or recover.busy
-        ask()
+        resume.disabled = delete.disabled = not picked_number() or recover.busy
+        confirm()
 
     hint = "Make it the compressed network again, from the store"
-    resume = button("Go on with this run", lambda: recover.resume(picked()), hint)
-    delete = button("Delete", press, "Take the picked run out of the store, for good", width="auto")
+    resume = button("Go on with this run", lambda: recover.resume(picked_number()), hint)
+    delete = button("Delete", press_delete, "Take the picked run out of the store, for good", width="auto")
     delete.layout.min_width = "148px"
     follow(fill, (recover, "stored store_problem"))
     follow(enable, (worker, "jobs"), (table, "selected"))
@@ -130,23 +128,23 @@ def sweep_box(session: Session) -> w.Widget:
     """Return the controls of a sweep over several budgets."""
     recover, plan, worker = session.recover, session.plan, session.worker
     limits = {"min": 1.1, "max": 10.0, "step": 0.1, "value": (1.5, 6.0), "readout_format": ".1f"}
-    span = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
+    ratios = slot(w.FloatRangeSlider, "fewer MACs, from - to", 430, 142, **limits)
     number = limited(w.IntText, "budgets", (2, 12), 122, 62, value=4)
     recovery = slot(w.Dropdown, "then", 256, 32, options=RECOVERIES)
 
     def sweep() -> None:
-        low, high = span.value
+        low, high = ratios.value
         recover.sweep(np.geomspace(low, high, number.value).round(2).tolist(), recovery.value)
 
     def enable() -> None:
         start.disabled = recover.busy or plan.plan is None
-        for box in (span, number, recovery):
+        for box in (ratios, number, recovery):
             box.disabled = recover.busy
 
-    hint = "Compress to every budget and recover each; the points come as they are ready"
+    hint = "Compress to every budget and recover each; each point appears as soon as it is ready"
     start = button("Sweep", sweep, hint, width="100px", primary=True)
     follow(enable, (worker, "jobs"), (plan, "plan"))
-    return row(span, number, recovery, start)
+    return row(ratios, number, recovery, start)
 
 
 def rank_curve_view(session: Session) -> w.Widget:
@@ -155,7 +153,7 @@ def rank_curve_view(session: Session) -> w.Widget:
     hint = "Decompose only this layer at several ranks, and score the network each time"
     measure = button("", curve.measure, hint, width="auto", primary=True)
     measure.layout.min_width = "200px"
-    words = w.HTML(
+    text = w.HTML(
         "<p class='wb-soft'>How does accuracy depend on this layer's rank? "
         "No other layer is compressed, and nothing is recovered.</p>"
     )
@@ -167,21 +165,21 @@ def rank_curve_view(session: Session) -> w.Widget:
 
     follow(enable, (look, "picked"), (choose, "opened"), (worker, "jobs"))
     follow(lambda: figure.show(rank_curve(*curve.measured)), (curve, "measured"))
-    return column(words, measure, figure)
+    return column(text, measure, figure)
 
 
 def layerwise_view(session: Session) -> w.Widget:
-    """Return weights and MACs of each factor of each layer, following the plan."""
+    """Return the table of weights and MACs of each factor of each planned layer."""
     plan = session.plan
-    shown = w.HTML()
+    table = w.HTML()
 
     def fill() -> None:
         html = layerwise(plan.plan)._repr_html_() if plan.plan is not None else ""
-        shown.value = f"<div class='wb-scroll'>{html}</div>" if html else "<p class='wb-soft'>No network is open.</p>"
+        table.value = f"<div class='wb-scroll'>{html}</div>" if html else "<p class='wb-soft'>No network is open.</p>"
 
     plan.observe(Debounce(fill), ["plan"])  # a large table, mostly hidden behind another tab
     fill()
-    return shown
+    return table
 
 
 def paper_view(session: Session) -> w.Widget:
@@ -194,9 +192,9 @@ def paper_view(session: Session) -> w.Widget:
     def table_html() -> str:
         if paper.table is None:
             return f"<p class='wb-soft'>{PAPER_TEXT}</p>"
-        words = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
+        note = f"{escape(paper.note)} Tinted columns, marked (p), are <b>published</b>, not computed here."
         table = f"<div class='wb-scroll wb-paper'>{paper.table._repr_html_()}</div>"
-        return f"<p class='wb-soft'>{words}</p>{table}"
+        return f"<p class='wb-soft'>{note}</p>{table}"
 
     def enable() -> None:
         for box in (layers, linear, compute):
@@ -209,7 +207,7 @@ def paper_view(session: Session) -> w.Widget:
 
 
 def gallery_view(session: Session) -> w.Widget:
-    """Return sample images with both networks' answers, below their settings."""
+    """Return sample images with both networks' answers, below the controls of the sample."""
     gallery, choose, recover = session.gallery, session.choose, session.recover
     other = button("Other images", gallery.other_images, "Another sample of the test images")
     changed = w.Checkbox(description="look for changed answers", indent=False)
@@ -217,9 +215,9 @@ def gallery_view(session: Session) -> w.Widget:
     images = w.HTML()
 
     def fill() -> None:
-        why = choose.misfit or gallery.why_no_gallery
-        nothing = f"No images to show: {why}" if why else "The images appear here once it is open."
-        images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(nothing)}</p>"
+        reason = choose.misfit or gallery.why_no_gallery
+        empty_text = f"No images to show: {reason}" if reason else "The images appear here once the network is open."
+        images.value = gallery_html(gallery.gallery) or f"<p class='wb-soft'>{escape(empty_text)}</p>"
         changed.disabled = recover.run is None
 
     w.link((gallery, "changed_first"), (changed, "value"))
@@ -230,13 +228,13 @@ def gallery_view(session: Session) -> w.Widget:
 def filters_view(session: Session) -> w.Widget:
     """Return the first layer's filters, original and compressed."""
     gallery = session.gallery
-    shown = (gallery, "filters why_no_filters")
-    return updated_html(lambda: filters_html(gallery.filters, gallery.why_no_filters), shown)
+    source = (gallery, "filters why_no_filters")
+    return updated_html(lambda: filters_html(gallery.filters, gallery.why_no_filters), source)
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """Return what the table shows of a run; a score in two lines, the second of which is shown small."""
-    scores = {str(s.name): _score(s.score) for s in run.stages if s.score}
+    """Return the row of a run in the table; a score is two lines, the second in small print."""
+    scores = {str(stage.name): _score_text(stage.score) for stage in run.stages if stage.score}
     return {
         "name": str(run.number),
         "number": run.number,
@@ -248,64 +246,65 @@ def run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _score(score: Score) -> str:
+def _score_text(score: Score) -> str:
     if not score.is_share:
         return f"{score.value}\n{score.kind} ({score.n})"
     low, high = score.interval
-    same = "same, " if score.kind == "agreement" else ""
-    return f"{score.shown:.1f} %\n{same}{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
+    kind = "same, " if score.kind == "agreement" else ""
+    return f"{score.shown:.1f} %\n{kind}{100 * low:.1f} to {100 * high:.1f} % ({score.n})"
 
 
 def csv_link(runs: tuple[Run, ...]) -> str:
-    """Return a link that holds the runs as CSV."""
+    """Return an HTML link that downloads the runs as CSV, or "" if there are none."""
     content = b64encode(Runs(runs).to_csv().encode()).decode()
     link = f"<a class='wb-link' download='runs.csv' href='data:text/csv;base64,{content}'>Download as CSV</a>"
     return link if runs else ""
 
 
 def gallery_html(gallery: Gallery | None) -> str:
-    """Return HTML of one card an image: the picture, its true class, each network's answer, right or wrong."""
+    """Return HTML with a card for each image: the picture, its true class, and each network's answer."""
     if gallery is None:
         return ""
-    right = sum(p.before.right is True for p in gallery.pictures)
-    about = f"Of these {len(gallery.pictures)} {gallery.split} images the original names {right} right"
-    if any(p.after for p in gallery.pictures):
-        after = sum(p.after is not None and p.after.right is True for p in gallery.pictures)
-        about += f", the compressed one {after}. Of {gallery.looked_at} looked at, {gallery.changed} got another answer"
-    cards = "".join(map(_card, gallery.pictures))
-    return f"<p class='wb-soft'>{about}.</p><div class='wb-gallery'>{cards}</div>"
+    right = sum(picture.before.right is True for picture in gallery.pictures)
+    summary = f"Of these {len(gallery.pictures)} {gallery.split} images the original names {right} right"
+    answers = [picture.after for picture in gallery.pictures if picture.after is not None]
+    if answers:
+        summary += f", the compressed one {sum(answer.right is True for answer in answers)}. "
+        summary += f"Of {gallery.looked_at} looked at, {gallery.changed} got another answer"
+    cards = "".join(map(_card_html, gallery.pictures))
+    return f"<p class='wb-soft'>{summary}.</p><div class='wb-gallery'>{cards}</div>"
 
 
-def _card(picture: Picture) -> str:
-    lines = _answer("original", picture.before) + _answer("compressed", picture.after)
+def _card_html(picture: Picture) -> str:
+    answers = _answer_html("original", picture.before) + _answer_html("compressed", picture.after)
     name, changed = escape(picture.name), " wb-changed" if picture.changed else ""
     return (
         f"<figure class='wb-picture{changed}'><img alt='{name}' width='{SIDE}' height='{SIDE}' "
         f"src='{data_url(picture.image, SIDE)}'>"
-        f"<figcaption><b title='true class: {name}'>{name}</b>{lines}</figcaption></figure>"
+        f"<figcaption><b title='true class: {name}'>{name}</b>{answers}</figcaption></figure>"
     )
 
 
-def _answer(who: str, answer: Prediction | None) -> str:
-    if answer is None:  # its place: nothing is to move when the answer comes
-        return f"<span title='{who}: not yet'><small class='wb-who'>{who}</small>&ndash;</span>"
+def _answer_html(network: str, answer: Prediction | None) -> str:
+    if answer is None:  # a placeholder, so that the card keeps its height when the answer comes
+        return f"<span title='{network}: not yet'><small class='wb-who'>{network}</small>&ndash;</span>"
     name = escape(answer.name)
     return (
-        f"<span title='{who}: {name}'><small class='wb-who'>{who}</small>{MARKS[answer.right]}<em>{name}</em>"
+        f"<span title='{network}: {name}'><small class='wb-who'>{network}</small>{MARKS[answer.right]}<em>{name}</em>"
         f"<small>{100 * answer.probability:.0f} %</small></span>"
     )
 
 
 def filters_html(filters: Filters | None, why_not: str = "") -> str:
-    """Return HTML of the first convolution's filters, the original's above those of its factors."""
+    """Return HTML of the first convolution's filters, the original's above those that its factors multiply to."""
     if filters is None:
         return f"<p class='wb-soft wb-filters-place'>{escape(why_not or FILTERS_HINT)}</p>"
     rows = ""
-    for who, images in (("original", filters.original), ("compressed", filters.reconstructed)):
-        about, url = escape(f"{who} filters of {filters.layer}"), data_url(sheet(images), None)
-        save = f"download='{about.replace(' ', '_')}.png' href='{url}' title='Save the {about}'"
-        rows += f"<div class='wb-filters'><small>{who}<br><a class='wb-link' {save}>PNG</a></small>"
-        rows += f"<img alt='{about}' src='{url}'></div>"
+    for network, images in (("original", filters.original), ("compressed", filters.reconstructed)):
+        title, url = escape(f"{network} filters of {filters.layer}"), data_url(sheet(images), None)
+        link = f"download='{title.replace(' ', '_')}.png' href='{url}' title='Save the {title}'"
+        rows += f"<div class='wb-filters'><small>{network}<br><a class='wb-link' {link}>PNG</a></small>"
+        rows += f"<img alt='{title}' src='{url}'></div>"
     return (
         f"<h3>{len(filters.errors)} filters of the first layer, {escape(filters.layer)}</h3>"
         f"<p class='wb-soft'>Grey is zero, brighter is positive, darker negative, all on one scale. The compressed "
@@ -318,7 +317,7 @@ def sheet(images: Image) -> Image:
     """Arrange images (n, height, width, 3) in rows of 32 on white, about 28 pixels each."""
     n, height, width, _ = images.shape
     zoom, columns = max(1, round(28 / max(height, width))), min(32, n)
-    large = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    large = np.pad(large, ((0, -n % columns), (0, 3), (0, 3), (0, 0)), constant_values=255)
-    rows = [np.concatenate(list(large[i : i + columns]), axis=1) for i in range(0, len(large), columns)]
+    tiles = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    tiles = np.pad(tiles, ((0, -n % columns), (0, 3), (0, 3), (0, 0)), constant_values=255)
+    rows = [np.concatenate(list(tiles[i : i + columns]), axis=1) for i in range(0, len(tiles), columns)]
     return np.concatenate(rows)

@@ -1,4 +1,4 @@
-"""The step *Look*: the layers, and which of them is picked."""
+"""The step *Look*: the picked layer."""
 
 from traitlets import HasTraits, Unicode
 
@@ -21,7 +21,7 @@ class LookModel(HasTraits):
         self.picked = busiest.layer.name if busiest else ""
 
     def pick(self, name: str) -> None:
-        """Pick a layer; a name that is no layer of the network changes nothing."""
+        """Pick a layer; ignore a name that no layer of the network has."""
         spectra = self._choose.spectra
         if spectra is not None and name in {layer.name for layer in spectra.layers}:
             self.picked = name

@@ -34,9 +34,9 @@ LAYER_COLUMNS = [
 
 
 def look_view(session: Session) -> w.Widget:
-    """Return the drawing above the table."""
+    """Return the drawing of the network above the table of its layers."""
     plan = session.plan
-    drawing = network_view(session, aspect=4.4)  # first, so that it follows a rank first
+    drawing = network_view(session, aspect=4.4)  # built first, so that it is redrawn first
     table = LayerTable(file="layers.csv", columns=LAYER_COLUMNS)
 
     def fill() -> None:
@@ -48,22 +48,22 @@ def look_view(session: Session) -> w.Widget:
 
 
 def rows(plan: Plan | None) -> list[dict[str, Any]]:
-    """Return what the table shows, one dictionary a layer."""
+    """Return the rows of the table, a dictionary for each layer."""
     if plan is None or plan.spectra is None:
         return []
-    spectra, macs = plan.spectra, max(1, plan.dense.macs)
-    largest = max(part.layer.cost.macs for part in plan) or 1
+    spectra, total_macs = plan.spectra, max(1, plan.dense.macs)
+    max_macs = max(part.layer.cost.macs for part in plan) or 1
     return [
         {
             "name": part.name,
             "kind": LAYER_KINDS[part.layer.kind],
             "shape": part.layer.describe().replace("->", "→"),
-            "share": part.layer.cost.macs / macs,
-            "bar": part.layer.cost.macs / largest,
-            "evbmf": _evbmf_ranks(part.name, spectra),
+            "share": part.layer.cost.macs / total_macs,
+            "bar": part.layer.cost.macs / max_macs,
+            "evbmf": _evbmf_ranks_text(part.name, spectra),
             "decision": DECISIONS[part.decision],
             "tag": part.decision,
-            "ranks": "-" if part.rank_out is None else _ranks(part.rank_in, part.rank_out),
+            "ranks": "-" if part.rank_out is None else _ranks_text(part.rank_in, part.rank_out),
             "ratio": times(part.macs_ratio),
             "error": "-" if part.error is None else f"{100 * part.error:.1f} %",
             "reason": part.reason.removeprefix("kept: "),
@@ -72,12 +72,12 @@ def rows(plan: Plan | None) -> list[dict[str, Any]]:
     ]
 
 
-def _evbmf_ranks(name: str, spectra: Spectra) -> str:
+def _evbmf_ranks_text(name: str, spectra: Spectra) -> str:
     if name not in spectra:
         return "-"
     spectrum = spectra[name]
-    return _ranks(spectrum.in_.rank if spectrum.in_ else None, spectrum.out.rank)
+    return _ranks_text(spectrum.in_.rank if spectrum.in_ else None, spectrum.out.rank)
 
 
-def _ranks(rank_in: int | None, rank_out: int) -> str:
+def _ranks_text(rank_in: int | None, rank_out: int) -> str:
     return str(rank_out) if rank_in is None else f"{rank_in} x {rank_out}"

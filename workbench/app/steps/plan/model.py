@@ -1,4 +1,4 @@
-"""The step *Plan*: how ranks are chosen, and edits by hand."""
+"""The step *Plan*: the plan, the settings of its planner, edits by hand, and undo."""
 
 import time
 from collections import deque
@@ -22,47 +22,47 @@ from workbench.plan.plan import Plan, PlanError
 from workbench.progress import part
 
 IMPORTANCE_IMAGES = 48
-VERIFY_DELAY_S = 0.6  # after the last change of a budget of time, until the planned network is timed
+VERIFY_DELAY_S = 0.6  # between the last change of a budget of time and the timing of the planned network
 State = tuple[PlanSettings, Plan | None, PlanSettings]  # settings, plan, and the settings that made it
-Edits = deque[tuple[str, State]]
-MAX_EDITS = 200  # that can be undone
-MERGE_WITHIN_S = 1.5  # edits of one thing that follow each other faster are one, as when a slider is dragged
+Edits = deque[tuple[str, State]]  # description of each edit, and the state to return to
+MAX_EDITS = 200  # edits that can be undone
+MERGE_WITHIN_S = 1.5  # edits with one key that follow each other faster are one, as when a slider is dragged
 
 
 class PlanModel(HasTraits):
-    """Holds the plan, which follows its settings and remembers what was chosen by hand."""
+    """Holds the plan, which follows its settings and keeps the choices by hand."""
 
     settings = Instance(PlanSettings, ())
     plan = Instance(Plan, allow_none=True)
-    measured = Instance(Importance, allow_none=True)  # on the open images
-    importance = Instance(Importance, allow_none=True)  # the same, once plans go by it
-    curve = Instance(ForecastCurve, allow_none=True)  # what budgets cost in answers, by what is measured
+    measured = Instance(Importance, allow_none=True)  # importance of the layers on the open images
+    importance = Instance(Importance, allow_none=True)  # the same, once the planner uses it
+    curve = Instance(ForecastCurve, allow_none=True)  # forecast of the answers that each budget costs, from `measured`
     times = Instance(NetworkTimes, allow_none=True)
     notice = Unicode()  # a sentence on the last edit that could not be made, or ""
-    undoable = Unicode()  # what `undo` would do, in words, or ""
+    undoable = Unicode()  # the edit that `undo` would undo, in words, or ""
     redoable = Unicode()
 
     def __init__(self, worker: Worker, choose: ChooseModel) -> None:
         super().__init__()
         self._worker, self._choose = worker, choose
-        self.made_by = self.settings  # those that made the plan: others where the settings cannot be met
-        self._before: Edits = deque(maxlen=MAX_EDITS)  # the state before each edit, and what the edit did in words
-        self._after: Edits = deque()  # the states after edits that were undone
-        self._last_edit = ("", 0.0)  # what was edited, and when
+        self.plan_settings = self.settings  # settings that made the plan; not `settings` if those cannot be met
+        self._undo_edits: Edits = deque(maxlen=MAX_EDITS)  # with the states before them
+        self._redo_edits: Edits = deque()  # with the states after them
+        self._last_edit = ("", 0.0)  # its key, and when it was made
         self._verify = Debounce(self._verify_time, VERIFY_DELAY_S)
         self._verification: Job | None = None
-        choose.observe(self._forget_images, "data")
-        choose.observe(self._start, "spectra")
+        choose.observe(self._reset_measured, "data")
+        choose.observe(self._plan_opened, "spectra")
         self.observe(self._forecast, "measured")
 
-    def _forget_images(self, _: object) -> None:
-        """Forget what was measured on images that are no longer open."""
+    def _reset_measured(self, _: object) -> None:
+        """Drop measurements on images that are no longer open."""
         self.measured = self.importance = self.curve = None
 
-    def _start(self, change: dict[str, Any]) -> None:
-        """Plan a network that was just opened; a budget that it cannot meet gives way to EVBMF."""
-        self._before.clear()
-        self._after.clear()
+    def _plan_opened(self, change: dict[str, Any]) -> None:
+        """Plan a network that was just opened, by EVBMF if it cannot meet the budget."""
+        self._undo_edits.clear()
+        self._redo_edits.clear()
         spectra, settings, notice = change["new"], self.settings, ""
         try:
             plan = settings.plan(spectra)
@@ -71,21 +71,21 @@ class PlanModel(HasTraits):
             plan, notice = settings.plan(spectra), f"{sentence(error)} This is EVBMF's plan."
         with self.hold_trait_notifications():
             self.measured = self.importance = self.curve = self.times = None
-            self._put(settings, plan, settings, notice)
-        self._tell_edits()
+            self._set_state((settings, plan, settings), notice)
+        self._describe_edits()
 
     def replan(self, **changes: Any) -> None:
-        """Change settings, and plan anew; choices by hand stay."""
+        """Change settings and plan again; choices by hand stay."""
         settings = self.settings.changed(**changes)
         if settings != self.settings:
-            self._record("another way to plan", f"planning {sorted(changes)}")
+            self._record_edit("another way to plan", f"planning {sorted(changes)}")
             self.settings = settings
-            self._plan_anew(self.plan)
+            self._replan(self.plan)
 
     def reset(self) -> None:
         """Plan all layers by the planner, and drop the choices by hand."""
-        self._record("all layers as the planner says")
-        self._plan_anew(None)
+        self._record_edit("all layers as the planner says")
+        self._replan(None)
 
     def reset_layer(self, layer: str) -> None:
         """Plan a layer by EVBMF."""
@@ -94,7 +94,7 @@ class PlanModel(HasTraits):
             self._edit(self.plan.with_layer(evbmf[layer]), f"EVBMF's ranks for {layer}")
 
     def choose_ranks(self, layer: str, *, rank_in: int | None = None, rank_out: int | None = None) -> None:
-        """Choose ranks of a layer by hand; `notice` says what cannot be."""
+        """Choose ranks of a layer by hand; if that fails, `notice` says why."""
         if self.plan is None:
             return
         try:
@@ -109,42 +109,43 @@ class PlanModel(HasTraits):
         if self.plan is not None and layer:
             self._edit(self.plan.keep(layer), f"{layer} is kept")
 
-    def restore(self, settings: PlanSettings, plan: Plan, words: str) -> None:
-        """Take another plan with the settings that made it, as of a run or an earlier session; it can be undone."""
-        self._record(words)
-        self._put(settings, plan, settings)
+    def restore(self, settings: PlanSettings, plan: Plan, description: str) -> None:
+        """Set the plan of a run or an earlier session, with the settings that made it; this can be undone."""
+        self._record_edit(description)
+        self._set_state((settings, plan, settings))
 
     def undo(self) -> str:
         """Undo the last edit; return the only layer that it changed, or ""."""
-        return self._move(self._before, self._after)
+        return self._restore_last(self._undo_edits, self._redo_edits)
 
     def redo(self) -> str:
         """Redo the edit that was undone last; return the only layer that it changed, or ""."""
-        return self._move(self._after, self._before)
+        return self._restore_last(self._redo_edits, self._undo_edits)
 
-    def _move(self, source: Edits, target: Edits) -> str:
+    def _restore_last(self, source: Edits, target: Edits) -> str:
+        """Return to the last state of `source`, and add the current one to `target`."""
         if not source:
             return ""
-        words, state = source.pop()
-        target.append((words, self._state))
+        description, state = source.pop()
+        target.append((description, self._state))
         self._last_edit = ("", 0.0)
         changed = [a.name for a, b in zip(state[1] or (), self.plan or (), strict=False) if a != b]
-        self._put(*state)
-        self._tell_edits()
+        self._set_state(state)
+        self._describe_edits()
         return changed[0] if len(changed) == 1 else ""
 
     def measure_importance(self) -> Job:
-        """Measure on unlabelled images how much the outputs suffer from each layer's error, and plan budgets by it."""
-        measure = partial(known_importance, self.measured)
-        return self._measure(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
+        """Measure the importance of each layer on unlabelled images, and plan budgets by it."""
+        measure = partial(measured_importance, self.measured)
+        return self._submit_measurement(JobKind.IMPORTANCE, "Measuring layers", "importance", measure)
 
     def forecast(self) -> Job:
-        """Draw what budgets are expected to cost in answers; the plan stays what it is."""
-        measure = partial(known_importance, self.measured)
-        return self._measure(JobKind.IMPORTANCE, "Forecasting", "measured", measure)
+        """Forecast the answers that each budget costs; the plan is unchanged."""
+        measure = partial(measured_importance, self.measured)
+        return self._submit_measurement(JobKind.IMPORTANCE, "Forecasting", "measured", measure)
 
     def _forecast(self, _: object) -> None:
-        """Forecast budgets by what was measured."""
+        """Compute the forecast from the measured importance."""
         network, spectra, measured = self._choose.network, self._choose.spectra, self.measured
         if network is None or spectra is None or measured is None:
             return
@@ -152,9 +153,9 @@ class PlanModel(HasTraits):
         def compute(job: Job) -> ForecastCurve:
             return forecast_curve(network, (), spectra=spectra, measured=measured)
 
-        def done(found: ForecastCurve) -> None:
+        def done(curve: ForecastCurve) -> None:
             if self.measured is measured:
-                self.curve = found
+                self.curve = curve
 
         self._worker.submit(JobKind.IMPORTANCE, "Forecasting", compute, done, short=True)
 
@@ -164,10 +165,10 @@ class PlanModel(HasTraits):
         def measure(opened: Opened, job: Job) -> NetworkTimes:
             return measure_times(opened.network, opened.spectra, progress=part(job.report, 0.0, 1.0, "timing"))
 
-        return self._measure(JobKind.LAYER_TIMES, "Timing layers", "times", measure)
+        return self._submit_measurement(JobKind.LAYER_TIMES, "Timing layers", "times", measure)
 
-    def _measure(self, kind: JobKind, title: str, trait: str, measure: Callable[[Opened, Job], Any]) -> Job:
-        """Measure something of the layers, and plan anew if the planner goes by it."""
+    def _submit_measurement(self, kind: JobKind, title: str, trait: str, measure: Callable[[Opened, Job], Any]) -> Job:
+        """Measure the layers into a trait, and plan again if the planner uses it."""
         opened, spectra, data = self._choose.opened, self._choose.spectra, self._choose.data
 
         def compute(job: Job) -> Any:
@@ -175,44 +176,44 @@ class PlanModel(HasTraits):
                 raise ValueError("open a network first")
             return measure(opened, job)
 
-        def done(found: Any) -> None:
+        def done(measurement: Any) -> None:
             if self._choose.spectra is not spectra or (trait != "times" and self._choose.data is not data):
                 return
-            self.set_trait(trait, found)
+            self.set_trait(trait, measurement)
             if trait == "importance":
-                self.measured = found
+                self.measured = measurement
             if getattr(PLANNERS[self.settings.planner], f"uses_{trait}", False):
-                self._record("the plan by what was measured")
-                self._plan_anew(self.plan)
+                self._record_edit("the plan by what was measured")
+                self._replan(self.plan)
 
         return self._worker.submit(kind, title, compute, done)
 
     def _verify_time(self) -> None:
-        """Replace a plan by the layers' times by one that is as fast when the whole network is timed."""
+        """Replace a plan made by the layers' times by one that meets its budget when the whole network is timed."""
         network, spectra, times = self._choose.network, self._choose.spectra, self.times
         settings, plan = self.settings, self.plan
-        wanted = PLANNERS[settings.planner].uses_times
-        if not wanted or network is None or spectra is None or plan is None or times is None:
+        uses_times = PLANNERS[settings.planner].uses_times
+        if not uses_times or network is None or spectra is None or plan is None or times is None:
             return
         arguments = settings.budget(self.importance, plan)
 
-        def make(job: Job) -> Plan:
+        def compute(job: Job) -> Plan:
             ratio = settings["time_ratio"]
             return time_plan(network, spectra, ratio, times=times, progress=job.report, **arguments)
 
-        def done(found: Plan) -> None:
+        def done(verified: Plan) -> None:
             if self._choose.spectra is not spectra or self.settings != settings:
                 return
             if self.plan is plan:
-                self._put(settings, with_hand_edits(found, plan), settings)
+                self._set_state((settings, with_hand_edits(verified, plan), settings))
             else:  # a layer was edited meanwhile
                 self._verify()
 
         if self._verification is not None:
             self._verification.cancel()
-        self._verification = self._worker.submit(JobKind.LAYER_TIMES, "Timing the planned network", make, done)
+        self._verification = self._worker.submit(JobKind.LAYER_TIMES, "Timing the planned network", compute, done)
 
-    def _plan_anew(self, edited: Plan | None) -> None:
+    def _replan(self, edited: Plan | None) -> None:
         if self._choose.spectra is None:
             return
         try:
@@ -220,40 +221,40 @@ class PlanModel(HasTraits):
         except PlanError as error:
             self.notice = sentence(error)
             return
-        self._put(self.settings, plan, self.settings)
+        self._set_state((self.settings, plan, self.settings))
         if PLANNERS[self.settings.planner].uses_times:
             self._verify()
 
-    def _edit(self, plan: Plan, words: str, key: str = "") -> None:
-        self._record(words, key)
-        self._put(self.settings, plan, self.made_by)
+    def _edit(self, plan: Plan, description: str, key: str = "") -> None:
+        self._record_edit(description, key)
+        self._set_state((self.settings, plan, self.plan_settings))
 
-    def _put(self, settings: PlanSettings, plan: Plan | None, made_by: PlanSettings, notice: str = "") -> None:
-        self.made_by = made_by
+    def _set_state(self, state: State, notice: str = "") -> None:
+        settings, plan, self.plan_settings = state
         with self.hold_trait_notifications():
             self.settings, self.plan, self.notice = settings, plan, notice
 
     @property
     def _state(self) -> State:
-        return self.settings, self.plan, self.made_by
+        return self.settings, self.plan, self.plan_settings
 
-    def _record(self, words: str, key: str = "") -> None:
-        """Record an edit before it is made; quick edits with the same key are undone together, those with "" never."""
-        now, (last, when) = time.monotonic(), self._last_edit
+    def _record_edit(self, description: str, key: str = "") -> None:
+        """Record an edit before it is made; quick edits with the same key are undone together, unless it is ""."""
+        now, (last_key, last_s) = time.monotonic(), self._last_edit
         self._last_edit = (key, now)
-        self._after.clear()
-        same = key and key == last and now - when < MERGE_WITHIN_S
-        self._before.append((words, self._before.pop()[1] if same and self._before else self._state))
-        self._tell_edits()
+        self._redo_edits.clear()
+        merge = key and key == last_key and now - last_s < MERGE_WITHIN_S and self._undo_edits
+        self._undo_edits.append((description, self._undo_edits.pop()[1] if merge else self._state))
+        self._describe_edits()
 
-    def _tell_edits(self) -> None:
-        self.redoable, self.undoable = (edits[-1][0] if edits else "" for edits in (self._after, self._before))
+    def _describe_edits(self) -> None:
+        self.redoable, self.undoable = (edits[-1][0] if edits else "" for edits in (self._redo_edits, self._undo_edits))
 
 
-def known_importance(known: Importance | None, opened: Opened, job: Job) -> Importance:
-    """Return the importance of the layers; if it is not known, measure it on images without labels."""
-    if known is not None:
-        return known
+def measured_importance(measured: Importance | None, opened: Opened, job: Job) -> Importance:
+    """Return the importance of the layers, measured on images without labels unless it is `measured` already."""
+    if measured is not None:
+        return measured
     if opened.misfit:
         raise ValueError(opened.misfit)
     images, report = opened.data.unlabelled.sample(IMPORTANCE_IMAGES), part(job.report, 0.0, 1.0, "measuring")

@@ -1,4 +1,4 @@
-"""The planners that a user can choose from, their settings, and the plan by them."""
+"""The planners that a user can choose from, and their settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from workbench.plan.plan import Plan, PlanError
 from workbench.plan.spectra import Spectra
 
 MIN_TIME_GAIN = 0.05  # share of its time that a layer must save; less is within the error of a measurement
-COMMON = ("layers", "rank_multiple")  # settings of which each planner has its own
+COMMON = ("layers", "rank_multiple")  # settings of every planner, each with its own value
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Planner:
-    """A way to choose ranks: all that the page needs to know of it."""
+    """A way to choose ranks, as the page offers it."""
 
     name: str
     explanation: str
@@ -41,19 +41,19 @@ class Planner:
     uses_times: bool = False
 
 
-def _by_evbmf(now: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
-    return evbmf_plan(spectra, now["layers"], strength=now["strength"])
+def _plan_by_evbmf(settings: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
+    return evbmf_plan(spectra, settings["layers"], strength=settings["strength"])
 
 
-def _by_work(now: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
-    limit = now["weights_ratio"] if now["weights_ratio"] > 1 else None
-    return budget_plan(spectra, now["macs_ratio"], weights_ratio=limit, **budget)
+def _plan_by_work(settings: "PlanSettings", spectra: Spectra, times: object, **budget: Any) -> Plan:
+    limit = settings["weights_ratio"] if settings["weights_ratio"] > 1 else None
+    return budget_plan(spectra, settings["macs_ratio"], weights_ratio=limit, **budget)
 
 
-def _by_time(now: "PlanSettings", spectra: Spectra, times: NetworkTimes | None, **budget: Any) -> Plan:
+def _plan_by_time(settings: "PlanSettings", spectra: Spectra, times: NetworkTimes | None, **budget: Any) -> Plan:
     if times is None:
         raise PlanError("the layers' times on this machine are not known yet: press Time layers")
-    return budget_plan(spectra, time_ratio=now["time_ratio"], times=times, min_gain=MIN_TIME_GAIN, **budget)
+    return budget_plan(spectra, time_ratio=settings["time_ratio"], times=times, min_gain=MIN_TIME_GAIN, **budget)
 
 
 PLANNERS = {
@@ -62,7 +62,7 @@ PLANNERS = {
         "EVBMF finds in each layer how many directions stand out from the noise, and keeps those. A strength above 1 "
         "cuts harder than the paper, one below 1 more gently.",
         {"strength": Number("EVBMF strength", 1.0, 0.3, 2.0)},
-        _by_evbmf,
+        _plan_by_evbmf,
         layers="default",
         uses_importance=False,
     ),
@@ -73,7 +73,7 @@ PLANNERS = {
             "macs_ratio": Number("fewer MACs, times", 2.0, 1.1, 10.0),
             "weights_ratio": Number("fewer weights, times", 1.0, 1.0, 10.0, label=146),
         },
-        _by_work,
+        _plan_by_work,
         rank_multiple=1,
     ),
     "time": Planner(
@@ -81,7 +81,7 @@ PLANNERS = {
         "You choose how much faster the network is to be here; ranks go by each layer's measured time, and a layer "
         "that would not be faster stays as it is.",
         {"time_ratio": Number("times as fast", 1.5, 1.05, 6.0)},
-        _by_time,
+        _plan_by_time,
         rank_multiple=8,
         uses_times=True,
     ),
@@ -98,7 +98,7 @@ def _defaults() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The planner that is chosen, and the settings of all; of `COMMON`, `values` has "evbmf_layers" and so on."""
+    """The chosen planner, and the settings of all; keys of `COMMON` in `values` are "evbmf_layers" and so on."""
 
     planner: str = "evbmf"
     values: Mapping[str, Any] = field(default_factory=_defaults)
@@ -107,29 +107,29 @@ class PlanSettings:
         return self.values[f"{self.planner}_{name}" if name in COMMON else name]
 
     def changed(self, *, planner: str | None = None, **changes: Any) -> "PlanSettings":
-        """Return settings with changes; `layers` and `rank_multiple` are those of the planner that then holds."""
+        """Return settings with changes; `layers` and `rank_multiple` change for the new planner only."""
         planner = planner or self.planner
-        own = {f"{planner}_{name}" if name in COMMON else name: value for name, value in changes.items()}
-        return replace(self, planner=planner, values={**self.values, **own})
+        values = {f"{planner}_{name}" if name in COMMON else name: value for name, value in changes.items()}
+        return replace(self, planner=planner, values={**self.values, **values})
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "PlanSettings":
-        """Return settings from stored ones, with defaults where there are none; ValueError if they make no sense."""
-        known = {*_defaults(), *COMMON, "planner"}
-        found = cls().changed(**{name: value for name, value in values.items() if name in known})
-        sane = [found.planner in PLANNERS]
+        """Return settings from stored values and defaults; raise ValueError if one is out of range."""
+        names = {*_defaults(), *COMMON, "planner"}
+        settings = cls().changed(**{name: value for name, value in values.items() if name in names})
+        checks = [settings.planner in PLANNERS]
         for name, number in NUMBERS.items():  # a notebook may go ten times beyond the slider's ends
-            value = found[name]
-            sane.append(isinstance(value, int | float) and number.minimum / 10 <= value <= 10 * number.maximum)
+            value = settings[name]
+            checks.append(isinstance(value, int | float) and number.minimum / 10 <= value <= 10 * number.maximum)
         for name in PLANNERS:
-            multiple = found.values[f"{name}_rank_multiple"]
-            sane += [found.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]
-        if not all(sane):
+            multiple = settings.values[f"{name}_rank_multiple"]
+            checks += [settings.values[f"{name}_layers"] in CHOICES, isinstance(multiple, int) and 1 <= multiple <= 100]
+        if not all(checks):
             raise ValueError("settings of the planner make no sense")
-        return found
+        return settings
 
     def used(self) -> dict[str, Any]:
-        """Return the settings that the present planner uses, for the store."""
+        """Return the settings of the chosen planner, for the store."""
         planner = PLANNERS[self.planner]
         names = ["layers", *planner.numbers, *(["rank_multiple"] if planner.rank_multiple else [])]
         return {"planner": self.planner, **{name: self[name] for name in names}}
@@ -146,13 +146,13 @@ class PlanSettings:
         edited: Plan | None = None,
         times: NetworkTimes | None = None,
     ) -> Plan:
-        """Return the plan by these settings, with the choices by hand in `edited`; PlanError if it cannot be met."""
+        """Return the plan by these settings with the choices by hand in `edited`; PlanError if they cannot be met."""
         plan = PLANNERS[self.planner].plan(self, spectra, times, **self.budget(importance, edited))
         return with_hand_edits(plan, edited)
 
 
 def with_hand_edits(plan: Plan, edited: Plan | None) -> Plan:
-    """Return a plan with the choices by hand in another one."""
+    """Return a plan with the choices by hand of another plan."""
     for part in edited.by_hand if edited else ():
         plan = plan.with_layer(part)
     return plan

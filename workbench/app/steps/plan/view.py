@@ -1,4 +1,4 @@
-"""The step *Plan*: settings of the planner for the whole network; figures and sliders of the picked layer."""
+"""The step *Plan*: settings of the planner for the network; figures and sliders of the picked layer."""
 
 from html import escape
 from typing import Any
@@ -22,67 +22,67 @@ from workbench.plot.interactive.spectrum import spectrum as singular_values
 from workbench.tables import compared, count, times
 
 LAYER_CHOICES = tuple((text, choice) for choice, (text, _) in CHOICES.items())
-STEP = 0.05  # of the sliders
-MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
+SLIDER_STEP = 0.05  # of the sliders
+RANK_MULTIPLES = (("any", 1), ("multiples of 8", 8), ("multiples of 16", 16))
 MEASURE_HINT = (
     "Measure how much the answers depend on each layer; a budget then keeps higher ranks where they depend most"
 )
 TIME_HINT = "Measure how long every layer takes at several ranks, then time the whole planned network"
-NAMES = {**DECISIONS, "keep": "kept as it is"}
-MAX_SLIDER = 2**20  # first maximum of a rank: its End key leads to the smaller of it and the present one
+DECISION_NAMES = {**DECISIONS, "keep": "kept as it is"}
+MAX_SLIDER = 2**20  # initial maximum of a rank's slider: its End key goes there, or to the current maximum if lower
 VIEWS = {
     "Singular values": "How strongly the layer uses each direction of its channels",
     "Its factors": "The layers that take its place, to scale",
     "On the picture": "What it makes of the picture, before and after",
 }
-"""What there is to see of a layer -> a hint."""
+"""View of a layer -> its hint."""
 
 
 def plan_view(session: Session) -> w.Widget:
-    """Return the drawing above settings, a sentence on the planner, and buttons that measure what it goes by."""
+    """Return the drawing above the planner's settings and explanation, and buttons to measure, undo and reset."""
     plan, choose, worker = session.plan, session.choose, session.worker
     fields: dict[str, Any] = {
         "planner": slot(w.Dropdown, "Ranks by", 340, 62, options=[(p.name, name) for name, p in PLANNERS.items()]),
         "layers": expert(slot(w.Dropdown, "Layers", 290, 62, options=LAYER_CHOICES)),
     }
     for name, number in NUMBERS.items():
-        limits = {"min": number.minimum, "max": number.maximum, "step": STEP, "readout_format": ".2f"}
+        limits = {"min": number.minimum, "max": number.maximum, "step": SLIDER_STEP, "readout_format": ".2f"}
         fields[name] = slot(w.FloatSlider, number.text, 390, number.label, **limits)
-    fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=MULTIPLES))
+    fields["rank_multiple"] = expert(slot(w.Dropdown, "Ranks", 200, 62, options=RANK_MULTIPLES))
     expert(fields["weights_ratio"])
     undo, redo = button("Undo", session.undo, width="auto"), button("Redo", session.redo, width="auto")
     reset = button("Reset plan", plan.reset, "Undo all edits by hand: every layer as the planner says", width="auto")
     measure = button("Measure layers", plan.measure_importance)
-    clock = button("Time layers", plan.time_layers, TIME_HINT)
-    words, user = w.HTML(layout={"flex": "1 1 300px"}), UserChanges()
+    time_layers = button("Time layers", plan.time_layers, TIME_HINT)
+    planner_text, user = w.HTML(layout={"flex": "1 1 300px"}), UserChanges()
 
     def fill() -> None:
-        multiple, choices = plan.settings["rank_multiple"], fields["rank_multiple"]
+        multiple, multiples = plan.settings["rank_multiple"], fields["rank_multiple"]
         with user.filling():
-            if multiple not in dict(choices.options).values():  # set in code
-                choices.options = (*MULTIPLES, (f"multiples of {multiple}", multiple))
+            if multiple not in dict(multiples.options).values():  # set in code
+                multiples.options = (*RANK_MULTIPLES, (f"multiples of {multiple}", multiple))
             for name, box in fields.items():
                 box.value = plan.settings.planner if name == "planner" else plan.settings[name]
         planner = PLANNERS[plan.settings.planner]
-        shown = {fields[name]: name in planner.numbers for name in NUMBERS}
-        shown |= {fields["rank_multiple"]: planner.rank_multiple, clock: planner.uses_times}
-        for box, is_shown in {**shown, measure: planner.uses_importance}.items():
-            box.layout.display = "" if is_shown else "none"
-        words.value = f"<div class='wb-soft'>{explanation(session)}</div>"
+        visible = {fields[name]: name in planner.numbers for name in NUMBERS}
+        visible |= {fields["rank_multiple"]: planner.rank_multiple, time_layers: planner.uses_times}
+        for box, is_visible in {**visible, measure: planner.uses_importance}.items():
+            box.layout.display = "" if is_visible else "none"
+        planner_text.value = f"<div class='wb-soft'>{explanation(session)}</div>"
 
     def enable() -> None:
         undo.disabled, redo.disabled = not plan.undoable, not plan.redoable
         undo.description = f"Undo: {plan.undoable}" if plan.undoable else "Undo"
         redo.description = f"Redo: {plan.redoable}" if plan.redoable else "Redo"
         undo.tooltip, redo.tooltip = f"{undo.description} (Ctrl+Z)", f"{redo.description} (Ctrl+Shift+Z)"
-        known = plan.importance is not None
-        clock.disabled = worker.busy(JobKind.LAYER_TIMES) or plan.plan is None
-        measure.disabled = worker.busy(JobKind.IMPORTANCE) or plan.plan is None or not choose.calibratable or known
-        measure.tooltip = "It is known how the answers change: the budget goes by that" if known else MEASURE_HINT
+        measured = plan.importance is not None
+        time_layers.disabled = worker.busy(JobKind.LAYER_TIMES) or plan.plan is None
+        measure.disabled = worker.busy(JobKind.IMPORTANCE) or plan.plan is None or not choose.calibratable or measured
+        measure.tooltip = "The layers are measured: the budget goes by that" if measured else MEASURE_HINT
 
     def change(name: str, value: Any) -> None:
-        # the page sends a slider's value back, rounded to a step
-        if name not in NUMBERS or abs(value - plan.settings[name]) > STEP / 2:
+        # the page rounds a slider's value that was set in code to a step, and sends it back
+        if name not in NUMBERS or abs(value - plan.settings[name]) > SLIDER_STEP / 2:
             plan.replan(**{name: value})
 
     for name, box in fields.items():
@@ -91,21 +91,20 @@ def plan_view(session: Session) -> w.Widget:
     follow(enable, (plan, "importance plan undoable redoable"), (choose, "opened"), (worker, "jobs"))
     planner, layers, *numbers = fields.values()
     saving = updated_html(lambda: saving_html(plan.plan), (plan, "plan"))
-    first = row(planner, layers, *numbers, clock, measure)
-    return column(network_view(session), first, row(words, saving, undo, redo, reset), gap=6)
+    settings = row(planner, layers, *numbers, time_layers, measure)
+    return column(network_view(session), settings, row(planner_text, saving, undo, redo, reset), gap=6)
 
 
 def saving_html(plan: Plan | None) -> str:
-    """Return what the whole network saves by a plan."""
+    """Return HTML: what a plan saves in work and size."""
     if plan is None:
         return ""
-    parts = ((plan.macs_ratio, "less work"), (plan.weights_ratio, "smaller"))
-    numbers = ", ".join(f"<b>{times(ratio)}</b> {word}" for ratio, word in parts)
-    return f"<div class='wb-saving'>Whole network: {numbers}</div>"
+    saving = f"<b>{times(plan.macs_ratio)}</b> less work, <b>{times(plan.weights_ratio)}</b> smaller"
+    return f"<div class='wb-saving'>Whole network: {saving}</div>"
 
 
 def explanation(session: Session) -> str:
-    """Return HTML: the planner that is chosen, in a sentence or two."""
+    """Return HTML that explains the chosen planner in a few sentences."""
     plan = session.plan
     planner = PLANNERS[plan.settings.planner]
     text = escape(planner.explanation).replace("EVBMF", term("EVBMF"), 1)
@@ -125,12 +124,12 @@ def explanation(session: Session) -> str:
 
 
 def layer_view(session: Session) -> w.Widget:
-    """Return a figure of the picked layer, and beside it the ranks with their predicted cost and error."""
+    """Return a figure of the picked layer beside the sliders of its ranks."""
     return beside((layer_figure(session), 5), (layer_ranks(session), 3))
 
 
-def picked_part(session: Session) -> tuple[LayerPlan | None, Spectrum | None]:
-    """Return plan and spectrum of the picked layer, as far as there are any."""
+def picked_layer(session: Session) -> tuple[LayerPlan | None, Spectrum | None]:
+    """Return plan and spectrum of the picked layer, each None if there is none."""
     plan = session.plan.plan
     part = next((part for part in plan or () if part.name == session.look.picked), None)
     spectra = plan.spectra if plan else None
@@ -146,21 +145,21 @@ def layer_figure(session: Session) -> w.Widget:
     view.tooltips = list(VIEWS.values())
 
     def fill() -> None:
-        part, spectrum = picked_part(session)
-        words, figure = "", None
+        part, spectrum = picked_layer(session)
+        html, figure = "", None
         if view.value == "Singular values":
             figure = singular_values(spectrum, part)
         elif view.value == "On the picture":
-            words = maps_html(preview.found, preview.stage, preview.current)
+            html = maps_html(preview.found, preview.stage, preview.current)
         else:
             try:
                 figure = blocks(factors_of(part, spectrum))
             except ValueError as error:
-                words = f"<p class='wb-soft'>{escape(sentence(error))}</p>"
-        text.value = words
-        text.layout.display = "" if words else "none"
-        for name, shown in figures.items():
-            shown.layout.display = "" if figure is not None and name == view.value else "none"
+                html = f"<p class='wb-soft'>{escape(sentence(error))}</p>"
+        text.value = html
+        text.layout.display = "" if html else "none"
+        for name, figure_view in figures.items():
+            figure_view.layout.display = "" if figure is not None and name == view.value else "none"
         if figure is not None:
             figures[view.value].show(figure)
 
@@ -181,34 +180,34 @@ def layer_ranks(session: Session) -> w.Widget:
     keep = button("Keep layer as it is", lambda: plan.keep_layer(look.picked), "Do not factorise this layer")
 
     def fill() -> None:
-        part, spectrum = picked_part(session)
-        heading.value = heading_text(part)
-        readout.value = readout_text(part)
+        part, spectrum = picked_layer(session)
+        heading.value = heading_html(part)
+        readout.value = readout_html(part)
         with user.filling():
-            for which, slider in sliders.items():
-                slider.disabled = spectrum is None or (which == "rank_in" and spectrum.in_ is None)
+            for name, slider in sliders.items():
+                slider.disabled = spectrum is None or (name == "rank_in" and spectrum.in_ is None)
                 if part is not None and spectrum is not None:
-                    channels = part.layer.max_ranks[which == "rank_out"]
-                    slider.max, slider.value = max(2, channels), getattr(part, which) or channels
+                    channels = part.layer.max_ranks[name == "rank_out"]
+                    slider.max, slider.value = max(2, channels), getattr(part, name) or channels
         evbmf.disabled = keep.disabled = spectrum is None
 
-    def moved(which: str, rank: int) -> None:
-        part, spectrum = picked_part(session)
+    def choose_rank(name: str, rank: int) -> None:
+        part, spectrum = picked_layer(session)
         if part is None or spectrum is None:
             return
-        ranks = {which: rank}
-        if part.decision == "keep" and spectrum.in_ is not None:  # both are needed to begin with: EVBMF gives the other
+        ranks = {name: rank}
+        if part.decision == "keep" and spectrum.in_ is not None:  # Tucker-2 needs both ranks: the other is EVBMF's
             ranks = {"rank_in": max(1, spectrum.in_.rank), "rank_out": max(1, spectrum.out.rank)} | ranks
         plan.choose_ranks(part.name, **ranks)
 
-    for which, slider in sliders.items():
-        user.observe(slider, moved, which)
+    for name, slider in sliders.items():
+        user.observe(slider, choose_rank, name)
     follow(fill, (plan, "plan notice"), (look, "picked"))
     return column(heading, *sliders.values(), row(evbmf, keep, gap=6), readout, gap=4)
 
 
 def factors_of(part: LayerPlan | None, spectrum: Spectrum | None) -> Factors:
-    """Return the factors of a layer; ValueError says why they cannot be drawn."""
+    """Return the factors of a layer; raise ValueError, saying why, if they cannot be drawn."""
     if part is None or part.rank_out is None:
         raise ValueError("this layer is kept as it is")
     if part.rank_in is None:
@@ -216,8 +215,8 @@ def factors_of(part: LayerPlan | None, spectrum: Spectrum | None) -> Factors:
     return Factors(part.layer, part.rank_in, part.rank_out, spectrum)
 
 
-def heading_text(part: LayerPlan | None) -> str:
-    """Return name and shape of the layer."""
+def heading_html(part: LayerPlan | None) -> str:
+    """Return HTML with name and shape of the layer."""
     if part is None:
         return "<h2>Pick a layer in the table</h2>"
     kind = "convolution" if part.layer.kind == "conv" else "fully connected layer"
@@ -225,23 +224,23 @@ def heading_text(part: LayerPlan | None) -> str:
     return f"<h2>{escape(part.name)} <small class='wb-soft'>{kind}, {shape}</small></h2>"
 
 
-def readout_text(part: LayerPlan | None) -> str:
-    """Return predicted cost and error of the layer, and the reason of its decision."""
+def readout_html(part: LayerPlan | None) -> str:
+    """Return HTML with the decision on the layer, its reason, and predicted cost and error."""
     if part is None:
         return ""
-    old, new = part.layer.cost, part.cost
+    dense, planned = part.layer.cost, part.cost
     error = "&ndash;" if part.error is None else f"{100 * part.error:.1f} %"
 
     def change(before: int, after: int) -> str:
         note = "the same" if after == before else compared(before / after, "fewer", "more")
         return f"{count(before)} &rarr; {count(after)} ({note})"
 
-    decision = NAMES[part.decision]
+    decision = DECISION_NAMES[part.decision]
     return (
         "<div class='wb-read'>"
         f"<i>decision</i><b>{term(decision) if decision.startswith('Tucker') else decision}"
         f" <small>{escape(part.reason)}</small></b>"
-        f"<i>{term('MACs')}</i><b>{change(old.macs, new.macs)}</b>"
-        f"<i>{term('weights')}</i><b>{change(old.weights, new.weights)}</b>"
+        f"<i>{term('MACs')}</i><b>{change(dense.macs, planned.macs)}</b>"
+        f"<i>{term('weights')}</i><b>{change(dense.weights, planned.weights)}</b>"
         f"<i>{term('kernel error', 'kernel error, at most')}</i><b>{error}</b></div>"
     )

@@ -1,4 +1,4 @@
-"""Settings of training that the page offers: fine-tuning, distillation, and the minutes of *Compress for me*."""
+"""Settings that the page offers for fine-tuning and distillation, and the minutes of *Compress for me*."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -29,17 +29,17 @@ class TrainingSettings:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
         """Return settings from stored values; raise ValueError if one is unknown or out of range."""
-        found = cls(**{field.name: values[field.name] for field in fields(cls)})
-        sane = found.schedule in SCHEDULES.values() and found.learn_from in LEARN_FROM.values()
-        if not sane or not 1 <= found.epochs <= MAX_EPOCHS or not RATES[0] <= found.learning_rate <= RATES[1]:
+        settings = cls(**{field.name: values[field.name] for field in fields(cls)})
+        valid = settings.schedule in SCHEDULES.values() and settings.learn_from in LEARN_FROM.values()
+        if not valid or not 1 <= settings.epochs <= MAX_EPOCHS or not RATES[0] <= settings.learning_rate <= RATES[1]:
             raise ValueError("settings of training make no sense")
-        return found
+        return settings
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Those of them that are settings of fine-tuning."""
+        """The arguments of :func:`~workbench.recover.finetune.finetune` among the settings."""
         return {"epochs": self.epochs, "learning_rate": self.learning_rate, "schedule": self.schedule}
 
     def __str__(self) -> str:
-        words = {"labels": "", "both": " and the original's answers", "original": " only on the original's answers"}
-        return f"learning rate {self.learning_rate:g}{words[self.learn_from]}"
+        targets = {"labels": "", "both": " and the original's answers", "original": " only on the original's answers"}
+        return f"learning rate {self.learning_rate:g}{targets[self.learn_from]}"

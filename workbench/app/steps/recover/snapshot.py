@@ -1,4 +1,4 @@
-"""Copy of the page's state that an action works on, with what actions share: score stages, store runs, sweep."""
+"""Copy of the page's state for an action, with the parts that actions share: score stages, store runs, sweep."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -31,13 +31,13 @@ class Snapshot:
     opened: Opened
     store: StoredRuns
     plan: Plan
-    made_by: PlanSettings  # settings that `plan` was made with
-    planner: PlanSettings  # settings that the page shows now, used by a sweep
+    plan_settings: PlanSettings  # settings that `plan` was made with
+    settings: PlanSettings  # settings on the page, used by a sweep
     importance: Importance | None
     run: Run | None
     checkpoint: Path | None
 
-    def worked_on(self, verb: str) -> tuple[Run, CompressedNetwork]:
+    def current_run(self, verb: str) -> tuple[Run, CompressedNetwork]:
         """Return the current run and its network; raise ValueError, naming the action (`verb`), if there is none."""
         if self.run is None or self.run.network is None:
             raise ValueError(f"compress the network first: there is nothing to {verb} yet")
@@ -50,13 +50,13 @@ class Snapshot:
     def new_run(self, network: CompressedNetwork, note: str) -> Run:
         """Store a new run of a network that was just decomposed, and return it."""
         stages = (self.opened.original, self.stage(network, StageName.DECOMPOSED, note))
-        settings = {**self.made_by.used(), "source": source_of(self.opened.network)}
+        settings = {**self.plan_settings.used(), "source": source_of(self.opened.network)}
         return self.store.save(Run.of(network, self.opened.data.name, stages, settings=settings, note=note))
 
     def sweep(self, ratios: Sequence[float], recovery: str, report: Progress) -> Iterator[Run]:
         """Yield a stored run for each budget of MACs; raise ValueError after the last one if any budget or run failed.
 
-        With ``$WORKBENCH_DASK_SCHEDULER`` set, they are made on that Dask cluster.
+        With ``$WORKBENCH_DASK_SCHEDULER`` set, that Dask cluster computes the runs.
         `recovery` is "none", "calibrate", or "fine-tune" (which calibrates first).
         """
         assert self.plan.spectra is not None
@@ -67,30 +67,30 @@ class Snapshot:
             raise ValueError(
                 f"{data.name} has no images for training or validation to compare runs by: choose other data"
             )
-        made: list[tuple[PlanSettings, Plan]] = []
+        plans: list[tuple[PlanSettings, Plan]] = []
         for ratio in ratios:
-            budget = self.planner.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
+            budget = self.settings.changed(planner="budget", layers="all", macs_ratio=ratio, weights_ratio=1.0)
             try:
-                made.append((budget, budget.plan(self.plan.spectra, self.importance)))
+                plans.append((budget, budget.plan(self.plan.spectra, self.importance)))
             except PlanError as error:
                 problem = sentence(error)
-        if not made:
+        if not plans:
             raise ValueError(f"none of these budgets can be met: {problem}")
-        steps = {} if recovery == "none" else {StageName.CALIBRATED: fit}
-        tuned: dict[str, Any] = {**SWEEP_TRAINING, "teacher": network} if recovery == "fine-tune" else {}
-        tuned["executor"] = os.environ.get("WORKBENCH_DASK_SCHEDULER") or None
-        for run in sweep(network, [plan for _, plan in made], data, steps=steps, progress=report, **tuned):
+        steps = {} if recovery == "none" else {StageName.CALIBRATED: calibrate_on}
+        options: dict[str, Any] = {**SWEEP_TRAINING, "teacher": network} if recovery == "fine-tune" else {}
+        options["executor"] = os.environ.get("WORKBENCH_DASK_SCHEDULER") or None
+        for run in sweep(network, [plan for _, plan in plans], data, steps=steps, progress=report, **options):
             if run.error:
                 problem = run.error
                 continue
-            budget = next(budget for budget, plan in made if plan is run.plan)
-            used = {**run.settings, **budget.used(), "source": source_of(network), "recovery": recovery}
-            yield self.store.save(replace(run, settings=used, note=f"{run.plan.describe()}; a sweep"))
+            budget = next(budget for budget, plan in plans if plan is run.plan)
+            settings = {**run.settings, **budget.used(), "source": source_of(network), "recovery": recovery}
+            yield self.store.save(replace(run, settings=settings, note=f"{run.plan.describe()}; a sweep"))
         if problem:
             raise ValueError(problem)
 
 
-def fit(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
+def calibrate_on(compressed: CompressedNetwork, data: Data) -> CompressedNetwork:
     """Calibrate a compressed network on images of the data."""
     return calibrate(compressed, data.unlabelled.sample(CALIBRATION_IMAGES))
 

@@ -20,18 +20,18 @@ TIMING_S = 3.0  # in each runtime
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured of a run."""
+    """Measurements of a run."""
 
     number: int  # of the run
     speed: Speed
     profile: Profile
     roofline: Roofline
     energy: Energy
-    explained: str  # why the speed-up is what it is, in two sentences
+    explained: str  # the reason of the speed-up, in two sentences
     disturbed: str  # a sentence if another session computed meanwhile, or ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measurements as JSON values, as the store and the report have them."""
+        """Return the measurements as JSON values for the store and the report."""
         return {
             "latency": self.speed.records,
             "best_realised": self.speed.best_realised,
@@ -41,7 +41,7 @@ class Findings:
 
 
 class SpeedModel(HasTraits):
-    """Measures the compressed network, and holds the findings until another run is the current one."""
+    """Measures the compressed network, and holds the findings until another run becomes current."""
 
     runtimes = Tuple(("eager", "onnxruntime", "executorch"))
     batch = Int(1)
@@ -53,21 +53,21 @@ class SpeedModel(HasTraits):
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
         self._worker, self._choose, self._recover = worker, choose, recover
-        recover.observe(self._follow, "run")
+        recover.observe(self._drop_findings, "run")
 
-    def _follow(self, _: object) -> None:
-        run, found = self._recover.run, self.findings
-        if run is None or found is None:
+    def _drop_findings(self, _: object) -> None:
+        run, findings = self._recover.run, self.findings
+        if run is None or findings is None:
             self.findings = None
-        elif run.number != found.number and run.measured.get("best_realised") != found.speed.best_realised:
-            self.findings = None  # a run that gets its number of the store keeps what was measured
+        elif run.number != findings.number and run.measured.get("best_realised") != findings.speed.best_realised:
+            self.findings = None  # another run, not the same one that was stored under another number
 
     def measure(self) -> Job:
-        """Time both networks in the chosen runtimes, and their layers and energy; store what nothing disturbed."""
+        """Measure time in the chosen runtimes, layer times and energy of both networks; store undisturbed findings."""
         run, network = self._recover.run, self._recover.compressed
         opened, int8 = self._choose.opened, self.int8
         runtimes, batch, threads = self.runtimes, self.batch, self.threads
-        how: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
+        options: dict[str, Any] = {"batch": batch, "threads": threads, "channels_last": self.channels_last}
 
         def compute(job: Job) -> Findings:
             if run is None or network is None or opened is None:
@@ -77,19 +77,19 @@ class SpeedModel(HasTraits):
             if int8 and opened.misfit:
                 raise ValueError(opened.misfit)
             report, images = job.report, opened.data.unlabelled if int8 else None
-            found = speed(network, runtimes, int8=images, seconds=TIMING_S, progress=part(report, 0.0, 0.5), **how)
+            progress = part(report, 0.0, 0.5)
+            speeds = speed(network, runtimes, int8=images, seconds=TIMING_S, progress=progress, **options)
             report(0.5, "measuring what this machine can do at most")
             roof = roofline(threads)
-            parts = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **how)
+            layers = profile(network, progress=part(report, 0.6, 0.9, "timing the layers"), **options)
             progress = part(report, 0.9, 1.0, "energy")
             joules = energy(network, batch=batch, threads=threads, progress=progress)
-            disturbed = found.disturbed or joules.disturbed
-            return Findings(run.number, found, parts, roof, joules, explain(parts, roof), disturbed)
+            disturbed = speeds.disturbed or joules.disturbed
+            return Findings(run.number, speeds, layers, roof, joules, explain(layers, roof), disturbed)
 
         def done(findings: Findings) -> None:
-            now = self._recover.run
-            if now is None or now.network is not network:
-                raise ValueError("the compressed network became another one while it was measured: measure again")
+            if self._recover.compressed is not network:
+                raise ValueError("the compressed network has changed while it was measured: measure again")
             self.findings = findings
             if not findings.disturbed:
                 self._recover.store_measured(findings.number, findings.to_dict())

@@ -1,4 +1,4 @@
-"""The step *Speed*: what was counted beside what was measured, and why they differ."""
+"""View of the step *Speed*: the counted saving beside the measured one, and why they differ."""
 
 from html import escape
 
@@ -20,22 +20,22 @@ MISSING_TEXT = "<p class='wb-soft'>The time in each runtime appears here once it
 
 
 def speed_view(session: Session) -> w.Widget:
-    """Return settings and a button above what was found, beside its figures."""
+    """Return settings and a button above the findings, with their figures beside them."""
     speed, recover, look, worker = session.speed, session.recover, session.look, session.worker
     options = [(title, name) for name, title in RUNTIMES.items()]
     runtimes = slot(w.SelectMultiple, "runtimes", 330, 66, options=options, value=speed.runtimes, rows=len(RUNTIMES))
     runtimes.tooltip = "The programs that run the network; Ctrl or Shift for several"
     threads = limited(w.IntText, "threads", (1, 64), 190, 102, tooltip="Processor threads that a run may use")
     batch = limited(w.IntText, "images at once", (1, 256), 190, 102, tooltip="1 is what a phone's camera gives")
-    last = w.Checkbox(indent=False, description="channels last", layout={"width": "130px"})
-    last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
+    channels_last = w.Checkbox(indent=False, description="channels last", layout={"width": "130px"})
+    channels_last.tooltip = "Another order of a map's numbers in memory, for PyTorch: sometimes faster"
     int8 = w.Checkbox(indent=False, description="int8 files too", layout={"width": "130px"})
     int8.tooltip = "Also time files that compute with 8-bit integers, in ONNX Runtime and ExecuTorch"
     hint = "Time both networks in turns, in every chosen runtime"
     measure = button("Measure", speed.measure, hint, width="118px", primary=True)
-    found, table = w.HTML(), w.HTML()
+    summary, table = w.HTML(), w.HTML()
     labels = ("Time of each layer", "Roofline of this machine", "Energy for one image")
-    figures = [FigureView(label, height=340) for label in labels]
+    views = [FigureView(label, height=340) for label in labels]
     answers = FigureView("Time and answers", height=230)
 
     def enable() -> None:
@@ -45,43 +45,44 @@ def speed_view(session: Session) -> w.Widget:
             box.disabled = measuring
 
     def draw() -> None:
-        f, picked = speed.findings, look.picked
-        profile, machine, spent = (f.profile, f.roofline, f.energy) if f else (None, None, None)
-        found.value = findings_html(f)
-        table.value = table_html(f.speed) if f else MISSING_TEXT
-        drawn = (layer_times(profile, picked), roofline(profile, machine, picked), energy(spent))
-        for view, figure in zip(figures, drawn, strict=True):
+        findings, picked = speed.findings, look.picked
+        profile, machine = (findings.profile, findings.roofline) if findings else (None, None)
+        summary.value = findings_html(findings)
+        table.value = table_html(findings.speed) if findings else MISSING_TEXT
+        energy_figure = energy(findings.energy if findings else None)
+        figures = (layer_times(profile, picked), roofline(profile, machine, picked), energy_figure)
+        for view, figure in zip(views, figures, strict=True):
             view.show(figure)
-        answers.layout.display = "" if f and f.speed.compared else "none"
-        answers.show(speeds(f.speed if f else None))
+        answers.layout.display = "" if findings and findings.speed.compared else "none"
+        answers.show(speeds(findings.speed if findings else None))
 
-    boxes = {"runtimes": runtimes, "threads": threads, "batch": batch, "channels_last": last, "int8": int8}
+    boxes = {"runtimes": runtimes, "threads": threads, "batch": batch, "channels_last": channels_last, "int8": int8}
     for name, box in boxes.items():
         w.link((speed, name), (box, "value"))
     follow(draw, (speed, "findings"), (look, "picked"))
     follow(enable, (recover, "run"), (worker, "jobs"))
-    pick_layers(look, *figures[:2])
-    settings = expert(row(runtimes, column(threads, batch, gap=2), column(last, int8, gap=2)))
-    shown = [figures[0], figures[2], figures[1], column(answers, table, gap=4)]  # the last two are for experts
-    tabs = w.Tab(shown, titles=["Layers", "Energy", "Roofline", "Runtimes"])
+    pick_layers(look, *views[:2])
+    settings = expert(row(runtimes, column(threads, batch, gap=2), column(channels_last, int8, gap=2)))
+    contents = [views[0], views[2], views[1], column(answers, table, gap=4)]  # the last two tabs are for experts
+    tabs = w.Tab(contents, titles=["Layers", "Energy", "Roofline", "Runtimes"])
     tabs.add_class("wb-2-simple")
-    return column(row(measure, settings, gap=10), beside((found, 1), (tabs, 1)), gap=8)
+    return column(row(measure, settings, gap=10), beside((summary, 1), (tabs, 1)), gap=8)
 
 
-def table_html(found: Speed) -> str:
-    """Return the table of the runtimes as HTML, lower where a figure is above it."""
-    style = f" style='max-height:{TABLE_HEIGHT_BELOW_FIGURE}'" if found.compared else ""
-    table = html_table(found.headers, found.rows, left=found.left)
-    return f"<p class='wb-soft'>{escape(found.caption)}</p><div class='wb-scroll'{style}>{table}</div>"
+def table_html(speed: Speed) -> str:
+    """Return the table of the runtimes as HTML, less high if a figure is above it."""
+    style = f" style='max-height:{TABLE_HEIGHT_BELOW_FIGURE}'" if speed.compared else ""
+    table = html_table(speed.headers, speed.rows, left=speed.left)
+    return f"<p class='wb-soft'>{escape(speed.caption)}</p><div class='wb-scroll'{style}>{table}</div>"
 
 
 def figure_html(label: str, value: str, note: str, *, loss: bool = False) -> str:
-    """Return the HTML of one number with a label above and a note below it, in the colour of a loss if `loss`."""
+    """Return the HTML of a number below its label and above a note, which has the colour of a loss if `loss`."""
     return f'<div><small>{label}</small><b>{value}</b><span class="{"wb-loss" if loss else ""}">{note}</span></div>'
 
 
 def findings_html(findings: Findings | None) -> str:
-    """Return headline figures and the sentences as HTML."""
+    """Return the main numbers and their explanation as HTML; without findings, what they will show."""
     if findings is None:
         return (
             f"<p class='wb-soft'>Fewer {term('MACs')} are not as much less time: small 1x1 factors load many numbers "
@@ -91,11 +92,11 @@ def findings_html(findings: Findings | None) -> str:
     speed = findings.speed
     gain, (dense, small) = speed.best_speedup, speed.fastest
     before, after = (str(row["how"]).partition(", batch")[0].removesuffix(" with XNNPACK") for row in (dense, small))
-    took = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
-    faster = compared(gain, "faster", "slower", "as fast as before")
+    change = f"{dense['dense_ms']:.3g} ms ({escape(before)}) → {small['compressed_ms']:.3g} ms ({escape(after)})"
+    speedup = compared(gain, "faster", "slower", "as fast as before")
     cards = (
         figure_html("multiply-adds", f"{times(speed.macs_ratio)} fewer", "counted"),
-        figure_html("time, fastest runtime of each", faster, took, loss=gain < 1),
+        figure_html("time, fastest runtime of each", speedup, change, loss=gain < 1),
         figure_html(term("realised"), f"{100 * speed.best_realised:.0f} %", "of what counting promises", loss=gain < 1),
     )
     disturbed = f"<p class='wb-warn'>{escape(findings.disturbed)}: not stored.</p>" if findings.disturbed else ""

@@ -30,18 +30,18 @@ from workbench.tables import quantity
 REPORT_IMAGES = 8
 IN_CHANNELS = """
 from workbench.network.inputs import in_channels
-data = in_channels(network, data)"""  # after the line that loads data other than the bundled ones
-LOOSE_FILES = re.compile(r"\d+ files")  # what the page calls pictures that were uploaded without a folder
+data = in_channels(network, data)"""  # follows the line that loads data, if those are not bundled
+LOOSE_FILES = re.compile(r"\d+ files")  # name on the page of pictures that were uploaded without a folder
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file: its title, the suffix of its name, what it is good for, and why it cannot be made here."""
+    """A kind of file that the page offers."""
 
     title: str
     suffix: str
-    about: str
-    missing: Callable[[], str] = str
+    purpose: str
+    missing: Callable[[], str] = str  # returns why the file cannot be made on this machine, or ""
     int8: bool = False  # whether it is quantised
 
     @property
@@ -51,7 +51,7 @@ class FileKind:
 
     @property
     def code(self) -> dict[str, str]:
-        """Where a program is to use it -> how, in three lines; "{file}" is its name, "{shape}" that of its input."""
+        """Where a program runs -> how it uses the file, in three lines with "{file}" (its name) and "{shape}"."""
         return CODE.get(self.suffix, {})
 
 
@@ -77,15 +77,13 @@ answers = model(image)  # a tensor of float32, {shape}"""
 }
 RUNTIME_OF = {".pte": "executorch", ".onnx": "onnxruntime"}
 """Suffix of a file -> the runtime that *Speed* times it in."""
-INT8 = "8-bit integers: a quarter of the size, often faster. Take it if enough answers stay the same."
-PTE, ONNX = (executorch.missing, onnx.missing)
+INT8_PURPOSE = "8-bit integers: a quarter of the size, often faster. Take it if enough answers stay the same."
+PHONE_PURPOSE = "Runs in apps on Android and iOS. Of the two, begin with this one."
 FILE_KINDS = {
-    "executorch": FileKind(
-        "For phones: ExecuTorch", ".pte", "Runs in apps on Android and iOS. Of the two, begin with this one.", PTE
-    ),
-    "onnx": FileKind("For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", ONNX),
-    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8, PTE, int8=True),
-    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8, ONNX, int8=True),
+    "executorch": FileKind("For phones: ExecuTorch", ".pte", PHONE_PURPOSE, executorch.missing),
+    "onnx": FileKind("For other programs: ONNX", ".onnx", "Runs in many tools, one image at a time.", onnx.missing),
+    "executorch_int8": FileKind("For phones, int8: ExecuTorch", ".pte", INT8_PURPOSE, executorch.missing, int8=True),
+    "onnx_int8": FileKind("For other programs, int8: ONNX", ".onnx", INT8_PURPOSE, onnx.missing, int8=True),
     "weights": FileKind("For PyTorch: plan and weights", ".zip", "Loads into the original architecture."),
     "report": FileKind("To read: report", ".html", "What was done and what came out, for any browser or to print."),
     "notebook": FileKind("To repeat: notebook", ".ipynb", "The run again, step by step, with the notebook API."),
@@ -94,17 +92,17 @@ FILE_KINDS = {
 
 @dataclass(frozen=True)
 class MadeFile:
-    """A file that is ready."""
+    """A file to download."""
 
-    path: Path  # on the server's side; its name is the one on the user's machine
-    words: str  # its size, and how it compares with the network
-    exported: Exported | None = None  # None for a report
+    path: Path  # on the server; the download has the same name
+    words: str  # its size, and how its outputs compare with the network's
+    exported: Exported | None = None  # None for a report and a notebook
 
 
 class TakeHomeModel(HasTraits):
-    """Makes files of the compressed network; they go when another one is worked on."""
+    """Makes files of the compressed network, and removes them when another network becomes current."""
 
-    made = Dict()  # key of `FILE_KINDS` -> a file that is ready
+    made = Dict()  # key of `FILE_KINDS` -> the file that was made
 
     def __init__(self, worker: Worker, choose: ChooseModel, recover: RecoverModel) -> None:
         super().__init__()
@@ -112,26 +110,26 @@ class TakeHomeModel(HasTraits):
         self._folder = Path(tempfile.mkdtemp(prefix="workbench-export-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._network: object = None
-        recover.observe(self._follow, "run")
+        recover.observe(self._remove_old_files, "run")
 
-    def _follow(self, _: object) -> None:
+    def _remove_old_files(self, _: object) -> None:
         if self._recover.compressed is not self._network:
-            old, self.made = self.made, {}
+            files, self.made = self.made, {}
             self._network = self._recover.compressed
-            for file in old.values():
+            for file in files.values():
                 file.path.unlink(missing_ok=True)
 
-    def timed(self, kind: str) -> str:
-        """Return the time of a kind of file in its own runtime, in words, if *Speed* measured it."""
-        run, about = self._recover.run, FILE_KINDS[kind]
-        after = "int8" if about.int8 else "compressed"
-        for entry, before, now in run.measurements("latency", "ms", after) if run is not None else ():
-            if entry.get("runtime") == RUNTIME_OF.get(about.suffix, ""):
-                return f"; {now:.3g} ms an image on this machine, the original {before:.3g} ms"
+    def time_text(self, kind: str) -> str:
+        """Return in words the time of a kind of file in its own runtime; "" if *Speed* has not measured it."""
+        run, file_kind = self._recover.run, FILE_KINDS[kind]
+        network = "int8" if file_kind.int8 else "compressed"
+        for entry, dense_ms, file_ms in run.measurements("latency", "ms", network) if run is not None else ():
+            if entry.get("runtime") == RUNTIME_OF.get(file_kind.suffix, ""):
+                return f"; {file_ms:.3g} ms an image on this machine, the original {dense_ms:.3g} ms"
         return ""
 
     @property
-    def first(self) -> str:
+    def original_kind(self) -> str:
         """The kind of file that the open network came in."""
         file = self._choose.choice.file
         return "onnx" if file is not None and file.suffix == ".onnx" else "weights"
@@ -144,34 +142,34 @@ class TakeHomeModel(HasTraits):
         def compute(job: Job) -> MadeFile:
             if run is None or run.network is None or opened is None:
                 raise ValueError("Compress the network first: then it can be taken home.")
-            about, path, data = FILE_KINDS[kind], folder / file_name(run, kind), opened.data
+            int8, path, data = FILE_KINDS[kind].int8, folder / file_name(run, kind), opened.data
             split = data.test if len(data.test) else data.validation
             images = split if len(split) and not opened.misfit else None
-            if about.int8 and opened.misfit:
+            if int8 and opened.misfit:
                 raise ValueError(opened.misfit)
-            words, exported = "", None
+            note, exported = "", None
             if kind == "notebook":
                 notebook(run, path, **code)
                 if missing:
-                    words = f"; to run it, write into its first cell where to find {' and '.join(missing)}"
+                    note = f"; to run it, write into its first cell where to find {' and '.join(missing)}"
             elif kind == "report":
                 pictures = None
                 if images is not None:
-                    more: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
+                    options: dict[str, Any] = {"compressed": run.network, "classes": data.classes}
                     progress = part(job.report, 0.0, 0.6, "looking at images")
-                    pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **more)
+                    pictures = gallery(run.network.original, images, REPORT_IMAGES, progress=progress, **options)
                 job.report(0.6, "drawing")
                 report(run, path, pictures=pictures, exports=[file.exported for file in made.values() if file.exported])
             else:
-                ranges = data.unlabelled if about.int8 else None
-                exported = export(run.network, path, images, int8=ranges, progress=job.report)
-                words = f"; {exported.verification}"
-            return MadeFile(path, quantity(path.stat().st_size, "B") + words, exported)
+                calibration = data.unlabelled if int8 else None
+                exported = export(run.network, path, images, int8=calibration, progress=job.report)
+                note = f"; {exported.verification}"
+            return MadeFile(path, quantity(path.stat().st_size, "B") + note, exported)
 
         def done(file: MadeFile) -> None:
             if run is None or self._recover.compressed is not run.network:
                 file.path.unlink(missing_ok=True)
-                raise ValueError("the compressed network became another one while its file was made: make it again")
+                raise ValueError("the compressed network has changed while its file was made: make it again")
             self.made = {**self.made, kind: file}
 
         return self._worker.submit(JobKind.EXPORT, f"Making {FILE_KINDS[kind].label}", compute, done)
@@ -185,22 +183,22 @@ def file_name(run: Run, kind: str) -> str:
 
 
 def load_code(choose: ChooseModel) -> tuple[dict[str, str], list[str]]:
-    """Return "network" and "data" -> a Python expression that loads it, and what the user has to fill in, in words."""
+    """Return "network" and "data" -> a Python expression that loads it, and what the user must provide for it."""
     opened = choose.opened
     if opened is None:
         return {}, []
-    (network, network_file), (data, data_files) = _network_code(choose, opened), _data_code(choose, opened)
-    return {"network": network, "data": data}, [words for words in (network_file, data_files) if words]
+    (network, network_missing), (data, data_missing) = _network_code(choose, opened), _data_code(choose, opened)
+    return {"network": network, "data": data}, [name for name in (network_missing, data_missing) if name]
 
 
 def _network_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
     choice, network = opened.choice, opened.network
     if choice.file is None and choose.given("network", choice.network) is not None:
-        how = f"wb.Network(model, input_shape={network.input_shape}, name={network.name!r})"
-        return f"your_network  # given in code: {how}", f"the network {network.name} (given in code)"
+        code = f"wb.Network(model, input_shape={network.input_shape}, name={network.name!r})"
+        return f"your_network  # given in code: {code}", f"the network {network.name} (given in code)"
     if choice.file is not None and choice.file.suffix == ".onnx":
-        takes = network.preprocessing
-        colours = f", mean={takes.mean}, std={takes.std}" if isinstance(takes, Centred) else ""
+        centred = network.preprocessing
+        colours = f", mean={centred.mean}, std={centred.std}" if isinstance(centred, Centred) else ""
         code = f"wb.load_network({choice.weights!r}, input_shape={network.input_shape}{colours})"
         return code, f"the file {choice.weights}"
     if choice.file is not None:
@@ -216,8 +214,8 @@ def _data_code(choose: ChooseModel, opened: Opened) -> tuple[str, str]:
     channels = IN_CHANNELS if opened.network.input_shape[0] == 1 or "mnist" in choice.data else ""
     if choice.pictures is None:
         if choose.given("data", choice.data) is not None:
-            how = "wb.Data(train, validation, test)"
-            return f"your_data  # given in code: {how}", f"the data {choice.data} (given in code)"
+            code = "wb.Data(train, validation, test)"
+            return f"your_data  # given in code: {code}", f"the data {choice.data} (given in code)"
         if choice.data in bundled_data_names():
             return f"wb.load_data({choice.data!r})", ""
         if choice.data in TORCH_DATASETS:

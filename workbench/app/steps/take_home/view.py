@@ -17,32 +17,32 @@ def take_home_view(session: Session) -> w.Widget:
 
 
 def file_view(session: Session, kind: str) -> w.Widget:
-    """Return what a kind of file is, a button that makes it, one that saves it, and below them how it came out."""
+    """Return title and purpose of a kind of file, buttons to make and save it, and its result below."""
     take_home, recover, worker = session.take_home, session.recover, session.worker
-    about = FILE_KINDS[kind]
-    missing = about.missing()
-    words = f"<div><b>{escape(about.title)}</b><div class='wb-soft'>{escape(about.about)}</div></div>"
-    text = w.HTML(words, layout={"flex": "0 1 620px"})
-    make = button(f"Make {about.label}", lambda: take_home.make(kind), missing or about.about, width="130px")
+    file_kind = FILE_KINDS[kind]
+    missing, purpose = file_kind.missing(), file_kind.purpose
+    heading = f"<div><b>{escape(file_kind.title)}</b><div class='wb-soft'>{escape(purpose)}</div></div>"
+    text = w.HTML(heading, layout={"flex": "0 1 620px"})
+    make = button(f"Make {file_kind.label}", lambda: take_home.make(kind), missing or purpose, width="130px")
     saver = Download()
 
     def result() -> str:
-        made, network = take_home.made.get(kind), session.choose.network
-        saver.offer(made.path if made else None)
-        if made is None or network is None:
+        file, network = take_home.made.get(kind), session.choose.network
+        saver.offer(file.path if file else None)
+        if file is None or network is None:
             return f"<div class='wb-soft'>{escape(missing)}</div>"
         shape = ", ".join(map(str, (1, *network.input_shape)))
-        html = f"<div class='wb-soft'>{escape(made.words + take_home.timed(kind))}</div>"
-        for where, code in about.code.items():
-            lines = escape(code.format(file=made.path.name, shape=shape))
-            html += f"<details class='wb-code'><summary>{where}</summary><pre>{lines}</pre></details>"
+        html = f"<div class='wb-soft'>{escape(file.words + take_home.time_text(kind))}</div>"
+        for program, code in file_kind.code.items():
+            lines = escape(code.format(file=file.path.name, shape=shape))
+            html += f"<details class='wb-code'><summary>{program}</summary><pre>{lines}</pre></details>"
         return html
 
     def enable() -> None:
         make.disabled = worker.busy(JobKind.EXPORT) or recover.busy or recover.run is None or bool(missing)
 
     def sort() -> None:
-        line.layout.order = "0" if kind == take_home.first else "1"
+        line.layout.order = "0" if kind == take_home.original_kind else "1"
 
     results = updated_html(result, (take_home, "made"), (recover, "run"))
     line = column(row(text, make, saver, gap=10), results, gap=0).add_class("wb-line")
