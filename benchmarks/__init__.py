@@ -1,1 +1,1 @@
-"""What the README and the app say was measured, and how: one module each, run as ``python -m benchmarks.NAME``."""
+"""The measurements that the README and the app quote; each module runs as ``python -m benchmarks.NAME``."""

@@ -19,7 +19,7 @@ import psutil
 from workbench.app.server.serve import ADDRESS, ROOT, free_port, page_url
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-HOW = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER to its path"
+INSTALL_HINT = "no Chromium here: install one (Debian and Ubuntu: apt install chromium), or set WORKBENCH_BROWSER"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,9 +30,9 @@ FLAGS = [
     "--disable-sync",
 ]
 FIGURE = '.wb-figure[aria-label="Singular values"] .bars .point'
-"""Selector of a bar of the spectrum; it exists once the figure is drawn, be it in a step that is not shown."""
+"""Selector of a bar of the spectrum; it exists once the figure is drawn, even in a hidden step."""
 OPENED = "() => /Opening \\S+: done/.test(document.body.innerText)"
-"""Script that says whether a network is open and scored."""
+"""Script that returns whether a network is open and scored."""
 STEPS = ("Choose", "Look", "Plan", "Compress", "Compare", "Speed", "Take home")
 """Names of the steps in the rail."""
 REACH = """e => {
@@ -42,22 +42,22 @@ REACH = """e => {
   if (!panel || panel.checkVisibility()) return;
   root.querySelectorAll('.wb-go')[Number(panel.className.match(/wb-at-([0-9])/)[1]) - 1].click();
 }"""
-"""Script that opens the step that holds a control, by the rail, and turns on the switch for experts where needed."""
+"""Script that shows the step of a control, and turns on the switch for experts if the control needs it."""
 BOTTOM = "() => Math.ceil(document.querySelector('.wb').getBoundingClientRect().bottom + scrollY)"
-"""Script that returns the height of the page in pixels, as far as it is filled."""
+"""Script that returns the filled height of the page in pixels."""
 TOKEN = "token-of-tests-and-benchmarks"  # noqa: S105 - of servers that `served` starts and stops
 PROBE = "voila/static/voila.js"
 START_TIMEOUT_S = 60
 
 
 def chromium() -> str | None:
-    """Path of the browser, or None; `HOW` says how to install one."""
+    """Path of the browser, or None; `INSTALL_HINT` says how to install one."""
     return os.environ.get("WORKBENCH_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass
 class Served:
-    """A server that runs; `address` is the page's URL, with the token if the server is the dashboard."""
+    """A running server; `address` is the page's URL, with the token if the server is the dashboard."""
 
     address: str
     process: psutil.Process
@@ -68,19 +68,19 @@ class Served:
         return urlunsplit((scheme, host, path, "", ""))
 
     def kernels(self) -> int:
-        """Number of kernels that run."""
+        """Number of running kernels."""
         return len(self.kernel_processes())
 
     def kernel_processes(self) -> list[psutil.Process]:
-        """Processes of the kernels that run."""
-        found = []
+        """Processes of the running kernels."""
+        kernels = []
         for process in self.process.children(recursive=True):
             try:
                 if process.status() != psutil.STATUS_ZOMBIE and "ipykernel_launcher" in process.cmdline():
-                    found.append(process)
+                    kernels.append(process)
             except psutil.NoSuchProcess:
                 continue
-        return found
+        return kernels
 
 
 @contextmanager
@@ -94,11 +94,11 @@ def served(
     address : URL of its first page.
     probe : path below the address at which it answers.
     log : file for its output.
-    variables : replace those of this process's environment. A dashboard gets `TOKEN`, and its kernels this package.
+    variables : override this process's environment. A dashboard also gets `TOKEN`, and its kernels this package.
     """
     is_dashboard = "workbench.app.server" in " ".join(command)
-    ours = {"JUPYTER_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)} if is_dashboard else {}
-    environment = {**os.environ, **ours, **variables}
+    defaults = {"JUPYTER_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)} if is_dashboard else {}
+    environment = {**os.environ, **defaults, **variables}
     with log.open("w") as output:
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     try:
@@ -125,25 +125,25 @@ def step_button(page: Any, name: str) -> Any:
 
 
 def collect_errors(page: Any) -> list[str]:
-    """A list to which every exception and every console error of the page is added."""
+    """A list that receives the exceptions and the console errors of the page."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     return errors
 
 
-async def opened(
+async def open_page(
     browser: Any, address: str, wait_ms: int, *, height: int = 900, script: str = ""
 ) -> tuple[Any, list[str]]:
     """A page with the bundled network open, and its errors; the script runs in it before it loads."""
     context = await browser.new_context(viewport={"width": 1440, "height": height})
     page = await context.new_page()
-    problems = collect_errors(page)
+    errors = collect_errors(page)
     await page.add_init_script(script)
     await page.goto(address, timeout=wait_ms)
     await page.wait_for_selector(FIGURE, state="attached", timeout=wait_ms)
     await page.wait_for_function(OPENED, timeout=wait_ms)
-    return page, problems
+    return page, errors
 
 
 def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -16,10 +16,10 @@ from benchmarks._dashboard_slider import percentiles
 from workbench.app.server.serve import ADDRESS, free_port, page_url, voila_command
 
 BLOCKS, CHANNELS = 74, 16
-"""Residual blocks of two convolutions each, and the channels of all of them."""
+"""Number of residual blocks of two convolutions, and channels of each convolution."""
 MOVES = 40
 QUIET_MS = 200
-"""A move is done once nothing was drawn for this long."""
+"""A move is complete once nothing has been drawn for this time."""
 CELL = f"""from {__name__} import deep_network
 import workbench as wb
 wb.build_dashboard(deep_network())"""
@@ -50,14 +50,14 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two = (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(2))
-        for layer in (self.one, self.two):  # few directions are strong, so that EVBMF reduces both
+        self.conv1, self.conv2 = (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(2))
+        for layer in (self.conv1, self.conv2):  # fading singular values, so that EVBMF reduces both layers
             layer.weight.data *= torch.logspace(1, -2, CHANNELS)[:, None, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input and what the convolutions add to it."""
-        made: Tensor = self.two(torch.relu(self.one(torch.relu(x))))
-        return x + made / BLOCKS
+        """Return the input plus the scaled output of the convolutions."""
+        change: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
+        return x + change / BLOCKS
 
 
 def deep_network() -> wb.Network:
@@ -70,7 +70,7 @@ def deep_network() -> wb.Network:
 
 @contextmanager
 def deep_dashboard(folder: Path, variables: Mapping[str, str]) -> Iterator[Served]:
-    """Serve the dashboard with that network."""
+    """Serve the dashboard with `deep_network`."""
     cell = {"cell_type": "code", "id": "0", "metadata": {}, "outputs": [], "execution_count": None, "source": CELL}
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     content = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
@@ -103,10 +103,10 @@ async def drawing(browser: Any, server: Served, wait_ms: int) -> dict[str, Any]:
     times = []
     for move in range(MOVES):
         await page.keyboard.press("ArrowLeft" if move % 8 < 4 else "ArrowRight")
-        found = await page.wait_for_function(
+        latency = await page.wait_for_function(
             "(quiet) => drawing.settled(quiet)", arg=QUIET_MS, timeout=30_000, polling=25
         )
-        times.append(float(await found.json_value()))
+        times.append(float(await latency.json_value()))
     await context.close()
-    over = percentiles(times)
-    return {"drawing_ms_150_layers": over["p95"], "drawing_p50_ms_150_layers": over["p50"], "drawing_moves": MOVES}
+    ms = percentiles(times)
+    return {"drawing_ms_150_layers": ms["p95"], "drawing_p50_ms_150_layers": ms["p50"], "drawing_moves": MOVES}

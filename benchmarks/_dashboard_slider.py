@@ -16,13 +16,13 @@ NETWORK = "googlenet_bvlc"
 LABELS = ("input rank", "output rank")
 KEYS_PER_LAYER, DRAGS_PER_LAYER = 10, 4
 QUIET_MS = 200
-"""A move is done once nothing was painted for this long."""
+"""A move is complete once nothing has been painted for this time."""
 DRAG_STEPS = 12
 """Positions of the mouse in a drag, one per frame."""
 
 
 async def open_googlenet(page: Any, weights: Path) -> None:
-    """Choose the network, and upload its real weights if they are there."""
+    """Choose the network, and upload its real weights if they exist."""
     chooser = page.get_by_role("combobox", name="Network", exact=True)
     label = await chooser.locator("option", has_text=NETWORK).first.inner_text()
     await chooser.select_option(label)
@@ -38,32 +38,32 @@ async def open_googlenet(page: Any, weights: Path) -> None:
 
 
 async def latencies(page: Any, layers: int) -> dict[str, list[float]]:
-    """Milliseconds of each move of a rank, by key and by drag, in layers spread evenly over the network."""
+    """Milliseconds of each move of a rank slider, by "key" and "drag", in layers spread evenly over the network."""
     await step_button(page, "Look").click()
     rows = page.locator(".wb-table").first.locator("tbody tr")
-    await page.get_by_label("Expert").check()  # which shows the column of EVBMF's ranks
-    await rows.first.wait_for()  # the text of what is hidden has no tabs between its columns
+    await page.get_by_label("Expert").check()  # shows the column of EVBMF's ranks
+    await rows.first.wait_for()  # the text of hidden rows has no tabs between columns
     texts = await rows.all_inner_texts()
     tucker2 = [i for i, text in enumerate(texts) if re.search(r"\d+ x \d+\t", text)]
-    found: dict[str, list[float]] = {"key": [], "drag": []}
+    times: dict[str, list[float]] = {"key": [], "drag": []}
     for k, i in enumerate(np.linspace(0, len(tucker2) - 1, layers).round().astype(int)):
         await step_button(page, "Look").click()
         await rows.nth(tucker2[i]).click()
         await step_button(page, "Plan").click()
         await page.wait_for_timeout(1000)  # the figure takes its size
         await page.evaluate("window.probe.watch()")
-        which = k % 2
-        handle = page.locator(".widget-slider:visible", has_text=LABELS[which]).first.locator(".noUi-handle")
+        side = k % 2
+        handle = page.locator(".widget-slider:visible", has_text=LABELS[side]).first.locator(".noUi-handle")
         await handle.scroll_into_view_if_needed()
-        await _middle(page, handle)
+        await _center(page, handle)
         for _ in range(KEYS_PER_LAYER):
-            found["key"].append(await _moved(page, handle, which, "ArrowLeft"))
+            times["key"].append(await _press_key(page, handle, side, "ArrowLeft"))
         for n in range(DRAGS_PER_LAYER):
-            found["drag"].append(await _dragged(page, handle, which, -1 if n % 2 else 1))
-    return found
+            times["drag"].append(await _drag(page, handle, side, -1 if n % 2 else 1))
+    return times
 
 
-async def _middle(page: Any, handle: Any) -> None:
+async def _center(page: Any, handle: Any) -> None:
     """Move the handle to the middle of its slider."""
     box = await handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
     await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -74,41 +74,41 @@ async def _rank(handle: Any) -> int:
     return round(float(await handle.get_attribute("aria-valuenow")))
 
 
-async def _moved(page: Any, handle: Any, which: int, key: str) -> float:
+async def _press_key(page: Any, handle: Any, side: int, key: str) -> float:
     await handle.focus()
     await page.evaluate("window.probe.reset()")
     await page.keyboard.press(key)
-    return await _settled(page, handle, which)
+    return await _wait_until_painted(page, handle, side)
 
 
-async def _dragged(page: Any, handle: Any, which: int, way: int) -> float:
-    """Drag by 60 pixels, frame by frame; timed from the last position of the mouse."""
+async def _drag(page: Any, handle: Any, side: int, direction: int) -> float:
+    """Drag by 60 pixels, frame by frame; return the milliseconds since the last position of the mouse."""
     await page.evaluate("window.probe.reset()")
     box = await handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     await page.mouse.move(x, y)
     await page.mouse.down()
     for step in range(DRAG_STEPS):
-        await page.mouse.move(x + way * 5 * (step + 1), y)
+        await page.mouse.move(x + direction * 5 * (step + 1), y)
         await page.wait_for_timeout(16)
-    time = await _settled(page, handle, which)
+    time = await _wait_until_painted(page, handle, side)
     await page.mouse.up()
     return time
 
 
-async def _settled(page: Any, handle: Any, which: int) -> float:
+async def _wait_until_painted(page: Any, handle: Any, side: int) -> float:
     rank = await _rank(handle)
-    asked = "([which, rank, quiet]) => window.probe.settled(which, rank, quiet)"
-    milliseconds = await page.wait_for_function(asked, arg=[which, rank, QUIET_MS], timeout=30_000, polling=25)
+    script = "([which, rank, quiet]) => window.probe.settled(which, rank, quiet)"
+    milliseconds = await page.wait_for_function(script, arg=[side, rank, QUIET_MS], timeout=30_000, polling=25)
     return float(await milliseconds.json_value())
 
 
-def summary(found: dict[str, list[float]]) -> dict[str, Any]:
-    """Percentiles over all moves, and for keys and drags."""
-    every = [time for times in found.values() for time in times]
-    kinds = {kind: {"moves": len(times), **percentiles(times)} for kind, times in found.items()}
-    over = percentiles(every)
-    return {"slider_p50_ms": over["p50"], "slider_p95_ms": over["p95"], "slider_moves": len(every), "slider": kinds}
+def summary(moves: dict[str, list[float]]) -> dict[str, Any]:
+    """Percentiles of all moves, and of keys and drags alone."""
+    every_ms = [time for times in moves.values() for time in times]
+    kinds = {kind: {"moves": len(times), **percentiles(times)} for kind, times in moves.items()}
+    over = percentiles(every_ms)
+    return {"slider_p50_ms": over["p50"], "slider_p95_ms": over["p95"], "slider_moves": len(every_ms), "slider": kinds}
 
 
 def percentiles(times: Sequence[float]) -> dict[str, float]:

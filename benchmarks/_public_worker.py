@@ -1,4 +1,4 @@
-"""Run EVBMF of musco-pytorch and Tucker of tensorly in an environment of their own, without imports of ours.
+"""Run EVBMF of musco-pytorch and Tucker of tensorly in an environment of their own, without the workbench.
 
 Reads one JSON line a job, ``{"kernel": path of an .npy file, "ranks": [out, in]}``, and answers with one:
 ``{"seconds", "ranks", "core", "factors"}``, the arrays as paths beside the kernel.

@@ -1,6 +1,6 @@
 """The bundled network on scikit-learn's digits, at MACs x8 and beyond, fine-tuned with the original as its teacher.
 
-Settings, the ratio among them, were chosen by the validation split; the 500 test scans are scored once.
+The settings and the ratio were chosen by the validation split; the 500 test scans are scored once.
 """
 
 from pathlib import Path
@@ -30,8 +30,8 @@ def run(shared: Path | None = None, minutes: float = 15.0) -> dict[str, Any]:
         return 100 * wb.score(network, data).top1
 
     spectra = wb.analyze(network)
-    measured = wb.importance(network, spectra, data.train.images)
-    plan = wb.budget_plan(spectra, macs_ratio=MACS_RATIO, importance=measured)
+    importance = wb.importance(network, spectra, data.train.images)
+    plan = wb.budget_plan(spectra, macs_ratio=MACS_RATIO, importance=importance)
     decomposed = wb.decompose(network, plan)
     calibrated = wb.calibrate(decomposed, data.train.images)
     finetuned = wb.finetune(calibrated, data, recipe=RECIPE, teacher=network, on_epoch=lambda e: print(e, flush=True))

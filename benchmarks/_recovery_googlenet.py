@@ -1,12 +1,12 @@
 """Real BVLC GoogLeNet on 500 ImageNet images: 200 of them, without labels, to recover with; the other 300 to score.
 
-Everything is done for three choices of the 200 images, and figures are means over them. The images are shuffled once
-by a seed: the first choice has the images 0 to 199 of that order, the second 200 to 399, the third 400 to 499 and 0 to
-99. The first two are disjoint; 500 images have no room for a third choice that shares none with them. The importance of
-layers, for the plan to a budget, is measured on the first 48 of a choice.
+All figures are means over three choices of the 200 images. The images are shuffled once by a seed: the first choice has
+the images 0 to 199 of that order, the second 200 to 399, the third 400 to 499 and 0 to 99. The first two are disjoint;
+500 images leave no room for a third disjoint choice. The importance for the budget plan is measured on the first 48
+images of a choice.
 
-Intervals are paired, of 95 %, and of the 500 images: every image counts once, by the first choice that scores it.
-Settings of calibration and distillation are the library's own (what was tried: `docs/tried.md`).
+Intervals are paired, of 95 %, over the 500 images: every image counts once, by the first choice that scores it.
+Calibration and distillation have the library's default settings (`docs/tried.md` says what else was tried).
 """
 
 import time
@@ -29,23 +29,23 @@ BATCH = 50
 
 
 def evbmf(network: wb.Network, spectra: wb.Spectra, images: Tensor, macs_ratio: float) -> wb.Plan:
-    """EVBMF of the spatial convolutions, at the smallest strength that saves so many MACs."""
+    """EVBMF plan of the spatial convolutions, at the smallest strength that reaches the ratio of MACs."""
     low, high = 0.0, 4.0
     for _ in range(20):
         middle = (low + high) / 2
-        enough = wb.evbmf_plan(spectra, layers="spatial", strength=middle).macs_ratio >= macs_ratio
-        low, high = (low, middle) if enough else (middle, high)
+        is_reached = wb.evbmf_plan(spectra, layers="spatial", strength=middle).macs_ratio >= macs_ratio
+        low, high = (low, middle) if is_reached else (middle, high)
     return wb.evbmf_plan(spectra, layers="spatial", strength=high)
 
 
 def budget(network: wb.Network, spectra: wb.Spectra, images: Tensor, macs_ratio: float) -> wb.Plan:
-    """All layers, by errors in the outputs."""
-    measured = wb.importance(network, spectra, images[:IMPORTANCE_IMAGES])
-    return wb.budget_plan(spectra, macs_ratio=macs_ratio, importance=measured)
+    """Budget plan of all layers, by errors in the outputs."""
+    importance = wb.importance(network, spectra, images[:IMPORTANCE_IMAGES])
+    return wb.budget_plan(spectra, macs_ratio=macs_ratio, importance=importance)
 
 
 def weights(network: wb.Network, spectra: wb.Spectra, images: Tensor, macs_ratio: float) -> wb.Plan:
-    """All layers, by errors in the weights."""
+    """Budget plan of all layers, by errors in the weights."""
     return wb.budget_plan(spectra, macs_ratio=macs_ratio)
 
 
@@ -53,20 +53,20 @@ Planner = Callable[[wb.Network, wb.Spectra, Tensor, float], wb.Plan]
 PLANNERS: dict[str, Planner] = {"evbmf": evbmf, "weights": weights, "budget": budget}
 """Name -> function of (network, spectra, images of a choice, MACs ratio) that returns a plan."""
 RATIOS = (2.06, 2.33)
-"""The paper's, and that of EVBMF itself (strength 1)."""
+"""Ratios of MACs: the paper's, and EVBMF's at strength 1."""
 
 
 def recovery_indices(count: int, choice: int) -> Tensor:
-    """Indices of the images of a choice, among so many."""
+    """Indices of a choice of recovery images among `count` images."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
     return order.roll(-choice * RECOVERY_IMAGES)[:RECOVERY_IMAGES]
 
 
 def other_indices(count: int, indices: Tensor) -> Tensor:
-    """Indices of all others, among so many."""
-    others = torch.ones(count, dtype=torch.bool)
-    others[indices] = False
-    return others.nonzero().flatten()
+    """Indices of all other images among `count` images."""
+    is_other = torch.ones(count, dtype=torch.bool)
+    is_other[indices] = False
+    return is_other.nonzero().flatten()
 
 
 def loaded_googlenet(shared: Path) -> tuple[wb.Network, wb.Split]:
@@ -76,7 +76,7 @@ def loaded_googlenet(shared: Path) -> tuple[wb.Network, wb.Split]:
 
 
 def part(split: wb.Split, indices: Tensor) -> wb.Split:
-    """Some images of a split."""
+    """Split of the images at some indices."""
     return wb.Split(split.images[indices], split.labels[indices], split.name)
 
 
@@ -90,16 +90,16 @@ def top5(network: wb.Network, split: wb.Split) -> Tensor:
 def gain(before: Sequence[Tensor], after: Sequence[Tensor], scored: Sequence[Tensor]) -> list[float]:
     """Points gained from one stage to another, and the ends of the paired interval.
 
-    Hits (n,) and indices (n,) of the images for each choice; an image counts by the first choice that scores it.
+    For each choice: hits (n,) and indices (n,) of the images; an image counts by the first choice that scores it.
     """
     seen: set[int] = set()
     lost = gained = 0
-    for old, new, indices in zip(before, after, scored, strict=True):
-        for one, other, index in zip(old.tolist(), new.tolist(), indices.tolist(), strict=True):
+    for hits_before, hits_after, indices in zip(before, after, scored, strict=True):
+        for was_right, is_right, index in zip(hits_before.tolist(), hits_after.tolist(), indices.tolist(), strict=True):
             if index not in seen:
                 seen.add(index)
-                lost, gained = lost + (one and not other), gained + (other and not one)
-    low, high = paired_interval(gained, lost, len(seen))  # of the second less the first
+                lost, gained = lost + (was_right and not is_right), gained + (is_right and not was_right)
+    low, high = paired_interval(gained, lost, len(seen))  # after minus before
     return [round(100 * share, 2) for share in ((gained - lost) / len(seen), low, high)]
 
 
@@ -111,7 +111,7 @@ def googlenet(
     choices: Sequence[int] = (),
     distilled: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """All plans ("budget x2.06"), each right after decomposition, calibrated, and then distilled; or parts of that.
+    """Score all plans, such as "budget x2.06", after decomposition, after calibration and after distillation.
 
     `plans` and `choices` name the parts to run, `distilled` the plans to distil; all if they are empty.
     """
@@ -119,22 +119,22 @@ def googlenet(
     names = {f"{planner} x{ratio:.2f}": (PLANNERS[planner], ratio) for planner in PLANNERS for ratio in RATIOS}
     names = {name: names[name] for name in plans or names}
     steps = ("decomposed", "calibrated", *(["distilled"] if minutes > 0 else []))
-    found: dict[str, dict[str, list[Any]]] = {name: {"macs_ratio": [], "weights_ratio": []} for name in names}
+    records: dict[str, dict[str, list[Any]]] = {name: {"macs_ratio": [], "weights_ratio": []} for name in names}
     times: dict[str, list[float]] = {}
     original, scored = [], []
     spectra = wb.analyze(network)
     for choice in choices or range(CHOICES):
-        learned = recovery_indices(len(loaded), choice)
-        scored.append(other_indices(len(loaded), learned))
-        judged = part(loaded, scored[-1])
-        images = loaded.images[learned]
-        original.append(top5(network, judged))
+        indices = recovery_indices(len(loaded), choice)
+        scored.append(other_indices(len(loaded), indices))
+        scored_split = part(loaded, scored[-1])
+        images = loaded.images[indices]
+        original.append(top5(network, scored_split))
         for name, (planner, ratio) in names.items():
             started = time.perf_counter()
             plan = planner(network, spectra, images, ratio)
             times.setdefault(f"{name} planned", []).append(time.perf_counter() - started)
-            found[name]["macs_ratio"].append(plan.macs_ratio)
-            found[name]["weights_ratio"].append(plan.weights_ratio)
+            records[name]["macs_ratio"].append(plan.macs_ratio)
+            records[name]["weights_ratio"].append(plan.weights_ratio)
             smaller = wb.decompose(network, plan)
             for step in steps:
                 started = time.perf_counter()
@@ -145,8 +145,8 @@ def googlenet(
                         continue
                     smaller = wb.distill(smaller, images, minutes=minutes)
                 times.setdefault(f"{name} {step}", []).append(time.perf_counter() - started)
-                found[name].setdefault(step, []).append(top5(smaller, judged))
-                print(choice, name, step, f"{percent(found[name][step][-1]):.2f}", flush=True)
+                records[name].setdefault(step, []).append(top5(smaller, scored_split))
+                print(choice, name, step, f"{percent(records[name][step][-1]):.2f}", flush=True)
     results: dict[str, Any] = {
         "images": {
             "recovery, labels never looked at": RECOVERY_IMAGES,
@@ -155,7 +155,7 @@ def googlenet(
         },
         "choices": len(scored),
         "original": fmean(map(percent, original)),
-        "plans": {name: summary(original, found[name], scored) for name in names},
+        "plans": {name: summary(original, records[name], scored) for name in names},
         "seconds": {key: round(fmean(values), 1) for key, values in times.items()},
     }
     if "budget x2.06" in names:
@@ -163,19 +163,19 @@ def googlenet(
     return results
 
 
-def percent(right: Tensor) -> float:
+def percent(hit: Tensor) -> float:
     """Share of images in percent."""
-    return 100 * right.double().mean().item()
+    return 100 * hit.double().mean().item()
 
 
-def summary(original: Sequence[Tensor], found: dict[str, list[Any]], scored: Sequence[Tensor]) -> dict[str, Any]:
-    """Means over the choices of one plan; intervals of what is left below the original, and of each step's gain."""
-    made: dict[str, Any] = {key: round(fmean(found[key]), 4) for key in ("macs_ratio", "weights_ratio")}
-    steps = [step for step in ("decomposed", "calibrated", "distilled") if step in found]
+def summary(original: Sequence[Tensor], record: dict[str, list[Any]], scored: Sequence[Tensor]) -> dict[str, Any]:
+    """Means of one plan over the choices; gains over the original and of distillation, with intervals."""
+    result: dict[str, Any] = {key: round(fmean(record[key]), 4) for key in ("macs_ratio", "weights_ratio")}
+    steps = [step for step in ("decomposed", "calibrated", "distilled") if step in record]
     for step in steps:
-        made[step] = fmean(map(percent, found[step]))
-        made[f"{step} of each choice"] = [round(percent(right), 2) for right in found[step]]
-        made[f"{step} - original"] = gain(original, found[step], scored)
+        result[step] = fmean(map(percent, record[step]))
+        result[f"{step} of each choice"] = [round(percent(hit), 2) for hit in record[step]]
+        result[f"{step} - original"] = gain(original, record[step], scored)
     if "distilled" in steps:
-        made["distilled - calibrated"] = gain(found["calibrated"], found["distilled"], scored)
-    return made
+        result["distilled - calibrated"] = gain(record["calibrated"], record["distilled"], scored)
+    return result

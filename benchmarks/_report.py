@@ -1,4 +1,4 @@
-"""The command line that all benchmarks share, and how they write their results."""
+"""The command-line options that all benchmarks share, and the output of their results."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def parser(description: str | None, *, shared: str = "") -> argparse.ArgumentParser:
-    """Argument parser with ``--json FILE``, and with ``--shared FOLDER`` if it is said what the folder has."""
+    """Argument parser with ``--json FILE``, and with ``--shared FOLDER`` if `shared` describes the folder."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--json", type=Path, help="write the results to this file")
     if shared:
@@ -23,15 +23,15 @@ def parser(description: str | None, *, shared: str = "") -> argparse.ArgumentPar
     return result
 
 
-def timed(work: Callable[[], T]) -> tuple[float, T]:
+def timed(function: Callable[[], T]) -> tuple[float, T]:
     """Seconds and result of a call."""
     started = time.perf_counter()
-    result = work()
+    result = function()
     return time.perf_counter() - started, result
 
 
 def report(results: dict[str, Any], path: Path | None) -> None:
-    """Print the results, and write them whole if a file was named."""
+    """Print the results, and write them to a file if a path is given."""
     text = json.dumps(results, indent=2)
     print(text)
     if path is not None:

@@ -1,4 +1,4 @@
-"""Small networks of structures that no package of the zoo has: a detector, a 1-D U-Net with an LSTM, a 3-D network."""
+"""Small networks of kinds that no package of the zoo has: a detector, a 1-D U-Net with an LSTM, a 3-D network."""
 
 import itertools
 from collections.abc import Sequence
@@ -37,8 +37,8 @@ class SplitBlock(nn.Module):
         """Map (n, in_channels, h, w) to (n, out_channels, h, w)."""
         parts = list(self.enter(x).chunk(2, dim=1))
         for block in self.chain:
-            made = block(parts[-1])
-            parts.append(parts[-1] + made if self.residual else made)
+            features = block(parts[-1])
+            parts.append(parts[-1] + features if self.residual else features)
         return self.mix(torch.cat(parts, dim=1))
 
 
@@ -146,7 +146,7 @@ class VolumeNet(nn.Sequential):
 
 
 class Heads(nn.Module):
-    """Backbone and heads of one of torchvision's detectors: what it computes before it chooses boxes."""
+    """Backbone and heads of a torchvision detector, without the selection of boxes."""
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The page of the documentation with the zoo's results."""
+"""The documentation page with the zoo's results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def page(results: Mapping[str, Any], not_run: Sequence[str] = ()) -> str:
     notes = [f"- {row['name']}: {row[key]}." for row in rows for key in ("note", "why") if row.get(key)]
     if not_run:
         lines += ["", f"Rows without results yet: {'; '.join(not_run)}."]
-    return HEAD + "\n".join([*lines, *(["", "Where it is other than asked for:", "", *notes] if notes else [])]) + "\n"
+    return HEAD + "\n".join([*lines, *(["", "Notes:", "", *notes] if notes else [])]) + "\n"
 
 
 def _line(row: Mapping[str, Any]) -> str:

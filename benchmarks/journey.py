@@ -1,4 +1,4 @@
-"""The journey of the dashboard without a browser: look, plan, compress, fine-tune, measured on the bundled network.
+"""The steps of the dashboard without a browser: look, plan, compress, fine-tune, measured on the bundled network.
 
 One thread. Fine-tuning runs for a fixed number of epochs; nothing is chosen by the test split,
 which is scored once at each stage.
@@ -27,7 +27,7 @@ def stage(network: wb.Network, data: wb.Data) -> dict[str, float | int]:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     arguments = parser(__doc__)
     arguments.add_argument("--epochs", type=int, default=10)
     options = arguments.parse_args()

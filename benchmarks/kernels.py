@@ -1,14 +1,13 @@
-"""Time EVBMF ranks and Tucker-2 of VGG-16's thirteen convolutions, by public code and by ours, in turns.
+"""Time EVBMF ranks and Tucker-2 of VGG-16's thirteen convolutions, by public code and by the workbench, in turns.
 
 (a) public code: musco-pytorch's EVBMF and ``tensorly.decomposition.partial_tucker``, in an environment of their own;
-(b) ours: ``analyze_mode``, ``evbmf``, ``tucker2``; (c) the floor: the Gram products and symmetric eigenvalue problems
-of both unfoldings alone. The weights are low-rank plus noise, float32, from a seed. Both decompositions are at our
-ranks, so that their errors compare.
+(b) the workbench: ``analyze_mode``, ``evbmf``, ``tucker2``; (c) the floor: only the Gram products and symmetric
+eigenvalue problems of both unfoldings. The weights are low-rank plus noise, float32, from a seed. Both decompositions
+use the workbench's ranks, so that their errors are comparable.
 
 Then VGG-16 with its fully connected layers: seconds and peak memory to analyse and plan it, seconds from the cache in
-another process, the ratio of the first to the floor (Gram products and the eigenvalue problems that are needed: without
-eigenvectors for a layer that is only reduced on one side), and the time to change a rank and predict the costs of a
-network of 100 layers.
+another process, the ratio of the seconds to the floor (Gram products and eigenvalue problems, without eigenvectors for
+layers that are reduced on one side only), and the time to change a rank and predict the costs of a 100-layer network.
 """
 
 import json
@@ -38,7 +37,7 @@ PUBLIC = ["musco-pytorch", "numpy", "scipy", "tensorly", "packaging"]
 
 
 def kernel(in_channels: int, out_channels: int, generator: torch.Generator) -> Tensor:
-    """A 3x3 kernel of a quarter of its channels' rank, with a tenth of noise."""
+    """A 3x3 kernel whose ranks are a quarter of its channels, with a tenth of noise."""
     rank_in, rank_out = max(1, in_channels // 4), max(1, out_channels // 4)
     core = torch.randn(rank_out, rank_in, 3, 3, generator=generator)
     out = torch.linalg.qr(torch.randn(out_channels, rank_out, generator=generator))[0]
@@ -47,8 +46,8 @@ def kernel(in_channels: int, out_channels: int, generator: torch.Generator) -> T
     return 0.01 * (signal / signal.std() + 0.1 * torch.randn(signal.shape, generator=generator))
 
 
-def ours(k: Tensor) -> tuple[list[int], Tucker2]:
-    """Ranks and factors by this package."""
+def workbench_tucker2(k: Tensor) -> tuple[list[int], Tucker2]:
+    """EVBMF ranks and Tucker-2 factors by the workbench."""
     out, in_ = analyze_mode(k, OUT_MODE), analyze_mode(k, IN_MODE)
     ranks = [out.evbmf().rank, in_.evbmf().rank]
     return ranks, wb.kernels.tucker2(k, rank_out=ranks[0], rank_in=ranks[1], bases=(out.basis, in_.basis))
@@ -70,7 +69,7 @@ class Public:
         if not (folder / "ready").exists():
             venv.create(folder, with_pip=True)
             pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            # EVBMF needs numpy and scipy only of musco's requirements, which pin old versions.
+            # Without musco's requirements, which pin old versions: EVBMF needs only numpy and scipy.
             subprocess.run([*pip, "--no-deps", PUBLIC[0]], check=True)
             subprocess.run([*pip, "-c", ROOT / "constraints.txt", *PUBLIC[1:]], check=True)
             (folder / "ready").touch()
@@ -89,7 +88,7 @@ class Public:
         return line
 
     def __call__(self, k: Tensor, ranks: list[int], folder: Path) -> tuple[float, list[int], float]:
-        """Return (seconds, its ranks, its relative error at the given ranks)."""
+        """Return the seconds, the public code's own ranks, and its relative error at `ranks`."""
         path = folder / "kernel.npy"
         np.save(path, k.numpy())
         self.process.stdin.write(json.dumps({"kernel": str(path), "ranks": ranks}) + "\n")  # type: ignore[union-attr]
@@ -101,18 +100,18 @@ class Public:
 
 
 def layers(public: Public, count: int, repeats: int, seed: int) -> list[dict[str, Any]]:
-    """Return one dictionary a layer."""
+    """Return the results of each layer."""
     generator = torch.Generator().manual_seed(seed)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for i, (in_channels, out_channels) in enumerate(CHANNELS[:count]):
             k = kernel(in_channels, out_channels, generator)
-            mine, base = [], []
+            workbench_times, floor_times = [], []
             for _ in range(repeats):
-                base.append(timed(lambda k=k: floor(k))[0])
-                seconds, (ranks, factors) = timed(lambda k=k: ours(k))
-                mine.append(seconds)
-            theirs, their_ranks, their_error = public(k, ranks, Path(folder))
+                floor_times.append(timed(lambda k=k: floor(k))[0])
+                seconds, (ranks, factors) = timed(lambda k=k: workbench_tucker2(k))
+                workbench_times.append(seconds)
+            public_seconds, public_ranks, public_error = public(k, ranks, Path(folder))
             error = wb.kernels.relative_error(k, factors)
             results.append(
                 {
@@ -120,20 +119,20 @@ def layers(public: Public, count: int, repeats: int, seed: int) -> list[dict[str
                     "in_channels": in_channels,
                     "out_channels": out_channels,
                     "ranks": ranks,
-                    "public_ranks": their_ranks,
-                    "seconds": statistics.median(mine),
-                    "public_seconds": theirs,
-                    "floor_seconds": statistics.median(base),
+                    "public_ranks": public_ranks,
+                    "seconds": statistics.median(workbench_times),
+                    "public_seconds": public_seconds,
+                    "floor_seconds": statistics.median(floor_times),
                     "error": error,
-                    "public_error": their_error,
-                    "error_excess": error / their_error - 1,
+                    "public_error": public_error,
+                    "error_excess": error / public_error - 1,
                 }
             )
             print(json.dumps(results[-1]), flush=True)
     return results
 
 
-WHOLE = """
+VGG16_SCRIPT = """
 import json, resource, sys, time
 import torch
 import workbench as wb
@@ -158,17 +157,17 @@ print(json.dumps({"seconds": seconds, "peak_gb": peak_gb}))
 """
 
 
-def whole_vgg16(repeats: int) -> dict[str, Any]:
-    """VGG-16 analysed and planned cold, the floor, and from the cache, in turns; each in a process of its own."""
+def time_vgg16(repeats: int) -> dict[str, Any]:
+    """Time VGG-16's analysis without cache, the floor, and the analysis with cache, each in a process of its own."""
     runs: dict[str, list[dict[str, float]]] = {"cold": [], "floor": [], "cached": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "WORKBENCH_CACHE": folder}
-            for name in runs:  # the second analysis finds the first one's cache
-                command = [sys.executable, "-c", WHOLE, name]
-                done = subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-                runs[name].append(json.loads(done.stdout.splitlines()[-1]))
-    seconds = {name: statistics.median(run["seconds"] for run in found) for name, found in runs.items()}
+            for name in runs:  # "cached" uses the cache of "cold"
+                command = [sys.executable, "-c", VGG16_SCRIPT, name]
+                output = subprocess.check_output(command, env=environment, cwd=ROOT, text=True)
+                runs[name].append(json.loads(output.splitlines()[-1]))
+    seconds = {name: statistics.median(run["seconds"] for run in measurements) for name, measurements in runs.items()}
     return {
         "seconds_cold": seconds["cold"],
         "seconds_cached": seconds["cached"],
@@ -197,25 +196,25 @@ def replan_ms(edits: int = 200) -> float:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     arguments = parser(__doc__)
-    arguments.add_argument("--layers", type=int, default=len(CHANNELS), help="only the first so many")
+    arguments.add_argument("--layers", type=int, default=len(CHANNELS), help="number of layers, from the first one")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--no-vgg16", action="store_true", help="leave out the whole network")
     options = arguments.parse_args()
-    found = layers(Public(ROOT / "build" / "public"), options.layers, options.repeats, options.seed)
-    total = {key: sum(layer[key] for layer in found) for key in ("seconds", "public_seconds", "floor_seconds")}
+    layer_results = layers(Public(ROOT / "build" / "public"), options.layers, options.repeats, options.seed)
+    total = {key: sum(layer[key] for layer in layer_results) for key in ("seconds", "public_seconds", "floor_seconds")}
     results: dict[str, Any] = {
         "ratio_to_public": total["public_seconds"] / total["seconds"],
         "ratio_to_floor": total["seconds"] / total["floor_seconds"],
-        "error_excess": max(layer["error_excess"] for layer in found),
+        "error_excess": max(layer["error_excess"] for layer in layer_results),
         "replan_ms": replan_ms(),
         "threads": torch.get_num_threads(),
-        "layers": found,
+        "layers": layer_results,
     }
     if not options.no_vgg16:
-        results["vgg16"] = whole_vgg16(options.repeats)
+        results["vgg16"] = time_vgg16(options.repeats)
     report(results, options.json)
 
 

@@ -26,7 +26,7 @@ def original(row: PaperRow) -> dict[str, Any]:
 
 
 def decomposed(row: PaperRow) -> dict[str, Any]:
-    """A network on real images, before and right after Tucker-2 at EVBMF ranks of its spatial convolutions."""
+    """Scores on real images, before and after Tucker-2 of the spatial convolutions at EVBMF ranks."""
     assert row.plan is not None
     assert row.before is not None
     assert row.after is not None
@@ -42,7 +42,7 @@ def decomposed(row: PaperRow) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     arguments = parser(__doc__, shared="real weights and images")
     options = arguments.parse_args()
     weights = options.shared / f"{GOOGLENET}.safetensors"

@@ -1,7 +1,7 @@
-"""Recovery of decomposed networks: right after decomposition, calibrated and distilled without labels, and the like.
+"""Recover decomposed networks: calibrate, distil and fine-tune them, with and without labels.
 
-Each case is a function in a module of its own, ``benchmarks/_recovery_*.py``, which says what was chosen how; images
-that are scored are never used to calibrate, to plan or to choose.
+Each case is a function in a module of its own, ``benchmarks/_recovery_*.py``, which says how its settings were chosen;
+scored images are never used to calibrate, to plan or to choose.
 """
 
 import torch
@@ -21,7 +21,7 @@ CASES = {
 """Name -> function of (folder with the shared data, minutes of training) that returns the results."""
 
 PARTS = {"plans": str, "choices": int, "distilled": str, "networks": str, "counts": int, "ratios": str, "labels": str}
-"""Name -> type of an option that runs a part of a case; the case says what it means, and which it has."""
+"""Option that selects a part of a case -> type of its values; the cases say which options they have."""
 
 
 def main() -> None:

@@ -1,16 +1,16 @@
-"""Measured speed beside counted MACs: an original and a compressed network in every runtime that is here, in turns.
+"""Measured speed beside counted MACs: an original and a compressed network in every installed runtime, in turns.
 
-The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`), and of
-the plans whose MACs are in the asked range those with the largest predicted realised shares are taken, one for each
-multiple of ranks, budget of weights and choice of last layers that are kept. A table adds up layers that were timed one
-by one; so these plans are timed as whole networks in the runtime of phones (`--choose`), beside the original, the best
-of them once more, and the one that then realises most is taken. All timings are of one thread and one image; in PyTorch
-with channels last, which is faster for dense networks too. `realised` is speed-up / MAC ratio; `best_realised` compares
-the fastest original with the fastest compressed network of all runtimes, so that a slow original does not count.
+The compressed network comes from the time-aware planner: layer times are measured in one runtime (`--times`). For each
+multiple of ranks, budget of weights and number of kept last layers, the plan within the range of MACs with the largest
+predicted realised share is a candidate. The predictions add up times of single layers; therefore the candidates are
+timed as whole networks in the runtime of phones (`--choose`), in turns with the original, and the best of them once
+more. The plan with the largest measured realised share is taken. All timings are of one thread and one image, in
+PyTorch with channels last, which is faster for dense networks too. `realised` is speed-up / MAC ratio; `best_realised`
+compares the fastest original with the fastest compressed network of all runtimes, to ignore a slow original.
 
-`planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in one
-interleaved run with the original. Networks without real weights at hand get kernels whose singular values fall like
-those of trained ones (see `fading`), from a seed: with pure noise no plan is better than another.
+`planner`: for several networks a plan by MACs and a plan by time with no larger predicted error, timed in turns with
+the original. Networks without real weights get kernels whose singular values fall like those of trained ones (see
+`with_fading_kernels`), from a seed: with pure noise no plan is better than another.
 """
 
 import os
@@ -36,34 +36,34 @@ from workbench.network.network import copy_model
 from workbench.plan.budget import budget_plan
 from workbench.plan.plan import PlanError
 
-RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
-"""Network -> the MAC ratios that its plan may have."""
+MACS_RATIO_RANGES = {"vgg16": (4.0, 5.2), "googlenet_bvlc": (2.06, 2.16)}
+"""Network -> smallest and largest MAC ratio of its plan."""
 
-COMPARED = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2": 1.3}
-"""Network -> MAC ratio of the plan by MACs, in the comparison of planners."""
+PLANNER_RATIOS = {"vgg16": 4.0, "googlenet_bvlc": 2.06, "resnet18": 2.0, "mobilenet_v2": 1.3}
+"""Network -> MAC ratio of its plan by MACs in the comparison of planners."""
 
-WEIGHTS = (None, 5.0, 10.0, 15.0, 20.0)
-"""Budgets of weights that are tried too: fully connected layers cost time that MACs do not show."""
+WEIGHTS_RATIOS = (None, 5.0, 10.0, 15.0, 20.0)
+"""Budgets of weights of the candidates: fully connected layers cost time that MACs do not show."""
 
-KEPT = (0, 2, 3)
-"""Numbers of last convolutions with the smallest maps that are kept: such plans realise more as a whole network than
-the table promises (VGG-16 in ExecuTorch, budget of weights 15: 1 to 3 % more than others in three runs; the table:
-0.6 %)."""
+KEPT_COUNTS = (0, 2, 3)
+"""Numbers of last convolutions with the smallest maps that candidates keep: these plans realise more as a whole network
+than the layer times predict (VGG-16 in ExecuTorch, budget of weights 15: 1 to 3 % more than others in three runs;
+predicted: 0.6 %)."""
 
-STEPS = (16, 32)
-"""Multiples of ranks, in the plans that may be timed in all runtimes."""
+RANK_MULTIPLES = (16, 32)
+"""Multiples of ranks of the candidates."""
 
 FINALISTS = 4
-"""Number of plans that are timed once more: among many each has few runs, and the best is in part the luckiest."""
+"""Number of plans that are timed once more: among many plans each has few runs, and the best is partly lucky."""
 
-MULTIPLES = (4, 8, 16)
-"""Of ranks, in the comparison of planners: the one that promises the most is taken."""
+PLANNER_MULTIPLES = (4, 8, 16)
+"""Multiples of ranks in the comparison of planners; the one with the largest predicted speed-up is taken."""
 
 
-def fading(network: wb.Network) -> wb.Network:
+def with_fading_kernels(network: wb.Network) -> wb.Network:
     """Scale a random network's kernels: direction i of either channel mode by 1 / sqrt(1 + i).
 
-    Their singular values then fall about as those of trained networks do.
+    Their singular values then fall about like those of trained networks.
     """
     model = copy_model(network.model)
     with torch.no_grad():
@@ -77,12 +77,12 @@ def fading(network: wb.Network) -> wb.Network:
 
 
 def load(name: str, shared: Path) -> wb.Network:
-    """Load a network with real weights where they are at hand."""
+    """Load a network with its real weights, or with fading kernels if they do not exist."""
     weights = shared / f"{name}.safetensors"
     if weights.exists():
         return wb.load_network(name, weights=weights)
     torch.manual_seed(0)
-    return fading(wb.load_network(name, weights=None))
+    return with_fading_kernels(wb.load_network(name, weights=None))
 
 
 def last_layers(spectra: wb.Spectra) -> list[str]:
@@ -92,31 +92,32 @@ def last_layers(spectra: wb.Spectra) -> list[str]:
     return [name for name, positions in size.items() if positions == min(size.values())]
 
 
-def planned(spectra: wb.Spectra, times: Any, least: float, most: float) -> list[wb.Plan]:
-    """Return time-aware plans in a range of MAC ratios: for each of the settings the one that promises most."""
+def candidate_plans(spectra: wb.Spectra, times: Any, min_ratio: float, max_ratio: float) -> list[wb.Plan]:
+    """Return time-aware plans in a range of MAC ratios: for each setting the one with the largest predicted share."""
     best: list[wb.Plan] = []
-    last = last_layers(spectra)
-    for multiple, weights_ratio, kept in product(STEPS, WEIGHTS, [n for n in KEPT if n <= len(last)]):
-        pinned = dict.fromkeys(last[len(last) - kept :], "keep")
-        found = []
+    names = last_layers(spectra)
+    counts = [n for n in KEPT_COUNTS if n <= len(names)]
+    for multiple, weights_ratio, count in product(RANK_MULTIPLES, WEIGHTS_RATIOS, counts):
+        pinned = dict.fromkeys(names[len(names) - count :], "keep")
+        plans = []
         for step in range(80):
             limits = {"weights_ratio": weights_ratio, "time_ratio": 1.0 + 0.1 * step}
             try:
-                plan = budget_plan(spectra, least, times=times, rank_multiple=multiple, pinned=pinned, **limits)
+                plan = budget_plan(spectra, min_ratio, times=times, rank_multiple=multiple, pinned=pinned, **limits)
             except PlanError:
                 break
-            if least <= plan.macs_ratio <= most:
-                found.append(plan)
-        if found:
-            plan = max(found, key=lambda plan: times.speedup(plan) / plan.macs_ratio)
+            if min_ratio <= plan.macs_ratio <= max_ratio:
+                plans.append(plan)
+        if plans:
+            plan = max(plans, key=lambda plan: times.speedup(plan) / plan.macs_ratio)
             best += [plan] * (plan not in best)
     return best
 
 
-def chosen(network: wb.Network, plans: list[wb.Plan], runtime: str, seconds: float) -> wb.Plan:
-    """Return the plan that realises most as a whole network; the best of a first round are timed once more.
+def choose_plan(network: wb.Network, plans: list[wb.Plan], runtime: str, seconds: float) -> wb.Plan:
+    """Return the plan with the largest realised share as a whole network; the best of a first round are timed again.
 
-    In each round, of so many seconds, the plans take turns with the original.
+    In each round, of `seconds`, the plans take turns with the original.
     """
     for count in (FINALISTS, 1):
         networks = {str(i): noise_network(network, plan) for i, plan in enumerate(plans)}
@@ -128,8 +129,8 @@ def chosen(network: wb.Network, plans: list[wb.Plan], runtime: str, seconds: flo
     return plans[0]
 
 
-def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
-    """Measure the times in every runtime, and what is realised."""
+def measure_runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: float) -> dict[str, Any]:
+    """Measure the times and the realised share in every runtime."""
     measured = speed(noise_network(network, plan), names, channels_last=True, seconds=seconds)
     print(measured, flush=True)
     rows = {
@@ -144,40 +145,39 @@ def runtimes(network: wb.Network, plan: wb.Plan, names: list[str], seconds: floa
     }
 
 
-def stages(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
-    """Measure where the time of the original and of the planned network goes: ms and 10^9 MACs a second by kind.
+def time_by_kind(network: wb.Network, plan: wb.Plan, runtime: str) -> dict[str, Any]:
+    """Measure ms and 10^9 MACs a second of the original's and the planned network's layers, by kind.
 
-    Each layer and factor is timed by itself. `rest` is what
-    the whole network takes beyond their sum: pooling, activations, copies.
+    Each layer and factor is timed alone. `rest` is the time of the whole network beyond their sum, such as pooling.
     """
     inputs = image_batch(network)
-    how: dict[str, Any] = {"runtime": runtime, "channels_last": True}
-    connected = tuple(part.name for part in plan if isinstance(network.model.get_submodule(part.name), nn.Linear))
-    found: dict[str, Any] = {}
-    for which, ready in (("original", network), ("compressed", noise_network(network, plan))):
-        leaves = {n: m for n, m in ready.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-        shapes, calls = input_shapes(ready.model, list(leaves), inputs)
+    options: dict[str, Any] = {"runtime": runtime, "channels_last": True}
+    linears = tuple(part.name for part in plan if isinstance(network.model.get_submodule(part.name), nn.Linear))
+    result: dict[str, Any] = {}
+    for role, timed_network in (("original", network), ("compressed", noise_network(network, plan))):
+        leaves = {n: m for n, m in timed_network.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+        shapes, calls = input_shapes(timed_network.model, list(leaves), inputs)
         seconds: dict[str, float] = defaultdict(float)
         macs: dict[str, float] = defaultdict(float)
         for i, (name, module) in enumerate(leaves.items()):
             spatial = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
-            kind = "first" if not i else "connected" if name.startswith(connected) else "spatial" if spatial else "1x1"
+            kind = "first" if not i else "connected" if name.startswith(linears) else "spatial" if spatial else "1x1"
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 module(torch.zeros(shapes[name]))
-            seconds[kind] += calls[name] * program_seconds(module, torch.randn(shapes[name]), **how)
+            seconds[kind] += calls[name] * program_seconds(module, torch.randn(shapes[name]), **options)
             macs[kind] += calls[name] * counter.get_total_flops() / 2
-        whole = program_seconds(ready.model, inputs, seconds=NETWORK_TIMING_S, **how)
-        found[which] = {
-            kind: {"ms": 1e3 * taken, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / taken}
-            for kind, taken in seconds.items()
+        network_s = program_seconds(timed_network.model, inputs, seconds=NETWORK_TIMING_S, **options)
+        result[role] = {
+            kind: {"ms": 1e3 * kind_s, "macs": macs[kind], "gmacs_per_second": 1e-9 * macs[kind] / kind_s}
+            for kind, kind_s in seconds.items()
         }
-        found[which] |= {"rest": {"ms": 1e3 * (whole - sum(seconds.values()))}, "whole": {"ms": 1e3 * whole}}
-        print(which, found[which], flush=True)
-    return found
+        result[role] |= {"rest": {"ms": 1e3 * (network_s - sum(seconds.values()))}, "whole": {"ms": 1e3 * network_s}}
+        print(role, result[role], flush=True)
+    return result
 
 
-def fastest(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> float:
-    """Return the largest budget of time whose plan has no larger predicted error, to a thousandth."""
+def max_time_ratio(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> float:
+    """Return the largest time ratio, to a thousandth, whose plan has at most this predicted error."""
     low, high = 1.0, 8.0
     while high / low > 1.001:
         middle = (low * high) ** 0.5
@@ -190,42 +190,42 @@ def fastest(spectra: wb.Spectra, times: Any, error: float, multiple: int) -> flo
     return low
 
 
-def planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str, Any]:
+def compare_planners(name: str, shared: Path, runtime: str, seconds: float) -> dict[str, Any]:
     """Time a plan by MACs and a plan by time of no larger predicted error against the original, in one run."""
     network = load(name, shared)
     spectra = wb.analyze(network)
     times = measure_times(network, spectra, runtime=runtime, channels_last=True)
-    by_macs = budget_plan(spectra, COMPARED[name], rank_multiple=1)
-    found_ratio, multiple = max(
-        (fastest(spectra, times, by_macs.error or 0.0, multiple), multiple) for multiple in MULTIPLES
+    by_macs = budget_plan(spectra, PLANNER_RATIOS[name], rank_multiple=1)
+    time_ratio, multiple = max(
+        (max_time_ratio(spectra, times, by_macs.error or 0.0, multiple), multiple) for multiple in PLANNER_MULTIPLES
     )
-    how: dict[str, Any] = {"runtime": runtime, "channels_last": True, "seconds": seconds}
-    checked = time_plan(network, spectra, found_ratio, times=times, rank_multiple=multiple, rounds=1, **how)
+    options: dict[str, Any] = {"runtime": runtime, "channels_last": True, "seconds": seconds}
+    by_time = time_plan(network, spectra, time_ratio, times=times, rank_multiple=multiple, rounds=1, **options)
     networks = {
         "original": network,
         "by_macs": noise_network(network, by_macs),
-        "by_time": noise_network(network, checked),
+        "by_time": noise_network(network, by_time),
     }
-    run = latency(networks, **how)
+    run = latency(networks, **options)
     print(name, run, sep="\n", flush=True)
-    plans = {"by_macs": by_macs, "by_time": checked}
-    found: dict[str, Any] = {"original": {"ms": run.ms("original")}, "table_seconds": times.seconds}
+    plans = {"by_macs": by_macs, "by_time": by_time}
+    result: dict[str, Any] = {"original": {"ms": run.ms("original")}, "table_seconds": times.seconds}
     for key, plan in plans.items():
-        figures = {"ms": run.ms(key), "speedup": run.speedup("original", key)}
-        found[key] = figures | {"macs_ratio": plan.macs_ratio, "error": plan.error, "predicted": times.speedup(plan)}
-    return found
+        record = {"ms": run.ms(key), "speedup": run.speedup("original", key)}
+        result[key] = record | {"macs_ratio": plan.macs_ratio, "error": plan.error, "predicted": times.speedup(plan)}
+    return result
 
 
 def main() -> None:
     """Run the benchmark."""
     arguments = parser(__doc__, shared="real weights")
-    arguments.add_argument("--network", choices=sorted(RANGES), default="vgg16")
+    arguments.add_argument("--network", choices=sorted(MACS_RATIO_RANGES), default="vgg16")
     arguments.add_argument("--runtimes", nargs="*", choices=list(RUNTIMES), default=list(RUNTIMES))
     arguments.add_argument("--times", choices=list(RUNTIMES), default="eager", help="runtime that is planned for")
     arguments.add_argument(
         "--choose", choices=list(RUNTIMES), default="executorch", help="runtime in which a plan is chosen"
     )
-    arguments.add_argument("--planner", nargs="*", choices=sorted(COMPARED), default=list(COMPARED))
+    arguments.add_argument("--planner", nargs="*", choices=sorted(PLANNER_RATIOS), default=list(PLANNER_RATIOS))
     arguments.add_argument("--seconds", type=float, default=20.0, help="of timing, for each runtime")
     arguments.add_argument("--stages", action="store_true", help="also say where the time goes, by kind of layer")
     options = arguments.parse_args()
@@ -236,9 +236,9 @@ def main() -> None:
         spectra = wb.analyze(network)
         times = measure_times(network, spectra, runtime=options.times, channels_last=True)
         print(times, flush=True)
-        plans = planned(spectra, times, *RANGES[options.network])
+        plans = candidate_plans(spectra, times, *MACS_RATIO_RANGES[options.network])
         runtime = options.choose if not missing(options.choose) else options.times
-        plan = chosen(network, plans, runtime, options.seconds)
+        plan = choose_plan(network, plans, runtime, options.seconds)
         results: dict[str, Any] = {
             "network": options.network,
             "macs_ratio": plan.macs_ratio,
@@ -246,11 +246,11 @@ def main() -> None:
             "planned_for": times.where,
             "chosen_in": runtime,
             "table_seconds": times.seconds,
-            **runtimes(network, plan, options.runtimes, options.seconds),
+            **measure_runtimes(network, plan, options.runtimes, options.seconds),
         }
         if options.stages:
-            results["stages"] = stages(network, plan, runtime)
-        results["planner"] = {n: planners(n, options.shared, "eager", options.seconds) for n in options.planner}
+            results["stages"] = time_by_kind(network, plan, runtime)
+        results["planner"] = {n: compare_planners(n, options.shared, "eager", options.seconds) for n in options.planner}
     results["available"] = [name for name in RUNTIMES if not missing(name)]
     results["absent"] |= {name: missing(name) for name in RUNTIMES if missing(name)}
     results["threads"] = 1

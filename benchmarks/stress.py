@@ -4,9 +4,9 @@ The page begins with the paper's GoogLeNet (58 layers, random weights) on enlarg
 network and the bundled digits.
 
 - `clicks`: controls that were pressed, changed or moved.
-- `faults`: errors in the server's log, tracebacks that a kernel sent, and sentences on the page about a fault of ours.
+- `faults`: errors in the server's log, tracebacks from kernels, and sentences on the page about a fault.
 - `console_errors`: exceptions and error messages of the page's console.
-- `runs`, `inconsistent_runs`: stored runs; those whose rebuilt network does not follow their plan or give their scores.
+- `runs`, `inconsistent_runs`: stored runs; those whose rebuilt network differs from their plan or their scores.
 - `dead`: 1 if the page or its kernel no longer answers at the end, else 0.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks._browser import FIGURE, FLAGS, HOW, chromium, collect_errors, dashboard, step_button
+from benchmarks._browser import FIGURE, FLAGS, INSTALL_HINT, chromium, collect_errors, dashboard, step_button
 from benchmarks._report import parser, report
 from workbench.catalog.datasets.load import load_data
 from workbench.catalog.datasets.offered import load_offered
@@ -38,27 +38,27 @@ DATA = "enlarged_digits"
 N_IMAGES, IMAGE_PIXELS = 40, 224
 WAIT_MS = 180_000
 CLICK_MS = 1500
-"""Milliseconds that one control may take to be pressed; it may have been disabled or hidden meanwhile."""
+"""Timeout of pressing a control, which may be disabled or hidden meanwhile."""
 SELF_CHECK_S = 120
-"""Seconds that the page may take to answer at the end: one kernel computes and answers."""
-GIVE_UP_SHARE = 0.2
-"""Share of controls that give up jobs (another network, Cancel) which are pressed; without a limit no run would end."""
+"""Timeout of the page's answer at the end: one kernel computes and answers."""
+ENDING_SHARE = 0.2
+"""Share of the picked controls that end jobs (another network, Cancel) and are pressed; otherwise no run would end."""
 CHOSEN = "data-stress"
 """Attribute that marks the control that is pressed next."""
 
 CONTROLS = """([kinds, chosen]) => {
   const visible = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && !e.closest('.wb-lost');
-  const found = kinds.map((kind) => [...document.querySelectorAll(kind)].filter(visible));
-  window.stress = found.map((elements) => (number) => {
+  const controls = kinds.map((kind) => [...document.querySelectorAll(kind)].filter(visible));
+  window.stress = controls.map((elements) => (number) => {
     document.querySelector(`[${chosen}]`)?.removeAttribute(chosen);
     const element = elements[number];
     element.setAttribute(chosen, '');
     element.scrollIntoView({ block: 'center' });
     return [...(element.options || [])].map((option) => option.text);
   });
-  return found.map((elements) => elements.length);
+  return controls.map((elements) => elements.length);
 }"""
-GIVES_UP = """chosen => {
+ENDS_JOBS = """chosen => {
   const control = document.querySelector(`[${chosen}]`);
   return control.matches('.wb-at-1 select') || ['Cancel', 'Take back'].includes(control.textContent.trim());
 }"""
@@ -95,16 +95,16 @@ def write_digits(folder: Path) -> None:
 def press(page: Any, generator: random.Random) -> str:
     """Press one control; return its kind, or "" if it could not be pressed."""
     counts = page.evaluate(CONTROLS, [list(KINDS.values()), CHOSEN])
-    able = [(i, kind) for i, kind in enumerate(KINDS) if counts[i]]
-    i, kind = generator.choices(able, [WEIGHTS.get(kind, 1) for _, kind in able])[0]
+    available = [(i, kind) for i, kind in enumerate(KINDS) if counts[i]]
+    i, kind = generator.choices(available, [WEIGHTS.get(kind, 1) for _, kind in available])[0]
     options = page.evaluate("([i, n]) => stress[i](n)", [i, generator.randrange(counts[i])])
     control = page.locator(f"[{CHOSEN}]").first
-    if generator.random() > GIVE_UP_SHARE and page.evaluate(GIVES_UP, CHOSEN):
+    if generator.random() > ENDING_SHARE and page.evaluate(ENDS_JOBS, CHOSEN):
         return ""
     if kind in ("select", "multiple"):
-        # downloads are no subject of this, and other networks take minutes
-        known = [text for text in options if text.split()[0] in (*NETWORKS, DATA, "digits")]
-        control.select_option(label=generator.choice(known or options), timeout=CLICK_MS)
+        # no downloads, and no networks that take minutes
+        allowed = [text for text in options if text.split()[0] in (*NETWORKS, DATA, "digits")]
+        control.select_option(label=generator.choice(allowed or options), timeout=CLICK_MS)
     elif kind == "number":
         control.fill(generator.choice(("1", "2", "3", "0", "999999")), timeout=CLICK_MS)
         control.press("Tab", timeout=CLICK_MS)
@@ -117,8 +117,8 @@ def press(page: Any, generator: random.Random) -> str:
     return kind
 
 
-def answers(page: Any) -> bool:
-    """Whether picking another layer still changes the picked layer that the kernel shows."""
+def is_responsive(page: Any) -> bool:
+    """Whether picking another layer changes the page's picked layer."""
     name = """() => document.querySelectorAll('.wb-table')[0]?.querySelector(
       'tbody tr:not(.selected)')?.dataset.name"""
     try:
@@ -126,40 +126,40 @@ def answers(page: Any) -> bool:
         step_button(page, "Look").click(timeout=SELF_CHECK_S * 1000)
         row = page.locator(".wb-table").first.locator(f'tbody tr[data-name="{other}"]')
         row.click(timeout=SELF_CHECK_S * 1000)
-        shown = "name => [...document.querySelectorAll('.wb h2')].some((h) => h.textContent.split(' ')[0] === name)"
-        page.wait_for_function(shown, arg=other, timeout=SELF_CHECK_S * 1000)
+        is_picked = "name => [...document.querySelectorAll('.wb h2')].some((h) => h.textContent.split(' ')[0] === name)"
+        page.wait_for_function(is_picked, arg=other, timeout=SELF_CHECK_S * 1000)
         return not page.locator(".wb-lost").is_visible()
     except Exception as error:
         print(f"the page no longer answers: {error}", flush=True)
         return False
 
 
-def check(run: Run, store: RunStore) -> str:
-    """Rebuild a stored run; return what of it does not belong together, or ""."""
+def run_problem(run: Run, store: RunStore) -> str:
+    """Rebuild a stored run; return its inconsistency as a sentence, or ""."""
     network = load_network(run.network_name, **({} if run.network_name == NETWORKS[1] else {"weights": None}))
     if source_of(network) != run.settings.get("source"):
         network = load_network(run.network_name, weights=None)
     if source_of(network) != run.settings.get("source"):
         return f"its network is not the one of the catalog: {run.settings.get('source')}"
-    made = store.load(run, network)
-    if not made.plan.same_decisions(run.plan):
+    compressed = store.load(run, network)
+    if not compressed.plan.same_decisions(run.plan):
         return "the plan of its network is another one"
     last = run.last
     if last is None or not last.scores:
         return ""
     data = in_channels(network, load_offered(run.data_name, classes=network.classes, size=image_size(network)))
-    found = scored_stage(made, data, last.name).scores
-    return "" if found == last.scores else f"its scores are {last.scores}, its network gives {found}"
+    scores = scored_stage(compressed, data, last.name).scores
+    return "" if scores == last.scores else f"its scores are {last.scores}, its network gives {scores}"
 
 
-def inconsistent(file: Path) -> tuple[int, list[str]]:
-    """Return the number of stored runs, and what is wrong with them, one sentence each."""
+def check_runs(file: Path) -> tuple[int, list[str]]:
+    """Return the number of stored runs, and a sentence for each inconsistent one."""
     if not file.exists():
         return 0, []
     store, problems = RunStore(file), []
     for run in store.runs():
         try:
-            problem = check(run, store)
+            problem = run_problem(run, store)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
         problems += [f"run {run.number}: {problem}"] if problem else []
@@ -167,14 +167,14 @@ def inconsistent(file: Path) -> tuple[int, list[str]]:
 
 
 def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """Serve, press for so long, and check."""
+    """Serve the dashboard, press controls for some seconds, and check the runs."""
     from playwright.sync_api import sync_playwright
 
     os.environ |= {"WORKBENCH_DATASETS": str(folder / "datasets"), "WORKBENCH_RUNS": str(folder / "runs.sqlite")}
     write_digits(folder / "datasets" / DATA)
     generator, log, tracebacks = random.Random(seed), folder / "log", list[str]()  # noqa: S311 - no secret
     pressed: Counter[str] = Counter()
-    missed = 0
+    not_pressed = 0
 
     def listen(frame: Any) -> None:
         text = frame if isinstance(frame, str) else bytes(frame).decode(errors="ignore")
@@ -205,37 +205,37 @@ def stress(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
             except Exception as error:
                 if "Timeout" not in str(error) and "detached" not in str(error):
                     print(str(error).splitlines()[0], flush=True)
-                missed += 1
-        dead = int(not answers(page))
-        said = page.evaluate("document.body.innerText").count("fault in the workbench") if not dead else 0
+                not_pressed += 1
+        dead = int(not is_responsive(page))
+        page_faults = page.evaluate("document.body.innerText").count("fault in the workbench") if not dead else 0
         browser.close()
         time.sleep(2)
-    written = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"\bERROR\b|CRITICAL", line)]
-    n_runs, wrong = inconsistent(folder / "runs.sqlite")
-    for text in [*written, *tracebacks, *errors, *wrong]:
+    logged = [line for line in log.read_text(errors="replace").splitlines() if re.search(r"\bERROR\b|CRITICAL", line)]
+    n_runs, inconsistent = check_runs(folder / "runs.sqlite")
+    for text in [*logged, *tracebacks, *errors, *inconsistent]:
         print(text, flush=True)
     return {
         "clicks": sum(pressed.values()),
-        "faults": len(written) + len(tracebacks) + said,
+        "faults": len(logged) + len(tracebacks) + page_faults,
         "console_errors": len(errors),
-        "inconsistent_runs": len(wrong),
+        "inconsistent_runs": len(inconsistent),
         "dead": dead,
         "runs": n_runs,
         "pressed": dict(pressed),
-        "not_pressed": missed,
+        "not_pressed": not_pressed,
         "seconds": seconds,
         "seed": seed,
     }
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=120, help="of pressing")
     arguments.add_argument("--seed", type=int, default=1, help="of the choice of controls")
     options = arguments.parse_args()
     if chromium() is None:
-        raise SystemExit(HOW)
+        raise SystemExit(INSTALL_HINT)
     torch.set_num_threads(1)  # as the dashboard scores
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WORKBENCH_CACHE"] = str(Path(folder) / "cache")

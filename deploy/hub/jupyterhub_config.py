@@ -13,18 +13,18 @@ c.LocalAuthenticator.allowed_groups = {"workbench"}  # users log in with the pas
 # Each user's server is the dashboard, under the user's own account.
 c.Spawner.cmd = [sys.executable, "-m", "workbench.app.server.hub"]
 c.Spawner.http_timeout = 120  # seconds until a server answers
-# What users share and only read (data sets, torchvision's weights), the hub's name in browsers, a cluster for sweeps.
+# Folders that users share and only read (data sets, torchvision's weights), names of the hub, a cluster for sweeps.
 shared = ["WORKBENCH_DATASETS", "TORCH_HOME", "WORKBENCH_HOSTS", "WORKBENCH_DASK_SCHEDULER"]
 c.Spawner.env_keep = ["PATH", "LANG", "PYTHONPATH", *shared]
 
-# Limits of each user. A spawner that can (systemd, Docker, Kubernetes) holds the first two; the others hold for all.
+# Limits of each user. Spawners for systemd, Docker and Kubernetes enforce the first two; the others always apply.
 c.Spawner.mem_limit = "8G"
 c.Spawner.cpu_limit = 2.0
 c.Spawner.environment = {"WORKBENCH_MEMORY_MIB": "8192", "WORKBENCH_THREADS": "1", "WORKBENCH_UPLOAD_MIB": "256"}
 c.JupyterHub.active_server_limit = 40
 c.JupyterHub.concurrent_spawn_limit = 5
 
-# A server that nobody used for an hour ends; the user's runs stay.
+# A server that is idle for an hour ends; the user's runs stay.
 culler = [sys.executable, "-m", "jupyterhub_idle_culler", "--timeout=3600", "--cull-every=300"]
 c.JupyterHub.services = [{"name": "idle-culler", "command": culler}]
 scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]

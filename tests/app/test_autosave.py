@@ -83,7 +83,7 @@ def test_training_that_was_cut_off_goes_on(stage):
 
     left(cut_off)
     session = begun()
-    assert session.autosave.offer.doing.endswith("run 1")
+    assert session.autosave.offer.interrupted_work.endswith("run 1")
     session.autosave.accept()
     assert session.recover.run.stages[-1].name == stage
     assert len(session.recover.curve) == 2
@@ -136,7 +136,7 @@ def test_old_sessions_are_deleted_and_a_full_disk_is_said(monkeypatch):
     file = left(lambda session: session.recover.decompose())
     old = time.time() - 86400 * 365
     os.utime(file, (old, old))
-    assert SavedSessions().left_by(BROWSER) == (None, False)
+    assert SavedSessions().find_ended(BROWSER) == (None, False)
     assert not file.exists()
 
     full = Mock(side_effect=OSError(28, "No space left on device"))
@@ -151,11 +151,11 @@ def test_sessions_of_other_browsers_are_read_once_until_they_change(monkeypatch)
     read = Mock(side_effect=saved_sessions._read)
     monkeypatch.setattr(saved_sessions, "_read", read)
     for _ in range(2):
-        assert sessions.left_by(OTHER) == (None, False)
+        assert sessions.find_ended(OTHER) == (None, False)
     assert read.call_count == 1
     file.write_text(json.dumps({**json.loads(file.read_text()), "browser": OTHER}))
     os.utime(file, (time.time() - 60, time.time() - 60))
-    assert sessions.left_by(OTHER)[0].file == file
+    assert sessions.find_ended(OTHER)[0].file == file
 
 
 @pytest.mark.parametrize("name", [None, "", "../../etc", 7, "f" * 31])

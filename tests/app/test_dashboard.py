@@ -12,7 +12,7 @@ from workbench.app.dashboard import build_dashboard
 from workbench.app.session import Session
 from workbench.app.top_bar import step_statuses
 from workbench.app.widgets.guide import Guide
-from workbench.app.widgets.page_start import PageStart, below
+from workbench.app.widgets.page_start import PageStart, walk
 from workbench.network.verdict import Finding
 
 
@@ -21,7 +21,7 @@ def test_it_opens_by_itself_and_the_bar_at_the_top_does_what_it_says():
     page = build_dashboard(session=session)
     assert session.choose.original is not None
     assert 'tabindex="0" title="How many independent directions' in html(page)
-    (start,), (guide,), widgets = find(page, PageStart), find(page, Guide), list(below(page))
+    (start,), (guide,), widgets = find(page, PageStart), find(page, Guide), list(walk(page))
     assert start.page is page
     assert len(widgets) == len(set(widgets)) > 80
     undo = find(page, w.Button, "Undo")

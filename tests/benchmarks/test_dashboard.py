@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmarks import _dashboard_slider
-from benchmarks._browser import HOW, chromium
+from benchmarks._browser import INSTALL_HINT, chromium
 
 
 @pytest.mark.slow
@@ -14,7 +14,7 @@ from benchmarks._browser import HOW, chromium
 def test_a_small_run(tmp_path):
     """In a process of its own: the browser of the other tests keeps an event loop in this one."""
     if chromium() is None:
-        (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_BROWSER") else pytest.skip)(HOW)
+        (pytest.fail if os.environ.get("WORKBENCH_REQUIRE_BROWSER") else pytest.skip)(INSTALL_HINT)
     path = tmp_path / "dashboard.json"
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", str(path), "--shared", str(tmp_path)]
     small = ["--layers", "1", "--users", "1", "--repeats", "1", "--loads", "1", "--minutes", "0.1"]

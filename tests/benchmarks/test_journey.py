@@ -36,6 +36,6 @@ def test_the_journey(tmp_path, monkeypatch):
 
 def test_the_kernels_find_what_was_planted():
     kernel = kernels.kernel(64, 128, torch.Generator().manual_seed(0))
-    ranks, factors = kernels.ours(kernel)
+    ranks, factors = kernels.workbench_tucker2(kernel)
     assert ranks == [32, 16]
     assert relative_error(kernel, factors) < 0.11  # a tenth of noise

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from benchmarks._browser import FLAGS, HOW, chromium, collect_errors, dashboard, served
+from benchmarks._browser import FLAGS, INSTALL_HINT, chromium, collect_errors, dashboard, served
 from workbench.app.server.serve import ADDRESS, ROOT, free_port
 
 
@@ -24,8 +24,8 @@ def browser():
     path = chromium()
     if path is None:
         if os.environ.get("WORKBENCH_REQUIRE_BROWSER"):
-            pytest.fail(HOW)
-        pytest.skip(HOW)
+            pytest.fail(INSTALL_HINT)
+        pytest.skip(INSTALL_HINT)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield found

@@ -14,7 +14,7 @@ from workbench.app.stored_runs import runs_file
 from workbench.app.widgets.download import Download
 from workbench.app.widgets.job_row import JobLine
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.page_start import below
+from workbench.app.widgets.page_start import walk
 from workbench.app.widgets.upload import Upload
 from workbench.runs.store import RunStore
 
@@ -83,7 +83,7 @@ class Page:
 
     def values(self) -> list:
         """Of everything that can be set."""
-        inputs = [x for x in below(self.page) if not isinstance(x, w.HTML | w.FloatProgress)]
+        inputs = [x for x in walk(self.page) if not isinstance(x, w.HTML | w.FloatProgress)]
         return [getattr(x, "value", None) or getattr(x, "selected", None) for x in inputs]
 
     def check(self, act, arrange=lambda page: None) -> str:

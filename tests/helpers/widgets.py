@@ -2,12 +2,12 @@
 
 import ipywidgets as w
 
-from workbench.app.widgets.page_start import below
+from workbench.app.widgets.page_start import walk
 
 
 def find(widget, kind, description=None):
     """All widgets of a kind below one, or the one with that description."""
-    found = [item for item in below(widget) if isinstance(item, kind)]
+    found = [item for item in walk(widget) if isinstance(item, kind)]
     return found if description is None else next(item for item in found if item.description == description)
 
 

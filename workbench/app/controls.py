@@ -1,4 +1,4 @@
-"""Build the controls of the page, and link them to models."""
+"""Build the controls of the page and link them to models."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -15,28 +15,28 @@ from workbench.inspect.gallery import Image
 
 
 def follow(update: Callable[[], object], *sources: tuple[HasTraits, str]) -> None:
-    """Call a function now and whenever a trait changes; a source is (model, names of traits, blanks between)."""
+    """Call a function now and after each change of a trait; a source is (model, "trait names, by blanks")."""
     for model, names in sources:
         model.observe(lambda _: update(), names.split())
     update()
 
 
 def updated_html(text: Callable[[], str], *sources: tuple[HasTraits, str], **layout: str) -> w.HTML:
-    """Return a widget with the HTML that a function returns, now and whenever a trait changes; see `follow`."""
+    """Return a widget that shows the HTML a function returns, updated after each change of a trait; see `follow`."""
     box = w.HTML(layout=layout)
     follow(lambda: setattr(box, "value", text()), *sources)
     return box
 
 
 class UserChanges:
-    """Tells the changes that a user makes in boxes from those made within `filling`."""
+    """Calls functions when the user changes an input box, not when code does so within `filling`."""
 
     def __init__(self) -> None:
         self._filling = False
 
     @contextmanager
     def filling(self) -> Iterator[None]:
-        """Change boxes without a call of what observes them."""
+        """Change boxes without calling their observers."""
         self._filling = True
         try:
             yield
@@ -44,7 +44,7 @@ class UserChanges:
             self._filling = False
 
     def observe(self, box: w.Widget, act: Callable[[str, Any], object], name: str) -> None:
-        """Call a function with this name and each value that the user gives the box."""
+        """Call a function with `name` and the new value whenever the user changes the box."""
         box.observe(lambda change: None if self._filling else act(name, change["new"]), "value")
 
 
@@ -53,62 +53,62 @@ def button(
 ) -> w.Button:
     """Return a button that calls a function."""
     style = "primary" if primary else ""
-    made = w.Button(description=text, tooltip=tooltip, button_style=style, layout={"width": width})
-    made.on_click(lambda _: act())
-    return made
+    control = w.Button(description=text, tooltip=tooltip, button_style=style, layout={"width": width})
+    control.on_click(lambda _: act())
+    return control
 
 
-def slot(kind: Any, text: str, width: int, label: int, **more: Any) -> Any:
-    """Return a box with a text beside it; `width` is that of both and `label` that of the text, in pixels."""
+def slot(widget_class: Any, text: str, width: int, label: int, **options: Any) -> Any:
+    """Return an input box with its label; `width` is that of both and `label` that of the label, in pixels."""
     layout, style = {"width": f"{width}px"}, {"description_width": f"{label}px"}
-    return kind(description=text, layout=layout, style=style, **more)
+    return widget_class(description=text, layout=layout, style=style, **options)
 
 
-def limited(kind: Any, text: str, limits: tuple[float, float], width: int, label: int, **more: Any) -> Any:
-    """Return a slot for a number; its limits are checked when the page sends one, see `validate_messages`."""
-    box = slot(kind, text, width, label, **more)
+def limited(widget_class: Any, text: str, limits: tuple[float, float], width: int, label: int, **options: Any) -> Any:
+    """Return a labelled box for a number; `validate_messages` checks its limits when the page sends a number."""
+    box = slot(widget_class, text, width, label, **options)
     box.min, box.max = limits
     box.tooltip = "{}; {:g} to {:g}".format(box.tooltip or text, *limits)
     return box
 
 
 class Alert(w.HTML):  # type: ignore[misc]
-    """A sentence on what went wrong, or in the colours of a warning; it takes no room while there is none."""
+    """An error message, or a warning; hidden while it is empty."""
 
     def __init__(self, kind: str = "error") -> None:
         super().__init__(layout={"display": "none"})
         self._kind = kind
 
     def say(self, text: str) -> None:
-        """Show a sentence; "" for none."""
+        """Show a sentence; "" hides the alert."""
         self.value = f"<div class='wb-{self._kind}' role='alert'>{escape(text)}</div>" if text else ""
         self.layout.display = "" if text else "none"
 
 
 def expert(widget: Any) -> Any:
-    """Mark a widget as one that is shown to experts only; return it."""
+    """Mark a widget as shown to experts only, and return it."""
     return widget.add_class("wb-expert")
 
 
 def row(*children: w.Widget, gap: int = 8) -> w.HBox:
-    """Return widgets beside each other, which wrap where the page is narrow; `gap` in pixels."""
+    """Return a row of widgets, which wraps on a narrow page; `gap` in pixels."""
     return w.HBox(children, layout={"grid_gap": f"{gap}px", "flex_flow": "row wrap", "align_items": "center"})
 
 
 def column(*children: w.Widget, gap: int = 6) -> w.VBox:
-    """Return widgets below each other; `gap` in pixels."""
+    """Return a column of widgets; `gap` in pixels."""
     return w.VBox(children, layout={"grid_gap": f"{gap}px"})
 
 
 def beside(*parts: tuple[w.Widget, int]) -> w.HBox:
-    """Return widgets beside each other, each with its share of the width; below each other where the page is narrow."""
+    """Return a row of (widget, its share of the width), which becomes a column on a narrow page."""
     for widget, share in parts:
         widget.layout.flex, widget.layout.min_width = f"{share} 1 0%", "min(100%, 380px)"
     return w.HBox([widget for widget, _ in parts], layout={"grid_gap": "20px", "flex_flow": "row wrap"})
 
 
 def data_url(image: Image, side: int | None) -> str:
-    """Return a picture as a data URL; small ones are enlarged without blurring, large ones reduced to `side` pixels."""
+    """Return a picture as a data URL; small ones are enlarged unblurred, large ones reduced to `side` pixels."""
     picture, content = Pillow.fromarray(image), BytesIO()
     kind = "PNG" if side is None or max(picture.size) <= side else "JPEG"
     if side is not None:

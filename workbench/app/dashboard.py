@@ -5,7 +5,7 @@ from html import escape
 import ipywidgets as w
 
 from workbench.app.controls import Alert, column, follow, updated_html
-from workbench.app.server.lessons import why
+from workbench.app.server.lessons import lesson_link
 from workbench.app.server.logs import log_to_server
 from workbench.app.session import Session
 from workbench.app.steps.choose.view import choose_view
@@ -24,7 +24,7 @@ from workbench.app.widgets.validation import validate_messages
 from workbench.network.data import Data
 from workbench.network.network import Network, expect_network
 
-PREVIEWED_STEPS = (2, 3)  # numbers of the steps that show one picture
+PREVIEWED_STEPS = (2, 3)  # steps that show a picture with the answers of both networks
 
 
 def build_dashboard(
@@ -34,8 +34,8 @@ def build_dashboard(
 
     Parameters
     ----------
-    network, data : the user's, or None for the bundled ones.
-    session : one that other cells use too; None for a new one.
+    network, data : None for the bundled ones.
+    session : shared with other cells; None for a new one.
     """
     if network is not None:
         expect_network(network)
@@ -43,30 +43,30 @@ def build_dashboard(
         raise TypeError(f"the second argument is a Data, not a {type(data).__name__}")
     log_to_server()
     limit_threads()
-    s = session or Session(network, data)
-    refused = Alert()
-    guide = Guide(s)
-    follow(lambda: s.preview.watch(guide.shown in PREVIEWED_STEPS), (guide, "shown"))
-    main = column(top_bar(s, guide, refused), *_panels(s, guide), gap=12).add_class("wb-main")
+    session = session or Session(network, data)
+    input_alert = Alert()
+    guide = Guide(session)
+    follow(lambda: session.preview.watch(guide.shown in PREVIEWED_STEPS), (guide, "shown"))
+    main = column(top_bar(session, guide, input_alert), *_panels(session, guide), gap=12).add_class("wb-main")
     page = styled_page(w.HBox([guide, main]).add_class("wb-body"), width="100%")
-    validate_messages(page, refused)
-    s.choose.open()
+    validate_messages(page, input_alert)
+    session.choose.open()
     return page
 
 
-def _panels(s: Session, guide: Guide) -> list[w.Widget]:
-    """Return the panels of the steps, of which the page shows one."""
+def _panels(session: Session, guide: Guide) -> list[w.Widget]:
+    """Return one panel for each step; the page shows one at a time."""
 
-    def panel(step: int, title: str, words: str, *children: w.Widget) -> w.VBox:
+    def panel(step: int, title: str, introduction: str, *children: w.Widget) -> w.VBox:
         def heading() -> str:
-            found = guide.steps[step - 1]
-            missing = f"<p class='wb-missing'>Not yet: {escape(found['words'])}</p>"
-            mark = RANDOM if s.choose.random_weights else ""
-            text = missing if found["status"] == "missing" else f"<p class='wb-soft'>{words}</p>"
-            return f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{why(step)}</div>"
+            state = guide.steps[step - 1]
+            missing = f"<p class='wb-missing'>Not yet: {escape(state['words'])}</p>"
+            mark = RANDOM if session.choose.random_weights else ""
+            text = missing if state["status"] == "missing" else f"<p class='wb-soft'>{introduction}</p>"
+            return f"<div class='wb-heading'><h2>{title}{mark}</h2>{text}{lesson_link(step)}</div>"
 
-        shown = updated_html(heading, (s.choose, "network"), (guide, "steps"))
-        return column(shown, *children, gap=12).add_class("wb-panel").add_class(f"wb-at-{step}")
+        header = updated_html(heading, (session.choose, "network"), (guide, "steps"))
+        return column(header, *children, gap=12).add_class("wb-panel").add_class(f"wb-at-{step}")
 
     choose_words = (
         "A network, its weights, and images that it tells apart. Much of it is redundant."
@@ -89,11 +89,11 @@ def _panels(s: Session, guide: Guide) -> list[w.Widget]:
     speed_words = f"Time both networks on this machine, see where the time goes, and what {term('energy')} it takes."
     home_words = "The compressed network as a file. All but report and notebook are run after writing, and compared."
     return [
-        panel(1, "Choose", choose_words, choose_view(s)),
-        panel(2, "Look: the layers", look_words, look_view(s)),
-        panel(3, "Plan", plan_words, plan_view(s), layer_view(s)),
-        panel(4, "Compress and recover", recover_words, recover_view(s)),
-        panel(5, "Compare", compare_words, compare_view(s)),
-        panel(6, "Speed: measured, not only counted", speed_words, speed_view(s)),
-        panel(7, "Take home", home_words, take_home_view(s)),
+        panel(1, "Choose", choose_words, choose_view(session)),
+        panel(2, "Look: the layers", look_words, look_view(session)),
+        panel(3, "Plan", plan_words, plan_view(session), layer_view(session)),
+        panel(4, "Compress and recover", recover_words, recover_view(session)),
+        panel(5, "Compare", compare_words, compare_view(session)),
+        panel(6, "Speed: measured, not only counted", speed_words, speed_view(session)),
+        panel(7, "Take home", home_words, take_home_view(session)),
     ]

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-DELAY_S = 0.6  # after the last request, until the function is called
+DELAY_S = 0.6  # from the last request to the call
 
 
 class Debounce:
-    """Calls a function once, `delay_s` after the last request; at once where no event loop runs."""
+    """Calls a function once, `delay_s` after the last request; at once if no event loop runs."""
 
     def __init__(self, function: Callable[[], object], delay_s: float = DELAY_S) -> None:
         self._function, self._delay_s = function, delay_s

@@ -1,4 +1,4 @@
-"""The network, drawn: how large its layers are, and what the plan leaves of them; beside it one picture in both."""
+"""Draw the network with its plan, and beside it one picture with the answers of both networks."""
 
 from dataclasses import replace
 from html import escape
@@ -22,43 +22,42 @@ COLORS = {
     "importance": "Expected squared change of the answers",
     "noise": "Signal to noise of each layer, on the picture",
 }
-"""What the colours can mean -> a hint."""
-SIDE = 104  # pixels of the picture
+"""Quantity that the colours show -> hint."""
+PICTURE_PX = 104
 MARKS = {True: "<i class='wb-yes' title='right'>✓</i>", False: "<i class='wb-no' title='wrong'>✗</i>", None: ""}
-"""Whether an answer is right, None if that is not known -> HTML."""
-EMPTY = "The picture appears here once the network is open."
+"""Whether an answer is right, or None if unknown -> HTML."""
+NO_PICTURE = "The picture appears here once the network is open."
 
 
 def network_view(session: Session, aspect: float = 6.5) -> w.Widget:
-    """Return a drawing of this width / height below the choice of its areas and colours, and the picture beside it."""
+    """Return a drawing of this width / height, choices of its areas and colours, and the picture."""
     plan, preview = session.plan, session.preview
     graph = NetworkGraph()
-    areas = [(text, name) for name, text in AREAS.items()]
-    area = w.ToggleButtons(options=areas, style={"button_width": "110px"})
+    area = w.ToggleButtons(options=[(text, name) for name, text in AREAS.items()], style={"button_width": "110px"})
     area.tooltips = ["Area of a block: multiply-adds for one image", "Area of a block: numbers that the network stores"]
     color = w.ToggleButtons(options=["error"], style={"button_width": "84px"})
 
-    def measured() -> dict[str, Measured]:
-        found: dict[str, Measured] = {"error": None}
-        found |= {"importance": plan.measured} if plan.measured is not None else {}
+    def quantities() -> dict[str, Measured]:
+        values: dict[str, Measured] = {"error": None}
+        values |= {"importance": plan.measured} if plan.measured is not None else {}
         if preview.found is not None:
             noise = preview.found.comparison
-            found["noise"] = noise if preview.current else replace(noise, layers=())  # not that of another plan
-        return found
+            values["noise"] = noise if preview.current else replace(noise, layers=())  # measured with another plan
+        return values
 
     def fill() -> None:
-        found, shown = measured(), plan.plan
-        if list(color.options) != (names := list(found)):
+        values, drawn = quantities(), plan.plan
+        if list(color.options) != (names := list(values)):
             with color.hold_trait_notifications():
-                chosen, color.options = color.value, names
-                color.value = chosen if chosen in names else names[0]
+                previous, color.options = color.value, names
+                color.value = previous if previous in names else names[0]
                 color.tooltips = [COLORS[name] for name in names]
         color.layout.display = "" if len(names) > 1 else "none"
-        colored = found.get(color.value)
-        graph.show(None if shown is None else Drawing(shown, graph_of(shown), colored, area.value, aspect))
+        measured = values.get(color.value)
+        graph.show(None if drawn is None else Drawing(drawn, graph_of(drawn), measured, area.value, aspect))
 
     def recolor() -> None:
-        if color.value == "noise" or list(color.options) != list(measured()):
+        if color.value == "noise" or list(color.options) != list(quantities()):
             fill()
 
     w.link((session.look, "picked"), (graph, "selected"))
@@ -74,78 +73,79 @@ def preview_view(session: Session) -> w.Widget:
     model, choose = session.preview, session.choose
     answers = w.HTML()
     previous = button("‹", lambda: model.step(-1), "The picture before", width="30px")
-    following = button("›", lambda: model.step(1), "The next picture", width="30px")
+    next_ = button("›", lambda: model.step(1), "The next picture", width="30px")
     hint = "A picture that the planned network answers otherwise"
-    changed = button("Other answer", model.next_changed, hint, width="112px")
+    other_answer = button("Other answer", model.next_changed, hint, width="112px")
 
-    def bring(file: Path, name: str) -> None:
+    def receive(file: Path, name: str) -> None:
         model.bring(file, name)
-        own.keep_only(file)
+        upload.keep_only(file)
 
-    own = Upload("Own picture", "A picture of yours; it can be dropped here, too.", SUFFIXES, bring, area=".wb-preview")
+    hint = "A picture of yours; it can be dropped here, too."
+    upload = Upload("Own picture", hint, SUFFIXES, receive, area=".wb-preview")
 
     def fill() -> None:
-        found = model.found
-        why = EMPTY if choose.network is None else choose.misfit or model.problem or EMPTY
+        preview = model.found
+        message = NO_PICTURE if choose.network is None else choose.misfit or model.problem or NO_PICTURE
         if choose.random_weights:
-            why = "Random weights give no answers: upload weights, or choose a trained network."
-        shown = preview_html(found, model.stage, model.words, model.current) if found is not None else ""
-        answers.value = shown or f"<p class='wb-soft'>{escape(why)}</p>"
-        for box in (previous, following, own):
-            box.disabled = found is None and not model.problem
-        changed.disabled = found is None or found.image is None or not found.original
+            message = "Random weights give no answers: upload weights, or choose a trained network."
+        html = preview_html(preview, model.stage, model.words, model.current) if preview is not None else ""
+        answers.value = html or f"<p class='wb-soft'>{escape(message)}</p>"
+        for box in (previous, next_, upload):
+            box.disabled = preview is None and not model.problem
+        other_answer.disabled = preview is None or preview.image is None or not preview.original
 
     follow(fill, (model, "found problem stage words current"), (choose, "opened"))
-    own.layout.flex = "1 1 0%"
-    for box in (previous, following, changed):
+    upload.layout.flex = "1 1 0%"
+    for box in (previous, next_, other_answer):
         box.layout.flex = "none"
-    buttons = w.HBox([previous, following, changed, own], layout={"grid_gap": "4px", "align_items": "center"})
+    buttons = w.HBox([previous, next_, other_answer, upload], layout={"grid_gap": "4px", "align_items": "center"})
     return column(answers, buttons, gap=4).add_class("wb-preview")
 
 
 def preview_html(preview: Preview, stage: str, words: str = "", current: bool = True) -> str:
-    """Return HTML of a picture with the answers of both networks as bars, grey unless `current`; `words` are below."""
+    """Return HTML of a picture with the answers of both networks as bars, grey unless `current`, above `words`."""
     name = escape(preview.name)
-    rows = _answers("original", preview.original) + _answers(stage, preview.compressed)
+    rows = _answers_html("original", preview.original) + _answers_html(stage, preview.compressed)
     if not preview.original:
-        rows = f"<p>These outputs name no class. Signal to noise: {_decibels(preview.comparison.snr_db)}.</p>"
+        rows = f"<p>These outputs name no class. Signal to noise: {_decibel_text(preview.comparison.snr_db)}.</p>"
     image = ""
     if preview.image is not None:
-        source = data_url(preview.image, SIDE)
-        image = f"<img alt='{name or 'picture'}' width='{SIDE}' height='{SIDE}' src='{source}'>"
+        source = data_url(preview.image, PICTURE_PX)
+        image = f"<img alt='{name or 'picture'}' width='{PICTURE_PX}' height='{PICTURE_PX}' src='{source}'>"
     changed = " wb-changed" if preview.changed else ""
     note = f"<small class='wb-soft'>{escape(words)}</small>" if words else ""
-    return f"<div class='wb-one{changed}'{_busy(current)}>{image}<div>{rows}{note}</div></div>"
+    return f"<div class='wb-one{changed}'{_busy_attribute(current)}>{image}<div>{rows}{note}</div></div>"
 
 
-def _busy(current: bool) -> str:
+def _busy_attribute(current: bool) -> str:
     return "" if current else " aria-busy='true'"
 
 
-def _decibels(snr_db: float) -> str:
+def _decibel_text(snr_db: float) -> str:
     return "unchanged" if snr_db >= MAX_SNR_DB else f"{snr_db:.0f} dB"
 
 
-def _answers(who: str, answers: tuple[Prediction, ...]) -> str:
+def _answers_html(title: str, answers: tuple[Prediction, ...]) -> str:
     lines = ""
     for i, answer in enumerate(answers):
         name, percent = escape(answer.name), f"{100 * answer.probability:.0f}"
         mark = MARKS[answer.right] if i == 0 else ""
         lines += f"<span title='{name}'>{mark}<em>{name}</em><small>{percent} %</small>"
         lines += f"<i class='wb-sure' style='width:{percent}%'></i></span>"
-    return f"<p><b>{escape(who)}</b>{lines}</p>"
+    return f"<p><b>{escape(title)}</b>{lines}</p>"
 
 
 def maps_html(preview: Preview | None, stage: str, current: bool = True) -> str:
-    """Return HTML of a layer's feature maps, the original's above those of the compressed network, likewise."""
+    """Return HTML of a layer's feature maps: the original's, and below them the compressed network's."""
     if preview is None or not preview.layer:
         return "<p class='wb-soft'>The maps appear here once there is a picture.</p>"
-    about, rows = f"{escape(preview.layer)} gives no maps.", ""
+    caption, rows = f"{escape(preview.layer)} gives no maps.", ""
     if preview.maps is not None:
         channels = len(preview.maps[0])
-        about = f"What {escape(preview.layer)} sees in the picture: its {channels} strongest channels. Grey is zero."
-        for who, maps in zip(("original", stage), preview.maps, strict=True):
+        caption = f"What {escape(preview.layer)} sees in the picture: its {channels} strongest channels. Grey is zero."
+        for title, maps in zip(("original", stage), preview.maps, strict=True):
             pictures = "".join(f"<img alt='' src='{data_url(image, None)}'>" for image in maps)
-            rows += f"<div class='wb-maps'><small>{escape(who)}</small>{pictures}</div>"
-    noise = "" if preview.snr_db is None else f" Signal to noise: {_decibels(preview.snr_db)}."
-    return f"<div{_busy(current)}><p class='wb-soft'>{about}{noise}</p>{rows}</div>"
+            rows += f"<div class='wb-maps'><small>{escape(title)}</small>{pictures}</div>"
+    noise = "" if preview.snr_db is None else f" Signal to noise: {_decibel_text(preview.snr_db)}."
+    return f"<div{_busy_attribute(current)}><p class='wb-soft'>{caption}{noise}</p>{rows}</div>"

@@ -1,4 +1,4 @@
-"""Tiles with work, size, time, energy and score of a network, before and now; and a verdict in one sentence."""
+"""Tiles with a network's work, size, time, energy and score before and after compression; a verdict in words."""
 
 from collections.abc import Mapping
 from html import escape
@@ -19,11 +19,11 @@ from workbench.runs.scoring import saving_text, summary
 from workbench.tables import compared, count, quantity, times
 
 BYTES_PER_WEIGHT = 4
-RANDOM_WORDS = "These weights are random: upload weights, or choose a trained network, before you plan."
+RANDOM_WEIGHTS_TEXT = "These weights are random: upload weights, or choose a trained network, before you plan."
 
 
 def overview(session: Session) -> w.HTML:
-    """Return the five tiles."""
+    """Return the five tiles as one widget."""
 
     def tiles() -> str:
         return f'<div class="wb-tiles">{"".join(tile_texts(session).values())}</div>'
@@ -34,7 +34,7 @@ def overview(session: Session) -> w.HTML:
 
 def tile_texts(session: Session) -> dict[str, str]:
     """Return the HTML of each tile, by "work", "size", "time", "energy" and "score"."""
-    plan, run = session.plan.plan, _current(session)
+    plan, run = session.plan.plan, _current_run(session)
     stage = str(run.last.name) if run and run.last else "planned"
     if plan is None:
         names = ("work", "size", "time", "energy", "score")
@@ -43,34 +43,34 @@ def tile_texts(session: Session) -> dict[str, str]:
     sizes = (BYTES_PER_WEIGHT * weights[0], BYTES_PER_WEIGHT * weights[1])
     numbers = " → ".join(map(count, weights))
     return {
-        "work": pair_tile(term("MACs", "Work"), macs, "", _fewer(*macs), f"multiply-adds, {stage}"),
-        "size": pair_tile(term("weights", "Size"), sizes, "B", _fewer(*weights, "smaller"), f"{numbers} weights"),
-        **_measured(session, run),
+        "work": pair_tile(term("MACs", "Work"), macs, "", _decrease(*macs), f"multiply-adds, {stage}"),
+        "size": pair_tile(term("weights", "Size"), sizes, "B", _decrease(*weights, "smaller"), f"{numbers} weights"),
+        **_measured_tiles(session, run),
         "score": _score_tile(session, run),
     }
 
 
-def _current(session: Session) -> Run | None:
-    """Return the run that is worked on, unless the plan is another one by now."""
+def _current_run(session: Session) -> Run | None:
+    """Return the run, or None if the plan has changed since."""
     return session.recover.run if session.recover.as_planned else None
 
 
-def _measured(session: Session, run: Run | None) -> dict[str, str]:
+def _measured_tiles(session: Session, run: Run | None) -> dict[str, str]:
     """Return the tiles of time and energy."""
-    title, found = term("energy", "Energy"), session.speed.findings
+    title, findings = term("energy", "Energy"), session.speed.findings
     first = "compress first, then " if run is None else ""
-    missing = f"Not measured yet: {first}press <b>Measure</b> in <b>Speed</b>."
-    tiles = {"time": missing_tile("Time", missing), "energy": missing_tile(title, missing)}
-    if run is None or found is None:
+    message = f"Not measured yet: {first}press <b>Measure</b> in <b>Speed</b>."
+    tiles = {"time": missing_tile("Time", message), "energy": missing_tile(title, message)}
+    if run is None or findings is None:
         return tiles
-    dense, small = found.speed.fastest
-    where = " → ".join(dict.fromkeys(escape(_runtime(record)) for record in (dense, small)))
+    dense, small = findings.speed.fastest
+    runtimes = " → ".join(dict.fromkeys(escape(_runtime_name(record)) for record in (dense, small)))
     seconds = (dense["dense_ms"] / 1e3, small["compressed_ms"] / 1e3)
-    tiles["time"] = _gain_tile("Time", seconds, "s", ("faster", "slower", "as fast"), where)
-    spent, needed = found.energy.original, found.energy.compressed
-    if needed is not None:
-        joules, about = (spent.joules, needed.joules), f"an image ({spent.label})"
-        tiles["energy"] = _gain_tile(title, joules, "J", ("less", "more", "as much"), about)
+    tiles["time"] = _gain_tile("Time", seconds, "s", ("faster", "slower", "as fast"), runtimes)
+    original, compressed = findings.energy.original, findings.energy.compressed
+    if compressed is not None:
+        joules, note = (original.joules, compressed.joules), f"an image ({original.label})"
+        tiles["energy"] = _gain_tile(title, joules, "J", ("less", "more", "as much"), note)
     return tiles
 
 
@@ -80,8 +80,7 @@ def _gain_tile(title: str, pair: tuple[float, float], unit: str, words: tuple[st
     return pair_tile(title, pair, unit, compared(before / after, *words), note, mark)
 
 
-def _runtime(record: Mapping[str, Any]) -> str:
-    """Return what the runtime of a speed's record is called."""
+def _runtime_name(record: Mapping[str, Any]) -> str:
     return RUNTIMES[record["runtime"]].removesuffix(" with XNNPACK")
 
 
@@ -98,7 +97,7 @@ def _score_tile(session: Session, run: Run | None) -> str:
     share = (after or before).top1 if before.is_share else None
     images = f"on {before.n} {escape(split)} images"
     if run is None or after is None:
-        return tile(title, (_text(before),), share, "", f"original, {images}{_forecast(session)}")
+        return tile(title, (_score_text(before),), share, "", f"original, {images}{_forecast_text(session)}")
     verdict, change, mark = run.verdict(split), "", ""
     if verdict is not None:
         change = str(verdict.finding)
@@ -107,15 +106,15 @@ def _score_tile(session: Session, run: Run | None) -> str:
         elif verdict.finding is Finding.TOO_FEW:
             change, mark = "too few to tell", "wb-unsure"
     change = f'<span title="{escape(str(verdict or ""), quote=True)}">{change}</span>'
-    stage = str(run.last.name) if run.last else ""
-    return tile(title, (_text(before), _text(after)), share, change, f"{stage}, {images}{_interval(after)}", mark)
+    note = f"{run.last.name if run.last else ''}, {images}{_interval_text(after)}"
+    return tile(title, (_score_text(before), _score_text(after)), share, change, note, mark)
 
 
-def _text(score: Score) -> str:
+def _score_text(score: Score) -> str:
     return f"{score.shown:.1f} %" if score.is_share else str(score.value)
 
 
-def _interval(score: Score) -> str:
+def _interval_text(score: Score) -> str:
     if not score.is_share:
         return ""
     low, high = score.interval
@@ -123,52 +122,52 @@ def _interval(score: Score) -> str:
     return f": <span title='95 % confidence interval'>{100 * low:.1f} to {100 * high:.1f} %</span>{top5}"
 
 
-def _forecast(session: Session) -> str:
-    """Return in words what is expected of the planned network's answers, if the layers were measured."""
+def _forecast_text(session: Session) -> str:
+    """Return the predicted agreement of the planned network in words, or "" before the importance is measured."""
     choose, plan = session.choose, session.plan
     if plan.plan is None or plan.measured is None or choose.network is None:
         return ""
-    found = plan.plan.forecast(choose.network, None, importance=plan.measured)
-    if found.agreement is None or found.low is None or found.high is None:
-        return f"; {found.lost:.1%} of the outputs' power lost, expected"
-    same = term("forecast", "same answers")
-    return f"; {same} {100 * found.agreement:.1f} %, expected {100 * found.low:.0f} to {100 * found.high:.0f} %"
+    forecast = plan.plan.forecast(choose.network, None, importance=plan.measured)
+    if forecast.agreement is None or forecast.low is None or forecast.high is None:
+        return f"; {forecast.lost:.1%} of the outputs' power lost, expected"
+    agreement = f"{term('forecast', 'same answers')} {100 * forecast.agreement:.1f} %"
+    return f"; {agreement}, expected {100 * forecast.low:.0f} to {100 * forecast.high:.0f} %"
 
 
-def _fewer(original: int, new: int, word: str = "fewer") -> str:
+def _decrease(original: int, new: int, word: str = "fewer") -> str:
     return f"{times(original / new)} {word}" if new < original else "the same" if new == original else "more"
 
 
-def missing_tile(title: str, how: str) -> str:
+def missing_tile(title: str, message: str) -> str:
     """Return the HTML of a tile that says how to get its values."""
-    return f'<div class="wb-tile wb-none"><h2>{title}</h2><p>{how}</p></div>'
+    return f'<div class="wb-tile wb-none"><h2>{title}</h2><p>{message}</p></div>'
 
 
 def pair_tile(title: str, pair: tuple[float, float], unit: str, change: str, note: str, mark: str = "") -> str:
-    """Return the HTML of a tile with a number before and now; without a unit it is a count."""
+    """Return the HTML of a tile with a number before and after; without a unit it is a count."""
     before, after = (quantity(number, unit) if unit else count(number) for number in pair)
     return tile(title, (before, after), pair[1] / pair[0], change, note, mark)
 
 
 def tile(title: str, values: tuple[str, ...], share: float | None, change: str, note: str, mark: str = "") -> str:
-    """Return the HTML of a tile: `values` before and now, a bar of `share` of the whole, and what has changed."""
-    *before, now = values
-    numbers = "".join(f"<span>{value} &rarr;</span> " for value in before) + f"<b>{now}</b>"
+    """Return the HTML of a tile: the old and the new value, or one; a bar of length `share`; and the change."""
+    *before, current = values
+    numbers = "".join(f"<span>{value} &rarr;</span> " for value in before) + f"<b>{current}</b>"
     width = 100 * min(1.0, max(0.0, share or 0.0))
     bar = f'<div class="wb-scale"><i style="width:{width:.1f}%"></i></div>' if share is not None else ""
-    noted = f'<em class="{mark}">{change}</em>' if change else ""
+    badge = f'<em class="{mark}">{change}</em>' if change else ""
     return (
-        f'<div class="wb-tile"><h2>{title}{noted}</h2><p class="wb-hero">{numbers}</p>{bar}<small>{note}</small></div>'
+        f'<div class="wb-tile"><h2>{title}{badge}</h2><p class="wb-hero">{numbers}</p>{bar}<small>{note}</small></div>'
     )
 
 
 def verdict_text(session: Session) -> str:
-    """Return what has come of the session, in a sentence or two."""
-    choose, plan, run = session.choose, session.plan.plan, _current(session)
+    """Return the result of the session so far, in one or two sentences."""
+    choose, plan, run = session.choose, session.plan.plan, _current_run(session)
     if choose.network is None or plan is None:
         return (choose.job.error if choose.job else "") or "The network is being opened."
     if choose.random_weights:
-        return RANDOM_WORDS
+        return RANDOM_WEIGHTS_TEXT
     if run is None:
         if plan.saves_nothing:
             return SAVES_NOTHING
@@ -176,9 +175,9 @@ def verdict_text(session: Session) -> str:
     text = f"{summary(run)}."
     if session.worker.busy(JobKind.AUTOMATIC):
         return f"So far: {text}"
-    found = session.speed.findings
-    if found is not None:
-        gain, (_, small) = found.speed.best_speedup, found.speed.fastest
+    findings = session.speed.findings
+    if findings is not None:
+        gain, (_, small) = findings.speed.best_speedup, findings.speed.fastest
         words = compared(gain, "faster", "slower", "as fast as before")
-        text += f" In {_runtime(small)} it is {words}."
+        text += f" In {_runtime_name(small)} it is {words}."
     return text

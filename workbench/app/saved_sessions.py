@@ -1,4 +1,4 @@
-"""Save sessions as files that their kernels lock, and find those that a reload or a crash has left."""
+"""Save sessions as files that their kernels lock, and find those that ended by a reload or a crash."""
 
 import json
 import logging
@@ -24,16 +24,16 @@ MAX_BYTES = 4 * 2**20  # of a session file that is read
 
 @dataclass(frozen=True)
 class SavedSession:
-    """What is needed to continue a session."""
+    """The state that is needed to continue a session."""
 
-    browser: str  # number that the browser has chosen for itself
+    browser: str  # random id that the browser keeps
     choice: dict[str, str]  # network, data and weights, by name
     settings: dict[str, Any]  # of the planner
     plan: str  # as JSON, with its edits
     picked: str = ""  # name of the layer
-    number: int = 0  # the run that was worked on, or 0
-    training: dict[str, Any] = field(default_factory=dict)  # {"stage", and its settings} while a network is trained
-    minutes: float = 0.0  # of *Compress for me* while that is in progress, else 0
+    number: int = 0  # of the current run, or 0
+    training: dict[str, Any] = field(default_factory=dict)  # {"stage", settings ...} while a network is trained
+    minutes: float = 0.0  # of *Compress for me* while it runs, else 0
     when: float = field(default=0.0, compare=False)  # seconds since 1970
     file: Path = field(default=Path(), compare=False)
 
@@ -46,21 +46,21 @@ class SavedSession:
         return f"{self.choice.get('network', '')} on {self.choice.get('data', '')}{run}, {ago}"
 
     @property
-    def scratch(self) -> bool:
-        """Whether the training is one from scratch."""
+    def is_from_scratch(self) -> bool:
+        """Whether the network is trained from scratch."""
         return self.training.get("stage") == StageName.FROM_SCRATCH
 
     @property
-    def doing(self) -> str:
-        """What was cut off, in words, or ""."""
+    def interrupted_work(self) -> str:
+        """The work that the end of the session interrupted, in words, or ""."""
         if self.minutes:
             return "Compress for me"
-        verb = "Training from scratch" if self.scratch else "Fine-tuning"
+        verb = "Training from scratch" if self.is_from_scratch else "Fine-tuning"
         return f"{verb} run {self.number}" if self.training else ""
 
     @property
     def checkpoint(self) -> Path:
-        """The file of its training; it need not exist."""
+        """The file with the state of its training; it may not exist."""
         return self.file.with_suffix(".checkpoint")
 
     def remove(self) -> None:
@@ -73,18 +73,18 @@ class SavedSession:
 
 
 class SavedSessions:
-    """The session file of this kernel, and those that other kernels have left."""
+    """The session file of this kernel, and those of other kernels."""
 
     def __init__(self) -> None:
         runs = runs_file()
         self.file = runs.with_name(f"{runs.name}.sessions") / f"{uuid.uuid4().hex}.json"
         self.checkpoint = self.file.with_suffix(".checkpoint")
-        self._of_others: set[tuple[float, Path]] = set()  # when they were written, and files, of other browsers
+        self._other_entries: set[tuple[float, Path]] = set()  # (time written, file) of other browsers
         self._lock = _lock(self.file)
         self._written: SavedSession | None = None
 
     def save(self, saved: SavedSession) -> str:
-        """Write the session if it has changed; return why it is not saved, in a sentence, or ""."""
+        """Write the session if it has changed; return a sentence if that fails, else ""."""
         if saved == self._written:
             return ""
         try:
@@ -100,25 +100,25 @@ class SavedSessions:
             return f"This session is not saved, only its runs: {sentence(error)}"
         return ""
 
-    def left_by(self, browser: str) -> tuple[SavedSession | None, bool]:
-        """Return the newest session that this browser has left, and whether it has one open in another tab."""
-        mine = []
+    def find_ended(self, browser: str) -> tuple[SavedSession | None, bool]:
+        """Return this browser's newest session that has ended, and whether another one is open in a tab."""
+        sessions = []
         for entry in self._files():
-            saved = _read(entry[1]) if entry not in self._of_others else None
+            saved = _read(entry[1]) if entry not in self._other_entries else None
             if saved is not None and saved.browser == browser:
-                mine.append(saved)
+                sessions.append(saved)
             else:
-                self._of_others.add(entry)
-        left = [saved for saved in mine if not _locked(saved.file)]
-        return next(iter(left), None), len(left) < len(mine)
+                self._other_entries.add(entry)
+        ended = [saved for saved in sessions if not _is_locked(saved.file)]
+        return next(iter(ended), None), len(ended) < len(sessions)
 
     def _files(self) -> list[tuple[float, Path]]:
-        """Return the files of other kernels and when they were written, the newest first, and remove old ones."""
+        """Return (time written, file) of other kernels' sessions, newest first; remove files that are too old."""
         files = []
         try:
             for file in self.file.parent.glob("*.json"):
                 when = file.stat().st_mtime
-                if time.time() - when > 86400 * MAX_AGE_DAYS and not _locked(file):
+                if time.time() - when > 86400 * MAX_AGE_DAYS and not _is_locked(file):
                     SavedSession("", {}, {}, "", file=file).remove()
                 elif file != self.file:
                     files.append((when, file))
@@ -131,7 +131,7 @@ def _lock(file: Path) -> FileLock:
     return FileLock(file.with_suffix(".json.lock"), timeout=0)
 
 
-def _locked(file: Path) -> bool:
+def _is_locked(file: Path) -> bool:
     """Return whether a kernel has this session open."""
     try:
         with _lock(file):
@@ -141,7 +141,7 @@ def _locked(file: Path) -> bool:
 
 
 def _read(file: Path) -> SavedSession | None:
-    """Read a session; None if the file is none. Nothing in it is trusted."""
+    """Return the session in a file, or None if the file is invalid."""
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ValueError("it is too large")
@@ -150,9 +150,9 @@ def _read(file: Path) -> SavedSession | None:
             raise ValueError("it is of another version")
         saved = SavedSession(**values, file=file)
         kinds = {str: ("browser", "plan", "picked"), dict: ("choice", "settings", "training"), int: ("number",)}
-        wrong = [n for kind, names in kinds.items() for n in names if not isinstance(getattr(saved, n), kind)]
-        if wrong or not all(isinstance(saved.choice[field], str) for field in ("network", "data", "weights")):
-            raise ValueError(f"{wrong or 'choice'} makes no sense")
+        invalid = [n for kind, names in kinds.items() for n in names if not isinstance(getattr(saved, n), kind)]
+        if invalid or not all(isinstance(saved.choice[key], str) for key in ("network", "data", "weights")):
+            raise ValueError(f"{invalid or 'choice'} makes no sense")
         return saved if all(isinstance(number, int | float) for number in (saved.when, saved.minutes)) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("the session %s is left out: %s", file.name, error)

@@ -1,4 +1,4 @@
-"""A session: the models of all steps, linked; it has a log, is saved after each change, and can be continued."""
+"""The session: the linked models of all steps, with a log, saved after each change so that it can be continued."""
 
 import logging
 import os
@@ -33,14 +33,14 @@ from workbench.tables import times
 
 log = logging.getLogger(__name__)
 
-MAX_LINES = 200  # of the log
-SAVE_DELAY_S = 0.4  # after a change, until it is written
-OTHER_TAB_AFTER_S = 15  # in which the kernel of a page that was left may end: then a locked session is another tab's
-SESSION_SEARCH_S = 300  # for one that was left: a crashed browser's kernel ends only when it is culled
+MAX_LOG_LINES = 200
+SAVE_DELAY_S = 0.4  # from a change to the writing of the file
+OTHER_TAB_AFTER_S = 15  # for a closed page's kernel to end; a session still locked then is another tab's
+SESSION_SEARCH_S = 300  # a crashed browser's kernel ends only when it is culled
 
 
 class Session:
-    """Composes the models of the steps, with the user's network and data, or else the bundled ones."""
+    """Composes the models of the steps for a network and data; None for the bundled ones."""
 
     def __init__(self, network: Network | None = None, data: Data | None = None) -> None:
         self.worker = worker = Worker()
@@ -69,53 +69,53 @@ class Session:
 
 
 class History(HasTraits):
-    """Adds a line for each network that is opened, edit of the plan, stage of a run, and try."""
+    """Logs each opened network, edit of the plan, stage of a run, and tried compression ratio."""
 
-    lines = Tuple()  # the newest last, each with its time of day
+    lines = Tuple()  # oldest first, each with its time of day
 
     def __init__(self, choose: ChooseModel, plan: PlanModel, recover: RecoverModel) -> None:
         super().__init__()
         self._plan = plan
-        self._told: set[tuple[int, str, str]] = set()
-        choose.observe(self._opened, "opened")
-        plan.observe(self._edited, "undoable")
-        recover.observe(self._ran, "runs")
+        self._logged: set[tuple[int, str, str]] = set()
+        choose.observe(self._log_network, "opened")
+        plan.observe(self._log_edit, "undoable")
+        recover.observe(self._log_stages, "runs")
 
     def add(self, text: str) -> None:
         """Add a line."""
-        self.lines = (*self.lines, f"{time.strftime('%H:%M')} {text}")[-MAX_LINES:]
+        self.lines = (*self.lines, f"{time.strftime('%H:%M')} {text}")[-MAX_LOG_LINES:]
 
-    def _opened(self, change: dict[str, Any]) -> None:
-        self._told.clear()
+    def _log_network(self, change: dict[str, Any]) -> None:
+        self._logged.clear()
         self.add(f"Opened {change['new'].network.name} on {change['new'].data.name}.")
 
-    def _edited(self, change: dict[str, Any]) -> None:
-        if change["new"] and not self._plan.redoable:  # else it is what an undo has left
+    def _log_edit(self, change: dict[str, Any]) -> None:
+        if change["new"] and not self._plan.redoable:  # else it is an undo
             self.add(f"Plan: {change['new']}.")
 
-    def _ran(self, change: dict[str, Any]) -> None:
+    def _log_stages(self, change: dict[str, Any]) -> None:
         for run in change["new"]:
             if run.last is None:
                 continue
             stage = f"{run.label}, work {times(run.plan.macs_ratio)} less, {run.last.name}: {judgement(run)}"
             for line, score in ((stage, str(run.last.score)), *((line, "") for line in run.tries)):
-                if (run.number, line, score) not in self._told:
-                    self._told.add((run.number, line, score))
+                if (run.number, line, score) not in self._logged:
+                    self._logged.add((run.number, line, score))
                     self.add(f"{line[0].upper()}{line[1:]}.")
 
 
 class Autosave(HasTraits):
-    """Saves a session once a page has said which browser it is in."""
+    """Saves a session once its page has sent the browser's id, and restores earlier sessions of that browser."""
 
-    offer = Instance(SavedSession, allow_none=True)  # what this browser has left, until it is accepted or declined
+    offer = Instance(SavedSession, allow_none=True)  # ended session of this browser, until it is accepted or declined
     elsewhere = Bool(False)  # whether this browser has another session open, in another tab
-    problem = Unicode()  # why the session is not saved, or what of an earlier one could not be restored
+    problem = Unicode()  # why the session is not saved, or which part of an earlier one is not restored
 
     def __init__(self, session: "Session") -> None:
         super().__init__()
         self._session, self.sessions, self.browser = session, SavedSessions(), ""
-        self._first = self._state()  # the state that every session begins with
-        self._steps: deque[Callable[[], Job | None]] = deque()
+        self._initial = self._state()  # nothing is saved while the state is this one
+        self._restore_steps: deque[Callable[[], Job | None]] = deque()
         save = Debounce(self.save, SAVE_DELAY_S)
         session.choose.observe(save, ["choice", "network"])
         session.look.observe(save, ["picked"])
@@ -123,56 +123,57 @@ class Autosave(HasTraits):
         session.recover.observe(save, ["run", "training", "search_minutes"])
 
     def begin(self, browser: object) -> None:
-        """Take the number of the page's browser, and look for what it has left."""
+        """Set the browser's id, and search for a session of this browser that has ended."""
         if not isinstance(browser, str) or not re.fullmatch(r"[0-9a-f]{32}", browser) or self.browser:
             return
         self.browser = browser
         self._session.recover.checkpoint = self.sessions.checkpoint
-        self._look_for(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
+        self._search(OTHER_TAB_AFTER_S if self._session.worker.has_loop else 0)
 
-    def _look_for(self, seconds: int) -> None:
-        """Offer what was left; what is still locked may be the session of a page that is just being left."""
-        found, open_ = self.sessions.left_by(self.browser)
-        self.offer = found
-        self.elsewhere = open_ and found is None and seconds <= 0
-        searching = open_ and found is None and seconds > OTHER_TAB_AFTER_S - SESSION_SEARCH_S
-        if searching and self._session.worker.has_loop:
-            self._session.worker.post(lambda: self._look_for(seconds - 1) if self.offer is None else None, delay_s=1.0)
+    def _search(self, wait_s: int) -> None:
+        """Offer an ended session; search again each second, as a locked one may belong to a closing page."""
+        ended, has_open = self.sessions.find_ended(self.browser)
+        self.offer = ended
+        self.elsewhere = has_open and ended is None and wait_s <= 0
+        is_searching = has_open and ended is None and wait_s > OTHER_TAB_AFTER_S - SESSION_SEARCH_S
+        if is_searching and self._session.worker.has_loop:
+            self._session.worker.post(lambda: self._search(wait_s - 1) if self.offer is None else None, delay_s=1.0)
 
     def _state(self) -> SavedSession:
-        s = self._session
-        choice, settings, plan, run = s.choose.choice, s.plan.settings, s.plan.plan, s.recover.run
-        number = max(0, run.number) if run is not None else 0  # below 0: it is not stored
+        session, recover = self._session, self._session.recover
+        choice, settings, plan = session.choose.choice, session.plan.settings, session.plan.plan
+        number = max(0, recover.run.number) if recover.run is not None else 0  # below 0: it is not stored
         return SavedSession(
             browser=self.browser,
             choice={"network": choice.network, "data": choice.data, "weights": choice.weights},
             settings={"planner": settings.planner, **settings.values},
             plan=plan.to_json(indent=None) if plan is not None else "",
-            picked=s.look.picked,
+            picked=session.look.picked,
             number=number,
-            training=dict(s.recover.training) if number else {},
-            minutes=s.recover.search_minutes,
+            training=dict(recover.training) if number else {},
+            minutes=recover.search_minutes,
         )
 
     def save(self) -> None:
-        """Write the session now, if there is anything to continue."""
+        """Write the session now if it differs from the initial one."""
         plan = self._session.plan.plan
-        if not self.browser or plan is None or len(self._steps) > 1:  # the last one waits for the training
+        if not self.browser or plan is None or len(self._restore_steps) > 1:  # one is left while the training runs
             return
-        now, first = self._state(), self._first
-        if plan.by_hand or now.number or now.minutes or now.settings != first.settings or now.choice != first.choice:
-            problem = self.sessions.save(now)
+        state = self._state()
+        has_changed = (state.choice, state.settings) != (self._initial.choice, self._initial.settings)
+        if has_changed or plan.by_hand or state.number or state.minutes:
+            problem = self.sessions.save(state)
             if problem or self.problem.startswith("This session"):
                 self.problem = problem
 
     def decline(self) -> None:
-        """Remove what was left; its runs stay in the store."""
+        """Remove the offered session; its runs stay in the store."""
         if self.offer is not None:
             self.offer.remove()
         self.offer = None
 
     def accept(self) -> None:
-        """Continue what was left: the network, the plan, the run, and training from its last checkpoint."""
+        """Restore the offered session: its network, plan and run, and training from its last checkpoint."""
         saved = self.offer
         if saved is None:
             return
@@ -183,60 +184,60 @@ class Autosave(HasTraits):
             except OSError as error:
                 log.warning("the checkpoint cannot be moved: %s", error)
         choice: dict[str, Any] = saved.choice
-        uploaded = choice["weights"] not in ("default", "random")
-        if uploaded:
+        is_uploaded = choice["weights"] not in ("default", "random")
+        if is_uploaded:
             self.problem = f"{choice['weights']} is not kept by the server: upload it again to find its runs."
             if choice["weights"] == choice["network"]:  # an ONNX file
                 return
             choice = {**choice, "weights": "default"}
-        if choice["data"] not in {self._first.choice["data"], *offered_names()}:
+        if choice["data"] not in {self._initial.choice["data"], *offered_names()}:
             self.problem += f" {choice['data']} are not kept by the server: bring them again."
-            choice = {**choice, "data": self._first.choice["data"]}
-        session, kept = self._session, not uploaded
-        self._steps += [
-            lambda: session.choose.job if session.choose.opening else None,  # what is being opened comes first
+            choice = {**choice, "data": self._initial.choice["data"]}
+        session, has_weights = self._session, not is_uploaded
+        self._restore_steps += [
+            lambda: session.choose.job if session.choose.opening else None,  # wait for the network that is being opened
             lambda: None if self._state().choice == choice else session.choose.open(**choice),
-            lambda: session.recover.resume(saved.number) if saved.number and kept else None,
+            lambda: session.recover.resume(saved.number) if saved.number and has_weights else None,
             lambda: self._restore_plan(saved),
             saved.remove,
-            lambda: self._restore_training(saved) if (saved.training or saved.minutes) and kept else None,
+            lambda: self._restore_training(saved) if (saved.training or saved.minutes) and has_weights else None,
             self.save,
         ]
-        self._continue()
+        self._restore()
 
-    def _continue(self, job: Job | None = None) -> None:
-        """Take the next steps, each after the job of the one before."""
-        while self._steps and (job is None or job.state is JobState.DONE):
-            step, job = self._steps.popleft(), None
+    def _restore(self, job: Job | None = None) -> None:
+        """Run the remaining steps, each after the job of the step before."""
+        while self._restore_steps and (job is None or job.state is JobState.DONE):
+            step, job = self._restore_steps.popleft(), None
             try:
                 job = step()
             except (ValueError, TypeError, KeyError) as error:
                 log.warning("a step of an earlier session was left out: %s", error)
                 self.problem = "A part of the earlier session could not be restored; its runs are in the store."
             if job is not None and job.active:
-                job.observe(lambda change: self._continue(change.owner) if not change.owner.active else None, "state")
+                job.observe(lambda change: self._restore(change.owner) if not change.owner.active else None, "state")
                 return
         if job is not None and job.state is not JobState.DONE:
-            self._steps.clear()
+            self._restore_steps.clear()
             self.problem = "The earlier session could not be continued; its runs are in the store."
 
     def _restore_plan(self, saved: SavedSession) -> None:
-        now = self._session.plan.plan
-        if now is None:
+        current = self._session.plan.plan
+        if current is None:
             return
-        plan = Plan.from_json(saved.plan, now.spectra)
-        if [part.layer for part in plan] != [part.layer for part in now]:
+        plan = Plan.from_json(saved.plan, current.spectra)
+        if [part.layer for part in plan] != [part.layer for part in current]:
             raise ValueError("the plan is of another network")
         self._session.plan.restore(PlanSettings.of(saved.settings), plan, "the plan of an earlier session")
         self._session.look.pick(saved.picked)
 
     def _restore_training(self, saved: SavedSession) -> Job:
-        """Continue a training that was cut off; without its checkpoint, from where it began.
+        """Continue an interrupted training from its checkpoint, or start it again without one.
 
-        *Compress for me* begins again, with the plan that it had reached.
+        *Compress for me* starts again with the plan that it had reached.
         """
         recover = self._session.recover
         if saved.minutes:
             return recover.compress_for_me(saved.minutes)
-        train = recover.from_scratch if saved.scratch else recover.finetune
+        train = recover.from_scratch if saved.is_from_scratch else recover.finetune
         return train(**asdict(TrainingSettings.of(saved.training)))

@@ -1,4 +1,4 @@
-"""The runs of the open network and data in the run store; a store that cannot be used is a sentence."""
+"""The stored runs of the open network and data; errors of the run store become sentences."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,16 +23,16 @@ def runs_file() -> Path:
 
 
 class StoredRuns:
-    """Runs of one network on one data set; runs of other weights are other runs."""
+    """Reads and writes the runs of one network, with its present weights, on one data set."""
 
     def __init__(self, network: Network, data: Data) -> None:
         self.network, self.data = network, data
-        self.problem = ""  # why runs are not stored or not found, in a sentence
+        self.problem = ""  # why runs are not stored or found, in a sentence
         self._store: RunStore | None = None
 
     @property
     def store(self) -> RunStore | None:
-        """The store; None if it cannot be used, which `problem` says."""
+        """The store, or None if it cannot be opened; then `problem` says why."""
         if self._store is None:
             try:
                 self._store, self.problem = RunStore(runs_file()), ""
@@ -43,37 +43,37 @@ class StoredRuns:
     def runs(self) -> tuple[Run, ...]:
         """Return the runs, oldest first."""
         source = source_of(self.network)
-        found = self._ask(lambda store: store.runs(network=self.network.name, data=self.data.name))
-        return tuple(run for run in found or () if run.settings.get("source") == source)
+        runs = self._try(lambda store: store.runs(network=self.network.name, data=self.data.name))
+        return tuple(run for run in runs or () if run.settings.get("source") == source)
 
     def save(self, run: Run) -> Run:
-        """Store a run, or what it has got since; a run that cannot be stored comes back as it was."""
-        return self._ask(lambda store: store.update(run) if run.number > 0 else store.add(run)) or run
+        """Store a new run or update a stored one, and return it; return it unchanged if that fails."""
+        return self._try(lambda store: store.update(run) if run.number > 0 else store.add(run)) or run
 
     def extend(self, run: Run, *, stage: Stage | None = None, measured: Mapping[str, Any] | None = None) -> Run:
-        """Return a run with the stage of another network, or with measurements; its weights stay as they are stored."""
-        added = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
+        """Add the stage of another network, or measurements, to a run; keep its stored weights."""
+        addition = replace(run, stages=() if stage is None else (stage,), measured=dict(measured or {}))
         if run.weights_file:
-            self._ask(lambda store: store.update(added, weights=False))
+            self._try(lambda store: store.update(addition, weights=False))
         run = run if stage is None else run.with_stage(replace(stage, note=""))
-        return replace(run, measured={**run.measured, **added.measured})
+        return replace(run, measured={**run.measured, **addition.measured})
 
     def load(self, number: int) -> tuple[Run, CompressedNetwork]:
-        """Return a run and its network; StoreError if it is not there, or damaged."""
+        """Return a run and its network; raise StoreError if it is missing or damaged."""
         if self.store is None:
             raise StoreError(self.problem)
-        made = self.store.load(number, self.network)
-        return self.store[number], made.with_model(made.model, random_weights=self.network.random_weights)
+        compressed = self.store.load(number, self.network)
+        return self.store[number], compressed.with_model(compressed.model, random_weights=self.network.random_weights)
 
     def delete(self, number: int) -> None:
-        """Delete a run; another kernel may have done so before."""
-        self._ask(lambda store: store.delete(number))
+        """Delete a run; `problem` says why if that fails."""
+        self._try(lambda store: store.delete(number))
 
-    def _ask(self, question: Callable[[RunStore], T]) -> T | None:
+    def _try(self, action: Callable[[RunStore], T]) -> T | None:
         if self.store is not None:
             try:
-                answer, self.problem = question(self.store), ""
-                return answer
+                result, self.problem = action(self.store), ""
+                return result
             except StoreError as error:
                 self.problem = sentence(error)
         return None

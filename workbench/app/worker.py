@@ -1,6 +1,6 @@
 """Run the computations of a session one after the other, in one thread; only the event loop's thread writes traits.
 
-So none disturbs a timing or sees the hooks of another. In a script, where no loop runs, a job runs at once.
+No computation disturbs another's timing or sees its hooks. In a script, where no event loop runs, a job runs at once.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Entry = tuple["Job", Callable[["Job"], Any], Callable[[Any], None] | None]
 
-REPORT_INTERVAL_S = 0.1  # between two reports of progress that become traits
-# For a running job when the interpreter exits: torch does not survive being cut off. After 2.5 s Jupyter terminates it.
+REPORT_INTERVAL_S = 0.1  # between two updates of the progress traits
+# Time for a running job to stop when the interpreter exits: torch crashes if it is cut off, and Jupyter waits 2.5 s.
 EXIT_WAIT_S = 2.0
 OUT_OF_MEMORY = "needs more memory than there is: take a smaller network or smaller pictures, or close other programs."
 
@@ -57,7 +57,7 @@ COMPRESSING = (JobKind.AUTOMATIC, JobKind.DECOMPOSE, JobKind.CALIBRATE, JobKind.
 
 
 class JobState(StrEnum):
-    """Where a job is between its submission and its end."""
+    """States of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -67,25 +67,25 @@ class JobState(StrEnum):
 
 
 class Job(HasTraits):
-    """One computation."""
+    """A computation, its state and its progress."""
 
     kind = Enum(list(JobKind))
     state = Enum(list(JobState), JobState.WAITING)
     title = Unicode()
     progress = Float(0.0)  # share done, 0 to 1
-    note = Unicode()  # what is done just now, or how it ended
+    note = Unicode()  # the current part of the work, or how the job ended
     remaining_s = Float(-1.0)  # estimated; -1 while unknown
     error = Unicode()  # one sentence if it failed, else ""
 
     def __init__(self, worker: "Worker", kind: JobKind, title: str, *, short: bool = False) -> None:
         super().__init__(kind=kind, title=title)
         self.short = short
-        self.cancelled = False  # whether it was asked to stop
-        self.exiting = False  # whether that was because the interpreter exits
+        self.cancelled = False  # whether it is asked to stop
+        self.exiting = False  # whether it is asked to stop because the interpreter exits
         self._worker = worker
         self._started = 0.0
         self._report = (0.0, "")
-        self._posted = False  # whether the loop's thread will show the last report
+        self._posted = False  # whether the loop's thread has yet to show the last report
 
     @property
     def active(self) -> bool:
@@ -93,13 +93,13 @@ class Job(HasTraits):
         return self.state in (JobState.WAITING, JobState.RUNNING)
 
     def cancel(self) -> None:
-        """Ask a running job to stop at its next report, or take a waiting one back."""
+        """Stop a running job at its next report, or remove a waiting one from the queue."""
         if self.active:
             self.cancelled = True
             self._worker.take_back(self)
 
     def report(self, share: float, note: str = "") -> None:
-        """Say how far the job is, from its function; raise Cancelled if it was asked to stop."""
+        """Report the progress from the job's function; raise Cancelled if the job is asked to stop."""
         if self.cancelled:
             raise Cancelled
         self._report = (min(1.0, max(0.0, float(share))), note)
@@ -108,25 +108,25 @@ class Job(HasTraits):
             self._worker.post(self._show, delay_s=REPORT_INTERVAL_S)
 
     def let_short_jobs_run(self) -> None:
-        """Run the short jobs that wait; called where the job holds nothing that they use, as between two epochs."""
-        while entry := self._worker.next_job(lambda job: job.short):
+        """Run the waiting short jobs; a long job calls this where nothing is half-changed, as between two epochs."""
+        while entry := self._worker.take_job(lambda job: job.short):
             self._worker.run(*entry)
 
     def _show(self) -> None:
-        """Show the last report, in the thread of the event loop."""
-        self._posted = False  # first: a report that comes now is posted again
+        """Write the last report to the traits, in the thread of the event loop."""
+        self._posted = False  # before the report is read: a later one is posted again
         if self.state is JobState.RUNNING and not self.cancelled:
             share, note = self._report
-            left = remaining_seconds(share, time.perf_counter() - self._started)
+            remaining_s = remaining_seconds(share, time.perf_counter() - self._started)
             with self.hold_trait_notifications():
                 self.progress, self.note = share, note or self.note
-                self.remaining_s = -1.0 if left is None else left
+                self.remaining_s = -1.0 if remaining_s is None else remaining_s
 
 
 class Worker(HasTraits):
     """The queue and the thread of a session."""
 
-    jobs = Tuple()  # running and waiting ones, in the order of their submission
+    jobs = Tuple()  # running and waiting, in the order of submission
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Worker(HasTraits):
         *,
         short: bool = False,
     ) -> Job:
-        """Queue a computation; a `short` one may run between the epochs of a long one, a preview is the last in turn.
+        """Queue a computation; a `short` one may run between the epochs of a long one, previews run last.
 
         The function reads and writes no traits. `done` takes its value in the loop's thread, before the job is done.
         """
@@ -168,39 +168,39 @@ class Worker(HasTraits):
         with self._lock:
             self._queue.append((job, function, done))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="workbench worker", daemon=True)
+                self._thread = threading.Thread(target=self._run_queue, name="workbench worker", daemon=True)
                 self._thread.start()
                 atexit.register(self._exit)
         return job
 
-    def post(self, change: Callable[[], object], *, delay_s: float = 0.0) -> None:
-        """Have a function called in the thread of the event loop; calls without a delay keep their order."""
+    def post(self, function: Callable[[], object], *, delay_s: float = 0.0) -> None:
+        """Call a function in the thread of the event loop; calls without a delay keep their order."""
         if self._loop is None or self._loop.is_closed():
-            change()
+            function()
             return
         with suppress(RuntimeError):  # the loop was closed meanwhile
-            later = (self._loop.call_later, delay_s, change) if delay_s else (change,)
-            self._loop.call_soon_threadsafe(*later)
+            arguments = (self._loop.call_later, delay_s, function) if delay_s else (function,)
+            self._loop.call_soon_threadsafe(*arguments)
 
     def take_back(self, job: Job) -> None:
-        """Remove a job that waits from the queue; called by :meth:`Job.cancel`."""
-        if self.next_job(lambda other: other is job):
+        """Remove a waiting job from the queue; called by :meth:`Job.cancel`."""
+        if self.take_job(lambda other: other is job):
             self._end(job, JobState.CANCELLED, "taken back")
         else:
             job.note = "stopping ..."
 
-    def next_job(self, wanted: Callable[[Job], bool]) -> Entry | None:
-        """Take the first of these jobs out of the queue."""
+    def take_job(self, matches: Callable[[Job], bool]) -> Entry | None:
+        """Remove the first matching job from the queue, and return it."""
         with self._lock:
-            entry = next((entry for entry in self._queue if wanted(entry[0])), None)
+            entry = next((entry for entry in self._queue if matches(entry[0])), None)
             if entry is not None:
                 self._queue.remove(entry)
             return entry
 
-    def _serve(self) -> None:
+    def _run_queue(self) -> None:
         while True:
             with self._lock:
-                entry = self.next_job(lambda job: job.kind is not JobKind.PREVIEW) or self.next_job(lambda job: True)
+                entry = self.take_job(lambda job: job.kind is not JobKind.PREVIEW) or self.take_job(lambda job: True)
                 if entry is None:
                     self._thread = None
                     atexit.unregister(self._exit)
@@ -208,7 +208,7 @@ class Worker(HasTraits):
             self.run(*entry)
 
     def run(self, job: Job, function: Callable[[Job], Any], done: Callable[[Any], None] | None) -> None:
-        """Run one job to its end; no error leaves it."""
+        """Run one job to its end; its errors become the state and the sentence of the job."""
         job._started = time.perf_counter()
         self._current.append(job)
         self.post(lambda: job.set_trait("state", JobState.RUNNING))
@@ -226,11 +226,11 @@ class Worker(HasTraits):
         seconds = time.perf_counter() - job._started
 
         def deliver() -> None:
-            end, why = state, error
-            if end is JobState.DONE and done is not None:
-                _, end, why = _attempt(job.title, partial(done, value))
-            word = "stopped" if end is JobState.FAILED else str(end)
-            self._end(job, end, f"{word} after {seconds:.1f} s", why)
+            end_state, message = state, error
+            if end_state is JobState.DONE and done is not None:
+                _, end_state, message = _attempt(job.title, partial(done, value))
+            outcome = "stopped" if end_state is JobState.FAILED else str(end_state)
+            self._end(job, end_state, f"{outcome} after {seconds:.1f} s", message)
 
         self.post(deliver)
 
@@ -242,7 +242,7 @@ class Worker(HasTraits):
         self.jobs = tuple(other for other in self.jobs if other is not job)
 
     def _exit(self) -> None:
-        """Stop what runs before the interpreter exits; nothing that waits begins."""
+        """Stop the running jobs and drop the waiting ones before the interpreter exits."""
         with self._lock:
             self._queue.clear()
         for job in self._current:
@@ -252,19 +252,19 @@ class Worker(HasTraits):
             time.sleep(0.02)
 
 
-def _attempt(title: str, act: Callable[[], Any]) -> tuple[Any, JobState, str]:
-    """Do a part of a job; return its value, how it ended, and a sentence if it failed."""
+def _attempt(title: str, function: Callable[[], Any]) -> tuple[Any, JobState, str]:
+    """Call a function; return its value, the resulting state, and a sentence if it failed."""
     try:
-        return act(), JobState.DONE, ""
+        return function(), JobState.DONE, ""
     except Cancelled:
         return None, JobState.CANCELLED, ""
-    except Exception as problem:
-        why = f"{title} {OUT_OF_MEMORY}"
-        if isinstance(problem, ValueError | OSError | LookupError | ImportError):
-            why = sentence(problem)
-        elif not isinstance(problem, MemoryError) and "allocate memory" not in str(problem):  # the second is torch's
+    except Exception as error:
+        message = f"{title} {OUT_OF_MEMORY}"
+        if isinstance(error, ValueError | OSError | LookupError | ImportError):
+            message = sentence(error)
+        elif not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch raises RuntimeError
             log.exception("%s failed", title)
-            fault = f"a fault in the workbench ({type(problem).__name__}); see the log."
-            return None, JobState.FAILED, f"{title} stopped because of {fault}"
-        log.warning("%s stopped", title, exc_info=True)  # the input is at fault, or the machine: not the workbench
-        return None, JobState.FAILED, why
+            reason = f"a fault in the workbench ({type(error).__name__}); see the log."
+            return None, JobState.FAILED, f"{title} stopped because of {reason}"
+        log.warning("%s stopped", title, exc_info=True)  # because of the input or the machine, not of the workbench
+        return None, JobState.FAILED, message

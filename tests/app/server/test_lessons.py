@@ -6,7 +6,7 @@ import os
 import pytest
 
 from workbench.app.server import lessons
-from workbench.app.server.lessons import LESSONS, NOTEBOOKS, lesson_url, why
+from workbench.app.server.lessons import LESSONS, NOTEBOOKS, lesson_link, lesson_url
 
 
 def test_every_lesson_of_a_step_is_there():
@@ -36,8 +36,8 @@ def test_in_jupyterlab(tmp_path, monkeypatch, root, url):
 
 def test_the_link_of_a_step(monkeypatch):
     monkeypatch.setitem(os.environ, "VOILA_BASE_URL", "/")
-    assert 'href="voila/lessons/1_a_convolution_as_a_tensor.html"' in why(2)
-    assert why(1) == ""
+    assert 'href="voila/lessons/1_a_convolution_as_a_tensor.html"' in lesson_link(2)
+    assert lesson_link(1) == ""
     monkeypatch.delitem(os.environ, "VOILA_BASE_URL")
     monkeypatch.setitem(os.environ, "JPY_PARENT_PID", "0")
-    assert why(2) == ""
+    assert lesson_link(2) == ""

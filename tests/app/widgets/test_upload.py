@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.widgets import upload
-from workbench.app.widgets.upload import Upload, inside
+from workbench.app.widgets.upload import Upload, safe_path
 
 
 def upload_of(**more):
@@ -73,7 +73,7 @@ def test_files_that_cannot_be_written_leave_nothing():
     ("path", "made"), [(".git/a.png", ".git/a.png"), ("../ b. /c.png", "b/c.png"), (". ./..", "file"), ("a<b", "a_b")]
 )
 def test_parts_of_a_path(path, made):
-    assert inside(path) == made
+    assert safe_path(path) == made
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=5))

@@ -1,6 +1,6 @@
 """``python -m workbench.app.server.hub``: the dashboard as the server of one user; JupyterHub's spawners start it.
 
-JupyterHub names the address, the prefix of the URL and the user in the environment, and checks who comes in.
+JupyterHub sets the address, the prefix of the URL and the user in the environment, and authenticates requests.
 """
 
 import os
@@ -16,7 +16,7 @@ from workbench.app.server.serve import CLASS, ONE_USER, limit_memory, read_setti
 
 
 class HubIdentityProvider(JupyterHubIdentityProvider):  # type: ignore[misc]
-    """Let JupyterHub decide who comes in: the user whose server this is, and nobody else."""
+    """Admits only the user of this server, whom JupyterHub authenticates."""
 
     def get_handlers(self) -> list[Any]:
         """Return JupyterHub's handlers below the user's prefix; Voila, unlike Jupyter Server, does not add it."""
@@ -30,10 +30,10 @@ def main() -> int:
     try:
         service, prefix = urlsplit(environment["JUPYTERHUB_SERVICE_URL"]), environment["JUPYTERHUB_SERVICE_PREFIX"]
         limit_memory(environment.get("WORKBENCH_MEMORY_MIB", ""))
-        read_settings([CLASS])  # Voila passes over a file that is absent, and with it the headers
+        read_settings([CLASS])  # Voila ignores a missing file, and with it the security headers
     except (KeyError, ValueError) as error:
-        unset = f"{error.args[0]} is not set: this is started by JupyterHub, see docs/operators.md."
-        print(unset if isinstance(error, KeyError) else error, file=sys.stderr)
+        message = f"{error.args[0]} is not set: this is started by JupyterHub, see docs/operators.md."
+        print(message if isinstance(error, KeyError) else error, file=sys.stderr)
         return 1
     command, environment = voila_command(
         service.port or 80,

@@ -19,7 +19,7 @@ LOGIN_PAGE = Path(__file__).parent / "jupyter" / "login.html"
 
 
 class TokenForm(LoginFormHandler):
-    """A page that asks for the token; Jupyter's own speaks of command lines and passwords."""
+    """A login page for the token; Jupyter's own mentions command lines and passwords."""
 
     def _render(self, message: dict[str, str] | None = None) -> None:
         action = f"login?next={self.get_query_argument('next', self.base_url)}"
@@ -28,11 +28,11 @@ class TokenForm(LoginFormHandler):
 
 
 class TokenIdentityProvider(IdentityProvider):
-    """Accept the token only. Jupyter's password form would let the first visitor choose a password."""
+    """Accepts the token only; Jupyter's password form would let the first visitor choose a password."""
 
     @property
     def auth_enabled(self) -> bool:
-        """Whether a token is needed; without one, a proxy in front has to check who comes in."""
+        """Whether a token is needed; without one, a proxy has to authenticate users."""
         return bool(self.token)
 
     def get_handlers(self) -> list[tuple[str, object]]:
@@ -42,19 +42,19 @@ class TokenIdentityProvider(IdentityProvider):
 
     def process_login_form(self, handler: RequestHandler) -> User | None:
         """Return a new anonymous user if the form holds the token, else None."""
-        typed = handler.get_body_argument("password", "")
-        matches = self.auth_enabled and hmac.compare_digest(typed.encode(), self.token.encode())
+        token = handler.get_body_argument("password", "")
+        matches = self.auth_enabled and hmac.compare_digest(token.encode(), self.token.encode())
         return self.generate_anonymous_user(handler) if matches else None
 
 
 class KernelWithoutTracebacks(ServerKernelManager):
-    """Define the text that jupyter_server wants in place of a traceback, and does not define itself."""
+    """Defines the text in place of a traceback, an attribute that jupyter_server reads but does not define."""
 
     traceback_replacement_message = "Something went wrong; the server's log has the details."
 
 
 class NoDelayConnection(ZMQChannelsWebsocketConnection):
-    """Send each message of a kernel at once: Nagle's algorithm would hold back a slider's answers for 40 ms."""
+    """Sends each message of a kernel at once; Nagle's algorithm would delay answers to a slider by 40 ms."""
 
     def connect(self) -> Any:
         """Set TCP_NODELAY, then connect the page with its kernel."""
@@ -63,7 +63,7 @@ class NoDelayConnection(ZMQChannelsWebsocketConnection):
 
 
 class IdleKernelCuller(AsyncMappingKernelManager):
-    """Count a kernel's idle time from when a page takes it, not from Voila's pool; end one without a page early."""
+    """Counts a kernel's idle time from when a page takes it from Voila's pool; ends kernels without a page early."""
 
     unconnected_timeout = Int(120, config=True, help="Seconds of silence after which a kernel without a page ends.")
 
@@ -72,16 +72,16 @@ class IdleKernelCuller(AsyncMappingKernelManager):
         self._taken: set[str] = set()
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """End the kernel if it is idle for too long; Voila calls this only for kernels that a page has taken."""
+        """End the kernel if it is idle for too long; Voila calls this only for kernels that pages have taken."""
         kernel: Any = self.get_kernel(kernel_id)
         if kernel_id not in self._taken:
-            self._taken = {known for known in self._taken if known in self} | {kernel_id}
+            self._taken = {other for other in self._taken if other in self} | {kernel_id}
             kernel.last_activity = datetime.now(UTC)
             return
-        silent_s = (datetime.now(UTC) - kernel.last_activity).total_seconds()
-        # Every request starts a kernel, also one whose sender never connects; one that trains is never silent.
-        unconnected = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
-        if unconnected and silent_s > self.unconnected_timeout:
+        idle_s = (datetime.now(UTC) - kernel.last_activity).total_seconds()
+        # A request starts a kernel even if its sender never connects; a kernel that trains is never idle.
+        is_unconnected = not self._kernel_connections.get(kernel_id, 0) and kernel.execution_state != "busy"
+        if is_unconnected and idle_s > self.unconnected_timeout:
             await self.shutdown_kernel(kernel_id)  # type: ignore[no-untyped-call]
             return
         await super().cull_kernel_if_idle(kernel_id)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Where the lessons are: as pages of ``make notebooks``, as notebooks that Voila runs, and as files in JupyterLab."""
+"""URLs of the lessons: pages of ``make notebooks``, notebooks that Voila runs, or files in JupyterLab."""
 
 import json
 import os
@@ -17,13 +17,13 @@ LESSONS = {
     4: ("4_compress_and_recover", 5),
     6: ("6_why_macs_are_not_milliseconds", 3),
 }
-"""Step of the dashboard -> the lesson that says why, and the minutes that it takes."""
-LONG = ("4_", "6_")
-"""Lessons that run for minutes: the dashboard links to their pages only, which ``make notebooks`` makes."""
+"""Step of the dashboard -> lesson that explains it, and its minutes."""
+LONG_LESSONS = ("4_", "6_")
+"""Prefixes of lessons that run for minutes: the dashboard links only to their pages, from ``make notebooks``."""
 
 
-def why(step: int) -> str:
-    """Return HTML: a link to the lesson of a step, which opens beside the page; "" if there is none at hand."""
+def lesson_link(step: int) -> str:
+    """Return the HTML of a link to a step's lesson, which opens in another tab; "" if there is none."""
     name, minutes = LESSONS.get(step, ("", 0))
     url, text = lesson_url(name), f"Why? Lesson {name[:1]}, {minutes} minutes"
     return f'<a class="wb-why" href="{url}" target="_blank" rel="noopener">{text}</a>' if url else ""
@@ -35,11 +35,11 @@ def lesson_url(name: str, environment: Mapping[str, str] = os.environ) -> str:
     if not path.is_file():
         return ""
     if environment.get("VOILA_BASE_URL"):
-        has_page = not name.startswith(LONG) or (PAGES / f"{name}.html").is_file()
+        has_page = not name.startswith(LONG_LESSONS) or (PAGES / f"{name}.html").is_file()
         return f"voila/lessons/{name}.html" if has_page else ""
-    try:  # what JupyterLab's server says of itself
-        server = Path(jupyter_runtime_dir(), f"jpserver-{environment.get('JPY_PARENT_PID', '')}.json")
-        about = json.loads(server.read_text(encoding="utf-8"))
-        return f"{about['base_url']}lab/tree/{quote(path.relative_to(about['root_dir']).as_posix())}"
+    try:  # JupyterLab's server describes itself in a file
+        file = Path(jupyter_runtime_dir(), f"jpserver-{environment.get('JPY_PARENT_PID', '')}.json")
+        info = json.loads(file.read_text(encoding="utf-8"))
+        return f"{info['base_url']}lab/tree/{quote(path.relative_to(info['root_dir']).as_posix())}"
     except (OSError, ValueError, KeyError):
         return ""

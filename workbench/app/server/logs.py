@@ -1,4 +1,4 @@
-"""Write a kernel's warnings and errors to the server's log; ``sys.stderr`` is the page's, its file the server's."""
+"""Write a kernel's warnings and errors to the server's log, which is the file descriptor of ``sys.stderr``."""
 
 import logging
 import os

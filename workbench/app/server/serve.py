@@ -24,14 +24,14 @@ MIN_TOKEN_CHARACTERS = 12
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the arguments and the environment, then replace this process by Voila; return 1 if one is invalid."""
+    """Check the arguments and the environment, then replace this process by Voila; return 1 if something is invalid."""
     parser = argparse.ArgumentParser(prog="workbench", description="Serve the dashboard, to one user or to a class.")
     parser.add_argument("--port", default="8866", help="port to listen on (default 8866)")
     parser.add_argument("--address", default=ADDRESS, help="address to listen on (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument("--lesson", action="store_true", help="open lesson 0 in place of the dashboard")
-    about = "serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings"
-    parser.add_argument("--class", dest="settings", nargs="?", const=CLASS, type=Path, metavar="FOLDER", help=about)
+    hint = "serve a class: standby kernels, limits (deploy/class); FOLDER/voila.json replaces single settings"
+    parser.add_argument("--class", dest="settings", nargs="?", const=CLASS, type=Path, metavar="FOLDER", help=hint)
     options = parser.parse_args(arguments)
     for_class = options.settings is not None
     folders = list(dict.fromkeys([ONE_USER, CLASS, options.settings])) if for_class else [ONE_USER]
@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    own_token = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
-    url = page_url(options.address, options.port, "" if own_token else token)  # never log the user's own token
+    user_token = environment.get("JUPYTER_TOKEN") or environment.get("JUPYTER_TOKEN_FILE")
+    url = page_url(options.address, options.port, "" if user_token else token)  # never log the user's own token
     print(f"Workbench {'for a class' if for_class else 'dashboard'}: {url}  (Ctrl-C stops it)", flush=True)
     if token:
         environment["JUPYTER_TOKEN"] = token
@@ -64,24 +64,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def page_url(address: str, port: int | str, token: str) -> str:
-    """Return the URL of the page; if it has a token, the server sets a cookie, so that later requests need none."""
+    """Return the URL of the page; the token is needed once, then the server sets a cookie."""
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
 
 
 def read_settings(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return Voila's settings, class -> option -> value; a later folder's options replace an earlier one's."""
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for folder in folders:
         path = folder / "voila.json"
         try:
             for name, options in json.loads(path.read_text(encoding="utf-8")).items():
-                found[name] = {**found.get(name, {}), **options}
+                settings[name] = {**settings.get(name, {}), **options}
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"{path} is not a JSON object of classes and their options: {error}.") from None
-    return found
+    return settings
 
 
 def read_token(environment: Mapping[str, str]) -> str:
@@ -99,7 +99,7 @@ def read_token(environment: Mapping[str, str]) -> str:
 
 
 def check_address(address: str, *, may_be_public: bool) -> None:
-    """Raise ValueError if this is no IP address, or is reachable from other machines and not `may_be_public`."""
+    """Raise ValueError for an invalid IP address, or a public one unless it `may_be_public`."""
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -122,12 +122,12 @@ def check_port(text: str, address: str = ADDRESS) -> None:
 
 
 def whole_number(text: str) -> int:
-    """Return the number above 0 that is written in these digits; 0 if it is none."""
+    """Return the positive number that these digits spell, or 0 if they spell none."""
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def setting(name: str, default: int) -> int:
-    """Return the number in an environment variable; the default, with a warning, if it holds none above 0."""
+    """Return the positive number in an environment variable, or the default, with a warning if it is invalid."""
     text = os.environ.get(name, "")
     number = whole_number(text)
     if text and not number:
@@ -143,7 +143,7 @@ def free_port() -> int:
 
 
 def limit_memory(mebibytes: str) -> None:
-    """Limit the address space of this process and of every process it starts, kernels included; "" for no limit."""
+    """Limit the address space of this process and its children, kernels included; "" sets no limit."""
     if not mebibytes:
         return
     if not whole_number(mebibytes):
@@ -166,7 +166,7 @@ def voila_command(
     environment: Mapping[str, str] = os.environ,
     notebook: Path = NOTEBOOK,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return command line and environment of the Voila server; settings of a later folder replace an earlier one's."""
+    """Return command line and environment of the Voila server; a later folder's settings replace an earlier one's."""
     command = [sys.executable, "-m", "workbench.app.server.voila", str(notebook)]
     command += [f"--port={port}", f"--Voila.ip={address}"]
     command += [f"--Voila.config_file_paths={folder}" for folder in reversed(folders)]

@@ -29,26 +29,26 @@ from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
-from workbench.app.server.lessons import LONG, NOTEBOOKS, PAGES
+from workbench.app.server.lessons import LONG_LESSONS, NOTEBOOKS, PAGES
 from workbench.app.server.serve import page_url
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ForeignRequest(Matcher):
-    """Match requests for a host that is not the server's, and websocket handshakes of another origin or of none."""
+    """Match requests for a host that is not the server's, and websocket handshakes whose origin is not that host."""
 
     def __init__(self, address: str, names: Iterable[str] = ()) -> None:
-        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}  # of users and of a proxy
+        self.hosts = LOCAL_HOSTS | {address.lower()} | {name.lower() for name in names}
         self.all_addresses = address in ("0.0.0.0", "::")  # noqa: S104 - compared only
         self.hosts |= {socket.gethostname().lower()} if self.all_addresses else set()
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return empty arguments for `Refuse` if the request is foreign, else None."""
-        foreign = not self._is_host(request.host_name.strip("[]"))
-        if not foreign and request.headers.get("Upgrade", "").lower() == "websocket":
-            foreign = urlsplit(request.headers.get("Origin", "")).netloc.lower() != request.host.lower()
-        return {} if foreign else None
+        is_foreign = not self._is_host(request.host_name.strip("[]"))
+        if not is_foreign and request.headers.get("Upgrade", "").lower() == "websocket":
+            is_foreign = urlsplit(request.headers.get("Origin", "")).netloc.lower() != request.host.lower()
+        return {} if is_foreign else None
 
     def _is_host(self, host: str) -> bool:
         with suppress(ValueError):
@@ -60,29 +60,29 @@ class Refuse(RequestHandler):
     """Answer every request with 403 and a sentence."""
 
     def prepare(self) -> None:
-        """Answer before the request's method is looked at."""
+        """Answer, whatever the request's method is."""
         logging.getLogger("workbench").warning("Refused a request for the host %r.", self.request.host)
         self.set_status(403)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        what = "This is not an address of the dashboard. Open the one that the server printed at its start"
-        self.finish(f"{what}; if users reach it by another name, put that name into WORKBENCH_HOSTS.")
+        message = "This is not an address of the dashboard. Open the one that the server printed at its start"
+        self.finish(f"{message}; if users reach it by another name, put that name into WORKBENCH_HOSTS.")
 
 
 class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
-    """Serves a lesson: a notebook that is run for this page; a long one as the page that ``make notebooks`` made."""
+    """Serves a lesson: a short one by running its notebook, a long one as the page from ``make notebooks``."""
 
     @property
     def contents_manager(self) -> LargeFileManager:
-        """Reader of the lessons; the server's own reads the folder of the notebook that it serves."""
+        """Reader of the folder of lessons; the server's own reads the folder of the dashboard's notebook."""
         return LargeFileManager(root_dir=str(NOTEBOOKS))
 
     @authenticated
     async def get(self, path: str = "") -> None:
         """Answer a request for a lesson, or for a script of its figures."""
-        name = Path(path)  # one name, as the route has it; lessons link to each other as notebooks
+        name = Path(path)  # without folders, as the route requires; lessons link to each other as .ipynb
         page = PAGES / name.with_suffix({".ipynb": ".html"}.get(name.suffix, name.suffix))
         lesson = name.match("[0-9]_*") and (NOTEBOOKS / name).with_suffix(".ipynb").is_file()
-        if page.is_file() and (not lesson or name.name.startswith(LONG)):
+        if page.is_file() and (not lesson or name.name.startswith(LONG_LESSONS)):
             self.set_header("Content-Type", "text/javascript" if page.suffix == ".js" else "text/html; charset=utf-8")
             self.finish(page.read_bytes())
         elif lesson:
@@ -93,17 +93,17 @@ class LessonHandler(TornadoVoilaHandler):  # type: ignore[misc]
 
 
 class DashboardServer(Voila):  # type: ignore[misc]
-    """Voila with our host check, plotly.js and token; its settings have the same names."""
+    """Voila with a host check, plotly.js and the lessons; its settings keep their names."""
 
     def init_handlers(self) -> list[Any]:
-        """Add plotly.js and the lessons to Voila's handlers; drop the one that reveals a page's query and token."""
+        """Add plotly.js and the lessons to Voila's handlers; remove the one that reveals a page's query and token."""
         locations: Any = find_spec("plotly").submodule_search_locations  # type: ignore[union-attr]  # importing is slow
         plotly = {"path": str(Path(locations[0]) / "package_data")}
         url = url_path_join(self.server_url, r"/voila/plotly/(plotly\.min\.js)")
         handlers = [handler for handler in super().init_handlers() if handler[1] is not RequestInfoSocketHandler]
         lessons = url_path_join(self.server_url, r"/(?:voila/lessons/)?(\w[\w.]*\.(?:html|js|ipynb))")
-        own = [(url, StaticFileHandler, plotly), (lessons, LessonHandler, handlers[-1][2])]
-        return [*own, *handlers]
+        added = [(url, StaticFileHandler, plotly), (lessons, LessonHandler, handlers[-1][2])]
+        return [*added, *handlers]
 
     def listen(self) -> None:
         """Refuse foreign requests before any handler sees them, static files included, then serve."""
@@ -113,7 +113,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         super().listen()
 
     def launch_browser(self) -> None:
-        """Open the page with its token, which other users must not find in the browser's command line."""
+        """Open the page with its token by a file: other users can read the browser's command line."""
         url = escape(page_url(self.ip, self.port, self.identity_provider.token))
         with tempfile.NamedTemporaryFile("w", suffix=".html", delete=False, encoding="utf-8") as file:
             file.write(f'<meta http-equiv="refresh" content="0;url={url}"><a href="{url}">Open the dashboard</a>')

@@ -1,4 +1,4 @@
-"""Base class of our own widgets, with two minutes to load their code; and text from outside, made readable."""
+"""Base classes of the page's own widgets, and functions that make text from the page readable."""
 
 import os
 from collections.abc import Callable
@@ -24,75 +24,75 @@ export default {};
 
 
 def script(name: str) -> str:
-    """Return the JavaScript of a widget's file, after that of ``common.js``."""
+    """Return the code of ``common.js``, followed by that of a widget's JavaScript file."""
     return "".join((HERE / file).read_text(encoding="utf-8") for file in ("common.js", name))
 
 
 class PageWidget(anywidget.AnyWidget):
-    """An anywidget whose code may take two minutes to load, not two seconds; Voila's template allows as much."""
+    """An anywidget whose code may take two minutes to load, not two seconds, as in Voila's template."""
 
     def __init__(self, **traits: object) -> None:
-        _longer_timeout()
+        _timeout_widget()
         super().__init__(**traits)
 
 
 class ItemsWidget(PageWidget):
-    """A page widget with a large trait, of which only the items that change are sent."""
+    """A page widget with a large trait, of which it sends only the items that change."""
 
     items: ClassVar[str]
     """Name of the trait, a list or a dictionary."""
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)
-        # asked once the page shows the widget: what was sent while it loaded may be lost
+        # The page asks for all items once it shows the widget: messages sent while it loads may be lost.
         self.on_msg(lambda _, content, __: self.send_state(self.items) if content == {"kind": "whole"} else None)
 
     def set_items(self, new: Any) -> None:
-        """Set the trait; send its items that differ, or all where there are others than before."""
+        """Set the trait; send only the items that changed, or all if items are new or gone."""
         old = getattr(self, self.items)
         if len(old) != len(new) or (isinstance(new, dict) and old.keys() != new.keys()):
             setattr(self, self.items, new)
             return
         changed = {key: new[key] for key in (new if isinstance(new, dict) else range(len(new))) if new[key] != old[key]}
         for key, value in changed.items():
-            old[key] = value  # in place, which traitlets does not send
+            old[key] = value  # in place, so that traitlets does not send all
         if changed:
             self.send({"kind": "items", "items": changed})
 
 
 @lru_cache(maxsize=1)
-def _longer_timeout() -> anywidget.AnyWidget:
+def _timeout_widget() -> anywidget.AnyWidget:
     return anywidget.AnyWidget(_esm=ESM)
 
 
 def in_voila() -> bool:
-    """Return whether Voila serves the page."""
+    """Return whether Voila serves this kernel's page."""
     return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
 
 
 def limit_threads() -> None:
-    """Have PyTorch take ``$WORKBENCH_THREADS`` threads, or one under Voila: its kernels share the machine."""
+    """Limit PyTorch to ``$WORKBENCH_THREADS`` threads, or to one under Voila, whose kernels share the machine."""
     if in_voila() or "WORKBENCH_THREADS" in os.environ:
         torch.set_num_threads(setting("WORKBENCH_THREADS", 1))
 
 
-def bundle(widget: Any, still: Callable[[], Any], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the MIME bundle of a widget; unless Voila serves it, where it is alive, also that of a still picture."""
-    shown = widget._repr_mimebundle_(**kwargs)
+def bundle(widget: Any, draw_static: Callable[[], Any], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a widget's MIME bundle and metadata; outside Voila with a static picture, for viewers without a kernel."""
+    data = widget._repr_mimebundle_(**kwargs)
     if in_voila():
-        return shown, {}
-    picture, metadata = still()._repr_mimebundle_()
-    return {**shown, **picture}, metadata
+        return data, {}
+    picture, metadata = draw_static()._repr_mimebundle_()
+    return {**data, **picture}, metadata
 
 
 def readable(text: str, max_characters: int = 80) -> str:
-    """Return the text without control characters and direction marks; of a long one the beginning and the end."""
-    kept = text if len(text) <= 4 * max_characters else text[: 2 * max_characters] + text[-2 * max_characters :]
-    seen = " ".join("".join(filter(str.isprintable, kept)).split())
+    """Return the text without control characters and direction marks; a long one is cut in the middle."""
+    ends = text if len(text) <= 4 * max_characters else text[: 2 * max_characters] + text[-2 * max_characters :]
+    clean = " ".join("".join(filter(str.isprintable, ends)).split())
     tail = max_characters // 3
-    return seen if len(seen) <= max_characters else f"{seen[: max_characters - tail - 3]}...{seen[-tail:]}"
+    return clean if len(clean) <= max_characters else f"{clean[: max_characters - tail - 3]}...{clean[-tail:]}"
 
 
-def shown(value: Any) -> str:
-    """Return a value of the page as it was sent, in at most forty characters."""
+def value_text(value: Any) -> str:
+    """Return a value that the page sent as text of at most 40 characters."""
     return "nothing" if value is None else readable(repr(value), 40)

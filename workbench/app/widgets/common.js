@@ -1,9 +1,9 @@
-// Shared by our widgets: Python puts it in front of the code of each.
-const inert = (text) => (/^[=+\-@\t\r]/.test(text) && text !== "-" && !Number.isFinite(Number(text)) ? `'${text}` : text);
-const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+// Shared by the page's widgets: Python puts this file before the code of each.
+const asText = (text) => (/^[=+\-@\t\r]/.test(text) && text !== "-" && !Number.isFinite(Number(text)) ? `'${text}` : text);
+const quote = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-// Lines of values as CSV; text that a spreadsheet would compute gets an apostrophe before it.
-const csvText = (lines) => lines.map((line) => line.map((value) => quoted(inert(String(value)))).join(",") + "\r\n").join("");
+// Return rows of values as CSV; an apostrophe keeps a spreadsheet from evaluating text as a formula.
+const csvText = (rows) => rows.map((row) => row.map((value) => quote(asText(String(value)))).join(",") + "\r\n").join("");
 
 function saveFile(content, name) {
   const link = document.createElement("a");
@@ -14,10 +14,10 @@ function saveFile(content, name) {
 }
 
 function element(tag, properties = {}, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
 // A small button below a figure or a table.
@@ -25,7 +25,7 @@ function saveButton(text, title, onclick) {
   return element("button", { type: "button", textContent: text, title, onclick }, { "aria-label": title });
 }
 
-// A button, a progress bar and a text: of a file that is on its way. `show` draws them.
+// Append a button, a progress bar and a text for the transfer of a file; `show` updates them.
 function transferRow(el) {
   const button = element("button", { type: "button", className: "lm-Widget jupyter-widgets jupyter-button widget-button" });
   const bar = element("progress", { max: 1 });
@@ -41,23 +41,23 @@ function transferRow(el) {
   return { box, button, show };
 }
 
-// Sends what it gets, and waits for the kernel's next message.
-function talk(model) {
-  let answer = null;
-  model.on("msg:custom", (message, buffers) => message.kind !== "items" && answer?.({ ...message, buffers }));
+// Return a function that sends a message and resolves with the kernel's next one.
+function messenger(model) {
+  let receive = null;
+  model.on("msg:custom", (message, buffers) => message.kind !== "items" && receive?.({ ...message, buffers }));
   return (content, buffers) => new Promise((resolve) => {
-    answer = resolve;
+    receive = resolve;
     model.send(content, undefined, buffers);
   });
 }
 
-// Calls a function when a trait changes that is a list or a dictionary, of which the kernel may send some items only.
-function onItems(model, name, act) {
-  model.on(`change:${name}`, act);
+// Call a function after each change of a list or dictionary, of which the kernel may send only the changed items.
+function onItems(model, name, update) {
+  model.on(`change:${name}`, update);
   model.on("msg:custom", ({ kind, items }) => {
     if (kind !== "items") return;
     Object.assign(model.get(name), items);
-    act();
+    update();
   });
   model.send({ kind: "whole" });
 }

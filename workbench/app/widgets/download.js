@@ -1,31 +1,31 @@
-// Asks the kernel for a file piece by piece and saves it under its name; the bar shows how much has arrived.
+// Request a file from the kernel piece by piece, and save it under its name; the bar shows the share received.
 function render({ model, el }) {
   const { button, show: draw } = transferRow(el);
-  const ask = talk(model);
+  const ask = messenger(model);
   let busy = false;
 
-  function show(share = 0, words = "") {
+  function show(share = 0, note = "") {
     const size = model.get("size");
-    draw(busy, model.get("label"), busy || !size, size ? `Save ${model.get("name")}` : "Make the file first", share, words);
+    draw(busy, model.get("label"), busy || !size, size ? `Save ${model.get("name")}` : "Make the file first", share, note);
   }
 
   async function save() {
     const [name, size] = [model.get("name"), model.get("size")];
     const parts = [];
-    let [at, problem] = [0, ""];
+    let [offset, problem] = [0, ""];
     busy = true;
     show();
-    while (at < size) {
-      const reply = await ask({ at });
+    while (offset < size) {
+      const reply = await ask({ at: offset });
       problem = reply.problem;
-      if (reply.at !== at || !reply.size || model.get("name") !== name) break;
+      if (reply.at !== offset || !reply.size || model.get("name") !== name) break;
       parts.push(reply.buffers[0]);
-      at += reply.size;
-      show(at / size, progressText(at, size));
+      offset += reply.size;
+      show(offset / size, progressText(offset, size));
     }
     busy = false;
-    show(0, at < size ? problem || "did not arrive whole: make it again" : "saved");
-    if (at >= size) saveFile(new Blob(parts), name);
+    show(0, offset < size ? problem || "did not arrive whole: make it again" : "saved");
+    if (offset >= size) saveFile(new Blob(parts), name);
   }
 
   button.addEventListener("click", () => save().catch((error) => {

@@ -14,7 +14,7 @@ PIECE_BYTES = 1 << 20  # bytes of the file in one message
 
 
 class Download(PageWidget):
-    """A button that saves the offered file under its own name; disabled while there is none."""
+    """A button that saves the offered file under its own name; disabled if no file is offered."""
 
     _esm = script("download.js")
     label = traitlets.Unicode("Download").tag(sync=True)
@@ -34,16 +34,16 @@ class Download(PageWidget):
 
     def _receive(self, _: object, content: dict[str, Any], __: object) -> None:
         """Send the piece at the offset that the page asked for, or the reason why it cannot be sent."""
-        at, piece, problem = content.get("at"), b"", ""
+        offset, piece, problem = content.get("at"), b"", ""
         if self._path is None:
             problem = "There is no file yet: make it first."
-        elif not (isinstance(at, int) and 0 <= at < self.size):
+        elif not (isinstance(offset, int) and 0 <= offset < self.size):
             problem = f"{self.name} has {self.size} bytes, and this part is not among them: save it again."
         else:
             try:
                 with self._path.open("rb") as file:
-                    file.seek(at)
+                    file.seek(offset)
                     piece = file.read(PIECE_BYTES)
             except OSError:  # the file was removed after it had been offered
                 problem = f"{self.name} is no longer there: make it again."
-        self.send({"at": at, "size": len(piece), "problem": problem}, [piece])
+        self.send({"at": offset, "size": len(piece), "problem": problem}, [piece])

@@ -1,4 +1,4 @@
-"""Sliders above a figure that they change: in a notebook, and on a page of it that nothing runs behind."""
+"""Sliders above a figure that they change, in a notebook and on a static page made of it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +28,10 @@ from workbench.plot.static.base import NotebookFigure
 from workbench.plot.static.factors import factors as print_factors
 
 FIGURES = "application/vnd.workbench.figures+json"
-"""MIME type of a figure at a grid of the sliders' values; ``docs/site/lessons.py`` makes a page of it."""
-MAX_FIGURES = 64  # of that grid
+"""MIME type of a figure drawn at a grid of the sliders' values, for the static pages of ``docs/site/lessons.py``."""
+MAX_FIGURES = 64  # in the grid
 PLAY_INTERVAL_MS = 400
-"""Milliseconds at each place of a filter that slides by itself."""
+"""Time at each position of a filter that slides by itself."""
 NOISES = [round(float(level), 3) for level in np.geomspace(0.02, 1.2, 25)]
 
 
@@ -42,34 +42,35 @@ class Explorer:
     ----------
     label : of the figure.
     sliders : IntSlider or SelectionSlider.
-    make : values of the sliders -> what is shown.
-    draw : what is shown -> interactive figure.
-    still : what is shown -> printed figure, which is shown where nothing else can be.
-    more : beside the sliders.
-    named : text of a button -> the values that it gives the sliders.
-    words : what is shown -> HTML.
+    compute : values of the sliders -> result.
+    draw : result -> interactive figure.
+    draw_static : result -> printed figure, for viewers that show no widgets.
+    more : widgets beside the sliders.
+    presets : text of a button -> values that it gives the sliders.
+    describe : result -> HTML.
     """
 
     draws_all: ClassVar[bool] = False
-    """Whether a notebook also gets the figure at many values, of which a page without a kernel can be made."""
+    """Whether the output of a cell also holds the figure at a grid of values, for a page without a kernel."""
 
     def __init__(
         self,
         label: str,
         sliders: Sequence[Any],
-        make: Callable[..., Any],
+        compute: Callable[..., Any],
         draw: Callable[[Any], Figure],
-        still: Callable[[Any], NotebookFigure],
+        draw_static: Callable[[Any], NotebookFigure],
         *more: w.Widget,
-        named: Mapping[str, Sequence[Any]] | None = None,
-        words: Callable[[Any], str] = attrgetter("summary"),
+        presets: Mapping[str, Sequence[Any]] | None = None,
+        describe: Callable[[Any], str] = attrgetter("summary"),
     ) -> None:
-        self.sliders, self._make, self._draw, self._still, self._describe = sliders, make, draw, still, words
+        self.sliders, self._compute, self._draw = sliders, compute, draw
+        self._draw_static, self._describe = draw_static, describe
         self._figure, self._words = FigureView(label), w.HTML()
         self._figure.layout.width = "100%"
         buttons = [
             button(name, partial(self.move, *values), ", ".join(map(str, values)), width="118px")
-            for name, values in (named or {}).items()
+            for name, values in (presets or {}).items()
         ]
         self.widget = column(row(*sliders, *more, *buttons, gap=10), self._words, self._figure, gap=4)
         self.widget.layout.max_width = "980px"
@@ -79,41 +80,41 @@ class Explorer:
 
     @property
     def shown(self) -> Any:
-        """What is shown at the present values of the sliders."""
-        return self._make(*(slider.value for slider in self.sliders))
+        """Result at the present values of the sliders."""
+        return self._compute(*(slider.value for slider in self.sliders))
 
     def move(self, *values: Any) -> None:
-        """Move the sliders; ValueError says which value does not fit."""
-        self._make(*values)  # a slider would take the nearest value without a word
+        """Move the sliders; raise ValueError that names a value that does not fit."""
+        self._compute(*values)  # a slider would silently take the nearest value
         for slider, value in zip(self.sliders, values, strict=True):
             slider.value = value
 
     def _show(self, _: object = None) -> None:
-        shown = self.shown
-        self._figure.show(self._draw(shown))
-        words = self._describe(shown)
-        self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{words}</div>"
+        result = self.shown
+        self._figure.show(self._draw(result))
+        text = self._describe(result)
+        self._words.value = f"<div role='status' style='background:#fff;color:#1F2933;padding:2px 8px'>{text}</div>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown, metadata = bundle(self.widget, lambda: self._still(self.shown), **kwargs)
-        return {**shown, **({FIGURES: self._figures()} if self.draws_all else {})}, metadata
+        data, metadata = bundle(self.widget, lambda: self._draw_static(self.shown), **kwargs)
+        return {**data, **({FIGURES: self._figures()} if self.draws_all else {})}, metadata
 
     def _figures(self) -> dict[str, Any]:
-        """Return the sliders, and the figure at each combination of some of their values, the last varying fastest."""
-        each = int(MAX_FIGURES ** (1 / len(self.sliders)) + 1e-9)
-        grid = [_some_values(slider, each) for slider in self.sliders]
+        """Return the sliders, and the figure at each point of a grid of their values, the last varying fastest."""
+        values_per_slider = int(MAX_FIGURES ** (1 / len(self.sliders)) + 1e-9)
+        grid = [_some_values(slider, values_per_slider) for slider in self.sliders]
         sliders = [
             {"name": slider.description, "values": values, "at": values.index(slider.value)}
             for slider, values in zip(self.sliders, grid, strict=True)
         ]
-        made = [self._make(*values) for values in product(*grid)]
-        figures = [{**self._draw(shown), "words": self._describe(shown)} for shown in made]
-        found: dict[str, Any] = json.loads(to_json_plotly({"sliders": sliders, "figures": figures}))
-        return found
+        results = [self._compute(*values) for values in product(*grid)]
+        figures = [{**self._draw(result), "words": self._describe(result)} for result in results]
+        content: dict[str, Any] = json.loads(to_json_plotly({"sliders": sliders, "figures": figures}))
+        return content
 
 
 def _some_values(slider: Any, count: int) -> list[Any]:
-    """Return at most that many values of a slider, evenly spread, the present one among them."""
+    """Return at most `count` values of a slider, evenly spread, among them the present one."""
     values = list(slider.options if hasattr(slider, "options") else range(slider.min, slider.max + 1))
     indices = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
     current = values.index(slider.value)
@@ -129,54 +130,54 @@ def explore_filters(layer: nn.Conv2d, picture: Tensor, rank: int = 4) -> Explore
     layer : a convolution of one input channel.
     picture : (1, height, width)
     """
-    make = partial(LowRankFilters.of, layer, picture)
-    max_rank = make(1).max_rank
+    compute = partial(LowRankFilters.of, layer, picture)
+    max_rank = compute(1).max_rank
     slider = slot(w.IntSlider, "rank", 420, 50, value=min(rank, max_rank), min=1, max=max_rank)
     label = "Filters and feature maps at a rank"
-    return Explorer(label, [slider], make, low_rank_filters, static.low_rank_filters)
+    return Explorer(label, [slider], compute, low_rank_filters, static.low_rank_filters)
 
 
 def explore_noise(images: Tensor, noise: float = 0.3) -> Explorer:
-    """Show what EVBMF finds in pictures with noise, and why, with a slider for the noise.
+    """Show the rank that EVBMF finds in noisy pictures beside its free energy, with a slider for the noise.
 
     Parameters
     ----------
-    images : (n, 1, height, width), more than each has pixels.
-    noise : standard deviation to begin with; the nearest of `NOISES` is taken.
+    images : (n, 1, height, width), with n larger than height x width.
+    noise : initial standard deviation, rounded to the nearest of `NOISES`.
     """
-    make = partial(NoisyDigits.of, images)
-    loudest = make(NOISES[-1]).evbmf
-    top = 1.08 * max(loudest.threshold, loudest.singular_values[0])  # the axis stays as it is while the slider moves
+    compute = partial(NoisyDigits.of, images)
+    noisiest = compute(NOISES[-1]).evbmf
+    y_max = 1.08 * max(noisiest.threshold, noisiest.singular_values[0])  # one axis for all noises
     nearest = min(NOISES, key=lambda level: abs(level - noise))
     slider = slot(w.SelectionSlider, "noise", 420, 50, options=NOISES, value=nearest)
     label = "Singular values beside the free energy"
-    return Explorer(label, [slider], make, lambda shown: noisy_digits(shown, top), static.noisy_digits)
+    return Explorer(label, [slider], compute, lambda result: noisy_digits(result, y_max), static.noisy_digits)
 
 
 def explore_convolution(layer: nn.Conv2d, picture: Tensor, position: int = 0, out_channel: int = 0) -> Explorer:
-    """Show what a filter computes at each place of a picture, with sliders for the place and the filter.
+    """Show what a filter computes at one position of a picture, with sliders for position and filter.
 
     Parameters
     ----------
-    layer : a convolution of one input channel, without gaps in its filters.
+    layer : a convolution of one input channel, without dilation.
     picture : (1, height, width)
-    position : of the output to begin with, counted row by row.
+    position : initial index of the output, counted row by row.
     """
-    make = partial(SlidingWindow.of, layer, picture)
-    last = make(position, out_channel).feature_map.size - 1
-    place = slot(w.IntSlider, "place", 330, 50, value=position, max=last)
-    which = slot(w.IntSlider, "filter", 250, 50, value=out_channel, max=layer.out_channels - 1)
-    play = w.Play(max=last, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
-    w.jslink((play, "value"), (place, "value"))
+    compute = partial(SlidingWindow.of, layer, picture)
+    max_position = compute(position, out_channel).feature_map.size - 1
+    position_slider = slot(w.IntSlider, "place", 330, 50, value=position, max=max_position)
+    filter_slider = slot(w.IntSlider, "filter", 250, 50, value=out_channel, max=layer.out_channels - 1)
+    play = w.Play(max=max_position, value=position, interval=PLAY_INTERVAL_MS, show_repeat=False)
+    w.jslink((play, "value"), (position_slider, "value"))
     label = "A filter at one place of a picture"
-    return Explorer(label, [place, which], make, sliding_window, static.sliding_window, play)
+    return Explorer(label, [position_slider, filter_slider], compute, sliding_window, static.sliding_window, play)
 
 
-def verdict_text(shown: Factors) -> str:
-    """Return HTML that says whether the three layers save anything, and how far the kernel moves."""
-    color, mark = ("#00674b", "&#10003;") if shown.pays else ("#a33f00", "&#10007;")
-    error = "" if shown.error is None else f" The kernel moves by at most {100 * shown.error:.1f} %."
-    return f"<b style='color:{color}'>{mark} {escape(shown.verdict)}</b>{error}"
+def verdict_text(result: Factors) -> str:
+    """Return HTML that says whether the three layers save MACs or weights, and how far the kernel moves."""
+    color, mark = ("#00674b", "&#10003;") if result.pays else ("#a33f00", "&#10007;")
+    error = "" if result.error is None else f" The kernel moves by at most {100 * result.error:.1f} %."
+    return f"<b style='color:{color}'>{mark} {escape(result.verdict)}</b>{error}"
 
 
 def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out: int | None = None) -> Explorer:
@@ -184,24 +185,24 @@ def explore_ranks(layer: Spectrum | Layer, rank_in: int | None = None, rank_out:
 
     Parameters
     ----------
-    layer : of ``spectra["features.3"]``, or only a Layer, of which no weights are known.
-    rank_in, rank_out : to begin with; left out, EVBMF's, or half the channels.
+    layer : ``spectra["features.3"]``, or a Layer if its weights are not known.
+    rank_in, rank_out : initial ranks; EVBMF's by default, or half of the channels of a Layer.
 
     Raises
     ------
-    ValueError : if the layer is no convolution that three others can replace, or a rank does not fit.
+    ValueError : if Tucker-2 does not apply to the layer, or a rank does not fit it.
     """
-    begin = Factors.of(layer, rank_in, rank_out)
-    (most_in, most_out), found = begin.layer.max_ranks, evbmf_ranks(begin.spectrum)
+    initial = Factors.of(layer, rank_in, rank_out)
+    (max_in, max_out), evbmf = initial.layer.max_ranks, evbmf_ranks(initial.spectrum)
     return Explorer(
         "One convolution and the three in its place",
         [
-            slot(w.IntSlider, "rank_in", 316, 64, value=begin.rank_in, min=1, max=most_in),
-            slot(w.IntSlider, "rank_out", 316, 64, value=begin.rank_out, min=1, max=most_out),
+            slot(w.IntSlider, "rank_in", 316, 64, value=initial.rank_in, min=1, max=max_in),
+            slot(w.IntSlider, "rank_out", 316, 64, value=initial.rank_out, min=1, max=max_out),
         ],
-        partial(Factors, begin.layer, spectrum=begin.spectrum),
+        partial(Factors, initial.layer, spectrum=initial.spectrum),
         factors,
-        lambda shown: print_factors(layer, shown.rank_in, shown.rank_out),
-        named={**({"EVBMF ranks": found} if found else {}), "Full ranks": (most_in, most_out)},
-        words=verdict_text,
+        lambda result: print_factors(layer, result.rank_in, result.rank_out),
+        presets={**({"EVBMF ranks": evbmf} if evbmf else {}), "Full ranks": (max_in, max_out)},
+        describe=verdict_text,
     )

@@ -1,9 +1,9 @@
-// Shows the figure in `traces` (its data) and `around` (its layout), whole, whenever it changes: no update can be lost,
-// and a burst of them is drawn once. On a dark page its colours are those of `dark`; what is saved is always on white.
-const HIDDEN_DELAY_MS = 200; // until a figure that is out of sight is drawn
+// Show the whole figure of `traces` (data) and `around` (layout) after each change, so that no update can be lost; a
+// burst of changes is drawn once. A dark page replaces colours by those in `dark`; saved pictures are always on white.
+const HIDDEN_DELAY_MS = 200; // before a figure out of sight is drawn
 
-// The page's own, if it brings one; else the kernel's.
-async function library(model) {
+// Return the page's plotly.js, or else the kernel's.
+async function loadPlotly(model) {
   await window.workbenchPlotly;
   if (!window.Plotly) model.send({ kind: "library" });
   while (!window.Plotly) await new Promise((done) => setTimeout(done, 20));
@@ -13,64 +13,64 @@ async function library(model) {
 const isDark = () => document.body.dataset.jpThemeLight === "false";
 const withoutTags = (html) => String(html ?? "").replace(/<br>/g, "; ").replace(/<[^>]*>/g, "");
 
-// The traces that show values: not the lines between points, not the numbers written at bars.
-function told(box) {
+// Return the traces that show values, without lines between points and labels of bars.
+function valueTraces(box) {
   const named = (trace) => box.data[trace.index].name || trace.hoverinfo !== "skip";
   return (box._fullData || []).filter((t) => t.visible === true && named(t) && t.mode !== "text" && t.x?.some((x) => x != null));
 }
 
-// Name of the region of the figure that a point lies in, if they have names there.
-function where(box, trace, x) {
-  const holds = (s) => s.name && s.xref === trace.xaxis && s.x0 < x && x < s.x1;
-  return box._fullLayout.shapes?.find(holds)?.name ?? "";
+// Return the name of the figure's region that a point lies in, or "".
+function regionName(box, trace, x) {
+  const contains = (s) => s.name && s.xref === trace.xaxis && s.x0 < x && x < s.x1;
+  return box._fullLayout.shapes?.find(contains)?.name ?? "";
 }
 
-// One line a point, in the order of the traces; low and high are the ends of its interval, where it has one.
-function table(box) {
-  const lines = [["series", "x", "y", "low", "high", "about"]];
-  for (const trace of told(box)) {
+// Return the points as CSV, in the order of the traces; low and high are the ends of a point's interval, if any.
+function csvTable(box) {
+  const rows = [["series", "x", "y", "low", "high", "about"]];
+  for (const trace of valueTraces(box)) {
     const { array = [], arrayminus = [], visible } = trace.error_y || {};
     for (let i = 0; i < trace.x.length; i++) {
       const [x, y] = [trace.x[i], trace.y[i]];
       if (x == null || y == null) continue;
-      const ends = visible && array[i] !== undefined ? [y - (arrayminus[i] ?? array[i]), y + array[i]] : ["", ""];
+      const interval = visible && array[i] !== undefined ? [y - (arrayminus[i] ?? array[i]), y + array[i]] : ["", ""];
       const name = box.data[trace.index].name || "";
-      const about = trace.customdata ? trace.customdata[i] : where(box, trace, x);
-      lines.push([name, x, y, ...ends, about]);
+      const about = trace.customdata ? trace.customdata[i] : regionName(box, trace, x);
+      rows.push([name, x, y, ...interval, about]);
     }
   }
-  return csvText(lines.map((line) => line.map((value) => (typeof value === "number" ? value : withoutTags(value)))));
+  return csvText(rows.map((row) => row.map((value) => (typeof value === "number" ? value : withoutTags(value)))));
 }
 
 async function render({ model, el }) {
   const label = model.get("label");
-  const box = element("div", { className: "wb-figure" }, { role: "figure", "aria-label": label }); // buttons are inside
+  const box = element("div", { className: "wb-figure" }, { role: "figure", "aria-label": label }); // it contains buttons
   box.style.minHeight = `${JSON.parse(model.get("around")).height || 300}px`;
   const tools = element("div", { className: "wb-save" }, { role: "group", "aria-label": `Save ${label}` }, "Save as");
-  const words = element("p", { hidden: true }); // in place of a figure without content
+  const message = element("p", { hidden: true }); // replaces an empty figure
   el.classList.add("wb-figure-box");
-  el.append(box, words, tools);
-  const plotly = await library(model);
-  const touch = matchMedia("(pointer: coarse)").matches;
+  el.append(box, message, tools);
+  const plotly = await loadPlotly(model);
+  const isTouch = matchMedia("(pointer: coarse)").matches;
   const settings = {
     displaylogo: false,
-    // By name: the others are below the figure, or would send it to another machine.
+    // Without plotly's buttons to save (see `savers`) or to send the figure to another machine.
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-    ...(touch && { displayModeBar: false }),
+    ...(isTouch && { displayModeBar: false }),
   };
-  const file = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
+  const fileName = label.toLowerCase().replace(/[^a-z0-9-]+/g, "_");
 
   function parsed(name, dark = false) {
     const colors = dark ? model.get("dark") : {};
     return JSON.parse(model.get(name), (_, value) => (typeof value === "string" && colors[value]) || value);
   }
 
-  // The very same arrays as long as nothing in them changes: that is how plotly knows.
-  const known = {};
+  // Return the same arrays while nothing in them changes: plotly redraws what is not identical.
+  const cache = {};
   function data(dark) {
     const key = dark + model.get("traces");
-    if (known.key !== key) Object.assign(known, { key, data: parsed("traces", dark) });
-    return known.data;
+    if (cache.key !== key) Object.assign(cache, { key, data: parsed("traces", dark) });
+    return cache.data;
   }
 
   async function picture(format) {
@@ -78,20 +78,20 @@ async function render({ model, el }) {
     layout.paper_bgcolor = layout.plot_bgcolor = "white";
     const size = { width: Math.max(480, box.clientWidth), height: layout.height || box.clientHeight };
     const url = await plotly.toImage({ data, layout }, { format, ...size, scale: format === "png" ? 2 : 1 });
-    saveFile(await (await fetch(url)).blob(), `${file}.${format}`);
+    saveFile(await (await fetch(url)).blob(), `${fileName}.${format}`);
   }
 
-  const kinds = {
+  const savers = {
     PNG: () => picture("png"),
     SVG: () => picture("svg"),
-    CSV: () => saveFile(new Blob([table(box)], { type: "text/csv" }), `${file}.csv`),
+    CSV: () => saveFile(new Blob([csvTable(box)], { type: "text/csv" }), `${fileName}.csv`),
   };
-  tools.append(...Object.entries(kinds).map(([kind, act]) => {
+  tools.append(...Object.entries(savers).map(([kind, act]) => {
     const title = `Save ${label} as ${kind}${kind === "CSV" ? ": its numbers" : ""}`;
     return saveButton(kind, title, () => Promise.resolve(act()).catch(console.error));
   }));
 
-  // A point that has an id can be picked.
+  // A click on a point with an id picks it.
   function pick({ points }) {
     const point = points.find((p) => p.data.ids);
     if (!point) return;
@@ -100,27 +100,27 @@ async function render({ model, el }) {
   }
 
   let drawing = Promise.resolve();
-  const next = (act) => (drawing = drawing.then(act).catch(console.error));
-  let frame = 0; // in which it is drawn
+  const enqueue = (act) => (drawing = drawing.then(act).catch(console.error));
+  let frame = 0; // requested for drawing
   let timer = 0;
-  let seen = true;
+  let isVisible = true;
 
   async function react() {
-    const own = parsed("around").paper_bgcolor;
-    const dark = isDark() && own === "rgba(0,0,0,0)"; // one with its own is light wherever it stands
+    const background = parsed("around").paper_bgcolor;
+    const dark = isDark() && background === "rgba(0,0,0,0)"; // one with another background is always light
     const layout = parsed("around", dark);
-    if (touch) layout.dragmode = false; // a finger scrolls the page
+    if (isTouch) layout.dragmode = false; // a finger scrolls the page
     box.style.minHeight = `${layout.height || 300}px`;
     const isFirst = !box.on;
     await plotly.react(box, data(dark), layout, settings);
     if (isFirst) box.on("plotly_click", pick);
-    const series = told(box).length > 0; // else there may be pictures, which have no numbers for a CSV file
-    const nothing = !series && !box.data.some((trace) => trace.z);
-    box.classList.toggle("wb-nothing", nothing);
-    tools.hidden = nothing;
-    tools.lastChild.hidden = !series;
-    words.hidden = !nothing;
-    words.textContent = nothing ? withoutTags(layout.annotations?.[0]?.text) : "";
+    const hasSeries = valueTraces(box).length > 0; // images have no numbers for a CSV file
+    const isEmpty = !hasSeries && !box.data.some((trace) => trace.z);
+    box.classList.toggle("wb-nothing", isEmpty);
+    tools.hidden = isEmpty;
+    tools.lastChild.hidden = !hasSeries;
+    message.hidden = !isEmpty;
+    message.textContent = isEmpty ? withoutTags(layout.annotations?.[0]?.text) : "";
   }
 
   function paint() {
@@ -128,31 +128,31 @@ async function render({ model, el }) {
     timer = 0;
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      next(react);
+      enqueue(react);
     });
   }
   function draw() {
-    if (seen) paint();
+    if (isVisible) paint();
     else timer ||= setTimeout(paint, HIDDEN_DELAY_MS);
   }
   draw();
   model.on("change:traces change:around", draw);
   const resize = new ResizeObserver(() => {
     if (!box.isConnected || !box.clientWidth || !box._fullLayout) return;
-    // Drawn again, because the first time the legend's room is that of the old width.
-    plotly.Plots.resize(box).then(() => next(() => plotly.redraw(box)), console.error);
+    // Draw twice: at first the legend has the room of the old width.
+    plotly.Plots.resize(box).then(() => enqueue(() => plotly.redraw(box)), console.error);
   });
   resize.observe(el);
-  const sight = new IntersectionObserver((entries) => {
-    seen = entries.at(-1).isIntersecting;
-    if (seen && timer) paint();
+  const visibility = new IntersectionObserver((entries) => {
+    isVisible = entries.at(-1).isIntersecting;
+    if (isVisible && timer) paint();
   });
-  sight.observe(box);
+  visibility.observe(box);
   const theme = new MutationObserver(draw);
   theme.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   return () => {
     clearTimeout(timer);
-    sight.disconnect();
+    visibility.disconnect();
     resize.disconnect();
     theme.disconnect();
     plotly.purge(box);

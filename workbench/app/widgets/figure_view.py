@@ -1,7 +1,7 @@
-"""A plotly figure on the page that is sent whole, which for ours is a few kilobytes.
+"""A plotly figure on the page; each change sends the whole figure, a few kilobytes.
 
-``plotly.FigureWidget`` sends what has changed: a change that arrives while the page is still loading is lost, and the
-figure stays empty (seen in one load of five). It also sends five megabytes of library for each figure.
+``plotly.FigureWidget`` sends changes only: a change that arrives while the page is loading is lost, and the figure
+stays empty (in one of five page loads). It also sends five megabytes of library for each figure.
 """
 
 from functools import lru_cache
@@ -22,14 +22,14 @@ class FigureView(PageWidget):
     _esm = script("figure_view.js")
     _css = HERE / "figure_view.css"
     traces = traitlets.Unicode().tag(sync=True)  # its data as JSON
-    around = traitlets.Unicode().tag(sync=True)  # its layout, all that changes while a rank is moved
+    around = traitlets.Unicode().tag(sync=True)  # its layout as JSON, which is all that changes while a rank is moved
     label = traitlets.Unicode().tag(sync=True)
     picked = traitlets.Unicode().tag(sync=True)  # id of the point that was clicked last
     dark = traitlets.Dict(DARK).tag(sync=True)
 
     def __init__(self, label: str, height: int | None = None) -> None:
         super().__init__(label=label, traces="[]", around="{}")
-        self._height = {} if height is None else {"height": height}  # in place of the figure's own, in pixels
+        self._height = {} if height is None else {"height": height}  # pixels; replaces the figure's own height
         self.on_msg(lambda _, content, __: library() if content == {"kind": "library"} else None)
 
     def show(self, figure: dict[str, Any]) -> None:
@@ -40,12 +40,12 @@ class FigureView(PageWidget):
 
 @lru_cache(maxsize=1)
 def library() -> PageWidget:
-    """Send plotly.js to the page, once; it makes itself known as ``window.Plotly``."""
+    """Send plotly.js to the page, once; it sets ``window.Plotly``."""
     return PageWidget(_esm=get_plotlyjs() + "\nexport default {};")
 
 
 def pick_layers(look: LookModel, *figures: FigureView) -> None:
-    """Let points whose ids are names of layers, with "#" and a number after them where there are several, pick them."""
+    """Pick the layer of a clicked point, whose id is the layer's name, or "name#number" of one of several points."""
 
     def pick(change: dict[str, Any]) -> None:
         look.pick(change["new"].split("#")[0])

@@ -1,4 +1,4 @@
-"""Words of the page: its terms, explained on hover."""
+"""Terms of the page and their explanations."""
 
 from html import escape
 

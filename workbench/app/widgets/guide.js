@@ -1,32 +1,32 @@
-// The rail: the steps, of which one is shown; the switch for experts; the log. And whether the kernel still answers.
-const BEAT_MS = 4000;
-const LOST_MS = 12000;
-const AWAY_MS = 600000; // without a movement of the user; then the page no longer keeps its kernel alive
-const SAID = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
+// The rail with the steps, the switch for experts and the log; an alert if the kernel does not answer.
+const BEAT_INTERVAL_MS = 4000;
+const ANSWER_TIMEOUT_MS = 12000;
+const IDLE_TIMEOUT_MS = 600000; // without input of the user, after which the page stops keeping its kernel alive
+const STATUS_TEXT = { done: "done", next: "next", open: "can be done now", missing: "not yet" };
 
-// What the browser keeps under a name, or else from now on; some keep nothing: their session is not found again.
-function kept(name, otherwise) {
+// Return the browser's stored value, or store a default; a browser without storage does not find its session again.
+function stored(name, fallback) {
   try {
-    return (localStorage[name] ||= otherwise);
+    return (localStorage[name] ||= fallback);
   } catch {
-    return otherwise;
+    return fallback;
   }
 }
 
-function browserNumber() {
-  const made = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  return kept("workbench-browser", made);
+function browserId() {
+  const id = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  return stored("workbench-browser", id);
 }
 
 function render({ model, el }) {
   const inLab = !window.workbenchServed;
   const list = element("ol");
-  const expert = element("input", { type: "checkbox", onchange: toggle });
+  const expertSwitch = element("input", { type: "checkbox", onchange: toggle });
   const number = element("span");
   const lines = element("ol", { tabIndex: 0 }, { "aria-label": "Log" });
   const log = element("details", { className: "wb-log" }, {}, element("summary", {}, {}, "Log ", number), lines);
   const rail = element("nav", { className: "wb-guide" }, { "aria-label": "Steps" }, list);
-  rail.append(element("label", { className: "wb-expert-switch" }, {}, expert, " Expert"), log);
+  rail.append(element("label", { className: "wb-expert-switch" }, {}, expertSwitch, " Expert"), log);
   el.append(rail);
 
   const root = () => el.closest(".wb") || document.body;
@@ -51,92 +51,92 @@ function render({ model, el }) {
       const mark = element("span", { textContent: step.status === "done" ? "✓" : i + 1 });
       Object.assign(button, { className: `wb-go wb-go-${step.status}`, title: step.words });
       button.replaceChildren(mark, step.name);
-      button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${SAID[step.status]}. ${step.words}`);
+      button.setAttribute("aria-label", `${i + 1}, ${step.name}: ${STATUS_TEXT[step.status]}. ${step.words}`);
     });
     show();
   }
   list.addEventListener("keydown", (event) => {
-    const way = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
-    const other = list.children[[...list.children].indexOf(event.target.parentElement) + way]?.firstChild;
-    if (!other) return;
+    const direction = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const target = list.children[[...list.children].indexOf(event.target.parentElement) + direction]?.firstChild;
+    if (!target) return;
     event.preventDefault();
-    other.focus();
-    other.click();
+    target.focus();
+    target.click();
   });
 
   function drawLog() {
-    const found = model.get("log");
-    number.textContent = found.length;
-    lines.replaceChildren(...found.map((textContent) => element("li", { textContent })).reverse());
+    const entries = model.get("log");
+    number.textContent = entries.length;
+    lines.replaceChildren(...entries.map((textContent) => element("li", { textContent })).reverse());
   }
-  expert.checked = kept("workbench-expert", "no") === "yes";
+  expertSwitch.checked = stored("workbench-expert", "no") === "yes";
   function toggle() {
-    root().classList.toggle("wb-is-expert", expert.checked);
+    root().classList.toggle("wb-is-expert", expertSwitch.checked);
     try {
-      localStorage["workbench-expert"] = expert.checked ? "yes" : "no";
+      localStorage["workbench-expert"] = expertSwitch.checked ? "yes" : "no";
     } catch {
-      // it keeps nothing
+      // the browser has no storage
     }
   }
   model.on("change:steps", draw);
   model.on("change:shown", show);
   model.on("change:log", drawLog);
   drawLog();
-  requestAnimationFrame(function begin() {
-    if (!el.closest(".wb")) return el.isConnected || requestAnimationFrame(begin);
-    root().append(lost); // for the theme's colours
+  requestAnimationFrame(function start() {
+    if (!el.closest(".wb")) return el.isConnected || requestAnimationFrame(start);
+    root().append(lostAlert); // inside .wb for its colours
     draw();
     toggle();
   });
 
-  function keys(event) {
-    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor, [contenteditable=true]");
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
-    if (inLab && !el.closest(".wb")?.contains(event.target)) return; // it is for the notebook
+  function undoOrRedo(event) {
+    const isTyping = event.target.closest?.("input:not([type=checkbox]), textarea, .cm-editor, [contenteditable=true]");
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || isTyping) return;
+    if (inLab && !el.closest(".wb")?.contains(event.target)) return; // the key is for the notebook
     event.preventDefault();
     model.send({ kind: event.shiftKey ? "redo" : "undo" });
   }
-  document.addEventListener("keydown", keys, true); // before JupyterLab, which then does not undo an edit of a cell
+  document.addEventListener("keydown", undoOrRedo, true); // captures the key before JupyterLab undoes an edit of a cell
 
-  // Is the kernel still there?
-  const [what, advice] = inLab
+  // Show an alert if the kernel does not answer.
+  const [kernel, advice] = inLab
     ? ["The kernel of this notebook", "restart the kernel and run the cell again to go on."]
     : ["The program behind this page", "load the page again to go on."];
-  const stored = "Every stage that was measured is in the run store, and your plan is kept";
-  const text = element("span", {}, {}, `${what} does not answer. It is very busy, or it has ended. ${stored}: ${advice}`);
-  const lost = element("div", { className: "wb-lost", hidden: true }, { role: "alert" }, text);
+  const storage = "Every stage that was measured is in the run store, and your plan is kept";
+  const text = element("span", {}, {}, `${kernel} does not answer. It is very busy, or it has ended. ${storage}: ${advice}`);
+  const lostAlert = element("div", { className: "wb-lost", hidden: true }, { role: "alert" }, text);
   const reload = () => location.reload();
-  if (!inLab) lost.append(element("button", { type: "button", textContent: "Load again", onclick: reload }));
-  let asked = null; // when the first beat was sent that has no answer yet
-  let moved = performance.now();
-  const here = () => (moved = performance.now());
-  const signs = ["pointermove", "pointerdown", "keydown", "scroll"];
-  for (const sign of signs) addEventListener(sign, here, { capture: true, passive: true });
+  if (!inLab) lostAlert.append(element("button", { type: "button", textContent: "Load again", onclick: reload }));
+  let firstUnanswered = null; // time of the first beat without an answer
+  let lastInput = performance.now();
+  const noteInput = () => (lastInput = performance.now());
+  const inputEvents = ["pointermove", "pointerdown", "keydown", "scroll"];
+  for (const name of inputEvents) addEventListener(name, noteInput, { capture: true, passive: true });
   model.on("msg:custom", () => {
-    asked = null;
-    lost.hidden = true;
+    firstUnanswered = null;
+    lostAlert.hidden = true;
   });
   const timer = setInterval(() => {
-    if (document.hidden || performance.now() - moved > AWAY_MS) {
-      asked = null; // and a page in the background is slowed down by the browser
+    if (document.hidden || performance.now() - lastInput > IDLE_TIMEOUT_MS) {
+      firstUnanswered = null; // the browser slows down a page in the background
       return;
     }
-    asked ??= performance.now();
-    const late = performance.now() - asked > LOST_MS;
-    if (late || document.querySelector(".wb .jupyter-widgets-disconnected")) lost.hidden = false;
+    firstUnanswered ??= performance.now();
+    const isLate = performance.now() - firstUnanswered > ANSWER_TIMEOUT_MS;
+    if (isLate || document.querySelector(".wb .jupyter-widgets-disconnected")) lostAlert.hidden = false;
     try {
       model.send({ kind: "beat" });
     } catch {
-      // the connection is gone: no answer will come
+      // the connection is gone, so no answer comes
     }
-  }, BEAT_MS);
+  }, BEAT_INTERVAL_MS);
 
-  model.send({ kind: "here", browser: browserNumber() });
+  model.send({ kind: "here", browser: browserId() });
   return () => {
     clearInterval(timer);
-    for (const sign of signs) removeEventListener(sign, here, { capture: true });
-    document.removeEventListener("keydown", keys, true);
-    lost.remove();
+    for (const name of inputEvents) removeEventListener(name, noteInput, { capture: true });
+    document.removeEventListener("keydown", undoOrRedo, true);
+    lostAlert.remove();
   };
 }
 export default { render };

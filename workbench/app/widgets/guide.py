@@ -9,7 +9,7 @@ from workbench.app.widgets.base import PageWidget, script
 
 
 class Guide(PageWidget):
-    """Shows one step at a time; answers heartbeats, passes on the browser's number and the keys for undo and redo."""
+    """Shows one step at a time; answers heartbeats, and receives the browser's id and the keys for undo and redo."""
 
     _esm = script("guide.js")
     steps: traitlets.List[Any] = traitlets.List().tag(sync=True)

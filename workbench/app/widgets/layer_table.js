@@ -1,4 +1,4 @@
-// A table of which one picks a row: click it, or focus one and use the arrow keys.
+// A table in which the user picks a row, by a click or by the arrow keys.
 function render({ model, el }) {
   const label = { "aria-label": model.get("label") };
   const columns = model.get("columns");
@@ -10,7 +10,7 @@ function render({ model, el }) {
   const body = element("tbody");
   const table = element("table", {}, { role: "grid", ...label }, head, body);
   el.append(element("div", { className: "wb-table" }, { role: "region", ...label }, table));
-  const drawn = new WeakMap(); // row -> what it shows: while a rank moves, one of them changes
+  const drawn = new WeakMap(); // row -> its values as JSON, to redraw only rows that change
   if (model.get("file")) {
     const button = saveButton("CSV", `Save ${model.get("label")} as CSV`, () => {
       const rows = model.get("rows").map((row) => columns.map((c) => row[c.key]));
@@ -19,16 +19,16 @@ function render({ model, el }) {
     el.append(element("div", { className: "wb-save" }, {}, "Save as", button));
   }
 
-  function content(kind, value, line) {
+  function content(kind, value, row) {
     if (kind === "share") {
       const bar = element("i");
-      bar.style.width = `${Math.max(1, 48 * Number(line.bar))}px`;
+      bar.style.width = `${Math.max(1, 48 * Number(row.bar))}px`;
       return [element("span", { textContent: `${(100 * Number(value)).toFixed(1)} %` }), bar];
     }
-    if (kind === "decision") return [element("em", { textContent: value, className: line.tag })];
+    if (kind === "decision") return [element("em", { textContent: value, className: row.tag })];
     if (kind !== "score") return [String(value)];
-    const [score, about] = String(value).split("\n");
-    return [score, element("small", { textContent: about || "" })];
+    const [score, note] = String(value).split("\n");
+    return [score, element("small", { textContent: note || "" })];
   }
 
   function addRow() {
@@ -36,9 +36,9 @@ function render({ model, el }) {
     columns.forEach(() => row.insertCell());
     row.addEventListener("click", () => pick(row.dataset.name));
     row.addEventListener("keydown", (event) => {
-      const next = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
+      const neighbour = { ArrowDown: row.nextSibling, ArrowUp: row.previousSibling }[event.key];
       if (event.key === "Enter" || event.key === " ") pick(row.dataset.name);
-      else if (next) { pick(next.dataset.name); next.focus(); }
+      else if (neighbour) { pick(neighbour.dataset.name); neighbour.focus(); }
       else return;
       event.preventDefault();
     });
@@ -48,17 +48,17 @@ function render({ model, el }) {
   function drawBody() {
     const rows = model.get("rows");
     while (body.rows.length > rows.length) body.deleteRow(-1);
-    rows.forEach((line, i) => {
+    rows.forEach((values, i) => {
       const row = body.rows[i] || addRow();
-      const text = JSON.stringify(line);
+      const text = JSON.stringify(values);
       if (drawn.get(row) === text) return;
       drawn.set(row, text);
-      row.dataset.name = line.name;
+      row.dataset.name = values.name;
       columns.forEach(({ kind, key, expert }, k) => {
         row.cells[k].dataset.key = key;
         const className = expert ? `${kind} wb-expert` : kind;
-        Object.assign(row.cells[k], { className, title: kind === "reason" ? line[key] : "" });
-        row.cells[k].replaceChildren(...content(kind, line[key], line));
+        Object.assign(row.cells[k], { className, title: kind === "reason" ? values[key] : "" });
+        row.cells[k].replaceChildren(...content(kind, values[key], values));
       });
     });
     drawSelection();

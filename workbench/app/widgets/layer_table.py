@@ -1,4 +1,4 @@
-"""A table of which the user picks a row."""
+"""A table in which the user picks a row."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from workbench.app.widgets.base import ItemsWidget, script
 
 
 class LayerTable(ItemsWidget):
-    """A table whose rows can be picked, by mouse or keyboard, and saved as the CSV `file` if that has a name."""
+    """A table whose rows can be picked, by mouse or keyboard, and saved as a CSV file if `file` names one."""
 
     _esm = script("layer_table.js")
     items = "rows"

@@ -1,4 +1,4 @@
-"""Lesson 0: the bundled network is made smaller by buttons and a slider."""
+"""Lesson 0: make the bundled network smaller by buttons and a slider."""
 
 from functools import lru_cache, partial
 from typing import Any
@@ -31,11 +31,11 @@ STAGES = {
 }
 """Stage of the network -> the title of its tile."""
 JOB_TITLES = {JobKind.DECOMPOSE: "Making it smaller", JobKind.CALIBRATE: "Fitting it again"}
-MAX_RATIO = 30.0  # times less work, the most that the slider asks for
+MAX_RATIO = 30.0  # of MACs, at the end of the slider
 
 
 class Lesson:
-    """Parts of lesson 0, which share one network: show each in a cell of its own."""
+    """The parts of lesson 0, which share one session; each is shown in a cell of its own."""
 
     def __init__(self) -> None:
         limit_threads()
@@ -44,13 +44,13 @@ class Lesson:
         self.session.choose.open()
 
     def numbers(self) -> "Part":
-        """Return two buttons, and the right answers before, after the first and after the second."""
+        """Return buttons that decompose and calibrate, above the accuracy at each stage."""
         session = self.session
         recover, plan, tiles = session.recover, session.plan, w.HTML()
         smaller = button("Make it smaller", recover.decompose, "Replace each layer by smaller ones", primary=True)
         fit = button("Fit it again", recover.calibrate, "Let each layer give what it gave before, on some images")
-        for each in (smaller, fit):
-            each.layout.width = "150px"
+        for control in (smaller, fit):
+            control.layout.width = "150px"
 
         def fill() -> None:
             smaller.disabled = recover.busy or plan.plan is None
@@ -63,24 +63,24 @@ class Lesson:
         return Part(row(smaller, fit), tiles, JobList(session.worker, JOB_TITLES), macs_ratio=5)
 
     def slider(self) -> "Part":
-        """Return a slider for the work, above the drawing of the network and a picture."""
+        """Return a slider for the MACs, above the drawing of the network and a picture."""
         plan, saving, user = self.session.plan, w.HTML(), UserChanges()
         ratio = slot(w.FloatSlider, "times less work", 520, 110, min=1.1, max=MAX_RATIO, step=0.1, readout_format=".1f")
-        filled = ratio.value
+        current_ratio = ratio.value
 
         def fill() -> None:
-            nonlocal filled
+            nonlocal current_ratio
             with user.filling():
                 ratio.value = plan.plan.macs_ratio if plan.plan is not None else ratio.min
-            filled = ratio.value
+            current_ratio = ratio.value
             ratio.disabled = plan.plan is None
             saving.value = saving_html(plan.plan)
 
-        def moved(_: str, value: float) -> None:
-            if plan.plan is not None and abs(value - filled) > ratio.step / 2:  # the page rounds what it shows
+        def replan(_: str, value: float) -> None:
+            if plan.plan is not None and abs(value - current_ratio) > ratio.step / 2:  # the page rounds values
                 plan.replan(planner="budget", macs_ratio=value)
 
-        user.observe(ratio, moved, "ratio")
+        user.observe(ratio, replan, "ratio")
         follow(fill, (plan, "plan"))
         drawing = network_view(self.session, aspect=3.2)
         drawing.add_class("wb-large")
@@ -88,7 +88,7 @@ class Lesson:
 
 
 def stage_tile(session: Session, name: StageName) -> str:
-    """Return HTML of the right answers at a stage, and of the work that is left."""
+    """Return the HTML of a tile with the accuracy and the work at a stage."""
     run, original = session.recover.run, session.choose.original
     stage = original if name == StageName.ORIGINAL else run.stage(name) if run is not None else None
     score = stage.scores.get("test") if stage is not None else None
@@ -99,20 +99,20 @@ def stage_tile(session: Session, name: StageName) -> str:
 
 
 class Part:
-    """A part of the lesson, in the looks of the dashboard; in a copy that nothing runs behind, a still picture."""
+    """A part of the lesson in the dashboard's style; without a kernel, a static picture."""
 
     def __init__(self, *children: w.Widget, macs_ratio: float) -> None:
         self.widget = styled_page(*children, grid_gap="10px")
         self._macs_ratio = macs_ratio
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return bundle(self.widget, partial(still, self._macs_ratio), **kwargs)
+        return bundle(self.widget, partial(static_gallery, self._macs_ratio), **kwargs)
 
 
 @lru_cache
-def still(macs_ratio: float) -> Any:
-    """Return digits, those first whose answer changes, with so many times less work and nothing fitted again."""
+def static_gallery(macs_ratio: float) -> Any:
+    """Return a printed gallery of digits after decomposition, changed answers first."""
     network, digits = load_network(bundled_names()[0]), load_data(bundled_data_names()[0])
     small = decompose(network, budget_plan(analyze(network), macs_ratio=macs_ratio))
-    found = gallery(network, digits.test, compressed=small, prefer_changed=True)
-    return print_gallery(found, f"With {macs_ratio:g} times less work, not yet fitted again")
+    pictures = gallery(network, digits.test, compressed=small, prefer_changed=True)
+    return print_gallery(pictures, f"With {macs_ratio:g} times less work, not yet fitted again")

@@ -1,8 +1,8 @@
-// The network as a drawing: click a block to pick its layer, or move between blocks by the arrow keys and press Enter.
+// A drawing of the network: a click on a block, or arrow keys and Enter, pick the block's layer.
 let drawings = 0;
 
 function render({ model, el }) {
-  const number = ++drawings; // ids of blocks are those of one page
+  const number = ++drawings; // makes the ids of blocks unique on the page
   const [MIN_ZOOM, MAX_ZOOM, MAX_FIT, STEP] = [0.1, 8, 1.8, 1.25];
   const view = element("div", { className: "wb-graph-view" });
   const legend = element("div", { className: "wb-graph-legend" });
@@ -16,11 +16,11 @@ function render({ model, el }) {
     }),
   );
   el.append(element("div", { className: "wb-graph" }, {}, view, tools, legend));
-  const ask = talk(model);
+  const ask = messenger(model);
   let svg = null;
-  let blocks = []; // in the order of their calls
-  let at = 0; // the block that the keys are at
-  let fitted = true;
+  let blocks = []; // in the order in which the network calls them
+  let active = 0; // index of the block that the keys act on
+  let isFitted = true;
 
   function draw() {
     view.innerHTML = model.get("svg"); // made by Python, names are escaped
@@ -36,8 +36,8 @@ function render({ model, el }) {
       const bottom = Number(original.getAttribute("y")) + height;
       return { group, planned, outline, height, bottom, title: group.querySelector("title"), name: group.dataset.layer, drawn: "" };
     });
-    at = 0;
-    fitted = true;
+    active = 0;
+    isFitted = true;
     resize();
     fill();
     select();
@@ -64,19 +64,19 @@ function render({ model, el }) {
       const chosen = block.name === model.get("selected");
       block.group.classList.toggle("selected", chosen);
       block.group.setAttribute("aria-selected", String(chosen));
-      if (chosen) at = i;
+      if (chosen) active = i;
     }
-    move(at, false);
+    move(active, false);
   }
 
-  function move(to, show = true) {
-    if (!blocks[to]) return;
-    blocks[at]?.group.classList.remove("active");
-    at = to;
-    blocks[at].group.classList.add("active");
-    svg.setAttribute("aria-activedescendant", blocks[at].group.id);
+  function move(index, show = true) {
+    if (!blocks[index]) return;
+    blocks[active]?.group.classList.remove("active");
+    active = index;
+    blocks[active].group.classList.add("active");
+    svg.setAttribute("aria-activedescendant", blocks[active].group.id);
     if (!show) return;
-    const [outer, inner] = [view, blocks[at].group].map((one) => one.getBoundingClientRect());
+    const [outer, inner] = [view, blocks[active].group].map((one) => one.getBoundingClientRect());
     view.scrollLeft += Math.min(0, inner.left - outer.left - 20) + Math.max(0, inner.right - outer.right + 20);
     view.scrollTop += Math.min(0, inner.top - outer.top - 20) + Math.max(0, inner.bottom - outer.bottom + 20);
   }
@@ -88,15 +88,15 @@ function render({ model, el }) {
     select();
   }
 
-  // The nearest block above (-1) or below (1).
-  function beside(direction) {
-    const here = blocks[at].group.getBoundingClientRect();
-    const far = (block) => {
-      const there = block.group.getBoundingClientRect();
-      const y = direction * (there.top + there.bottom - here.top - here.bottom);
-      return y > 4 ? y + 2 * Math.abs(there.left + there.right - here.left - here.right) : Infinity;
+  // Return the index of the nearest block above (-1) or below (1) the active one.
+  function neighbour(direction) {
+    const origin = blocks[active].group.getBoundingClientRect();
+    const gap = (block) => {
+      const box = block.group.getBoundingClientRect();
+      const y = direction * (box.top + box.bottom - origin.top - origin.bottom);
+      return y > 4 ? y + 2 * Math.abs(box.left + box.right - origin.left - origin.right) : Infinity;
     };
-    const nearest = blocks.reduce((best, block, i) => (far(block) < best[0] ? [far(block), i] : best), [Infinity, at]);
+    const nearest = blocks.reduce((best, block, i) => (gap(block) < best[0] ? [gap(block), i] : best), [Infinity, active]);
     return nearest[1];
   }
 
@@ -106,9 +106,9 @@ function render({ model, el }) {
   });
   view.addEventListener("keydown", (event) => {
     if (!blocks.length || event.ctrlKey || event.metaKey || event.altKey) return;
-    const steps = { ArrowRight: () => at + 1, ArrowLeft: () => at - 1, ArrowUp: () => beside(-1), ArrowDown: () => beside(1), Home: () => 0, End: () => blocks.length - 1 };
+    const steps = { ArrowRight: () => active + 1, ArrowLeft: () => active - 1, ArrowUp: () => neighbour(-1), ArrowDown: () => neighbour(1), Home: () => 0, End: () => blocks.length - 1 };
     if (steps[event.key]) move(steps[event.key]());
-    else if (event.key === "Enter" || event.key === " ") pick(at);
+    else if (event.key === "Enter" || event.key === " ") pick(active);
     else if ("+-0".includes(event.key)) zoomTo(event.key === "0" ? 0 : event.key === "+" ? zoom() * STEP : zoom() / STEP);
     else return;
     event.preventDefault();
@@ -134,23 +134,23 @@ function render({ model, el }) {
 
   const zoom = () => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
 
-  // Draw at a scale, 0 for all of it; what is at a place of the screen stays there.
+  // Draw at a scale, 0 to fit the whole network; the point (x, y) of the screen stays in place.
   function zoomTo(scale, x, y) {
     if (!svg) return;
-    fitted = !scale;
-    view.classList.toggle("zoomed", !fitted);
-    const outer = view.getBoundingClientRect();
-    const place = [(x ?? outer.left + outer.width / 2) - outer.left, (y ?? outer.top + outer.height / 2) - outer.top];
-    const before = zoom();
+    isFitted = !scale;
+    view.classList.toggle("zoomed", !isFitted);
+    const frame = view.getBoundingClientRect();
+    const anchor = [(x ?? frame.left + frame.width / 2) - frame.left, (y ?? frame.top + frame.height / 2) - frame.top];
+    const oldZoom = zoom();
     if (scale) svg.style.width = `${svg.viewBox.baseVal.width * Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, scale))}px`;
     else resize();
-    const ratio = zoom() / before;
-    view.scrollLeft = (view.scrollLeft + place[0]) * ratio - place[0];
-    view.scrollTop = (view.scrollTop + place[1]) * ratio - place[1];
+    const ratio = zoom() / oldZoom;
+    view.scrollLeft = (view.scrollLeft + anchor[0]) * ratio - anchor[0];
+    view.scrollTop = (view.scrollTop + anchor[1]) * ratio - anchor[1];
   }
 
   function resize() {
-    if (!svg || !fitted || !view.clientWidth) return;
+    if (!svg || !isFitted || !view.clientWidth) return;
     const { width, height } = svg.viewBox.baseVal;
     svg.style.width = `${Math.floor(width * Math.min(MAX_FIT, view.clientWidth / width, view.clientHeight / height))}px`;
   }

@@ -1,4 +1,4 @@
-"""The network as a drawing, of which the user picks a layer."""
+"""A drawing of the network in which the user picks a layer."""
 
 from html import escape
 
@@ -10,7 +10,7 @@ from workbench.inspect.drawing.svg import Drawing
 
 
 class NetworkGraph(ItemsWidget):
-    """A drawing whose blocks can be picked, by mouse or keyboard; a plan that changes only fills them anew."""
+    """A drawing whose blocks can be picked, by mouse or keyboard; a change of the plan only fills them anew."""
 
     _esm = script("network_graph.js")
     _css = HERE / "network_graph.css"
@@ -27,13 +27,13 @@ class NetworkGraph(ItemsWidget):
         self.on_msg(lambda _, content, __: self._send_file() if content == {"kind": "save"} else None)
 
     def show(self, picture: Drawing | None) -> None:
-        """Show a picture, drawn anew unless only its fillings differ from the last one; None for no network."""
-        last, self.picture = self.picture, picture
+        """Show a picture, or none; if only its fills have changed, send only these."""
+        previous, self.picture = self.picture, picture
         with self.hold_sync():
             if picture is None:
                 self.svg = ""
                 return
-            if last is None or not picture.has_blocks_of(last):
+            if previous is None or not picture.has_blocks_of(previous):
                 self.svg = picture.svg(framed=False)
             fills = picture.fills.items()
             self.set_items({name: [round(fill.share, 4), COLORS[fill.shade], fill.words] for name, fill in fills})

@@ -1,4 +1,4 @@
-"""Send the widgets' state again once a page is built: one load in five misses a change made meanwhile."""
+"""Send the widgets' state again once the page is built: one page load in five misses a change made while it loads."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from workbench.app.widgets.base import HERE, PageWidget, script
 
 
 class PageStart(PageWidget):
-    """Invisible; names the controls of its page, and sends the state of all widgets below `page` when it is built."""
+    """Invisible widget that labels the page's controls, and sends the state of all widgets once the page is built."""
 
     _esm = script("page_start.js")
 
@@ -19,13 +19,13 @@ class PageStart(PageWidget):
 
     def _receive(self, _: object, content: object, __: object) -> None:
         if content == {"kind": "built"} and self.page is not None:
-            for widget in below(self.page):
+            for widget in walk(self.page):
                 if widget is not self:
                     widget.send_state([name for name in widget.keys if not name.startswith("_")])  # no code or style
 
 
 def styled_page(*children: w.Widget, **layout: str) -> w.VBox:
-    """Return widgets below each other, in the looks of the dashboard."""
+    """Return a column of widgets in the dashboard's style."""
     start = PageStart()
     style = w.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", layout={"display": "none"})
     page = start.page = w.VBox([start, style, *children], layout=layout)
@@ -33,8 +33,8 @@ def styled_page(*children: w.Widget, **layout: str) -> w.VBox:
     return page
 
 
-def below(widget: w.Widget) -> Iterator[w.Widget]:
-    """Yield a widget and all that it contains."""
+def walk(widget: w.Widget) -> Iterator[w.Widget]:
+    """Yield a widget and its descendants."""
     yield widget
     for child in getattr(widget, "children", ()):
-        yield from below(child)
+        yield from walk(child)

@@ -1,4 +1,4 @@
-"""Receive files from the user's machine in pieces: as one message, more than 10 MB break the connection."""
+"""Receive files from the user's machine in pieces: a message of more than 10 MB breaks the connection."""
 
 import shutil
 import tempfile
@@ -12,16 +12,16 @@ import traitlets
 from workbench.app.server.serve import setting
 from workbench.app.widgets.base import PageWidget, readable, script
 
-DEFAULT_LIMIT_MIB = 1024  # unless ``$WORKBENCH_UPLOAD_MIB`` says otherwise: VGG-16 has 528
-MAX_FILES = 20_000  # that are accepted at a time
+DEFAULT_LIMIT_MIB = 1024  # VGG-16 has 528; ``$WORKBENCH_UPLOAD_MIB`` replaces it
+MAX_FILES = 20_000  # in one upload
 UNREADABLE_MESSAGE = "what the page sent makes no sense here; choose the file again"
 
 
 class Upload(PageWidget):
     """A button, a progress bar and a cancel button; files can be dropped and pasted too.
 
-    `received` gets the file's path and its name on the user's side; of several files, the folder that holds them, in
-    the folders in which they came, and their number.
+    `received` is called with the file's path and the user's name for it; of several files, with their folder, which
+    keeps their subfolders, and a text with their number.
     """
 
     _esm = script("upload.js")
@@ -29,9 +29,9 @@ class Upload(PageWidget):
     hint = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     several = traitlets.Bool(False).tag(sync=True)
-    area = traitlets.Unicode().tag(sync=True)  # CSS selector of the part of the page where files are dropped; "": all
+    area = traitlets.Unicode().tag(sync=True)  # CSS selector of the part of the page that takes drops; "": all
     disabled = traitlets.Bool(False).tag(sync=True)
-    problem = traitlets.Unicode()  # why the last file was not taken
+    problem = traitlets.Unicode()  # why the last file was refused
 
     def __init__(
         self,
@@ -46,23 +46,23 @@ class Upload(PageWidget):
         super().__init__(label=label, hint=hint, accept=",".join(suffixes), several=several, area=area)
         self._suffixes, self._received = suffixes, received
         self._folder = tempfile.TemporaryDirectory(prefix="workbench-upload-", ignore_cleanup_errors=True)
-        self._file: BinaryIO | None = None  # that is being written
-        self._files: list[tuple[str, int]] = []  # of several: their names, which lead nowhere, and sizes
+        self._file: BinaryIO | None = None  # being written
+        self._files: list[tuple[str, int]] = []  # safe path and size of each of several files
         self._name, self._size, self._count = "", 0, 0
         self.on_msg(self._receive)
 
     def keep_only(self, *used: Path | None) -> None:
-        """Remove all files that came whole but those that are used."""
-        written = Path(self._file.name) if self._file is not None else None
-        with suppress(OSError):  # of a file that is still open, or of a folder that was removed
+        """Remove all complete files except those in use."""
+        open_path = Path(self._file.name) if self._file is not None else None
+        with suppress(OSError):  # the file is still open, or the folder is gone
             for path in list(Path(self._folder.name).iterdir()):
-                if path not in (*used, written):
+                if path not in (*used, open_path):
                     _remove(path)
 
     def _receive(self, _: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Handle one message of the page, and answer whether to continue."""
         try:
-            answer = {"ok": self._act(content, buffers)}
+            answer = {"ok": self._handle(content, buffers)}
         except (ValueError, OSError) as error:
             self._stop()
             self.problem = f"The upload was stopped: {getattr(error, 'strerror', None) or error}"
@@ -70,7 +70,7 @@ class Upload(PageWidget):
         if content.get("kind") != "stop":
             self.send(answer)
 
-    def _act(self, content: dict[str, Any], buffers: list[Any]) -> bool:
+    def _handle(self, content: dict[str, Any], buffers: list[Any]) -> bool:
         match content.get("kind"):
             case "begin":
                 self._begin(content.get("files"))
@@ -84,7 +84,7 @@ class Upload(PageWidget):
             case "stop":
                 self._stop()
                 return False
-            case _ if self.problem:  # what follows a file that was refused is no news
+            case _ if self.problem:  # the rest of a refused file
                 return False
             case _:
                 raise ValueError(UNREADABLE_MESSAGE)
@@ -98,20 +98,20 @@ class Upload(PageWidget):
             raise ValueError(f"1 to {max_files} files are taken at a time")
         if not all(isinstance(file, list) and len(file) == 2 and isinstance(file[0], str) for file in files):
             raise ValueError(UNREADABLE_MESSAGE)
-        given = [(readable(name), size) for name, size in files]
-        for name, size in given:
+        named_files = [(readable(name), size) for name, size in files]
+        for name, size in named_files:
             if not name.lower().endswith(self._suffixes):
                 raise ValueError(f"{name or 'the file'} is none of the kinds {', '.join(self._suffixes)}")
             if not isinstance(size, int) or size <= 0:
                 raise ValueError(f"{name} is empty, or has no size; upload it again")
-        several, size = len(given) > 1, sum(size for _, size in given)
-        name = f"{len(given)} files" if several else given[0][0]
+        several, size = len(named_files) > 1, sum(size for _, size in named_files)
+        name = f"{len(named_files)} files" if several else named_files[0][0]
         suffix = "" if several else next(s for s in self._suffixes if name.lower().endswith(s))
         if size > limit * 2**20:
-            has = "have" if several else "has"
-            raise ValueError(f"{name} {has} {size / 2**20:.0f} MiB, at most {limit} are taken here")
+            verb = "have" if several else "has"
+            raise ValueError(f"{name} {verb} {size / 2**20:.0f} MiB, at most {limit} are taken here")
         self._name, self._size, self._count = name, size, self._count + 1
-        self._files = [(inside(path), bytes_) for path, bytes_ in files] if several else []
+        self._files = [(safe_path(path), length) for path, length in files] if several else []
         path = Path(self._folder.name) / f"upload{self._count}{suffix}"
         self._file = path.open("w+b")
 
@@ -129,7 +129,7 @@ class Upload(PageWidget):
             raise
 
     def _stop(self) -> None:
-        """Leave nothing of a file that is being written."""
+        """Remove the file that is being written."""
         if self._file is not None:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
@@ -140,8 +140,8 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def inside(path: str) -> str:
-    """Return a path of the page as one that stays below a folder, of parts that every file system takes."""
+def safe_path(path: str) -> str:
+    """Return a path from the page as a relative path without "..", of names that every file system takes."""
     parts = [
         "".join(c if c.isalnum() or c in " ._-+()" else "_" for c in part)[-100:].lstrip(" ").rstrip(". ")
         for part in PurePosixPath(path.replace("\\", "/")).parts
@@ -150,7 +150,7 @@ def inside(path: str) -> str:
 
 
 def _split(file: BinaryIO, files: Sequence[tuple[str, int]]) -> Path:
-    """Write the files that lie one behind the other into a folder beside the file, which is removed; return it."""
+    """Split a file into the concatenated files in it; return their folder, which replaces the file."""
     folder = Path(f"{file.name}-files")
     file.seek(0)
     try:
@@ -161,7 +161,7 @@ def _split(file: BinaryIO, files: Sequence[tuple[str, int]]) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as out:
                 out.write(file.read(size))
-    except OSError:  # a full disk, say
+    except OSError:  # such as a full disk
         shutil.rmtree(folder, ignore_errors=True)
         raise
     Path(file.name).unlink()

@@ -1,4 +1,4 @@
-"""Check what a page sends: a value that cannot be becomes a sentence, never a traceback, and changes nothing."""
+"""Check the messages of a page: an invalid value changes nothing and becomes a sentence, never a traceback."""
 
 import logging
 from functools import partial
@@ -9,9 +9,9 @@ from traitlets import TraitError
 
 from workbench.app.controls import Alert
 from workbench.app.errors import sentence
-from workbench.app.widgets.base import shown
+from workbench.app.widgets.base import value_text
 from workbench.app.widgets.layer_table import LayerTable
-from workbench.app.widgets.page_start import below
+from workbench.app.widgets.page_start import walk
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ NUMBER_WIDGETS = (*INTEGER_WIDGETS, w.FloatSlider, w.FloatText, w.FloatRangeSlid
 
 
 def validate_messages(page: w.Widget, alert: Alert) -> None:
-    """Check every message of the page to its widgets, layouts and styles; `alert` says what was refused."""
-    for widget in below(page):
-        for part in (widget, getattr(widget, "layout", None), getattr(widget, "style", None)):
-            if isinstance(part, w.Widget):
-                part.comm.on_msg(partial(_receive, part, alert))
+    """Check every message to the page's widgets, layouts and styles; `alert` shows why a value was refused."""
+    for widget in walk(page):
+        for target in (widget, getattr(widget, "layout", None), getattr(widget, "style", None)):
+            if isinstance(target, w.Widget):
+                target.comm.on_msg(partial(_receive, target, alert))
 
 
 def _receive(widget: w.Widget, alert: Alert, message: Any) -> None:
@@ -45,7 +45,7 @@ def _receive(widget: w.Widget, alert: Alert, message: Any) -> None:
             problem = NONSENSE
     except (TraitError, LookupError):
         log.info("refused: %s", data, exc_info=True)
-        problem = f"cannot be {', '.join(map(shown, (values or {}).values()))}"
+        problem = f"cannot be {', '.join(map(value_text, (values or {}).values()))}"
     except Exception as error:
         log.exception("a message of the page failed")
         alert.say(f"There is a fault in the workbench ({type(error).__name__}); the log has the details.")
@@ -54,32 +54,32 @@ def _receive(widget: w.Widget, alert: Alert, message: Any) -> None:
         subject = f'"{name}"' if name else "a part of the page"
         alert.say(sentence(ValueError(f"{subject} {problem}: nothing was changed")))
     if problem and isinstance(values, dict):
-        widget.send_state([key for key in values if key in widget.keys])  # the page is to show what is
+        widget.send_state([key for key in values if key in widget.keys])  # so that the page shows the unchanged values
 
 
 def refusal(widget: w.Widget, values: Any) -> str:
-    """Return why these values are not valid for the widget, in words that follow its name; "" if no error is found."""
+    """Return why the values are invalid for the widget, as words that follow its name; "" if they are valid."""
     if not isinstance(values, dict):
         return NONSENSE
-    fixed = [key for key, trait in widget.traits().items() if key in values and trait.read_only]
-    if fixed:
-        return f"has nothing that a page may set by {shown(fixed[0])}"
+    read_only = [key for key, trait in widget.traits().items() if key in values and trait.read_only]
+    if read_only:
+        return f"has nothing that a page may set by {value_text(read_only[0])}"
     if isinstance(widget, NUMBER_WIDGETS) and "value" in values:
-        return _number(widget, values["value"])
+        return _number_problem(widget, values["value"])
     if isinstance(widget, w.Dropdown) and values.get("index", 0) is None:
         return "cannot be left open"
     row = values.get("selected") if isinstance(widget, LayerTable) else None
-    return f"has no row {shown(row)}" if row and row not in [line["name"] for line in widget.rows] else ""
+    return f"has no row {value_text(row)}" if row and row not in [line["name"] for line in widget.rows] else ""
 
 
-def _number(widget: w.Widget, value: Any) -> str:  # ipywidgets takes NaN, or the nearest number without a word
-    pair, whole = isinstance(widget, w.FloatRangeSlider), isinstance(widget, INTEGER_WIDGETS)
-    numbers = value if pair and isinstance(value, list) else [value]
+def _number_problem(widget: w.Widget, value: Any) -> str:  # ipywidgets accepts NaN, and silently clamps numbers
+    is_range, is_integer = isinstance(widget, w.FloatRangeSlider), isinstance(widget, INTEGER_WIDGETS)
+    numbers = value if is_range and isinstance(value, list) else [value]
     valid = all(
-        type(number) in (int, float) and widget.min <= number <= widget.max and not (whole and number % 1)
+        type(number) in (int, float) and widget.min <= number <= widget.max and not (is_integer and number % 1)
         for number in numbers
     )
-    if valid and (not pair or (len(numbers) == 2 and numbers[0] <= numbers[1])):
+    if valid and (not is_range or (len(numbers) == 2 and numbers[0] <= numbers[1])):
         return ""
-    kind = "a whole number" if whole else "two numbers, the smaller one first," if pair else "a number"
-    return f"takes {kind} from {widget.min:g} to {widget.max:g}, not {shown(value)}"
+    kind = "a whole number" if is_integer else "two numbers, the smaller one first," if is_range else "a number"
+    return f"takes {kind} from {widget.min:g} to {widget.max:g}, not {value_text(value)}"

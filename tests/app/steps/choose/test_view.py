@@ -17,7 +17,7 @@ from tests.app.conftest import on_a_loop
 from tests.helpers.pictures import picture, png
 from tests.helpers.sessions import idle
 from tests.helpers.widgets import find, html, upload
-from workbench.app.overview import RANDOM_WORDS, verdict_text
+from workbench.app.overview import RANDOM_WEIGHTS_TEXT, verdict_text
 from workbench.app.steps.choose.model import Choice
 from workbench.app.steps.choose.view import choose_view, data_options, network_options
 from workbench.app.steps.compare.view import tradeoff_view
@@ -45,7 +45,7 @@ def test_a_network_without_weights_is_marked_random_everywhere(digits, scans, vi
     find(view, w.Dropdown, "Network").value = "resnet20"
     assert (choose.network.name, choose.network.random_weights) == ("resnet20", True)
     assert "Random weights" in html(view)
-    assert verdict_text(digits) == RANDOM_WORDS
+    assert verdict_text(digits) == RANDOM_WEIGHTS_TEXT
     assert "No accuracy" in html(view)  # grey 8 x 8 scans
     assert choose.original.scores == {}
     choose.open(data="scans")

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.app.controls import Alert, button, column, data_url, follow, limited, row, slot, updated_html
 from workbench.app.debounce import Debounce
-from workbench.app.network_view import MARKS, SIDE
+from workbench.app.network_view import MARKS, PICTURE_PX
 from workbench.app.session import Session
 from workbench.app.steps.plan.view import LAYER_CHOICES
 from workbench.app.widgets.figure_view import FigureView
@@ -279,8 +279,8 @@ def _card_html(picture: Picture) -> str:
     answers = _answer_html("original", picture.before) + _answer_html("compressed", picture.after)
     name, changed = escape(picture.name), " wb-changed" if picture.changed else ""
     return (
-        f"<figure class='wb-picture{changed}'><img alt='{name}' width='{SIDE}' height='{SIDE}' "
-        f"src='{data_url(picture.image, SIDE)}'>"
+        f"<figure class='wb-picture{changed}'><img alt='{name}' width='{PICTURE_PX}' height='{PICTURE_PX}' "
+        f"src='{data_url(picture.image, PICTURE_PX)}'>"
         f"<figcaption><b title='true class: {name}'>{name}</b>{answers}</figcaption></figure>"
     )
 
