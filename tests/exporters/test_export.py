@@ -3,6 +3,7 @@
 import copy
 import sys
 
+import onnx as onnx_proto
 import pytest
 import torch
 from torch import nn
@@ -87,6 +88,44 @@ def test_the_preprocessing_is_described_and_done_before_the_comparison(photos, t
     described_as = described(found.path)["preprocessing"]
     assert (described_as["size"], described_as["width"], described_as["mean"]) == (16, 16, [0.485, 0.456, 0.406])
     assert "cropped to their centre of 16 x 16 pixels. Divide the pixels by 255" in described_as["words"]
+
+
+def test_an_onnx_file_is_opened_with_what_it_records(tmp_path, caplog):
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    preprocessing = Centred(16, shorter=20, width=12)
+    original = wb.Network(nn.Sequential(*layers), (3, 16, 12), preprocessing=preprocessing, classes=("cat", "dog"))
+    path = export(original, tmp_path / "pets.onnx").path
+    caplog.clear()
+    opened = wb.load_network(path)
+    assert not caplog.records
+    assert (opened.classes, opened.preprocessing) == (original.classes, original.preprocessing)
+    rescaled = wb.load_network(path, mean=(0.5,), std=(0.5,)).preprocessing
+    assert rescaled == Centred(16, (0.5,), (0.5,), shorter=20, width=12)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("versions", '{"another": "1"}'),
+        ("classes", '["cat"]'),
+        ("classes", "cat and dog"),
+        ("preprocessing", '{"words": "none"}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": 1000000000, "mean": [0], "std": [1]}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": [0, 0], "std": [1]}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": ["a"], "std": [1]}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": [0], "std": [0]}'),
+    ],
+)
+def test_records_that_do_not_fit_are_left_out(key, text, tmp_path):
+    layers = (nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    original = wb.Network(nn.Sequential(*layers), (3, 16, 16), preprocessing=Centred(16), classes=("cat", "dog"))
+    path = export(original, tmp_path / "pets.onnx").path
+    proto = onnx_proto.load(path)
+    next(entry for entry in proto.metadata_props if entry.key == key).value = text
+    onnx_proto.save(proto, path)
+    opened = wb.load_network(path)
+    assert not getattr(opened, "classes" if key == "versions" else key)
 
 
 def test_indices_stay_whole_numbers(tmp_path, generator):

@@ -60,4 +60,5 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     words = f"{kind}, channels first, resized to {transform.shorter} pixels on the shorter side and cropped to their "
     words += f"centre of {size} x {width} pixels. "
     words += "Divide the pixels by 255, subtract the mean and divide by the deviation of each channel."
-    return {"words": words, "size": size, "width": width, "scale": 1 / 255, "mean": mean, "std": std}
+    numbers = {"size": size, "width": width, "shorter": transform.shorter, "scale": 1 / 255, "mean": mean, "std": std}
+    return {"words": words, **numbers}

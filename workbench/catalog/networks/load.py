@@ -115,13 +115,18 @@ def _open_onnx(
         if is_normalised:
             raise ValueError(f"mean and std are for images, but {path.name} takes none")
         return network
+    if not is_normalised and network.preprocessing is not None:
+        return network
     if not is_normalised:
         log.warning("%s does not say how images are normalised: give mean and std if they are", path.name)
         channels, height, width = network.input_shape
         if height == width or channels not in (1, 3):
             return network
     mean, std = (0.0,) if mean is None else mean, (1.0,) if std is None else std
-    return network.with_model(network.model, preprocessing=usual_preprocessing(network.input_shape, mean, std))
+    usual = usual_preprocessing(network.input_shape, mean, std)
+    if isinstance(network.preprocessing, Centred):
+        usual = replace(network.preprocessing, mean=usual.mean, std=usual.std)
+    return network.with_model(network.model, preprocessing=usual)
 
 
 def _load_pretrained(model: nn.Module, name: str, entry: Entry, progress: Progress | bool | None) -> tuple[str, str]:

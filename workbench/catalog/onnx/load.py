@@ -1,8 +1,10 @@
 """Open ONNX files as networks."""
 
 import hashlib
+import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench.catalog.networks.download import checksum_of
+from workbench.catalog.networks.entries import Centred
 from workbench.catalog.onnx.model import OnnxModel
 from workbench.catalog.onnx.node import OnnxError, OpenShapeError, as_float32, onnxruntime_session
 from workbench.network.network import Network, first_line
@@ -22,13 +25,16 @@ INPUT_TYPES = {2: torch.uint8, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 WEIGHT_TYPES = {1, 2, 3, 6, 7, 8, 9, 10, 11, 16}
 """Data types of weights that are computed with, by ONNX's numbers."""
 InputType = tuple[tuple[int, ...], torch.dtype]
+MAX_RESIZE = 4
+"""Largest length of the shorter side of resized images, in sizes of the network's input, that a file may record."""
 NOT_INSTALLED = "ONNX files need the package onnx: pip install -e '.[onnx]'"
 
 
 def load_onnx(path: str | Path, *, input_shape: Sequence[int] | None = None, name: str = "") -> Network:
     """Open an ONNX file as a network whose convolutions and constant matrices are layers.
 
-    The network's outputs are compared with ONNX Runtime's if that is installed.
+    The network's outputs are compared with ONNX Runtime's if that is installed. A file that the workbench wrote is
+    opened with the class names and the preprocessing that it records.
 
     Parameters
     ----------
@@ -44,7 +50,7 @@ def load_onnx(path: str | Path, *, input_shape: Sequence[int] | None = None, nam
     inputs = _input_types(model, input_shape, path.name)
     origin: dict[str, Any] = {"name": name or path.stem, "source": f"{path.name}, ONNX", "sha256": _checksum(path)}
     if [dtype for _, dtype in inputs] == [torch.float32]:
-        network = Network(model, inputs[0][0], **origin)
+        network = Network(model, inputs[0][0], **origin, **_recorded(model.proto, inputs[0][0]))
     else:
         example = tuple(torch.zeros(model.batch or 1, *shape, dtype=dtype) for shape, dtype in inputs)
         network = Network(model, example=example, **origin)
@@ -85,6 +91,26 @@ def read_proto(path: Path) -> Any:
     if any(t.data_type not in WEIGHT_TYPES for t in proto.graph.initializer):
         raise OnnxError(f"{path.name} holds weights of a type that the workbench does not compute with")
     return proto
+
+
+def _recorded(proto: Any, input_shape: Sequence[int]) -> dict[str, Any]:
+    """Return class names and preprocessing that the workbench recorded in a file, where they fit its network."""
+    texts = {entry.key: entry.value for entry in proto.metadata_props}
+    recorded: dict[str, Any] = {}
+    if '"workbench"' not in texts.get("versions", ""):
+        return recorded
+    with suppress(KeyError, TypeError, ValueError, IndexError):
+        classes = json.loads(texts["classes"])
+        if len(classes) == proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value:
+            recorded["classes"] = tuple(map(str, classes))
+    with suppress(KeyError, TypeError, ValueError):
+        values = json.loads(texts["preprocessing"])
+        size, width, shorter = (int(values[key]) for key in ("size", "width", "shorter"))
+        centred = Centred(size, tuple(map(float, values["mean"])), tuple(map(float, values["std"])), shorter, width)
+        fits = (size, width) == tuple(input_shape[1:]) and {len(centred.mean), len(centred.std)} <= {1, input_shape[0]}
+        if fits and all(centred.std) and max(size, width) <= shorter <= MAX_RESIZE * max(size, width):
+            recorded["preprocessing"] = centred
+    return recorded
 
 
 def _input_types(model: OnnxModel, input_shape: Sequence[int] | None, file: str) -> list[InputType]:
