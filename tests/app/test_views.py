@@ -195,18 +195,6 @@ def test_recovery_step_by_step_is_one_run(session):
     assert "You changed the plan after run 1" in html(view)
 
 
-def test_the_kept_try_is_listed_first_and_the_others_in_their_order(session):
-    session.recover.decompose()
-    view, run = recover_view(session), session.recover.run
-    assert "<li>" not in html(view)
-    first, third = "try 1: MACs x2.00 fewer, saves less than try 2", "try 3: MACs x8.00 fewer, taken back"
-    end = "ended: no other was worth a try"
-    for outcome in ("kept", "kept, although more is lost than is tolerated"):
-        kept = f"try 2: MACs x4.00 fewer, {outcome}"
-        session.recover.run = replace(run, tries=(first, kept, third, end))
-        assert re.findall("<li>(.*?)</li>", html(view)) == [kept, first, third, end]
-
-
 def test_files_are_made_and_offered_and_go_with_their_network(session):
     view, take_home = take_home_view(session), session.take_home
     makes = [find(view, w.Button, f"Make {suffix}") for suffix in (".zip", ".html", ".ipynb")]

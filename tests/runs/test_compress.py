@@ -166,7 +166,7 @@ def test_fine_tuning_that_does_not_help_is_taken_back_and_said(network, spectra,
     assert run.stage(StageName.FINE_TUNED) is None
     assert len(run.tries) == len(plans_tried(stages)) == 3
     assert all("10 epochs of fine-tuning did not help and were taken back" in line for line in run.tries)
-    assert run.rows[-1][0] == "try 3"
+    assert {row[0] for row in run.rows[-3:]} == {"try 1", "try 2", "try 3"}
 
 
 def test_each_try_is_a_training_of_its_own(network, spectra, data, tmp_path, monkeypatch):
@@ -218,3 +218,9 @@ def test_what_images_show_comes_before_what_saves_more():
     assert best_index([Try(9.6, True), Try(14.1, True)]) == 1
     assert best_index([*tries, Try(11.0, True, certain=True)]) == 3
     assert "less sure" in try_lines(tries)[1]
+
+
+def test_the_line_of_the_kept_try_is_the_first():
+    tries = [Try(2.0, True), Try(4.0, True), Try(8.0, False)]
+    numbers = [line.split(":")[0] for line in try_lines(tries, end_reason="no other was worth a try")]
+    assert numbers == ["try 2", "try 1", "try 3", "ended"]

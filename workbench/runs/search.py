@@ -110,7 +110,7 @@ def best_index(tries: Sequence[Try]) -> int:
 
 
 def try_lines(tries: Sequence[Try], unfinished: str = "", end_reason: str = "") -> tuple[str, ...]:
-    """Return a line for each try, and one for an unfinished try or for why the search ended.
+    """Return a line for each try, the kept one first, and one for an unfinished try or for why the search ended.
 
     A single try has no line unless its fine-tuning was left out or discarded, or one of these texts is given.
     """
@@ -125,4 +125,4 @@ def try_lines(tries: Sequence[Try], unfinished: str = "", end_reason: str = "") 
         parts = (f"MACs {times(t.macs_ratio)} fewer", t.loss, t.tuning_note, outcome)
         lines.append(f"try {i + 1}: {', '.join(filter(None, parts))}")
     end = f"try {len(tries) + 1}: {unfinished}" if unfinished else f"ended: {end_reason}" if end_reason else ""
-    return (*lines, *([end] if end else []))
+    return (lines.pop(best), *lines, *([end] if end else []))

@@ -62,7 +62,7 @@ def recover_view(session: Session) -> w.Widget:
         stages.show(stages_figure(recover.run, choose.original, dense=dense, random_weights=choose.random_weights))
 
     def list_tries() -> None:
-        lines = sorted(recover.run.tries, key=lambda line: ", kept" not in line) if recover.run is not None else []
+        lines = recover.run.tries if recover.run is not None else ()
         items = "".join(f"<li>{escape(line)}</li>" for line in lines)
         start = "<ul class='wb-soft wb-tries' tabindex='0' aria-label='What was tried'>"
         tries.value = f"{start}{items}</ul>" if lines else ""
