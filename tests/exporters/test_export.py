@@ -115,6 +115,8 @@ def test_an_onnx_file_is_opened_with_what_it_records(tmp_path, caplog):
         ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": [0, 0], "std": [1]}'),
         ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": ["a"], "std": [1]}'),
         ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": [0], "std": [0]}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": 20, "mean": [NaN], "std": [1]}'),
+        ("preprocessing", '{"size": 16, "width": 16, "shorter": Infinity, "mean": [0], "std": [1]}'),
     ],
 )
 def test_records_that_do_not_fit_are_left_out(key, text, tmp_path):

@@ -61,7 +61,8 @@ def load_network(
         first): the network gets that preprocessing.
     input_shape : only for an ONNX file that leaves it open.
     mean, std : for an ONNX file, one number per channel of images scaled to 0 to 1, like ImageNet's (0.485, 0.456,
-        0.406) and (0.229, 0.224, 0.225). The file lacks them: without them images are only scaled to 0 to 1.
+        0.406) and (0.229, 0.224, 0.225). Without them images are only scaled to 0 to 1, unless the workbench wrote the
+        file, and recorded them in it.
     progress : called while weights are downloaded; raising `Cancelled` ends the download.
 
     Raises

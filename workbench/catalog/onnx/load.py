@@ -103,12 +103,13 @@ def _recorded(proto: Any, input_shape: Sequence[int]) -> dict[str, Any]:
         classes = json.loads(texts["classes"])
         if len(classes) == proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value:
             recorded["classes"] = tuple(map(str, classes))
-    with suppress(KeyError, TypeError, ValueError):
+    with suppress(KeyError, TypeError, ValueError, OverflowError):
         values = json.loads(texts["preprocessing"])
         size, width, shorter = (int(values[key]) for key in ("size", "width", "shorter"))
         centred = Centred(size, tuple(map(float, values["mean"])), tuple(map(float, values["std"])), shorter, width)
         fits = (size, width) == tuple(input_shape[1:]) and {len(centred.mean), len(centred.std)} <= {1, input_shape[0]}
-        if fits and all(centred.std) and max(size, width) <= shorter <= MAX_RESIZE * max(size, width):
+        is_usable = all(map(math.isfinite, centred.mean)) and all(0 < deviation < math.inf for deviation in centred.std)
+        if fits and is_usable and max(size, width) <= shorter <= MAX_RESIZE * max(size, width):
             recorded["preprocessing"] = centred
     return recorded
 
