@@ -68,3 +68,10 @@ def test_moments_of_half_precision_are_those_in_double(dtype, generator):
     for name in ("xx", "yx", "yy", "x", "y"):
         one, other = getattr(found, name), getattr(wanted, name)
         assert (one - other).abs().max() < 1e-6 * other.abs().max()
+
+
+def test_outputs_that_are_not_finite_are_named():
+    moments = Moments(2, 1, centred=True)
+    moments.add(0, torch.ones(3, 2), torch.tensor([[1.0], [float("nan")], [1.0]]))
+    with pytest.raises(ValueError, match="sums over the outputs are not finite"):
+        moments.normal()

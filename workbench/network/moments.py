@@ -1,6 +1,6 @@
 """Accumulate second moments of a layer's input patches and target outputs over batches."""
 
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import torch
@@ -104,6 +104,8 @@ class Moments:
         count = self._row_count(halves)
         x, y, cross = (sums[halves].sum(0) / count for sums in (self.x, self.y, self.yx))
         power = float(self.yy[halves].sum()) / count
+        if not isfinite(power):
+            raise ValueError("the sums over the outputs are not finite: look for NaN in the images or the weights")
         return (cross - torch.outer(y, x), power - float(y @ y)) if self.centred else (cross, power)
 
     def _row_count(self, halves: list[int] | slice) -> float:

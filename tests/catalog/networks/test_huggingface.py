@@ -67,7 +67,7 @@ def test_a_network_of_the_hub_with_its_own_classes(cache):
     ("name", "said"),
     [
         ("hf-hub:me/absent", r"config\.json of me/absent is not in the cache and cannot be .* now: no network$"),
-        ("hf-hub:me/damaged", r"model\.safetensors is no sound safetensors file"),
+        ("hf-hub:me/damaged", r"model\.safetensors is not a valid safetensors file"),
         ("hf-hub:me/bert", "me/bert is no network of timm"),
     ],
 )

@@ -71,6 +71,14 @@ def test_layers_are_called_as_in_the_model_that_was_exported(tmp_path, dynamo):
     assert [layer.name for layer in wb.analyze(network).layers] == ["stem", "layer1_0_0", "layer1_0_2", "head"]
 
 
+def test_layers_with_the_same_weights_are_numbered(tmp_path):
+    shared = nn.Conv2d(3, 3, 1)
+    modules = OrderedDict((name, shared) for name in ("a", "b", "c", "conv_1"))
+    network = load_onnx(write(tmp_path, nn.Sequential(modules)))
+    names = [layer.name for layer in wb.analyze(network).layers]
+    assert names == ["conv_1", "layer_conv_1", "layer_conv_1_2", "layer_conv_1_3"]
+
+
 @pytest.mark.parametrize(
     ("dynamo", "dynamic", "outputs"), [(True, True, 2), (True, False, 1), (False, True, 1), (False, False, 2)]
 )

@@ -55,7 +55,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise
     except SafetensorError as error:
         reason = str(error).removeprefix("Error while deserializing header: ")
-        raise WeightsError(f"{path.name} is no sound safetensors file: {reason}") from None
+        raise WeightsError(f"{path.name} is not a valid safetensors file: {reason}") from None
     except Exception as error:  # readers raise anything on damaged and hostile files
         raise WeightsError(f"{path.name} {_unreadable_reason(error)}") from None
     return _tensors(content, path.name)

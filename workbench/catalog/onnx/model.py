@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from typing import Any
 
 import numpy as np
@@ -165,7 +165,4 @@ def _free_name(model: nn.Module, node: Node) -> str:
     title = "_".join(part for part, following in pairwise([*parts, ""]) if not following.startswith(f"{part}."))
     name = re.sub(r"\W+", "_", title).strip("_") or "node"
     name = f"layer_{name}" if name[0].isdigit() or hasattr(model, name) else name
-    number = 2
-    while hasattr(model, name):
-        name, number = f"{name.removesuffix(f'_{number - 1}')}_{number}", number + 1
-    return name
+    return next(n for n in chain([name], (f"{name}_{number}" for number in count(2))) if not hasattr(model, n))
