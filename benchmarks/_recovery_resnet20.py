@@ -16,6 +16,7 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import workbench as wb
+from benchmarks._report import timed
 from workbench.catalog.networks.torchvision import torchvision
 
 SEED = 20160226
@@ -177,13 +179,12 @@ def recover(
 ) -> tuple[dict[str, Any], float]:
     """Distil a calibrated network; return its scores and the seconds of distillation."""
     original = calibrated.original
-    result: dict[str, Any] = {"macs_ratio": calibrated.plan.macs_ratio, "images": len(images)}
+    result: dict[str, Any] = {"macs_ratio": calibrated.plan.macs_ratio, "images_and_crops": len(images)}
     result["decomposed"] = top1(wb.decompose(original, calibrated.plan), test)
     result["calibrated"] = top1(calibrated, test)
     print(result, flush=True)
-    started = time.perf_counter()
-    distilled = wb.distill(calibrated, images, minutes=minutes, on_epoch=lambda e: print(e, flush=True))
-    seconds = time.perf_counter() - started
+    distill = partial(wb.distill, calibrated, images, minutes=minutes, on_epoch=partial(print, flush=True))
+    seconds, distilled = timed(distill)
     score = wb.score(distilled, test)
     result["distilled"] = 100 * score.top1
     for name, before in (("distilled - calibrated", calibrated), ("distilled - original", original)):
@@ -216,9 +217,8 @@ def without_labels(
     network: wb.Network, plan: wb.Plan, images: Tensor, crops: Tensor, test: wb.Split, minutes: float
 ) -> dict[str, Any]:
     """Calibrate a plan on images, and distil it on them and on crops of photographs."""
-    started = time.perf_counter()
-    calibrated = wb.calibrate(wb.decompose(network, plan), images)
-    seconds = {"calibrated": time.perf_counter() - started}
+    seconds = {}
+    seconds["calibrated"], calibrated = timed(lambda: wb.calibrate(wb.decompose(network, plan), images))
     result, seconds["distilled"] = recover(calibrated, torch.cat([images, crops]), test, minutes)
     return {**result, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
 

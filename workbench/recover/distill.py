@@ -71,8 +71,8 @@ def distill(
     ----------
     compressed : preferably calibrated.
     images : as the data hold them (before preprocessing); labels are ignored. Images of a Split or tensor are mirrored
-        at random, and shifted, or cropped and rescaled if they are larger than the input; nine in ten are mixed. Images
-        of other things help, too: a network of CIFAR-10's classes learned from crops of photographs.
+        at random, and shifted, or cropped and rescaled if they are larger than the input; nine in ten are mixed. All
+        of them should be of the kind that the network is for, because the held-out ones are drawn from all.
     minutes, epochs : duration, comparisons included; give one of them. With `epochs` the result is reproducible.
     learning_rate : largest rate of SGD with momentum; it falls along a cosine to zero. None for 0.03 with batch norms
         and 0.003 without them: five times as much made a calibrated GoogLeNet worse within ten steps.
