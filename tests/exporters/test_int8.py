@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.exporters.conftest import RUNNABLE, described
+from tests.exporters.conftest import NO_WHEELS, RUNNABLE, described
 from tests.helpers.networks import Computes, decomposed
 from workbench.catalog.networks.classics import LocalResponseNorm
 from workbench.exporters.executorch import executorch_bytes, load_executorch
@@ -124,6 +124,30 @@ def test_normalisations_batch_norms_and_sums(suffix, scale):
         assert b"BatchNormalization" not in content
     else:
         run = load_executorch(executorch_bytes(network.model, images[:1], int8=int8))
+    with torch.inference_mode():
+        wanted = network.model(images)
+    error = torch.cat([run(one) for one in images.split(1)]) - wanted
+    assert 10 * torch.log10(wanted.square().sum() / error.square().sum()) > 25
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        nn.Sequential(nn.Flatten(1), nn.Linear(8 * 4 * 4, 12)),  # Tucker-2 sees its input as a map again
+        Computes(lambda net, x: net.layer(x.flatten(2).unsqueeze(3)).flatten(1), layer=nn.Conv2d(8, 12, (16, 1))),
+    ],
+    ids=["unflatten", "unsqueeze"],
+)
+@NO_WHEELS
+@pytest.mark.slow
+def test_ranges_around_a_change_of_shape(second):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2), second, nn.ReLU(), nn.Linear(12, 5))
+    network = wb.Network(model, (3, 8, 8))
+    if isinstance(second, nn.Sequential) and isinstance(second[1], nn.Linear):
+        network = decomposed(network, {"2.1": (6, 10)})
+    images = torch.randn(32, 3, 8, 8).pow(3)
+    run = load_executorch(executorch_bytes(network.model, images[:1], int8=calibration(network, images)))
     with torch.inference_mode():
         wanted = network.model(images)
     error = torch.cat([run(one) for one in images.split(1)]) - wanted

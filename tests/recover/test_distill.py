@@ -8,6 +8,7 @@ from torch import nn
 import workbench as wb
 from tests.helpers.networks import Caches, Computes, decomposed, same, unlabelled
 from tests.helpers.progress import Told
+from workbench.network.images.folders import LazyImages
 from workbench.recover.distill import mix_images
 
 
@@ -88,6 +89,44 @@ def test_the_best_epoch_by_the_divergence_on_images_that_are_not_learned_from(us
     other = wb.distill(small, images, epochs=5, learning_rate=0.05)
     assert [e.loss for e in other.history] == [e.loss for e in made.history]
     assert [-e.validation.top1 for e in other.history] != found
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_auxiliary_images_are_learned_from_and_never_judge(small, data, monkeypatch, lazy):
+    images, auxiliary, learned = data.train.images[:40], data.train.images[40:100], []
+    monkeypatch.setattr("workbench.recover.distill.augment", lambda images, **_: images)
+    monkeypatch.setattr("workbench.recover.distill.mix_images", lambda inputs: learned.append(inputs) or inputs)
+    sources = [lazy_split(pool) if lazy else pool for pool in (images, auxiliary)]
+    made = wb.distill(small, sources[0], auxiliary=sources[1], epochs=1, learning_rate=1e-12, batch_size=16)
+    held = held_out(40)
+    kept = [i for i in range(40) if i not in held]
+    expected = small.original.inputs(torch.cat([images[kept], auxiliary]))
+    assert sorted(torch.cat(learned).flatten(1).tolist()) == sorted(expected.flatten(1).tolist())
+    assert [e.validation.n for e in made.history] == [8]
+    assert wb.compare(made, images[held]).divergence == pytest.approx(-made.history[0].validation.top1, rel=1e-4)
+
+
+def lazy_split(images):
+    return wb.Split.unlabelled(LazyImages(lambda index: images[index], tuple(images.shape)))
+
+
+@pytest.mark.parametrize(
+    "auxiliary", [torch.zeros(4, 1, 9, 8), torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, 1, 8, 8)]
+)
+def test_auxiliary_images_that_do_not_fit_are_refused(small, data, auxiliary):
+    with pytest.raises(ValueError, match=r"torch.uint8|9, 8|no images"):
+        wb.distill(small, data.train.images[:40], auxiliary=auxiliary, epochs=1)
+
+
+def test_auxiliary_batches_of_a_network_with_two_inputs():
+    torch.manual_seed(0)
+    model = Computes(lambda net, maps: net.conv(maps["image"]).mean((2, 3)) + maps["offset"], conv=nn.Conv2d(3, 8, 3))
+    batches = [({"image": torch.rand(2, 3, 8, 8), "offset": torch.rand(2, 8)},) for _ in range(6)]
+    network = wb.Network(model, example=batches[0])
+    small = decomposed(network, {"conv": (None, 2)})
+    alone, together = (wb.distill(small, batches[:2], auxiliary=more, epochs=1) for more in (None, batches[2:]))
+    assert alone.history[0].validation.n == together.history[0].validation.n == 4
+    assert alone.history[0].loss != together.history[0].loss
 
 
 def test_views_that_never_occur_do_not_outweigh_those_that_do(network, spectra, data):

@@ -93,12 +93,27 @@ def quantised_program(program: ExportedProgram, int8: Int8, model: nn.Module) ->
             quantizer.set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
             # batch norms are folded already; patterns for training take seconds to build
             quantizer.SUPPORTED_PATTERNS = [p for p in quantizer.SUPPORTED_PATTERNS if not p.is_qat]
-            prepared = prepare_pt2e(program.module(), quantizer)
+            prepared = prepare_pt2e(_with_reshapes(program.module()), quantizer)
             for inputs in int8.inputs:
                 prepared(inputs)
             return torch.export.export(convert_pt2e(prepared), (example,))
     except Exception as error:
         raise ExportError(f"the model cannot be quantised for ExecuTorch: {first_line(error)}") from error
+
+
+def _with_reshapes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Replace operators that only change shapes by `reshape`, in place, and return the module.
+
+    XNNPACK demands one range before and after a change of shape, and ExecuTorch's quantiser shares the range for some
+    of these operators only.
+    """
+    aten = torch.ops.aten
+    targets = (aten.unflatten.int, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dims)
+    for node in module.graph.nodes:
+        if node.target in targets:
+            node.target, node.args, node.kwargs = aten.reshape.default, (node.args[0], list(node.meta["val"].shape)), {}
+    module.recompile()
+    return module
 
 
 def quantised_onnx(proto: Any, int8: Int8, model: nn.Module) -> Any:

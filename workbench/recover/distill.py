@@ -17,8 +17,9 @@ from torch import Tensor
 
 from workbench.network.activations import BATCH_NORMS
 from workbench.network.data import Split
+from workbench.network.images.folders import joined
 from workbench.network.inputs import Images, inputs_of, random_view
-from workbench.network.network import copy_model
+from workbench.network.network import Network, copy_model
 from workbench.network.outputs import divergence, size_of
 from workbench.network.scores import Score
 from workbench.plan.compressed import CompressedNetwork, expect_compressed
@@ -50,6 +51,7 @@ def distill(
     compressed: CompressedNetwork,
     images: Images,
     *,
+    auxiliary: Images | None = None,
     minutes: float | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
@@ -60,7 +62,7 @@ def distill(
 ) -> CompressedNetwork:
     """Train a compressed network on the original's outputs, without labels.
 
-    A fifth of the images, at most 200, is held out. On them the network is compared with the original before training,
+    A fifth of `images`, at most 200, is held out. On them the network is compared with the original before training,
     after each epoch and at the end, and the weights with the smallest divergence from the original are returned: never
     worse ones than the given weights. The comparison uses the usual view and a random view of each image: a network
     calibrated on these images has nearly memorised their usual views, and random views say little about images that
@@ -70,9 +72,12 @@ def distill(
     Parameters
     ----------
     compressed : preferably calibrated.
-    images : as the data hold them (before preprocessing); labels are ignored. Images of a Split or tensor are mirrored
-        at random, and shifted, or cropped and rescaled if they are larger than the input; nine in ten are mixed. All
-        of them should be of the kind that the network is for, because the held-out ones are drawn from all.
+    images : images that the network is for, as the data hold them (before preprocessing); labels are ignored. Images
+        of a Split or tensor are mirrored at random, and shifted, or cropped and rescaled if they are larger than the
+        input; nine in ten are mixed.
+    auxiliary : more images, of the same size and dtype, that are learned from as well and never held out. They may show
+        anything, since the original answers them too. They must not repeat any of `images`, or the held-out images
+        would be learned from.
     minutes, epochs : duration, comparisons included; give one of them. With `epochs` the result is reproducible.
     learning_rate : largest rate of SGD with momentum; it falls along a cosine to zero. None for 0.03 with batch norms
         and 0.003 without them: five times as much made a calibrated GoogLeNet worse within ten steps.
@@ -89,7 +94,8 @@ def distill(
 
     Raises
     ------
-    ValueError : if a setting is out of range, there are no images, or the loss is not finite.
+    ValueError : if a setting is out of range, there are no images, the auxiliary images have another size or dtype, or
+        the loss is not finite.
     """
     expect_compressed(compressed)
     if (minutes is None) == (epochs is None):
@@ -101,8 +107,7 @@ def distill(
         batch_size = 64 if has_batch_norms else 16
     if learning_rate is None:
         learning_rate = 3e-2 if has_batch_norms else 3e-3
-    batches = inputs_of(compressed.original, images, batch_size=batch_size)
-    pool = batches.images.images if isinstance(batches.images, Split) else batches.images
+    pool = _pool_of(compressed.original, images)
     recipe = Recipe(
         epochs=1 if epochs is None else epochs,
         learning_rate=learning_rate,
@@ -115,9 +120,13 @@ def distill(
         batch_size=1 if isinstance(pool, tuple) else batch_size,
         seed=seed,
     )
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
-    count = min(MAX_HELD_OUT_IMAGES, round(HELD_OUT_SHARE * len(pool))) if len(pool) >= MIN_IMAGES_TO_HOLD_OUT else 0
+    number = len(pool)
+    order = torch.randperm(number, generator=torch.Generator().manual_seed(seed))
+    count = min(MAX_HELD_OUT_IMAGES, round(HELD_OUT_SHARE * number)) if number >= MIN_IMAGES_TO_HOLD_OUT else 0
     train_indices, score_indices = order[count:], order[:count] if count else order
+    if auxiliary is not None:
+        pool = _joined(pool, _pool_of(compressed.original, auxiliary))
+        train_indices = torch.cat([train_indices, torch.arange(number, len(pool))])
     student = balance(compressed)
     student.model.requires_grad_(True)
     distillation = _Distillation(student, pool)
@@ -139,6 +148,22 @@ def distill(
     for new, old in zip(student.model.parameters(), compressed.model.parameters(), strict=True):
         new.requires_grad_(old.requires_grad)
     return student.with_model(student.model, source=f"{compressed.source}; distilled", history=history, fitted=True)
+
+
+def _pool_of(network: Network, images: Images) -> Any:
+    """Return all images (n, ...), or all batches, of any source."""
+    source = inputs_of(network, images).images
+    return source.images if isinstance(source, Split) else source
+
+
+def _joined(images: Any, auxiliary: Any) -> Any:
+    """Return all images, or all batches; ValueError if the auxiliary images have another size or dtype."""
+    if isinstance(images, tuple):
+        return images + auxiliary
+    shape, other_shape = (f"{pool[:1].dtype} of shape {tuple(pool.shape[1:])}" for pool in (images, auxiliary))
+    if shape != other_shape:
+        raise ValueError(f"the auxiliary images are {other_shape}, but the images are {shape}; convert them")
+    return joined(images, auxiliary)
 
 
 class _Distillation:

@@ -87,6 +87,17 @@ def _read_selected(images: Any, indices: Tensor, index: Tensor) -> Tensor:
     return selection
 
 
+def joined(first: Any, second: Any) -> LazyImages:
+    """Return the images of two objects, one after the other, read when they are used."""
+    return LazyImages(partial(_read_joined, first, second), (len(first) + len(second), *first.shape[1:]))
+
+
+def _read_joined(first: Any, second: Any, index: Tensor) -> Tensor:
+    is_first = index < len(first)
+    images = torch.cat([first[index[is_first]], second[index[~is_first] - len(first)]])
+    return images[torch.cat([is_first.nonzero(), (~is_first).nonzero()]).flatten().argsort()]
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Decoded images, their labels (n,), class names if known, and a sentence for each file that was left out."""
