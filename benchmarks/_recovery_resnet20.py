@@ -4,9 +4,9 @@
 images are used without labels; the other 500 are the validation part, by which settings and plans were chosen.
 
 Distillation learns the original's softened answers on these 1,500, and on random crops of 500 photographs of ImageNet,
-whatever they show. The case "without labels" has these 2,000 images, and 10 minutes. The case "with labels" has 15
-minutes for each ratio, and 12,000 of the 50,000 training images, which exist as lossy JPEG only; the network classifies
-86 % of them correctly. The JPEG twins of the validation images, found by
+whatever they show; the crops are auxiliary images. The case "without labels" has these 2,000 images, and 10 minutes.
+The case "with labels" has 15 minutes for each ratio, and as many auxiliary images of the 50,000 training images, which
+exist as lossy JPEG only; the network classifies 86 % of them correctly. The JPEG twins of the 2,000 images, found by
 correlation, are removed. Two plans are calibrated, by a budget and with equal shares of all channels; the one with the
 better validation score is distilled. The baseline is the same architecture, trained as long with labels, on 1,500
 lossless and all lossy images, from Gaussian initialisation, as in the paper. A few timed steps tell how many fit.
@@ -37,9 +37,8 @@ VALIDATION_IMAGES, IMPORTANCE_IMAGES = 500, 128
 CLEAN_SHARE = 0.25
 """Share of lossless images in an epoch; each is seen several times, shifted and mirrored."""
 
-CLEAN_REPEATS, LOSSY_IMAGES, CROPS_PER_PHOTOGRAPH = 4, 12_000, {"with": 12, "without": 9}
-"""With labels, times that a lossless image occurs, and number of lossy images; number of crops of each photograph. With
-labels a quarter of the images is lossless and a quarter crops; without labels three quarters are crops."""
+LOSSY_IMAGES, CROPS_PER_PHOTOGRAPH = 4_500, 9
+"""Auxiliary images of distillation: lossy ones (with labels only), and random crops of each photograph."""
 
 MIN_CROP_AREA = 0.15
 """Smallest area of a crop, as a share of the photograph's."""
@@ -108,13 +107,13 @@ def lossless_splits(shared: Path) -> tuple[wb.Split, wb.Split]:
 
 
 def splits(shared: Path) -> tuple[wb.Split, wb.Split, wb.Split, wb.Split]:
-    """Lossless training, validation and test images; lossy training images without twins of the validation images."""
+    """Lossless training, validation and test images; lossy training images without twins of the lossless ones."""
     train, test = lossless_splits(shared)
     lossy, lossy_labels = decode(shared / "cifar10_jpegq_train.npz")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))
     held_out, training = order[:VALIDATION_IMAGES], order[VALIDATION_IMAGES:]
     is_kept = torch.ones(len(lossy_labels), dtype=torch.bool)
-    is_kept[twin_indices(train.images[held_out], lossy)] = False
+    is_kept[twin_indices(train.images, lossy)] = False
     return (
         wb.Split(train.images[training], train.labels[training], "train"),
         wb.Split(train.images[held_out], train.labels[held_out], "validation"),
@@ -175,16 +174,16 @@ def top1(network: wb.Network, split: wb.Split) -> float:
 
 
 def recover(
-    calibrated: wb.CompressedNetwork, images: Tensor, test: wb.Split, minutes: float
+    calibrated: wb.CompressedNetwork, images: Tensor, auxiliary: Tensor, test: wb.Split, minutes: float
 ) -> tuple[dict[str, Any], float]:
     """Distil a calibrated network; return its scores and the seconds of distillation."""
-    original = calibrated.original
-    result: dict[str, Any] = {"macs_ratio": calibrated.plan.macs_ratio, "images_and_crops": len(images)}
+    original, counts = calibrated.original, {"images": len(images), "auxiliary": len(auxiliary)}
+    result: dict[str, Any] = {"macs_ratio": calibrated.plan.macs_ratio, **counts}
     result["decomposed"] = top1(wb.decompose(original, calibrated.plan), test)
     result["calibrated"] = top1(calibrated, test)
     print(result, flush=True)
-    distill = partial(wb.distill, calibrated, images, minutes=minutes, on_epoch=partial(print, flush=True))
-    seconds, distilled = timed(distill)
+    settings = {"auxiliary": auxiliary, "minutes": minutes, "on_epoch": partial(print, flush=True)}
+    seconds, distilled = timed(lambda: wb.distill(calibrated, images, **settings))
     score = wb.score(distilled, test)
     result["distilled"] = 100 * score.top1
     for name, before in (("distilled - calibrated", calibrated), ("distilled - original", original)):
@@ -204,8 +203,8 @@ def with_labels(
     best = max(candidates, key=lambda key: top1(candidates[key], validation))
     seconds = {"calibrated": time.perf_counter() - started}
     order = torch.randperm(len(lossy), generator=torch.Generator().manual_seed(SEED))
-    images = torch.cat([clean.images.repeat(CLEAN_REPEATS, 1, 1, 1), lossy.images[order[:LOSSY_IMAGES]], crops])
-    result, seconds["distilled"] = recover(candidates[best], images, test, minutes)
+    auxiliary = torch.cat([lossy.images[order[:LOSSY_IMAGES]], crops])
+    result, seconds["distilled"] = recover(candidates[best], clean.images, auxiliary, test, minutes)
     print(result, flush=True)
     from_scratch: wb.Network = wb.from_scratch(candidates[best], seed=SEED)
     from_scratch, seconds["from_scratch"] = train_for(from_scratch, parts, minutes)
@@ -216,10 +215,10 @@ def with_labels(
 def without_labels(
     network: wb.Network, plan: wb.Plan, images: Tensor, crops: Tensor, test: wb.Split, minutes: float
 ) -> dict[str, Any]:
-    """Calibrate a plan on images, and distil it on them and on crops of photographs."""
+    """Calibrate a plan on images, and distil it on them and on crops of photographs, which are auxiliary."""
     seconds = {}
     seconds["calibrated"], calibrated = timed(lambda: wb.calibrate(wb.decompose(network, plan), images))
-    result, seconds["distilled"] = recover(calibrated, torch.cat([images, crops]), test, minutes)
+    result, seconds["distilled"] = recover(calibrated, images, crops, test, minutes)
     return {**result, "seconds": {key: round(value, 1) for key, value in seconds.items()}}
 
 
@@ -233,7 +232,7 @@ def run(
     clean, _, test, _ = parts
     spectra = wb.analyze(network)
     importance = wb.importance(network, spectra, clean.images[:IMPORTANCE_IMAGES])
-    crops = {key: photograph_crops(shared, count) for key, count in CROPS_PER_PHOTOGRAPH.items()}
+    crops = photograph_crops(shared, CROPS_PER_PHOTOGRAPH)
     counts = {part.name: len(part) for part in parts}
     results: dict[str, Any] = {"images": counts, "original": top1(network, test)}
     for name in ratios or RATIOS:
@@ -243,10 +242,10 @@ def run(
         }
         if "without" in (labels or ("without",)):
             limit = min(minutes, UNLABELLED_MINUTES)
-            unlabelled = without_labels(network, plans["budget"], clean.images, crops["without"], test, limit)
+            unlabelled = without_labels(network, plans["budget"], clean.images, crops, test, limit)
             results.setdefault("without labels", {})[name] = unlabelled
             print(name, unlabelled, flush=True)
         if "with" in (labels or ("with",)):
-            results[name] = with_labels(network, plans, parts, crops["with"], minutes)
+            results[name] = with_labels(network, plans, parts, crops, minutes)
             print(name, results[name], flush=True)
     return results

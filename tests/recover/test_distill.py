@@ -111,11 +111,18 @@ def lazy_split(images):
 
 
 @pytest.mark.parametrize(
-    "auxiliary", [torch.zeros(4, 1, 9, 8), torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, 1, 8, 8)]
+    ("auxiliary", "message"),
+    [
+        (torch.zeros(4, 1, 12, 12), r"float32 of shape \(1, 12, 12\).*float32 of shape \(1, 10, 10\)"),
+        (torch.zeros(4, 1, 10, 10, dtype=torch.uint8), "uint8.*float32"),
+        (torch.zeros(0, 1, 10, 10), "no images"),
+    ],
 )
-def test_auxiliary_images_that_do_not_fit_are_refused(small, data, auxiliary):
-    with pytest.raises(ValueError, match=r"torch.uint8|9, 8|no images"):
-        wb.distill(small, data.train.images[:40], auxiliary=auxiliary, epochs=1)
+def test_auxiliary_images_that_do_not_fit_are_refused(network, auxiliary, message):
+    resized = wb.Network(network.model, (1, 8, 8), preprocessing=lambda images: images[:, :, :8, :8])
+    small = wb.decompose(resized, wb.budget_plan(wb.analyze(resized), macs_ratio=2.0))
+    with pytest.raises(ValueError, match=message):
+        wb.distill(small, torch.zeros(40, 1, 10, 10), auxiliary=auxiliary, epochs=1)
 
 
 def test_auxiliary_batches_of_a_network_with_two_inputs():

@@ -36,6 +36,12 @@ MIN_OPSET = 13
 FLOAT_MODULES = (nn.LocalResponseNorm,)
 """Modules that always stay in float: 8 bits are too few for the range of squares."""
 
+_ATEN = torch.ops.aten
+RESHAPES = {_ATEN.unflatten.int, _ATEN.view_as.default, _ATEN.unsqueeze.default, _ATEN.unsqueeze_.default}
+"""Operators that only change shapes."""
+PERMUTATIONS = {_ATEN.mT.default, _ATEN.t.default, _ATEN.swapaxes.default, _ATEN.swapdims.default, _ATEN.movedim.int}
+"""Operators that only swap dimensions."""
+
 
 @dataclass(frozen=True, eq=False)
 class Int8:
@@ -93,7 +99,7 @@ def quantised_program(program: ExportedProgram, int8: Int8, model: nn.Module) ->
             quantizer.set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
             # batch norms are folded already; patterns for training take seconds to build
             quantizer.SUPPORTED_PATTERNS = [p for p in quantizer.SUPPORTED_PATTERNS if not p.is_qat]
-            prepared = prepare_pt2e(_with_reshapes(program.module()), quantizer)
+            prepared = prepare_pt2e(_with_shared_ranges(program.module()), quantizer)
             for inputs in int8.inputs:
                 prepared(inputs)
             return torch.export.export(convert_pt2e(prepared), (example,))
@@ -101,17 +107,20 @@ def quantised_program(program: ExportedProgram, int8: Int8, model: nn.Module) ->
         raise ExportError(f"the model cannot be quantised for ExecuTorch: {first_line(error)}") from error
 
 
-def _with_reshapes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """Replace operators that only change shapes by `reshape`, in place, and return the module.
+def _with_shared_ranges(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Replace operators that only change shapes or swap dimensions by `reshape` and `permute`, and return the module.
 
-    XNNPACK demands one range before and after a change of shape, and ExecuTorch's quantiser shares the range for some
-    of these operators only.
+    XNNPACK demands one range before and after such an operator. ExecuTorch's quantiser shares the range for `reshape`
+    and `permute`, but not for these.
     """
-    aten = torch.ops.aten
-    targets = (aten.unflatten.int, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dims)
     for node in module.graph.nodes:
-        if node.target in targets:
-            node.target, node.args, node.kwargs = aten.reshape.default, (node.args[0], list(node.meta["val"].shape)), {}
+        if node.target in RESHAPES:
+            node.target, node.kwargs = _ATEN.reshape.default, {}
+            node.args = (node.args[0], list(node.meta["val"].shape))
+        elif node.target in PERMUTATIONS:
+            dimensions = torch.empty(*range(node.meta["val"].ndim), device="meta")  # the size of each is its number
+            order = list(node.target(dimensions, *node.args[1:], **node.kwargs).shape)
+            node.target, node.args, node.kwargs = _ATEN.permute.default, (node.args[0], order), {}
     module.recompile()
     return module
 

@@ -76,8 +76,9 @@ def distill(
         of a Split or tensor are mirrored at random, and shifted, or cropped and rescaled if they are larger than the
         input; nine in ten are mixed.
     auxiliary : more images, of the same size and dtype, that are learned from as well and never held out. They may show
-        anything, since the original answers them too. They must not repeat any of `images`, or the held-out images
-        would be learned from.
+        anything, since the original answers them too. They must not contain any of `images`: otherwise held-out images
+        are learned from, and memorising remains unnoticed. Many of them make epochs long, and networks are compared
+        only between epochs.
     minutes, epochs : duration, comparisons included; give one of them. With `epochs` the result is reproducible.
     learning_rate : largest rate of SGD with momentum; it falls along a cosine to zero. None for 0.03 with batch norms
         and 0.003 without them: five times as much made a calibrated GoogLeNet worse within ten steps.
@@ -94,8 +95,8 @@ def distill(
 
     Raises
     ------
-    ValueError : if a setting is out of range, there are no images, the auxiliary images have another size or dtype, or
-        the loss is not finite.
+    ValueError : if a setting is out of range, there are no images or no auxiliary images, these have another size or
+        dtype, or the loss is not finite.
     """
     expect_compressed(compressed)
     if (minutes is None) == (epochs is None):
@@ -107,7 +108,7 @@ def distill(
         batch_size = 64 if has_batch_norms else 16
     if learning_rate is None:
         learning_rate = 3e-2 if has_batch_norms else 3e-3
-    pool = _pool_of(compressed.original, images)
+    pool = _pool_of(compressed.original, images, batch_size)
     recipe = Recipe(
         epochs=1 if epochs is None else epochs,
         learning_rate=learning_rate,
@@ -125,7 +126,7 @@ def distill(
     count = min(MAX_HELD_OUT_IMAGES, round(HELD_OUT_SHARE * number)) if number >= MIN_IMAGES_TO_HOLD_OUT else 0
     train_indices, score_indices = order[count:], order[:count] if count else order
     if auxiliary is not None:
-        pool = _joined(pool, _pool_of(compressed.original, auxiliary))
+        pool = _joined(pool, _pool_of(compressed.original, auxiliary, batch_size))
         train_indices = torch.cat([train_indices, torch.arange(number, len(pool))])
     student = balance(compressed)
     student.model.requires_grad_(True)
@@ -150,9 +151,9 @@ def distill(
     return student.with_model(student.model, source=f"{compressed.source}; distilled", history=history, fitted=True)
 
 
-def _pool_of(network: Network, images: Images) -> Any:
-    """Return all images (n, ...), or all batches, of any source."""
-    source = inputs_of(network, images).images
+def _pool_of(network: Network, images: Images, batch_size: int) -> Any:
+    """Return all images (n, ...), or all batches, of any source; ValueError if a batch of them does not fit."""
+    source = inputs_of(network, images, batch_size=batch_size).images
     return source.images if isinstance(source, Split) else source
 
 

@@ -5,6 +5,7 @@ import html
 import logging
 import re
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -15,7 +16,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from benchmarks._browser import TOKEN
 from tests.helpers.serving import close, kernel_of, serving
-from workbench.app.server.lessons import LESSONS
+from workbench.app.server.lessons import LESSONS, PAGES
 from workbench.app.server.logs import ServerLogHandler, log_to_server
 from workbench.app.server.voila import DashboardServer, ForeignRequest
 
@@ -76,6 +77,16 @@ def test_the_page_needs_the_token_once(server):
     assert {"HttpOnly", "SameSite=Lax"} <= set(page.headers["Set-Cookie"].split("; "))
     assert server.ask(f"/api/kernels/{kernel_of(page)}").status == 403
     assert server.ask(f"/api/kernels/{kernel_of(page)}", cookies=cookie).status == 200
+
+
+def test_a_made_page_needs_the_token(server):
+    PAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=PAGES, prefix="page_", suffix=".html") as file:
+        file.write("a made page")
+        file.flush()
+        path = f"/voila/lessons/{Path(file.name).name}"
+        assert server.ask(path).location.startswith("/login")
+        assert server.ask(path, cookies=server.entered[0]).text == "a made page"
 
 
 def test_a_websocket_needs_cookie_host_and_origin(server):

@@ -94,8 +94,10 @@ def joined(first: Any, second: Any) -> LazyImages:
 
 def _read_joined(first: Any, second: Any, index: Tensor) -> Tensor:
     is_first = index < len(first)
-    images = torch.cat([first[index[is_first]], second[index[~is_first] - len(first)]])
-    return images[torch.cat([is_first.nonzero(), (~is_first).nonzero()]).flatten().argsort()]
+    parts = ((first, index[is_first]), (second, index[~is_first] - len(first)))
+    images = [part[indices] for part, indices in parts if len(indices)]
+    order = torch.cat([is_first.nonzero(), (~is_first).nonzero()]).flatten()
+    return torch.cat([each.to(images[0].device) for each in images])[order.argsort()]
 
 
 @dataclass(frozen=True, eq=False)
