@@ -165,7 +165,7 @@ def train_for(network: wb.Network, parts: tuple[wb.Split, ...], minutes: float) 
     count = int(min(epoch_images, max_images / epochs))
     final = replace(SCRATCH, epochs=epochs)
     print(f"{count} images in each of {epochs} epochs", flush=True)
-    network = wb.finetune(network, data(count), recipe=final, on_epoch=lambda e: print(e, flush=True))
+    network = wb.finetune(network, data(count), recipe=final, on_epoch=partial(print, flush=True))
     return network, time.perf_counter() - started
 
 

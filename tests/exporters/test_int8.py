@@ -141,8 +141,9 @@ def test_normalisations_batch_norms_and_sums(suffix, scale):
         (lambda x: x.flatten(2).mT, nn.Linear(8, 12)),
         (lambda x: x.movedim(1, 3), nn.Linear(8, 12)),
         (lambda x: x.swapaxes(1, 3), nn.Linear(8, 12)),
+        (lambda x: x.swapdims(1, 3), nn.Linear(8, 12)),
     ],
-    ids=["unflatten", "unsqueeze", "unsqueeze_", "view_as", "squeeze", "mT", "movedim", "swapaxes"],
+    ids=["unflatten", "unsqueeze", "unsqueeze_", "view_as", "squeeze", "mT", "movedim", "swapaxes", "swapdims"],
 )
 @NO_WHEELS
 @pytest.mark.slow

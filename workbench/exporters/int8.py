@@ -39,7 +39,7 @@ FLOAT_MODULES = (nn.LocalResponseNorm,)
 _ATEN = torch.ops.aten
 RESHAPES = {_ATEN.unflatten.int, _ATEN.view_as.default, _ATEN.unsqueeze.default, _ATEN.unsqueeze_.default}
 """Operators that only change shapes."""
-PERMUTATIONS = {_ATEN.mT.default, _ATEN.t.default, _ATEN.swapaxes.default, _ATEN.swapdims.default, _ATEN.movedim.int}
+PERMUTATIONS = {_ATEN.mT.default, _ATEN.swapaxes.default, _ATEN.swapdims.default, _ATEN.movedim.int}
 """Operators that only swap dimensions."""
 
 
